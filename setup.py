@@ -1,0 +1,72 @@
+"""Packaging of fullrank: the five source folders become the package `fullrank`."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+FOLDERS = ("data", "layers", "models", "trainers", "analysis")
+COMMANDS = {
+    "fullrank-train": "trainers.train",
+    "fullrank-evaluate": "trainers.evaluate",
+    "fullrank-export": "trainers.export",
+    "fullrank-predict": "trainers.predict",
+    "fullrank-prepare": "data.prepare",
+    "fullrank-convert": "data.convert",
+    "fullrank-infer": "data.infer",
+    "fullrank-inspect": "data.inspect",
+}
+TESTING = ["hypothesis", "pytest>=8", "pytest-xdist"]
+DEVELOPING = ["build", "mypy", "pdoc", "pre-commit", "ruff", "setuptools>=65", "wheel"]
+
+# The package has no folder and no __init__.py of its own: `fullrank` is a namespace whose parts are the top-level
+# folders. find_packages walks only those, so that tests, benchmarks and virtual environments stay outside.
+PACKAGES = find_packages(where=str(ROOT), include=[pattern for name in FOLDERS for pattern in (name, f"{name}.*")])
+
+setup(
+    name="fullrank",
+    version="0.1.0",
+    description="A TensorFlow model zoo for ad ranking.",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8") if (ROOT / "README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    author="The fullrank authors",
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+    python_requires=">=3.10,<3.14",
+    packages=["fullrank." + package for package in PACKAGES],
+    package_dir={"fullrank": "."},
+    package_data={"": ["py.typed"]},
+    zip_safe=False,
+    install_requires=[
+        "absl-py",
+        "google-crc32c",
+        "matplotlib",
+        "numpy",
+        "pyarrow",
+        "scikit-learn",
+        "scipy",
+        # TensorBoard is no longer a dependency of TensorFlow, but tf.summary and the Keras callback need it.
+        "tensorboard>=2.21,<2.22",
+        # tf_keras follows TensorFlow minor by minor, so both are held to the same one.
+        "tensorflow>=2.21,<2.22",
+        "tensorflow-probability>=0.25,<0.26",
+        "tensorflow-recommenders>=0.7.7,<0.8",
+        "tf-keras>=2.21,<2.22",
+        "tqdm",
+    ],
+    extras_require={"test": TESTING, "dev": TESTING + DEVELOPING},
+    entry_points={"console_scripts": [f"{name} = fullrank.{module}:run" for name, module in COMMANDS.items()]},
+)
