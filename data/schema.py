@@ -1,0 +1,170 @@
+"""The schema: what the records of a data set hold, and what was counted when they were written.
+
+`schema.json` lies beside the shards and goes with every run and every exported model. It is checked whole when it is
+read: an unknown key, a name used twice or a sequence that shares a table nobody declares is an error that names the file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from fullrank.data.columns import Column
+from fullrank.data.features import Bits, Feature, Key, Label, Numeric, Sequence, Sparse, Vector
+
+
+class SchemaError(ValueError):
+    """A schema that contradicts itself, or does not belong to the data or model it is used with."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One file of a split: its path relative to the schema and the examples in it."""
+
+    file: str
+    examples: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Split:
+    """The shards of one split, e.g. `train`."""
+
+    name: str
+    shards: tuple[Shard, ...]
+
+    @property
+    def examples(self) -> int:
+        """Examples in all shards."""
+        return sum(shard.examples for shard in self.shards)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Schema:
+    """Everything that readers, models and servers need to know of a data set.
+
+    Attributes:
+      name: Name of the data set.
+      features: Model inputs, in the order of their fields.
+      labels: What can be predicted; the first is the main task.
+      weight: Column of float sample weights, or `None`.
+      keys: Grouping columns; the first is the one GAUC uses by default.
+      segments: Columns over which metrics are also reported.
+      time: Column of the int64 event time, or `None`.
+      time_unit: Unit of every time column: `s` or `ms`.
+      layout: `block` (columnar, fast) or `example` (one `tf.train.Example` a row).
+      compression: `""` or `"GZIP"`.
+      splits: Filled in when records are written.
+      directory: Where it was read from; shards and vocabularies lie below it. Not part of the schema's value.
+    """
+
+    name: str
+    features: tuple[Feature, ...]
+    labels: tuple[Label, ...]
+    weight: str | None = None
+    keys: tuple[Key, ...] = ()
+    segments: tuple[Key, ...] = ()
+    time: str | None = None
+    time_unit: Literal["s", "ms"] = "s"
+    layout: Literal["block", "example"] = "block"
+    compression: Literal["", "GZIP"] = ""
+    splits: tuple[Split, ...] = ()
+    directory: Path | None = dataclasses.field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        """Checks that names are unique and that what one part names, another declares."""
+        if not self.features or not self.labels:
+            raise SchemaError(f"Schema {self.name!r} needs at least one feature and one label.")
+        names = [feature.name for feature in self.features] + [label.name for label in self.labels]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise SchemaError(f"Schema {self.name!r} declares {', '.join(twice)} more than once.")
+        for feature in self.features:
+            if isinstance(feature, Sequence):
+                for column, shared in feature.ids:
+                    self._check_shares(feature.name, column, shared)
+            elif isinstance(feature, Sparse) and feature.table is not None:
+                self._check_shares(feature.name, feature.name, feature.table)
+                if self.sparse(feature.table).dtype != feature.dtype:
+                    raise SchemaError(f"Feature {feature.name!r} shares the table of {feature.table!r}, of another dtype.")
+        _ = self.columns
+
+    def _check_shares(self, name: str, column: str, shared: str) -> None:
+        target = next((f for f in self.features if isinstance(f, Sparse) and f.name == shared), None)
+        if target is None or target.table is not None:
+            known = ", ".join(f.name for f in self.features if isinstance(f, Sparse) and f.table is None)
+            raise SchemaError(
+                f"Feature {name!r}: column {column!r} shares the table of {shared!r}, which is not a sparse feature "
+                f"with a table of its own. Known: {known or 'none'}."
+            )
+
+    def feature_columns(self, feature: Feature) -> tuple[Column, ...]:
+        """The columns of one feature."""
+        if isinstance(feature, Sequence):
+            return feature.columns(dtypes={f.name: f.dtype for f in self.features if isinstance(f, Sparse)})
+        return feature.columns()
+
+    @functools.cached_property
+    def input_columns(self) -> tuple[Column, ...]:
+        """Columns the model reads, without repetition: the named inputs of a served model.
+
+        The event time is among them if a sequence has times, because the target's time is what intervals are taken to.
+        """
+        columns = [column for feature in self.features for column in self.feature_columns(feature)]
+        if self.time is not None and any(isinstance(f, Sequence) and f.times for f in self.features):
+            columns.append(Column(name=self.time, dtype="int64"))
+        return _merged(columns, self.name)
+
+    @functools.cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """Every column of a record, without repetition: inputs, labels, weight, keys, segments, time."""
+        columns: list[Column] = list(self.input_columns)
+        for part in (*self.labels, *self.keys, *self.segments):
+            columns.extend(part.columns())
+        if self.weight is not None:
+            columns.append(Column(name=self.weight, dtype="float32"))
+        if self.time is not None:
+            columns.append(Column(name=self.time, dtype="int64"))
+        return _merged(columns, self.name)
+
+    def sparse(self, name: str) -> Sparse:
+        """The sparse feature of that name."""
+        for feature in self.features:
+            if isinstance(feature, Sparse) and feature.name == name:
+                return feature
+        raise SchemaError(f"Schema {self.name!r} has no sparse feature {name!r}.")
+
+    def label(self, name: str) -> Label:
+        """The label of that name."""
+        for label in self.labels:
+            if label.name == name:
+                return label
+        known = ", ".join(label.name for label in self.labels)
+        raise SchemaError(f"Schema {self.name!r} has no label {name!r}. Known: {known}.")
+
+    def split(self, name: str) -> Split:
+        """The split of that name."""
+        for split in self.splits:
+            if split.name == name:
+                return split
+        known = ", ".join(split.name for split in self.splits) or "none; were the records written?"
+        raise SchemaError(f"Schema {self.name!r} has no split {name!r}. Known: {known}.")
+
+    @property
+    def tables(self) -> tuple[Sparse, ...]:
+        """The sparse features that own a table."""
+        return tuple(f for f in self.features if isinstance(f, Sparse) and f.table is None)
+
+
+def _merged(columns: Iterable[Column], schema_name: str) -> tuple[Column, ...]:
+    merged: dict[str, Column] = {}
+    for column in columns:
+        known = merged.setdefault(column.name, column)
+        if known != column:
+            raise SchemaError(f"Schema {schema_name!r} declares column {column.name!r} in two ways: {known} and {column}.")
+    return tuple(merged.values())
+
+
+__all__ = ["Bits", "Key", "Label", "Numeric", "Schema", "SchemaError", "Sequence", "Shard", "Sparse", "Split", "Vector"]
