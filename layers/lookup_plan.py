@@ -1,0 +1,138 @@
+"""The static plan of a model's embedding lookups, and the tensors that fill it.
+
+Whatever the kind of feature, encoding ends in the same form: field f is a (weighted) sum of rows of one table,
+
+    e_f = sum_k w_k E_t(f)[row_k].
+
+A single id is one row; a multi-valued feature several rows with weights that do its pooling; a scaled number one row
+weighted by its value; a number in several numeral systems one row a digit. So ids are mapped to rows once, whatever the
+number of embedding sets, and a set is nothing but its tables.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import Any, NamedTuple
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows that belong together: the vocabulary of one feature, or the digits of one number."""
+
+    name: str
+    rows: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Field:
+    """One field of an embedding set: `lookups` rows of `table`, summed, with weights if `weighted`."""
+
+    name: str
+    table: str
+    lookups: int = 1
+    weighted: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BehaviourSequence:
+    """A sequence of behaviours, each of several aligned ids; `fields` are the target's fields, in the same order."""
+
+    name: str
+    tables: tuple[str, ...]
+    fields: tuple[str, ...]
+    length: int
+
+
+class Lookups(NamedTuple):
+    """What fills a plan for a batch.
+
+    Attributes:
+      rows: `[B, W]`, the row of every lookup within its own table, in the order of `LookupPlan.fields`.
+      weights: `[B, W - U]`, the weights of the weighted fields, which come after the U unweighted lookups.
+      sequences: Sequence name -> rows `[B, L, n]`, one column an aligned id; row 0 is padding.
+    """
+
+    rows: Any
+    weights: Any
+    sequences: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Block:
+    """Neighbouring fields that one gather serves: same variable, same number of lookups, weighted or not."""
+
+    group: int
+    start: int
+    fields: tuple[Field, ...]
+
+    @property
+    def stop(self) -> int:
+        """One past the last lookup of the block."""
+        return self.start + sum(field.lookups for field in self.fields)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LookupPlan:
+    """All tables and fields of a model, in canonical order: unweighted fields first, then by number of lookups.
+
+    Build it with `LookupPlan.ordered`, which sorts; field order then does not depend on how tables are grouped, so
+    grouped and fused models have equal outputs.
+    """
+
+    tables: tuple[Table, ...]
+    fields: tuple[Field, ...]
+    sequences: tuple[BehaviourSequence, ...] = ()
+
+    @classmethod
+    def ordered(
+        cls, *, tables: tuple[Table, ...], fields: tuple[Field, ...], sequences: tuple[BehaviourSequence, ...] = ()
+    ) -> LookupPlan:
+        """The plan with its fields sorted into canonical order (stable, so equals keep the given order)."""
+        names = [table.name for table in tables]
+        if len(set(names)) != len(names):
+            raise ValueError(f"Table names must be unique. Received: {names}.")
+        unknown = {f.table for f in fields}.union(*(s.tables for s in sequences)) - set(names)
+        if unknown:
+            raise ValueError(f"Fields look up tables that are not declared: {sorted(unknown)}. Declared: {names}.")
+        order = {name: place for place, name in enumerate(names)}
+        fields = tuple(sorted(fields, key=lambda f: (f.weighted, f.lookups, order[f.table])))
+        return cls(tables=tables, fields=fields, sequences=sequences)
+
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        """Names in the order of the F axis."""
+        return tuple(field.name for field in self.fields)
+
+    @property
+    def unweighted(self) -> int:
+        """U: lookups before the first weighted one."""
+        return sum(field.lookups for field in self.fields if not field.weighted)
+
+    def grouped(self, groups: int | None) -> tuple[tuple[Table, ...], ...]:
+        """Splits the tables into runs that share a variable; `None` gives every table its own.
+
+        Runs follow the canonical field order, so each is read by few gathers. They hold about equally many *fields*,
+        because the time of a training step grows with looked-up ids, not with rows.
+        """
+        first_use: dict[str, int] = {}
+        for place, field in enumerate(self.fields):
+            first_use.setdefault(field.table, place)
+        used = sorted(self.tables, key=lambda table: first_use.get(table.name, len(self.fields)))
+        if groups is None or groups >= len(used):
+            return tuple((table,) for table in used)
+        if groups < 1:
+            raise ValueError(f"groups must be at least 1, or None for one variable a table. Received: {groups}.")
+        bounds = [round(g * len(used) / groups) for g in range(groups + 1)]
+        return tuple(tuple(used[a:b]) for a, b in itertools.pairwise(bounds))
+
+    def blocks(self, group_of: dict[str, int]) -> tuple[Block, ...]:
+        """The runs of neighbouring fields that one gather serves, given each table's group."""
+        blocks: list[Block] = []
+        start = 0
+        runs = itertools.groupby(self.fields, key=lambda f: (group_of[f.table], f.weighted, f.lookups))
+        for (group, _, _), run in runs:
+            block = Block(group=group, start=start, fields=tuple(run))
+            blocks.append(block)
+            start = block.stop
+        return tuple(blocks)
