@@ -1,0 +1,81 @@
+"""One line for every error that a command can end with."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import re
+import sys
+from typing import Final
+
+from absl import flags
+
+# What TensorFlow wraps around the message that a person needs.
+_TENSORFLOW_NOISE: Final = re.compile(
+    r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:\w+\]( name: \S*)?|Traceback \(most recent call last\):.*", re.DOTALL
+)
+
+
+class UsageError(ValueError):
+    """A command line that parses but makes no sense, such as two flags that exclude each other (exit code 2)."""
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """`; did you mean 'x'?` if one of the `known` words is close to `word`, else an empty string."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def describe_flag_error(error: flags.Error, flag_values: flags.FlagValues) -> str:
+    """One line on a command line that does not parse, with the flag that was probably meant."""
+    if isinstance(error, flags.UnrecognizedFlagError):
+        name = error.flagname
+        known = [flag for flag in flag_values if len(flag) > 1]
+        stem = name[2:] if name.startswith("no") and name not in known else name
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.6) or difflib.get_close_matches(stem, known, n=1)
+        meant = f"did you mean --{close[0]}?" if close else "no flag has a similar name."
+        return f"unknown flag --{name}; {meant} See --help."
+    message = _one_line(str(error))
+    required = re.fullmatch(r"flag --(\S+)=None: .* must have a value other than None\.", message)
+    return f"flag --{required[1]} is required. See --help." if required else f"{message.rstrip('.')}. See --help."
+
+
+def describe_error(error: BaseException) -> str:
+    """One line on `error`: what a user has to know, without the class name where the message is meant for users."""
+    if isinstance(error, OSError):
+        return _describe_os_error(error)
+    if isinstance(error, MemoryError):
+        return f"out of memory. {_one_line(str(error))}".strip()
+    if _is_tensorflow_error(error):
+        return _describe_tensorflow_error(error)
+    message = _one_line(str(error))
+    if isinstance(error, (ValueError, ImportError, NotImplementedError, flags.Error)) and message:
+        return message
+    return f"{type(error).__name__}: {message} (run again with --debug to see where)"
+
+
+def _describe_os_error(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        where = f" while writing {error.filename!s}" if error.filename else ""
+        return f"no space left on the device{where}. Nothing half-written was kept; free some space and run again."
+    if error.strerror and error.filename:
+        return f"{error.filename!s}: {error.strerror}"
+    return _one_line(str(error)) or type(error).__name__
+
+
+def _is_tensorflow_error(error: BaseException) -> bool:
+    # Looked up, not imported: a command that never needed TensorFlow should not load it in order to fail.
+    module = sys.modules.get("tensorflow.python.framework.errors_impl")
+    return module is not None and isinstance(error, module.OpError)
+
+
+def _describe_tensorflow_error(error: BaseException) -> str:
+    raw = getattr(error, "message", None) or str(error)
+    message = _one_line(_TENSORFLOW_NOISE.sub(" ", raw)).strip(": ")
+    if "No space left on device" in message:
+        return f"no space left on the device. Nothing half-written was kept; free some space and run again. ({message})"
+    return message or type(error).__name__
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split())

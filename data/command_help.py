@@ -1,0 +1,77 @@
+"""The text that `--help` prints: what the command is for, its own flags, and with `--helpfull` all others."""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable
+from typing import Any, Final
+
+from absl import flags
+
+HELP_FLAGS: Final = frozenset({"--help", "-help", "-h", "--h", "-?", "--helpshort", "--helpfull", "-helpfull"})
+_TYPES: Final = {"string": "TEXT", "int": "N", "float": "X", "comma separated list of strings": "A,B,..."}
+
+
+def help_text(
+    main: Callable[..., object], *, flag_values: flags.FlagValues, program: str, everything: bool = False
+) -> str:
+    """The docstring of `main`'s module and the flags, in the order in which they were defined.
+
+    Args:
+      main: The command's main function.
+      flag_values: Where its flags are defined.
+      program: Its `argv[0]`, under which absl files the flags of a script.
+      everything: Whether to show also the flags of other packages.
+    """
+    module = sys.modules.get(main.__module__)
+    usage = inspect.cleandoc((module.__doc__ if module else None) or program)
+    own: list[flags.Flag[Any]] = []
+    general: list[flags.Flag[Any]] = []
+    others: list[flags.Flag[Any]] = []
+    for name, defined in flag_values.flags_by_module_dict().items():
+        if name == __name__.rsplit("_", 1)[0]:
+            general.extend(defined)
+        elif name.startswith("fullrank.") or name in (main.__module__, program):
+            own.extend(defined)
+        else:
+            others.extend(defined)
+    parts = [usage, _section("Flags", own + general)]
+    if everything:
+        parts.append(_section("Flags of other packages", others))
+    elif others:
+        parts.append("--helpfull also lists the flags of other packages.")
+    return "\n\n".join(part for part in parts if part)
+
+
+def _section(title: str, shown: list[flags.Flag[Any]]) -> str:
+    if not shown:
+        return ""
+    width = max(60, min(shutil.get_terminal_size((100, 24)).columns, 120))
+    lines = [f"{title}:"]
+    for flag in shown:
+        lines.append(f"  --{_form(flag)}")
+        # absl repeats the choices in front of the help of an enum.
+        meaning = " ".join((flag.help or "").split()).removeprefix(f"<{_choices(flag)}>: ")
+        text = f"{meaning} {_default(flag)}".strip()
+        lines.extend(textwrap.wrap(text, width=width, initial_indent=" " * 6, subsequent_indent=" " * 6))
+    return "\n".join(lines)
+
+
+def _form(flag: flags.Flag[Any]) -> str:
+    if flag.boolean:
+        return f"[no]{flag.name}"
+    choices = _choices(flag)
+    return f"{flag.name}={choices or _TYPES.get(flag.flag_type(), flag.flag_type().upper())}"
+
+
+def _choices(flag: flags.Flag[Any]) -> str:
+    return "|".join(map(str, getattr(flag.parser, "enum_values", None) or ()))
+
+
+def _default(flag: flags.Flag[Any]) -> str:
+    if flag.default is None or flag.default == "" or flag.default == []:
+        return ""
+    return f"(default: {str(flag.default_as_str).strip(chr(39))})"

@@ -1,0 +1,49 @@
+"""Imports TensorFlow without the lines it writes about drivers and instruction sets.
+
+TensorFlow logs them before it can be told not to, straight to file descriptor 2; a command that a person runs should
+not begin with twelve lines on CUDA. Whoever wants them sets TF_CPP_MIN_LOG_LEVEL=0.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+
+def import_tensorflow_quietly() -> None:
+    """Imports TensorFlow, Keras 2 beside it, and looks for GPUs; what it logs on the way is shown only if it fails."""
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # TensorFlow Recommenders needs Keras 2, and TensorFlow decides for one or the other when it is first touched.
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+    with _held_back_stderr():
+        tensorflow = importlib.import_module("tensorflow")
+        tensorflow.config.list_physical_devices("GPU")
+
+
+@contextlib.contextmanager
+def _held_back_stderr() -> Iterator[None]:
+    sys.stderr.flush()
+    try:
+        saved = os.dup(2)
+    except OSError:  # no standard error at all
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            held.seek(0)
+            os.write(2, held.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
