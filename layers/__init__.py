@@ -1,1 +1,31 @@
-"""Part of fullrank."""
+"""Keras layers, each usable alone in a functional model: the parts that the papers' models are wired from."""
+
+from fullrank.layers.cross_net import CrossNetV2
+from fullrank.layers.embedding_set import EmbeddingSet
+from fullrank.layers.expert import Expert
+from fullrank.layers.factorization_machine import FactorizationMachine
+from fullrank.layers.flat import FlatDNN
+from fullrank.layers.gate import Gate
+from fullrank.layers.inner_product import InnerProduct
+from fullrank.layers.lookup_plan import BehaviourSequence, Field, LookupPlan, Lookups, Table
+from fullrank.layers.sequence_mean import SequenceMean
+from fullrank.layers.towers import Towers
+from fullrank.layers.vector_projection import VectorProjection
+
+__all__ = [
+    "BehaviourSequence",
+    "CrossNetV2",
+    "EmbeddingSet",
+    "Expert",
+    "FactorizationMachine",
+    "Field",
+    "FlatDNN",
+    "Gate",
+    "InnerProduct",
+    "LookupPlan",
+    "Lookups",
+    "SequenceMean",
+    "Table",
+    "Towers",
+    "VectorProjection",
+]

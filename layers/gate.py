@@ -1,0 +1,74 @@
+"""The gates: how much of each expert each task reads (Tencent §2, §5.1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+Access = tuple[tuple[str, ...], ...]
+OFF, DETACHED, TRAIN = "off", "detached", "train"
+
+
+@keras.saving.register_keras_serializable(package="fullrank")
+class Gate(keras.layers.Layer):
+    """Mixes expert outputs for every task at once: `r_t = sum_e g_te E_e`.
+
+    `g_t = softmax_e(W_t s + b_t)` over the experts that task t may read, `s` being the gate's input; or, with
+    `kind="mean"`, one over their number (the plain mean of the published multi-embedding code). The papers leave the
+    gate's input open; `Ranker` gives the field means of all sets.
+
+    Each task's access to each expert is `off` (weight exactly zero), `detached` (read, but the task's gradient does not
+    pass to the expert) or `train`.
+
+    Call arguments:
+      experts: `[B, E, H]`.
+      inputs: `[B, m]`, what the gates see; unused (may be `None`) for `kind="mean"`.
+
+    Returns:
+      `[B, T, H]`.
+
+    Args:
+      access: T rows of E entries.
+      kind: `softmax` or `mean`.
+    """
+
+    def __init__(self, access: Access, *, kind: str = "softmax", name: str | None = None, dtype: Any = None) -> None:
+        """See the class."""
+        super().__init__(name=name, dtype=dtype)
+        self.access = tuple(tuple(row) for row in access)
+        self.kind = kind
+        if kind not in ("softmax", "mean"):
+            raise ValueError(f"A gate is 'softmax' or 'mean'. Received: {kind!r}.")
+        entries = {entry for row in self.access for entry in row}
+        if not entries <= {OFF, DETACHED, TRAIN} or len({len(row) for row in self.access}) != 1:
+            raise ValueError(f"access needs rows of equal length of 'off', 'detached', 'train'. Received: {access}.")
+        if any(all(entry == OFF for entry in row) for row in self.access):
+            raise ValueError(f"Every task must read at least one expert. Received: {access}.")
+        self._gated = kind == "softmax" and len(self.access[0]) > 1
+        self._linear = keras.layers.Dense(len(self.access) * len(self.access[0]), name="linear", dtype=dtype)
+
+    def weights_of(self, inputs: tf.Tensor | None, batch: tf.Tensor) -> tf.Tensor:
+        """The mixing weights `[B, T, E]` in float32; a row sums to 1."""
+        readable = tf.constant([[entry != OFF for entry in row] for row in self.access])
+        if not self._gated:
+            even = tf.cast(readable, tf.float32)
+            even /= tf.reduce_sum(even, axis=1, keepdims=True)
+            return tf.tile(even[tf.newaxis], [batch, 1, 1])
+        scores = tf.reshape(self._linear(inputs), (-1, *readable.shape))
+        return tf.nn.softmax(tf.where(readable, tf.cast(scores, tf.float32), -float("inf")), axis=-1)
+
+    def call(self, experts: tf.Tensor, inputs: tf.Tensor | None = None) -> tf.Tensor:
+        """Returns what each task reads, `[B, T, H]`."""
+        weights = tf.cast(self.weights_of(inputs, tf.shape(experts)[0]), experts.dtype)
+        detached = tf.constant([[entry == DETACHED for entry in row] for row in self.access])
+        if not any(DETACHED in row for row in self.access):
+            return tf.matmul(weights, experts)
+        zero = tf.zeros([], weights.dtype)
+        trained = tf.matmul(tf.where(detached, zero, weights), experts)
+        return trained + tf.matmul(tf.where(detached, weights, zero), tf.stop_gradient(experts))
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {**super().get_config(), "access": self.access, "kind": self.kind}

@@ -1,0 +1,44 @@
+"""A vector from another model as a field, by one linear map."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+
+@keras.saving.register_keras_serializable(package="fullrank")
+class VectorProjection(keras.layers.Layer):
+    """`e = W v + b`, and a learned row where the vector is missing.
+
+    Call arguments:
+      vector: `[B, n]`; a row with any NaN is a missing vector.
+
+    Returns:
+      `[B, d]`.
+
+    Args:
+      width: d.
+    """
+
+    def __init__(self, width: int, *, name: str | None = None, dtype: Any = None) -> None:
+        """See the class."""
+        super().__init__(name=name, dtype=dtype)
+        self.width = width
+        self._linear = keras.layers.Dense(width, name="linear", dtype=dtype)
+
+    def build(self, input_shape: Any) -> None:
+        """Creates the row of a missing vector."""
+        self._missing = self.add_weight(name="missing", shape=(self.width,), initializer=keras.initializers.RandomUniform())
+        super().build(input_shape)
+
+    def call(self, vector: tf.Tensor) -> tf.Tensor:
+        """Returns the field, `[B, d]`."""
+        missing = tf.reduce_any(tf.math.is_nan(vector), axis=-1, keepdims=True)
+        known = self._linear(tf.where(missing, tf.zeros([], vector.dtype), vector))
+        return tf.where(missing, tf.cast(self._missing, known.dtype), known)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {**super().get_config(), "width": self.width}
