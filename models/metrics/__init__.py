@@ -1,0 +1,9 @@
+"""Metrics of ranking models: streaming ones for training, and evaluators that also know keys and segments."""
+
+from __future__ import annotations
+
+from fullrank.models.metrics.evaluator import BinaryEvaluator
+from fullrank.models.metrics.group_auc import group_auc
+from fullrank.models.metrics.streaming_binary import StreamingBinary
+
+__all__ = ["BinaryEvaluator", "StreamingBinary", "group_auc"]
