@@ -1,0 +1,1 @@
+"""From a batch of raw columns to the rows and weights that embedding sets look up."""

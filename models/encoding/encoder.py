@@ -1,0 +1,152 @@
+"""The feature encoder: a schema's columns to `Lookups`, once a batch, whatever the number of embedding sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from fullrank.data.features import Bits, Numeric, Sequence, Sparse, Vector
+from fullrank.data.schema import Schema
+from fullrank.layers.lookup_plan import BehaviourSequence, Field, LookupPlan, Lookups, Table
+from fullrank.models.encoding import numbers
+from fullrank.models.encoding.id_rows import IdColumn, IdRows
+
+
+class FeatureEncoder(tf.Module):
+    """Encodes every feature of a schema but pretrained vectors, which are no ids and join the fields as they are.
+
+    Attributes:
+      plan: The look-ups that its output fills.
+      vectors: The pretrained vector features.
+
+    Args:
+      schema: What the batches hold; numeric features need fitted statistics.
+      vocabularies: Feature -> known ids, for sparse features with a vocabulary.
+      numeric: `buckets` (by quantile) or `scaled` (one direction a feature).
+      buckets: Number of quantile buckets.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        *,
+        vocabularies: Mapping[str, np.ndarray[Any, Any]],
+        numeric: numbers.NumericEncoding = "buckets",
+        buckets: int = 32,
+    ) -> None:
+        """See the class."""
+        super().__init__(name="encoder")
+        self._sparse = tuple(f for f in schema.features if isinstance(f, Sparse))
+        self._numeric = tuple(f for f in schema.features if isinstance(f, Numeric))
+        self._bits = tuple(f for f in schema.features if isinstance(f, Bits))
+        self._sequences = tuple(f for f in schema.features if isinstance(f, Sequence))
+        self.vectors = tuple(f for f in schema.features if isinstance(f, Vector))
+        self._numeric_encoding = numeric
+        self._buckets = buckets
+        self._fit_numbers()
+        columns = [
+            IdColumn(name=f.name, dtype=f.dtype, width=f.max_values, table=f.table or f.name) for f in self._sparse
+        ]
+        for sequence in self._sequences:
+            dtypes = {column.name: column.dtype for column in schema.feature_columns(sequence)}
+            columns += [
+                IdColumn(name=column, dtype=dtypes[column], width=sequence.max_length, table=shared)
+                for column, shared in sequence.ids
+            ]
+        maps = {f.name: f.ids for f in schema.tables}
+        self._id_rows = IdRows(columns=columns, maps=maps, vocabularies=vocabularies) if columns else None
+        self.plan = self._plan()
+
+    def _fit_numbers(self) -> None:
+        if self._numeric_encoding == "buckets":
+            self._edges = numbers.boundaries(self._numeric, buckets=self._buckets)
+            return
+        fitted = [f.statistics for f in self._numeric]
+        self._mean = np.array([s.mean if s else 0.0 for s in fitted], np.float32)
+        self._std = np.array([s.std if s and s.std > 0 else 1.0 for s in fitted], np.float32)
+
+    def _plan(self) -> LookupPlan:
+        scaled = self._numeric_encoding == "scaled"
+        tables = [Table(name=f.name, rows=f.ids.rows) for f in self._sparse if f.table is None]
+        tables += [Table(name=f.name, rows=2 if scaled else self._buckets + 1) for f in self._numeric]
+        tables += [Table(name=f.name, rows=1 + 2 * f.length) for f in self._bits]
+        fields = [
+            Field(name=f.name, table=f.table or f.name, lookups=f.max_values, weighted=f.max_values > 1)
+            for f in self._sparse
+        ]
+        fields += [Field(name=f.name, table=f.name, weighted=scaled) for f in self._numeric]
+        fields += [Field(name=f.name, table=f.name, lookups=f.length) for f in self._bits]
+        sequences = tuple(
+            BehaviourSequence(
+                name=f.name,
+                tables=tuple(shared for _, shared in f.ids),
+                fields=tuple(shared for _, shared in f.ids),
+                length=f.max_length,
+            )
+            for f in self._sequences
+        )
+        return LookupPlan.ordered(tables=tuple(tables), fields=tuple(fields), sequences=sequences)
+
+    def __call__(self, batch: Mapping[str, tf.Tensor]) -> Lookups:
+        """Encodes a batch of raw columns."""
+        ids = self._id_rows(batch) if self._id_rows is not None else {}
+        rows: dict[str, tf.Tensor] = {}
+        weights: dict[str, tf.Tensor] = {}
+        for feature in self._sparse:
+            rows[feature.name] = ids[feature.name]
+            if feature.max_values > 1:
+                given = None if feature.weights is None else batch[feature.weights]
+                weights[feature.name] = _pooling_weights(ids[feature.name], given, feature.pooling)
+        self._encode_numbers(batch, rows, weights)
+        for feature in self._bits:
+            rows[feature.name] = _bit_rows(batch[feature.name])
+        sequences = {f.name: tf.stack([ids[column] for column, _ in f.ids], axis=-1) for f in self._sequences}
+        ordered = self.plan.fields
+        return Lookups(
+            rows=tf.concat([rows[f.name] for f in ordered], axis=1),
+            weights=_concat([weights[f.name] for f in ordered if f.weighted]),
+            sequences=sequences,
+        )
+
+    def _encode_numbers(
+        self, batch: Mapping[str, tf.Tensor], rows: dict[str, tf.Tensor], weights: dict[str, tf.Tensor]
+    ) -> None:
+        if not self._numeric:
+            return
+        names = [f.name for f in self._numeric]
+        values = tf.stack([batch[name] for name in names], axis=1)
+        if self._numeric_encoding == "buckets":
+            found = numbers.bucket_rows(values, tf.constant(self._edges))
+        else:
+            found, scaled = numbers.scaled_rows(values, tf.constant(self._mean), tf.constant(self._std))
+            weights.update(zip(names, tf.split(scaled, len(names), axis=1), strict=True))
+        rows.update(zip(names, tf.split(found, len(names), axis=1), strict=True))
+
+
+def _concat(parts: list[tf.Tensor]) -> tf.Tensor | None:
+    return tf.concat(parts, axis=1) if parts else None
+
+
+def _pooling_weights(rows: tf.Tensor, given: tf.Tensor | None, pooling: str) -> tf.Tensor:
+    """Weights `[B, L]` by which a weighted sum of rows is their mean, sum or sqrt-n pooling; padding weighs nothing.
+
+    An example without any id reads the missing row once, so that it too has an embedding.
+    """
+    valid = tf.cast(rows > 0, tf.float32)
+    raw = valid if given is None else valid * given
+    total = tf.reduce_sum(raw, axis=1, keepdims=True)
+    if pooling == "mean":
+        raw = tf.math.divide_no_nan(raw, total)
+    elif pooling == "sqrtn":
+        raw = tf.math.divide_no_nan(raw, tf.sqrt(tf.reduce_sum(tf.square(raw), axis=1, keepdims=True)))
+    none = 1.0 - tf.reduce_max(valid, axis=1, keepdims=True)
+    return tf.concat([raw[:, :1] + none, raw[:, 1:]], axis=1)
+
+
+def _bit_rows(bits: tf.Tensor) -> tf.Tensor:
+    """Bits `[B, n]` -> rows `[B, n]`: bit k of value b reads row 1 + 2 k + b; a missing HashID (-1) reads row 0."""
+    places = 2 * tf.range(bits.shape[1], dtype=tf.int64) + 1
+    return tf.where(bits < 0, tf.zeros([], tf.int64), places + bits)

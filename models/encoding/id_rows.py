@@ -1,0 +1,126 @@
+"""Raw ids to table rows, for many id columns at once, inside the model graph.
+
+Row 0 is a missing id, row 1 an id outside the map, known ids follow. A string id is first taken to 63 bits by a fast
+fingerprint; a vocabulary then is a single hash table for *all* features, keyed by a mix of feature and id, so that a batch
+costs one table look-up and not one a feature. Two ids with one key are looked for when the table is built.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from fullrank.data.columns import MISSING_INT
+from fullrank.data.features import IdMap
+
+FIRST_KNOWN_ROW = 2
+_BUCKETS = 2**63 - 1
+_GOLDEN = 0x9E3779B97F4A7C15
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IdColumn:
+    """One id column: its name, dtype, width in a batch (1 for a single id) and the table whose rows it names."""
+
+    name: str
+    dtype: str
+    width: int
+    table: str
+
+
+class IdRows(tf.Module):
+    """Maps the id columns of a batch to rows.
+
+    Args:
+      columns: The id columns.
+      maps: Table -> its id map.
+      vocabularies: Table -> its known ids (int64, or objects of bytes), row 2 first, for tables with a vocabulary.
+    """
+
+    def __init__(
+        self, *, columns: Sequence[IdColumn], maps: Mapping[str, IdMap], vocabularies: Mapping[str, np.ndarray[Any, Any]]
+    ) -> None:
+        """See the class."""
+        super().__init__(name="id_rows")
+        order = {"identity": 0, "hash": 1, "vocabulary": 2}
+        self.columns = tuple(sorted(columns, key=lambda c: (order[maps[c.table].kind], c.dtype)))
+        for column in self.columns:
+            if column.dtype == "bytes" and maps[column.table].kind == "identity":
+                raise ValueError(f"Feature {column.name!r}: string ids need a vocabulary or a hash, not an identity map.")
+        self._salts = {table: np.uint64((k + 1) * _GOLDEN % 2**64) for k, table in enumerate(sorted(maps))}
+        self._maps = dict(maps)
+        self._known = self._build_table(vocabularies)
+
+    def _build_table(self, vocabularies: Mapping[str, np.ndarray[Any, Any]]) -> tf.lookup.StaticHashTable | None:
+        needed = sorted({c.table for c in self.columns if self._maps[c.table].kind == "vocabulary"})
+        if not needed:
+            return None
+        keys, rows = [], []
+        for table in needed:
+            ids = _as_integers(tf.constant(vocabularies[table]))
+            keys.append(_mixed(ids, tf.constant(self._salts[table])).numpy())
+            rows.append(np.arange(len(vocabularies[table]), dtype=np.int64) + FIRST_KNOWN_ROW)
+        merged = np.concatenate(keys)
+        if len(np.unique(merged)) != len(merged):
+            raise ValueError(
+                f"Two ids of the vocabularies of {', '.join(needed)} share a 64-bit fingerprint, or an id is listed "
+                "twice. Remove the repeated line, or give the feature an id map of kind 'hash'."
+            )
+        initializer = tf.lookup.KeyValueTensorInitializer(tf.constant(merged), tf.constant(np.concatenate(rows)))
+        return tf.lookup.StaticHashTable(initializer, default_value=1, name="known_ids")
+
+    def __call__(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Rows of every id column: `[B, width]` int64."""
+        found: list[tf.Tensor] = []
+        for kind in ("identity", "hash", "vocabulary"):
+            columns = [c for c in self.columns if self._maps[c.table].kind == kind]
+            if columns:
+                ids = tf.concat([_two_dimensional(_as_integers(batch[c.name])) for c in columns], axis=1)
+                missing = tf.concat([_two_dimensional(_is_missing(batch[c.name])) for c in columns], axis=1)
+                rows = self._rows(kind, columns, ids)
+                found.extend(_split(tf.where(missing, tf.zeros([], tf.int64), rows), [c.width for c in columns]))
+        return {column.name: rows for column, rows in zip(self.columns, found, strict=True)}
+
+    def _rows(self, kind: str, columns: Sequence[IdColumn], ids: tf.Tensor) -> tf.Tensor:
+        widths = [column.width for column in columns]
+        sizes = tf.constant(np.repeat([self._maps[c.table].size for c in columns], widths), tf.int64)
+        if kind == "identity":
+            inside = (ids >= 0) & (ids < sizes)
+            return tf.where(inside, ids + FIRST_KNOWN_ROW, tf.ones([], tf.int64))
+        salts = tf.constant(np.repeat(np.array([self._salts[c.table] for c in columns]), widths))
+        keys = _mixed(ids, salts)
+        if kind == "vocabulary":
+            assert self._known is not None
+            return self._known.lookup(keys)
+        return tf.math.floormod(keys, sizes) + FIRST_KNOWN_ROW
+
+
+def _as_integers(ids: tf.Tensor) -> tf.Tensor:
+    return tf.strings.to_hash_bucket_fast(ids, _BUCKETS) if ids.dtype == tf.string else tf.cast(ids, tf.int64)
+
+
+def _is_missing(ids: tf.Tensor) -> tf.Tensor:
+    return ids == "" if ids.dtype == tf.string else ids == MISSING_INT
+
+
+def _two_dimensional(values: tf.Tensor) -> tf.Tensor:
+    return values[:, tf.newaxis] if values.shape.rank == 1 else values
+
+
+def _split(rows: tf.Tensor, widths: list[int]) -> list[tf.Tensor]:
+    return tf.split(rows, widths, axis=1) if len(widths) > 1 else [rows]
+
+
+def _mixed(ids: tf.Tensor, salts: tf.Tensor) -> tf.Tensor:
+    """SplitMix64's finaliser over id and salt: a bijection for a fixed salt, so it adds no collision within a feature."""
+    bits = tf.bitcast(ids, tf.uint64) + salts
+    bits = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(30, tf.uint64))) * _MIX_1
+    bits = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(27, tf.uint64))) * _MIX_2
+    bits = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(31, tf.uint64)))
+    return tf.bitcast(bits, tf.int64)

@@ -1,0 +1,233 @@
+"""The one model class: builds whatever a wiring describes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from fullrank.data.features import IdMap
+from fullrank.data.schema import Schema
+from fullrank.data.vocabulary import read_vocabulary
+from fullrank.layers.embedding_set import EmbeddingSet
+from fullrank.layers.expert import Expert
+from fullrank.layers.gate import Gate
+from fullrank.layers.legacy_keras import keras, tfrs
+from fullrank.layers.lookup_plan import Lookups
+from fullrank.layers.sequence_mean import SequenceMean
+from fullrank.layers.towers import Towers
+from fullrank.layers.vector_projection import VectorProjection
+from fullrank.models.encoding.encoder import FeatureEncoder
+from fullrank.models.encoding.numbers import NumericEncoding
+from fullrank.models.interactions import InteractionOptions, build_interaction
+from fullrank.models.losses import binary_cross_entropy
+from fullrank.models.metrics import StreamingBinary
+from fullrank.models.wiring import Wiring
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RankerOptions:
+    """What a wiring leaves open.
+
+    Attributes:
+      tower: Hidden layers of each task's tower.
+      interactions: Options of the experts' interactions.
+      numeric: How numbers are encoded: `buckets` or `scaled`.
+      buckets: Quantile buckets of a number.
+      dropout: Share of expert outputs and tower units dropped in training.
+      embedding_l2: Weight of the squared norm of the fields that a batch looked up (mean over examples); rows that were
+        not looked up are left alone, so the price does not grow with the table.
+      initial_scale: Embedding rows start uniform in ± this.
+      groups: Variables that a set's tables are stored in; `None` for one a table.
+    """
+
+    tower: tuple[int, ...] = (64,)
+    interactions: InteractionOptions = InteractionOptions()
+    numeric: NumericEncoding = "buckets"
+    buckets: int = 32
+    dropout: float = 0.0
+    embedding_l2: float = 0.0
+    initial_scale: float = 0.05
+    groups: int | None = 2
+
+
+class Ranker(tfrs.Model):
+    """Encoder, embedding sets, experts, gates and towers, as a wiring says.
+
+    A batch is the flat dict of columns that `fullrank.data.read_records` yields. Calling the model gives
+    `{task: probability [B]}`; training it with `fit` minimises the tasks' mean cross entropy.
+
+    Args:
+      schema: What the batches hold, with fitted statistics; the directory it was read from holds the vocabularies.
+      wiring: Sets, experts and readers. Its tasks must be binary labels of the schema.
+      options: What a wiring leaves open.
+      vocabularies: Feature -> known ids; read from the schema's directory if `None`.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        wiring: Wiring,
+        options: RankerOptions = RankerOptions(),
+        *,
+        vocabularies: Mapping[str, np.ndarray[Any, Any]] | None = None,
+        name: str = "ranker",
+    ) -> None:
+        """See the class."""
+        super().__init__(name=name)
+        for task in wiring.tasks:
+            if schema.label(task).type != "binary":
+                raise ValueError(f"Task {task!r} is not a binary label; only binary labels can be predicted as yet.")
+        self.schema, self.wiring, self.options = schema, wiring, options
+        self._vocabularies = vocabularies if vocabularies is not None else _read_vocabularies(schema)
+        self.encoder = FeatureEncoder(
+            schema, vocabularies=self._vocabularies, numeric=options.numeric, buckets=options.buckets
+        )
+        self.sets = {
+            spec.name: EmbeddingSet(
+                self.encoder.plan,
+                spec.width,
+                groups=options.groups,
+                initial_scale=options.initial_scale,
+                name=spec.name,
+            )
+            for spec in wiring.sets
+        }
+        self._vectors = {
+            spec.name: [VectorProjection(spec.width, name=f"{spec.name}_{v.name}") for v in self.encoder.vectors]
+            for spec in wiring.sets
+        }
+        self._sequences = {spec.name: [SequenceMean() for _ in self.encoder.plan.sequences] for spec in wiring.sets}
+        self.experts = [
+            Expert(
+                build_interaction(spec.kind, options=options.interactions),
+                wiring.expert_width,
+                dropout=options.dropout,
+                name=spec.name,
+            )
+            for spec in wiring.experts
+        ]
+        self.gate = Gate(tuple(reader.access for reader in wiring.readers), kind=wiring.gate, name="gate")
+        self.tower = Towers(options.tower, dropout=options.dropout, name="towers")
+        self.head = Towers((1,), activation=None, name="logits", dtype="float32")
+        self._task_metrics = [StreamingBinary(name=task) for task in wiring.tasks]
+        self(self.example_batch())
+        self._start_at_base_rate()
+
+    def example_batch(self, size: int = 1) -> dict[str, tf.Tensor]:
+        """A batch of missing values in the right shapes and dtypes, inputs only."""
+        dtypes = {"int64": tf.int64, "float32": tf.float32, "bytes": tf.string}
+        return {
+            column.name: tf.fill(
+                [size] if column.form == "one" else [size, column.length], tf.constant(column.missing, dtypes[column.dtype])
+            )
+            for column in self.schema.input_columns
+        }
+
+    def _start_at_base_rate(self) -> None:
+        """Starts each task's bias at the logit of its base rate, which saves the first steps from learning it."""
+        means = np.array([self.schema.label(task).mean or 0.5 for task in self.wiring.tasks], np.float32)
+        means = np.clip(means, 1e-6, 1 - 1e-6)
+        bias = next(weight for weight in self.head.weights if "bias" in weight.name)
+        bias.assign(np.log(means / (1 - means))[:, np.newaxis])
+
+    def representation(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
+        """What each task's tower reads, `[B, T, H]`."""
+        return self._represent(batch, training)[0]
+
+    def _represent(self, batch: Mapping[str, tf.Tensor], training: bool | None) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        lookups = self.encoder(batch)
+        fields = {name: self._fields(name, lookups, batch) for name in self.sets}
+        sides = {name: self._side(name, lookups, fields[name]) for name in self.sets}
+        outputs = [
+            expert(fields[spec.set], sides[spec.set], training=training)
+            for spec, expert in zip(self.wiring.experts, self.experts, strict=True)
+        ]
+        seen = tf.concat([tf.reduce_mean(f, axis=1) for f in fields.values()], axis=1)
+        return self.gate(tf.stack(outputs, axis=1), seen), list(fields.values())
+
+    def _fields(self, name: str, lookups: Lookups, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        fields = self.sets[name](lookups)
+        projected = [
+            project(batch[vector.name])
+            for vector, project in zip(self.encoder.vectors, self._vectors[name], strict=True)
+        ]
+        return tf.concat([fields, tf.stack(projected, axis=1)], axis=1) if projected else fields
+
+    def _side(self, name: str, lookups: Lookups, fields: tf.Tensor) -> tf.Tensor | None:
+        del fields
+        encoded = [
+            pool(self.sets[name].behaviours(sequence, lookups), lookups.sequences[sequence.name][:, :, 0] > 0)
+            for sequence, pool in zip(self.encoder.plan.sequences, self._sequences[name], strict=True)
+        ]
+        return tf.concat(encoded, axis=1) if encoded else None
+
+    def _logits(self, batch: Mapping[str, tf.Tensor], training: bool | None) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        read, fields = self._represent(batch, training)
+        return self.head(self.tower(read, training=training))[:, :, 0], fields
+
+    def logits(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> dict[str, tf.Tensor]:
+        """`{task: logit [B]}` in float32."""
+        return self._by_task(self._logits(batch, training)[0])
+
+    def call(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> dict[str, tf.Tensor]:
+        """`{task: probability [B]}` in float32."""
+        return self._by_task(tf.sigmoid(self._logits(batch, training)[0]))
+
+    def _by_task(self, values: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {task: values[:, t] for t, task in enumerate(self.wiring.tasks)}
+
+    def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Mean cross entropy over tasks, plus the penalty on looked-up rows; updates the metrics."""
+        logits, fields = self._logits(inputs, training)
+        weights = inputs[self.schema.weight] if self.schema.weight is not None else None
+        losses = []
+        for t, task in enumerate(self.wiring.tasks):
+            losses.append(binary_cross_entropy(labels=inputs[task], logits=logits[:, t], weights=weights))
+            self._task_metrics[t].update_state(inputs[task], tf.sigmoid(logits[:, t]), weights)
+        loss = tf.add_n(losses) / len(losses)
+        if self.options.embedding_l2:
+            squares = [tf.reduce_sum(tf.square(tf.cast(f, tf.float32))) for f in fields]
+            loss += self.options.embedding_l2 * tf.add_n(squares) / tf.cast(tf.shape(logits)[0], tf.float32)
+        return loss
+
+    @property
+    def table_variables(self) -> dict[str, tf.Variable]:
+        """The embedding variables by `set/table` (or `set/group`): what the sparse optimisers train."""
+        return {
+            f"{name}/{variable.name.split('/')[-1].split(':')[0]}": variable
+            for name, layer in self.sets.items()
+            for variable in layer.variables_of_groups
+        }
+
+    def regrouped(self, *, groups: int | None) -> Ranker:
+        """A model of equal outputs whose tables are stored in another number of variables; 1 is best for serving."""
+        other = Ranker(
+            self.schema,
+            self.wiring,
+            dataclasses.replace(self.options, groups=groups),
+            vocabularies=self._vocabularies,
+            name=self.name,
+        )
+        tables = {v.ref() for v in self.table_variables.values()}
+        other_tables = {v.ref() for v in other.table_variables.values()}
+        mine = [w for w in self.weights if w.ref() not in tables]
+        theirs = [w for w in other.weights if w.ref() not in other_tables]
+        for source, target in zip(mine, theirs, strict=True):
+            target.assign(source)
+        for name, layer in other.sets.items():
+            layer.assign_tables(self.sets[name])
+        return other
+
+
+def _read_vocabularies(schema: Schema) -> dict[str, np.ndarray[Any, Any]]:
+    def listed(ids: IdMap) -> bool:
+        return ids.kind == "vocabulary"
+
+    return {f.name: read_vocabulary(schema=schema, feature=f.name) for f in schema.tables if listed(f.ids)}
+
+
+__all__ = ["Ranker", "RankerOptions", "keras"]
