@@ -1,1 +1,55 @@
 """Schemas, records and pipelines: from a user's tables to batches of named tensors."""
+
+from fullrank.data.columns import Column
+from fullrank.data.example_layout import encode_examples, example_parser
+from fullrank.data.features import (
+    Bits,
+    Feature,
+    IdMap,
+    Key,
+    Label,
+    Numeric,
+    NumericStatistics,
+    Sequence,
+    Sparse,
+    SparseStatistics,
+    Vector,
+)
+from fullrank.data.ragged import Columns, Ragged
+from fullrank.data.read import read_records
+from fullrank.data.schema import Schema, SchemaError, Shard, Split
+from fullrank.data.schema_json import read_schema, write_schema
+from fullrank.data.split_batch import split_batch
+from fullrank.data.vocabulary import read_vocabulary, write_vocabulary
+from fullrank.data.write import RecordWriter, write_records
+
+__all__ = [
+    "Bits",
+    "Column",
+    "Columns",
+    "Feature",
+    "IdMap",
+    "Key",
+    "Label",
+    "Numeric",
+    "NumericStatistics",
+    "Ragged",
+    "RecordWriter",
+    "Schema",
+    "SchemaError",
+    "Sequence",
+    "Shard",
+    "Sparse",
+    "SparseStatistics",
+    "Split",
+    "Vector",
+    "encode_examples",
+    "example_parser",
+    "read_records",
+    "read_schema",
+    "read_vocabulary",
+    "split_batch",
+    "write_records",
+    "write_schema",
+    "write_vocabulary",
+]

@@ -1,0 +1,137 @@
+"""Vocabulary files: the known ids of a sparse feature, one a line, most frequent first.
+
+The k-th line (from 0) is row k + 2 of the embedding table. Plain text, so that it can be read, cut and compared with
+ordinary tools.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import numpy as np
+import numpy.typing as npt
+
+from fullrank.data.columns import MISSING_BYTES, MISSING_INT
+from fullrank.data.features import Sparse
+from fullrank.data.schema import Schema, SchemaError
+
+FOLDER: Final = "vocabulary"
+
+
+def vocabulary_path(directory: str | Path, *, feature: str) -> Path:
+    """Where the vocabulary of a feature lies; characters that a file name cannot hold are percent-encoded."""
+    return Path(directory) / FOLDER / (quote(feature, safe=" ") + ".txt")
+
+
+def storable(identity: int | bytes) -> bool:
+    """Whether a vocabulary can hold an id: the missing value and bytes with a line break cannot be told from others."""
+    if isinstance(identity, bytes):
+        return identity != MISSING_BYTES and b"\n" not in identity
+    return identity != MISSING_INT
+
+
+def write_vocabulary(ids: Iterable[int | bytes], *, directory: str | Path, feature: str) -> Path:
+    """Writes a vocabulary, whole or not at all.
+
+    Args:
+      ids: Known ids, most frequent first: all int or all bytes, none twice.
+      directory: The data set directory.
+      feature: Name of the sparse feature that owns the table.
+
+    Returns:
+      The file written.
+
+    Raises:
+      ValueError: If an id stands for "missing", holds a line break, or comes twice.
+    """
+    file = vocabulary_path(directory, feature=feature)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f"{file.name}.writing-{os.getpid()}")
+    seen: set[int | bytes] = set()
+    try:
+        with open(temporary, "wb") as output:
+            for raw in ids:
+                identity = raw if isinstance(raw, bytes) else int(raw)
+                if not storable(identity):
+                    raise ValueError(
+                        f"The vocabulary of feature {feature!r} cannot hold the id {identity!r}: it stands for a missing "
+                        "value or holds a line break. Leave it out; it then counts as unknown."
+                    )
+                if identity in seen:
+                    raise ValueError(f"The vocabulary of feature {feature!r} got the id {identity!r} twice.")
+                seen.add(identity)
+                output.write((identity if isinstance(identity, bytes) else b"%d" % identity) + b"\n")
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return file
+
+
+def read_vocabulary(*, schema: Schema, feature: str) -> npt.NDArray[Any]:
+    """Reads the known ids of a sparse feature.
+
+    Args:
+      schema: A schema that was read from a directory.
+      feature: Name of a sparse feature; one that shares a table gets the vocabulary of that table.
+
+    Returns:
+      `[size]`, int64 or bytes objects, most frequent first.
+
+    Raises:
+      SchemaError: If the file is missing or damaged, or does not have the number of ids the schema gives.
+    """
+    sparse = schema.sparse(feature)
+    owner = schema.sparse(sparse.table) if sparse.table is not None else sparse
+    if owner.ids.kind != "vocabulary":
+        raise SchemaError(f"Feature {feature!r} has an id map of kind {owner.ids.kind!r}, which needs no vocabulary.")
+    if schema.directory is None:
+        raise SchemaError(
+            f"The vocabulary of feature {feature!r} lies beside the records: get the schema by read_schema(directory)."
+        )
+    file = vocabulary_path(schema.directory, feature=owner.name)
+    if not file.is_file():
+        raise SchemaError(f"Feature {owner.name!r}: there is no vocabulary file {file}. Write the records again.")
+    ids = _parsed(file, owner)
+    if len(ids) != owner.ids.size:
+        raise SchemaError(
+            f"Vocabulary file {file} has {len(ids)} ids, but the schema says {owner.ids.size}: "
+            "they belong to different runs of the conversion."
+        )
+    return ids
+
+
+def _parsed(file: Path, owner: Sparse) -> npt.NDArray[Any]:
+    content = file.read_bytes()
+    if content and not content.endswith(b"\n"):
+        raise SchemaError(f"Vocabulary file {file} does not end with a line break: it is cut off.")
+    lines = content.split(b"\n")[:-1]
+    ids: npt.NDArray[Any]
+    if owner.dtype == "bytes":
+        ids = np.array(lines, dtype=object)
+        unusable = lines.index(MISSING_BYTES) if MISSING_BYTES in lines else None
+    else:
+        try:
+            ids = np.array([int(line) for line in lines], dtype=np.int64)
+        except (ValueError, OverflowError):
+            number = next(i for i, line in enumerate(lines) if not _is_int64(line))
+            raise SchemaError(
+                f"Vocabulary file {file}, line {number + 1}: {lines[number][:40]!r} is not a 64-bit whole number."
+            ) from None
+        found = np.flatnonzero(ids == MISSING_INT)
+        unusable = int(found[0]) if found.size else None
+    if unusable is not None:
+        raise SchemaError(f"Vocabulary file {file}, line {unusable + 1}: this id stands for a missing value.")
+    if len(set(lines)) != len(lines):
+        raise SchemaError(f"Vocabulary file {file} holds an id twice.")
+    return ids
+
+
+def _is_int64(line: bytes) -> bool:
+    try:
+        return -(2**63) <= int(line) < 2**63
+    except ValueError:
+        return False
