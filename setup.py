@@ -65,6 +65,8 @@ setup(
         "tensorflow-probability>=0.25,<0.26",
         "tensorflow-recommenders>=0.7.7,<0.8",
         "tf-keras>=2.21,<2.22",
+        # tensorflow-probability imports distutils, which Python 3.12 dropped and setuptools still provides.
+        "setuptools; python_version >= '3.12'",
         "tqdm",
     ],
     extras_require={"test": TESTING, "dev": TESTING + DEVELOPING},

@@ -1,0 +1,228 @@
+"""Writes BUILD from the files and their imports, or checks that it is what would be written.
+
+Usage: `build_targets.py --write` or `build_targets.py --check`.
+
+One library a folder, one binary a command or benchmark, one test a file. A target's deps are exactly what its files
+import; a test also needs a module that it starts by name (`-m fullrank.trainers.train`).
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import sources
+
+HEADER = """\
+# Written by `make build-file` from the files and their imports; `make lint` and a test fail when it is stale.
+
+load("@rules_python//python:defs.bzl", "py_binary", "py_library")
+load(":defs.bzl", "fullrank_command", "fullrank_library", "fullrank_test")
+
+package(default_visibility = ["//visibility:public"])
+
+licenses(["notice"])
+
+exports_files([
+    "LICENSE",
+    "requirements.lock",
+])
+"""
+
+# Top-level import name -> distribution, for every package outside the standard library that the project imports.
+DISTRIBUTIONS: Mapping[str, str] = {
+    "absl": "absl_py",
+    "google_crc32c": "google_crc32c",
+    "hypothesis": "hypothesis",
+    "keras": "keras",
+    "matplotlib": "matplotlib",
+    "numpy": "numpy",
+    "pdoc": "pdoc",
+    "pyarrow": "pyarrow",
+    "pytest": "pytest",
+    "scipy": "scipy",
+    "setuptools": "setuptools",
+    "sklearn": "scikit_learn",
+    "tensorboard": "tensorboard",
+    "tensorflow": "tensorflow",
+    "tensorflow_probability": "tensorflow_probability",
+    "tensorflow_recommenders": "tensorflow_recommenders",
+    "tf_keras": "tf_keras",
+    "tqdm": "tqdm",
+}
+# What a benchmark may compare with when it happens to be installed; it is not locked, so Bazel cannot provide it.
+OPTIONAL = frozenset({"onnxruntime", "tf2onnx", "torch"})
+
+# The script of every test target (see defs.bzl).
+TEST_MAIN = "tests/run_pytest.py"
+
+Attributes = Mapping[str, str | list[str]]
+
+
+class Labels:
+    """Finds the label that provides an imported module.
+
+    Args:
+      root: The source tree.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._scripts = {name: f":{target}" for target, files in _script_libraries(root).items() for name in files}
+
+    def deps(self, paths: Iterable[str], *, own: str = "") -> list[str]:
+        """The labels that `paths` import, in the order buildifier wants, without `own`."""
+        names = {(path, name) for path in paths for name in sources.imported_modules(self._root / path)}
+        labels = {self._label(path, name) for path, name in names} - {"", own}
+        return sorted(labels, key=lambda label: (label.startswith("@"), label))
+
+    def _label(self, path: str, name: str) -> str:
+        top, _, rest = name.partition(".")
+        folder = rest.partition(".")[0]
+        if top == sources.PACKAGE:
+            if folder and folder not in sources.FOLDERS:
+                raise ValueError(f"{path} imports {name}, but {sources.PACKAGE} has only {', '.join(sources.FOLDERS)}")
+            return f":{folder}" if folder else ""
+        if top in self._scripts:
+            return self._scripts[top]
+        if top in DISTRIBUTIONS:
+            return f"@pypi//{DISTRIBUTIONS[top]}"
+        if top in sys.stdlib_module_names or top in OPTIONAL:
+            return ""
+        raise ValueError(f"{path} imports {top}, which DISTRIBUTIONS in .ci/build_targets.py does not know")
+
+
+def render(root: Path) -> str:
+    """The text that BUILD must have.
+
+    Raises:
+      ValueError: When a file imports something unknown, or has a main block but nothing that a console script can call.
+    """
+    labels = Labels(root)
+    targets = [
+        *_libraries(root, labels),
+        *_commands(root),
+        *_scripts(root, labels),
+        *_tests(root, labels),
+    ]
+    names = [name for name, _ in targets]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"two targets would have the name {repeated[0]!r}: rename one of the files")
+    return "\n".join([HEADER, *(text for _, text in targets)])
+
+
+def _libraries(root: Path, labels: Labels) -> Iterable[tuple[str, str]]:
+    for folder in sources.FOLDERS:
+        files = sources.folder_files(root, folder)
+        deps = labels.deps(files, own=f":{folder}")
+        yield folder, _call("fullrank_library", {"name": folder, "srcs": files, "deps": deps})
+
+
+def _commands(root: Path) -> Iterable[tuple[str, str]]:
+    for path in sources.package_files(root):
+        if sources.is_command(root / path):
+            module = sources.module_name(path)
+            name = module.rpartition(".")[2]
+            folder = module.split(".")[1]
+            yield name, _call("fullrank_command", {"name": name, "module": module, "deps": [f":{folder}"]})
+        elif sources.has_main_block(root / path):
+            raise ValueError(f"{path} has a main block but no function `run`, which console scripts and BUILD need")
+
+
+def _scripts(root: Path, labels: Labels) -> Iterable[tuple[str, str]]:
+    for library, modules in _script_libraries(root).items():
+        folder = {"ci": ".ci", "benchmark_support": "benchmarks", "test_support": "tests"}[library]
+        files = sorted(f"{folder}/{module}.py" for module in modules)
+        deps = labels.deps(files, own=f":{library}")
+        yield library, _call("py_library", {"name": library, "srcs": files, "imports": [folder], "deps": deps})
+    for path in sources.folder_files(root, "benchmarks"):
+        if sources.has_main_block(root / path):
+            name = f"benchmark_{Path(path).stem}"
+            deps = labels.deps([path])
+            yield name, _call("py_binary", {"name": name, "srcs": [path], "main": path, "deps": deps})
+
+
+def _script_libraries(root: Path) -> dict[str, list[str]]:
+    """The modules that neighbours import by bare name: target -> module names."""
+    found = {
+        "ci": sources.folder_files(root, ".ci"),
+        "benchmark_support": [
+            path for path in sources.folder_files(root, "benchmarks") if not sources.has_main_block(root / path)
+        ],
+        "test_support": [path for path in sources.folder_files(root, "tests") if _is_test_support(path)],
+    }
+    return {target: [Path(path).stem for path in paths] for target, paths in found.items() if paths}
+
+
+def _is_test(path: str) -> bool:
+    return Path(path).name.startswith("test_")
+
+
+def _is_test_support(path: str) -> bool:
+    return not _is_test(path) and path != TEST_MAIN
+
+
+def _tests(root: Path, labels: Labels) -> Iterable[tuple[str, str]]:
+    for path in sources.folder_files(root, "tests"):
+        if _is_test(path):
+            text = (root / path).read_text(encoding="utf-8")
+            attributes: dict[str, str | list[str]] = {
+                "name": Path(path).stem,
+                "size": "large" if "mark.slow" in text else "medium",
+                "src": path,
+            }
+            if _needs_source_tree(text):
+                # Bazel's sandbox holds no source tree; pytest runs these in the checkout.
+                attributes["tags"] = ["manual"]
+            attributes["deps"] = sorted({":test_support", *labels.deps([path])}, key=lambda dep: (dep[0] == "@", dep))
+            yield Path(path).stem, _call("fullrank_test", attributes)
+
+
+def _needs_source_tree(text: str) -> bool:
+    return any(isinstance(node, ast.arg) and node.arg == "repository" for node in ast.walk(ast.parse(text)))
+
+
+def _call(rule: str, attributes: Attributes) -> str:
+    """One rule call in buildifier's format."""
+    lines = [f"{rule}("]
+    for key, value in attributes.items():
+        if isinstance(value, str):
+            lines.append(f'    {key} = "{value}",')
+        elif len(value) == 1:
+            lines.append(f'    {key} = ["{value[0]}"],')
+        elif value:
+            lines += [f"    {key} = [", *(f'        "{item}",' for item in value), "    ],"]
+    return "\n".join([*lines, ")", ""])
+
+
+def main(root: Path, arguments: list[str]) -> int:
+    """Writes or checks `root/BUILD`; returns the exit code."""
+    if arguments not in (["--write"], ["--check"]):
+        print("usage: build_targets.py --write | --check", file=sys.stderr)
+        return 2
+    try:
+        wanted = render(root)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    build = root / "BUILD"
+    present = build.read_text(encoding="utf-8") if build.exists() else ""
+    if arguments == ["--write"]:
+        if present != wanted:
+            build.write_text(wanted, encoding="utf-8")
+        return 0
+    if present != wanted:
+        sys.stdout.writelines(
+            difflib.unified_diff(present.splitlines(True), wanted.splitlines(True), "BUILD", "BUILD as it should be")
+        )
+        print("BUILD is stale: run `make build-file`", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sources.ROOT, sys.argv[1:]))

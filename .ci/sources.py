@@ -1,0 +1,78 @@
+"""Which Python files the project has, and what each of them imports."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = "fullrank"
+FOLDERS = ("data", "layers", "models", "trainers", "analysis")
+OTHER_FOLDERS = (".ci", "benchmarks", "tests")
+
+# A string that is a module's whole name is a command line's `-m` argument, and needs the module as an import does.
+_MODULE_NAME = re.compile(rf"{PACKAGE}\.(?:{'|'.join(FOLDERS)})(?:\.\w+)*")
+
+
+def folder_files(root: Path, folder: str) -> list[str]:
+    """The Python files below `folder`, as sorted paths relative to `root`."""
+    paths = (root / folder).rglob("*.py")
+    return sorted(path.relative_to(root).as_posix() for path in paths if "__pycache__" not in path.parts)
+
+
+def package_files(root: Path) -> list[str]:
+    """The files of the package `fullrank`."""
+    return [path for folder in FOLDERS for path in folder_files(root, folder)]
+
+
+def all_files(root: Path) -> list[str]:
+    """Every Python file of the project."""
+    others = [path for folder in OTHER_FOLDERS for path in folder_files(root, folder)]
+    return [*package_files(root), *others, "setup.py"]
+
+
+def module_name(path: str) -> str:
+    """The import name of a file of the package: `data/schema.py` is `fullrank.data.schema`."""
+    parts = Path(path).with_suffix("").parts
+    return ".".join((PACKAGE, *(parts[:-1] if parts[-1] == "__init__" else parts)))
+
+
+def imported_modules(path: Path) -> set[str]:
+    """The absolute names that a file imports anywhere in it, functions and type-checking blocks included.
+
+    `from fullrank.data import schema` gives `fullrank.data` and `fullrank.data.schema`: only the file system knows
+    whether the second is a module.
+
+    Raises:
+      ValueError: When the file does not parse.
+    """
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    except SyntaxError as error:
+        raise ValueError(f"{path} does not parse: {error}") from error
+    return {name for node in ast.walk(tree) for name in _names(node)}
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        yield node.module
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _MODULE_NAME.fullmatch(node.value):
+        yield node.value
+
+
+def is_command(path: Path) -> bool:
+    """Whether a file is a command: it defines `run` at its top level and has a main block."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    has_run = any(isinstance(node, ast.FunctionDef) and node.name == "run" for node in body)
+    return has_run and has_main_block(path)
+
+
+def has_main_block(path: Path) -> bool:
+    """Whether a file has `if __name__ == "__main__":`."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return any(isinstance(node, ast.If) and "__name__" in ast.unparse(node.test) for node in body)

@@ -1,0 +1,81 @@
+# Every target works as the first command on a fresh clone: it creates .venv and installs what is missing.
+# PYTHON=python3.12 chooses the interpreter of a new .venv; JOBS=4 the number of test processes.
+
+PYTHON ?= python3
+JOBS ?= 2
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+BUILDIFIER := @bazel/buildifier@8.2.1
+UV := uv==0.13.9
+BENCHMARKS = $(shell grep -l '^if __name__ == "__main__"' benchmarks/*.py)
+
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast lint format build-file bench docs lock clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(INSTALLED)  ## create .venv from requirements.lock and install fullrank into it, editable
+
+# The stamp is written last. Without it an environment is half-finished: it is thrown away, not repaired.
+$(INSTALLED): requirements.lock setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' || \
+	  { echo "fullrank needs Python 3.10 to 3.13, and $(PYTHON) is not one of them: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@test -e $@ || rm -rf .venv
+	@rm -f $@
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup  ## prepare MovieLens, train, evaluate, export and serve; the run is left in runs/demo
+	$(BIN)/python -m fullrank.trainers.demo --output=runs/demo
+
+test: setup  ## run every test
+	$(BIN)/pytest -n $(JOBS) --dist loadfile $(TESTS)
+
+test-fast: setup  ## run the tests not marked slow
+	$(BIN)/pytest -n $(JOBS) --dist loadfile -m "not slow" $(TESTS)
+
+lint: setup  ## check format, lint, types, BUILD
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/python .ci/check_types.py
+	$(BIN)/python .ci/build_targets.py --check
+	@if command -v npx >/dev/null; then \
+	  echo "npx $(BUILDIFIER)" && npx --yes $(BUILDIFIER) -mode=check -lint=warn BUILD MODULE.bazel defs.bzl; \
+	elif [ "$${CI:-}" = true ]; then \
+	  echo "buildifier needs node, which is missing" >&2; exit 1; \
+	else \
+	  echo "buildifier was NOT run: it needs node"; \
+	fi
+
+format: setup  ## rewrite the sources in the project's format and apply safe fixes
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+build-file: setup  ## rewrite BUILD from the files and their imports
+	$(BIN)/python .ci/build_targets.py --write
+
+bench: setup  ## run every benchmark; JSON goes to build/bench
+	@mkdir -p build/bench; failed=; \
+	for file in $(BENCHMARKS); do \
+	  name=$$(basename $$file .py); echo "== $$name"; \
+	  $(BIN)/python $$file --json=build/bench/$$name.json $(BENCH_FLAGS) || failed="$$failed $$name"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "these benchmarks did not end well:$$failed" >&2; exit 1; fi
+
+docs: setup  ## write the API pages to build/docs
+	@rm -rf build/docs
+	PDOC_ALLOW_EXEC=1 $(BIN)/pdoc --docformat google --output-directory build/docs \
+	  fullrank.data fullrank.layers fullrank.models fullrank.trainers fullrank.analysis
+
+lock: $(INSTALLED)  ## resolve requirements.lock anew
+	@test -x build/lock/bin/uv || { $(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet $(UV); }
+	UV=build/lock/bin/uv $(BIN)/python .ci/lock.py
+
+clean:  ## remove what can be made again: caches and build output, not .venv or runs
+	rm -rf build dist .typing .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
