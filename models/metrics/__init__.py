@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from fullrank.models.metrics.evaluator import BinaryEvaluator
 from fullrank.models.metrics.group_auc import group_auc
+from fullrank.models.metrics.regression_evaluator import RegressionEvaluator
 from fullrank.models.metrics.streaming_binary import StreamingBinary
+from fullrank.models.metrics.streaming_regression import StreamingRegression
 
-__all__ = ["BinaryEvaluator", "StreamingBinary", "group_auc"]
+__all__ = ["BinaryEvaluator", "RegressionEvaluator", "StreamingBinary", "StreamingRegression", "group_auc"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ class BinarySums:
         """Returns one row's statistics as plain numbers, None where not defined, with the reason under `undefined`."""
         totals = self.totals[row]
         values = binary_statistics(histogram=self.histogram[row], totals=totals, ops=NUMPY)
-        result: dict[str, Any] = {key: _number(value) for key, value in values.items()}
+        result = plain_numbers(values)
         examples = round(float(totals[0]))
         result |= {
             "examples": examples,
@@ -67,8 +68,9 @@ class BinarySums:
         return result
 
 
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
+def plain_numbers(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns Python floats, which JSON can hold, with None for NaN, which it cannot."""
+    return {key: None if math.isnan(value) else float(value) for key, value in values.items()}
 
 
 def _whole(value: float) -> float | int:

@@ -9,17 +9,15 @@ import numpy.typing as npt
 
 from fullrank.models.metrics.array_ops import NUMPY
 from fullrank.models.metrics.binary_formulas import CALIBRATION_GROUPS, calibration_groups
-from fullrank.models.metrics.logit_grid import LogitGrid
 
 Floats = npt.NDArray[np.float64]
 
 
 class Roc(TypedDict):
-    """Points of a ROC curve from (0, 0) to (1, 1), `[K]`; a row is called positive if its score is >= the threshold."""
+    """Points of a ROC curve from (0, 0) to (1, 1), `[K]`."""
 
     false_positive_rate: Floats
     true_positive_rate: Floats
-    threshold: Floats
 
 
 class Reliability(TypedDict):
@@ -30,12 +28,11 @@ class Reliability(TypedDict):
     examples: Floats
 
 
-def roc(*, histogram: Floats, grid: LogitGrid, max_points: int = 1000) -> Roc:
+def roc(*, histogram: Floats, max_points: int = 1000) -> Roc:
     """Returns the curve through every occupied bin, thinned evenly to `max_points`.
 
     Args:
-        histogram: `[3, bins]` of the grid.
-        grid: the bins.
+        histogram: `[3, bins]`.
         max_points: at least 2.
 
     Returns:
@@ -50,8 +47,7 @@ def roc(*, histogram: Floats, grid: LogitGrid, max_points: int = 1000) -> Roc:
         total = from_above[0]
         counts = np.concatenate(([0.0], from_above[occupied]))
         rates.append(counts / total if total > 0.0 else np.full(counts.shape, np.nan))
-    threshold = np.concatenate(([np.inf], grid.lower_edges()[occupied]))
-    return Roc(false_positive_rate=rates[0], true_positive_rate=rates[1], threshold=threshold)
+    return Roc(false_positive_rate=rates[0], true_positive_rate=rates[1])
 
 
 def reliability(*, histogram: Floats, totals: Floats, groups: int = CALIBRATION_GROUPS) -> Reliability:

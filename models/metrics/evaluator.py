@@ -91,8 +91,8 @@ class BinaryEvaluator:
         rows = evaluator_rows(task=self.task, labels=labels, scores=scores, weights=weights)
         segments = segments or {}
         check_segments(task=self.task, expected=tuple(self._segments), received=segments)
-        used = ~np.isnan(rows.labels) & (rows.weights > 0.0)
-        y, p, w = (column[used] for column in rows)
+        used = rows.used
+        y, p, w = rows.labels[used], rows.scores[used], rows.weights[used]
         self._check_values(y, p)
         columns = {f"values of segment {name!r}": np.asarray(values).size for name, values in segments.items()}
         if self._key is not None:
@@ -145,7 +145,7 @@ class BinaryEvaluator:
 
     def roc(self) -> Roc:
         """Returns the ROC curve over all rows."""
-        return roc(histogram=self._all.histogram[0], grid=self._grid)
+        return roc(histogram=self._all.histogram[0])
 
     def reliability(self, *, groups: int = CALIBRATION_GROUPS) -> Reliability:
         """Returns the reliability table over all rows, `groups` groups of equal weight in order of score."""

@@ -16,6 +16,11 @@ class EvaluatorRows(NamedTuple):
     scores: npt.NDArray[np.float64]
     weights: npt.NDArray[np.float64]
 
+    @property
+    def used(self) -> npt.NDArray[np.bool_]:
+        """Rows that count: label observed and weight positive."""
+        return ~np.isnan(self.labels) & (self.weights > 0.0)
+
 
 def evaluator_rows(
     *, task: str, labels: npt.ArrayLike, scores: npt.ArrayLike, weights: npt.ArrayLike | None
@@ -31,13 +36,14 @@ def evaluator_rows(
     if w.size and not (np.isfinite(w).all() and w.min() >= 0.0):
         bad = w[~(np.isfinite(w) & (w >= 0.0))][0]
         raise ValueError(f"task {task!r}: a weight is finite and not negative; received {bad}")
-    broken = np.isnan(p) & ~np.isnan(y) & (w > 0.0)
+    rows = EvaluatorRows(y, p, w)
+    broken = np.isnan(p) & rows.used
     if broken.any():
         raise ValueError(
             f"task {task!r}: {int(broken.sum())} of {y.size} scores are NaN; the model has diverged or its input is "
             "not finite, so look at the training loss"
         )
-    return EvaluatorRows(y, p, w)
+    return rows
 
 
 def check_lengths(*, task: str, rows: int, columns: Mapping[str, int]) -> None:

@@ -24,8 +24,8 @@ def group_auc(
 ) -> float:
     """Computes GAUC = sum_k W_k AUC_k / sum_k W_k over the keys k that have both classes.
 
-    W_k is the weight of the key's rows: its impressions, the usual choice. `key_aucs` gives what the other choices need:
-    the mean over keys (each key counts the same, however little it shows) or the mean by positives (heavy clickers
+    W_k is the weight of the key's rows: its impressions, the usual choice. `key_aucs` gives what the other choices
+    need: the mean over keys (each counts the same, however little it shows) or the mean by positives (heavy clickers
     count most).
 
     Args:

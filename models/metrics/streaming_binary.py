@@ -7,29 +7,29 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.models.metrics.binary_formulas import TOTALS, binary_rows, binary_statistics
+from fullrank.models.metrics.binary_formulas import STATISTICS, TOTALS, binary_rows, binary_statistics
 from fullrank.models.metrics.logit_grid import LogitGrid
 from fullrank.models.metrics.row_tensors import row_tensors
 from fullrank.models.metrics.tensorflow_ops import TENSORFLOW
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
-class StreamingBinary(keras.metrics.Metric):  # type: ignore[misc]
+class StreamingBinary(keras.metrics.Metric):
     """AUC, log loss, normalised entropy, calibration error and bias of a binary task, from one pass over the rows.
 
     The state is a histogram over the logit and four sums (see `binary_formulas`), in float64, so that counts go on
-    growing beyond 2**24; all of it adds up over workers. `result` is a dictionary of scalars, `{"auc", "log_loss",
-    "ne", "ece", "bias", "base_rate", "mean_prediction"}`; NaN where a statistic is not defined, such as the AUC of rows
-    of one class. GAUC needs the rows of each key together: `BinaryEvaluator` gives it.
+    growing beyond 2**24; all of it adds up over workers. `result` is a dictionary of scalars: `auc`, `log_loss`, `ne`,
+    `ece`, `bias`, `base_rate` and `mean_prediction`, each after the prefix; NaN where a statistic is not defined, such
+    as the AUC of rows of one class. GAUC needs the rows of each key together: `BinaryEvaluator` gives it.
 
-    Keras puts the entries of all dictionaries side by side in its logs: in a model of several tasks give each metric a
-    `prefix`. A `train_step` that returns `{metric.name: metric.result()}`, as TensorFlow Recommenders' does, nests
-    them instead, which Keras cannot log; return `self.get_metrics_result()` with the losses added. Keras's progress
-    bar shows the mean over steps of a log that is not a metric's own name; `scalar_metrics` avoids both.
+    Keras puts the entries of all such dictionaries side by side in its logs, hence the prefix. A `train_step` that
+    returns `{metric.name: metric.result()}`, as that of TensorFlow Recommenders does, nests them instead, which Keras
+    cannot log: return `self.get_metrics_result()` and the losses. Keras's progress bar averages over steps whatever is
+    not named like a metric; give it the names: `ProgbarLogger(stateful_metrics=metric.keys)`.
 
     Args:
         name: name of the metric, by custom that of the task.
-        prefix: put before each key of the result, such as `"click_"`; default none.
+        prefix: put before each key of the result; default the name and an underscore, `"click_"`.
         from_logits: whether predictions are logits; default probabilities.
         bins: number of histogram bins; default a quarter of the evaluator's, because Keras asks for the result at every
             step. The AUC is still within 1e-4 of the exact one unless all logits lie within 0.1.
@@ -38,7 +38,7 @@ class StreamingBinary(keras.metrics.Metric):  # type: ignore[misc]
     Example:
         >>> metric = StreamingBinary(name="click")
         >>> metric.update_state([0.0, 0.0, 1.0, 1.0], [0.1, 0.4, 0.35, 0.8])
-        >>> float(metric.result()["auc"])
+        >>> float(metric.result()["click_auc"])
         0.75
     """
 
@@ -46,17 +46,22 @@ class StreamingBinary(keras.metrics.Metric):  # type: ignore[misc]
         self,
         name: str = "binary",
         *,
-        prefix: str = "",
+        prefix: str | None = None,
         from_logits: bool = False,
         bins: int = 2**12,
         dtype: Any = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
-        self._prefix = prefix
+        self._prefix = f"{name}_" if prefix is None else prefix
         self._from_logits = from_logits
         self._grid = LogitGrid(bins=bins)
         self._histogram = self.add_weight("histogram", shape=(3, bins), dtype="float64", initializer="zeros")
         self._totals = self.add_weight("totals", shape=(TOTALS,), dtype="float64", initializer="zeros")
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the result."""
+        return tuple(self._prefix + statistic for statistic in STATISTICS)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds rows.
@@ -87,8 +92,7 @@ class StreamingBinary(keras.metrics.Metric):  # type: ignore[misc]
 
     def result(self) -> dict[str, Any]:
         """Returns the statistics of all rows so far, each a float64 scalar."""
-        statistics = self.statistics()
-        return {self._prefix + key: value for key, value in statistics.items()}
+        return {self._prefix + key: value for key, value in self.statistics().items()}
 
     def statistics(self) -> dict[str, Any]:
         """Returns `result` without the prefix."""

@@ -1,0 +1,9 @@
+"""Figures of an evaluation, written as PNG."""
+
+from __future__ import annotations
+
+from fullrank.analysis.figures.reliability import reliability_diagram
+from fullrank.analysis.figures.roc import roc_curve
+from fullrank.analysis.figures.segments import segment_bars
+
+__all__ = ["reliability_diagram", "roc_curve", "segment_bars"]

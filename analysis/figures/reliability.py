@@ -1,0 +1,69 @@
+"""Reliability diagram: observed against predicted rate."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.ticker import PercentFormatter
+
+from fullrank.analysis.figures.style import BLUE, GREY, count, figure
+from fullrank.analysis.figures.wilson import wilson_interval
+
+
+def reliability_diagram(
+    *,
+    mean_prediction: npt.ArrayLike,
+    observed_rate: npt.ArrayLike,
+    examples: npt.ArrayLike,
+    task: str,
+    path: str | os.PathLike[str],
+) -> None:
+    """Draws groups of examples, each at its mean prediction and observed rate, with 95 % Wilson intervals.
+
+    Both axes are logarithmic if predictions are small and spread over more than a factor of four, as click rates are.
+    A group without positives then lies on the lower edge as a triangle.
+
+    Args:
+        mean_prediction: `[G]` in [0, 1].
+        observed_rate: `[G]` in [0, 1].
+        examples: number of examples in each group, `[G]`, positive.
+        task: name for the title.
+        path: the PNG to write.
+
+    Raises:
+        ValueError: if there is no group.
+    """
+    predicted, observed, sizes = (np.asarray(a, np.float64) for a in (mean_prediction, observed_rate, examples))
+    if not predicted.size:
+        raise ValueError(f"no reliability diagram for task {task!r}: it has no observed label")
+    lower, upper = wilson_interval(rate=observed, examples=sizes)
+    logarithmic = predicted.min() > 0.0 and predicted.max() < 0.5 and predicted.max() > 4.0 * predicted.min()
+    with figure(path=path) as axes:
+        if logarithmic:
+            # An interval that reaches down to zero would stretch a logarithmic axis without end.
+            low = 0.5 * min(predicted.min(), observed[observed > 0.0].min(initial=1.0))
+            high = min(1.0, 1.6 * max(predicted.max(), upper.max()))
+            axes.set(xscale="log", yscale="log")
+        else:
+            low = 0.0
+            high = min(1.02, 1.1 * max(predicted.max(), upper.max()))
+        axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+        shown = np.maximum(observed, low)
+        axes.plot([low, high], [low, high], color=GREY, linestyle="--", linewidth=1.0, label="perfect calibration")
+        axes.vlines(predicted, np.maximum(lower, low), upper, color=BLUE, linewidth=1.2, alpha=0.6)
+        seen = observed > 0.0
+        axes.plot(
+            predicted[seen], shown[seen], "o", color=BLUE, markersize=5, clip_on=False, label="group, 95 % interval"
+        )
+        if not seen.all():
+            axes.plot(
+                predicted[~seen], shown[~seen], "v", color=BLUE, fillstyle="none", clip_on=False, label="no positive"
+            )
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+        axes.set_xlabel("mean predicted probability [%]")
+        axes.set_ylabel("observed rate [%]")
+        axes.set_title(f"Reliability of {task}: {predicted.size} groups of {count(sizes.sum())} examples")
+        axes.legend(loc="upper left")

@@ -1,0 +1,86 @@
+"""A statistic for every value of a segment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from fullrank.analysis.figures.style import BLUE, GREY, ORANGE, count, figure
+
+# Where a bar begins: what a model without skill (AUC, NE) or without bias gets; 0 for the rest.
+BASELINES = {"auc": 0.5, "gauc": 0.5, "ne": 1.0, "bias": 1.0}
+_NAMES = {"auc": "AUC", "gauc": "GAUC", "ne": "normalised entropy", "ece": "calibration error", "log_loss": "log loss"}
+_UNITS = {"bias": " (predicted / observed)", "log_loss": " [nats]"}
+
+
+def segment_bars(
+    *,
+    values: Mapping[str, Mapping[str, Any]],
+    segment: str,
+    statistic: str,
+    overall: float | None,
+    task: str,
+    path: str | os.PathLike[str],
+    max_bars: int = 30,
+) -> None:
+    """Draws one bar a segment value, the largest segments on top, beside the statistic over all examples.
+
+    Args:
+        values: segment value -> statistics, with `statistic` (None where not defined) and `examples`.
+        segment: name of the segment.
+        statistic: which statistic; bars begin at its entry in `BASELINES`.
+        overall: the statistic over all examples; None leaves its line out.
+        task: name for the title.
+        path: the PNG to write.
+        max_bars: how many values to draw at most; the title says if some are left out.
+
+    Raises:
+        ValueError: if there is no segment value.
+    """
+    if not values:
+        raise ValueError(f"no figure for segment {segment!r} of task {task!r}: it has no value")
+    ranked = sorted(values.items(), key=lambda item: (-item[1]["examples"], item[0]))
+    drawn = ranked[:max_bars]
+    baseline = BASELINES.get(statistic, 0.0)
+    defined = [(place, entry[statistic]) for place, (_, entry) in enumerate(drawn) if entry[statistic] is not None]
+    with figure(path=path, width=7.5, height=1.6 + 0.3 * len(drawn)) as axes:
+        axes.axvline(baseline, color=GREY, linewidth=1.0)
+        axes.barh(
+            [place for place, _ in defined],
+            [value - baseline for _, value in defined],
+            left=baseline,
+            height=0.7,
+            color=BLUE,
+        )
+        ends = [value for _, value in defined] + [baseline] + ([] if overall is None else [overall])
+        span = max(max(ends) - min(ends), 1e-9)
+        axes.set_xlim(min(ends) - 0.14 * span * (min(ends) < baseline), max(ends) + 0.14 * span)
+        for place, (_, entry) in enumerate(drawn):
+            value = entry[statistic]
+            left = value is not None and value < baseline
+            axes.annotate(
+                "not defined" if value is None else f"{value:.3g}" if abs(value) < 0.1 else f"{value:.3f}",
+                (baseline if value is None else value, place),
+                xytext=(-4 if left else 4, 0),
+                textcoords="offset points",
+                ha="right" if left else "left",
+                va="center",
+                fontsize=8,
+            )
+        if overall is not None:
+            axes.axvline(overall, color=ORANGE, linewidth=1.4, linestyle="--", label=f"all examples: {overall:.4g}")
+            axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2)
+        axes.set_yticks(
+            range(len(drawn)), [f"{_short(label)}  ({count(entry['examples'])})" for label, entry in drawn], fontsize=9
+        )
+        axes.invert_yaxis()
+        axes.grid(visible=False, axis="y")
+        axes.set_ylabel(f"{segment} (examples)")
+        axes.set_xlabel(_NAMES.get(statistic, statistic.replace("_", " ")) + _UNITS.get(statistic, ""))
+        some = f", the {max_bars} largest of {len(ranked)} values" if len(ranked) > max_bars else ""
+        axes.set_title(f"{task} by {segment}{some}", pad=22 if overall is not None else 6)
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= 24 else label[:23] + "…"

@@ -1,0 +1,104 @@
+"""Evaluates a regression task over a stream of batches: overall and by segment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fullrank.models.metrics.array_ops import NUMPY
+from fullrank.models.metrics.binary_sums import plain_numbers
+from fullrank.models.metrics.evaluator_rows import check_lengths, check_segments, evaluator_rows
+from fullrank.models.metrics.regression_formulas import TOTALS, regression_rows, regression_statistics
+from fullrank.models.metrics.segments import SegmentRows
+
+
+class RegressionEvaluator:
+    """RMSE, MAE and bias of a regression task, also for every value of every segment.
+
+    Args:
+        task: name of the task, for messages.
+        segments: names of the segment columns.
+        max_segment_values: values of a segment with statistics of their own, as in `BinaryEvaluator`.
+    """
+
+    def __init__(self, *, task: str, segments: Sequence[str] = (), max_segment_values: int = 100) -> None:
+        self.task = task
+        self._segments = {name: SegmentRows(name=name, max_values=max_segment_values) for name in segments}
+        self._all = np.zeros((1, TOTALS))
+        self._segment_totals = {name: np.zeros((max_segment_values + 1, TOTALS)) for name in segments}
+
+    def update(
+        self,
+        *,
+        labels: npt.ArrayLike,
+        scores: npt.ArrayLike,
+        weights: npt.ArrayLike | None = None,
+        segments: Mapping[str, npt.ArrayLike] | None = None,
+    ) -> None:
+        """Adds a batch; every column is `[B]` or `[B, 1]`.
+
+        Args:
+            labels: NaN where not observed, which leaves the row out.
+            scores: predictions of the labels.
+            weights: not negative; default 1. A weight of 0 leaves the row out.
+            segments: name -> integers, bytes or strings, for exactly the evaluator's segments.
+
+        Raises:
+            ValueError: if lengths, names, types or values are not as described; nothing was added then.
+        """
+        rows = evaluator_rows(task=self.task, labels=labels, scores=scores, weights=weights)
+        segments = segments or {}
+        check_segments(task=self.task, expected=tuple(self._segments), received=segments)
+        columns = {f"values of segment {name!r}": np.asarray(values).size for name, values in segments.items()}
+        check_lengths(task=self.task, rows=rows.labels.size, columns=columns)
+        used = rows.used
+        labels, predictions, weights = (column[used] for column in (rows.labels, rows.scores, rows.weights))
+        segment_rows = {
+            name: directory.rows(values=np.asarray(segments[name]).reshape(-1)[used])
+            for name, directory in self._segments.items()
+        }
+        summands = regression_rows(labels=labels, predictions=predictions, weights=weights, ops=NUMPY)
+        self._all += np.sum(summands, axis=1)
+        for name, row in segment_rows.items():
+            np.add.at(self._segment_totals[name], row, np.stack(summands, axis=1))
+
+    def merge(self, other: RegressionEvaluator) -> None:
+        """Adds all rows of another evaluator with the same arguments, such as another worker's.
+
+        Raises:
+            ValueError: if the other evaluator has other segments.
+        """
+        if tuple(self._segments) != tuple(other._segments):
+            raise ValueError(
+                f"task {self.task!r}: cannot merge evaluators of segments {list(self._segments)} and "
+                f"{list(other._segments)}"
+            )
+        self._all += other._all
+        for name, directory in self._segments.items():
+            row_map = directory.adopt(other=other._segments[name])
+            np.add.at(self._segment_totals[name], row_map, other._segment_totals[name][: row_map.size])
+
+    def result(self) -> dict[str, Any]:
+        """Returns the statistics as plain numbers that JSON can hold.
+
+        Keys: `rmse, mae, bias, mean_label, mean_prediction` (see `regression_formulas.regression_statistics`),
+        `examples, weight`. What is not defined is None. `segments` is name -> value -> the same statistics.
+        """
+        result = _entry(self._all[0])
+        result["segments"] = {
+            name: {
+                label: _entry(totals)
+                for label, totals in zip(directory.names(), self._segment_totals[name], strict=False)
+                if totals[0] > 0.0
+            }
+            for name, directory in self._segments.items()
+        }
+        return result
+
+
+def _entry(totals: npt.NDArray[np.float64]) -> dict[str, Any]:
+    result = plain_numbers(regression_statistics(totals=totals, ops=NUMPY))
+    return {**result, "examples": round(float(totals[0])), "weight": float(totals[1])}
