@@ -9,6 +9,7 @@ from fullrank.layers.gate import Gate
 from fullrank.layers.inner_product import InnerProduct
 from fullrank.layers.lookup_plan import BehaviourSequence, Field, LookupPlan, Lookups, Table
 from fullrank.layers.sequence_mean import SequenceMean
+from fullrank.layers.temporal_interest import TemporalInterest
 from fullrank.layers.towers import Towers
 from fullrank.layers.vector_projection import VectorProjection
 
@@ -26,6 +27,7 @@ __all__ = [
     "Lookups",
     "SequenceMean",
     "Table",
+    "TemporalInterest",
     "Towers",
     "VectorProjection",
 ]

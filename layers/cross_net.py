@@ -13,8 +13,8 @@ from fullrank.layers.legacy_keras import keras, tfrs
 class CrossNetV2(keras.layers.Layer):
     """Explicit crosses of growing order: `x_{l+1} = x_0 * (W_l x_l + b_l) + x_l`, with `x_0 = [e_1, ..., e_F]`.
 
-    The block of `W_l` that links two fields is the projection of Tencent §4.4, `f(e_i, e_j) = (e_i W_{F(i)->F(j)}) * e_j`,
-    one a field pair.
+    The block of `W_l` that links two fields is the projection of Tencent §4.4, one a field pair:
+    `f(e_i, e_j) = (e_i W_{F(i)->F(j)}) * e_j`.
 
     Call arguments:
       fields: `[B, F, d]`.
@@ -30,7 +30,6 @@ class CrossNetV2(keras.layers.Layer):
     def __init__(
         self, depth: int = 3, *, projection_dim: int | None = None, name: str | None = None, dtype: Any = None
     ) -> None:
-        """See the class."""
         super().__init__(name=name, dtype=dtype)
         if depth < 1:
             raise ValueError(f"depth must be at least 1. Received: {depth}.")

@@ -16,10 +16,10 @@ from fullrank.layers.lookup_plan import BehaviourSequence, Block, Field, LookupP
 class EmbeddingSet(keras.layers.Layer):
     """Looks every field of a plan up in tables of one width.
 
-    Field f of example b is `e_bf = sum_k w_bfk E_t(f)[row_bfk]`. Tables are stored in `groups` variables, several tables
-    below each other: one gather serves a whole group, and a training step deduplicates a few groups at a time instead
-    of one table after the other. One group is best for serving, a few for training, `None` (a variable a table) for
-    comparison. Rows are kept in float32 and only what was looked up is cast to the compute dtype.
+    Field f of example b is `e_bf = sum_k w_bfk E_t(f)[row_bfk]`. Tables are stored in `groups` variables, several
+    tables below each other: one gather serves a whole group, and a training step deduplicates a few groups at a time
+    instead of one table after the other. One group is best for serving, a few for training, `None` (a variable a table)
+    for comparison. Rows are kept in float32 and only what was looked up is cast to the compute dtype.
 
     Call arguments:
       lookups: `Lookups` with rows `[B, W]` and weights `[B, W - U]`.
@@ -46,7 +46,6 @@ class EmbeddingSet(keras.layers.Layer):
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
-        """See the class."""
         super().__init__(name=name, dtype=dtype)
         if width < 1:
             raise ValueError(f"width must be at least 1. Received: {width}.")

@@ -39,7 +39,6 @@ class Expert(keras.layers.Layer):
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
-        """See the class."""
         super().__init__(name=name, dtype=dtype)
         self.interaction = interaction
         self.width = width
@@ -50,15 +49,11 @@ class Expert(keras.layers.Layer):
 
     def call(self, fields: tf.Tensor, side: tf.Tensor | None = None, training: bool | None = None) -> tf.Tensor:
         """Returns the expert's output, `[B, H]`."""
-        interacted = self.interaction(fields, training=training) if self._trains_otherwise else self.interaction(fields)
+        interacted = self.interaction(fields)
         if side is not None:
             interacted = tf.concat([interacted, tf.cast(side, interacted.dtype)], axis=1)
         hidden = self._projection(interacted)
         return self._drop(hidden, training=training) if self.dropout else hidden
-
-    @property
-    def _trains_otherwise(self) -> bool:
-        return "training" in self.interaction._call_spec.arg_names
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, the interaction serialised."""

@@ -33,7 +33,6 @@ class FlatDNN(keras.layers.Layer):
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
-        """See the class."""
         super().__init__(name=name, dtype=dtype)
         self.units = tuple(units)
         self.activation = activation

@@ -35,7 +35,6 @@ class Gate(keras.layers.Layer):
     """
 
     def __init__(self, access: Access, *, kind: str = "softmax", name: str | None = None, dtype: Any = None) -> None:
-        """See the class."""
         super().__init__(name=name, dtype=dtype)
         self.access = tuple(tuple(row) for row in access)
         self.kind = kind

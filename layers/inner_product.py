@@ -26,7 +26,6 @@ class InnerProduct(keras.layers.Layer):
     """
 
     def __init__(self, *, linear: bool = True, name: str | None = None, dtype: Any = None) -> None:
-        """See the class."""
         super().__init__(name=name, dtype=dtype)
         self.linear = linear
 

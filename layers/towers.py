@@ -35,7 +35,6 @@ class Towers(keras.layers.Layer):
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
-        """See the class."""
         super().__init__(name=name, dtype=dtype)
         self.units = tuple(units)
         self.activation = activation

@@ -23,14 +23,15 @@ class VectorProjection(keras.layers.Layer):
     """
 
     def __init__(self, width: int, *, name: str | None = None, dtype: Any = None) -> None:
-        """See the class."""
         super().__init__(name=name, dtype=dtype)
         self.width = width
         self._linear = keras.layers.Dense(width, name="linear", dtype=dtype)
 
     def build(self, input_shape: Any) -> None:
         """Creates the row of a missing vector."""
-        self._missing = self.add_weight(name="missing", shape=(self.width,), initializer=keras.initializers.RandomUniform())
+        self._missing = self.add_weight(
+            name="missing", shape=(self.width,), initializer=keras.initializers.RandomUniform()
+        )
         super().build(input_shape)
 
     def call(self, vector: tf.Tensor) -> tf.Tensor:

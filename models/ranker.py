@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
-from fullrank.data.features import IdMap
+from fullrank.data.features import IdMap, Sequence
 from fullrank.data.schema import Schema
 from fullrank.data.vocabulary import read_vocabulary
 from fullrank.layers.embedding_set import EmbeddingSet
 from fullrank.layers.expert import Expert
 from fullrank.layers.gate import Gate
 from fullrank.layers.legacy_keras import keras, tfrs
-from fullrank.layers.lookup_plan import Lookups
+from fullrank.layers.lookup_plan import BehaviourSequence, Lookups
 from fullrank.layers.sequence_mean import SequenceMean
+from fullrank.layers.temporal_interest import TemporalInterest
 from fullrank.layers.towers import Towers
 from fullrank.layers.vector_projection import VectorProjection
 from fullrank.models.encoding.encoder import FeatureEncoder
@@ -37,6 +38,7 @@ class RankerOptions:
       interactions: Options of the experts' interactions.
       numeric: How numbers are encoded: `buckets` or `scaled`.
       buckets: Quantile buckets of a number.
+      sequence: How behaviour sequences are encoded: `tim` (Tencent Eq. 1) or `mean`.
       dropout: Share of expert outputs and tower units dropped in training.
       embedding_l2: Weight of the squared norm of the fields that a batch looked up (mean over examples); rows that were
         not looked up are left alone, so the price does not grow with the table.
@@ -45,9 +47,10 @@ class RankerOptions:
     """
 
     tower: tuple[int, ...] = (64,)
-    interactions: InteractionOptions = InteractionOptions()
+    interactions: InteractionOptions = dataclasses.field(default_factory=InteractionOptions)
     numeric: NumericEncoding = "buckets"
     buckets: int = 32
+    sequence: Literal["tim", "mean"] = "tim"
     dropout: float = 0.0
     embedding_l2: float = 0.0
     initial_scale: float = 0.05
@@ -71,21 +74,23 @@ class Ranker(tfrs.Model):
         self,
         schema: Schema,
         wiring: Wiring,
-        options: RankerOptions = RankerOptions(),
+        options: RankerOptions | None = None,
         *,
         vocabularies: Mapping[str, np.ndarray[Any, Any]] | None = None,
         name: str = "ranker",
     ) -> None:
-        """See the class."""
         super().__init__(name=name)
         for task in wiring.tasks:
             if schema.label(task).type != "binary":
                 raise ValueError(f"Task {task!r} is not a binary label; only binary labels can be predicted as yet.")
+        options = options or RankerOptions()
         self.schema, self.wiring, self.options = schema, wiring, options
         self._vocabularies = vocabularies if vocabularies is not None else _read_vocabularies(schema)
         self.encoder = FeatureEncoder(
             schema, vocabularies=self._vocabularies, numeric=options.numeric, buckets=options.buckets
         )
+        sequences = self.encoder.plan.sequences
+        self._times = {f.name: f.times for f in schema.features if isinstance(f, Sequence) and schema.time is not None}
         self.sets = {
             spec.name: EmbeddingSet(
                 self.encoder.plan,
@@ -100,7 +105,10 @@ class Ranker(tfrs.Model):
             spec.name: [VectorProjection(spec.width, name=f"{spec.name}_{v.name}") for v in self.encoder.vectors]
             for spec in wiring.sets
         }
-        self._sequences = {spec.name: [SequenceMean() for _ in self.encoder.plan.sequences] for spec in wiring.sets}
+        self._sequences = {
+            spec.name: [self._sequence_encoder(sequence, name=f"{spec.name}_{sequence.name}") for sequence in sequences]
+            for spec in wiring.sets
+        }
         self.experts = [
             Expert(
                 build_interaction(spec.kind, options=options.interactions),
@@ -122,7 +130,8 @@ class Ranker(tfrs.Model):
         dtypes = {"int64": tf.int64, "float32": tf.float32, "bytes": tf.string}
         return {
             column.name: tf.fill(
-                [size] if column.form == "one" else [size, column.length], tf.constant(column.missing, dtypes[column.dtype])
+                [size] if column.form == "one" else [size, column.length],
+                tf.constant(column.missing, dtypes[column.dtype]),
             )
             for column in self.schema.input_columns
         }
@@ -141,7 +150,7 @@ class Ranker(tfrs.Model):
     def _represent(self, batch: Mapping[str, tf.Tensor], training: bool | None) -> tuple[tf.Tensor, list[tf.Tensor]]:
         lookups = self.encoder(batch)
         fields = {name: self._fields(name, lookups, batch) for name in self.sets}
-        sides = {name: self._side(name, lookups, fields[name]) for name in self.sets}
+        sides = {name: self._side(name, lookups, fields[name], batch) for name in self.sets}
         outputs = [
             expert(fields[spec.set], sides[spec.set], training=training)
             for spec, expert in zip(self.wiring.experts, self.experts, strict=True)
@@ -157,13 +166,30 @@ class Ranker(tfrs.Model):
         ]
         return tf.concat([fields, tf.stack(projected, axis=1)], axis=1) if projected else fields
 
-    def _side(self, name: str, lookups: Lookups, fields: tf.Tensor) -> tf.Tensor | None:
-        del fields
-        encoded = [
-            pool(self.sets[name].behaviours(sequence, lookups), lookups.sequences[sequence.name][:, :, 0] > 0)
-            for sequence, pool in zip(self.encoder.plan.sequences, self._sequences[name], strict=True)
-        ]
+    def _side(self, name: str, lookups: Lookups, fields: tf.Tensor, batch: Mapping[str, tf.Tensor]) -> tf.Tensor | None:
+        layer = self.sets[name]
+        encoded = []
+        for sequence, encode in zip(self.encoder.plan.sequences, self._sequences[name], strict=True):
+            behaviours, mask = layer.behaviours(sequence, lookups), lookups.sequences[sequence.name][:, :, 0] > 0
+            if isinstance(encode, SequenceMean):
+                encoded.append(encode(behaviours, mask))
+            else:
+                target = layer.target(sequence, fields)
+                encoded.append(encode(behaviours, target, mask, self._intervals(sequence.name, batch)))
         return tf.concat(encoded, axis=1) if encoded else None
+
+    def _intervals(self, sequence: str, batch: Mapping[str, tf.Tensor]) -> tf.Tensor | None:
+        """Seconds from each behaviour to the event, `[B, L]`; integers are subtracted before the cast to float."""
+        times = self._times.get(sequence)
+        if times is None:
+            return None
+        elapsed = tf.cast(batch[self.schema.time][:, tf.newaxis] - batch[times], tf.float32)
+        return elapsed / 1000.0 if self.schema.time_unit == "ms" else elapsed
+
+    def _sequence_encoder(self, sequence: BehaviourSequence, *, name: str) -> keras.layers.Layer:
+        if self.options.sequence == "mean":
+            return SequenceMean(name=name)
+        return TemporalInterest(sequence.length, interval=self._times.get(sequence.name) is not None, name=name)
 
     def _logits(self, batch: Mapping[str, tf.Tensor], training: bool | None) -> tuple[tf.Tensor, list[tf.Tensor]]:
         read, fields = self._represent(batch, training)
@@ -194,6 +220,14 @@ class Ranker(tfrs.Model):
             loss += self.options.embedding_l2 * tf.add_n(squares) / tf.cast(tf.shape(logits)[0], tf.float32)
         return loss
 
+    def train_step(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """One step of gradient descent; returns the losses and `task_metric` values."""
+        return _flat(super().train_step(inputs))
+
+    def test_step(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Losses and `task_metric` values without a step."""
+        return _flat(super().test_step(inputs))
+
     @property
     def table_variables(self) -> dict[str, tf.Variable]:
         """The embedding variables by `set/table` (or `set/group`): what the sparse optimisers train."""
@@ -221,6 +255,14 @@ class Ranker(tfrs.Model):
         for name, layer in other.sets.items():
             layer.assign_tables(self.sets[name])
         return other
+
+
+def _flat(results: dict[str, Any]) -> dict[str, tf.Tensor]:
+    """Lifts the values of metrics that report several out of their dicts."""
+    flat: dict[str, tf.Tensor] = {}
+    for name, value in results.items():
+        flat.update(value if isinstance(value, dict) else {name: value})
+    return flat
 
 
 def _read_vocabularies(schema: Schema) -> dict[str, np.ndarray[Any, Any]]:

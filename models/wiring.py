@@ -1,7 +1,7 @@
-"""A model as plain data: which embedding sets there are, which expert reads which, and what each task may read and train.
+"""A model as plain data: its embedding sets, which expert reads which, and what each task may read and train.
 
-Shared bottom, MMoE, ME, AME, STEM and the rest of DESIGN's table differ in nothing else (Tencent Figure 4). A wiring holds
-no Keras object, compares by value and prints itself.
+Shared bottom, MMoE, ME, AME and STEM differ in nothing else (Tencent Figure 4). A wiring holds no Keras object,
+compares by value and prints itself.
 """
 
 from __future__ import annotations
@@ -62,13 +62,17 @@ class Wiring:
         names = [s.name for s in self.sets]
         for what, given in (("set", names), ("expert", [e.name for e in self.experts]), ("task", list(self.tasks))):
             if not given or len(set(given)) != len(given):
-                raise ValueError(f"Wiring {self.paradigm!r} needs unique {what} names, at least one. Received: {given}.")
+                raise ValueError(
+                    f"Wiring {self.paradigm!r} needs unique {what} names, at least one. Received: {given}."
+                )
         for expert in self.experts:
             if expert.set not in names:
                 raise ValueError(f"Expert {expert.name!r} reads set {expert.set!r}, but the sets are {names}.")
         unread = [s for s in names if s not in {e.set for e in self.experts}]
         if unread:
-            raise ValueError(f"No expert of wiring {self.paradigm!r} reads set(s) {unread}: assign one, or leave them out.")
+            raise ValueError(
+                f"No expert of wiring {self.paradigm!r} reads set(s) {unread}: assign one, or leave them out."
+            )
         for reader in self.readers:
             if len(reader.access) != len(self.experts):
                 raise ValueError(

@@ -37,7 +37,6 @@ class FeatureEncoder(tf.Module):
         numeric: numbers.NumericEncoding = "buckets",
         buckets: int = 32,
     ) -> None:
-        """See the class."""
         super().__init__(name="encoder")
         self._sparse = tuple(f for f in schema.features if isinstance(f, Sparse))
         self._numeric = tuple(f for f in schema.features if isinstance(f, Numeric))

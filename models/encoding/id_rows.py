@@ -1,8 +1,8 @@
 """Raw ids to table rows, for many id columns at once, inside the model graph.
 
 Row 0 is a missing id, row 1 an id outside the map, known ids follow. A string id is first taken to 63 bits by a fast
-fingerprint; a vocabulary then is a single hash table for *all* features, keyed by a mix of feature and id, so that a batch
-costs one table look-up and not one a feature. Two ids with one key are looked for when the table is built.
+fingerprint; a vocabulary then is a single hash table for *all* features, keyed by a mix of feature and id, so that a
+batch costs one table look-up and not one a feature. Two ids with one key are looked for when the table is built.
 """
 
 from __future__ import annotations
@@ -44,15 +44,20 @@ class IdRows(tf.Module):
     """
 
     def __init__(
-        self, *, columns: Sequence[IdColumn], maps: Mapping[str, IdMap], vocabularies: Mapping[str, np.ndarray[Any, Any]]
+        self,
+        *,
+        columns: Sequence[IdColumn],
+        maps: Mapping[str, IdMap],
+        vocabularies: Mapping[str, np.ndarray[Any, Any]],
     ) -> None:
-        """See the class."""
         super().__init__(name="id_rows")
         order = {"identity": 0, "hash": 1, "vocabulary": 2}
         self.columns = tuple(sorted(columns, key=lambda c: (order[maps[c.table].kind], c.dtype)))
         for column in self.columns:
             if column.dtype == "bytes" and maps[column.table].kind == "identity":
-                raise ValueError(f"Feature {column.name!r}: string ids need a vocabulary or a hash, not an identity map.")
+                raise ValueError(
+                    f"Feature {column.name!r}: string ids need a vocabulary or a hash, not an identity map."
+                )
         self._salts = {table: np.uint64((k + 1) * _GOLDEN % 2**64) for k, table in enumerate(sorted(maps))}
         self._maps = dict(maps)
         self._known = self._build_table(vocabularies)
@@ -95,8 +100,7 @@ class IdRows(tf.Module):
             return tf.where(inside, ids + FIRST_KNOWN_ROW, tf.ones([], tf.int64))
         salts = tf.constant(np.repeat(np.array([self._salts[c.table] for c in columns]), widths))
         keys = _mixed(ids, salts)
-        if kind == "vocabulary":
-            assert self._known is not None
+        if kind == "vocabulary" and self._known is not None:
             return self._known.lookup(keys)
         return tf.math.floormod(keys, sizes) + FIRST_KNOWN_ROW
 
@@ -118,7 +122,7 @@ def _split(rows: tf.Tensor, widths: list[int]) -> list[tf.Tensor]:
 
 
 def _mixed(ids: tf.Tensor, salts: tf.Tensor) -> tf.Tensor:
-    """SplitMix64's finaliser over id and salt: a bijection for a fixed salt, so it adds no collision within a feature."""
+    """SplitMix64's finaliser over id and salt: a bijection for a fixed salt, so no new collision within a feature."""
     bits = tf.bitcast(ids, tf.uint64) + salts
     bits = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(30, tf.uint64))) * _MIX_1
     bits = tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, tf.constant(27, tf.uint64))) * _MIX_2

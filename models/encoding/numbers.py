@@ -42,7 +42,9 @@ def bucket_rows(values: tf.Tensor, edges: tf.Tensor) -> tf.Tensor:
     return tf.where(missing, tf.zeros([], tf.int64), rows)
 
 
-def scaled_rows(values: tf.Tensor, mean: tf.Tensor, std: tf.Tensor, *, limit: float = 8.0) -> tuple[tf.Tensor, tf.Tensor]:
+def scaled_rows(
+    values: tf.Tensor, mean: tf.Tensor, std: tf.Tensor, *, limit: float = 8.0
+) -> tuple[tf.Tensor, tf.Tensor]:
     """`e = z v` with `z = (x - mean) / std` clipped to ±`limit`: rows `[B, n]` and weights `[B, n]`.
 
     A missing number reads row 0 with weight 1, so that it has an embedding of its own.
