@@ -12,7 +12,7 @@ BENCHMARKS = $(shell grep -l '^if __name__ == "__main__"' benchmarks/*.py)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format build-file bench docs lock clean
+.PHONY: help setup demo test test-fast test-wheel lint format build-file bench docs lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ test: setup  ## run every test
 
 test-fast: setup  ## run the tests not marked slow
 	$(BIN)/pytest -n $(JOBS) --dist loadfile -m "not slow" $(TESTS)
+
+test-wheel: setup  ## build the wheel and run the fast tests against it, away from the checkout
+	$(BIN)/python .ci/wheel_environment.py -n $(JOBS) --dist loadfile -m "not slow"
 
 lint: setup  ## check format, lint, types, BUILD
 	$(BIN)/ruff format --check .

@@ -27,7 +27,7 @@ setup(
     name="fullrank",
     version="0.1.0",
     description="A TensorFlow model zoo for ad ranking.",
-    long_description=(ROOT / "README.md").read_text(encoding="utf-8") if (ROOT / "README.md").exists() else "",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],

@@ -8,7 +8,6 @@ import; a test also needs a module that it starts by name (`-m fullrank.trainers
 
 from __future__ import annotations
 
-import ast
 import difflib
 import sys
 from collections.abc import Iterable, Mapping
@@ -175,15 +174,11 @@ def _tests(root: Path, labels: Labels) -> Iterable[tuple[str, str]]:
                 "size": "large" if "mark.slow" in text else "medium",
                 "src": path,
             }
-            if _needs_source_tree(text):
+            if sources.needs_source_tree(root / path):
                 # Bazel's sandbox holds no source tree; pytest runs these in the checkout.
                 attributes["tags"] = ["manual"]
             attributes["deps"] = sorted({":test_support", *labels.deps([path])}, key=lambda dep: (dep[0] == "@", dep))
             yield Path(path).stem, _call("fullrank_test", attributes)
-
-
-def _needs_source_tree(text: str) -> bool:
-    return any(isinstance(node, ast.arg) and node.arg == "repository" for node in ast.walk(ast.parse(text)))
 
 
 def _call(rule: str, attributes: Attributes) -> str:

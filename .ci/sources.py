@@ -76,3 +76,11 @@ def has_main_block(path: Path) -> bool:
     """Whether a file has `if __name__ == "__main__":`."""
     body = ast.parse(path.read_text(encoding="utf-8")).body
     return any(isinstance(node, ast.If) and "__name__" in ast.unparse(node.test) for node in body)
+
+
+def needs_source_tree(path: Path) -> bool:
+    """Whether a test needs the checkout: it takes the fixture `repository`, or imports a script of the project."""
+    scripts = {Path(name).stem for folder in (".ci", "benchmarks") for name in folder_files(ROOT, folder)}
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    asks = any(isinstance(node, ast.arg) and node.arg == "repository" for node in ast.walk(tree))
+    return path.name != "conftest.py" and (asks or bool(imported_modules(path) & scripts))
