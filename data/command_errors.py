@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import re
 import sys
 from typing import Final
 
 from absl import flags
+
+from fullrank.data.suggest import closest
 
 # What TensorFlow wraps around the message that a person needs.
 _TENSORFLOW_NOISE: Final = re.compile(
@@ -20,21 +21,15 @@ class UsageError(ValueError):
     """A command line that parses but makes no sense, such as two flags that exclude each other (exit code 2)."""
 
 
-def did_you_mean(word: str, known: list[str]) -> str:
-    """`; did you mean 'x'?` if one of the `known` words is close to `word`, else an empty string."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
 def describe_flag_error(error: flags.Error, flag_values: flags.FlagValues) -> str:
     """One line on a command line that does not parse, with the flag that was probably meant."""
     if isinstance(error, flags.UnrecognizedFlagError):
         name = error.flagname
         known = [flag for flag in flag_values if len(flag) > 1]
         stem = name[2:] if name.startswith("no") and name not in known else name
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.6) or difflib.get_close_matches(stem, known, n=1)
-        meant = f"did you mean --{close[0]}?" if close else "no flag has a similar name."
-        return f"unknown flag --{name}; {meant} See --help."
+        meant = closest(name, known) or closest(stem, known)
+        hint = f"did you mean --{meant}?" if meant else "no flag has a similar name."
+        return f"unknown flag --{name}; {hint} See --help."
     message = _one_line(str(error))
     required = re.fullmatch(r"flag --(\S+)=None: .* must have a value other than None\.", message)
     return f"flag --{required[1]} is required. See --help." if required else f"{message.rstrip('.')}. See --help."
