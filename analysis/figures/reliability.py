@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from fullrank.analysis.figures.style import BLUE, GREY, count, figure
 from fullrank.analysis.figures.wilson import wilson_interval
@@ -61,9 +61,23 @@ def reliability_diagram(
             axes.plot(
                 predicted[~seen], shown[~seen], "v", color=BLUE, fillstyle="none", clip_on=False, label="no positive"
             )
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
-        axes.set_xlabel("mean predicted probability [%]")
-        axes.set_ylabel("observed rate [%]")
-        axes.set_title(f"Reliability of {task}: {predicted.size} groups of {count(sizes.sum())} examples")
+        for axis in (axes.xaxis, axes.yaxis):
+            if logarithmic:
+                axis.set_major_locator(LogLocator(subs=_ticks_a_decade(high / low)))
+                axis.set_minor_locator(NullLocator())
+            axis.set_major_formatter(FuncFormatter(_percent))
+        axes.set_xlabel("mean predicted probability")
+        axes.set_ylabel("observed rate")
+        axes.set_title(f"Reliability of {task}: {count(sizes.sum())} examples in {predicted.size} groups")
         axes.legend(loc="upper left")
+
+
+def _ticks_a_decade(span: float) -> tuple[float, ...]:
+    """As many labels as fit beside one another."""
+    if span < 150.0:
+        return (1.0, 2.0, 5.0)
+    return (1.0, 3.0) if span < 3000.0 else (1.0,)
+
+
+def _percent(value: float, _: int | None) -> str:
+    return f"{100.0 * value:.4g} %"

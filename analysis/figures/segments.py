@@ -44,7 +44,7 @@ def segment_bars(
     drawn = ranked[:max_bars]
     baseline = BASELINES.get(statistic, 0.0)
     defined = [(place, entry[statistic]) for place, (_, entry) in enumerate(drawn) if entry[statistic] is not None]
-    with figure(path=path, width=7.5, height=1.6 + 0.3 * len(drawn)) as axes:
+    with figure(path=path, width=7.5, height=1.3 + 0.27 * len(drawn)) as axes:
         axes.axvline(baseline, color=GREY, linewidth=1.0)
         axes.barh(
             [place for place, _ in defined],
@@ -53,20 +53,16 @@ def segment_bars(
             height=0.7,
             color=BLUE,
         )
-        ends = [value for _, value in defined] + [baseline] + ([] if overall is None else [overall])
-        span = max(max(ends) - min(ends), 1e-9)
-        axes.set_xlim(min(ends) - 0.14 * span * (min(ends) < baseline), max(ends) + 0.14 * span)
+        # The numbers stand in a column of their own, where no line crosses them.
         for place, (_, entry) in enumerate(drawn):
             value = entry[statistic]
-            left = value is not None and value < baseline
             axes.annotate(
                 "not defined" if value is None else f"{value:.3g}" if abs(value) < 0.1 else f"{value:.3f}",
-                (baseline if value is None else value, place),
-                xytext=(-4 if left else 4, 0),
-                textcoords="offset points",
-                ha="right" if left else "left",
+                (1.01, place),
+                xycoords=("axes fraction", "data"),
                 va="center",
-                fontsize=8,
+                fontsize=9,
+                color=GREY if value is None else "black",
             )
         if overall is not None:
             axes.axvline(overall, color=ORANGE, linewidth=1.4, linestyle="--", label=f"all examples: {overall:.4g}")
@@ -74,7 +70,7 @@ def segment_bars(
         axes.set_yticks(
             range(len(drawn)), [f"{_short(label)}  ({count(entry['examples'])})" for label, entry in drawn], fontsize=9
         )
-        axes.invert_yaxis()
+        axes.set_ylim(len(drawn) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
         axes.set_ylabel(f"{segment} (examples)")
         axes.set_xlabel(_NAMES.get(statistic, statistic.replace("_", " ")) + _UNITS.get(statistic, ""))
