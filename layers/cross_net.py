@@ -28,9 +28,15 @@ class CrossNetV2(keras.layers.Layer):
     """
 
     def __init__(
-        self, depth: int = 3, *, projection_dim: int | None = None, name: str | None = None, dtype: Any = None
+        self,
+        depth: int = 3,
+        *,
+        projection_dim: int | None = None,
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
     ) -> None:
-        super().__init__(name=name, dtype=dtype)
+        super().__init__(name=name, dtype=dtype, trainable=trainable)
         if depth < 1:
             raise ValueError(f"depth must be at least 1. Received: {depth}.")
         self.depth = depth

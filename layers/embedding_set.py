@@ -45,8 +45,9 @@ class EmbeddingSet(keras.layers.Layer):
         seed: int | None = None,
         name: str | None = None,
         dtype: Any = None,
+        trainable: bool = True,
     ) -> None:
-        super().__init__(name=name, dtype=dtype)
+        super().__init__(name=name, dtype=dtype, trainable=trainable)
         if width < 1:
             raise ValueError(f"width must be at least 1. Received: {width}.")
         self.plan = plan
@@ -81,6 +82,7 @@ class EmbeddingSet(keras.layers.Layer):
 
     def call(self, lookups: Lookups) -> tf.Tensor:
         """Returns the fields, `[B, F, d]`."""
+        lookups = Lookups(*lookups)
         parts = [self._pooled(block, lookups) for block in self._blocks]
         return parts[0] if len(parts) == 1 else tf.concat(parts, axis=1)
 
@@ -153,4 +155,4 @@ class EmbeddingSet(keras.layers.Layer):
             fields=tuple(Field(**f) for f in plan["fields"]),
             sequences=sequences,
         )
-        return cls(**{k: v for k, v in config.items() if k not in ("plan", "trainable")}, plan=restored)
+        return cls(**{k: v for k, v in config.items() if k != "plan"}, plan=restored)

@@ -38,8 +38,9 @@ class Expert(keras.layers.Layer):
         dropout: float = 0.0,
         name: str | None = None,
         dtype: Any = None,
+        trainable: bool = True,
     ) -> None:
-        super().__init__(name=name, dtype=dtype)
+        super().__init__(name=name, dtype=dtype, trainable=trainable)
         self.interaction = interaction
         self.width = width
         self.activation = activation
@@ -64,4 +65,4 @@ class Expert(keras.layers.Layer):
     def from_config(cls, config: dict[str, Any]) -> Expert:
         """Rebuilds the interaction."""
         interaction = keras.saving.deserialize_keras_object(config["interaction"])
-        return cls(interaction, **{k: v for k, v in config.items() if k not in ("interaction", "trainable")})
+        return cls(interaction, **{k: v for k, v in config.items() if k != "interaction"})

@@ -32,8 +32,9 @@ class FlatDNN(keras.layers.Layer):
         dropout: float = 0.0,
         name: str | None = None,
         dtype: Any = None,
+        trainable: bool = True,
     ) -> None:
-        super().__init__(name=name, dtype=dtype)
+        super().__init__(name=name, dtype=dtype, trainable=trainable)
         self.units = tuple(units)
         self.activation = activation
         self.dropout = dropout

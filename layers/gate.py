@@ -34,8 +34,16 @@ class Gate(keras.layers.Layer):
       kind: `softmax` or `mean`.
     """
 
-    def __init__(self, access: Access, *, kind: str = "softmax", name: str | None = None, dtype: Any = None) -> None:
-        super().__init__(name=name, dtype=dtype)
+    def __init__(
+        self,
+        access: Access,
+        *,
+        kind: str = "softmax",
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype, trainable=trainable)
         self.access = tuple(tuple(row) for row in access)
         self.kind = kind
         if kind not in ("softmax", "mean"):

@@ -25,8 +25,10 @@ class InnerProduct(keras.layers.Layer):
       linear: Whether the fields themselves go along (the `l_z` of the IPNN paper).
     """
 
-    def __init__(self, *, linear: bool = True, name: str | None = None, dtype: Any = None) -> None:
-        super().__init__(name=name, dtype=dtype)
+    def __init__(
+        self, *, linear: bool = True, name: str | None = None, dtype: Any = None, trainable: bool = True
+    ) -> None:
+        super().__init__(name=name, dtype=dtype, trainable=trainable)
         self.linear = linear
 
     def build(self, input_shape: Any) -> None:

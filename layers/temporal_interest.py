@@ -55,8 +55,9 @@ class TemporalInterest(keras.layers.Layer):
         buckets_per_octave: int = 1,
         name: str | None = None,
         dtype: Any = None,
+        trainable: bool = True,
     ) -> None:
-        super().__init__(name=name, dtype=dtype)
+        super().__init__(name=name, dtype=dtype, trainable=trainable)
         self.max_length = max_length
         self.position = position
         self.interval = interval
@@ -66,14 +67,17 @@ class TemporalInterest(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         """Creates the two small tables of temporal encodings."""
-        width = input_shape[-1]
-        start = keras.initializers.RandomUniform(-0.05, 0.05)
         if self.position:
-            self._positions = self.add_weight(name="positions", shape=(self.max_length + 1, width), initializer=start)
+            self._positions = self._table("positions", self.max_length + 1, input_shape[-1])
         if self.interval:
             buckets = int(math.log2(1 + _LONGEST_SECONDS) * self.buckets_per_octave) + 1
-            self._intervals = self.add_weight(name="intervals", shape=(buckets, width), initializer=start)
+            self._intervals = self._table("intervals", buckets, input_shape[-1])
         super().build(input_shape)
+
+    def _table(self, name: str, rows: int, width: int) -> tf.Variable:
+        return self.add_weight(
+            name=name, shape=(rows, width), initializer=keras.initializers.RandomUniform(-0.05, 0.05)
+        )
 
     def call(
         self, behaviours: tf.Tensor, target: tf.Tensor, mask: tf.Tensor, intervals: tf.Tensor | None = None

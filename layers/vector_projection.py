@@ -22,8 +22,8 @@ class VectorProjection(keras.layers.Layer):
       width: d.
     """
 
-    def __init__(self, width: int, *, name: str | None = None, dtype: Any = None) -> None:
-        super().__init__(name=name, dtype=dtype)
+    def __init__(self, width: int, *, name: str | None = None, dtype: Any = None, trainable: bool = True) -> None:
+        super().__init__(name=name, dtype=dtype, trainable=trainable)
         self.width = width
         self._linear = keras.layers.Dense(width, name="linear", dtype=dtype)
 

@@ -1,0 +1,201 @@
+"""Every public layer keeps the same promises: one table with a row a layer, and one test a promise."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+from fullrank import layers
+
+Inputs = tuple[Any, ...]
+PLAN = layers.LookupPlan.ordered(
+    tables=(layers.Table(name="a", rows=7), layers.Table(name="b", rows=5)),
+    fields=(
+        layers.Field(name="a", table="a"),
+        layers.Field(name="b", table="b", lookups=2),
+        layers.Field(name="c", table="b", lookups=2, weighted=True),
+    ),
+    sequences=(layers.BehaviourSequence(name="s", tables=("a",), fields=("a",), length=4),),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A layer, how to feed it, and what must come out for B examples (`None` stands for B)."""
+
+    make: Callable[..., keras.layers.Layer]
+    inputs: Callable[[int], Inputs]
+    shape: tuple[int | None, ...]
+
+
+def real(*shape: int | None) -> Callable[[int], tf.Tensor]:
+    def draw(batch: int) -> tf.Tensor:
+        return tf.random.stateless_normal([batch if n is None else n for n in shape], seed=(len(shape), batch))
+
+    return draw
+
+
+def lengths(batch: int) -> tf.Tensor:
+    """Mask `[B, 4]`; the first example has no behaviour at all."""
+    return tf.sequence_mask(tf.range(batch) % 5, 4)
+
+
+def lookups(batch: int) -> Inputs:
+    rows = tf.random.stateless_uniform([batch, 5], seed=(1, 2), maxval=5, dtype=tf.int64)
+    sequences = {"s": tf.random.stateless_uniform([batch, 4, 1], seed=(3, 4), maxval=7, dtype=tf.int64)}
+    return (layers.Lookups(rows=rows, weights=real(None, 2)(batch), sequences=sequences),)
+
+
+FIELDS = real(None, 4, 3)
+ROWS: dict[type[keras.layers.Layer], Row] = {
+    layers.EmbeddingSet: Row(lambda **k: layers.EmbeddingSet(PLAN, 3, groups=1, **k), lookups, (None, 3, 3)),
+    layers.FlatDNN: Row(lambda **k: layers.FlatDNN((6, 5), **k), lambda b: (FIELDS(b),), (None, 5)),
+    layers.CrossNetV2: Row(lambda **k: layers.CrossNetV2(2, **k), lambda b: (FIELDS(b),), (None, 12)),
+    layers.InnerProduct: Row(lambda **k: layers.InnerProduct(**k), lambda b: (FIELDS(b),), (None, 18)),
+    layers.FactorizationMachine: Row(lambda **k: layers.FactorizationMachine(**k), lambda b: (FIELDS(b),), (None, 3)),
+    layers.Expert: Row(
+        lambda **k: layers.Expert(layers.FlatDNN((4,), **k), 6, **k),
+        lambda b: (FIELDS(b), real(None, 2)(b)),
+        (None, 6),
+    ),
+    layers.Gate: Row(
+        lambda **k: layers.Gate((("train", "off", "detached"), ("train", "train", "train")), **k),
+        lambda b: (real(None, 3, 4)(b), real(None, 5)(b)),
+        (None, 2, 4),
+    ),
+    layers.Towers: Row(lambda **k: layers.Towers((4, 3), **k), lambda b: (real(None, 2, 5)(b),), (None, 2, 3)),
+    layers.SequenceMean: Row(
+        lambda **k: layers.SequenceMean(**k), lambda b: (real(None, 4, 3)(b), lengths(b)), (None, 3)
+    ),
+    layers.TemporalInterest: Row(
+        lambda **k: layers.TemporalInterest(4, **k),
+        lambda b: (real(None, 4, 3)(b), real(None, 3)(b), lengths(b), 1e5 * tf.abs(real(None, 4)(b))),
+        (None, 3),
+    ),
+    layers.VectorProjection: Row(lambda **k: layers.VectorProjection(3, **k), lambda b: (_vectors(b),), (None, 3)),
+}
+
+
+def _vectors(batch: int) -> tf.Tensor:
+    vectors = real(None, 4)(batch)
+    return tf.where((tf.range(batch) % 3 == 0)[:, tf.newaxis], float("nan"), vectors)
+
+
+EVERY_ROW = pytest.mark.parametrize("row", ROWS.values(), ids=lambda row: row.make().__class__.__name__)
+
+
+def called(layer: keras.layers.Layer, inputs: Inputs) -> tf.Tensor:
+    return layer(*inputs)
+
+
+def test_every_public_layer_has_a_row() -> None:
+    public = {
+        value for value in vars(layers).values() if isinstance(value, type) and issubclass(value, keras.layers.Layer)
+    }
+    assert public == set(ROWS)
+
+
+@EVERY_ROW
+@pytest.mark.parametrize("batch", [1, 6])
+def test_shape_and_dtype(row: Row, batch: int) -> None:
+    output = called(row.make(), row.inputs(batch))
+    assert tuple(output.shape) == tuple(batch if n is None else n for n in row.shape)
+    assert output.dtype == tf.float32
+    assert np.isfinite(output.numpy()).all()
+
+
+@EVERY_ROW
+def test_graph_with_unknown_batch_equals_eager(row: Row) -> None:
+    layer, inputs = row.make(), row.inputs(6)
+    eager = called(layer, inputs)
+    unknown = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), inputs)
+    graph = tf.function(lambda *given: called(layer, given), input_signature=unknown)
+    np.testing.assert_allclose(graph(*inputs).numpy(), eager.numpy(), rtol=1e-5, atol=1e-6)
+    assert graph.get_concrete_function().output_shapes.as_list()[1:] == list(row.shape[1:])
+    one = row.inputs(1)
+    np.testing.assert_allclose(graph(*one).numpy(), called(layer, one).numpy(), rtol=1e-5, atol=1e-6)
+
+
+@EVERY_ROW
+def test_config_and_weights_rebuild_the_layer(row: Row) -> None:
+    layer, inputs = row.make(), row.inputs(5)
+    expected = called(layer, inputs)
+    copy = layer.__class__.from_config(layer.get_config())
+    assert copy.get_config() == layer.get_config()
+    called(copy, inputs)
+    copy.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(called(copy, inputs).numpy(), expected.numpy())
+
+
+@EVERY_ROW
+def test_saved_model_equals_the_layer(row: Row, tmp_path: Path) -> None:
+    layer, inputs = row.make(), row.inputs(5)
+    expected = called(layer, inputs)
+    unknown = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), inputs)
+    module = tf.Module()
+    module.layer = layer
+    module.score = tf.function(lambda *given: called(layer, given), input_signature=unknown)
+    tf.saved_model.save(module, str(tmp_path / "saved"), signatures={})
+    loaded = tf.saved_model.load(str(tmp_path / "saved"))
+    np.testing.assert_allclose(loaded.score(*inputs).numpy(), expected.numpy(), rtol=1e-6, atol=1e-6)
+
+
+@EVERY_ROW
+def test_gradient_reaches_every_weight(row: Row) -> None:
+    layer, inputs = row.make(), row.inputs(8)
+    called(layer, inputs)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.square(called(layer, inputs) - 0.3))
+    gradients = tape.gradient(loss, layer.trainable_weights)
+    for weight, gradient in zip(layer.trainable_weights, gradients, strict=True):
+        assert gradient is not None, weight.name
+        assert np.abs(tf.convert_to_tensor(gradient).numpy()).sum() > 0, weight.name
+
+
+@EVERY_ROW
+def test_mixed_bfloat16_computes_low_and_keeps_weights_high(row: Row) -> None:
+    full = row.make()
+    expected = called(full, row.inputs(6))
+    low = row.make(dtype=keras.mixed_precision.Policy("mixed_bfloat16"))
+    called(low, row.inputs(6))
+    low.set_weights(full.get_weights())
+    output = called(low, row.inputs(6))
+    assert output.dtype == tf.bfloat16
+    assert all(weight.dtype == tf.float32 for weight in low.weights)
+    scale = float(tf.reduce_max(tf.abs(expected)))
+    np.testing.assert_allclose(tf.cast(output, tf.float32).numpy(), expected.numpy(), atol=0.04 * max(scale, 0.1))
+
+
+@EVERY_ROW
+def test_same_seed_same_weights(row: Row) -> None:
+    def weights() -> list[np.ndarray[Any, Any]]:
+        keras.utils.set_random_seed(7)
+        layer = row.make()
+        called(layer, row.inputs(2))
+        return layer.get_weights()  # type: ignore[no-any-return]
+
+    for first, second in zip(weights(), weights(), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@EVERY_ROW
+def test_usable_in_a_functional_model(row: Row, tmp_path: Path) -> None:
+    inputs = row.inputs(6)
+    if isinstance(inputs[0], layers.Lookups):
+        given = tf.nest.map_structure(lambda t: keras.Input(t.shape[1:], dtype=t.dtype), inputs[0])
+        symbolic, flat = (given,), tf.nest.flatten(given)
+    else:
+        symbolic = tuple(keras.Input(t.shape[1:], dtype=t.dtype) for t in inputs)
+        flat = list(symbolic)
+    model = keras.Model(flat, row.make()(*symbolic))
+    expected = model(tf.nest.flatten(inputs))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded(tf.nest.flatten(inputs)).numpy(), expected.numpy(), rtol=1e-6, atol=1e-6)
