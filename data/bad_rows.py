@@ -1,0 +1,77 @@
+"""Counts the rows that could not be converted, and decides when there are too many of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Final, Literal
+
+_SHOWN: Final = 2
+_EARLY: Final = 10_000
+"""Rows after which a share of bad ones means something; before, one bad row would already be too large a share."""
+
+
+class TooManyBadRowsError(ValueError):
+    """More rows than allowed could not be converted."""
+
+
+@dataclasses.dataclass
+class BadRows:
+    """What happens to bad rows, and how many there were.
+
+    Attributes:
+      on_bad_record: `fail` at the first, or `skip` and count.
+      max_fraction: Share of bad rows above which skipping ends, too.
+      seen: Rows looked at, bad ones included.
+      skipped: Rows left out.
+      examples: Messages about the first few.
+    """
+
+    on_bad_record: Literal["fail", "skip"] = "fail"
+    max_fraction: float = 0.01
+    seen: int = 0
+    skipped: int = 0
+    examples: list[str] = dataclasses.field(default_factory=list)
+
+    def again(self) -> BadRows:
+        """The same rules, with nothing counted: for another pass over the same rows."""
+        return BadRows(on_bad_record=self.on_bad_record, max_fraction=self.max_fraction)
+
+    def add(self, message: str) -> None:
+        """Counts a bad row.
+
+        Raises:
+          ValueError: With this message, if bad rows are not to be skipped.
+        """
+        if self.on_bad_record == "fail":
+            raise ValueError(f"{message} (--on_bad_record=skip leaves such rows out.)")
+        self.skipped += 1
+        if len(self.examples) < _SHOWN:
+            self.examples.append(message)
+
+    def saw(self, rows: int) -> None:
+        """Counts rows that were looked at, and stops a conversion that goes on skipping too many.
+
+        Raises:
+          TooManyBadRowsError: If too large a share of many rows was bad.
+        """
+        self.seen += rows
+        if self.seen >= _EARLY:
+            self.check()
+
+    def check(self) -> None:
+        """Compares the share of bad rows with the limit.
+
+        Raises:
+          TooManyBadRowsError: If it is above.
+        """
+        if self.skipped > self.max_fraction * self.seen:
+            raise TooManyBadRowsError(
+                f"{self.skipped} of {self.seen} rows are bad, more than --max_bad_fraction={self.max_fraction:g} "
+                f"allows. The first: {' '.join(self.examples)}"
+            )
+
+    def report(self) -> str:
+        """One line that a person reads after a conversion that skipped rows; empty if there were none."""
+        if not self.skipped:
+            return ""
+        return f"Left out {self.skipped} bad rows of {self.seen}. The first: {' '.join(self.examples)}"
