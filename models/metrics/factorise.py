@@ -22,6 +22,8 @@ def factorise(*, values: npt.ArrayLike, column: str) -> tuple[list[int | bytes],
         ValueError: if `values` are neither integers nor bytes nor strings.
     """
     array = np.asarray(values).reshape(-1)
+    if not array.size:
+        return [], np.zeros(0, np.int64)
     if array.dtype.kind in "iub":
         distinct, codes = np.unique(array, return_inverse=True)
         return [int(value) for value in distinct], codes.reshape(-1).astype(np.int64)

@@ -107,4 +107,4 @@ def key_codes(*, keys: npt.ArrayLike, column: str) -> npt.NDArray[np.int64]:
         return array.astype(np.int64)
     distinct, codes = factorise(values=array, column=column)
     hashes = [hashlib.blake2b(bytes(value), digest_size=8).digest() for value in distinct]
-    return np.frombuffer(b"".join(hashes), "<i8").astype(np.int64)[codes]
+    return np.array([int.from_bytes(value, "little", signed=True) for value in hashes], np.int64)[codes]
