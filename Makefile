@@ -12,7 +12,7 @@ BENCHMARKS = $(shell grep -l '^if __name__ == "__main__"' benchmarks/*.py)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-wheel lint format build-file bench docs lock clean
+.PHONY: help setup demo test test-fast test-wheel lint lint-style lint-types lint-build format build-file bench docs lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,10 +42,16 @@ test-fast: setup  ## run the tests not marked slow
 test-wheel: setup  ## build the wheel and run the fast tests against it, away from the checkout
 	$(BIN)/python .ci/wheel_environment.py -n $(JOBS) --dist loadfile -m "not slow"
 
-lint: setup  ## check format, lint, types, BUILD
+lint: lint-style lint-types lint-build  ## check format, rules, types, BUILD
+
+lint-style: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+lint-types: setup
 	$(BIN)/python .ci/check_types.py
+
+lint-build: setup
 	$(BIN)/python .ci/build_targets.py --check
 	@if command -v npx >/dev/null; then \
 	  echo "npx $(BUILDIFIER)" && npx --yes $(BUILDIFIER) -mode=check -lint=warn BUILD MODULE.bazel defs.bzl; \
