@@ -1,0 +1,1 @@
+"""Public data sets and a synthetic one, each turned into a schema and the rows of its splits."""
