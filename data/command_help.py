@@ -12,6 +12,9 @@ from typing import Any, Final
 from absl import flags
 
 HELP_FLAGS: Final = frozenset({"--help", "-help", "-h", "--h", "-?", "--helpshort", "--helpfull", "-helpfull"})
+SECTION: Final = "fullrank: "
+"""What a flag's module name begins with when the rest of it is the heading of a section of its own."""
+
 _TYPES: Final = {"string": "TEXT", "int": "N", "float": "X", "comma separated list of strings": "A,B,..."}
 
 
@@ -31,14 +34,18 @@ def help_text(
     own: list[flags.Flag[Any]] = []
     general: list[flags.Flag[Any]] = []
     others: list[flags.Flag[Any]] = []
+    sections: dict[str, list[flags.Flag[Any]]] = {}
     for name, defined in flag_values.flags_by_module_dict().items():
         if name == __name__.rsplit("_", 1)[0]:
             general.extend(defined)
+        elif name.startswith(SECTION):
+            sections[name.removeprefix(SECTION)] = list(defined)
         elif name.startswith("fullrank.") or name in (main.__module__, program):
             own.extend(defined)
         else:
             others.extend(defined)
-    parts = [usage, _section("Flags", own + general)]
+    parts = [usage, *(_section(title, shown) for title, shown in sections.items())]
+    parts.append(_section("Other flags" if sections else "Flags", own + general))
     if everything:
         parts.append(_section("Flags of other packages", others))
     elif others:
