@@ -76,52 +76,66 @@ def _dense(column: Column, parsed: Any) -> tf.Tensor:
 
 def _entries(column: Column, data: npt.NDArray[Any] | Ragged) -> list[bytes]:
     """One map entry a row, or nothing where the value is missing."""
-    name = column.name.encode()
-    key = _FIRST + _varint(len(name)) + name
-    tag = _LIST_TAG[column.dtype]
     headers: dict[int, bytes] = {}
     entries = []
-    for content in _list_contents(column, data):
-        if not content:
-            entries.append(b"")
-            continue
+    for content in _contents(column, data):
         header = headers.get(len(content))
         if header is None:
-            feature = tag + _varint(len(content))
-            size = len(feature) + len(content)
-            value = _SECOND + _varint(size) + feature
-            header = headers[len(content)] = _FIRST + _varint(len(key) + len(value) + len(content)) + key + value
+            header = headers[len(content)] = _entry_header(column, len(content))
         entries.append(header + content)
     return entries
 
 
-def _list_contents(column: Column, data: npt.NDArray[Any] | Ragged) -> list[bytes]:
-    """The serialized Int64List, FloatList or BytesList of each row; empty where the value is missing."""
+def _entry_header(column: Column, size: int) -> bytes:
+    """What stands before the values of a row that take `size` bytes; nothing if there are none."""
+    if size == 0:
+        return b""
+    packed = b"" if column.dtype == "bytes" else _FIRST + _varint(size)
+    feature = _LIST_TAG[column.dtype] + _varint(len(packed) + size) + packed
+    value = _SECOND + _varint(len(feature) + size) + feature
+    name = column.name.encode()
+    key = _FIRST + _varint(len(name)) + name
+    return _FIRST + _varint(len(key) + len(value) + size) + key + value
+
+
+def _contents(column: Column, data: npt.NDArray[Any] | Ragged) -> list[bytes]:
+    """The values of each row as they stand in their list; empty where the row is missing."""
     if isinstance(data, Ragged):
-        values, lengths = data
-        ends = np.cumsum(lengths).tolist()
-        missing = lengths == 0
+        values, ends = data.values, np.cumsum(data.lengths)
     else:
-        rows, width = len(data), 1 if data.ndim == 1 else data.shape[1]
-        values, lengths = data.reshape(-1), np.full(rows, width)
-        ends = (np.arange(1, rows + 1) * width).tolist()
-        missing = is_missing(data).reshape(rows, width).all(axis=1)
-    starts = [0, *ends[:-1]]
-    gone = missing.tolist()
+        width = 1 if data.ndim == 1 else data.shape[1]
+        values, ends = data.reshape(-1), np.arange(1, len(data) + 1) * width
+    offsets, encoded = _encoded(values, column)
+    cuts = [0, *offsets[ends].tolist()]
+    contents = [encoded[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
+    if not isinstance(data, Ragged):
+        for row in np.flatnonzero(is_missing(data).reshape(len(data), -1).all(axis=1)).tolist():
+            contents[row] = b""
+    return contents
+
+
+def _encoded(values: npt.NDArray[Any], column: Column) -> tuple[npt.NDArray[np.int64], bytes]:
+    """All values one after the other, and where each begins: `[N + 1]`."""
     if column.dtype == "float32":
-        raw = values.astype("<f4").tobytes()
-        return [
-            b"" if skip else _FIRST + _varint(4 * (end - start)) + raw[4 * start : 4 * end]
-            for start, end, skip in zip(starts, ends, gone, strict=True)
-        ]
-    if column.dtype == "bytes":
-        parts = [_FIRST + _varint(len(value)) + value for value in values]
-        return [b"" if skip else b"".join(parts[s:e]) for s, e, skip in zip(starts, ends, gone, strict=True)]
-    distinct, inverse = np.unique(values, return_inverse=True)
-    known = [_varint(value % 2**64) for value in distinct.tolist()]
-    parts = [known[index] for index in inverse.tolist()]
-    packed = (b"" if skip else b"".join(parts[s:e]) for s, e, skip in zip(starts, ends, gone, strict=True))
-    return [_FIRST + _varint(len(content)) + content if content else b"" for content in packed]
+        return np.arange(len(values) + 1, dtype=np.int64) * 4, values.astype("<f4").tobytes()
+    if column.dtype == "int64":
+        sizes, encoded = _varints(values.astype(np.int64))
+    else:
+        parts = [_FIRST + _varint(len(value)) + value for value in values.tolist()]
+        sizes, encoded = np.fromiter(map(len, parts), np.int64, len(parts)), b"".join(parts)
+    return np.concatenate(([0], np.cumsum(sizes))), encoded
+
+
+def _varints(values: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], bytes]:
+    """The variable-length encoding of 64-bit numbers: bytes of each, and all bytes."""
+    unsigned = values.view(np.uint64)
+    longest = max(1, -(-int(unsigned.max(initial=0)).bit_length() // 7))
+    shifted = unsigned[:, None] >> np.arange(0, 7 * longest, 7, dtype=np.uint64)
+    sizes = np.maximum(1, (shifted != 0).sum(axis=1))
+    groups = (shifted & np.uint64(127)).astype(np.uint8)
+    position = np.arange(longest)
+    groups[position < sizes[:, None] - 1] |= np.uint8(128)
+    return sizes, groups[position < sizes[:, None]].tobytes()
 
 
 def is_missing(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
@@ -132,14 +146,9 @@ def is_missing(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
 
 
 def _varint(value: int) -> bytes:
-    if value < 128:
-        return _BYTE[value]
     encoded = bytearray()
     while value >= 128:
         encoded.append(value & 127 | 128)
         value >>= 7
     encoded.append(value)
     return bytes(encoded)
-
-
-_BYTE: Final = [bytes([value]) for value in range(128)]

@@ -22,10 +22,14 @@ class SchemaError(ValueError):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shard:
-    """One file of a split: its path relative to the schema and the examples in it."""
+    """One file of a split: its path relative to the schema, the examples in it and its size in bytes.
+
+    By its size a file that was cut off or replaced is noticed before the first step; `None` leaves that check out.
+    """
 
     file: str
     examples: int
+    size: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,7 +92,9 @@ class Schema:
             elif isinstance(feature, Sparse) and feature.table is not None:
                 self._check_shares(feature.name, feature.name, feature.table)
                 if self.sparse(feature.table).dtype != feature.dtype:
-                    raise SchemaError(f"Feature {feature.name!r} shares the table of {feature.table!r}, of another dtype.")
+                    raise SchemaError(
+                        f"Feature {feature.name!r} shares the table of {feature.table!r}, of another dtype."
+                    )
         _ = self.columns
 
     def _check_shares(self, name: str, column: str, shared: str) -> None:
@@ -163,7 +169,9 @@ def _merged(columns: Iterable[Column], schema_name: str) -> tuple[Column, ...]:
     for column in columns:
         known = merged.setdefault(column.name, column)
         if known != column:
-            raise SchemaError(f"Schema {schema_name!r} declares column {column.name!r} in two ways: {known} and {column}.")
+            raise SchemaError(
+                f"Schema {schema_name!r} declares column {column.name!r} in two ways: {known} and {column}."
+            )
     return tuple(merged.values())
 
 
