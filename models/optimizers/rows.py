@@ -1,0 +1,113 @@
+"""Reading, writing and summing single rows of a table, at a cost that does not depend on how many rows it has.
+
+A gradient of a lookup is `tf.IndexedSlices`: one slice a looked-up id, equal ids repeated. An optimiser needs the *sum*
+over equal ids (the gradient of the row), reads the rows of weights and state, computes, and writes them back. Which
+TensorFlow operations do that fast was measured on 53,248 ids of width 16 (two cores, processor time a step):
+
+* the sum: `tf.math.unsorted_segment_sum` 6-14 ms, the product of the 0/1 matrix "slice j belongs to row i" with the
+  slices 2-4 ms, with the same order of additions. That product is only fast below 32 columns, so wider rows are cut
+  into narrower ones, which costs nothing but longer index lists.
+* the write: `scatter_sub` 10-23 ms, gather, subtract and `scatter_update` 4-9 ms. The fused
+  `ResourceSparseApply*` kernels take 22-49 ms.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+# Width from which TensorFlow's sparse-dense product leaves its scalar loop for a slower one.
+_WIDE = 32
+# Tables of more rows than this are never summed densely, so their graph needs no branch.
+_LARGEST_DENSE_SUM = 1 << 17
+
+
+def sum_duplicates(slices: Any) -> Any:
+    """Adds up the slices of equal indices.
+
+    Two ways lead to the same rows and, as both add in the order of the slices, to the same numbers. The general one
+    maps ids to positions with `tf.unique`, which runs on one thread. A table of no more rows than there are slices is
+    summed into all its rows instead, and those that occur are kept: a third faster on 53,248 ids, no slower on 2,048.
+
+    Args:
+      slices: `tf.IndexedSlices` with values `[n, ...]` and indices `[n]`; `dense_shape` may be missing.
+
+    Returns:
+      `tf.IndexedSlices` with values `[u, ...]` and distinct indices `[u]`, in no promised order.
+    """
+    rows = _number_of_rows(slices)
+    if rows is None or rows > _LARGEST_DENSE_SUM:
+        return _by_unique(slices)
+    count = slices.indices.shape[0]
+    if count is not None:
+        return _by_table(slices, rows) if rows <= count else _by_unique(slices)
+    values, indices = tf.cond(
+        rows <= tf.size(slices.indices),
+        lambda: _parts(_by_table(slices, rows)),
+        lambda: _parts(_by_unique(slices)),
+    )
+    values = tf.ensure_shape(values, [None, *slices.values.shape[1:]])
+    return tf.IndexedSlices(values, indices, slices.dense_shape)
+
+
+def gather(variable: Any, rows: Any) -> Any:
+    """Reads rows `[u]` of a variable `[N, ...]` as `[u, ...]`."""
+    return tf.gather(variable, rows)
+
+
+def put(variable: Any, rows: Any, values: Any) -> None:
+    """Writes `values` `[u, ...]` to the distinct rows `[u]` of a variable `[N, ...]`; other rows keep their bits."""
+    variable.scatter_update(tf.IndexedSlices(values, rows))
+
+
+def _by_unique(slices: Any) -> Any:
+    distinct, position = tf.unique(slices.indices)
+    values = _sum_into(slices.values, position, tf.size(distinct))
+    return tf.IndexedSlices(values, distinct, slices.dense_shape)
+
+
+def _by_table(slices: Any, rows: int) -> Any:
+    row = tf.cast(slices.indices, tf.int32)
+    sums = _sum_into(slices.values, row, rows)
+    touched = tf.math.bincount(row, minlength=rows, maxlength=rows) > 0
+    present = tf.where(touched)[:, 0]
+    return tf.IndexedSlices(tf.gather(sums, present), tf.cast(present, slices.indices.dtype), slices.dense_shape)
+
+
+def _sum_into(values: Any, row: Any, rows: Any) -> Any:
+    """Sums `values` `[n, ...]` into row `row[j]` (int32) of a result `[rows, ...]`."""
+    trailing = values.shape[1:]
+    width = trailing.num_elements()
+    if width is None:
+        raise ValueError(f"a table's row needs a known shape. Received: values of shape {values.shape}")
+    pieces = _pieces(width)
+    if pieces > 1:
+        row = tf.reshape(row[:, tf.newaxis] * pieces + tf.range(pieces), [-1])
+    count = tf.size(row)
+    sums = tf.raw_ops.SparseTensorDenseMatMul(
+        a_indices=tf.stack([row, tf.range(count)], axis=1),
+        a_values=tf.ones([count], values.dtype),
+        a_shape=tf.cast(tf.stack([rows * pieces, count]), tf.int64),
+        b=tf.reshape(values, [count, width // pieces]),
+    )
+    return tf.reshape(sums, [-1, *trailing.as_list()])
+
+
+def _pieces(width: int) -> int:
+    """Into how many equal pieces, narrower than `_WIDE` but of 8 or more, a row is cut; 1 if there is no such way."""
+    for pieces in range(1, width // 8 + 1):
+        if width % pieces == 0 and width // pieces < _WIDE:
+            return pieces
+    return 1
+
+
+def _number_of_rows(slices: Any) -> int | None:
+    if slices.dense_shape is None:
+        return None
+    shape = tf.get_static_value(slices.dense_shape)
+    return None if shape is None else int(shape[0])
+
+
+def _parts(slices: Any) -> tuple[Any, Any]:
+    return slices.values, slices.indices
