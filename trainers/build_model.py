@@ -1,0 +1,91 @@
+"""Builds and compiles the model that a configuration describes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from fullrank.data.schema import Schema
+from fullrank.layers.legacy_keras import keras
+from fullrank.models import InteractionOptions, Ranker, RankerOptions
+from fullrank.models.optimizers import OptimizerSpec, build_optimizer
+from fullrank.trainers.config import ModelConfig, OptimizerConfig
+from fullrank.trainers.models_by_name import build_wiring
+
+
+def build_model(config: ModelConfig, schema: Schema, *, embedding_l2: float = 0.0) -> Ranker:
+    """Builds the model with all its weights; call it in the scope of a distribution strategy if there is one.
+
+    Args:
+      config: Which model.
+      schema: Of the data or of the run; its directory holds the vocabularies.
+      embedding_l2: Penalty on looked-up rows.
+
+    Raises:
+      ValueError: If the configuration does not fit the schema.
+    """
+    tasks = config.tasks or (schema.labels[0].name,)
+    options = RankerOptions(
+        tower=config.tower,
+        interactions=InteractionOptions(
+            hidden=config.hidden,
+            cross_depth=config.cross_depth,
+            cross_rank=config.cross_rank,
+            dropout=config.dropout,
+        ),
+        numeric=config.numeric,
+        buckets=config.buckets,
+        sequence=config.sequence,
+        dropout=config.dropout,
+        embedding_l2=embedding_l2,
+        initial_scale=config.initial_scale,
+        groups=config.groups,
+    )
+    with _layer_settings(mixed_precision=config.mixed_precision):
+        return Ranker(schema, build_wiring(config, tasks=tasks), options)
+
+
+def compile_model(model: Ranker, config: OptimizerConfig, *, total_steps: int, steps_per_execution: int = 1) -> None:
+    """Gives the model its optimisers: a sparse one for its tables, a dense one for the rest.
+
+    Args:
+      model: As built.
+      config: Which optimisers.
+      total_steps: Steps of the whole run, after which a falling learning rate has arrived.
+      steps_per_execution: Steps a call of the compiled function.
+    """
+    falls = config.schedule != "constant"
+
+    def spec(name: str, learning_rate: float) -> OptimizerSpec:
+        return OptimizerSpec(
+            name=name,
+            learning_rate=learning_rate,
+            schedule=config.schedule,
+            warmup_steps=config.warmup_steps,
+            decay_steps=max(1, total_steps - config.warmup_steps) if falls else 0,
+            final=config.final_rate if falls else 0.0,
+            global_clipnorm=config.clip_norm,
+        )
+
+    optimizer = build_optimizer(
+        tables=list(model.table_variables.values()),
+        table_optimizer=spec(config.table_optimizer, config.table_learning_rate),
+        dense_optimizer=spec(config.dense_optimizer, config.learning_rate),
+    )
+    model.compile(optimizer=optimizer, steps_per_execution=steps_per_execution)
+
+
+@contextlib.contextmanager
+def _layer_settings(*, mixed_precision: bool) -> Iterator[None]:
+    """What layers take over from Keras's global settings when they are created, set for that time only."""
+    policy = keras.mixed_precision.global_policy()
+    generators = keras.backend.experimental.is_tf_random_generator_enabled()
+    keras.mixed_precision.set_global_policy("mixed_bfloat16" if mixed_precision else "float32")
+    # The state of these generators can be saved, that of Keras's usual random operations cannot.
+    keras.backend.experimental.enable_tf_random_generator()
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(policy)
+        if not generators:
+            keras.backend.experimental.disable_tf_random_generator()

@@ -1,0 +1,1 @@
+"""Callbacks of `Model.fit`, one idea a file."""

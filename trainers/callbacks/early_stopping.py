@@ -1,0 +1,76 @@
+"""Keeps the best weights, and stops when validation no longer improves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import tf_keras as keras
+
+from fullrank.trainers.training_state import TrainingState
+
+_LARGER_IS_BETTER: Final = ("auc", "gauc")
+
+
+class EarlyStopping(keras.callbacks.Callback):
+    """Compares the monitored validation metric with the best so far; its memory is `state.progress`.
+
+    Keras's own callback forgets its best value whenever `fit` starts, so an interrupted run would wait anew.
+
+    Args:
+      state: The run's counters.
+      monitor: Name in the logs, such as `val_click_auc`; `None` without validation: the last epoch is the best.
+      patience: Epochs without a new best after which to stop; `None` never stops.
+      save_best: Called when there is a new best.
+    """
+
+    def __init__(
+        self, state: TrainingState, *, monitor: str | None, patience: int | None, save_best: Callable[[], None]
+    ) -> None:
+        super().__init__()
+        self._supports_tf_logs = True
+        self._state = state
+        self._monitor = monitor
+        self._patience = patience
+        self._save_best = save_best
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Saves the weights or counts an epoch without improvement."""
+        progress = self._state.progress
+        if self._monitor is None:
+            progress.best_epoch = epoch + 1
+            self._save_best()
+            return
+        value = float((logs or {})[self._monitor])
+        if progress.best_epoch == 0 or _better(value, progress.best, self._monitor):
+            progress.best = value if math.isfinite(value) else None
+            progress.best_epoch, progress.stale = epoch + 1, 0
+            self._save_best()
+            return
+        progress.stale += 1
+        if self._patience is not None and progress.stale >= self._patience:
+            progress.stopped = f"no better {self._monitor} in {progress.stale} epoch(s)"
+            self.model.stop_training = True
+
+
+def _better(value: float, best: float | None, monitor: str) -> bool:
+    if not math.isfinite(value):
+        return False
+    if best is None:
+        return True
+    return value > best if monitor.endswith(_LARGER_IS_BETTER) else value < best
+
+
+def monitored(name: str, *, tasks: tuple[str, ...], statistics: tuple[str, ...]) -> str:
+    """The name in the logs of what `--monitor` names: a statistic of the first task, or `task_statistic`.
+
+    Raises:
+      ValueError: If there is no such statistic.
+    """
+    known = {f"{task}_{statistic}": f"val_{task}_{statistic}" for task in tasks for statistic in statistics}
+    first = {statistic: f"val_{tasks[0]}_{statistic}" for statistic in statistics}
+    found = {**known, **first}.get(name)
+    if found is None:
+        raise ValueError(f"--monitor={name}: no such metric. Known: {', '.join([*first, *known])}.")
+    return found

@@ -1,0 +1,65 @@
+"""Writes metrics.jsonl while `fit` runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import tf_keras as keras
+
+from fullrank.trainers.metrics_log import MetricsLog
+from fullrank.trainers.training_state import TrainingState
+
+_OF_ONE_BATCH: Final = ("val_loss", "val_regularization_loss", "val_total_loss")
+
+
+class MetricsLines(keras.callbacks.Callback):
+    """A line every `every` steps with the metrics of the epoch so far, and one an epoch with those of validation.
+
+    Keras's validation losses are left out: they are those of the last batch alone; `val_<task>_log_loss` is of all.
+
+    Args:
+      log: The file.
+      state: The run's counters.
+      every: Steps between lines.
+      batch_size: Examples a step, for the rate.
+    """
+
+    def __init__(self, log: MetricsLog, state: TrainingState, *, every: int, batch_size: int) -> None:
+        super().__init__()
+        self._supports_tf_logs = True
+        self._log = log
+        self._state = state
+        self._every = every
+        self._batch_size = batch_size
+        self._logged = state.progress.global_step
+        self._since = time.monotonic()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Leaves the time of validation out of the rate."""
+        self._logged, self._since = self._state.progress.global_step, time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Writes a line if it is time."""
+        progress = self._state.progress
+        steps = progress.global_step - self._logged
+        if steps < self._every:
+            return
+        now = time.monotonic()
+        rate = steps * self._batch_size / max(now - self._since, 1e-9)
+        values = {**(logs or {}), "examples_per_second": rate}
+        self._log.append(kind="train", epoch=progress.epoch + 1, step=progress.global_step, values=values)
+        self._logged, self._since = progress.global_step, now
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Writes the epoch's line."""
+        values = without_batch_losses(logs or {})
+        rate = self.model.optimizer.learning_rate
+        values["learning_rate"] = rate(self.model.optimizer.iterations) if callable(rate) else rate
+        self._log.append(kind="epoch", epoch=epoch + 1, step=self._state.progress.global_step, values=values)
+
+
+def without_batch_losses(logs: Mapping[str, Any]) -> dict[str, Any]:
+    """The logs without the losses of the last batch of validation, which Keras gives as if they were of all."""
+    return {name: value for name, value in logs.items() if name not in _OF_ONE_BATCH}

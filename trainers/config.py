@@ -1,0 +1,161 @@
+"""What a training run is told, as frozen data; the command-line flags are derived from it.
+
+Every field is one flag of the same name. A value that cannot be, or contradicts another one, is refused here, so that it
+is refused alike from a command line, a `config.json` and Python.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from fullrank.trainers.setting import REQUIRED, check_settings, setting
+
+ModelName = Literal["single", "me"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which records are read, and how."""
+
+    data: str = setting(REQUIRED, "Directory of the records, with its schema.json.", operational=True)
+    train_split: str = setting("train", "Split to train on.")
+    validation_split: str = setting("validation", "Split to validate on after each epoch; empty for no validation.")
+    batch_size: int = setting(2048, "Examples a step.", minimum=1)
+    shuffle: bool = setting(True, "Read the training split in a new random order each epoch.")
+    on_bad_record: Literal["fail", "skip"] = setting("fail", "What to do about a record that cannot be read.")
+    max_bad_fraction: float = setting(
+        0.01, "With --on_bad_record=skip: stop when more than this share of the records is bad.", minimum=0, below=1
+    )
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be."""
+        check_settings(self)
+        if not self.data or not self.train_split:
+            raise ValueError("--data and --train_split cannot be empty.")
+        if self.train_split == self.validation_split:
+            raise ValueError(f"--validation_split cannot be the training split, {self.train_split!r}.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Which model is built."""
+
+    model: ModelName = setting("me", "Wiring of the model.")
+    tasks: tuple[str, ...] = setting((), "Labels to predict; the schema's first label if none is given.")
+    widths: tuple[int, ...] = setting(
+        (), "Width of each embedding set; 16 for single, 16,16 for me if not given.", minimum=1
+    )
+    experts: tuple[str, ...] = setting(
+        (),
+        "Experts as interaction:set, sets counted from 0; single takes the interaction alone. "
+        "crossnet,flat for single and fm:0,flat:0,ipnn:1 for me if not given.",
+    )
+    expert_width: int = setting(64, "Width of every expert's output.", minimum=1)
+    gate: Literal["softmax", "mean"] = setting("softmax", "How a task mixes the outputs of the experts.")
+    hidden: tuple[int, ...] = setting((128, 64), "Hidden layers of a flat expert.", minimum=1)
+    cross_depth: int = setting(3, "Layers of a crossnet expert.", minimum=1)
+    cross_rank: int | None = setting(None, "Rank of a crossnet expert's matrices; full if not given.", minimum=1)
+    numeric: Literal["buckets", "scaled"] = setting(
+        "buckets", "Numbers: an embedding of the quantile bucket, or one vector times the standardised number."
+    )
+    buckets: int = setting(32, "Quantile buckets of a number.", minimum=2)
+    sequence: Literal["tim", "mean"] = setting("tim", "Behaviour sequences: temporal interest module, or plain mean.")
+    initial_scale: float = setting(0.05, "Embedding rows start uniform between plus and minus this.", above=0)
+    tower: tuple[int, ...] = setting((64,), "Hidden layers of each task's tower; empty for none.", minimum=1)
+    dropout: float = setting(0.0, "Share of hidden units dropped in training.", minimum=0, below=1)
+    groups: int | None = setting(
+        2, "Variables into which the tables of an embedding set are merged for training; none: one a table.", minimum=1
+    )
+    mixed_precision: bool = setting(False, "Compute in bfloat16, with weights in float32.")
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be."""
+        check_settings(self)
+        if len(set(self.tasks)) != len(self.tasks):
+            raise ValueError(f"--tasks names a task twice. Received: {','.join(self.tasks)}.")
+        if self.model == "single" and len(self.widths) > 1:
+            raise ValueError(
+                f"--model=single has one embedding set, but --widths gives {len(self.widths)}: "
+                f"{','.join(map(str, self.widths))}. Give one width, or take --model=me."
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """How the model is trained."""
+
+    table_optimizer: Literal["rowwise_adagrad", "lazy_adagrad", "lazy_adam", "lazy_ftrl"] = setting(
+        "rowwise_adagrad", "Optimiser of embedding tables; a step costs the same whatever their size."
+    )
+    table_learning_rate: float = setting(0.05, "Learning rate of embedding tables.", above=0)
+    dense_optimizer: Literal["adam", "adamw", "adagrad", "sgd"] = setting("adam", "Optimiser of all other weights.")
+    learning_rate: float = setting(0.001, "Learning rate of all other weights.", above=0)
+    schedule: Literal["constant", "cosine", "linear", "exponential"] = setting(
+        "constant", "How both learning rates go on after the warm-up, until the end of the last epoch."
+    )
+    warmup_steps: int = setting(0, "Steps in which both learning rates rise.", minimum=0)
+    final_rate: float = setting(
+        0.1, "Last learning rate as a share of the first one, where --schedule falls.", above=0, below=1
+    )
+    clip_norm: float | None = setting(
+        None, "Largest norm of the gradients of all tables, and of all other weights; none: no limit.", above=0
+    )
+    embedding_l2: float = setting(0.0, "L2 penalty on the embedding rows looked up in a step.", minimum=0)
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be."""
+        check_settings(self)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How long training goes on, and what it leaves behind."""
+
+    output: str = setting(REQUIRED, "Run directory to write; an interrupted run in it is resumed.", operational=True)
+    epochs: int = setting(10, "Most passes over the training split.", minimum=1)
+    steps_per_epoch: int | None = setting(
+        None, "Steps after which to validate; a whole pass over the training split if not given.", minimum=1
+    )
+    monitor: str = setting(
+        "auc", "Validation metric that decides on the best weights: of the first task (auc), or of any (like_auc)."
+    )
+    patience: int | None = setting(
+        2, "Validations without a new best after which to stop; none: train all epochs.", minimum=1
+    )
+    seed: int = setting(1, "Seed of initial weights, shuffling and dropout.", minimum=0)
+    deterministic: bool = setting(False, "Give bit-equal weights each time, interrupted or not; slower.")
+    steps_per_execution: int = setting(1, "Steps a call of the compiled function.", minimum=1, operational=True)
+    checkpoint_minutes: float = setting(
+        5.0, "Save a checkpoint within an epoch when the last one is this old.", above=0, operational=True
+    )
+    checkpoint_steps: int | None = setting(
+        None, "Save a checkpoint every so many steps of an epoch, too.", minimum=1, operational=True
+    )
+    log_steps: int = setting(100, "Write the running metrics every so many steps.", minimum=1, operational=True)
+    tensorboard: bool = setting(True, "Write event files for TensorBoard.", operational=True)
+    progress: Literal["auto", "bar", "line", "none"] = setting(
+        "auto", "Progress: a bar, one line an epoch, or nothing; auto is a bar on a terminal.", operational=True
+    )
+    overwrite: bool = setting(False, "Start anew where --output holds a run already.", operational=True)
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be."""
+        check_settings(self)
+        if not self.output:
+            raise ValueError("--output cannot be empty.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Everything a run is told."""
+
+    data: DataConfig
+    train: TrainConfig
+    model: ModelConfig = ModelConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+
+    def __post_init__(self) -> None:
+        """Refuses what only the parts together show."""
+        if self.optimizer.schedule == "constant" and self.optimizer.final_rate != 0.1:
+            raise ValueError("--final_rate has no meaning with --schedule=constant: choose a schedule that falls.")

@@ -1,0 +1,57 @@
+"""`metrics.jsonl`: one JSON object a line for every few steps and for every epoch."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+
+class MetricsLog:
+    """Appends lines, each whole when the next step begins, and takes back those that a killed run wrote too many.
+
+    Every line has `kind` (`train` or `epoch`), `epoch` (from 1), `step` (of the whole run) and the metrics; what is not
+    a finite number is null.
+
+    Args:
+      file: The file; created with the first line.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def append(self, *, kind: str, epoch: int, step: int, values: Mapping[str, Any]) -> None:
+        """Adds one line."""
+        line = {"kind": kind, "epoch": epoch, "step": step, **{name: number(value) for name, value in values.items()}}
+        with open(self._file, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """The lines so far, up to one that a kill cut off."""
+        if not self._file.exists():
+            return
+        with open(self._file, encoding="utf-8") as file:
+            for text in file:
+                try:
+                    line = json.loads(text)
+                except json.JSONDecodeError:
+                    return
+                yield line
+
+    def cut_after(self, step: int) -> None:
+        """Drops the lines of later steps, which the resumed run will write again."""
+        if not self._file.exists():
+            return
+        kept = [json.dumps(line) + "\n" for line in self.lines() if line["step"] <= step]
+        aside = self._file.with_name(f"{self._file.name}.writing-{os.getpid()}")
+        aside.write_text("".join(kept), encoding="utf-8")
+        os.replace(aside, self._file)
+
+
+def number(value: Any) -> float | None:
+    """A scalar (also a tensor or a NumPy one) as JSON can hold it."""
+    plain = float(value)
+    return plain if math.isfinite(plain) else None

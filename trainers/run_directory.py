@@ -1,0 +1,169 @@
+"""The directory of a run: what lies where, who may write in it, and what it can be resumed with.
+
+config.json       configuration, versions, git commit, command line, fingerprint of the data
+schema.json       the data's schema, and with vocabulary/ all that the model needs of the data
+checkpoints/      the latest state of training; best/ holds the best weights
+metrics.jsonl     one line every few steps and every epoch
+events/           event files for TensorBoard
+result.json       best epoch and its metrics; only a finished run has it
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from fullrank.data.schema import Schema
+from fullrank.data.schema_json import read_schema
+from fullrank.trainers import config_json
+from fullrank.trainers.config import RunConfig
+from fullrank.trainers.fingerprint import data_fingerprint
+from fullrank.trainers.versions import git_commit, versions
+from fullrank.trainers.write_json import write_json
+
+
+class RunDirectory:
+    """A run's directory, there or not yet.
+
+    Args:
+      path: The directory.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.config_file = self.path / "config.json"
+        self.checkpoints = self.path / "checkpoints"
+        self.best = self.path / "best"
+        self.metrics_file = self.path / "metrics.jsonl"
+        self.events = self.path / "events"
+        self.result_file = self.path / "result.json"
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a run here, finished or not."""
+        return self.config_file.is_file()
+
+    def result(self) -> dict[str, Any] | None:
+        """What a finished run came to; `None` for one that is not finished."""
+        if not self.result_file.is_file():
+            return None
+        loaded: dict[str, Any] = json.loads(self.result_file.read_text(encoding="utf-8"))
+        return loaded
+
+    def config(self) -> RunConfig:
+        """The configuration of the run.
+
+        Raises:
+          ValueError: If there is no run here, or its configuration is of another version.
+        """
+        if not self.exists:
+            raise ValueError(f"{self.path} is not a run directory: it has no config.json.")
+        return config_json.from_json(config_json.read_parts(self.config_file), source=str(self.config_file))
+
+    def schema(self) -> Schema:
+        """The schema of the data that the run was trained on; its directory is the run's own."""
+        return read_schema(self.path)
+
+    def create(self, config: RunConfig, schema: Schema, *, command: Sequence[str]) -> None:
+        """Creates the directory, whole or not at all.
+
+        Raises:
+          ValueError: If there is something here already.
+        """
+        self.check_free()
+        aside = self.path.with_name(f"{self.path.name}.writing-{os.getpid()}")
+        content = {
+            "config": config_json.to_json(config),
+            "command": list(command),
+            "versions": versions(),
+            "git_commit": git_commit(),
+            "data": {
+                "directory": str(schema.directory.resolve()) if schema.directory else None,
+                "fingerprint": data_fingerprint(schema),
+                "examples": {split.name: split.examples for split in schema.splits},
+            },
+            "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        }
+        try:
+            write_json(content, aside / "config.json")
+            copy_schema(schema, aside)
+            os.rename(aside, self.path)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+    def check_free(self) -> None:
+        """Refuses a path at which a run cannot be created.
+
+        Raises:
+          ValueError: If there is a file, or a directory that is neither empty nor a run.
+        """
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise ValueError(f"{self.path} exists and is not a run directory: choose another --output, or remove it.")
+
+    def check_resumable(self, config: RunConfig, schema: Schema) -> None:
+        """Refuses to go on with another configuration, or other data, than the run began with.
+
+        Raises:
+          ValueError: If they differ; the message names the fields.
+        """
+        different = config_json.differences(self.config(), config)
+        if different:
+            raise ValueError(
+                f"{self.path} holds a run with another configuration: {'; '.join(different)}. "
+                "Give the same flags to resume it, another --output to keep it, or --overwrite to replace it."
+            )
+        stored = json.loads(self.config_file.read_text(encoding="utf-8")).get("data", {})
+        if stored.get("fingerprint") != data_fingerprint(schema):
+            raise ValueError(
+                f"{self.path} holds a run on other data: {stored.get('directory')} then, {schema.directory} now, with "
+                "other shards, schema or vocabularies. Choose another --output, or replace the run by --overwrite."
+            )
+
+    def remove(self) -> None:
+        """Removes the run; anything that is not a run stays."""
+        if self.exists:
+            gone = self.path.with_name(f"{self.path.name}.removing-{os.getpid()}")
+            os.rename(self.path, gone)
+            shutil.rmtree(gone)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes from training in this directory; the lock ends with the process, however it ends.
+
+        Raises:
+          ValueError: If another process holds it.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the directory, because the directory is created by a rename and may be removed to start anew.
+        file = self.path.with_name(f".{self.path.name}.lock")
+        with open(file, "a", encoding="utf-8") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # The process that held it may have removed the file between our opening and locking it.
+                held = file.exists() and os.path.samestat(os.fstat(lock.fileno()), file.stat())
+            except BlockingIOError:
+                held = False
+            if not held:
+                raise ValueError(
+                    f"{self.path}: another process is training here; wait for it, or choose another --output."
+                )
+            try:
+                yield
+            finally:
+                file.unlink(missing_ok=True)
+
+
+def copy_schema(schema: Schema, target: Path) -> None:
+    """Copies the schema and the vocabularies of a data set or run into the directory `target`."""
+    if schema.directory is None:
+        raise ValueError(f"Schema {schema.name!r} was not read from a directory, so it cannot be copied from there.")
+    shutil.copyfile(schema.directory / "schema.json", target / "schema.json")
+    if (schema.directory / "vocabulary").is_dir():
+        shutil.copytree(schema.directory / "vocabulary", target / "vocabulary")

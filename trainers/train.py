@@ -1,0 +1,37 @@
+"""Trains a ranking model on records, into a run directory.
+
+    python -m fullrank.trainers.train --data=records --model=me --output=runs/me
+
+The same command again goes on where an interrupted run stopped. Afterwards: `python -m fullrank.trainers.evaluate
+--run=runs/me`, `fullrank.trainers.predict`, `fullrank.trainers.export`, and `tensorboard --logdir runs/me/events`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+from fullrank.data.command import run_command
+from fullrank.trainers.flags import define_run, read_run
+
+
+def run(argv: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    flag_values = flags.FlagValues()
+    define_run(flag_values)
+    arguments = list(sys.argv if argv is None else argv)
+
+    def main() -> None:
+        config = read_run(flag_values)
+        # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
+        from fullrank.trainers.train_model import train_model
+
+        train_model(config, command=arguments)
+
+    run_command(main, flag_values=flag_values, argv=arguments, tensorflow=True)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,243 @@
+"""Trains a model as a configuration says, into a run directory."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from fullrank.data.read import read_records
+from fullrank.data.schema import Schema
+from fullrank.data.schema_json import read_schema
+from fullrank.layers.legacy_keras import keras
+from fullrank.models import Ranker
+from fullrank.models.metrics.binary_formulas import STATISTICS
+from fullrank.trainers.best_weights import save_best
+from fullrank.trainers.build_model import build_model, compile_model
+from fullrank.trainers.callbacks.counting import Counting
+from fullrank.trainers.callbacks.early_stopping import EarlyStopping, monitored
+from fullrank.trainers.callbacks.metrics_lines import MetricsLines
+from fullrank.trainers.callbacks.progress_bar import ProgressBar
+from fullrank.trainers.callbacks.resume import Resume
+from fullrank.trainers.callbacks.saving import Saving
+from fullrank.trainers.callbacks.stop_on_nan import StopOnNaN
+from fullrank.trainers.checkpoints import Checkpoints
+from fullrank.trainers.config import DataConfig, RunConfig
+from fullrank.trainers.metrics_log import MetricsLog
+from fullrank.trainers.run_directory import RunDirectory
+from fullrank.trainers.stream import Stream
+from fullrank.trainers.training_state import TrainingState
+from fullrank.trainers.write_json import write_json
+
+
+def train_model(config: RunConfig, *, command: Sequence[str] = ()) -> dict[str, Any]:
+    """Trains, or goes on with an interrupted run, or finds that the run is finished.
+
+    Args:
+      config: What to train, on what, and where to.
+      command: The command line, for the record.
+
+    Returns:
+      What `result.json` holds: `best_epoch`, `epochs`, `stopped` and the metrics of the best epoch.
+
+    Raises:
+      ValueError: If data, configuration and run directory do not fit together, or training diverges.
+    """
+    schema = read_schema(config.data.data)
+    run = RunDirectory(config.train.output)
+    with run.locked():
+        if run.exists and not config.train.overwrite:
+            run.check_resumable(config, schema)
+            result = run.result()
+            if result is not None:
+                _say(f"{run.path} is finished: {_summary(result)}. Give --overwrite to start anew.")
+                return result
+        elif not run.exists:
+            run.check_free()
+        return _Training(config, schema, run).run(command)
+
+
+class _Training:
+    """The parts of one training run."""
+
+    def __init__(self, config: RunConfig, schema: Schema, run: RunDirectory) -> None:
+        self._config, self._schema, self._run = config, schema, run
+        self._steps = steps_per_epoch(config, schema)
+        keras.utils.set_random_seed(config.train.seed)
+        if config.train.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        with tf.distribute.get_strategy().scope():
+            self._model = build_model(config.model, schema, embedding_l2=config.optimizer.embedding_l2)
+            compile_model(
+                self._model,
+                config.optimizer,
+                total_steps=self._steps * config.train.epochs,
+                steps_per_execution=config.train.steps_per_execution,
+            )
+        self._monitor = self._monitored(self._model)
+        self._stream = Stream(training_batches(config, schema))
+        self._validation = validation_batches(config.data, schema)
+        self._state = TrainingState()
+        self._log = MetricsLog(run.metrics_file)
+
+    def run(self, command: Sequence[str]) -> dict[str, Any]:
+        """Fits, and writes down what came of it."""
+        if self._config.train.overwrite:
+            self._run.remove()
+        if not self._run.exists:
+            self._run.create(self._config, self._schema, command=command)
+        checkpoints = Checkpoints(
+            model=self._model, stream=self._stream, state=self._state, directory=self._run.checkpoints
+        )
+        if checkpoints.restore():
+            self._say_resumed()
+        self._log.cut_after(self._state.progress.global_step)
+        progress = self._state.progress
+        if progress.epoch < self._config.train.epochs and not progress.stopped:
+            self._fit(checkpoints)
+        result = self._result()
+        write_json(result, self._run.result_file)
+        _say(f"{self._run.path} is finished: {_summary(result)}.")
+        return result
+
+    def _fit(self, checkpoints: Checkpoints) -> None:
+        self._model.fit(
+            self._stream,
+            steps_per_epoch=self._steps,
+            initial_epoch=self._state.progress.epoch,
+            epochs=self._config.train.epochs,
+            validation_data=self._validation,
+            callbacks=self._callbacks(checkpoints),
+            verbose=_verbosity(self._config.train.progress),
+        )
+
+    def _callbacks(self, checkpoints: Checkpoints) -> list[keras.callbacks.Callback]:
+        train, state = self._config.train, self._state
+        watch = StopOnNaN(state, every=train.log_steps)
+        callbacks = [
+            Resume(state),
+            ProgressBar(tasks=self._model.wiring.tasks),
+            Counting(state),
+            watch,
+            EarlyStopping(
+                state,
+                monitor=self._monitor,
+                patience=train.patience,
+                save_best=lambda: save_best(self._model, self._run.best),
+            ),
+            MetricsLines(self._log, state, every=train.log_steps, batch_size=self._config.data.batch_size),
+        ]
+        if train.tensorboard:
+            callbacks.append(
+                keras.callbacks.TensorBoard(
+                    str(self._run.events), write_graph=False, update_freq=train.log_steps, profile_batch=0
+                )
+            )
+        saving = Saving(
+            state,
+            save=checkpoints.save,
+            check=watch.check,
+            steps_per_epoch=self._steps,
+            minutes=train.checkpoint_minutes,
+            steps=train.checkpoint_steps,
+        )
+        return [*callbacks, saving]
+
+    def _monitored(self, model: Ranker) -> str | None:
+        if not self._config.data.validation_split:
+            return None
+        return monitored(self._config.train.monitor, tasks=model.wiring.tasks, statistics=STATISTICS)
+
+    def _say_resumed(self) -> None:
+        progress = self._state.progress
+        place = (
+            f"step {progress.step} of epoch {progress.epoch + 1}" if progress.step else f"epoch {progress.epoch + 1}"
+        )
+        if progress.epoch < self._config.train.epochs and not progress.stopped:
+            _say(f"{self._run.path}: goes on after {progress.global_step} steps, at {place}.")
+
+    def _result(self) -> dict[str, Any]:
+        progress = self._state.progress
+        best = [line for line in self._log.lines() if line["kind"] == "epoch" and line["epoch"] == progress.best_epoch]
+        metrics = {name: value for name, value in (best[0] if best else {}).items() if name not in ("kind", "epoch")}
+        counters = dataclasses.asdict(progress)
+        return {
+            "epochs": counters["epoch"],
+            "steps": counters["global_step"],
+            "stopped": counters["stopped"] or None,
+            "monitor": self._monitor,
+            "best_epoch": counters["best_epoch"],
+            "best": metrics,
+        }
+
+
+def steps_per_epoch(config: RunConfig, schema: Schema) -> int:
+    """Steps of a pass over the training split, to the nearest whole one, unless the configuration says otherwise.
+
+    Batches go on over the end of a pass, so that every batch is full.
+
+    Raises:
+      ValueError: If the split is empty.
+    """
+    examples = schema.split(config.data.train_split).examples
+    if not examples:
+        raise ValueError(f"The split {config.data.train_split!r} of {config.data.data} is empty.")
+    return config.train.steps_per_epoch or max(1, round(examples / config.data.batch_size))
+
+
+def training_batches(config: RunConfig, schema: Schema) -> tf.data.Dataset:
+    """Endless batches of the training split."""
+    return read_records(
+        schema,
+        split=config.data.train_split,
+        batch_size=config.data.batch_size,
+        seed=config.train.seed if config.data.shuffle else None,
+        epochs=None,
+        deterministic=config.train.deterministic,
+        on_bad_record=config.data.on_bad_record,
+        max_bad_fraction=config.data.max_bad_fraction,
+    )
+
+
+def validation_batches(config: DataConfig, schema: Schema) -> tf.data.Dataset | None:
+    """The validation split once, in order; `None` without validation.
+
+    Raises:
+      ValueError: If the data has no such split.
+    """
+    if not config.validation_split:
+        return None
+    if config.validation_split not in {split.name for split in schema.splits}:
+        known = ", ".join(split.name for split in schema.splits) or "none"
+        raise ValueError(
+            f"{config.data} has no split {config.validation_split!r} to validate on. Splits: {known}. Name one by "
+            "--validation_split, or give --validation_split= to train without validation."
+        )
+    return read_records(
+        schema,
+        split=config.validation_split,
+        batch_size=config.batch_size,
+        on_bad_record=config.on_bad_record,
+        max_bad_fraction=config.max_bad_fraction,
+    )
+
+
+def _verbosity(progress: str) -> int:
+    if progress == "auto":
+        return 1 if sys.stdout.isatty() else 2
+    return {"bar": 1, "line": 2, "none": 0}[progress]
+
+
+def _summary(result: dict[str, Any]) -> str:
+    monitor = result["monitor"]
+    value = result["best"].get(monitor) if monitor else None
+    best = f"{monitor} {value:.4f}" if isinstance(value, float) else "last weights"
+    why = f"; stopped: {result['stopped']}" if result["stopped"] else ""
+    return f"{best} after epoch {result['best_epoch']} of {result['epochs']}{why}"
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
