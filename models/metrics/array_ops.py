@@ -27,8 +27,10 @@ class ArrayOps:
     log: Callable[[Any], Any]
     log1p: Callable[[Any], Any]
     searchsorted: Callable[[Any, Any], Any]
+    stack: Callable[[Any], Any]
     sum: Callable[..., Any]
     take: Callable[..., Any]
+    unstack: Callable[[Any], Any]
     where: Callable[[Any, Any, Any], Any]
 
 
@@ -47,7 +49,9 @@ NUMPY = ArrayOps(
     log=np.log,
     log1p=np.log1p,
     searchsorted=np.searchsorted,
+    stack=np.stack,
     sum=np.sum,
     take=np.take,
+    unstack=tuple,
     where=np.where,
 )

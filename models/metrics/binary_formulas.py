@@ -98,23 +98,24 @@ def binary_statistics(
         Name -> scalar.
     """
     up_to = ops.cumsum(histogram, axis=1)
-    p, n, predicted = up_to[0, -1], up_to[1, -1], up_to[2, -1]
+    p, n, predicted = ops.unstack(up_to[:, -1])
     w = p + n
     won_pairs = ops.sum(histogram[0] * (up_to[1] - 0.5 * histogram[1]))
-    log_loss = ratio(totals[3], w, ops=ops)
-    both = (p > 0.0) & (n > 0.0)
-    p1, n1, w1 = (ops.where(both, value, 1.0) for value in (p, n, w))
-    entropy = -(p1 * ops.log(p1 / w1) + n1 * ops.log(n1 / w1)) / w1
     grouped = calibration_groups(up_to=up_to, groups=groups, ops=ops)
-    return {
-        "auc": ratio(won_pairs, p * n, ops=ops),
-        "log_loss": log_loss,
-        "ne": ops.where(both, log_loss / ops.where(both, entropy, 1.0), _NAN),
-        "ece": ratio(ops.sum(abs(grouped[2] - grouped[0])), w, ops=ops),
-        "bias": ratio(predicted, p, ops=ops),
-        "base_rate": ratio(p, w, ops=ops),
-        "mean_prediction": ratio(predicted, w, ops=ops),
+    both = (p > 0.0) & (n > 0.0)
+    p1, n1 = (ops.where(both, weight, 1.0) for weight in (p, n))
+    entropy = p1 * ops.log((p1 + n1) / p1) + n1 * ops.log((p1 + n1) / n1)
+    quotients = {
+        "auc": (won_pairs, p * n),
+        "log_loss": (totals[3], w),
+        "ne": (totals[3], ops.where(both, entropy, 0.0)),
+        "ece": (ops.sum(abs(grouped[2] - grouped[0])), w),
+        "bias": (predicted, p),
+        "base_rate": (p, w),
+        "mean_prediction": (predicted, w),
     }
+    numerators, denominators = (ops.stack(parts) for parts in zip(*quotients.values(), strict=True))
+    return dict(zip(quotients, ops.unstack(ratio(numerators, denominators, ops=ops)), strict=True))
 
 
 def calibration_groups(*, up_to: Any, groups: int, ops: ArrayOps) -> Any:

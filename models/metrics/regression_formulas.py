@@ -30,10 +30,13 @@ def regression_statistics(*, totals: Any, ops: ArrayOps) -> dict[str, Any]:
     * bias: predicted over observed, sum p / sum y; not defined unless the labels' sum is positive.
     * mean_label, mean_prediction: weighted means.
     """
-    return {
-        "rmse": ratio(totals[4], totals[1], ops=ops) ** 0.5,
-        "mae": ratio(totals[5], totals[1], ops=ops),
-        "bias": ratio(totals[3], totals[2], ops=ops),
-        "mean_label": ratio(totals[2], totals[1], ops=ops),
-        "mean_prediction": ratio(totals[3], totals[1], ops=ops),
+    quotients = {
+        "rmse": (totals[4], totals[1]),
+        "mae": (totals[5], totals[1]),
+        "bias": (totals[3], totals[2]),
+        "mean_label": (totals[2], totals[1]),
+        "mean_prediction": (totals[3], totals[1]),
     }
+    numerators, denominators = (ops.stack(parts) for parts in zip(*quotients.values(), strict=True))
+    statistics = dict(zip(quotients, ops.unstack(ratio(numerators, denominators, ops=ops)), strict=True))
+    return {**statistics, "rmse": statistics["rmse"] ** 0.5}

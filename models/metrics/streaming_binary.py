@@ -32,7 +32,7 @@ class StreamingBinary(keras.metrics.Metric):
         prefix: put before each key of the result; default the name and an underscore, `"click_"`.
         from_logits: whether predictions are logits; default probabilities.
         bins: number of histogram bins; default a quarter of the evaluator's, because Keras asks for the result at every
-            step. The AUC is still within 1e-4 of the exact one unless all logits lie within 0.1.
+            step. Over thousands of rows whose logits spread by 0.5 or more the AUC is within 1e-4 of the exact one.
         dtype: ignored but for serialisation; the state is float64.
 
     Example:
@@ -63,6 +63,7 @@ class StreamingBinary(keras.metrics.Metric):
         """Keys of the result."""
         return tuple(self._prefix + statistic for statistic in STATISTICS)
 
+    @tf.autograph.experimental.do_not_convert
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds rows.
 
@@ -90,6 +91,7 @@ class StreamingBinary(keras.metrics.Metric):
         self._histogram.assign_add(tf.reshape(sums, [3, bins]))
         self._totals.assign_add(tf.reduce_sum(tf.stack(rows.totals), axis=1))
 
+    @tf.autograph.experimental.do_not_convert
     def result(self) -> dict[str, Any]:
         """Returns the statistics of all rows so far, each a float64 scalar."""
         return {self._prefix + key: value for key, value in self.statistics().items()}

@@ -35,6 +35,7 @@ class StreamingRegression(keras.metrics.Metric):
         """Keys of the result."""
         return tuple(self._prefix + statistic for statistic in STATISTICS)
 
+    @tf.autograph.experimental.do_not_convert
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds rows.
 
@@ -50,6 +51,7 @@ class StreamingRegression(keras.metrics.Metric):
         rows = regression_rows(labels=labels, predictions=predictions, weights=weights, ops=TENSORFLOW)
         self._totals.assign_add(tf.reduce_sum(tf.stack(rows), axis=1))
 
+    @tf.autograph.experimental.do_not_convert
     def result(self) -> dict[str, Any]:
         """Returns the statistics of all rows so far, each a float64 scalar."""
         return {self._prefix + key: value for key, value in self.statistics().items()}

@@ -16,7 +16,7 @@ def _cast_int(values: Any) -> Any:
 def _where(condition: Any, then: Any, otherwise: Any) -> Any:
     """`tf.where` gives a Python number on the left float32 in a graph, whatever the right side is."""
     dtype = (then if tf.is_tensor(then) else otherwise).dtype
-    return tf.where(condition, tf.cast(then, dtype), tf.cast(otherwise, dtype))
+    return tf.where(condition, tf.convert_to_tensor(then, dtype), tf.convert_to_tensor(otherwise, dtype))
 
 
 TENSORFLOW = ArrayOps(
@@ -30,7 +30,9 @@ TENSORFLOW = ArrayOps(
     log=tf.math.log,
     log1p=tf.math.log1p,
     searchsorted=tf.searchsorted,
+    stack=tf.stack,
     sum=tf.reduce_sum,
     take=tf.gather,
+    unstack=tf.unstack,
     where=_where,
 )
