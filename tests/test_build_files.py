@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import build_targets
 import sources
 
 RULES_WITH_SOURCES = {"fullrank_library", "fullrank_test", "py_binary", "py_library"}
+# Dependencies of what is planned; a name leaves when the first module imports it.
+NOT_YET_IMPORTED = {"@pypi//tensorflow_probability"}
 STALE = "BUILD is stale: run `make build-file`"
 
 
@@ -85,14 +88,29 @@ def test_every_dependency_is_a_target_or_locked(repository: Path, targets: dict[
     assert {dep for dep in deps if dep.startswith("@pypi//") and dep.removeprefix("@pypi//") not in locked} == set()
 
 
+def setup_literal(repository: Path, name: str) -> Any:
+    """A list or dictionary that setup.py gives as the value of a variable or of a keyword argument."""
+    tree = ast.parse((repository / "setup.py").read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            return ast.literal_eval(node.value)
+        if isinstance(node, ast.keyword) and node.arg == name:
+            return ast.literal_eval(node.value)
+    raise AssertionError(f"setup.py has no {name}")
+
+
+def test_the_package_requires_what_it_imports(repository: Path, targets: dict[str, dict[str, Any]]) -> None:
+    names = [re.split(r"[^\w-]", line)[0].replace("-", "_") for line in setup_literal(repository, "install_requires")]
+    required = {f"@pypi//{name}" for name in names}
+    deps = {dep for folder in sources.FOLDERS for dep in targets[folder].get("deps", []) if dep.startswith("@")}
+    assert deps - required == set()
+    # TensorFlow loads the first, tensorflow-probability the second, without importing them by a name of ours.
+    assert required - deps <= {"@pypi//tensorboard", "@pypi//setuptools", *NOT_YET_IMPORTED}
+
+
 def test_every_command_is_a_console_script(repository: Path, targets: dict[str, dict[str, Any]]) -> None:
-    setup = (repository / "setup.py").read_text(encoding="utf-8")
+    commands = setup_literal(repository, "COMMANDS")
     binaries = {target["module"] for target in targets.values() if target["rule"] == "fullrank_command"}
-    (commands,) = (
-        ast.literal_eval(node.value)
-        for node in ast.parse(setup).body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "COMMANDS"
-    )
     assert {f"fullrank.{module}" for module in commands.values()} <= binaries
 
 
