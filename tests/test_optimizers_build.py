@@ -238,7 +238,7 @@ def test_every_parameter_reaches_its_optimizer() -> None:
     used: set[str] = set()
     for known, make in ((spec._SPARSE, spec.build_sparse), (spec._DENSE, spec.build_dense)):
         for name, (_, accepted) in known.items():
-            values = dict.fromkeys(accepted, 0.5)
+            values: dict[str, Any] = dict.fromkeys(accepted, 0.5)
             built = make(optimizers.OptimizerSpec(name, 0.1, global_clipnorm=3.0, **values))
             config = built.get_config()
             assert {parameter: config[parameter] for parameter in accepted} == values

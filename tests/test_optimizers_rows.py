@@ -56,6 +56,20 @@ def test_any_rank_and_any_known_or_unknown_number_of_rows(shape: tuple[int, ...]
         np.testing.assert_array_equal(found[row], value)
 
 
+def test_slices_of_unknown_shape() -> None:
+    """What is left of a gradient that was summed over replicas."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None]), tf.TensorSpec([None], tf.int64)])
+    def total(values: Any, indices: Any) -> Any:
+        summed = rows.sum_duplicates(tf.IndexedSlices(values, indices, tf.constant([100, 3])))
+        return summed.values, summed.indices
+
+    values, indices = total(tf.constant([[1.0, 2.0, 3.0], [0.0, 1.0, 0.0]]), tf.constant([7, 7], tf.int64))
+    np.testing.assert_array_equal(values.numpy(), [[1, 3, 3]])
+    assert indices.numpy().tolist() == [7]
+    assert total(tf.zeros([0, 3]), tf.zeros([0], tf.int64))[0].shape == (0, 3)
+
+
 @pytest.mark.parametrize("count", [3, 300])
 def test_batches_of_unknown_size_choose_when_they_run(count: int) -> None:
     @tf.function(input_signature=[tf.TensorSpec([None, 16]), tf.TensorSpec([None], tf.int64)])

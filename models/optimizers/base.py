@@ -119,7 +119,8 @@ class SparseOptimizer(keras.optimizers.Optimizer):
             touched = gradient.indices
             weights = rows.gather(variable, touched)
             state = tuple(rows.gather(slot, touched) for slot in slots)
-            new_weights, new_state = self.updated(tf.cast(gradient.values, weights.dtype), weights, state)
+            values = tf.ensure_shape(tf.cast(gradient.values, weights.dtype), weights.shape)
+            new_weights, new_state = self.updated(values, weights, state)
             for slot, value in zip(slots, new_state, strict=True):
                 rows.put(slot, touched, value)
             rows.put(variable, touched, new_weights)

@@ -47,7 +47,7 @@ def sum_duplicates(slices: Any) -> Any:
         lambda: _parts(_by_table(slices, rows)),
         lambda: _parts(_by_unique(slices)),
     )
-    values = tf.ensure_shape(values, [None, *slices.values.shape[1:]])
+    values = tf.ensure_shape(values, tf.TensorShape([None]).concatenate(slices.values.shape[1:]))
     return tf.IndexedSlices(values, indices, slices.dense_shape)
 
 
@@ -77,11 +77,10 @@ def _by_table(slices: Any, rows: int) -> Any:
 
 def _sum_into(values: Any, row: Any, rows: Any) -> Any:
     """Sums `values` `[n, ...]` into row `row[j]` (int32) of a result `[rows, ...]`."""
-    trailing = values.shape[1:]
-    width = trailing.num_elements()
-    if width is None:
-        raise ValueError(f"a table's row needs a known shape. Received: values of shape {values.shape}")
-    pieces = _pieces(width)
+    # A gradient that was reduced over replicas has lost its static shape, and is then not cut.
+    trailing = tf.shape(values)[1:]
+    width = values.shape[1:].num_elements()
+    pieces = 1 if width is None else _pieces(width)
     if pieces > 1:
         row = tf.reshape(row[:, tf.newaxis] * pieces + tf.range(pieces), [-1])
     count = tf.size(row)
@@ -89,9 +88,10 @@ def _sum_into(values: Any, row: Any, rows: Any) -> Any:
         a_indices=tf.stack([row, tf.range(count)], axis=1),
         a_values=tf.ones([count], values.dtype),
         a_shape=tf.cast(tf.stack([rows * pieces, count]), tf.int64),
-        b=tf.reshape(values, [count, width // pieces]),
+        b=tf.reshape(values, tf.stack([count, tf.reduce_prod(trailing) // pieces])),
     )
-    return tf.reshape(sums, [-1, *trailing.as_list()])
+    sums = tf.reshape(sums, tf.concat([tf.reshape(rows, [1]), trailing], axis=0))
+    return tf.ensure_shape(sums, tf.TensorShape([None]).concatenate(values.shape[1:]))
 
 
 def _pieces(width: int) -> int:
