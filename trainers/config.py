@@ -1,7 +1,7 @@
 """What a training run is told, as frozen data; the command-line flags are derived from it.
 
-Every field is one flag of the same name. A value that cannot be, or contradicts another one, is refused here, so that it
-is refused alike from a command line, a `config.json` and Python.
+Every field is one flag of the same name. A value that cannot be, or contradicts another one, is refused here, so that
+it is refused alike from a command line, a `config.json` and Python.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import dataclasses
 from typing import Literal
 
 from fullrank.trainers.setting import REQUIRED, check_settings, setting
-
-ModelName = Literal["single", "me"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,7 +39,7 @@ class DataConfig:
 class ModelConfig:
     """Which model is built."""
 
-    model: ModelName = setting("me", "Wiring of the model.")
+    model: Literal["single", "me"] = setting("me", "Wiring of the model.")
     tasks: tuple[str, ...] = setting((), "Labels to predict; the schema's first label if none is given.")
     widths: tuple[int, ...] = setting(
         (), "Width of each embedding set; 16 for single, 16,16 for me if not given.", minimum=1

@@ -1,4 +1,4 @@
-"""Command-line flags derived from configuration classes: a flag a field, with its default, type, choices and meaning."""
+"""Command-line flags derived from configuration classes: a flag a field, with default, type, choices and meaning."""
 
 from __future__ import annotations
 
@@ -58,14 +58,18 @@ def define(config_class: type, *, title: str, flag_values: flags.FlagValues, req
     for field in dataclasses.fields(config_class):
         kind = kinds[field.name]
         needed = field.default is dataclasses.MISSING
-        default = None if needed else field.default
+        default: Any = None if needed else field.default
         options: dict[str, Any] = {"flag_values": flag_values, "module_name": SECTION + title}
         if kind.item is bool:
             flags.DEFINE_bool(field.name, default, field.metadata["meaning"], **options)
         else:
-            # A required text that absl takes as given because it has a default would never be asked for.
             flags.DEFINE(
-                _Parser(kind), field.name, default, field.metadata["meaning"], serializer=_Serializer(kind), **options
+                _Parser(kind),  # type: ignore[no-untyped-call]
+                field.name,
+                default,
+                field.metadata["meaning"],
+                serializer=_Serializer(kind),
+                **options,
             )
         if needed and required:
             flags.mark_flag_as_required(field.name, flag_values=flag_values)

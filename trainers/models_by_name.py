@@ -1,6 +1,6 @@
 """What `--model` chooses from: a function a name, from flags to a wiring.
 
-A new paradigm is one entry here, its name in `config.ModelName`, and a flag for what it alone needs.
+A new paradigm is one entry here, its name in `ModelConfig.model`, and a flag for what it alone needs.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from fullrank.trainers.flags import define_run, read_run
 
 def run(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
-    flag_values = flags.FlagValues()
+    flag_values = flags.FlagValues()  # type: ignore[no-untyped-call]
     define_run(flag_values)
     arguments = list(sys.argv if argv is None else argv)
 

@@ -1,0 +1,36 @@
+"""Evaluates the best weights of a run: AUC, log loss, normalised entropy, GAUC, calibration, bias.
+
+    python -m fullrank.trainers.evaluate --run=runs/me --split=test --json=eval.json --output=figures
+
+Each statistic is given by task, over all examples and for every value of every segment.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+from fullrank.data.command import run_command
+from fullrank.trainers.evaluate_config import EvaluateConfig
+from fullrank.trainers.flags import define, read
+
+
+def run(argv: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    flag_values = flags.FlagValues()  # type: ignore[no-untyped-call]
+    define(EvaluateConfig, title="Flags", flag_values=flag_values)
+
+    def main() -> None:
+        config = read(EvaluateConfig, flag_values=flag_values)
+        # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
+        from fullrank.trainers.evaluate_run import evaluate_run
+
+        evaluate_run(config)
+
+    run_command(main, flag_values=flag_values, argv=list(sys.argv if argv is None else argv), tensorflow=True)
+
+
+if __name__ == "__main__":
+    run()

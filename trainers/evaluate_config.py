@@ -1,0 +1,30 @@
+"""What an evaluation is told."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from fullrank.trainers.setting import REQUIRED, check_settings, setting
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """Which run is evaluated on what, and what is written."""
+
+    run: str = setting(REQUIRED, "Run directory, whose best weights are evaluated.")
+    data: str | None = setting(None, "Directory of the records; where the run was trained if not given.")
+    split: str = setting("test", "Split to evaluate on.")
+    json: str | None = setting(None, "File to write all metrics to, those of segments included.")
+    output: str | None = setting(None, "Directory to draw figures in: reliability, ROC, and one for each segment.")
+    key: str | None = setting(None, "Column that GAUC groups by; the schema's first key if not given.")
+    segments: tuple[str, ...] = setting((), "Columns over whose values to report, too; the schema's if none is given.")
+    batch_size: int = setting(4096, "Examples scored at once.", minimum=1)
+    on_bad_record: Literal["fail", "skip"] = setting("fail", "What to do about a record that cannot be read.")
+    max_bad_fraction: float = setting(
+        0.01, "With --on_bad_record=skip: stop when more than this share of the records is bad.", minimum=0, below=1
+    )
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be."""
+        check_settings(self)

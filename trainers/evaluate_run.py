@@ -1,0 +1,134 @@
+"""Evaluates the best weights of a run on a split of records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from fullrank.analysis.figures import reliability_diagram, roc_curve, segment_bars
+from fullrank.analysis.tables import format_table
+from fullrank.data.read import read_records
+from fullrank.data.schema import Schema, SchemaError
+from fullrank.data.schema_json import read_schema
+from fullrank.models import Ranker
+from fullrank.models.metrics import BinaryEvaluator
+from fullrank.trainers.evaluate_config import EvaluateConfig
+from fullrank.trainers.load_run import LoadedRun, load_run
+from fullrank.trainers.same_schema import check_same_columns
+from fullrank.trainers.score import score_batches
+from fullrank.trainers.write_json import write_json
+
+COLUMNS: Final = ("examples", "auc", "log_loss", "ne", "gauc", "ece", "bias", "base_rate")
+_DRAWN: Final = ("auc", "ne", "bias")
+
+
+def evaluate_run(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
+    """Evaluates, prints a table, and writes JSON and figures if asked to.
+
+    Returns:
+      Task -> statistics, as `BinaryEvaluator.result` gives them.
+
+    Raises:
+      ValueError: If run, data and columns do not fit together.
+    """
+    loaded = load_run(config.run)
+    schema = read_schema(config.data if config.data is not None else loaded.config.data.data)
+    key, segments = _groups(config, loaded.schema)
+    evaluators = {
+        task: BinaryEvaluator(task=task, key=key, segments=segments) for task in loaded.model.wiring.tasks
+    }
+    _stream(config, loaded, schema, evaluators, key=key, segments=segments)
+    results = {task: evaluator.result() for task, evaluator in evaluators.items()}
+    by = f", GAUC by {key}" if key else ""
+    print(f"{loaded.directory.path} on the {config.split} split of {schema.directory}{by}:")
+    print(table(results))
+    if config.json is not None:
+        write_json(results, Path(config.json))
+    if config.output is not None:
+        for task, evaluator in evaluators.items():
+            draw(evaluator, results[task], task=task, directory=Path(config.output))
+    return results
+
+
+def _groups(config: EvaluateConfig, schema: Schema) -> tuple[str | None, tuple[str, ...]]:
+    key = config.key or (schema.keys[0].name if schema.keys else None)
+    segments = config.segments or tuple(segment.name for segment in schema.segments)
+    columns = {column.name: column for column in schema.columns}
+    for flag, name in [("key", key), *(("segments", name) for name in segments)]:
+        if name is None:
+            continue
+        if name not in columns:
+            raise SchemaError(f"--{flag}={name}: the data has no such column. Columns: {', '.join(columns)}.")
+        if columns[name].form != "one" or columns[name].dtype == "float32":
+            raise SchemaError(f"--{flag}={name}: expected a column with one id an example.")
+    return key, segments
+
+
+def _stream(
+    config: EvaluateConfig,
+    loaded: LoadedRun,
+    schema: Schema,
+    evaluators: dict[str, BinaryEvaluator],
+    *,
+    key: str | None,
+    segments: tuple[str, ...],
+) -> None:
+    trained, model = loaded.schema, loaded.model
+    weight = trained.weight
+    keep = tuple(dict.fromkeys(name for name in (*evaluators, weight, key, *segments) if name is not None))
+    needed = (*(column.name for column in trained.input_columns), *keep)
+    check_same_columns(trained, schema, columns=needed)
+    split = schema.split(config.split)
+    batches = read_records(
+        schema,
+        split=config.split,
+        batch_size=config.batch_size,
+        on_bad_record=config.on_bad_record,
+        max_bad_fraction=config.max_bad_fraction,
+    )
+    for kept, scores in score_batches(model, batches, keep=keep, examples=split.examples, what="evaluating"):
+        for task, evaluator in evaluators.items():
+            evaluator.update(
+                labels=kept[task],
+                scores=scores[task],
+                weights=None if weight is None else kept[weight],
+                keys=None if key is None else kept[key],
+                segments={name: kept[name] for name in segments},
+            )
+
+
+def table(results: dict[str, dict[str, Any]]) -> str:
+    """A row a task, and one for each of the five largest values of each of its segments."""
+    rows = []
+    for task, result in results.items():
+        rows.append({"task": task, "segment": "all", **result})
+        for segment, values in result["segments"].items():
+            ranked = sorted(values.items(), key=lambda item: -item[1]["examples"])[:5]
+            rows.extend({**entry, "task": task, "segment": f"{segment}={value}"} for value, entry in ranked)
+    return format_table(rows=rows, columns=("task", "segment", *COLUMNS))
+
+
+def draw(evaluator: BinaryEvaluator, result: dict[str, Any], *, task: str, directory: Path) -> None:
+    """Draws what is defined: reliability diagram, ROC curve, and bars for each segment."""
+    if not result["examples"]:
+        return
+    reliability_diagram(**evaluator.reliability(), task=task, path=directory / f"{task}_reliability.png")
+    if result["auc"] is not None:
+        roc_curve(
+            **evaluator.roc(),
+            auc=result["auc"],
+            examples=result["examples"],
+            positives=result["positives"],
+            task=task,
+            path=directory / f"{task}_roc.png",
+        )
+    for segment, values in result["segments"].items():
+        for statistic in _DRAWN if values else ():
+            segment_bars(
+                values=values,
+                segment=segment,
+                statistic=statistic,
+                overall=result[statistic],
+                task=task,
+                path=directory / f"{task}_{segment}_{statistic}.png",
+            )

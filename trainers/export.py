@@ -1,0 +1,38 @@
+"""Exports the best weights of a run as a SavedModel that TensorFlow Serving loads.
+
+    python -m fullrank.trainers.export --run=runs/me --output=serving/me
+
+Writes DIR/<version>/ with the signatures `serving_default` (one tensor a column) and `serving_examples` (serialized
+tf.train.Example), the schema in assets/ and warm-up requests in assets.extra/. Before it appears there, it is loaded
+and called in a process that has TensorFlow but not fullrank, and has to answer as the model does.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+from fullrank.data.command import run_command
+from fullrank.trainers.export_config import ExportConfig
+from fullrank.trainers.flags import define, read
+
+
+def run(argv: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    flag_values = flags.FlagValues()  # type: ignore[no-untyped-call]
+    define(ExportConfig, title="Flags", flag_values=flag_values)
+
+    def main() -> None:
+        config = read(ExportConfig, flag_values=flag_values)
+        # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
+        from fullrank.trainers.export_run import export_run
+
+        export_run(config)
+
+    run_command(main, flag_values=flag_values, argv=list(sys.argv if argv is None else argv), tensorflow=True)
+
+
+if __name__ == "__main__":
+    run()

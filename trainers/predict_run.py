@@ -1,0 +1,105 @@
+"""Scores records with the best weights of a run and writes the probabilities as Parquet."""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fullrank.data.columns import Column
+from fullrank.data.read import read_records
+from fullrank.data.schema import Schema, SchemaError, Shard, Split
+from fullrank.data.schema_json import read_schema
+from fullrank.trainers.load_run import load_run
+from fullrank.trainers.predict_config import PredictConfig
+from fullrank.trainers.same_schema import check_same_columns
+from fullrank.trainers.score import Arrays, score_batches
+
+_TYPES = {"int64": pa.int64(), "float32": pa.float32(), "bytes": pa.string()}
+
+
+def predict_run(config: PredictConfig) -> int:
+    """Writes one row an example: keys, labels and other columns asked for, and `<task>_probability`.
+
+    Returns:
+      The number of rows.
+
+    Raises:
+      ValueError: If run, records and columns do not fit together.
+    """
+    loaded = load_run(config.run)
+    trained = loaded.schema
+    schema, split = _source(config, trained)
+    copied = _copied(config, trained, schema)
+    check_same_columns(trained, schema, columns=[column.name for column in trained.input_columns])
+    batches = read_records(
+        schema,
+        split=split,
+        batch_size=config.batch_size,
+        on_bad_record=config.on_bad_record,
+        max_bad_fraction=config.max_bad_fraction,
+    )
+    tasks = loaded.model.wiring.tasks
+    fields = [(column.name, _TYPES[column.dtype]) for column in copied]
+    arrow_schema = pa.schema([*fields, *((f"{task}_probability", pa.float32()) for task in tasks)])
+    target = Path(config.output)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f"{target.name}.writing-{os.getpid()}")
+    rows = 0
+    try:
+        with pq.ParquetWriter(aside, arrow_schema) as writer:
+            examples = schema.split(split).examples or None
+            keep = tuple(column.name for column in copied)
+            for kept, scores in score_batches(loaded.model, batches, keep=keep, examples=examples, what="predicting"):
+                arrays = [_arrow(column, kept) for column in copied] + [pa.array(scores[task]) for task in tasks]
+                writer.write_batch(pa.record_batch(arrays, schema=arrow_schema))
+                rows += len(arrays[-1])
+        os.replace(aside, target)
+    finally:
+        aside.unlink(missing_ok=True)
+    print(f"{target}: {rows:,} rows of {', '.join(arrow_schema.names)}.")
+    return rows
+
+
+def _source(config: PredictConfig, trained: Schema) -> tuple[Schema, str]:
+    if config.data is not None:
+        schema = read_schema(config.data)
+        schema.split(config.split)
+        return schema, config.split
+    pattern = config.input or ""
+    files = sorted(file for file in glob.glob(pattern, recursive=True) if os.path.isfile(file))
+    if not files:
+        raise ValueError(f"--input={pattern}: no such file. Quote a pattern, so that the shell leaves it as it is.")
+    shards = tuple(Shard(file=os.path.abspath(file), examples=0) for file in files)
+    compression = "GZIP" if files[0].endswith(".gz") else ""
+    schema = dataclasses.replace(
+        trained,
+        splits=(Split(name="input", shards=shards),),
+        directory=Path("/"),
+        compression=compression,
+    )
+    return schema, "input"
+
+
+def _copied(config: PredictConfig, trained: Schema, schema: Schema) -> list[Column]:
+    columns = {column.name: column for column in schema.columns}
+    usual = [*(key.name for key in trained.keys), *(label.name for label in trained.labels)]
+    for name in config.columns:
+        if name not in columns or columns[name].form != "one":
+            known = ", ".join(column.name for column in schema.columns if column.form == "one")
+            raise SchemaError(f"--columns: {name!r} is no column with one value an example. Those are: {known}.")
+    names = dict.fromkeys([*(name for name in usual if name in columns), *config.columns])
+    return [columns[name] for name in names]
+
+
+def _arrow(column: Column, kept: Arrays) -> Any:
+    values = kept[column.name]
+    if column.dtype == "bytes":
+        return pa.array([value.decode("utf-8", "backslashreplace") for value in values], pa.string())
+    return pa.array(values, mask=np.isnan(values) if column.dtype == "float32" else None)

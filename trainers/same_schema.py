@@ -1,0 +1,42 @@
+"""Whether records can be scored by a model that was trained on other ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fullrank.data.columns import Column
+from fullrank.data.schema import Schema, SchemaError
+
+
+def check_same_columns(trained: Schema, given: Schema, *, columns: Sequence[str]) -> None:
+    """Refuses records whose columns differ from those the model was trained on.
+
+    Statistics, vocabularies and splits may differ: the model uses those of its own run.
+
+    Args:
+      trained: Schema of the run.
+      given: Schema of the records.
+      columns: Names that have to agree; others may be missing or different.
+
+    Raises:
+      SchemaError: If one is missing or has another type, form or length.
+    """
+    ours = {column.name: column for column in trained.columns}
+    theirs = {column.name: column for column in given.columns}
+    place = given.directory or given.name
+    for name in columns:
+        if name not in theirs:
+            raise SchemaError(
+                f"{place} has no column {name!r}, which the model was trained with: this is data set {given.name!r}, the "
+                f"run's is {trained.name!r}. Convert the records with the run's schema.json."
+            )
+        if ours[name] != theirs[name]:
+            raise SchemaError(
+                f"Column {name!r} of {place} is {_form(theirs[name])}, but the model was trained with "
+                f"{_form(ours[name])}: convert the records with the run's schema.json."
+            )
+
+
+def _form(column: Column) -> str:
+    many = {"one": "", "many": f", up to {column.length} values", "fixed": f", {column.length} values"}[column.form]
+    return f"{column.dtype}{many}"
