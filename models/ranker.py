@@ -79,7 +79,7 @@ class Ranker(tfrs.Model):
         vocabularies: Mapping[str, np.ndarray[Any, Any]] | None = None,
         name: str = "ranker",
     ) -> None:
-        super().__init__(name=name)
+        super().__init__(name=name, autocast=False)
         for task in wiring.tasks:
             if schema.label(task).type != "binary":
                 raise ValueError(f"Task {task!r} is not a binary label; only binary labels can be predicted as yet.")
@@ -248,8 +248,8 @@ class Ranker(tfrs.Model):
         )
         tables = {v.ref() for v in self.table_variables.values()}
         other_tables = {v.ref() for v in other.table_variables.values()}
-        mine = [w for w in self.weights if w.ref() not in tables]
-        theirs = [w for w in other.weights if w.ref() not in other_tables]
+        mine = [w for w in self.trainable_weights if w.ref() not in tables]
+        theirs = [w for w in other.trainable_weights if w.ref() not in other_tables]
         for source, target in zip(mine, theirs, strict=True):
             target.assign(source)
         for name, layer in other.sets.items():

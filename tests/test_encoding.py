@@ -1,0 +1,183 @@
+"""From raw columns to rows and weights: ids, numbers, bits and pooling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fullrank.data.features import Bits, IdMap, Label, Numeric, NumericStatistics, Sparse
+from fullrank.data.schema import Schema
+from fullrank.models.encoding import numbers
+from fullrank.models.encoding.encoder import FeatureEncoder
+from fullrank.models.encoding.id_rows import IdColumn, IdRows
+
+INT = "int64"
+
+
+def rows_of(ids: Any, *, ids_map: IdMap, dtype: str = INT, vocabulary: Any = None) -> list[Any]:
+    ids = np.array(ids, object) if dtype == "bytes" else np.array(ids, np.int64)
+    width = ids.shape[1] if ids.ndim == 2 else 1
+    mapper = IdRows(
+        columns=[IdColumn(name="x", dtype=dtype, width=width, table="x")],
+        maps={"x": ids_map},
+        vocabularies={} if vocabulary is None else {"x": vocabulary},
+    )
+    found: list[Any] = mapper({"x": tf.constant(ids)})["x"].numpy().tolist()
+    return found
+
+
+def test_identity_rows_by_hand() -> None:
+    rows = rows_of([0, 2, 3, -1, -7], ids_map=IdMap(kind="identity", size=3))
+    assert rows == [[2], [4], [1], [0], [1]]
+
+
+def test_vocabulary_rows_by_hand() -> None:
+    ints = rows_of([9, -5, 4, -1], ids_map=IdMap(size=2), vocabulary=np.array([-5, 9]))
+    assert ints == [[3], [2], [1], [0]]
+    words = rows_of([b"b", b"", b"z", b"a"], ids_map=IdMap(size=2), dtype="bytes", vocabulary=np.array([b"a", b"b"]))
+    assert words == [[3], [0], [1], [2]]
+
+
+def test_many_ids_keep_their_places() -> None:
+    rows = rows_of([[1, 0, -1], [5, -1, -1]], ids_map=IdMap(kind="identity", size=2))
+    assert rows == [[3, 2, 0], [1, 0, 0]]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=30), st.integers(1, 1000))
+def test_hashed_rows_stay_in_the_table_and_depend_on_the_id_alone(ids: list[int], size: int) -> None:
+    ids_map = IdMap(kind="hash", size=size)
+    rows = [row for (row,) in rows_of(ids, ids_map=ids_map)]
+    assert all(row == 0 if given == -1 else 2 <= row < ids_map.rows for given, row in zip(ids, rows, strict=True))
+    assert [row for (row,) in rows_of(ids[::-1], ids_map=ids_map)] == rows[::-1]
+
+
+def test_hashed_rows_spread_evenly() -> None:
+    rows = np.array(rows_of(np.arange(20_000), ids_map=IdMap(kind="hash", size=100)))[:, 0]
+    counts = np.bincount(rows, minlength=102)[2:]
+    # 200 a bucket expected, standard deviation 14: six of them either way.
+    assert counts.min() > 115
+    assert counts.max() < 285
+
+
+def test_columns_of_all_kinds_at_once_equal_one_at_a_time() -> None:
+    maps = {"a": IdMap(kind="identity", size=4), "b": IdMap(kind="hash", size=9)}
+    maps |= {"c": IdMap(size=3), "d": IdMap(size=1)}
+    vocabularies = {"c": np.array([7, 8, 9]), "d": np.array([b"x"], object)}
+    columns = [
+        IdColumn(name="d", dtype="bytes", width=1, table="d"),
+        IdColumn(name="c", dtype=INT, width=2, table="c"),
+        IdColumn(name="c2", dtype=INT, width=1, table="c"),
+        IdColumn(name="b", dtype=INT, width=1, table="b"),
+        IdColumn(name="b2", dtype="bytes", width=1, table="b"),
+        IdColumn(name="a", dtype=INT, width=1, table="a"),
+    ]
+    batch = {
+        "a": tf.constant([3, 4], tf.int64),
+        "b": tf.constant([3, -1], tf.int64),
+        "b2": tf.constant([b"q", b""]),
+        "c": tf.constant([[9, -1], [8, 7]], tf.int64),
+        "c2": tf.constant([9, 1], tf.int64),
+        "d": tf.constant([b"x", b"y"]),
+    }
+    together = IdRows(columns=columns, maps=maps, vocabularies=vocabularies)(batch)
+    for column in columns:
+        alone = IdRows(columns=[column], maps=maps, vocabularies=vocabularies)(batch)
+        np.testing.assert_array_equal(together[column.name].numpy(), alone[column.name].numpy())
+    np.testing.assert_array_equal(together["c"].numpy(), [[4, 0], [3, 2]])
+    np.testing.assert_array_equal(together["c2"].numpy(), [[4], [1]])
+
+
+def test_an_id_listed_twice_is_found_out() -> None:
+    with pytest.raises(ValueError, match="listed twice"):
+        rows_of([1], ids_map=IdMap(size=2), vocabulary=np.array([4, 4]))
+
+
+def test_string_ids_cannot_be_rows_themselves() -> None:
+    with pytest.raises(ValueError, match="need a vocabulary or a hash"):
+        rows_of([b"x"], ids_map=IdMap(kind="identity", size=2), dtype="bytes")
+
+
+def real(name: str, quantiles: tuple[float, ...] = (0.0, 1.0, 2.0, 3.0, 4.0)) -> Numeric:
+    statistics = NumericStatistics(mean=2.0, std=0.5, minimum=0.0, maximum=4.0, missing=0.0, quantiles=quantiles)
+    return Numeric(name=name, statistics=statistics)
+
+
+def test_bucket_rows_by_hand() -> None:
+    # Quantiles 0..4 in 4 buckets: inner boundaries 1, 2, 3; a value on a boundary belongs to the upper bucket.
+    edges = numbers.boundaries([real("x")], buckets=4)
+    np.testing.assert_array_equal(edges, [[1, 2, 3]])
+    values = tf.constant([[-9.0], [1.0], [1.5], [3.0], [99.0], [float("nan")], [float("inf")]])
+    np.testing.assert_array_equal(numbers.bucket_rows(values, tf.constant(edges)).numpy()[:, 0], [1, 2, 2, 4, 4, 0, 4])
+
+
+def test_repeated_quantiles_leave_fewer_buckets() -> None:
+    edges = numbers.boundaries([real("x", (0.0, 0.0, 0.0, 0.0, 1.0))], buckets=4)
+    np.testing.assert_array_equal(edges, [[0, np.inf, np.inf]])
+    rows = numbers.bucket_rows(tf.constant([[-1.0], [0.0], [1.0]]), tf.constant(edges)).numpy()[:, 0]
+    np.testing.assert_array_equal(rows, [1, 2, 2])
+
+
+def test_buckets_need_fitted_quantiles() -> None:
+    with pytest.raises(ValueError, match=r"'x' has no fitted quantiles.*'scaled'"):
+        numbers.boundaries([Numeric(name="x")], buckets=4)
+
+
+def test_scaled_rows_by_hand() -> None:
+    # (2.5 - 2) / 0.5 = 1; 100 is clipped at 8 deviations; a missing number reads row 0 with weight 1.
+    rows, weights = numbers.scaled_rows(
+        tf.constant([[2.5], [100.0], [float("nan")]]), tf.constant([2.0]), tf.constant([0.5])
+    )
+    np.testing.assert_array_equal(rows.numpy()[:, 0], [1, 1, 0])
+    np.testing.assert_array_equal(weights.numpy()[:, 0], [1, 8, 1])
+
+
+@pytest.mark.parametrize(
+    ("pooling", "weights", "expected"),
+    [
+        ("mean", None, [[0.5, 0.5, 0], [1, 0, 0], [1, 0, 0]]),
+        ("sum", None, [[1, 1, 0], [1, 0, 0], [1, 0, 0]]),
+        ("sqrtn", None, [[2**-0.5, 2**-0.5, 0], [1, 0, 0], [1, 0, 0]]),
+        ("mean", [[1.0, 3.0, 9.0], [2.0, 9.0, 9.0], [9.0, 9.0, 9.0]], [[0.25, 0.75, 0], [1, 0, 0], [1, 0, 0]]),
+        ("sum", [[1.0, 3.0, 9.0], [2.0, 9.0, 9.0], [9.0, 9.0, 9.0]], [[1, 3, 0], [2, 0, 0], [1, 0, 0]]),
+    ],
+)
+def test_pooling_weights_by_hand(pooling: Any, weights: Any, expected: Any) -> None:
+    feature = Sparse(
+        name="x",
+        ids=IdMap(kind="identity", size=5),
+        max_values=3,
+        pooling=pooling,
+        weights=None if weights is None else "w",
+    )
+    encoder = FeatureEncoder(Schema(name="s", features=(feature,), labels=(Label(name="y"),)), vocabularies={})
+    # Two ids, one id, none: the last reads the missing row (0) once.
+    batch = {"x": tf.constant([[1, 2, -1], [4, -1, -1], [-1, -1, -1]], tf.int64)}
+    if weights is not None:
+        batch["w"] = tf.constant(weights)
+    lookups = encoder(batch)
+    np.testing.assert_allclose(lookups.weights.numpy(), expected, rtol=1e-6)
+    np.testing.assert_array_equal(lookups.rows.numpy(), [[3, 4, 0], [6, 0, 0], [0, 0, 0]])
+
+
+def test_bit_rows_by_hand() -> None:
+    schema = Schema(name="s", features=(Bits(name="h", length=3),), labels=(Label(name="y"),))
+    encoder = FeatureEncoder(schema, vocabularies={})
+    rows = encoder({"h": tf.constant([[0, 1, 1], [-1, -1, -1]], tf.int64)}).rows
+    # Bit k of value b is row 1 + 2 k + b; a missing HashID reads row 0.
+    np.testing.assert_array_equal(rows.numpy(), [[1, 4, 6], [0, 0, 0]])
+
+
+def test_sequences_share_rows_with_the_target(every_kind: Any, make_batch: Any) -> None:
+    schema, vocabularies = every_kind
+    encoder = FeatureEncoder(schema, vocabularies=vocabularies)
+    batch = make_batch(size=8)
+    batch["past_items"] = tf.tile(batch["item"][:, tf.newaxis], [1, 5])
+    lookups = encoder(batch)
+    place = encoder.plan.field_names.index("item")
+    np.testing.assert_array_equal(lookups.sequences["history"][:, 2, 0].numpy(), lookups.rows[:, place].numpy())
