@@ -3,7 +3,7 @@
 A command module defines its flags in `run`, and hands its main function to `run_command`:
 
     def run(argv: Sequence[str] | None = None) -> None:
-        flag_values = flags.FlagValues()
+        flag_values = command.new_flags()
         flags.DEFINE_string("input", None, "Files to read.", flag_values=flag_values)
         command.run_command(lambda: main(flag_values), flag_values=flag_values, argv=argv)
 
@@ -32,6 +32,11 @@ WRONG_USAGE: Final = 2
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
 TERMINATED: Final = 143
+
+
+def new_flags() -> flags.FlagValues:
+    """An empty set of flags for one command, apart from those of the process."""
+    return flags.FlagValues()  # type: ignore[no-untyped-call]
 
 
 def run_command(

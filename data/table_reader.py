@@ -91,6 +91,8 @@ class TableReader:
         for file in self.files:
             names = self.names(file)
             wanted = names if columns is None else [name for name in names if name in set(columns)]
+            # Rows are counted by reading one column, because "no columns" means all of them to the CSV reader.
+            wanted = wanted or names[:1]
             read = self._parquet if _ending(file) in _PARQUET else self._csv
             with _naming(file):
                 yield from read(file, wanted)

@@ -1,0 +1,183 @@
+"""Converts CSV, TSV or Parquet files and a schema to records.
+
+Usage:
+  python -m fullrank.data.convert --input='clicks/*.parquet' --schema=schema.json --output=records
+  python -m fullrank.data.convert --input=train.csv.gz --test_input=test.csv.gz --schema=schema.json --output=records
+  python -m fullrank.data.convert --input=log.csv --split_column=fold --schema=schema.json --output=records
+
+`python -m fullrank.data.infer` proposes the schema, `python -m fullrank.data.inspect` shows the result.
+
+Statistics and vocabularies come from the training split only. Files may be larger than memory. The output appears as a
+whole when everything is written, and does not depend on --workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from absl import flags
+
+from fullrank.data.bad_rows import BadRows
+from fullrank.data.command import new_flags, run_command
+from fullrank.data.command_errors import UsageError
+from fullrank.data.quiet_tensorflow import import_tensorflow_quietly
+from fullrank.data.schema import Schema
+from fullrank.data.schema_json import FILE_NAME, read_schema
+from fullrank.data.split_rows import SPLITS, SplitRows, at_random, by_column, by_time, whole
+from fullrank.data.table_flags import define_table_flags, make_table_reader
+from fullrank.data.table_reader import TableReader
+from fullrank.data.to_columns import check_names
+from fullrank.data.write_aside import check_replaceable
+
+_COMPRESSIONS: Final[dict[str, Literal["", "GZIP"]]] = {"none": "", "gzip": "GZIP"}
+
+
+def convert(flag_values: flags.FlagValues) -> None:
+    """Runs the command with parsed flags.
+
+    Raises:
+      ValueError: If anything is wrong with flags, schema or tables.
+    """
+    schema = read_schema(flag_values.schema)
+    output = Path(flag_values.output)
+    check_replaceable(output, overwrite=flag_values.overwrite, made_of=FILE_NAME)
+    malformed = BadRows(on_bad_record=flag_values.on_bad_record, max_fraction=flag_values.max_bad_fraction)
+    splits = _splits(flag_values, schema, malformed)
+    # Only here, because TensorFlow takes seconds and is not needed to find out what is wrong with the flags.
+    import_tensorflow_quietly()
+    from fullrank.data.build import build_records
+
+    bad_rows = malformed.again()
+    written = build_records(
+        splits=splits,
+        schema=schema,
+        output=output,
+        layout=flag_values.layout,
+        compression=None if flag_values.compression is None else _COMPRESSIONS[flag_values.compression],
+        shards=flag_values.shards,
+        workers=flag_values.workers,
+        overwrite=flag_values.overwrite,
+        progress=flag_values.progress,
+        list_delimiter=flag_values.list_delimiter,
+        bad_rows=bad_rows,
+        max_distinct_in_memory=flag_values.max_distinct_in_memory,
+    )
+    for report in filter(None, (malformed.report(), bad_rows.report())):
+        print(report)
+    print(summary(written))
+
+
+def summary(schema: Schema) -> str:
+    """What was written, for a person."""
+    lines = [f"Wrote {schema.directory}, {schema.layout} layout{', gzip' if schema.compression else ''}:"]
+    for split in schema.splits:
+        files = f"{len(split.shards)} file{'s' if len(split.shards) > 1 else ''}"
+        lines.append(f"  {split.name}: {split.examples:,} examples in {files}")
+    for label in schema.labels:
+        mean = "never observed" if label.mean is None else f"mean {label.mean:.6g}"
+        lines.append(f"  label {label.name}: {mean} (train)")
+    tables = [feature for feature in schema.tables if feature.ids.kind == "vocabulary"]
+    if tables:
+        lines.append("  vocabularies: " + ", ".join(f"{table.name} {table.ids.size:,}" for table in tables))
+    lines.append(f"Next: python -m fullrank.data.inspect --data={schema.directory}")
+    return "\n".join(lines)
+
+
+def _splits(flag_values: flags.FlagValues, schema: Schema, malformed: BadRows) -> dict[str, SplitRows]:
+    patterns = dict(zip(SPLITS, (flag_values.input, flag_values.validation_input, flag_values.test_input), strict=True))
+    readers: dict[str, TableReader] = {
+        name: make_table_reader(pattern, flag_values=flag_values, bad_rows=malformed)
+        for name, pattern in patterns.items()
+        if pattern
+    }
+    for reader in readers.values():
+        for file in reader.files:
+            check_names(reader.names(file), schema, source=str(file))
+    if len(readers) > 1:
+        if flag_values.split != "auto":
+            raise UsageError(f"--split={flag_values.split} cannot go with --validation_input or --test_input.")
+        return {name: whole(reader, schema=schema) for name, reader in readers.items()}
+    return _divided(readers[SPLITS[0]], flag_values, schema)
+
+
+def _divided(reader: TableReader, flag_values: flags.FlagValues, schema: Schema) -> dict[str, SplitRows]:
+    how = flag_values.split
+    if how == "auto":
+        how = "column" if flag_values.split_column else "time" if schema.time else "random"
+    if (how == "column") != bool(flag_values.split_column):
+        raise UsageError("--split=column and --split_column=NAME go together.")
+    if how == "column":
+        return by_column(reader, schema=schema, column=flag_values.split_column)
+    fractions = _fractions(flag_values.split_fractions)
+    if how == "time":
+        return by_time(
+            reader, schema=schema, fractions=fractions, max_distinct_in_memory=flag_values.max_distinct_in_memory
+        )
+    return at_random(reader, schema=schema, fractions=fractions, seed=flag_values.seed)
+
+
+def _fractions(words: Sequence[str]) -> list[float]:
+    try:
+        fractions = [float(word) for word in words]
+    except ValueError:
+        fractions = []
+    if not (1 <= len(fractions) <= len(SPLITS) and all(share > 0 for share in fractions)):
+        raise UsageError(
+            f"--split_fractions needs one to three positive numbers, for train, validation and test. "
+            f"Received: {','.join(words)!r}."
+        )
+    if abs(sum(fractions) - 1) > 1e-6:
+        raise UsageError(
+            f"--split_fractions must add up to 1. Received: {','.join(words)}, which is {sum(fractions):g}."
+        )
+    return fractions
+
+
+def run(argv: Sequence[str] | None = None) -> None:
+    """Runs the command line."""
+    flag_values = new_flags()
+    _define_flags(flag_values)
+    define_table_flags(flag_values)
+    run_command(lambda: convert(flag_values), flag_values=flag_values, argv=argv)
+
+
+def _define_flags(flag_values: flags.FlagValues) -> None:
+    at: dict[str, Any] = {"flag_values": flag_values}
+    flags.DEFINE_string(
+        "input", None, "Files, e.g. 'clicks/*.parquet'; several patterns by commas.", required=True, **at
+    )
+    flags.DEFINE_string("schema", None, "Schema of the records, as infer proposes it.", required=True, **at)
+    flags.DEFINE_string("output", None, "Directory to write.", required=True, **at)
+    flags.DEFINE_string("validation_input", None, "Files of the validation split; --input is then train only.", **at)
+    flags.DEFINE_string("test_input", None, "Files of the test split; --input is then train only.", **at)
+    flags.DEFINE_enum(
+        "split",
+        "auto",
+        ["auto", "time", "random", "column"],
+        "How --input is divided: by the schema's time column (the oldest rows train; exactly as a stable sort would, "
+        "but rows keep their order), at random by row number, or by a column that names the split. auto: by "
+        "--split_column if given, else by time if the schema has one, else at random.",
+        **at,
+    )
+    flags.DEFINE_list("split_fractions", ["0.8", "0.1", "0.1"], "Shares of train, validation and test.", **at)
+    flags.DEFINE_string("split_column", None, "Column that holds train, validation or test.", **at)
+    flags.DEFINE_integer("seed", 0, "Of --split=random.", lower_bound=0, **at)
+    flags.DEFINE_enum("layout", None, ["block", "example"], "Layout of the records. By default the schema's.", **at)
+    flags.DEFINE_enum("compression", None, list(_COMPRESSIONS), "Of the records. By default the schema's.", **at)
+    flags.DEFINE_integer("shards", None, "Files a split. By default one per 100,000 examples.", lower_bound=1, **at)
+    flags.DEFINE_integer(
+        "workers", None, "Processes. By default one a core, if there is much to do.", lower_bound=1, **at
+    )
+    flags.DEFINE_bool("overwrite", False, "Replace a data set that is in --output already.", **at)
+    flags.DEFINE_enum("on_bad_record", "fail", ["fail", "skip"], "What to do at a row that cannot be converted.", **at)
+    flags.DEFINE_float("max_bad_fraction", 0.01, "Share of bad rows at which skipping ends.", 0.0, 1.0, **at)
+    flags.DEFINE_integer(
+        "max_distinct_in_memory", 5_000_000, "Distinct ids counted in memory, before counts go to disk.", 1, **at
+    )
+    flags.DEFINE_bool("progress", True, "Show progress bars.", **at)
+
+
+if __name__ == "__main__":
+    run()
