@@ -19,6 +19,13 @@ MISSING_BYTES: Final = b""
 MISSING_FLOAT: Final = float("nan")
 
 
+_MISSING: Final[dict[DType, int | float | bytes]] = {
+    "int64": MISSING_INT,
+    "float32": MISSING_FLOAT,
+    "bytes": MISSING_BYTES,
+}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Column:
     """One named array of a record.
@@ -54,7 +61,7 @@ class Column:
         """What stands for "no value": -1, NaN or the empty string (`pad` where one is given)."""
         if self.pad is not None:
             return self.pad
-        return {"int64": MISSING_INT, "float32": MISSING_FLOAT, "bytes": MISSING_BYTES}[self.dtype]
+        return _MISSING[self.dtype]
 
     @property
     def numpy_dtype(self) -> np.dtype[np.generic]:

@@ -127,8 +127,10 @@ class Schema:
     def columns(self) -> tuple[Column, ...]:
         """Every column of a record, without repetition: inputs, labels, weight, keys, segments, time."""
         columns: list[Column] = list(self.input_columns)
-        for part in (*self.labels, *self.keys, *self.segments):
-            columns.extend(part.columns())
+        for label in self.labels:
+            columns.extend(label.columns())
+        for key in (*self.keys, *self.segments):
+            columns.extend(key.columns())
         if self.weight is not None:
             columns.append(Column(name=self.weight, dtype="float32"))
         if self.time is not None:

@@ -147,7 +147,7 @@ class EmbeddingSet(keras.layers.Layer):
         """Rebuilds the plan from plain data."""
         plan = config["plan"]
         sequences = tuple(
-            BehaviourSequence(**{k: tuple(v) if isinstance(v, list) else v for k, v in s.items()})
+            BehaviourSequence(name=s["name"], tables=tuple(s["tables"]), fields=tuple(s["fields"]), length=s["length"])
             for s in plan["sequences"]
         )
         restored = LookupPlan(

@@ -180,10 +180,10 @@ class Ranker(tfrs.Model):
 
     def _intervals(self, sequence: str, batch: Mapping[str, tf.Tensor]) -> tf.Tensor | None:
         """Seconds from each behaviour to the event, `[B, L]`; integers are subtracted before the cast to float."""
-        times = self._times.get(sequence)
-        if times is None:
+        times, now = self._times.get(sequence), self.schema.time
+        if times is None or now is None:
             return None
-        elapsed = tf.cast(batch[self.schema.time][:, tf.newaxis] - batch[times], tf.float32)
+        elapsed = tf.cast(batch[now][:, tf.newaxis] - batch[times], tf.float32)
         return elapsed / 1000.0 if self.schema.time_unit == "ms" else elapsed
 
     def _sequence_encoder(self, sequence: BehaviourSequence, *, name: str) -> keras.layers.Layer:

@@ -100,8 +100,7 @@ class FeatureEncoder(tf.Module):
                 given = None if feature.weights is None else batch[feature.weights]
                 weights[feature.name] = _pooling_weights(ids[feature.name], given, feature.pooling)
         self._encode_numbers(batch, rows, weights)
-        for feature in self._bits:
-            rows[feature.name] = _bit_rows(batch[feature.name])
+        rows.update({bits.name: _bit_rows(batch[bits.name]) for bits in self._bits})
         sequences = {f.name: tf.stack([ids[column] for column, _ in f.ids], axis=-1) for f in self._sequences}
         ordered = self.plan.fields
         return Lookups(
