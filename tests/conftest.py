@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 if "tensorflow" in sys.modules:
     raise pytest.UsageError("tensorflow was imported before tests/conftest.py; remove the plugin that imports it")
@@ -35,6 +36,12 @@ from fullrank.data.features import (
     Vector,
 )
 from fullrank.data.schema import Schema
+
+# How long an example takes says more about the machine than about the code. Hypothesis's own profile for CI, which it
+# loads where the environment variable CI is set, has no deadline either and draws the same examples every time.
+settings.register_profile("local", deadline=None)
+if "CI" not in os.environ:
+    settings.load_profile("local")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
