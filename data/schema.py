@@ -1,7 +1,7 @@
 """The schema: what the records of a data set hold, and what was counted when they were written.
 
 `schema.json` lies beside the shards and goes with every run and every exported model. It is checked whole when it is
-read: an unknown key, a name used twice or a sequence that shares a table nobody declares is an error that names the file.
+read: an unknown key, a name used twice or a sequence that shares an undeclared table is an error that names the file.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def multi_embedding(
     outside = [(kind, place) for kind, place in experts if not 0 <= place < len(widths)]
     if outside:
         raise ValueError(f"Experts {outside} read a set that is not there: there are {len(widths)}, counted from 0.")
-    trained: tuple[Access, ...] = ("train",) * len(experts)
+    train: Access = "train"
     return Wiring(
         paradigm="multi-embedding",
         sets=tuple(SetSpec(name=f"set{k}", width=width) for k, width in enumerate(widths)),
@@ -63,7 +63,7 @@ def multi_embedding(
             ExpertSpec(name=f"{kind}_{number}", kind=kind, set=f"set{place}")
             for number, (kind, place) in enumerate(experts)
         ),
-        readers=tuple(Reader(task=task, access=trained) for task in tasks),
+        readers=tuple(Reader(task=task, access=(train,) * len(experts)) for task in tasks),
         expert_width=expert_width,
         gate=gate,
     )

@@ -1,0 +1,120 @@
+"""The whole way in one command: prepare, train, evaluate, export, and score a request without fullrank.
+
+    python -m fullrank.trainers.demo --output=runs/demo
+
+Each step is a command of its own, printed before it runs, so that it can be run again with other flags. Takes about
+three minutes on two cores. Leaves in the run directory: eval.json, figures/, export/1/ (the SavedModel) and
+request.json, the request that was scored at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from fullrank.data import command
+
+EPOCHS, BATCH = 3, 1024
+CANDIDATES = 5
+
+
+def run(argv: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    flag_values = command.new_flags()
+    flags.DEFINE_string(
+        "output", "runs/demo", "Run directory to write; a run in it is replaced.", flag_values=flag_values
+    )
+    flags.DEFINE_string(
+        "records", None, "Directory of the records; beside --output if not given.", flag_values=flag_values
+    )
+    flags.DEFINE_string("raw_dir", None, "Folder that holds MovieLens 100K already.", flag_values=flag_values)
+    flags.DEFINE_enum(
+        "dataset",
+        "movielens",
+        ["movielens", "synthetic"],
+        "Data set; synthetic needs no download.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_integer("seed", 1, "Seed of the run.", lower_bound=0, flag_values=flag_values)
+    command.run_command(lambda: main(flag_values), flag_values=flag_values, argv=argv)
+
+
+def main(flag_values: Any) -> int:
+    """Runs the steps one after the other, and stops at the first that fails."""
+    output = Path(flag_values.output)
+    records = Path(flag_values.records or output.with_name(f"{output.name}-records"))
+    for step in _steps(flag_values, output=output, records=records):
+        if step is None:
+            _write_request(records, output / "request.json")
+            continue
+        shown = [Path(step[0]).name, *step[1:]]
+        print(f"\n\N{BLACK RIGHT-POINTING TRIANGLE} {shlex.join(shown)}", flush=True)
+        finished = subprocess.run(step, check=False)  # noqa: S603 - our own commands, no shell
+        if finished.returncode:
+            return finished.returncode
+    print(f"\nEverything is in {output}: eval.json, figures/, export/1/, request.json, and events/ for TensorBoard.")
+    return 0
+
+
+def _steps(flag_values: Any, *, output: Path, records: Path) -> list[list[str] | None]:
+    """The command lines; `None` stands for writing the request."""
+    python = [sys.executable, "-m"]
+    raw_dir = [f"--raw_dir={flag_values.raw_dir}"] if flag_values.raw_dir else []
+    prepare = [*python, "fullrank.data.prepare", f"--dataset={flag_values.dataset}", f"--output={records}", *raw_dir]
+    train = [
+        *python,
+        "fullrank.trainers.train",
+        f"--data={records}",
+        f"--output={output}",
+        "--model=me",
+        f"--batch_size={BATCH}",
+        f"--epochs={EPOCHS}",
+        f"--seed={flag_values.seed}",
+        "--overwrite",
+    ]
+    evaluate = [
+        *python,
+        "fullrank.trainers.evaluate",
+        f"--run={output}",
+        f"--json={output / 'eval.json'}",
+        f"--output={output / 'figures'}",
+    ]
+    export = [*python, "fullrank.trainers.export", f"--run={output}", f"--output={output / 'export'}", "--version=1"]
+    score = [
+        sys.executable,
+        str(Path(__file__).with_name("score_request.py")),
+        str(output / "export" / "1"),
+        str(output / "request.json"),
+    ]
+    prepared: list[list[str] | None] = [] if (records / "schema.json").exists() else [prepare]
+    return [*prepared, train, evaluate, export, None, score]
+
+
+def _write_request(records: Path, file: Path) -> None:
+    """Writes the first examples of the test split as a request that TensorFlow Serving's REST interface takes."""
+    from fullrank.data import read_records, read_schema
+
+    schema = read_schema(records)
+    batch = next(iter(read_records(schema, split="test", batch_size=CANDIDATES)))
+    inputs = {column.name: _plain(batch[column.name].numpy().tolist()) for column in schema.input_columns}
+    temporary = file.with_name(f"{file.name}.writing-{os.getpid()}")
+    temporary.write_text(json.dumps({"inputs": inputs}, indent=1), encoding="utf-8")
+    temporary.replace(file)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+if __name__ == "__main__":
+    run()
