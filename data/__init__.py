@@ -1,5 +1,7 @@
 """Schemas, records and pipelines: from a user's tables to batches of named tensors."""
 
+from fullrank.data.bad_data import BadDataError, BadRecord
+from fullrank.data.bad_records import diagnose, explain, verify
 from fullrank.data.columns import Column
 from fullrank.data.example_layout import encode_examples, example_parser
 from fullrank.data.features import (
@@ -17,6 +19,7 @@ from fullrank.data.features import (
 )
 from fullrank.data.ragged import Columns, Ragged
 from fullrank.data.read import read_records
+from fullrank.data.repair import Repaired, repair_split
 from fullrank.data.schema import Schema, SchemaError, Shard, Split
 from fullrank.data.schema_json import read_schema, write_schema
 from fullrank.data.split_batch import split_batch
@@ -24,6 +27,8 @@ from fullrank.data.vocabulary import read_vocabulary, write_vocabulary
 from fullrank.data.write import RecordWriter, write_records
 
 __all__ = [
+    "BadDataError",
+    "BadRecord",
     "Bits",
     "Column",
     "Columns",
@@ -35,6 +40,7 @@ __all__ = [
     "NumericStatistics",
     "Ragged",
     "RecordWriter",
+    "Repaired",
     "Schema",
     "SchemaError",
     "Sequence",
@@ -43,12 +49,16 @@ __all__ = [
     "SparseStatistics",
     "Split",
     "Vector",
+    "diagnose",
     "encode_examples",
     "example_parser",
+    "explain",
     "read_records",
     "read_schema",
     "read_vocabulary",
+    "repair_split",
     "split_batch",
+    "verify",
     "write_records",
     "write_schema",
     "write_vocabulary",

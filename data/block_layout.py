@@ -1,11 +1,11 @@
 """The fast record layout: a block of rows a record, column by column.
 
 A block is a `tf.train.Example` with few, large features. All `one` and `fixed` columns of a dtype lie in one row-major
-matrix, so that a whole window of blocks is decoded, permuted and sliced into batches by one operation a dtype instead of
-one a column. A `many` column is its values and its lengths. Numbers are raw little-endian bytes.
+matrix, so that a whole window of blocks is decoded, permuted and sliced into batches by one operation a dtype instead
+of one a column. A `many` column is its values and its lengths. Numbers are raw little-endian bytes.
 
-The first feature is a header that lists the columns. It tells a block from any other record, lets a reader find
-the columns it wants among those that were written, and makes blocks of another data set an error instead of wrong numbers.
+A header lists the columns. It tells a block from any other record, lets a reader find the columns it wants among
+those that were written, and makes blocks of another data set an error instead of wrong numbers.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from fullrank.data.columns import Column
 from fullrank.data.dense import padded_last
 from fullrank.data.ragged import Columns, Ragged
-from fullrank.data.schema import SchemaError
 
 BLOCK_ROWS: Final = 1000
 HEADER: Final = "fullrank.block"
@@ -78,34 +78,29 @@ class Packing:
         """Reads a header.
 
         Raises:
-          ValueError: If it is none.
+          BlockError: If it is none.
         """
         try:
             value = json.loads(header)
             if value["format"] != _FORMAT:
-                raise ValueError(f"block format {value['format']!r}; this version of fullrank reads format {_FORMAT}")
+                reason = f"a block of another format; this version of fullrank reads format {_FORMAT}"
+                raise BlockError(reason, received=repr(value["format"]))
             columns = [Column(name=n, dtype=d, form=f, length=length) for n, d, f, length in value["columns"]]
-        except (TypeError, KeyError, RecursionError) as error:
-            raise ValueError("a block header of another form") from error
+        except (TypeError, KeyError, RecursionError, json.JSONDecodeError) as error:
+            raise BlockError("damaged block: its header lists no columns") from error
         return cls(tuple(columns))
 
-    def check_serves(self, columns: Iterable[Column], *, source: str) -> None:
-        """Refuses a schema whose columns were not written.
-
-        Raises:
-          SchemaError: If a column is not there or of another type; the message names it and `source`.
-        """
+    def lacks(self, columns: Iterable[Column]) -> tuple[Column, str] | None:
+        """The first column wanted that was not written as it is wanted, and what was written instead."""
         written = {column.name: column for column in self.columns}
         for column in columns:
             known = written.get(column.name)
             if known is None:
-                raise SchemaError(f"{source} has no column {column.name!r}. It has: {', '.join(written)}.")
+                return column, f"columns {', '.join(written)}"
             fixed = column.form == "fixed" and column.length != known.length
             if (known.dtype, known.form) != (column.dtype, column.form) or fixed:
-                raise SchemaError(
-                    f"{source} has column {column.name!r} as {known.form} {known.dtype} of length {known.length}, "
-                    f"the schema as {column.form} {column.dtype} of length {column.length}."
-                )
+                return column, f"{known.form} {known.dtype}" + (f" of length {known.length}" if fixed else "")
+        return None
 
 
 def encode_block(columns: Columns, *, packing: Packing) -> bytes:
@@ -130,8 +125,71 @@ def encode_block(columns: Columns, *, packing: Packing) -> bytes:
         data = data.last(column.length)
         features[f"values:{column.name}"] = _array_feature(data.values, column.dtype)
         features[f"lengths:{column.name}"] = _bytes_feature([data.lengths.astype("<i4").tobytes()])
-    serialized: bytes = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    serialized: bytes = example.SerializeToString(deterministic=True)
     return serialized
+
+
+class BlockError(ValueError):
+    """A record that is no block, or a damaged one."""
+
+    def __init__(self, reason: str, *, feature: str | None = None, received: str = "") -> None:
+        """Keeps what is wrong apart from the value found."""
+        super().__init__(reason)
+        self.reason = reason
+        self.feature = feature
+        self.received = received
+
+
+def decode_block(record: bytes) -> tuple[Packing, dict[str, npt.NDArray[Any] | Ragged]]:
+    """The inverse of `encode_block`, for looking into blocks outside a graph.
+
+    Returns:
+      How the columns lie in the block, and all of them.
+
+    Raises:
+      BlockError: If the record is no block, or its parts do not fit together.
+    """
+    try:
+        features = tf.train.Example.FromString(record).features.feature
+    except DecodeError:
+        raise BlockError("this is not a block of rows, nor a tf.train.Example") from None
+    if HEADER not in features:
+        raise BlockError("this is not a block of rows but a tf.train.Example: is the layout of the schema right?")
+    packing = Packing.from_header(b"".join(features[HEADER].bytes_list.value))
+    rows = sum(features[_ROWS].int64_list.value)
+    columns: dict[str, npt.NDArray[Any] | Ragged] = {}
+    for dtype, width in packing.widths().items():
+        matrix = _array_of(features[dtype], dtype)
+        if len(matrix) != rows * width or rows < 1:
+            raise BlockError(
+                f"damaged block: {rows} rows", received=f"{len(matrix)} values for {width} {dtype} columns"
+            )
+        matrix = matrix.reshape(rows, width)
+        offset = 0
+        for column in packing.matrix(dtype):
+            part = matrix[:, offset : offset + column.length]
+            columns[column.name] = part[:, 0] if column.form == "one" else part
+            offset += column.length
+    for column in packing.many:
+        values = _array_of(features[f"values:{column.name}"], column.dtype)
+        lengths = _array_of(features[f"lengths:{column.name}"], "int32")
+        if len(lengths) != rows or lengths.min(initial=0) < 0 or int(lengths.sum()) != len(values):
+            received = f"{len(lengths)} lengths of {len(values)} values"
+            raise BlockError(f"damaged block: {rows} rows", feature=column.name, received=received)
+        columns[column.name] = Ragged(values, lengths)
+    return packing, columns
+
+
+def _array_of(feature: Any, dtype: str) -> npt.NDArray[Any]:
+    values = feature.bytes_list.value
+    if dtype == "bytes":
+        return np.array(list(values), dtype=object)
+    raw = b"".join(values)
+    stored = np.dtype(_MATRICES.get(dtype, "<i4"))
+    if len(raw) % stored.itemsize:
+        raise BlockError("damaged block", received=f"{len(raw)} bytes for values of type {dtype}")
+    return np.frombuffer(raw, stored).astype(stored.newbyteorder("="))
 
 
 def _array_feature(values: npt.NDArray[Any], dtype: str) -> Any:
@@ -145,7 +203,7 @@ def _bytes_feature(values: list[bytes]) -> Any:
 
 
 Packed = dict[str, tf.Tensor]
-"""Rows of blocks in TensorFlow: the matrices by dtype, `[W, width]`, and each `many` column by `many:<name>`, `[W, L]`."""
+"""Rows of blocks in a graph: matrices by dtype `[W, width]`, and each `many` column as `many:<name>` `[W, L]`."""
 
 
 def block_parser(packing: Packing, *, columns: Iterable[Column]) -> Callable[[tf.Tensor], Packed]:

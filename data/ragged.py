@@ -22,7 +22,7 @@ class Ragged(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """Number of rows n. (`len` of a named tuple is 2.)"""
+        """Number of rows n; `len` of a named tuple is 2."""
         return int(self.lengths.shape[0])
 
     @classmethod

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import tensorflow as tf
 
-from fullrank.data.block_layout import BLOCK_ROWS, HEADER, Packing, block_parser, unpacker
-from fullrank.data.example_layout import example_parser
-from fullrank.data.schema import Schema, SchemaError
+from fullrank.data.pipeline import Order, batches
+from fullrank.data.repair import repair_split
+from fullrank.data.schema import Schema
 from fullrank.data.schema_json import read_schema
+from fullrank.data.shard_files import check_split, directory_of, shards_of_worker, with_shards
 
 
 def read_records(
@@ -32,72 +32,60 @@ def read_records(
 ) -> tf.data.Dataset:
     """Reads a split as batches: column name -> dense tensor, for every column of the schema.
 
+    A damaged record or a forbidden value stops the dataset with a TensorFlow error that cannot say where it was;
+    `explain` turns that into a `BadDataError` that can.
+
     Args:
-      source: A data set directory, or a schema that was read from one.
+      source: A data set directory, or a schema that was read from one. Features may be taken out of such a schema.
       split: Name of the split.
       batch_size: Rows of a batch.
-      seed: `None` reads in the order of the files. A number shuffles files, blocks and rows by it.
-      shuffle_examples: Rows held ready to draw from when shuffling.
-      epochs: Passes over the split; `None` never ends.
+      seed: `None` reads in the order of the files. A number shuffles files, chunks of records and rows, every epoch
+        in another way.
+      shuffle_examples: Rows in the buffer that chunks are drawn from when shuffling; chunks come from several files.
+      epochs: Passes over the split; `None` never ends. A batch may span two passes.
       drop_remainder: Whether to drop a last batch that is not full, which makes the batch dimension static.
       worker: Number of this worker, from 0.
       workers: How many workers share the files.
-      deterministic: Whether the order for a seed must be the same in every run; it is a little slower.
-      on_bad_record: Not yet used.
-      max_bad_fraction: Not yet used.
-      cache_directory: Not yet used.
+      deterministic: Whether a seed must give the same order in every run. Otherwise a slow file may be overtaken.
+      on_bad_record: `fail` reads the files as they are. `skip` first looks through all of them, leaves bad records
+        out, says which, and reads the rest; files that were found good are not looked through again.
+      max_bad_fraction: With `skip`, the largest share of the split's examples that may be left out.
+      cache_directory: With `skip`, where repaired copies and the list of good files are kept.
 
     Returns:
       A dataset whose iterator can be saved and restored by `tf.train.Checkpoint(iterator=...)`.
+
+    Raises:
+      SchemaError: If there is no such split.
+      BadDataError: If a file is missing, cut off or of another data set; with `skip`, if too much of it is bad.
+      ValueError: If an argument is out of its range.
     """
+    _check_arguments(batch_size, shuffle_examples, epochs, on_bad_record)
     schema = source if isinstance(source, Schema) else read_schema(source)
-    if schema.directory is None:
-        raise SchemaError(f"Schema {schema.name!r} was not read from a directory, so it has no records.")
-    files = [str(schema.directory / shard.file) for shard in schema.split(split).shards][worker::workers]
+    shards = shards_of_worker(schema, split=split, worker=worker, workers=workers)
+    schema = with_shards(schema, split=split, shards=shards)
+    if on_bad_record == "skip":
+        if cache_directory is None:
+            raise ValueError("on_bad_record='skip' needs cache_directory, where repaired copies of files are kept.")
+        repaired = repair_split(schema, split=split, cache_directory=cache_directory, max_bad_fraction=max_bad_fraction)
+        schema = repaired.schema
+    packing = check_split(schema, split=split)
+    directory = directory_of(schema)
+    return batches(
+        schema,
+        files=[str(directory / shard.file) for shard in schema.split(split).shards if shard.examples],
+        packing=packing,
+        batch_size=batch_size,
+        drop_remainder=drop_remainder,
+        order=Order(seed=seed, shuffle_examples=shuffle_examples, epochs=epochs, deterministic=deterministic),
+    )
 
-    def epoch_records(epoch: tf.Tensor) -> tf.data.Dataset:
-        dataset = tf.data.Dataset.from_tensor_slices(files)
-        if seed is not None:
-            dataset = dataset.shuffle(len(files), seed=seed + epoch, reshuffle_each_iteration=False)
-        dataset = dataset.interleave(
-            lambda file: tf.data.TFRecordDataset(file, compression_type=schema.compression or None),
-            cycle_length=1 if seed is None else min(len(files), 8),
-            num_parallel_calls=tf.data.AUTOTUNE,
+
+def _check_arguments(batch_size: int, shuffle_examples: int, epochs: int | None, on_bad_record: str) -> None:
+    if batch_size < 1 or shuffle_examples < 1 or (epochs is not None and epochs < 1):
+        raise ValueError(
+            "batch_size, shuffle_examples and epochs are at least 1 (epochs may be None). "
+            f"Received: {batch_size}, {shuffle_examples}, {epochs}."
         )
-        if seed is not None:
-            units = shuffle_examples // (BLOCK_ROWS if schema.layout == "block" else 1)
-            dataset = dataset.shuffle(max(2, units), seed=seed + epoch, reshuffle_each_iteration=False)
-        return dataset
-
-    counter = tf.data.Dataset.counter() if epochs is None else tf.data.Dataset.range(epochs)
-    records = counter.flat_map(epoch_records)
-    if schema.layout == "example":
-        parse = example_parser(schema.columns)
-        dataset = records.batch(batch_size, drop_remainder=drop_remainder).map(parse, tf.data.AUTOTUNE)
-    else:
-        dataset = _block_batches(records, schema, files[0], batch_size, seed, drop_remainder)
-    options = tf.data.Options()
-    options.deterministic = deterministic or seed is None
-    return dataset.prefetch(2).with_options(options)
-
-
-def _block_batches(
-    records: tf.data.Dataset, schema: Schema, file: str, batch_size: int, seed: int | None, drop_remainder: bool
-) -> tf.data.Dataset:
-    first = next(iter(tf.data.TFRecordDataset(file, compression_type=schema.compression or None)))
-    example = tf.train.Example.FromString(first.numpy())
-    packing = Packing.from_header(example.features.feature[HEADER].bytes_list.value[0])
-    packing.check_serves(schema.columns, source=file)
-    parse = block_parser(packing, columns=schema.columns)
-    unpack: Callable[[Any], Any] = unpacker(packing, columns=schema.columns)
-
-    def window(number: tf.Tensor, blocks: tf.Tensor) -> Any:
-        packed = parse(blocks)
-        if seed is None:
-            return packed
-        rows = tf.shape(next(iter(packed.values())))[0]
-        order = tf.random.experimental.stateless_shuffle(tf.range(rows), seed=tf.stack([seed, number]))
-        return {name: tf.gather(value, order) for name, value in packed.items()}
-
-    windows = records.batch(16).enumerate().map(window, tf.data.AUTOTUNE)
-    return windows.rebatch(batch_size, drop_remainder=drop_remainder).map(unpack, tf.data.AUTOTUNE)
+    if on_bad_record not in ("fail", "skip"):
+        raise ValueError(f"on_bad_record is 'fail' or 'skip'. Received: {on_bad_record!r}.")

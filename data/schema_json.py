@@ -1,8 +1,8 @@
 """Reads and writes `schema.json`.
 
-The file is meant to be edited: what equals a default may be left out, short objects stand on one line, and every mistake
-is reported with the file and the place in it. Nothing is guessed: an unknown key, a key given twice, a value of another
-type or a missing one is an error.
+The file is meant to be edited: what equals a default may be left out, short objects stand on one line, and every
+mistake is reported with the file and the place in it. Nothing is guessed: an unknown key, a key given twice, a value of
+another type or a missing one is an error.
 """
 
 from __future__ import annotations
@@ -113,7 +113,8 @@ def format_json(value: object, *, indent: int = 0, lead: int = 0) -> str:
       lead: Characters already on the first line.
     """
     line = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    if not isinstance(value, (dict, list)) or not value or indent + lead + len(line) <= _LINE and indent > 0:
+    fits = indent > 0 and indent + lead + len(line) <= _LINE
+    if fits or not value or not isinstance(value, (dict, list)):
         return line
     inner = indent + 2
     if isinstance(value, dict):

@@ -58,8 +58,8 @@ def write_vocabulary(ids: Iterable[int | bytes], *, directory: str | Path, featu
                 identity = raw if isinstance(raw, bytes) else int(raw)
                 if not storable(identity):
                     raise ValueError(
-                        f"The vocabulary of feature {feature!r} cannot hold the id {identity!r}: it stands for a missing "
-                        "value or holds a line break. Leave it out; it then counts as unknown."
+                        f"The vocabulary of feature {feature!r} cannot hold the id {identity!r}: it stands for a "
+                        "missing value or holds a line break. Leave it out; it then counts as unknown."
                     )
                 if identity in seen:
                     raise ValueError(f"The vocabulary of feature {feature!r} got the id {identity!r} twice.")

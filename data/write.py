@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ from fullrank.data.example_layout import encode_examples
 from fullrank.data.ragged import Columns, Ragged, take_rows
 from fullrank.data.schema import Schema, Shard, Split
 from fullrank.data.schema_json import write_schema
+from fullrank.data.value_rules import aligned_columns, value_rules, violations
 from fullrank.data.vocabulary import write_vocabulary
 
 
@@ -25,13 +27,14 @@ def shard_name(*, split: str, shard: int, shards: int, compression: str) -> str:
 
 
 def check_columns(columns: Columns, *, schema: Schema) -> int:
-    """Checks that a column batch has the columns of a schema.
+    """Checks that a column batch has the columns of a schema, and only values they may hold.
 
     Returns:
       Its number of rows.
 
     Raises:
-      ValueError: If a column is missing, unknown, or of another dtype or shape; the message names it.
+      ValueError: If a column is missing, unknown, of another dtype or shape, or holds a forbidden value; the message
+        names it.
     """
     wanted = {column.name: column for column in schema.columns}
     unknown = sorted(set(columns) - set(wanted))
@@ -60,6 +63,9 @@ def check_columns(columns: Columns, *, schema: Schema) -> int:
         counts[name] = data.rows if isinstance(data, Ragged) else len(data)
     if len(set(counts.values())) > 1:
         raise ValueError(f"Columns of one batch differ in their number of rows. Received: {counts}.")
+    wrong = next(violations(columns, value_rules(schema), aligned=aligned_columns(schema)), None)
+    if wrong is not None:
+        raise ValueError(f"Column {wrong.column!r}, row {wrong.row}: {wrong.reason}. Received: {wrong.received}.")
     return next(iter(counts.values()))
 
 
@@ -102,11 +108,12 @@ class RecordWriter:
         self._waiting: list[Columns] = []
         self._waiting_rows = 0
         self._examples = 0
+        self._size: int | None = None
 
     @property
     def shard(self) -> Shard:
-        """The file and the examples written so far."""
-        return Shard(file=self._file, examples=self._examples)
+        """The file, its examples and, once it is closed, its size."""
+        return Shard(file=self._file, examples=self._examples, size=self._size)
 
     def write(self, columns: Columns) -> None:
         """Adds rows.
@@ -115,7 +122,7 @@ class RecordWriter:
           columns: A column batch with every column of the schema.
 
         Raises:
-          ValueError: If it does not have the columns of the schema.
+          ValueError: If it does not have the columns of the schema, or a value is one its column must not hold.
         """
         rows = check_columns(columns, schema=self._schema)
         self._examples += rows
@@ -137,6 +144,7 @@ class RecordWriter:
         if self._waiting_rows:
             self._write_block()
         self._writer.close()
+        self._size = self._temporary.stat().st_size
         os.replace(self._temporary, self._path)
 
     def _write_block(self) -> None:
@@ -192,8 +200,6 @@ def write_records(
     Returns:
       The schema as written, with its directory.
     """
-    import dataclasses
-
     directory = Path(directory)
     aside = directory.with_name(f"{directory.name}.writing-{os.getpid()}")
     aside.mkdir(parents=True)

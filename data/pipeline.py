@@ -1,0 +1,167 @@
+"""The tf.data graph: from files to batches.
+
+Shuffling happens on three levels, each cheap: the order of the files, the order of chunks of records drawn from several
+files at once through a buffer, and the rows of a window of several chunks. A chunk is one record of the block layout
+or `CHUNK` records of the example layout, so that no operation is paid per row.
+
+Everything random is a function of (seed, epoch) or (seed, window), never of hidden state, so that an iterator that was
+saved goes on exactly where it stood.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Final
+
+import tensorflow as tf
+
+from fullrank.data.block_layout import BLOCK_ROWS, Packing, block_parser, unpacker
+from fullrank.data.example_layout import example_parser
+from fullrank.data.schema import Schema
+from fullrank.data.value_rules import aligned_columns, batch_check, value_rules
+
+CHUNK: Final = 128
+"""Records of the example layout that are moved as one."""
+_CYCLE: Final = 8
+_WINDOW_ROWS: Final = 16384
+_READ_BUFFER: Final = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Order:
+    """In which order rows come.
+
+    Attributes:
+      seed: `None` for the order of the files.
+      shuffle_examples: Rows in the buffer that chunks are drawn from.
+      epochs: Passes; `None` never ends.
+      deterministic: Whether the order must be the same in every run.
+    """
+
+    seed: int | None = None
+    shuffle_examples: int = 65536
+    epochs: int | None = 1
+    deterministic: bool = True
+
+
+def batches(
+    schema: Schema, *, files: list[str], packing: Packing | None, batch_size: int, drop_remainder: bool, order: Order
+) -> tf.data.Dataset:
+    """Builds the pipeline.
+
+    Args:
+      schema: What to read.
+      files: Paths of the shards.
+      packing: How the blocks of these files were written; `None` in the example layout.
+      batch_size: Rows of a batch.
+      drop_remainder: Whether a last batch that is not full is dropped.
+      order: In which order rows come.
+    """
+    check = batch_check(value_rules(schema), explicit_nan=schema.layout == "example")
+    finish: Callable[[Any], dict[str, tf.Tensor]]
+    if packing is None:
+        rows = _example_rows(schema, files, batch_size, order)
+        finish = example_parser(schema.columns, aligned=aligned_columns(schema))
+    else:
+        rows = _block_rows(schema, files, packing, order)
+        finish = unpacker(packing, columns=schema.columns)
+
+    def to_batch(part: Any) -> dict[str, tf.Tensor]:
+        batch = finish(part)
+        check(batch)
+        return batch
+
+    dataset = rows.rebatch(batch_size, drop_remainder=drop_remainder)
+    dataset = dataset.map(to_batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+    return dataset.with_options(_options(order))
+
+
+def _options(order: Order) -> tf.data.Options:
+    options = tf.data.Options()
+    options.deterministic = order.deterministic or order.seed is None
+    # Files are shared out by `worker` and `workers`; tf.distribute must not share them out again.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    # A shuffle inside an epoch holds a placeholder for a seed generator, which counts as state that a checkpoint
+    # would lose. Its seed is an argument here, so nothing is lost.
+    options.experimental_external_state_policy = tf.data.experimental.ExternalStatePolicy.IGNORE
+    return options
+
+
+def _example_rows(schema: Schema, files: list[str], batch_size: int, order: Order) -> tf.data.Dataset:
+    """Serialized examples in vectors of any length."""
+    if order.seed is None:
+        return _passes(lambda _: _records(files, schema).batch(batch_size), order)
+
+    def permuted(number: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+        return tf.gather(window, _permutation(tf.size(window), order, number))
+
+    def one_pass(epoch: tf.Tensor) -> tf.data.Dataset:
+        chunks = _shuffled(files, lambda file: _records(file, schema).batch(CHUNK), CHUNK, order, epoch)
+        return chunks.rebatch(_window_rows(order))
+
+    windows = _passes(one_pass, order)
+    return windows.enumerate().map(permuted, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _block_rows(schema: Schema, files: list[str], packing: Packing, order: Order) -> tf.data.Dataset:
+    """Packed rows in windows of any length."""
+    parse = block_parser(packing, columns=schema.columns)
+    blocks_a_window = max(1, _window_rows(order) // BLOCK_ROWS)
+
+    def one_pass(epoch: tf.Tensor) -> tf.data.Dataset:
+        if order.seed is None:
+            return _records(files, schema).batch(blocks_a_window)
+        blocks = _shuffled(files, lambda file: _records(file, schema), BLOCK_ROWS, order, epoch)
+        return blocks.batch(blocks_a_window)
+
+    def window(number: tf.Tensor, blocks: tf.Tensor) -> Any:
+        packed = parse(blocks)
+        if order.seed is None:
+            return packed
+        permutation = _permutation(tf.shape(next(iter(packed.values())))[0], order, number)
+        return {name: tf.gather(value, permutation) for name, value in packed.items()}
+
+    windows = _passes(one_pass, order)
+    return windows.enumerate().map(window, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _window_rows(order: Order) -> int:
+    return min(_WINDOW_ROWS, max(1, order.shuffle_examples))
+
+
+def _records(files: Any, schema: Schema) -> tf.data.Dataset:
+    return tf.data.TFRecordDataset(files, compression_type=schema.compression or None, buffer_size=_READ_BUFFER)
+
+
+def _passes(one_pass: Callable[[tf.Tensor], tf.data.Dataset], order: Order) -> tf.data.Dataset:
+    """One pass after the other; a pass is a function of its number."""
+    counter = tf.data.Dataset.counter() if order.epochs is None else tf.data.Dataset.range(order.epochs)
+    return counter.flat_map(one_pass)
+
+
+def _shuffled(
+    files: list[str], read: Callable[[tf.Tensor], tf.data.Dataset], chunk_rows: int, order: Order, epoch: tf.Tensor
+) -> tf.data.Dataset:
+    """One pass over the chunks of all files, shuffled."""
+    # Within this function, which is traced as a graph of its own, it keeps the program's global seed out of the order.
+    tf.random.set_seed(1)
+    drawn = tf.random.stateless_uniform([], seed=tf.stack([_seed(order), epoch]), maxval=2**31 - 1, dtype=tf.int64)
+    mixed = tf.random.experimental.stateless_shuffle(files, seed=tf.stack([drawn, 0]))
+    dataset = tf.data.Dataset.from_tensor_slices(mixed)
+    dataset = dataset.interleave(
+        read,
+        cycle_length=min(len(files), _CYCLE),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=order.deterministic,
+    )
+    chunks = max(1, order.shuffle_examples // chunk_rows)
+    return dataset.shuffle(chunks, seed=drawn, reshuffle_each_iteration=False)
+
+
+def _permutation(rows: tf.Tensor, order: Order, number: tf.Tensor) -> tf.Tensor:
+    return tf.random.experimental.stateless_shuffle(tf.range(rows), seed=tf.stack([_seed(order) + 1, number]))
+
+
+def _seed(order: Order) -> tf.Tensor:
+    return tf.constant(order.seed, tf.int64)

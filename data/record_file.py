@@ -1,0 +1,105 @@
+"""Reads the frames of a TFRecord file one by one and goes on after a damaged one where that is possible.
+
+TensorFlow's own reader stops at the first damaged record without saying which one it was. This one is for finding
+out; training never runs through it.
+
+A frame is: length (8 bytes), checksum of the length (4), data, checksum of the data (4), all little-endian. If the data
+is damaged the next frame is still where the length says; if the length is damaged nothing after it can be found.
+"""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Final, NamedTuple, cast
+
+import google_crc32c
+
+_HEADER: Final = struct.Struct("<QI")
+_FOOTER: Final = struct.Struct("<I")
+_READ: Final = 1 << 22
+_MASK_DELTA: Final = 0xA282EAD8
+
+
+class Frame(NamedTuple):
+    """One record of a file.
+
+    Attributes:
+      record: Its number, from 0.
+      data: Its content, or `None` if it is damaged.
+      reason: What is wrong with it; empty if nothing is.
+    """
+
+    record: int
+    data: bytes | None
+    reason: str = ""
+
+
+def read_frames(path: str | Path, *, compression: str) -> Iterator[Frame]:
+    """Yields every record of a file, damaged ones without their data; ends early where the file cannot be followed.
+
+    Args:
+      path: The file.
+      compression: `""` or `"GZIP"`.
+
+    Raises:
+      OSError: If the file cannot be opened.
+    """
+    record = 0
+    with open(path, "rb") as raw:
+        file = cast("IO[bytes]", gzip.GzipFile(fileobj=raw) if compression else raw)
+        while True:
+            frame = _read_frame(file, record)
+            if frame is None:
+                return
+            yield frame
+            if frame.reason and frame.reason != _DAMAGED:
+                return
+            record += 1
+
+
+_DAMAGED: Final = "damaged data: its checksum differs"
+_NO_LENGTH: Final = "damaged length, so what follows in this file is lost"
+_CUT_OFF: Final = "the file ends within this record: it is cut off"
+
+
+def _read_frame(file: IO[bytes], record: int) -> Frame | None:
+    """The next frame, or `None` at a clean end."""
+    try:
+        header = _read_exactly(file, _HEADER.size)
+        if not header:
+            return None
+        if len(header) < _HEADER.size:
+            return Frame(record, None, _CUT_OFF)
+        length, checksum = _HEADER.unpack(header)
+        if _masked_crc(header[:8]) != checksum:
+            return Frame(record, None, _NO_LENGTH)
+        body = _read_exactly(file, length + _FOOTER.size)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        return Frame(record, None, f"damaged gzip data, so what follows in this file is lost ({error})")
+    if len(body) < length + _FOOTER.size:
+        return Frame(record, None, _CUT_OFF)
+    data = body[:length]
+    if _masked_crc(data) != _FOOTER.unpack_from(body, length)[0]:
+        return Frame(record, None, _DAMAGED)
+    return Frame(record, data)
+
+
+def _read_exactly(file: IO[bytes], size: int) -> bytes:
+    """Up to `size` bytes, in pieces, so that a wrong size asks for no more memory than the file has bytes."""
+    pieces = []
+    while size > 0:
+        piece = file.read(min(size, _READ))
+        if not piece:
+            break
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
+
+
+def _masked_crc(data: bytes) -> int:
+    checksum = int(google_crc32c.value(data))
+    return ((checksum >> 15 | checksum << 17) + _MASK_DELTA) & 0xFFFFFFFF

@@ -1,0 +1,173 @@
+"""Looks through shards for what is wrong with them.
+
+The quick look runs the ordinary input pipeline over a file and counts: as fast as training reads, and by definition it
+agrees with training on what is bad. Only a file that fails it is scanned record by record to say what is wrong.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import tensorflow as tf
+
+from fullrank.data.bad_data import BadDataError, BadRecord
+from fullrank.data.block_layout import BlockError, Packing, decode_block, encode_block
+from fullrank.data.example_layout import ExampleError, decode_examples, example_parser
+from fullrank.data.pipeline import Order, batches
+from fullrank.data.ragged import Ragged, take_rows
+from fullrank.data.record_file import Frame, read_frames
+from fullrank.data.schema import Schema, Shard
+from fullrank.data.shard_files import check_file, check_first_record, directory_of
+from fullrank.data.value_rules import Violation, aligned_columns, batch_check, value_rules, violations
+
+_BATCH: Final = 4096
+_GROUP: Final = 256
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scanned:
+    """One record, looked at.
+
+    Attributes:
+      record: What of it is good, as a record; `None` if nothing is.
+      examples: Good examples in it.
+      problems: What is wrong with it.
+    """
+
+    record: bytes | None
+    examples: int
+    problems: tuple[BadRecord, ...] = ()
+
+
+def quick_look(schema: Schema, shard: Shard) -> bool:
+    """Whether a shard can be read to its end, holds no forbidden value and has the examples the schema says."""
+    path = directory_of(schema) / shard.file
+    try:
+        check_file(path, shard)
+        packing = check_first_record(path, schema)
+        if packing is None and schema.layout == "block":
+            return shard.examples == 0
+        dataset = batches(
+            schema, files=[str(path)], packing=packing, batch_size=_BATCH, drop_remainder=False, order=Order()
+        )
+        name = schema.columns[0].name
+        examples = dataset.reduce(np.int64(0), lambda total, batch: total + tf.shape(batch[name], tf.int64)[0])
+    except (BadDataError, OSError, tf.errors.OpError):
+        return False
+    return int(examples) == shard.examples
+
+
+def scan_shard(schema: Schema, shard: Shard) -> Iterator[Scanned]:
+    """Yields every record of a shard with what is wrong with it.
+
+    Args:
+      schema: What the records should be.
+      shard: One of its shards.
+    """
+    path = directory_of(schema) / shard.file
+    scan = _scan_examples if schema.layout == "example" else _scan_blocks
+    try:
+        check_file(path, dataclasses.replace(shard, size=None))
+        yield from scan(schema, str(path), read_frames(path, compression=schema.compression))
+    except BadDataError as error:
+        reason = str(error).removeprefix(f"{path}: ").rstrip(".")
+        yield Scanned(record=None, examples=0, problems=(BadRecord(file=str(path), reason=reason),))
+    except OSError as error:
+        reason = f"cannot read this shard: {error.strerror}"
+        yield Scanned(record=None, examples=0, problems=(BadRecord(file=str(path), reason=reason),))
+
+
+def _scan_blocks(schema: Schema, path: str, frames: Iterator[Frame]) -> Iterator[Scanned]:
+    packing: Packing | None = None
+    rules, aligned = value_rules(schema), aligned_columns(schema)
+    for frame in frames:
+        try:
+            data = _data_of(frame, path)
+            found, columns = decode_block(data)
+            lacking = found.lacks(schema.columns)
+            if lacking is not None:
+                raise BlockError("not here as the schema says", feature=lacking[0].name, received=lacking[1])
+            if packing is not None and found != packing:
+                raise BlockError("the columns of this block are not those of the first one")
+        except (BadDataError, BlockError) as error:
+            yield Scanned(record=None, examples=0, problems=(_problem(path, frame, error),))
+            continue
+        packing = found
+        rows = len(next(c.lengths if isinstance(c, Ragged) else c for c in columns.values()))
+        wrong = list(violations(columns, rules, aligned=aligned))
+        if not wrong:
+            yield Scanned(record=data, examples=rows)
+            continue
+        good = np.setdiff1d(np.arange(rows), [violation.row for violation in wrong])
+        yield Scanned(
+            record=encode_block(take_rows(columns, good), packing=found) if good.size else None,
+            examples=int(good.size),
+            problems=tuple(_violation(path, frame, violation, violation.row) for violation in wrong),
+        )
+
+
+def _scan_examples(schema: Schema, path: str, frames: Iterator[Frame]) -> Iterator[Scanned]:
+    check = batch_check(value_rules(schema), explicit_nan=True)
+    parse = example_parser(schema.columns, aligned=aligned_columns(schema))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def parse_and_check(records: tf.Tensor) -> tf.Tensor:
+        check(parse(records))
+        return tf.size(records)
+
+    def scanned(group: list[Frame]) -> Iterator[Scanned]:
+        """Halves a group until what is wrong stands alone."""
+        try:
+            if any(frame.data is None for frame in group):
+                raise BadDataError("a damaged record")
+            parse_and_check(tf.constant([frame.data for frame in group], tf.string))
+        except (BadDataError, tf.errors.OpError) as error:
+            if len(group) > 1:
+                yield from scanned(group[: len(group) // 2])
+                yield from scanned(group[len(group) // 2 :])
+            else:
+                yield Scanned(record=None, examples=0, problems=_example_problems(schema, path, group[0], error))
+        else:
+            yield from (Scanned(record=frame.data, examples=1) for frame in group)
+
+    while group := list(itertools.islice(frames, _GROUP)):
+        yield from scanned(group)
+
+
+def _example_problems(schema: Schema, path: str, frame: Frame, error: Exception) -> tuple[BadRecord, ...]:
+    try:
+        columns = decode_examples([_data_of(frame, path)], schema_columns=schema.columns)
+    except (BadDataError, ExampleError) as found:
+        return (_problem(path, frame, found),)
+    wrong = violations(columns, value_rules(schema), aligned=aligned_columns(schema), explicit_nan=True)
+    problems = tuple(_violation(path, frame, violation, None) for violation in wrong)
+    return problems or (BadRecord(file=path, record=frame.record, reason=str(error).splitlines()[0]),)
+
+
+def _data_of(frame: Frame, path: str) -> bytes:
+    if frame.data is None:
+        raise BadDataError(f"{path}: {frame.reason}")
+    return frame.data
+
+
+def _problem(path: str, frame: Frame, error: BadDataError | BlockError | ExampleError) -> BadRecord:
+    if isinstance(error, BadDataError):
+        return BadRecord(file=path, record=frame.record, reason=frame.reason)
+    return BadRecord(
+        file=path, record=frame.record, feature=error.feature, reason=error.reason, received=error.received
+    )
+
+
+def _violation(path: str, frame: Frame, violation: Violation, row: int | None) -> BadRecord:
+    return BadRecord(
+        file=path,
+        record=frame.record,
+        row=row,
+        feature=violation.column,
+        reason=violation.reason,
+        received=violation.received,
+    )
