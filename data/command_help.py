@@ -79,6 +79,6 @@ def _choices(flag: flags.Flag[Any]) -> str:
 
 
 def _default(flag: flags.Flag[Any]) -> str:
-    if flag.default is None or flag.default == "" or flag.default == []:
+    if flag.default is None or flag.default in ("", [], ()):
         return ""
     return f"(default: {str(flag.default_as_str).strip(chr(39))})"

@@ -11,12 +11,15 @@ from fullrank.trainers.checkpoints import remove_debris
 
 
 def _manager(model: keras.Model, directory: Path) -> tf.train.CheckpointManager:
-    # A checkpoint of the model itself would hold its optimiser, which can be larger than the weights.
-    layers = {layer.name: layer for layer in model.layers}
-    if len(layers) != len(model.layers):
-        raise ValueError(f"Layers of {model.name!r} need different names: {[layer.name for layer in model.layers]}.")
+    # A checkpoint of the model itself would hold its optimiser, which can be larger than the weights. These are the
+    # attributes by which such a checkpoint finds everything else, whatever Keras has named the layers in this process.
+    attributes = {
+        name: part
+        for name, part in model._trackable_children().items()
+        if part is not model.optimizer and name.isidentifier()
+    }
     return tf.train.CheckpointManager(
-        tf.train.Checkpoint(layers=layers), str(directory), max_to_keep=1, checkpoint_name="weights"
+        tf.train.Checkpoint(**attributes), str(directory), max_to_keep=1, checkpoint_name="weights"
     )
 
 

@@ -149,9 +149,9 @@ class RunConfig:
     """Everything a run is told."""
 
     data: DataConfig
-    train: TrainConfig
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
+    train: TrainConfig
 
     def __post_init__(self) -> None:
         """Refuses what only the parts together show."""

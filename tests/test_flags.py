@@ -1,0 +1,251 @@
+"""Flags derived from the configuration classes, and configurations read back from files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from absl import flags
+
+from fullrank.data.command import run_command
+from fullrank.data.command_errors import UsageError
+from fullrank.models.interactions import INTERACTIONS
+from fullrank.models.optimizers import DENSE_OPTIMIZERS, SPARSE_OPTIMIZERS
+from fullrank.models.optimizers.schedule import SCHEDULES
+from fullrank.trainers import config_json
+from fullrank.trainers import evaluate as evaluate_command
+from fullrank.trainers import flags as trainer_flags
+from fullrank.trainers import predict as predict_command
+from fullrank.trainers import train as train_command
+from fullrank.trainers.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, TrainConfig
+from fullrank.trainers.field_type import FieldType, field_types
+from fullrank.trainers.models_by_name import MODELS, build_wiring
+from fullrank.trainers.setting import REQUIRED, check_settings, setting
+
+
+def parse(*arguments: str) -> RunConfig:
+    flag_values = flags.FlagValues()
+    trainer_flags.define_run(flag_values)
+    flag_values(["train", *arguments])
+    return trainer_flags.read_run(flag_values)
+
+
+def run_main(command: Any, *arguments: str) -> int:
+    try:
+        command.run([command.__name__, *arguments])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def test_flags_of_every_type_reach_their_fields() -> None:
+    config = parse(
+        "--data=records",
+        "--output=runs/x",
+        "--batch_size=256",
+        "--noshuffle",
+        "--widths=8,16",
+        "--experts=fm:0,ipnn:1",
+        "--tower=",
+        "--cross_rank=4",
+        "--groups=none",
+        "--learning_rate=0.01",
+        "--gate=mean",
+        "--patience=none",
+    )
+    assert config == RunConfig(
+        data=DataConfig(data="records", batch_size=256, shuffle=False),
+        train=TrainConfig(output="runs/x", patience=None),
+        model=ModelConfig(widths=(8, 16), experts=("fm:0", "ipnn:1"), tower=(), cross_rank=4, groups=None, gate="mean"),
+        optimizer=OptimizerConfig(learning_rate=0.01),
+    )
+
+
+def test_flags_left_out_are_the_defaults_of_the_classes() -> None:
+    expected = RunConfig(data=DataConfig(data="d"), train=TrainConfig(output="o"))
+    assert parse("--data=d", "--output=o") == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data=d"], "--output is required"),
+        (["--output=o"], "--data is required"),
+        (["--batch_size=0"], "--batch_size has to be at least 1. Received: 0."),
+        (["--dropout=1"], "--dropout has to be below 1. Received: 1.0."),
+        (["--learning_rate=0"], "--learning_rate has to be above 0"),
+        (["--hidden=64,0"], "--hidden has to be at least 1. Received: 0."),
+        (["--model=single", "--widths=16,16"], "--model=single has one embedding set, but --widths gives 2: 16,16"),
+        (["--tasks=click,click"], "--tasks names a task twice"),
+        (["--final_rate=0.5"], "--final_rate has no meaning with --schedule=constant"),
+        (["--validation_split=train"], "--validation_split cannot be the training split"),
+    ],
+)
+def test_values_that_cannot_be_are_one_line_of_usage_error(arguments: list[str], message: str) -> None:
+    complete = arguments if message.endswith("required") else ["--data=d", "--output=o", *arguments]
+    with pytest.raises(UsageError, match=message.replace("(", r"\(")) as caught:
+        parse(*complete)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--batch_size=many", "flag --batch_size=many: expected a whole number. See --help."),
+        ("--batch_size=1.5", "flag --batch_size=1.5: expected a whole number. See --help."),
+        ("--learning_rate=nan", "flag --learning_rate=nan: expected a number. See --help."),
+        ("--model=mee", "flag --model=mee: expected one of single, me. See --help."),
+        ("--widths=16;16", "expected a whole number, or several with commas between"),
+        ("--cross_rank=x", "flag --cross_rank=x: expected a whole number, or none"),
+        ("--batchsize=2", "unknown flag --batchsize; did you mean --batch_size?"),
+        ("extra", "unexpected argument 'extra'"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_code_2(
+    argument: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main(train_command, "--data=d", "--output=o", argument) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [train_command, evaluate_command, predict_command])
+def test_help_shows_usage_and_every_flag(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_main(command, "--help") == 0
+    shown = capsys.readouterr().out
+    assert f"python -m {command.__name__}" in shown
+    assert "--run=TEXT" in shown or "--data=TEXT" in shown
+
+
+def test_help_of_train_is_grouped_with_defaults_and_choices(capsys: pytest.CaptureFixture[str]) -> None:
+    run_main(train_command, "--help")
+    shown = capsys.readouterr().out
+    headings = ["Data:", "Model:", "Optimisation:", "Training:"]
+    assert all(f"\n{heading}\n" in shown for heading in headings)
+    for part in config_json.PARTS.values():
+        for field in dataclasses.fields(part):
+            assert f"--{field.name}=" in shown or f"--[no]{field.name}" in shown
+    assert "--model=single|me\n" in shown
+    assert "Examples a step. (default: 2048)" in shown
+    assert "(default: 128,64)" in shown
+    assert "(default: )" not in shown
+
+
+def test_every_field_has_a_meaning_and_a_name_of_its_own() -> None:
+    fields = [field for part in config_json.PARTS.values() for field in dataclasses.fields(part)]
+    assert all(field.metadata["meaning"].rstrip().endswith(".") for field in fields)
+    names = [field.name for field in fields]
+    assert len(set(names)) == len(names)
+
+
+def test_a_config_file_gives_what_flags_leave_open(tmp_path: Path) -> None:
+    written = parse("--data=d", "--output=old", "--widths=8", "--model=single", "--epochs=3", "--seed=7")
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"config": config_json.to_json(written), "versions": {}}))
+    config = parse(f"--config={file}", "--output=new", "--epochs=5")
+    assert config == dataclasses.replace(written, train=dataclasses.replace(written.train, output="new", epochs=5))
+    with pytest.raises(UsageError, match="--output is required"):
+        parse(f"--config={file}")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "holds no configuration"),
+        ('{"config": {"modle": {}}}', "unknown part 'modle'"),
+        ('{"model": {"widht": 3}}', "unknown field 'widht' in 'model'; did you mean 'widths'"),
+        ('{"model": {"widths": 3}}', "--widths: expected a list, each a whole number. Received: 3."),
+        ('{"model": {"model": "x"}}', "--model: expected one of single, me. Received: 'x'."),
+        ('{"train": {"deterministic": 1}}', "--deterministic: expected true or false. Received: 1."),
+    ],
+)
+def test_a_config_file_is_checked_whole(content: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "c.json"
+    file.write_text(content)
+    with pytest.raises(ValueError, match=message.replace("[", r"\[")) as caught:
+        parse("--data=d", "--output=o", f"--config={file}")
+    assert str(file) in str(caught.value)
+
+
+def test_json_round_trip_is_exact() -> None:
+    config = parse("--data=d", "--output=o", "--widths=8,4", "--clip_norm=2", "--patience=none", "--schedule=cosine")
+    text = json.dumps(config_json.to_json(config))
+    assert config_json.from_json(json.loads(text), source="test") == config
+
+
+def test_differences_name_what_changes_a_result_only() -> None:
+    old = parse("--data=d", "--output=o", "--widths=8,8", "--log_steps=5")
+    new = parse("--data=e", "--output=p", "--widths=8,16", "--log_steps=9", "--patience=none")
+    assert config_json.differences(old, new) == [
+        "--widths was 8,8, is now 8,16",
+        "--patience was 2, is now none",
+    ]
+    assert config_json.differences(old, old) == []
+
+
+def test_choices_are_those_of_the_parts_they_choose_from() -> None:
+    kinds = {**field_types(ModelConfig), **field_types(OptimizerConfig)}
+    assert kinds["model"].choices == tuple(MODELS)
+    assert kinds["table_optimizer"].choices == SPARSE_OPTIMIZERS
+    assert kinds["dense_optimizer"].choices == DENSE_OPTIMIZERS
+    assert kinds["schedule"].choices == SCHEDULES
+
+
+def test_models_by_name_are_the_wirings_they_name() -> None:
+    single = build_wiring(ModelConfig(model="single", widths=(8,)), tasks=("click",))
+    assert [(e.kind, e.set) for e in single.experts] == [("crossnet", "set0"), ("flat", "set0")]
+    assert [s.width for s in single.sets] == [8]
+    me = build_wiring(ModelConfig(experts=("fm:1", "flat:0")), tasks=("click", "like"))
+    assert [(e.kind, e.set) for e in me.experts] == [("fm", "set1"), ("flat", "set0")]
+    assert me.tasks == ("click", "like")
+    assert {e.kind for e in build_wiring(ModelConfig(), tasks=("a",)).experts} <= set(INTERACTIONS)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (ModelConfig(experts=("fm:x",)), "'fm:x' is not interaction:set"),
+        (ModelConfig(experts=(":0",)), "':0' is not interaction:set"),
+        (ModelConfig(model="single", experts=("fm:1",)), "'fm:1' reads set 1, but --model=single has only set 0"),
+        (ModelConfig(experts=("fm:2", "flat:0", "flat:1")), "read a set that is not there"),
+    ],
+)
+def test_experts_that_do_not_fit_are_refused(config: ModelConfig, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build_wiring(config, tasks=("click",))
+
+
+def test_a_field_of_an_unknown_type_is_refused() -> None:
+    with pytest.raises(TypeError, match="cannot have the type"):
+        FieldType.of(dict)
+    assert FieldType.of(Literal["a"] | None) == FieldType(item=str, choices=("a",), optional=True)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plain:
+    """A command's configuration with a required field, as evaluate and predict have."""
+
+    run: str = setting(REQUIRED, "Run.")
+    rate: float = setting(1.0, "Rate.", above=0)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+def test_a_whole_number_becomes_a_float_where_one_is_asked_for() -> None:
+    assert isinstance(Plain(run="r", rate=2).rate, float)
+    with pytest.raises(ValueError, match=r"--rate: expected a number. Received: True."):
+        Plain(run="r", rate=True)
+
+
+def test_a_required_flag_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    flag_values = flags.FlagValues()
+    trainer_flags.define(Plain, title="Flags", flag_values=flag_values)
+    with pytest.raises(SystemExit, match="2"):
+        run_command(lambda: None, flag_values=flag_values, argv=["plain"])
+    assert "flag --run is required. See --help." in capsys.readouterr().err
