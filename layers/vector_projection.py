@@ -13,7 +13,8 @@ class VectorProjection(keras.layers.Layer):
     """`e = W v + b`, and a learned row where the vector is missing.
 
     Call arguments:
-      vector: `[B, n]`; a row with any NaN is a missing vector.
+      vector: `[B, n]`; a row with anything that is not a finite number is a missing vector, and numbers are clipped
+        to ±1e6.
 
     Returns:
       `[B, d]`.
@@ -36,8 +37,8 @@ class VectorProjection(keras.layers.Layer):
 
     def call(self, vector: tf.Tensor) -> tf.Tensor:
         """Returns the field, `[B, d]`."""
-        missing = tf.reduce_any(tf.math.is_nan(vector), axis=-1, keepdims=True)
-        known = self._linear(tf.where(missing, tf.zeros([], vector.dtype), vector))
+        missing = tf.reduce_any(tf.logical_not(tf.math.is_finite(vector)), axis=-1, keepdims=True)
+        known = self._linear(tf.clip_by_value(tf.where(missing, tf.zeros([], vector.dtype), vector), -1e6, 1e6))
         return tf.where(missing, tf.cast(self._missing, known.dtype), known)
 
     def get_config(self) -> dict[str, Any]:

@@ -14,6 +14,9 @@ from fullrank.layers.lookup_plan import BehaviourSequence, Field, LookupPlan, Lo
 from fullrank.models.encoding import numbers
 from fullrank.models.encoding.id_rows import IdColumn, IdRows
 
+_LARGEST = 1e6
+"""Beyond it a weight of an id is clipped."""
+
 
 class FeatureEncoder(tf.Module):
     """Encodes every feature of a schema but pretrained vectors, which are no ids and join the fields as they are.
@@ -134,6 +137,9 @@ def _pooling_weights(rows: tf.Tensor, given: tf.Tensor | None, pooling: str) -> 
     An example without any id reads the missing row once, so that it too has an embedding.
     """
     valid = tf.cast(rows > 0, tf.float32)
+    if given is not None:
+        # A request may hold anything: what is no number weighs nothing, and what is huge must not overflow a sum.
+        given = tf.clip_by_value(tf.where(tf.math.is_finite(given), given, tf.zeros([])), -_LARGEST, _LARGEST)
     raw = valid if given is None else valid * given
     total = tf.reduce_sum(raw, axis=1, keepdims=True)
     if pooling == "mean":
@@ -145,6 +151,9 @@ def _pooling_weights(rows: tf.Tensor, given: tf.Tensor | None, pooling: str) -> 
 
 
 def _bit_rows(bits: tf.Tensor) -> tf.Tensor:
-    """Bits `[B, n]` -> rows `[B, n]`: bit k of value b reads row 1 + 2 k + b; a missing HashID (-1) reads row 0."""
+    """Bits `[B, n]` -> rows `[B, n]`: bit k of value b reads row 1 + 2 k + b; a missing HashID (-1) reads row 0.
+
+    Any positive value is a 1, so that no request can read beyond the table.
+    """
     places = 2 * tf.range(bits.shape[1], dtype=tf.int64) + 1
-    return tf.where(bits < 0, tf.zeros([], tf.int64), places + bits)
+    return tf.where(bits < 0, tf.zeros([], tf.int64), places + tf.minimum(bits, 1))

@@ -8,6 +8,7 @@ batch costs one table look-up and not one a feature. Two ids with one key are lo
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -86,8 +87,12 @@ class IdRows(tf.Module):
         for kind in ("identity", "hash", "vocabulary"):
             columns = [c for c in self.columns if self._maps[c.table].kind == kind]
             if columns:
-                ids = tf.concat([_two_dimensional(_as_integers(batch[c.name])) for c in columns], axis=1)
-                missing = tf.concat([_two_dimensional(_is_missing(batch[c.name])) for c in columns], axis=1)
+                # Columns of one dtype go side by side before anything is computed: for a request of one row, an
+                # operation a column costs more than all arithmetic on it.
+                runs = [list(run) for _, run in itertools.groupby(columns, key=lambda c: c.dtype)]
+                raw = [_side_by_side([batch[c.name] for c in run]) for run in runs]
+                ids = _joined([_as_integers(part) for part in raw])
+                missing = _joined([_is_missing(part) for part in raw])
                 rows = self._rows(kind, columns, ids)
                 found.extend(_split(tf.where(missing, tf.zeros([], tf.int64), rows), [c.width for c in columns]))
         return {column.name: rows for column, rows in zip(self.columns, found, strict=True)}
@@ -113,8 +118,15 @@ def _is_missing(ids: tf.Tensor) -> tf.Tensor:
     return ids == "" if ids.dtype == tf.string else ids == MISSING_INT
 
 
-def _two_dimensional(values: tf.Tensor) -> tf.Tensor:
-    return values[:, tf.newaxis] if values.shape.rank == 1 else values
+def _side_by_side(columns: list[tf.Tensor]) -> tf.Tensor:
+    """Columns `[B]` or `[B, n]` -> `[B, sum n]`."""
+    if all(column.shape.rank == 1 for column in columns):
+        return tf.stack(columns, axis=1)
+    return _joined([column[:, tf.newaxis] if column.shape.rank == 1 else column for column in columns])
+
+
+def _joined(parts: list[tf.Tensor]) -> tf.Tensor:
+    return parts[0] if len(parts) == 1 else tf.concat(parts, axis=1)
 
 
 def _split(rows: tf.Tensor, widths: list[int]) -> list[tf.Tensor]:
