@@ -64,6 +64,8 @@ setup(
         "tensorflow>=2.21,<2.22",
         "tensorflow-probability>=0.25,<0.26",
         "tensorflow-recommenders>=0.7.7,<0.8",
+        # Protocol buffers only (30 kB): the requests in the warm-up file of an export.
+        "tensorflow-serving-api>=2.21,<2.22",
         "tf-keras>=2.21,<2.22",
         # tensorflow-probability imports distutils, which Python 3.12 dropped and setuptools still provides.
         "setuptools; python_version >= '3.12'",

@@ -1,0 +1,6 @@
+"""From a trained model to a directory that TensorFlow Serving loads."""
+
+from fullrank.models.serving.export import Exported, export_model, next_version
+from fullrank.models.serving.signatures import Signature, serving_signatures
+
+__all__ = ["Exported", "Signature", "export_model", "next_version", "serving_signatures"]

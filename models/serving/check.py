@@ -1,0 +1,110 @@
+"""Replays a fresh export where only TensorFlow is, and compares what it answers with the model itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+class ExportMismatchError(ValueError):
+    """A SavedModel that does not load, or does not answer as the model it was made from."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Replayed:
+    """One warm-up request as the fresh SavedModel answered it.
+
+    Attributes:
+      signature: Its signature.
+      rows: Rows in it.
+      seconds: Median time of a call from Python.
+      difference: Largest difference from the model's own probabilities.
+    """
+
+    signature: str
+    rows: int
+    seconds: float
+    difference: float
+
+
+def check_export(
+    directory: Path,
+    *,
+    expected: Sequence[tuple[str, Mapping[str, np.ndarray[Any, Any]]]],
+    tolerance: float,
+) -> list[Replayed]:
+    """Replays the warm-up file of a SavedModel in a process that cannot import fullrank.
+
+    Args:
+      directory: The SavedModel.
+      expected: Signature and the model's own outputs, for each request of the warm-up file, in its order.
+      tolerance: Largest difference allowed in a probability.
+
+    Raises:
+      ExportMismatchError: If it cannot be loaded and called there, or an output differs or is missing.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        answers = Path(temporary) / "answers.npz"
+        _replay(directory.resolve(), answers, working=temporary)
+        with np.load(answers) as loaded:
+            arrays = dict(loaded)
+    return [
+        _compared(number, signature, outputs, arrays, tolerance) for number, (signature, outputs) in enumerate(expected)
+    ]
+
+
+def _replay(directory: Path, answers: Path, *, working: str) -> None:
+    script = Path(__file__).with_name("replay.py").read_bytes()
+    environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+    environment["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    # Run elsewhere, because Python puts the working directory on the path of a script from standard input.
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-", str(directory), str(answers)],
+        input=script,
+        capture_output=True,
+        check=False,
+        cwd=working,
+        env=environment,
+    )
+    if done.returncode != 0:
+        lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+        raise ExportMismatchError(
+            "The exported model does not load and score in a process without fullrank: "
+            f"{lines[-1].strip() if lines else f'exit code {done.returncode}'}"
+        )
+
+
+def _compared(
+    number: int,
+    signature: str,
+    expected: Mapping[str, np.ndarray[Any, Any]],
+    arrays: Mapping[str, np.ndarray[Any, Any]],
+    tolerance: float,
+) -> Replayed:
+    difference, rows = 0.0, 0
+    for task, values in expected.items():
+        answer = arrays.get(f"{number}/{task}")
+        if answer is None or answer.shape != values.shape:
+            gave = "nothing" if answer is None else answer.shape
+            raise ExportMismatchError(
+                f"Signature {signature!r} of the exported model gave {gave} for task {task!r}, the model itself "
+                f"{values.shape}. Nothing was exported."
+            )
+        rows = len(values)
+        gap = float(np.max(np.abs(answer - values), initial=0.0))
+        if not gap <= tolerance:
+            raise ExportMismatchError(
+                f"Signature {signature!r} of the exported model differs from the model by {gap:.3g} in task {task!r} "
+                f"({rows} rows); at most {tolerance:g} was expected. Nothing was exported."
+            )
+        difference = max(difference, gap)
+    seconds = float(np.median(arrays[f"{number}/seconds"]))
+    return Replayed(signature=signature, rows=rows, seconds=seconds, difference=difference)

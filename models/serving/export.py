@@ -1,0 +1,130 @@
+"""Exports a model: fused for serving, written aside, replayed, and only then put in its place."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from fullrank.data.schema import Schema
+from fullrank.models.serving.check import Replayed, check_export
+from fullrank.models.serving.sample_rows import Rows, take
+from fullrank.models.serving.saved_model import write_saved_model
+from fullrank.models.serving.signatures import SIGNATURES, serving_signatures
+from fullrank.models.serving.warmup import Request, write_warmup
+
+WARMUP_ROWS: Final = (1, 100, 500)
+"""Rows of the warm-up requests; each number of rows is one request for each signature."""
+
+
+class Fusible(Protocol):
+    """A model that can give its equal with fewer table variables, as `fullrank.models.Ranker` can."""
+
+    schema: Schema
+
+    def __call__(self, batch: dict[str, tf.Tensor], training: bool | None = None) -> dict[str, tf.Tensor]:
+        """Returns `{task: probability [B]}`."""
+
+    def regrouped(self, *, groups: int | None) -> Any:
+        """The model with its tables in another number of variables."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What an export left behind.
+
+    Attributes:
+      path: The version directory.
+      replayed: One entry a warm-up request.
+    """
+
+    path: Path
+    replayed: tuple[Replayed, ...]
+
+
+def export_model(
+    model: Fusible, *, output: str | Path, rows: Rows, version: int | None = None, tolerance: float | None = None
+) -> Exported:
+    """Writes `output/<version>/` for TensorFlow Serving.
+
+    The SavedModel is written to a directory beside it whose name is no version, replayed from there in a process
+    without fullrank, and renamed once its answers equal the model's. Whatever fails leaves no version behind.
+
+    Args:
+      model: What to export.
+      output: The model's directory; each export is a version below it.
+      rows: Rows to warm up and to compare with.
+      version: A number that is not there yet; `None` for the next one.
+      tolerance: Largest difference allowed in a probability; `None` for 1e-5, or 0.02 where the model computes in half
+        precision, whose rounding depends on the order of operations.
+
+    Raises:
+      ValueError: If the version exists or is not a positive number.
+      ExportMismatchError: If the SavedModel does not answer as the model does.
+      OSError: If it cannot be written.
+    """
+    target = check_free(output, version)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".writing-{target.name}-{os.getpid()}")
+    try:
+        requests, expected = _requests(model, rows)
+        fused = model.regrouped(groups=1)
+        write_saved_model(aside, model=fused, signatures=serving_signatures(fused, model.schema), schema=model.schema)
+        write_warmup(aside, requests)
+        replayed = check_export(
+            aside, expected=expected, tolerance=_tolerance(model) if tolerance is None else tolerance
+        )
+        os.rename(aside, target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return Exported(path=target, replayed=tuple(replayed))
+
+
+def check_free(output: str | Path, version: int | None) -> Path:
+    """The directory that an export would become.
+
+    Raises:
+      ValueError: If the version exists or is not a positive number.
+    """
+    version = next_version(output) if version is None else version
+    target = Path(output) / str(version)
+    if version < 1:
+        raise ValueError(f"A version is a positive number. Received: {version}.")
+    if target.exists():
+        raise ValueError(f"{target} exists already: choose another version, or leave it out for the next one.")
+    return target
+
+
+def next_version(output: str | Path) -> int:
+    """One more than the largest version in a model's directory; 1 if there is none."""
+    output = Path(output)
+    names = [path.name for path in output.iterdir()] if output.is_dir() else []
+    return max((int(name) for name in names if name.isascii() and name.isdecimal()), default=0) + 1
+
+
+def _requests(model: Fusible, rows: Rows) -> tuple[list[Request], list[tuple[str, dict[str, np.ndarray[Any, Any]]]]]:
+    """Requests of each size for each signature, and what the model itself says to them."""
+    schema = model.schema
+    requests: list[Request] = []
+    expected: list[tuple[str, dict[str, np.ndarray[Any, Any]]]] = []
+    for number in WARMUP_ROWS:
+        batch = take(rows, number=number, columns=schema.input_columns)
+        own = model({name: tf.constant(values) for name, values in batch.items()}, training=False)
+        outputs = {task: value.numpy() for task, value in own.items()}
+        for name, served in SIGNATURES.items():
+            requests.append((name, served.request(schema, batch)))
+            expected.append((name, outputs))
+    return requests, expected
+
+
+def _tolerance(model: Any) -> float:
+    policies: Sequence[Any] = [
+        layer.compute_dtype for layer in getattr(model, "submodules", ()) if hasattr(layer, "compute_dtype")
+    ]
+    return 0.02 if any(policy in ("bfloat16", "float16") for policy in policies) else 1e-5

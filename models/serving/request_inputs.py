@@ -1,0 +1,113 @@
+"""What a request may look like, and how it becomes a batch as the reader would have made it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from fullrank.data.columns import Column
+from fullrank.data.schema import Schema, SchemaError
+
+_DTYPES = {"int64": tf.int64, "float32": tf.float32, "bytes": tf.string}
+# Named arguments of TensorFlow's own that an input of the same name would collide with.
+_RESERVED = frozenset({"self"})
+
+
+def input_name(column: str) -> str:
+    """The name of a column among the inputs of a signature.
+
+    TensorFlow's functions take letters, digits and `_` only, and a letter first: `hours-per-week` is `hours_per_week`,
+    `1st` is `arg_1st`.
+    """
+    name = "".join(character if character.isalnum() else "_" for character in column)
+    return f"arg_{name}" if name in _RESERVED or not name[:1].isalpha() else name
+
+
+def input_specs(schema: Schema) -> dict[str, tf.TensorSpec]:
+    """Signature input -> spec, one for each column that the model reads.
+
+    `one` is `[None]`, `fixed` is `[None, length]`, `many` is `[None, None]`: a request may be narrower or wider than
+    the records were.
+
+    Raises:
+      SchemaError: If two columns would have one input name.
+    """
+    columns: dict[str, str] = {}
+    specs: dict[str, tf.TensorSpec] = {}
+    for column in schema.input_columns:
+        name = input_name(column.name)
+        if name in columns:
+            raise SchemaError(
+                f"Columns {columns[name]!r} and {column.name!r} of schema {schema.name!r} would both be the input "
+                f"{name!r} of the served model: rename one of them."
+            )
+        columns[name] = column.name
+        shape = {"one": [None], "many": [None, None], "fixed": [None, column.length]}[column.form]
+        specs[name] = tf.TensorSpec(shape, _DTYPES[column.dtype], name=name)
+    return specs
+
+
+def to_batch(inputs: Mapping[str, tf.Tensor], *, schema: Schema) -> dict[str, tf.Tensor]:
+    """Brings the inputs of a request into the shapes that the model was trained on.
+
+    Args:
+      inputs: Signature input -> tensor, as `input_specs` says.
+      schema: The model's schema.
+
+    Returns:
+      Column -> tensor. Each `many` column has its own `length`; of a longer row the last values are kept, and columns
+      that belong together (the ids and times of a sequence, ids and their weights) lose the same ones.
+    """
+    batch = {column.name: inputs[input_name(column.name)] for column in schema.input_columns}
+    for aligned in _aligned(schema):
+        batch.update(_fitted({column.name: batch[column.name] for column in aligned}, aligned))
+    return batch
+
+
+def _aligned(schema: Schema) -> list[tuple[Column, ...]]:
+    """The `many` columns, those of one feature together; a column that several features read goes with the first."""
+    seen: set[str] = set()
+    groups: list[tuple[Column, ...]] = []
+    for feature in schema.features:
+        group = tuple(c for c in schema.feature_columns(feature) if c.form == "many" and c.name not in seen)
+        seen.update(column.name for column in group)
+        if group:
+            groups.append(group)
+    return groups
+
+
+def _fitted(values: dict[str, tf.Tensor], columns: tuple[Column, ...]) -> dict[str, tf.Tensor]:
+    length = columns[0].length
+    widest = tf.reduce_max(tf.stack([tf.shape(value)[1] for value in values.values()]))
+    padded = {c.name: _padded(values[c.name], tf.maximum(widest, length), c) for c in columns}
+    # Most requests are no wider than the records; only the others pay for looking where each row ends.
+    names = list(padded)
+    fitted = tf.cond(
+        widest > length,
+        lambda: [_last(padded, columns)[name] for name in names],
+        lambda: [padded[name] for name in names],
+    )
+    return {name: tf.ensure_shape(value, [None, length]) for name, value in zip(names, fitted, strict=True)}
+
+
+def _padded(value: tf.Tensor, width: tf.Tensor, column: Column) -> tf.Tensor:
+    missing: Any = tf.constant(column.missing, value.dtype)
+    return tf.pad(value, [[0, 0], [0, width - tf.shape(value)[1]]], constant_values=missing)
+
+
+def _last(values: dict[str, tf.Tensor], columns: tuple[Column, ...]) -> dict[str, tf.Tensor]:
+    """The last `length` values of each row, `[B, W]` -> `[B, length]`; a row ends where all aligned columns do."""
+    present = tf.reduce_any(tf.stack([_present(values[column.name], column) for column in columns]), axis=0)
+    places = tf.range(tf.shape(present)[1])
+    ends = tf.reduce_max(tf.where(present, places + 1, 0), axis=1, keepdims=True)
+    length = columns[0].length
+    kept = tf.maximum(ends - length, 0) + tf.range(length)
+    return {name: tf.gather(value, kept, batch_dims=1) for name, value in values.items()}
+
+
+def _present(value: tf.Tensor, column: Column) -> tf.Tensor:
+    if column.dtype == "float32" and column.pad is None:
+        return tf.logical_not(tf.math.is_nan(value))
+    return value != tf.constant(column.missing, value.dtype)

@@ -1,0 +1,58 @@
+"""Writes the SavedModel: functions and the variables they read, and nothing that needs Keras or fullrank to load."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import tensorflow as tf
+
+from fullrank.data.schema import Schema
+from fullrank.data.schema_json import FILE_NAME, write_schema
+from fullrank.models.serving.signatures import Signature
+
+SCHEMA_ASSET: Final = Path("assets") / FILE_NAME
+
+
+class _Servable(tf.Module):
+    """What is saved. A Keras model itself would drag in its training functions and its optimiser."""
+
+    def __init__(self, signatures: Mapping[str, Signature], resources: list[Any], schema_file: Path) -> None:
+        super().__init__(name="servable")
+        self.resources = resources
+        self.schema = tf.saved_model.Asset(str(schema_file))
+        for name, signature in signatures.items():
+            # Keras 3's TFSMLayer calls an attribute with a dict of tensors, but a signature it cannot call.
+            setattr(self, name, signature)
+
+
+def write_saved_model(
+    directory: Path, *, model: tf.Module, signatures: Mapping[str, Signature], schema: Schema
+) -> None:
+    """Writes a SavedModel with the schema in `assets/schema.json`.
+
+    Args:
+      directory: Where to; it need not exist.
+      model: Owns the variables and look-up tables that the signatures read.
+      signatures: Name -> function.
+      schema: The model's schema.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        schema_file = write_schema(schema, Path(temporary) / FILE_NAME)
+        concrete = {name: signature.get_concrete_function() for name, signature in signatures.items()}  # type: ignore[attr-defined]
+        servable = _Servable(signatures, _captured(model, list(concrete.values())), schema_file)
+        tf.saved_model.save(servable, str(directory), signatures=concrete)
+
+
+def _captured(model: tf.Module, functions: list[Any]) -> list[Any]:
+    """The variables and tables of the model that the functions read; optimiser slots and metrics stay out."""
+    read = {id(tensor) for function in functions for tensor in function.captured_inputs}
+    found: dict[int, Any] = {}
+    for item in tf.train.TrackableView(model).descendants():
+        if isinstance(item, tf.Variable) and id(item.handle) in read:
+            found.setdefault(id(item.handle), item)
+        elif isinstance(item, tf.saved_model.experimental.TrackableResource) and id(item.resource_handle) in read:
+            found.setdefault(id(item.resource_handle), item)
+    return list(found.values())

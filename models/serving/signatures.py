@@ -1,0 +1,93 @@
+"""The signatures of a served model: one function a name, all on the same model and variables.
+
+Every input of a TensorFlow signature is required. A client that cannot fill a column sends the column's missing value
+(-1, NaN, the empty string), or uses `serving_examples`, where what is absent is missing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from fullrank.data.example_layout import encode_examples, example_parser
+from fullrank.data.schema import Schema
+from fullrank.models.serving.request_inputs import input_name, input_specs, to_batch
+from fullrank.models.serving.sample_rows import Rows, to_columns
+
+Signature = Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
+"""A `tf.function` with an input signature, from named tensors to named tensors."""
+
+EXAMPLES_INPUT: Final = "examples"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Served:
+    """How one signature is made.
+
+    Attributes:
+      function: From model and schema to the signature.
+      request: From schema and rows to the inputs of a request for these rows; warm-up and replay send them.
+    """
+
+    function: Callable[[keras.Model, Schema], Signature]
+    request: Callable[[Schema, Rows], dict[str, np.ndarray[Any, Any]]]
+
+
+def named_tensors(model: keras.Model, schema: Schema) -> Signature:
+    """Raw columns by name, as `request_inputs.input_specs` lists them, to `{task: probability [B]}`."""
+
+    def score(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return _probabilities(model(to_batch(inputs, schema=schema), training=False))
+
+    signature: Signature = tf.function(score, input_signature=[input_specs(schema)], autograph=False)
+    return signature
+
+
+def serialized_examples(model: keras.Model, schema: Schema) -> Signature:
+    """Serialized `tf.train.Example` protos, `examples` `[B]`, to `{task: probability [B]}`.
+
+    The parser is the one that reads records of the `example` layout; labels and other columns that the model does not
+    read may be left out.
+    """
+    parse = example_parser(schema.input_columns)
+
+    def score(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return _probabilities(model(parse(inputs[EXAMPLES_INPUT]), training=False))
+
+    spec = {EXAMPLES_INPUT: tf.TensorSpec([None], tf.string, name=EXAMPLES_INPUT)}
+    signature: Signature = tf.function(score, input_signature=[spec], autograph=False)
+    return signature
+
+
+def _named_request(schema: Schema, rows: Rows) -> dict[str, np.ndarray[Any, Any]]:
+    return {input_name(column.name): rows[column.name] for column in schema.input_columns}
+
+
+def _examples_request(schema: Schema, rows: Rows) -> dict[str, np.ndarray[Any, Any]]:
+    columns = to_columns(rows, columns=schema.input_columns)
+    return {EXAMPLES_INPUT: np.array(encode_examples(columns, schema_columns=schema.input_columns), dtype=object)}
+
+
+SIGNATURES: Final[dict[str, Served]] = {
+    "serving_default": Served(function=named_tensors, request=_named_request),
+    "serving_examples": Served(function=serialized_examples, request=_examples_request),
+}
+
+
+def serving_signatures(model: keras.Model, schema: Schema) -> dict[str, Signature]:
+    """Every signature that a model is exported with, by name.
+
+    Args:
+      model: Maps a batch of columns to `{task: probability [B]}`.
+      schema: What it was trained on.
+    """
+    return {name: served.function(model, schema) for name, served in SIGNATURES.items()}
+
+
+def _probabilities(outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    return {task: tf.identity(tf.cast(value, tf.float32), name=task) for task, value in outputs.items()}

@@ -1,0 +1,334 @@
+"""An exported model answers as the model does where only TensorFlow is, whatever a request holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fullrank import models
+from fullrank.data import (
+    Bits,
+    IdMap,
+    Label,
+    Numeric,
+    NumericStatistics,
+    Schema,
+    Sequence,
+    Sparse,
+    Vector,
+    read_schema,
+    write_schema,
+    write_vocabulary,
+)
+from fullrank.models.serving import Exported, export_model, next_version, serving_signatures
+from fullrank.models.serving import check as check_module
+from fullrank.models.serving import export as export_module
+from fullrank.models.serving.check import ExportMismatchError
+from fullrank.models.serving.sample_rows import drawn_rows
+from fullrank.models.serving.signatures import SIGNATURES
+from fullrank.models.serving.warmup import read_warmup
+
+TASKS = ("click", "like")
+
+# What a client without fullrank does. It prints JSON: by case, the outputs.
+CLIENT = """
+import json, sys
+sys.modules["fullrank"] = None
+import numpy as np
+import tensorflow as tf
+
+cases = json.loads(sys.stdin.read())
+loaded = tf.saved_model.load(cases["path"])
+signature = loaded.signatures["serving_default"]
+dtypes = {name: spec.dtype for name, spec in signature.structured_input_signature[1].items()}
+
+def tensors(request):
+    return {name: tf.constant(value, dtypes[name]) for name, value in request.items()}
+
+def listed(outputs):
+    return {task: value.numpy().tolist() for task, value in outputs.items()}
+
+answers = {name: listed(signature(**tensors(request))) for name, request in cases["requests"].items()}
+
+feature = lambda **given: tf.train.Feature(**given)
+example = tf.train.Example(features=tf.train.Features(feature={
+    "user-id": feature(int64_list=tf.train.Int64List(value=[cases["user"]])),
+    "unheard_of": feature(float_list=tf.train.FloatList(value=[1.0])),
+})).SerializeToString()
+bare = tf.train.Example().SerializeToString()
+answers["examples"] = listed(loaded.signatures["serving_examples"](examples=tf.constant([example, bare])))
+answers["keras before"] = sorted({"tf_keras", "tensorflow_recommenders"} & set(sys.modules))
+
+import keras
+layer = keras.layers.TFSMLayer(cases["path"], call_endpoint="serving_default")
+answers["layer"] = listed(layer(tensors(cases["requests"]["ordinary"])))
+answers["keras"] = keras.__version__
+print("ANSWERS " + json.dumps(answers))
+"""
+
+
+@pytest.fixture(scope="module")
+def schema(tmp_path_factory: pytest.TempPathFactory) -> Schema:
+    directory = tmp_path_factory.mktemp("records")
+    statistics = NumericStatistics(
+        mean=5.0, std=3.0, minimum=0.0, maximum=10.0, missing=0.1, quantiles=tuple(float(x) for x in range(11))
+    )
+    write_schema(
+        Schema(
+            name="served",
+            features=(
+                Sparse(name="user-id", ids=IdMap(size=20)),
+                Sparse(name="item", dtype="bytes", ids=IdMap(size=8)),
+                Sparse(name="brand", dtype="bytes", ids=IdMap(kind="hash", size=10)),
+                Sparse(name="tags", ids=IdMap(kind="identity", size=9), max_values=3, weights="tag_weights"),
+                Numeric(name="age", statistics=statistics),
+                Sequence(name="history", ids=(("seen", "item"),), times="seen_at", max_length=4),
+                Vector(name="vector", length=3),
+                Bits(name="bits", length=5),
+            ),
+            labels=tuple(Label(name=task, mean=0.2, observed=1.0) for task in TASKS),
+            time="now",
+        ),
+        directory,
+    )
+    write_vocabulary([7 * k for k in range(20)], directory=directory, feature="user-id")
+    write_vocabulary([b"item %d" % k for k in range(8)], directory=directory, feature="item")
+    return read_schema(directory)
+
+
+@pytest.fixture(scope="module")
+def model(schema: Schema) -> models.Ranker:
+    wiring = models.multi_embedding(widths=(4, 4), tasks=TASKS, expert_width=8)
+    ranker = models.Ranker(schema, wiring, models.RankerOptions(tower=(8,), groups=None))
+    random = np.random.default_rng(3)
+    for variable in ranker.trainable_variables:
+        variable.assign(random.normal(scale=0.3, size=variable.shape))
+    return ranker
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("serving")
+
+
+@pytest.fixture(scope="module")
+def exported(model: models.Ranker, schema: Schema, output: Path) -> Exported:
+    return export_model(model, output=output, rows=drawn_rows(schema, number=40))
+
+
+ORDINARY: dict[str, Any] = {
+    "user_id": [7],
+    "item": ["item 1"],
+    "brand": ["x"],
+    "tags": [[1, 2, -1]],
+    "tag_weights": [[1.0, 2.0, 0.0]],
+    "age": [4.5],
+    "seen": [["item 1", "item 2", "", ""]],
+    "seen_at": [[1, 2, -1, -1]],
+    "vector": [[0.1, 0.2, 0.3]],
+    "bits": [[0, 1, 0, 1, 1]],
+    "now": [5],
+}
+HOSTILE: dict[str, dict[str, Any]] = {
+    "not a number": {"age": [float("nan")], "vector": [[float("nan")] * 3]},
+    "partly not a number": {"vector": [[0.1, float("nan"), 0.3]]},
+    "infinite": {"age": [float("inf")]},
+    "minus infinite": {"age": [float("-inf")]},
+    "huge": {"age": [3e38]},
+    "infinite vector": {"vector": [[float("inf"), float("-inf"), 0.0]]},
+    "huge vector": {"vector": [[3e38, -3e38, 3e38]]},
+    "infinite weight": {"tag_weights": [[float("inf"), 1.0, 0.0]]},
+    "huge weights": {"tag_weights": [[3e38, 3e38, 0.0]]},
+    "weights without a value": {"tag_weights": [[float("nan"), float("nan"), 0.0]]},
+    "opposite weights": {"tag_weights": [[1.0, -1.0, 0.0]]},
+    "unknown ids": {"user_id": [10**18], "item": ["never seen"], "tags": [[99, -5, 2**62]]},
+    "impossible bits": {"bits": [[0, 0, 0, 0, 2**62]]},
+    "lowest id": {"user_id": [-(2**63)], "tags": [[-(2**63), 2**63 - 1, 0]]},
+    "missing ids": {"user_id": [-1], "item": [""], "brand": [""], "bits": [[-1] * 5]},
+    "no history": {"seen": [[]], "seen_at": [[]], "tags": [[]], "tag_weights": [[]]},
+    "no bytes of text": {"brand": ["\u0000\u00ff" * 1000]},
+    "times out of order": {"seen_at": [[9, -7, 2**62, 0]], "now": [-1]},
+}
+
+
+@pytest.fixture(scope="module")
+def answers(exported: Exported) -> dict[str, Any]:
+    """What a process with TensorFlow and without fullrank, and without the variable that chooses Keras 2, gets."""
+    requests = {"ordinary": ORDINARY} | {name: {**ORDINARY, **change} for name, change in HOSTILE.items()}
+    environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+    done = subprocess.run(
+        [sys.executable, "-c", CLIENT],
+        input=json.dumps({"path": str(exported.path), "requests": requests, "user": 7}),
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=exported.path,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    line = next(line for line in done.stdout.splitlines() if line.startswith("ANSWERS "))
+    found: dict[str, Any] = json.loads(line.removeprefix("ANSWERS "))
+    return found
+
+
+def own_answer(model: models.Ranker, schema: Schema, change: dict[str, Any]) -> dict[str, Any]:
+    signature = serving_signatures(model, schema)["serving_default"]
+    given = {**ORDINARY, **change}
+    return {task: value.numpy() for task, value in signature({k: np.array(v) for k, v in given.items()}).items()}
+
+
+def test_a_process_without_fullrank_gets_the_models_answers(
+    answers: dict[str, Any], model: models.Ranker, schema: Schema
+) -> None:
+    batch = {c.name: tf.constant(ORDINARY[c.name.replace("-", "_")]) for c in schema.input_columns}
+    batch["user-id"], batch["bits"] = tf.constant([7], tf.int64), tf.constant(ORDINARY["bits"], tf.int64)
+    expected = model(
+        {**model.example_batch(), **{k: tf.cast(v, tf.int64) if v.dtype == tf.int32 else v for k, v in batch.items()}}
+    )
+    for task in TASKS:
+        np.testing.assert_allclose(answers["ordinary"][task], expected[task], atol=1e-6)
+        assert np.shape(answers["ordinary"][task]) == (1,)
+
+
+def test_keras_2_is_not_needed(answers: dict[str, Any]) -> None:
+    assert answers["keras before"] == []
+
+
+def test_keras_3_takes_the_model_as_a_layer(answers: dict[str, Any]) -> None:
+    assert answers["keras"].startswith("3.")
+    assert answers["layer"] == answers["ordinary"]
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_probabilities_stay_finite_whatever_a_request_holds(answers: dict[str, Any], case: str) -> None:
+    for task in TASKS:
+        value = answers[case][task][0]
+        assert 0 <= value <= 1, f"{case}: {value}"
+
+
+def test_examples_need_neither_labels_nor_every_feature(answers: dict[str, Any], model: models.Ranker) -> None:
+    nothing = model.example_batch(2)
+    expected = model({**nothing, "user-id": tf.constant([7, -1], tf.int64)})
+    for task in TASKS:
+        np.testing.assert_allclose(answers["examples"][task], expected[task], atol=1e-6)
+    assert answers["examples"]["click"][0] != answers["examples"]["click"][1]
+
+
+def test_the_export_holds_what_tensorflow_serving_looks_for(exported: Exported, output: Path, schema: Schema) -> None:
+    assert exported.path == output / "1"
+    assert [path.name for path in output.iterdir()] == ["1"]
+    files = {str(path.relative_to(exported.path)) for path in exported.path.rglob("*") if path.is_file()}
+    assert {"saved_model.pb", "assets/schema.json", "assets.extra/tf_serving_warmup_requests"} <= files
+    assert read_schema(exported.path / "assets" / "schema.json") == schema
+
+
+def test_the_saved_model_holds_the_weights_and_nothing_else(exported: Exported, model: models.Ranker) -> None:
+    stored = tf.train.list_variables(str(exported.path / "variables" / "variables"))
+    sizes = sum(int(np.prod(shape)) for name, shape in stored if name.startswith("resources/"))
+    assert sizes == sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+    assert not [name for name, _ in stored if "optimizer" in name or "metric" in name]
+
+
+def test_tables_are_fused_into_one_variable_a_set(exported: Exported, model: models.Ranker) -> None:
+    rows = sum(table.rows for table in model.encoder.plan.tables)
+    shapes = [shape for _, shape in tf.train.list_variables(str(exported.path / "variables" / "variables"))]
+    assert shapes.count([rows, 4]) == 2
+
+
+def test_warmup_asks_every_signature_for_each_size(exported: Exported) -> None:
+    requests = list(read_warmup(exported.path))
+    assert [name for name, _ in requests] == list(SIGNATURES) * 3
+    assert [len(next(iter(inputs.values()))) for _, inputs in requests] == [1, 1, 100, 100, 500, 500]
+    assert requests[0][1]["user_id"].dtype == np.int64
+    assert set(requests[1][1]) == {"examples"}
+
+
+def test_replay_is_reported(exported: Exported) -> None:
+    assert [(r.signature, r.rows) for r in exported.replayed] == [
+        (name, rows) for rows in (1, 100, 500) for name in SIGNATURES
+    ]
+    assert all(0 < replayed.seconds < 60 for replayed in exported.replayed)
+    assert all(replayed.difference <= 1e-5 for replayed in exported.replayed)
+
+
+def test_an_existing_version_is_refused(exported: Exported, model: models.Ranker, output: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"1 exists already: choose another version, or leave it out for the next one\."
+    ):
+        export_model(model, output=output, rows={}, version=1)
+    assert exported.path.is_dir()
+
+
+@pytest.mark.parametrize(("names", "version"), [([], 1), (["1", "3"], 4), (["2", "x", ".writing-9-1", "0007"], 8)])
+def test_the_next_version_is_one_more_than_the_largest(tmp_path: Path, names: list[str], version: int) -> None:
+    for name in names:
+        (tmp_path / name).mkdir()
+    assert next_version(tmp_path) == version
+    assert next_version(tmp_path / "none") == 1
+
+
+def test_a_version_is_positive(model: models.Ranker, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"A version is a positive number\. Received: 0"):
+        export_model(model, output=tmp_path, rows={}, version=0)
+
+
+def test_an_export_that_answers_otherwise_is_thrown_away(
+    model: models.Ranker, schema: Schema, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tampered(directory: Path, answers: Path, *, working: str) -> None:
+        del directory, working
+        size = {0: 1, 1: 1, 2: 100, 3: 100, 4: 500, 5: 500}
+        np.savez(answers, **{f"{k}/{task}": np.full(size[k], 2.0, np.float32) for k in size for task in TASKS})
+
+    monkeypatch.setattr(check_module, "_replay", tampered)
+    with pytest.raises(ExportMismatchError, match="'serving_default' of the exported model differs from the model by"):
+        export_model(model, output=tmp_path, rows=drawn_rows(schema, number=3))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_not_a_number_is_a_mismatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(directory: Path, answers: Path, *, working: str) -> None:
+        del directory, working
+        np.savez(answers, **{"0/click": np.array([np.nan], np.float32), "0/seconds": np.ones(1)})
+
+    monkeypatch.setattr(check_module, "_replay", broken)
+    with pytest.raises(ExportMismatchError, match="differs from the model by nan in task 'click'"):
+        check_module.check_export(tmp_path, expected=[("serving_default", {"click": np.array([0.5])})], tolerance=1.0)
+
+
+def test_what_does_not_load_is_named(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"no model")
+    with pytest.raises(
+        ExportMismatchError, match=r"does not load and score in a process without fullrank: .*saved_model"
+    ):
+        check_module.check_export(tmp_path, expected=[], tolerance=0.0)
+
+
+@pytest.fixture
+def file_limit() -> Iterator[int]:
+    """Files of this process cannot grow beyond this many bytes, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limit = 2000
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    yield limit
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.usefixtures("file_limit")
+def test_a_full_disk_leaves_no_version(
+    model: models.Ranker, schema: Schema, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_module, "check_export", lambda *_, **__: pytest.fail("it was written"))
+    with pytest.raises((tf.errors.OpError, OSError)):
+        export_model(model, output=tmp_path, rows=drawn_rows(schema, number=3))
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,192 @@
+"""Requests of any width become batches of the widths that the model was trained on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fullrank.data import Column, IdMap, Label, Numeric, Ragged, Schema, SchemaError, Sequence, Sparse, Vector
+from fullrank.data.columns import MISSING_BYTES
+from fullrank.models.serving.request_inputs import input_name, input_specs, to_batch
+from fullrank.models.serving.sample_rows import drawn_rows, take, to_columns
+
+LABELS = (Label(name="click"),)
+
+
+def a_schema(length: int = 3) -> Schema:
+    ids = IdMap(kind="identity", size=100)
+    return Schema(
+        name="requests",
+        features=(
+            Sparse(name="item", ids=ids),
+            Sparse(name="brand", dtype="bytes", ids=IdMap(kind="hash", size=10)),
+            Sparse(name="tags", ids=ids, max_values=2, weights="tag_weights"),
+            Sequence(
+                name="history",
+                ids=(("seen_items", "item"), ("seen_brands", "brand")),
+                times="seen_at",
+                max_length=length,
+            ),
+            Vector(name="vector", length=2),
+        ),
+        labels=LABELS,
+        time="now",
+    )
+
+
+def request(**given: object) -> dict[str, tf.Tensor]:
+    values = {
+        "item": [1],
+        "brand": [b"a"],
+        "tags": [[1, 2]],
+        "tag_weights": [[1.0, 1.0]],
+        "seen_items": [[1, 2, 3]],
+        "seen_brands": [[b"a", b"b", b"c"]],
+        "seen_at": [[10, 20, 30]],
+        "vector": [[0.5, 0.5]],
+        "now": [40],
+        **given,
+    }
+    specs = input_specs(a_schema())
+    return {name: tf.constant(values[name], spec.dtype) for name, spec in specs.items()}
+
+
+@pytest.mark.parametrize(
+    ("column", "name"),
+    [
+        ("user_id", "user_id"),
+        ("hours-per-week", "hours_per_week"),
+        ("native country", "native_country"),
+        ("a.b/c", "a_b_c"),
+        ("1st", "arg_1st"),
+        ("_x", "arg__x"),
+        ("self", "arg_self"),
+        ("class", "class"),
+        ("größe", "größe"),
+    ],
+)
+def test_input_names_are_those_that_tensorflow_leaves_alone(column: str, name: str) -> None:
+    assert input_name(column) == name
+
+    @tf.function(input_signature=[{name: tf.TensorSpec([None], tf.int64, name=name)}], autograph=False)
+    def same(inputs: dict[str, tf.Tensor]) -> tf.Tensor:
+        return inputs[name]
+
+    assert list(same.get_concrete_function().structured_input_signature[0][0]) == [name]
+    assert same.get_concrete_function().function_type.flat_inputs[0].name == name
+
+
+def test_two_columns_with_one_input_name_are_refused() -> None:
+    schema = Schema(name="two", features=(Numeric(name="a-b"), Numeric(name="a b")), labels=LABELS)
+    with pytest.raises(SchemaError, match="'a-b' and 'a b' of schema 'two' would both be the input 'a_b'"):
+        input_specs(schema)
+
+
+def test_specs_leave_rows_and_the_width_of_many_open() -> None:
+    specs = input_specs(a_schema())
+    assert "click" not in specs
+    assert specs["item"].shape.as_list() == [None]
+    assert specs["tags"].shape.as_list() == [None, None]
+    assert specs["vector"].shape.as_list() == [None, 2]
+    assert (specs["brand"].dtype, specs["now"].dtype, specs["vector"].dtype) == (tf.string, tf.int64, tf.float32)
+
+
+def test_a_request_of_the_trained_width_passes_unchanged() -> None:
+    inputs = request()
+    batch = to_batch(inputs, schema=a_schema())
+    for name, value in inputs.items():
+        np.testing.assert_array_equal(batch[name], value)
+
+
+def test_a_narrow_request_is_filled_up_with_missing_values() -> None:
+    batch = to_batch(
+        request(seen_items=[[7]], seen_brands=[[b"x"]], seen_at=[[5]], tags=[[]], tag_weights=[[]]), schema=a_schema()
+    )
+    np.testing.assert_array_equal(batch["seen_items"], [[7, -1, -1]])
+    np.testing.assert_array_equal(batch["seen_brands"], [[b"x", MISSING_BYTES, MISSING_BYTES]])
+    np.testing.assert_array_equal(batch["seen_at"], [[5, -1, -1]])
+    np.testing.assert_array_equal(batch["tags"], [[-1, -1]])
+    np.testing.assert_array_equal(batch["tag_weights"], [[0.0, 0.0]])
+
+
+def test_a_wide_request_keeps_the_last_values_of_each_row_and_its_columns_aligned() -> None:
+    # Row 0 has five behaviours, of which the third has no brand and the last no item: the last three of all stay.
+    # Row 1 has two, followed by padding, which must not push them out.
+    batch = to_batch(
+        request(
+            item=[1, 1],
+            brand=[b"a", b"a"],
+            vector=[[0.0, 0.0]] * 2,
+            now=[9, 9],
+            tags=[[1, 2, 3, -1], [4, -1, -1, -1]],
+            tag_weights=[[0.1, 0.2, 0.3, 0.0], [0.4, 0.0, 0.0, 0.0]],
+            seen_items=[[1, 2, 3, 4, -1, -1], [8, 9, -1, -1, -1, -1]],
+            seen_brands=[[b"a", b"b", b"", b"d", b"e", b""], [b"h", b"i", b"", b"", b"", b""]],
+            seen_at=[[10, 20, 30, 40, 50, -1], [80, 90, -1, -1, -1, -1]],
+        ),
+        schema=a_schema(),
+    )
+    np.testing.assert_array_equal(batch["seen_items"], [[3, 4, -1], [8, 9, -1]])
+    np.testing.assert_array_equal(batch["seen_brands"], [[b"", b"d", b"e"], [b"h", b"i", b""]])
+    np.testing.assert_array_equal(batch["seen_at"], [[30, 40, 50], [80, 90, -1]])
+    np.testing.assert_array_equal(batch["tags"], [[2, 3], [4, -1]])
+    np.testing.assert_allclose(batch["tag_weights"], [[0.2, 0.3], [0.4, 0.0]])
+
+
+def test_aligned_columns_may_come_in_different_widths() -> None:
+    batch = to_batch(request(seen_items=[[1, 2, 3, 4]], seen_brands=[[b"a"]], seen_at=[[]]), schema=a_schema())
+    np.testing.assert_array_equal(batch["seen_items"], [[2, 3, 4]])
+    np.testing.assert_array_equal(batch["seen_brands"], [[b"", b"", b""]])
+    np.testing.assert_array_equal(batch["seen_at"], [[-1, -1, -1]])
+
+
+def test_widths_are_static_for_the_model() -> None:
+    specs = input_specs(a_schema())
+    shapes = {}
+
+    @tf.function(input_signature=[specs], autograph=False)
+    def traced(inputs: dict[str, tf.Tensor]) -> None:
+        shapes.update({name: value.shape.as_list() for name, value in to_batch(inputs, schema=a_schema()).items()})
+
+    traced.get_concrete_function()
+    assert shapes == {c.name: list(c.batch_shape) for c in a_schema().input_columns}
+
+
+def test_drawn_rows_are_as_the_reader_would_give_them() -> None:
+    schema = a_schema()
+    rows = drawn_rows(schema, number=5)
+    assert {name: value.shape for name, value in rows.items()} == {
+        c.name: (5, *c.batch_shape[1:]) for c in schema.input_columns
+    }
+    assert all(rows[c.name].dtype == c.numpy_dtype for c in schema.input_columns)
+    assert (rows["now"] > rows["seen_at"].max(axis=1)).all()
+    np.testing.assert_array_equal(rows["item"], drawn_rows(schema, number=5)["item"])
+
+
+def test_drawn_numbers_follow_the_quantiles() -> None:
+    # Quantiles 0, 1, 10: half of the rows below 1, and none outside 0..10.
+    from fullrank.data import NumericStatistics
+
+    statistics = NumericStatistics(
+        mean=3.0, std=3.0, minimum=0.0, maximum=10.0, missing=0.25, quantiles=(0.0, 1.0, 10.0)
+    )
+    schema = Schema(name="n", features=(Numeric(name="price", statistics=statistics),), labels=LABELS)
+    prices = drawn_rows(schema, number=4000)["price"]
+    assert np.isnan(prices).mean() == pytest.approx(0.25, abs=0.03)
+    known = prices[~np.isnan(prices)]
+    assert (known < 1).mean() == pytest.approx(0.5, abs=0.03)
+    assert known.min() >= 0
+    assert known.max() <= 10
+
+
+def test_rows_are_repeated_when_more_are_wanted() -> None:
+    columns = (Column(name="a", dtype="int64"),)
+    np.testing.assert_array_equal(take({"a": np.array([3, 4])}, number=5, columns=columns)["a"], [3, 4, 3, 4, 3])
+
+
+def test_padding_comes_off_again() -> None:
+    columns = (Column(name="ids", dtype="int64", form="many", length=3),)
+    ragged = to_columns({"ids": np.array([[1, -1, 2], [-1, -1, -1], [5, -1, -1]])}, columns=columns)["ids"]
+    assert isinstance(ragged, Ragged)
+    assert ragged.to_lists() == [[1, -1, 2], [], [5]]
