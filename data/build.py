@@ -29,7 +29,6 @@ from fullrank.data.write_aside import written_aside
 TRAIN: Final = "train"
 CHUNK_ROWS: Final = 8_000
 """Rows that are converted at a time: whole blocks, small enough for many processes and little memory."""
-_SHARD_ROWS: Final = 100_000
 _SPLIT_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
 
 Rows = Callable[[], Iterable[pa.RecordBatch]]
@@ -65,7 +64,7 @@ def build_records(
       output: Directory to write.
       layout: `block` or `example`; `None` for the schema's.
       compression: `""` or `"GZIP"`; `None` for the schema's.
-      shards: Files a split; `None` for one per 100,000 examples.
+      shards: Files a split; `None` for `default_shards`.
       workers: Processes that convert and encode; 1 for none beside this one, `None` for the number of cores if there
         is enough to do.
       overwrite: Whether a data set in `output` is replaced.
@@ -108,6 +107,11 @@ def build_records(
         fitted = dataclasses.replace(fitted, splits=written)
         write_schema(fitted, aside)
     return dataclasses.replace(fitted, directory=output)
+
+
+def default_shards(rows: int) -> int:
+    """One file per 100,000 examples, but four where there are some thousands, so that several workers can share them."""
+    return max(-(-rows // 100_000), min(4, -(-rows // 1_000)))
 
 
 def _check(splits: Mapping[str, Rows], shards: int | None) -> None:
@@ -187,7 +191,7 @@ class _SplitWriter:
     def write(self, name: str, source: Rows, rows: int) -> Split:
         if not rows:
             raise ValueError(f"The split {name!r} has no rows: leave it out, or change how rows are split.")
-        shards = min(rows, self._shards or -(-rows // _SHARD_ROWS))
+        shards = min(rows, self._shards or default_shards(rows))
         ends = [rows * (shard + 1) // shards for shard in range(shards)]
         chunks = cut(source(), _chunk_lengths(ends), schema=self._work.schema)
         encoded = self._pool.map(functools.partial(encode_chunk, work=self._work), chunks, pack=to_bytes)

@@ -215,8 +215,9 @@ def _times(batch: pa.RecordBatch, *, column: str, unit: str) -> npt.NDArray[np.i
     if column not in batch.schema.names:
         return np.full(batch.num_rows, MISSING_INT, np.int64)
     parsed = times(plain(batch.column(column)), unit=unit)
-    parsed.values[parsed.bad] = MISSING_INT
-    return parsed.values
+    found = np.array(parsed.values)
+    found[parsed.bad] = MISSING_INT
+    return found
 
 
 def _boundaries(total: int, fractions: Sequence[float]) -> list[int]:

@@ -193,7 +193,7 @@ class Moments:
 
     def statistics(self, rows: int) -> NumericStatistics:
         """The statistics, given the number of rows with missing ones; all zero where every value was missing."""
-        missing = 1 - self.count / rows if rows else 1.0
+        missing = (rows - self.count) / rows if rows else 1.0
         if not self.count:
             return NumericStatistics(mean=0.0, std=0.0, minimum=0.0, maximum=0.0, missing=missing)
         quantiles = np.quantile(self._kept.astype(np.float64), np.linspace(0, 1, QUANTILES))

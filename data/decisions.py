@@ -1,0 +1,131 @@
+"""What is decided about the columns of a table on the way to a schema."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Final, Literal
+
+from fullrank.data import name_hints
+from fullrank.data.column_profile import ColumnProfile
+from fullrank.data.features import Feature, IdMap, Key, Sparse
+from fullrank.data.schema import SchemaError
+
+MANY: Final = 100_000
+LONGEST: Final = 200
+_EARLIEST: Final = 1e8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What the user decided; names of columns."""
+
+    labels: tuple[str, ...]
+    sparse: frozenset[str] = frozenset()
+    numeric: frozenset[str] = frozenset()
+    ignore: frozenset[str] = frozenset()
+    keys: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()
+    time: str | None = None
+    weight: str | None = None
+
+    @property
+    def forced(self) -> frozenset[str]:
+        """Columns whose kind is given."""
+        return self.sparse | self.numeric
+
+
+@dataclasses.dataclass
+class Decisions:
+    """What became of each column so far.
+
+    Attributes:
+      profiles: Column name -> profile, in the order of the columns.
+      wishes: What was decided by flags.
+      features: Feature name -> feature.
+      keys: Column name -> key.
+      uses: Column name -> what it is used as, e.g. `sparse, key`.
+      left_out: Column name -> why.
+      notes: Column name -> what a person should check.
+      time: Column of the event time.
+      time_unit: Its unit.
+      weight: Column of the sample weight.
+    """
+
+    profiles: dict[str, ColumnProfile]
+    wishes: Wishes
+    features: dict[str, Feature] = dataclasses.field(default_factory=dict)
+    keys: dict[str, Key] = dataclasses.field(default_factory=dict)
+    uses: dict[str, str] = dataclasses.field(default_factory=dict)
+    left_out: dict[str, str] = dataclasses.field(default_factory=dict)
+    notes: dict[str, str] = dataclasses.field(default_factory=dict)
+    time: str | None = None
+    time_unit: Literal["s", "ms"] = "s"
+    weight: str | None = None
+
+    def open(self) -> list[ColumnProfile]:
+        """The columns about which nothing is decided yet."""
+        return [p for column, p in self.profiles.items() if column not in self.uses and column not in self.left_out]
+
+    def use(self, column: str, what: str, note: str | None = None) -> None:
+        """Records one more use of a column."""
+        self.uses[column] = f"{self.uses[column]}, {what}" if column in self.uses else what
+        if note is not None:
+            self.notes[column] = note
+
+    def add(self, profile: ColumnProfile, feature: Feature, what: str, note: str | None = None) -> None:
+        """Records a feature that has the name of its column."""
+        self.features[feature.name] = feature
+        infinite = "holds infinite values, which conversion refuses"
+        self.use(profile.name, what, infinite if profile.infinite else note)
+
+    def add_sparse(self, profile: ColumnProfile, note: str | None = None, *, weights: str | None = None) -> None:
+        """Records a sparse feature, of several values if rows hold lists."""
+        ids = IdMap()
+        if profile.distinct > MANY:
+            ids = IdMap(kind="hash", size=1 << (4 * profile.distinct - 1).bit_length())
+            note = f"very many ids: hashed into {ids.size:,} rows; the vocabulary kind keeps them apart"
+        longest = int(profile.lengths.max())
+        if longest > LONGEST:
+            note = f"the longest has {longest} values; the last {LONGEST} are kept"
+        feature = Sparse(
+            name=profile.name,
+            dtype=dtype_of(profile),
+            ids=ids,
+            max_values=max(2, min(longest, LONGEST)) if profile.listed else 1,
+            weights=weights,
+            side=name_hints.side_of(profile.name),
+        )
+        self.add(profile, feature, "sparse, several" if profile.listed else "sparse", note)
+
+    def add_key(self, profile: ColumnProfile) -> None:
+        """Records a key.
+
+        Raises:
+          SchemaError: If rows hold lists.
+        """
+        if profile.listed:
+            raise SchemaError(f"Column {profile.name!r} holds lists, so it cannot be a key.")
+        if profile.name not in self.keys:
+            self.keys[profile.name] = Key(name=profile.name, dtype=dtype_of(profile))
+            self.use(profile.name, "key")
+
+
+def dtype_of(profile: ColumnProfile) -> Literal["int64", "bytes"]:
+    """The dtype of a column's ids."""
+    return "int64" if profile.kind == "whole" else "bytes"
+
+
+def is_time(profile: ColumnProfile) -> bool:
+    """Whether values are times: by their type, or as numbers of a name and size that suggest it."""
+    if profile.kind == "time":
+        return True
+    number = profile.kind in ("whole", "real") and profile.minimum is not None and profile.minimum >= _EARLIEST
+    return number and name_hints.is_time(profile.name)
+
+
+def time_unit(profile: ColumnProfile) -> Literal["s", "ms"] | None:
+    """The unit of a time; `None` for one finer than milliseconds."""
+    latest = profile.maximum or 0.0
+    if profile.kind == "time" or latest < 1e11:
+        return "s"
+    return "ms" if latest < 1e14 else None

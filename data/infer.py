@@ -1,0 +1,199 @@
+"""Proposes a schema for CSV, TSV or Parquet files from a sample of their rows.
+
+Usage:
+  python -m fullrank.data.infer --input='clicks/*.parquet' --label=click --output=schema.json
+  python -m fullrank.data.infer --input=log.csv --label=click,sale --ignore=row_id --numeric=age --output=schema.json
+
+The table it prints says what each column was taken for and what to check. Edit schema.json where it guessed wrong, then
+run `python -m fullrank.data.convert`. The rules are in the documentation of fullrank.data.propose.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+from absl import flags
+
+from fullrank.data.column_profile import ColumnProfile, profile_column
+from fullrank.data.command import new_flags, run_command
+from fullrank.data.command_errors import UsageError
+from fullrank.data.decisions import Wishes
+from fullrank.data.propose import Proposal, propose
+from fullrank.data.schema_json import write_schema
+from fullrank.data.suggest import closest
+from fullrank.data.table_flags import define_table_flags, make_table_reader
+from fullrank.data.table_reader import TableReader
+from fullrank.data.text_table import text_table
+from fullrank.data.to_columns import FILE_COLUMN, ROW_COLUMN
+
+_EXAMPLES_WIDTH: Final = 32
+
+
+def infer(flag_values: flags.FlagValues) -> None:
+    """Runs the command with parsed flags.
+
+    Raises:
+      ValueError: If anything is wrong with flags or tables.
+    """
+    output = Path(flag_values.output) if flag_values.output else None
+    if output is not None and output.exists() and not flag_values.overwrite:
+        raise FileExistsError(f"{output} exists already: choose another name, or replace it by --overwrite.")
+    reader = make_table_reader(flag_values.input, flag_values=flag_values)
+    sample = read_sample(reader, rows=flag_values.sample_rows)
+    wishes = _wishes(flag_values, sample.column_names)
+    profiles = profile_table(sample, list_delimiter=flag_values.list_delimiter)
+    proposal = propose(profiles, name=flag_values.name or _name_of(reader.files[0]), wishes=wishes)
+    print(describe(proposal, profiles, files=len(reader.files)))
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        written = write_schema(proposal.schema, output)
+        print(f"\nWrote {written}. Look it over, then:")
+        print(f"  {_next_command(flag_values, written)}")
+    else:
+        print("\nNothing was written: name a file by --output=schema.json.")
+
+
+def read_sample(reader: TableReader, *, rows: int) -> pa.Table:
+    """The first rows of every file, about `rows` in all.
+
+    Raises:
+      ValueError: If there are no rows.
+    """
+    each = -(-rows // len(reader.files))
+    pieces: list[pa.Table] = []
+    for file in reader.files:
+        left = each
+        single = TableReader(files=(file,), separator=reader.separator, header=reader.header, bad_rows=reader.bad_rows)
+        for batch in single.batches():
+            names = [name for name in batch.schema.names if name not in (FILE_COLUMN, ROW_COLUMN)]
+            piece = batch.select(names).slice(0, left)
+            pieces.append(pa.Table.from_batches([piece]))
+            left -= piece.num_rows
+            if left <= 0:
+                break
+    sample = pa.concat_tables(pieces, promote_options="permissive") if pieces else pa.table({})
+    if not sample.num_rows:
+        raise ValueError(f"{reader.files[0]} has no rows, so there is nothing to infer from.")
+    return sample
+
+
+def profile_table(sample: pa.Table, *, list_delimiter: str = "|") -> dict[str, ColumnProfile]:
+    """Profiles every column."""
+    return {
+        name: profile_column(name, _one_chunk(sample[name]), list_delimiter=list_delimiter)
+        for name in sample.column_names
+    }
+
+
+def describe(proposal: Proposal, profiles: dict[str, ColumnProfile], *, files: int) -> str:
+    """The table for a person: what each column is used as, what it holds, what to check."""
+    decisions = proposal.decisions
+    rows = [
+        (
+            name,
+            decisions.uses.get(name, "left out"),
+            _holds(profile),
+            f"{profile.distinct:,}",
+            f"{profile.missing:.1%}",
+            _shown(profile),
+            decisions.left_out.get(name) or decisions.notes.get(name, ""),
+        )
+        for name, profile in profiles.items()
+    ]
+    sampled = next(iter(profiles.values())).rows
+    title = f"{sampled:,} rows sampled from {files} file{'s' if files > 1 else ''}:\n\n"
+    header = ("column", "used as", "holds", "distinct", "missing", "examples", "reason, or what to check")
+    return title + text_table(header, rows, right=(3, 4))
+
+
+def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    combined = column.combine_chunks()
+    return pa.concat_arrays(combined.chunks) if isinstance(combined, pa.ChunkedArray) else combined
+
+
+def _holds(profile: ColumnProfile) -> str:
+    words = {"whole": "int", "real": "float", "none": "nothing", "other": "unsupported"}
+    word = words.get(profile.kind, profile.kind)
+    if not profile.listed:
+        return word
+    length = profile.fixed_length
+    return f"{word} x {length if length is not None else f'0-{int(profile.lengths.max())}'}"
+
+
+def _shown(profile: ColumnProfile) -> str:
+    text = ", ".join(repr(value)[1:-1] for value in profile.examples)
+    return text if len(text) <= _EXAMPLES_WIDTH else f"{text[: _EXAMPLES_WIDTH - 3]}..."
+
+
+def _wishes(flag_values: flags.FlagValues, names: list[str]) -> Wishes:
+    single = {"time": flag_values.time, "weight": flag_values.weight}
+    several = {
+        flag: flag_values[flag].value or [] for flag in ("label", "sparse", "numeric", "ignore", "key", "segment")
+    }
+    claimed: dict[str, str] = {}
+    for flag, columns in {**several, **{flag: [column] for flag, column in single.items() if column}}.items():
+        for column in columns:
+            if column not in names:
+                near = closest(column, names)
+                hint = f" Did you mean {near!r}?" if near else f" There are: {', '.join(names[:20])}."
+                raise UsageError(f"--{flag}={column}: the input has no such column.{hint}")
+            other = claimed.setdefault(column, flag)
+            if other != flag and not {other, flag} <= {"sparse", "numeric", "key", "segment"}:
+                raise UsageError(f"--{flag}={column}: the same column is given by --{other}.")
+    return Wishes(
+        labels=tuple(several["label"]),
+        sparse=frozenset(several["sparse"]),
+        numeric=frozenset(several["numeric"]),
+        ignore=frozenset(several["ignore"]),
+        keys=tuple(several["key"]),
+        segments=tuple(several["segment"]),
+        time=single["time"],
+        weight=single["weight"],
+    )
+
+
+def _name_of(file: Path) -> str:
+    stem = file.name.split(".")[0]
+    return re.sub(r"[^A-Za-z0-9]+", "_", stem).strip("_") or "data"
+
+
+def _next_command(flag_values: flags.FlagValues, schema: Path) -> str:
+    words = [f"python -m fullrank.data.convert --input='{flag_values.input}' --schema={schema} --output=records"]
+    if flag_values.separator is not None:
+        words.append(f"--separator='{flag_values.separator}'")
+    if flag_values.header:
+        words.append(f"--header={','.join(flag_values.header)}")
+    if flag_values.list_delimiter != "|":
+        words.append(f"--list_delimiter='{flag_values.list_delimiter}'")
+    return " ".join(words)
+
+
+def run(argv: Sequence[str] | None = None) -> None:
+    """Runs the command line."""
+    flag_values = new_flags()
+    at: dict[str, Any] = {"flag_values": flag_values}
+    flags.DEFINE_string(
+        "input", None, "Files, e.g. 'clicks/*.parquet'; several patterns by commas.", required=True, **at
+    )
+    flags.DEFINE_list("label", None, "Columns of labels, the main task first.", required=True, **at)
+    flags.DEFINE_string("output", None, "File to write, e.g. schema.json. Without it the table is only printed.", **at)
+    flags.DEFINE_bool("overwrite", False, "Replace --output if it is there already.", **at)
+    flags.DEFINE_string("name", None, "Name of the data set. By default that of the first file.", **at)
+    flags.DEFINE_integer("sample_rows", 200_000, "Rows to look at, the first ones of every file.", lower_bound=1, **at)
+    flags.DEFINE_list("sparse", None, "Columns of ids.", **at)
+    flags.DEFINE_list("numeric", None, "Columns of amounts.", **at)
+    flags.DEFINE_list("ignore", None, "Columns to leave out.", **at)
+    flags.DEFINE_list("key", None, "Columns that group examples, for GAUC: the first is the default.", **at)
+    flags.DEFINE_list("segment", None, "Columns over which metrics are reported, too.", **at)
+    flags.DEFINE_string("time", None, "Column of the event time.", **at)
+    flags.DEFINE_string("weight", None, "Column of the sample weight.", **at)
+    define_table_flags(flag_values)
+    run_command(lambda: infer(flag_values), flag_values=flag_values, argv=argv)
+
+
+if __name__ == "__main__":
+    run()

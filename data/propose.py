@@ -1,0 +1,191 @@
+"""Proposes a schema from profiles of columns.
+
+The rules, in the order in which they are tried; the first that fits decides:
+
+1. A column without values, or with one value on every row, is left out. What flags name, they decide.
+2. A timestamp, or a number of at least 1e8 under a name with time, timestamp, ts or date, is the event time.
+3. A column named weight, sample_weight or example_weight of numbers >= 0 is the sample weight.
+4. user_id, uid, member_id and the like are a key and a sparse feature; request_id, session_id and the like a key.
+5. Text of 8 or more 0 and 1, equally long on all rows, and lists of such numbers, are bits.
+6. Real numbers are numeric.
+7. A value that is different on every row (of 1,000 or more) is left out.
+8. Text is sparse.
+9. Whole numbers are sparse if the name ends in id, code, type or the like, if there are at most 32 different ones, or
+   if one is beyond 2**31; else they are numeric.
+10. Lists of real numbers of one length are a vector; those of different length are left out.
+11. Lists that are as long on every row as a list of times are a sequence with it, if a single-valued feature has the
+    same ids; without times it takes a name with history, past, last or recent.
+12. Other lists of ids are a multi-valued sparse feature; equally long numbers named weight are its weights.
+
+Ids get a vocabulary or, with more than 100,000 different ones in the sample, a hash map of four times as many rows,
+rounded up to a power of two.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Final
+
+from fullrank.data import name_hints
+from fullrank.data.column_profile import ColumnProfile
+from fullrank.data.decisions import Decisions, Wishes, dtype_of, is_time, time_unit
+from fullrank.data.features import Bits, Key, Label, Numeric, Sequence
+from fullrank.data.propose_lists import decide_lists
+from fullrank.data.schema import Schema, SchemaError
+
+_FEW: Final = 32
+_LARGE: Final = 2**31
+_ENOUGH_ROWS: Final = 1_000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A schema, and what became of each column.
+
+    Attributes:
+      schema: What is proposed.
+      decisions: The uses of columns, those left out, and what to check.
+    """
+
+    schema: Schema
+    decisions: Decisions
+
+
+def propose(profiles: dict[str, ColumnProfile], *, name: str, wishes: Wishes) -> Proposal:
+    """Proposes a schema.
+
+    Args:
+      profiles: Column name -> profile, in the order of the columns.
+      name: Name of the data set.
+      wishes: What was decided already.
+
+    Raises:
+      SchemaError: If a label cannot be one, or no column is left for a feature.
+    """
+    decisions = Decisions(profiles, wishes)
+    labels = tuple(_label(decisions, profiles[label]) for label in wishes.labels)
+    for column in wishes.ignore:
+        decisions.left_out[column] = "ignored"
+    _find_time(decisions)
+    _find_weight(decisions)
+    for profile in decisions.open():
+        if not profile.listed:
+            _decide_single(decisions, profile)
+    decide_lists(decisions)
+    for column in wishes.keys:
+        decisions.add_key(profiles[column])
+    for column in wishes.segments:
+        decisions.use(column, "segment")
+    if not decisions.features:
+        raise SchemaError("No column is left for a feature: every one is a label, constant, ignored or unusable.")
+    schema = Schema(
+        name=name,
+        features=tuple(sorted(decisions.features.values(), key=lambda feature: _position(feature, list(profiles)))),
+        labels=labels,
+        weight=decisions.weight,
+        keys=tuple(decisions.keys.values()),
+        segments=tuple(Key(name=column, dtype=dtype_of(profiles[column])) for column in wishes.segments),
+        time=decisions.time,
+        time_unit=decisions.time_unit,
+    )
+    return Proposal(schema=schema, decisions=decisions)
+
+
+def _position(feature: object, columns: list[str]) -> int:
+    return columns.index(feature.ids[0][0] if isinstance(feature, Sequence) else getattr(feature, "name", ""))
+
+
+def _label(decisions: Decisions, profile: ColumnProfile) -> Label:
+    binary = {value.lower() for value in profile.values} <= {"0", "1", "0.0", "1.0", "true", "false"}
+    if profile.listed or not (binary or profile.kind in ("whole", "real")) or not profile.values:
+        shown = ", ".join(repr(value) for value in profile.examples) or "nothing"
+        raise SchemaError(f"Column {profile.name!r} cannot be a label, which is a number. It holds {shown}.")
+    note = None
+    if profile.infinite:
+        note = "holds infinite values, which conversion refuses"
+    elif profile.distinct == 1:
+        note = f"is {profile.values[0]} wherever it is given: nothing can be learned from it"
+    elif not binary:
+        note = f"has values from {profile.minimum:g} to {profile.maximum:g}: not a click, but an amount?"
+    decisions.use(profile.name, f"label, {'binary' if binary else 'value'}", note)
+    return Label(name=profile.name, type="binary" if binary else "value")
+
+
+def _find_time(decisions: Decisions) -> None:
+    wanted = decisions.wishes.time
+    candidates = [p for p in decisions.open() if not p.listed and is_time(p)]
+    chosen = decisions.profiles[wanted] if wanted is not None else next(iter(candidates), None)
+    if chosen is None:
+        return
+    unit = time_unit(chosen)
+    if unit is None:
+        decisions.left_out[chosen.name] = "a time in a unit finer than milliseconds: divide it first"
+    else:
+        decisions.time, decisions.time_unit = chosen.name, unit
+        missing = f"; {chosen.missing:.2%} of the rows have none" if chosen.missing else ""
+        decisions.use(chosen.name, "time", f"the event time, in {unit}{missing}")
+    for other in candidates:
+        if other is not chosen and other.name not in decisions.wishes.forced:
+            decisions.left_out[other.name] = "another time: choose by --time, or keep it by --numeric"
+
+
+def _find_weight(decisions: Decisions) -> None:
+    decisions.weight = decisions.wishes.weight or next(filter(None, map(_weight_name, decisions.open())), None)
+    if decisions.weight in decisions.wishes.forced:
+        decisions.weight = None
+    if decisions.weight is not None:
+        decisions.use(decisions.weight, "weight", "weighs the examples")
+
+
+def _weight_name(profile: ColumnProfile) -> str | None:
+    number = not profile.listed and profile.kind in ("whole", "real") and not profile.missing
+    return (
+        profile.name if number and name_hints.is_sample_weight(profile.name) and (profile.minimum or 0) >= 0 else None
+    )
+
+
+def _decide_single(decisions: Decisions, profile: ColumnProfile) -> None:
+    column, wishes = profile.name, decisions.wishes
+    if profile.kind == "none":
+        decisions.left_out[column] = "no value on any row of the sample"
+    elif profile.kind == "other":
+        decisions.left_out[column] = "its type cannot be a feature"
+    elif column in wishes.numeric:
+        _add_numeric(decisions, profile)
+    elif column in wishes.sparse:
+        decisions.add_sparse(profile)
+    elif profile.distinct == 1 and not profile.missing:
+        decisions.left_out[column] = f"the same value on every row of the sample: {profile.values[0]}"
+    elif name_hints.is_user(column):
+        decisions.add_sparse(profile)
+        decisions.add_key(profile)
+    elif name_hints.is_request(column):
+        decisions.add_key(profile)
+    elif profile.kind == "bits":
+        length = len(profile.values[0])
+        decisions.add(profile, Bits(name=column, length=length, side=name_hints.side_of(column)), "bits")
+    elif profile.kind == "time":
+        decisions.left_out[column] = "a time: make it the event time by --time, or a number"
+    elif profile.kind == "real":
+        _add_numeric(decisions, profile)
+    elif profile.distinct == profile.rows >= _ENOUGH_ROWS:
+        decisions.left_out[column] = "different on every row: keep it by --sparse or --key"
+    elif profile.kind == "text":
+        decisions.add_sparse(profile)
+    else:
+        _decide_whole(decisions, profile)
+
+
+def _decide_whole(decisions: Decisions, profile: ColumnProfile) -> None:
+    large = max(abs(profile.minimum or 0), abs(profile.maximum or 0)) >= _LARGE
+    if name_hints.is_id(profile.name) or large:
+        decisions.add_sparse(profile)
+    elif profile.distinct <= _FEW:
+        decisions.add_sparse(profile, "few whole numbers, taken for categories: --numeric if they are amounts")
+    else:
+        _add_numeric(decisions, profile, "whole numbers, taken for amounts: --sparse if they name things")
+
+
+def _add_numeric(decisions: Decisions, profile: ColumnProfile, note: str | None = None) -> None:
+    feature = Numeric(name=profile.name, side=name_hints.side_of(profile.name))
+    decisions.add(profile, feature, "numeric", note)
