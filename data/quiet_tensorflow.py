@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 def import_tensorflow_quietly() -> None:
     """Imports TensorFlow, Keras 2 beside it, and looks for GPUs; what it logs on the way is shown only if it fails."""
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0" or "tensorflow" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # TensorFlow Recommenders needs Keras 2, and TensorFlow decides for one or the other when it is first touched.
