@@ -10,16 +10,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from absl import flags
-
-from fullrank.data.command import run_command
+from fullrank.data.command import new_flags, run_command
 from fullrank.trainers.evaluate_config import EvaluateConfig
 from fullrank.trainers.flags import define, read
 
 
 def run(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
-    flag_values = flags.FlagValues()  # type: ignore[no-untyped-call]
+    flag_values = new_flags()
     define(EvaluateConfig, title="Flags", flag_values=flag_values)
 
     def main() -> None:

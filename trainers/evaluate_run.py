@@ -7,13 +7,12 @@ from typing import Any, Final
 
 from fullrank.analysis.figures import reliability_diagram, roc_curve, segment_bars
 from fullrank.analysis.tables import format_table
-from fullrank.data.read import read_records
 from fullrank.data.schema import Schema, SchemaError
 from fullrank.data.schema_json import read_schema
-from fullrank.models import Ranker
 from fullrank.models.metrics import BinaryEvaluator
 from fullrank.trainers.evaluate_config import EvaluateConfig
 from fullrank.trainers.load_run import LoadedRun, load_run
+from fullrank.trainers.records import explained, read_split
 from fullrank.trainers.same_schema import check_same_columns
 from fullrank.trainers.score import score_batches
 from fullrank.trainers.write_json import write_json
@@ -34,9 +33,7 @@ def evaluate_run(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
     loaded = load_run(config.run)
     schema = read_schema(config.data if config.data is not None else loaded.config.data.data)
     key, segments = _groups(config, loaded.schema)
-    evaluators = {
-        task: BinaryEvaluator(task=task, key=key, segments=segments) for task in loaded.model.wiring.tasks
-    }
+    evaluators = {task: BinaryEvaluator(task=task, key=key, segments=segments) for task in loaded.model.wiring.tasks}
     _stream(config, loaded, schema, evaluators, key=key, segments=segments)
     results = {task: evaluator.result() for task, evaluator in evaluators.items()}
     by = f", GAUC by {key}" if key else ""
@@ -79,22 +76,17 @@ def _stream(
     needed = (*(column.name for column in trained.input_columns), *keep)
     check_same_columns(trained, schema, columns=needed)
     split = schema.split(config.split)
-    batches = read_records(
-        schema,
-        split=config.split,
-        batch_size=config.batch_size,
-        on_bad_record=config.on_bad_record,
-        max_bad_fraction=config.max_bad_fraction,
-    )
-    for kept, scores in score_batches(model, batches, keep=keep, examples=split.examples, what="evaluating"):
-        for task, evaluator in evaluators.items():
-            evaluator.update(
-                labels=kept[task],
-                scores=scores[task],
-                weights=None if weight is None else kept[weight],
-                keys=None if key is None else kept[key],
-                segments={name: kept[name] for name in segments},
-            )
+    with explained(schema, splits=[config.split]):
+        batches = read_split(config, schema, split=config.split, cache=loaded.directory.repaired)
+        for kept, scores in score_batches(model, batches, keep=keep, examples=split.examples, what="evaluating"):
+            for task, evaluator in evaluators.items():
+                evaluator.update(
+                    labels=kept[task],
+                    scores=scores[task],
+                    weights=None if weight is None else kept[weight],
+                    keys=None if key is None else kept[key],
+                    segments={name: kept[name] for name in segments},
+                )
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:

@@ -64,7 +64,7 @@ def define(config_class: type, *, title: str, flag_values: flags.FlagValues, req
             flags.DEFINE_bool(field.name, default, field.metadata["meaning"], **options)
         else:
             flags.DEFINE(
-                _Parser(kind),  # type: ignore[no-untyped-call]
+                _Parser(kind),
                 field.name,
                 default,
                 field.metadata["meaning"],
@@ -72,7 +72,7 @@ def define(config_class: type, *, title: str, flag_values: flags.FlagValues, req
                 **options,
             )
         if needed and required:
-            flags.mark_flag_as_required(field.name, flag_values=flag_values)
+            flags.mark_flag_as_required(field.name, flag_values=flag_values)  # type: ignore[no-untyped-call]
 
 
 def given(config_class: type, *, flag_values: flags.FlagValues) -> dict[str, Any]:

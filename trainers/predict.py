@@ -11,16 +11,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from absl import flags
-
-from fullrank.data.command import run_command
+from fullrank.data.command import new_flags, run_command
 from fullrank.trainers.flags import define, read
 from fullrank.trainers.predict_config import PredictConfig
 
 
 def run(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
-    flag_values = flags.FlagValues()  # type: ignore[no-untyped-call]
+    flag_values = new_flags()
     define(PredictConfig, title="Flags", flag_values=flag_values)
 
     def main() -> None:

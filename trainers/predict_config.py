@@ -31,3 +31,5 @@ class PredictConfig:
         check_settings(self)
         if (self.data is None) == (self.input is None):
             raise ValueError("give either --data (a directory of records) or --input (record files).")
+        if self.input is not None and self.on_bad_record == "skip":
+            raise ValueError("--on_bad_record=skip needs --data, whose schema.json says how many examples there are.")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import glob
 import os
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fullrank.data.columns import Column
-from fullrank.data.read import read_records
-from fullrank.data.schema import Schema, SchemaError, Shard, Split
+from fullrank.data.schema import Schema, SchemaError
 from fullrank.data.schema_json import read_schema
+from fullrank.models import Ranker
 from fullrank.trainers.load_run import load_run
 from fullrank.trainers.predict_config import PredictConfig
+from fullrank.trainers.record_files import FILES, schema_of_files
+from fullrank.trainers.records import explained, read_split
 from fullrank.trainers.same_schema import check_same_columns
 from fullrank.trainers.score import Arrays, score_batches
 
@@ -38,28 +38,16 @@ def predict_run(config: PredictConfig) -> int:
     schema, split = _source(config, trained)
     copied = _copied(config, trained, schema)
     check_same_columns(trained, schema, columns=[column.name for column in trained.input_columns])
-    batches = read_records(
-        schema,
-        split=split,
-        batch_size=config.batch_size,
-        on_bad_record=config.on_bad_record,
-        max_bad_fraction=config.max_bad_fraction,
-    )
     tasks = loaded.model.wiring.tasks
     fields = [(column.name, _TYPES[column.dtype]) for column in copied]
     arrow_schema = pa.schema([*fields, *((f"{task}_probability", pa.float32()) for task in tasks)])
     target = Path(config.output)
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f"{target.name}.writing-{os.getpid()}")
-    rows = 0
     try:
-        with pq.ParquetWriter(aside, arrow_schema) as writer:
-            examples = schema.split(split).examples or None
-            keep = tuple(column.name for column in copied)
-            for kept, scores in score_batches(loaded.model, batches, keep=keep, examples=examples, what="predicting"):
-                arrays = [_arrow(column, kept) for column in copied] + [pa.array(scores[task]) for task in tasks]
-                writer.write_batch(pa.record_batch(arrays, schema=arrow_schema))
-                rows += len(arrays[-1])
+        with explained(schema, splits=[split]), pq.ParquetWriter(aside, arrow_schema) as writer:
+            batches = read_split(config, schema, split=split, cache=loaded.directory.repaired)
+            rows = _write(writer, loaded.model, batches, copied, examples=schema.split(split).examples)
         os.replace(aside, target)
     finally:
         aside.unlink(missing_ok=True)
@@ -67,24 +55,22 @@ def predict_run(config: PredictConfig) -> int:
     return rows
 
 
+def _write(writer: pq.ParquetWriter, model: Ranker, batches: Any, copied: list[Column], *, examples: int) -> int:
+    keep = tuple(column.name for column in copied)
+    rows = 0
+    for kept, scores in score_batches(model, batches, keep=keep, examples=examples, what="predicting"):
+        arrays = [_arrow(column, kept) for column in copied] + [pa.array(scores[task]) for task in model.wiring.tasks]
+        writer.write_batch(pa.record_batch(arrays, schema=writer.schema))
+        rows += len(arrays[-1])
+    return rows
+
+
 def _source(config: PredictConfig, trained: Schema) -> tuple[Schema, str]:
-    if config.data is not None:
-        schema = read_schema(config.data)
-        schema.split(config.split)
-        return schema, config.split
-    pattern = config.input or ""
-    files = sorted(file for file in glob.glob(pattern, recursive=True) if os.path.isfile(file))
-    if not files:
-        raise ValueError(f"--input={pattern}: no such file. Quote a pattern, so that the shell leaves it as it is.")
-    shards = tuple(Shard(file=os.path.abspath(file), examples=0) for file in files)
-    compression = "GZIP" if files[0].endswith(".gz") else ""
-    schema = dataclasses.replace(
-        trained,
-        splits=(Split(name="input", shards=shards),),
-        directory=Path("/"),
-        compression=compression,
-    )
-    return schema, "input"
+    if config.input is not None:
+        return schema_of_files(config.input, trained=trained), FILES
+    schema = read_schema(config.data or "")
+    schema.split(config.split)
+    return schema, config.split
 
 
 def _copied(config: PredictConfig, trained: Schema, schema: Schema) -> list[Column]:

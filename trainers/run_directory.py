@@ -43,12 +43,18 @@ class RunDirectory:
         self.best = self.path / "best"
         self.metrics_file = self.path / "metrics.jsonl"
         self.events = self.path / "events"
+        self.repaired = self.path / "repaired"
         self.result_file = self.path / "result.json"
 
     @property
     def exists(self) -> bool:
         """Whether there is a run here, finished or not."""
         return self.config_file.is_file()
+
+    @property
+    def resumable(self) -> bool:
+        """Whether there is anything that starting anew would lose."""
+        return self.result_file.is_file() or any(self.checkpoints.glob("*.index"))
 
     def result(self) -> dict[str, Any] | None:
         """What a finished run came to; `None` for one that is not finished."""

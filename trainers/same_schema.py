@@ -27,8 +27,8 @@ def check_same_columns(trained: Schema, given: Schema, *, columns: Sequence[str]
     for name in columns:
         if name not in theirs:
             raise SchemaError(
-                f"{place} has no column {name!r}, which the model was trained with: this is data set {given.name!r}, the "
-                f"run's is {trained.name!r}. Convert the records with the run's schema.json."
+                f"{place} has no column {name!r}, which the model was trained with: this is data set {given.name!r}, "
+                f"the run's is {trained.name!r}. Convert the records with the run's schema.json."
             )
         if ours[name] != theirs[name]:
             raise SchemaError(

@@ -29,7 +29,6 @@ def score_batches(
     Yields:
       Column -> `[B, ...]`, and task -> probability `[B]`.
     """
-
     inputs = {column.name for column in model.schema.input_columns}
 
     # One signature for all batches, so that the last one, which is smaller, needs no graph of its own.

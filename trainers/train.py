@@ -11,15 +11,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from absl import flags
-
-from fullrank.data.command import run_command
+from fullrank.data.command import new_flags, run_command
 from fullrank.trainers.flags import define_run, read_run
 
 
 def run(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
-    flag_values = flags.FlagValues()  # type: ignore[no-untyped-call]
+    flag_values = new_flags()
     define_run(flag_values)
     arguments = list(sys.argv if argv is None else argv)
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from fullrank.data.read import read_records
 from fullrank.data.schema import Schema
 from fullrank.data.schema_json import read_schema
 from fullrank.layers.legacy_keras import keras
@@ -25,10 +24,13 @@ from fullrank.trainers.callbacks.resume import Resume
 from fullrank.trainers.callbacks.saving import Saving
 from fullrank.trainers.callbacks.stop_on_nan import StopOnNaN
 from fullrank.trainers.checkpoints import Checkpoints
-from fullrank.trainers.config import DataConfig, RunConfig
+from fullrank.trainers.config import RunConfig
 from fullrank.trainers.metrics_log import MetricsLog
+from fullrank.trainers.quiet_callbacks import quiet_callbacks
+from fullrank.trainers.records import explained
 from fullrank.trainers.run_directory import RunDirectory
 from fullrank.trainers.stream import Stream
+from fullrank.trainers.training_data import check_splits, steps_per_epoch, training_batches, validation_batches
 from fullrank.trainers.training_state import TrainingState
 from fullrank.trainers.write_json import write_json
 
@@ -49,14 +51,14 @@ def train_model(config: RunConfig, *, command: Sequence[str] = ()) -> dict[str, 
     schema = read_schema(config.data.data)
     run = RunDirectory(config.train.output)
     with run.locked():
-        if run.exists and not config.train.overwrite:
+        if not run.exists:
+            run.check_free()
+        elif run.resumable and not config.train.overwrite:
             run.check_resumable(config, schema)
             result = run.result()
             if result is not None:
                 _say(f"{run.path} is finished: {_summary(result)}. Give --overwrite to start anew.")
                 return result
-        elif not run.exists:
-            run.check_free()
         return _Training(config, schema, run).run(command)
 
 
@@ -78,41 +80,44 @@ class _Training:
                 steps_per_execution=config.train.steps_per_execution,
             )
         self._monitor = self._monitored(self._model)
-        self._stream = Stream(training_batches(config, schema))
-        self._validation = validation_batches(config.data, schema)
+        check_splits(config.data, schema)
         self._state = TrainingState()
         self._log = MetricsLog(run.metrics_file)
 
     def run(self, command: Sequence[str]) -> dict[str, Any]:
         """Fits, and writes down what came of it."""
-        if self._config.train.overwrite:
+        if self._config.train.overwrite or not self._run.resumable:
             self._run.remove()
         if not self._run.exists:
             self._run.create(self._config, self._schema, command=command)
-        checkpoints = Checkpoints(
-            model=self._model, stream=self._stream, state=self._state, directory=self._run.checkpoints
-        )
-        if checkpoints.restore():
-            self._say_resumed()
-        self._log.cut_after(self._state.progress.global_step)
-        progress = self._state.progress
-        if progress.epoch < self._config.train.epochs and not progress.stopped:
-            self._fit(checkpoints)
+        data = self._config.data
+        with explained(self._schema, splits=[split for split in (data.train_split, data.validation_split) if split]):
+            self._train()
         result = self._result()
         write_json(result, self._run.result_file)
         _say(f"{self._run.path} is finished: {_summary(result)}.")
         return result
 
-    def _fit(self, checkpoints: Checkpoints) -> None:
-        self._model.fit(
-            self._stream,
-            steps_per_epoch=self._steps,
-            initial_epoch=self._state.progress.epoch,
-            epochs=self._config.train.epochs,
-            validation_data=self._validation,
-            callbacks=self._callbacks(checkpoints),
-            verbose=_verbosity(self._config.train.progress),
-        )
+    def _train(self) -> None:
+        stream = Stream(training_batches(self._config, self._schema, cache=self._run.repaired))
+        validation = validation_batches(self._config.data, self._schema, cache=self._run.repaired)
+        checkpoints = Checkpoints(model=self._model, stream=stream, state=self._state, directory=self._run.checkpoints)
+        if checkpoints.restore():
+            self._say_resumed()
+        progress = self._state.progress
+        self._log.cut_after(progress.global_step)
+        if progress.epoch == self._config.train.epochs or progress.stopped:
+            return
+        with quiet_callbacks():
+            self._model.fit(
+                stream,
+                steps_per_epoch=self._steps,
+                initial_epoch=progress.epoch,
+                epochs=self._config.train.epochs,
+                validation_data=validation,
+                callbacks=self._callbacks(checkpoints),
+                verbose=_verbosity(self._config.train.progress),
+            )
 
     def _callbacks(self, checkpoints: Checkpoints) -> list[keras.callbacks.Callback]:
         train, state = self._config.train, self._state
@@ -172,57 +177,6 @@ class _Training:
             "best_epoch": counters["best_epoch"],
             "best": metrics,
         }
-
-
-def steps_per_epoch(config: RunConfig, schema: Schema) -> int:
-    """Steps of a pass over the training split, to the nearest whole one, unless the configuration says otherwise.
-
-    Batches go on over the end of a pass, so that every batch is full.
-
-    Raises:
-      ValueError: If the split is empty.
-    """
-    examples = schema.split(config.data.train_split).examples
-    if not examples:
-        raise ValueError(f"The split {config.data.train_split!r} of {config.data.data} is empty.")
-    return config.train.steps_per_epoch or max(1, round(examples / config.data.batch_size))
-
-
-def training_batches(config: RunConfig, schema: Schema) -> tf.data.Dataset:
-    """Endless batches of the training split."""
-    return read_records(
-        schema,
-        split=config.data.train_split,
-        batch_size=config.data.batch_size,
-        seed=config.train.seed if config.data.shuffle else None,
-        epochs=None,
-        deterministic=config.train.deterministic,
-        on_bad_record=config.data.on_bad_record,
-        max_bad_fraction=config.data.max_bad_fraction,
-    )
-
-
-def validation_batches(config: DataConfig, schema: Schema) -> tf.data.Dataset | None:
-    """The validation split once, in order; `None` without validation.
-
-    Raises:
-      ValueError: If the data has no such split.
-    """
-    if not config.validation_split:
-        return None
-    if config.validation_split not in {split.name for split in schema.splits}:
-        known = ", ".join(split.name for split in schema.splits) or "none"
-        raise ValueError(
-            f"{config.data} has no split {config.validation_split!r} to validate on. Splits: {known}. Name one by "
-            "--validation_split, or give --validation_split= to train without validation."
-        )
-    return read_records(
-        schema,
-        split=config.validation_split,
-        batch_size=config.batch_size,
-        on_bad_record=config.on_bad_record,
-        max_bad_fraction=config.max_bad_fraction,
-    )
 
 
 def _verbosity(progress: str) -> int:

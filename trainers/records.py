@@ -1,0 +1,79 @@
+"""Reads records for a run: leaves bad ones out if it may, and otherwise says which one is bad."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import tensorflow as tf
+
+from fullrank.data.bad_data import BadDataError
+from fullrank.data.bad_records import diagnose, explain
+from fullrank.data.read import read_records
+from fullrank.data.schema import Schema
+
+
+class ReadingConfig(Protocol):
+    """The part of a configuration that says what to do about bad records."""
+
+    @property
+    def batch_size(self) -> int:
+        """Examples of a batch."""
+
+    @property
+    def on_bad_record(self) -> Any:
+        """`fail` or `skip`."""
+
+    @property
+    def max_bad_fraction(self) -> float:
+        """Largest share that may be skipped."""
+
+
+def read_split(config: ReadingConfig, schema: Schema, *, split: str, cache: Path, **order: Any) -> tf.data.Dataset:
+    """Batches of a split.
+
+    Args:
+      config: Batch size, and what to do about bad records.
+      schema: What to read.
+      split: Name of the split.
+      cache: Where repaired copies of bad files are kept.
+      **order: `seed`, `epochs` and `deterministic` of `read_records`, which refuses any other.
+    """
+    skips = config.on_bad_record == "skip"
+    return read_records(
+        schema,
+        split=split,
+        batch_size=config.batch_size,
+        on_bad_record=config.on_bad_record,
+        max_bad_fraction=config.max_bad_fraction,
+        cache_directory=cache if skips else None,
+        **order,
+    )
+
+
+@contextlib.contextmanager
+def explained(schema: Schema, *, splits: Sequence[str]) -> Iterator[None]:
+    """Turns an error of the input pipeline into one that names file, record and feature.
+
+    Args:
+      schema: What is read.
+      splits: What may be read within the context.
+
+    Raises:
+      BadDataError: Instead of a TensorFlow error.
+    """
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError:
+        # Memory or disk is full; reading everything again would only find out that the records are good.
+        raise
+    except tf.errors.OpError as error:
+        print("A record cannot be read; looking for it ...", file=sys.stderr, flush=True)
+        for split in splits:
+            found = diagnose(schema, split=split)
+            if found is not None:
+                raise BadDataError(f"{found} Leave bad records out with --on_bad_record=skip.") from error
+        raise explain(error, schema=schema, split=splits[0]) from error
