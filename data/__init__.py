@@ -1,7 +1,7 @@
 """Schemas, records and pipelines: from a user's tables to batches of named tensors.
 
-What needs TensorFlow is imported when it is first used, so that `--help`, a wrong flag or counting the ids of a table do
-not wait for it, nor does every worker process.
+What needs TensorFlow is imported when it is first used, so that `--help`, a wrong flag or counting the ids of a table
+do not wait for it, nor does every worker process.
 """
 
 from __future__ import annotations

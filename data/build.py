@@ -110,7 +110,7 @@ def build_records(
 
 
 def default_shards(rows: int) -> int:
-    """One file per 100,000 examples, but four where there are some thousands, so that several workers can share them."""
+    """One file per 100,000 examples, but four where there are thousands, so that several workers can share them."""
     return max(-(-rows // 100_000), min(4, -(-rows // 1_000)))
 
 
