@@ -55,6 +55,7 @@ setup(
         "google-crc32c",
         "matplotlib",
         "numpy",
+        "protobuf",
         "pyarrow",
         "scikit-learn",
         "scipy",

@@ -34,6 +34,7 @@ exports_files([
 # Top-level import name -> distribution, for every package outside the standard library that the project imports.
 DISTRIBUTIONS: Mapping[str, str] = {
     "absl": "absl_py",
+    "google": "protobuf",
     "google_crc32c": "google_crc32c",
     "hypothesis": "hypothesis",
     "keras": "keras",
@@ -49,6 +50,7 @@ DISTRIBUTIONS: Mapping[str, str] = {
     "tensorflow": "tensorflow",
     "tensorflow_probability": "tensorflow_probability",
     "tensorflow_recommenders": "tensorflow_recommenders",
+    "tensorflow_serving": "tensorflow_serving_api",
     "tf_keras": "tf_keras",
     "tqdm": "tqdm",
 }
@@ -98,7 +100,7 @@ def render(root: Path) -> str:
     """The text that BUILD must have.
 
     Raises:
-      ValueError: When a file imports something unknown, or has a main block but nothing that a console script can call.
+      ValueError: When a file imports something unknown, or two files would give targets of one name.
     """
     labels = Labels(root)
     targets = [
@@ -128,8 +130,6 @@ def _commands(root: Path) -> Iterable[tuple[str, str]]:
             name = module.rpartition(".")[2]
             folder = module.split(".")[1]
             yield name, _call("fullrank_command", {"name": name, "module": module, "deps": [f":{folder}"]})
-        elif sources.has_main_block(root / path):
-            raise ValueError(f"{path} has a main block but no function `run`, which console scripts and BUILD need")
 
 
 def _scripts(root: Path, labels: Labels) -> Iterable[tuple[str, str]]:

@@ -157,7 +157,6 @@ def test_the_generator_writes_one_target_a_part(small_tree: Path) -> None:
         ("data/read.py", "import unheard_of\n", "data/read.py imports unheard_of"),
         ("data/read.py", "import fullrank.extras\n", "but fullrank has only data, layers"),
         ("data/read.py", "def broken(:\n", "does not parse"),
-        ("data/show.py", 'if __name__ == "__main__":\n    pass\n', "no function `run`"),
         ("data/train.py", 'def run(): pass\nif __name__ == "__main__":\n    run()\n', "the name 'train'"),
     ],
 )

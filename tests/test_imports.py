@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,8 +21,8 @@ ALLOWED = {
 }
 # The only module that may look at tf.keras: it decides which Keras TensorFlow Recommenders sees.
 KERAS_CHOICE = "layers/legacy_keras.py"
-# What every command shares. It handles flags, but defines and reads them only for the command that calls it.
-COMMAND_SUPPORT = "data/command"
+# What commands share. It handles flags, but defines and reads them only for the command that calls it.
+COMMAND_SUPPORT = re.compile(r"data/command\w*\.py|data/\w+_flags\.py")
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve"}
 
@@ -125,7 +126,9 @@ def test_only_commands_and_trainers_read_flags(repository: Path, modules: dict[s
     libraries = {
         path: tree
         for path, tree in modules.items()
-        if not path.startswith(("trainers/", COMMAND_SUPPORT)) and not sources.is_command(repository / path)
+        if not path.startswith("trainers/")
+        and not COMMAND_SUPPORT.fullmatch(path)
+        and not sources.is_command(repository / path)
     }
     assert libraries
     found = {path: list(flag_reads(tree)) for path, tree in libraries.items()}
