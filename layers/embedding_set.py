@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank.layers.lookup_plan import BehaviourSequence, Block, Field, LookupPlan, Lookups, Table
+from fullrank.layers.uniform_rows import UniformRows
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
@@ -72,9 +73,7 @@ class EmbeddingSet(keras.layers.Layer):
                     name=run[0].name if len(run) == 1 else f"tables_{g}",
                     shape=(sum(table.rows for table in run), self.width),
                     dtype="float32",
-                    initializer=keras.initializers.RandomUniform(
-                        -self.initial_scale, self.initial_scale, seed=None if self.seed is None else self.seed + g
-                    ),
+                    initializer=UniformRows(self.initial_scale, None if self.seed is None else self.seed + g),
                     experimental_autocast=False,
                 )
             )
