@@ -18,7 +18,7 @@ import sources
 
 RULES_WITH_SOURCES = {"fullrank_library", "fullrank_test", "py_binary", "py_library"}
 # Dependencies of what is planned; a name leaves when the first module imports it.
-NOT_YET_IMPORTED = {"@pypi//tensorflow_probability"}
+NOT_YET_IMPORTED = {"@pypi//scipy", "@pypi//tensorflow_probability"}
 STALE = "BUILD is stale: run `make build-file`"
 
 
