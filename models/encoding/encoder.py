@@ -13,6 +13,7 @@ from fullrank.data.schema import Schema
 from fullrank.layers.lookup_plan import BehaviourSequence, Field, LookupPlan, Lookups, Table
 from fullrank.models.encoding import numbers
 from fullrank.models.encoding.id_rows import IdColumn, IdRows
+from fullrank.models.encoding.named_columns import NamedColumns, arranged
 
 _LARGEST = 1e6
 """Beyond it a weight of an id is clipped."""
@@ -94,41 +95,39 @@ class FeatureEncoder(tf.Module):
 
     def __call__(self, batch: Mapping[str, tf.Tensor]) -> Lookups:
         """Encodes a batch of raw columns."""
-        ids = self._id_rows(batch) if self._id_rows is not None else {}
-        rows: dict[str, tf.Tensor] = {}
-        weights: dict[str, tf.Tensor] = {}
-        for feature in self._sparse:
-            rows[feature.name] = ids[feature.name]
-            if feature.max_values > 1:
-                given = None if feature.weights is None else batch[feature.weights]
-                weights[feature.name] = _pooling_weights(ids[feature.name], given, feature.pooling)
-        self._encode_numbers(batch, rows, weights)
-        rows.update({bits.name: _bit_rows(batch[bits.name]) for bits in self._bits})
-        sequences = {f.name: tf.stack([ids[column] for column, _ in f.ids], axis=-1) for f in self._sequences}
-        ordered = self.plan.fields
+        rows: list[NamedColumns] = []
+        weights: list[NamedColumns] = []
+        sequences = {}
+        if self._id_rows is not None:
+            ids = self._id_rows(batch)
+            rows.append(ids)
+            for feature in self._sparse:
+                if feature.max_values > 1:
+                    given = None if feature.weights is None else batch[feature.weights]
+                    pooling = _pooling_weights(ids[feature.name], given, feature.pooling)
+                    weights.append(NamedColumns((feature.name,), (feature.max_values,), pooling))
+            sequences = {f.name: tf.stack([ids[column] for column, _ in f.ids], axis=-1) for f in self._sequences}
+        if self._numeric:
+            self._encode_numbers(batch, rows, weights)
+        rows += [NamedColumns((f.name,), (f.length,), _bit_rows(batch[f.name])) for f in self._bits]
         return Lookups(
-            rows=tf.concat([rows[f.name] for f in ordered], axis=1),
-            weights=_concat([weights[f.name] for f in ordered if f.weighted]),
+            rows=arranged(rows, order=self.plan.field_names),
+            weights=arranged(weights, order=[f.name for f in self.plan.fields if f.weighted]),
             sequences=sequences,
         )
 
     def _encode_numbers(
-        self, batch: Mapping[str, tf.Tensor], rows: dict[str, tf.Tensor], weights: dict[str, tf.Tensor]
+        self, batch: Mapping[str, tf.Tensor], rows: list[NamedColumns], weights: list[NamedColumns]
     ) -> None:
-        if not self._numeric:
-            return
-        names = [f.name for f in self._numeric]
+        names = tuple(f.name for f in self._numeric)
+        widths = (1,) * len(names)
         values = tf.stack([batch[name] for name in names], axis=1)
         if self._numeric_encoding == "buckets":
             found = numbers.bucket_rows(values, tf.constant(self._edges))
         else:
             found, scaled = numbers.scaled_rows(values, tf.constant(self._mean), tf.constant(self._std))
-            weights.update(zip(names, tf.split(scaled, len(names), axis=1), strict=True))
-        rows.update(zip(names, tf.split(found, len(names), axis=1), strict=True))
-
-
-def _concat(parts: list[tf.Tensor]) -> tf.Tensor | None:
-    return tf.concat(parts, axis=1) if parts else None
+            weights.append(NamedColumns(names, widths, scaled))
+        rows.append(NamedColumns(names, widths, found))
 
 
 def _pooling_weights(rows: tf.Tensor, given: tf.Tensor | None, pooling: str) -> tf.Tensor:

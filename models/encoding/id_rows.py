@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from fullrank.data.columns import MISSING_INT
 from fullrank.data.features import IdMap
+from fullrank.models.encoding.named_columns import NamedColumns
 
 FIRST_KNOWN_ROW = 2
 _BUCKETS = 2**63 - 1
@@ -81,8 +82,8 @@ class IdRows(tf.Module):
         initializer = tf.lookup.KeyValueTensorInitializer(tf.constant(merged), tf.constant(np.concatenate(rows)))
         return tf.lookup.StaticHashTable(initializer, default_value=1, name="known_ids")
 
-    def __call__(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Rows of every id column: `[B, width]` int64."""
+    def __call__(self, batch: Mapping[str, tf.Tensor]) -> NamedColumns:
+        """Rows of every id column, int64."""
         found: list[tf.Tensor] = []
         for kind in ("identity", "hash", "vocabulary"):
             columns = [c for c in self.columns if self._maps[c.table].kind == kind]
@@ -94,8 +95,9 @@ class IdRows(tf.Module):
                 ids = _joined([_as_integers(part) for part in raw])
                 missing = _joined([_is_missing(part) for part in raw])
                 rows = self._rows(kind, columns, ids)
-                found.extend(_split(tf.where(missing, tf.zeros([], tf.int64), rows), [c.width for c in columns]))
-        return {column.name: rows for column, rows in zip(self.columns, found, strict=True)}
+                found.append(tf.where(missing, tf.zeros([], tf.int64), rows))
+        names, widths = zip(*((column.name, column.width) for column in self.columns), strict=True)
+        return NamedColumns(names, widths, _joined(found))
 
     def _rows(self, kind: str, columns: Sequence[IdColumn], ids: tf.Tensor) -> tf.Tensor:
         widths = [column.width for column in columns]
@@ -127,10 +129,6 @@ def _side_by_side(columns: list[tf.Tensor]) -> tf.Tensor:
 
 def _joined(parts: list[tf.Tensor]) -> tf.Tensor:
     return parts[0] if len(parts) == 1 else tf.concat(parts, axis=1)
-
-
-def _split(rows: tf.Tensor, widths: list[int]) -> list[tf.Tensor]:
-    return tf.split(rows, widths, axis=1) if len(widths) > 1 else [rows]
 
 
 def _mixed(ids: tf.Tensor, salts: tf.Tensor) -> tf.Tensor:
