@@ -31,7 +31,7 @@ from fullrank.data.table_reader import TableReader
 from fullrank.data.to_columns import check_names
 from fullrank.data.write_aside import check_replaceable
 
-_COMPRESSIONS: Final[dict[str, Literal["", "GZIP"]]] = {"none": "", "gzip": "GZIP"}
+COMPRESSIONS: Final[dict[str, Literal["", "GZIP"]]] = {"none": "", "gzip": "GZIP"}
 
 
 def convert(flag_values: flags.FlagValues) -> None:
@@ -55,7 +55,7 @@ def convert(flag_values: flags.FlagValues) -> None:
         schema=schema,
         output=output,
         layout=flag_values.layout,
-        compression=None if flag_values.compression is None else _COMPRESSIONS[flag_values.compression],
+        compression=None if flag_values.compression is None else COMPRESSIONS[flag_values.compression],
         shards=flag_values.shards,
         workers=flag_values.workers,
         overwrite=flag_values.overwrite,
@@ -165,7 +165,7 @@ def _define_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string("split_column", None, "Column that holds train, validation or test.", **at)
     flags.DEFINE_integer("seed", 0, "Of --split=random.", lower_bound=0, **at)
     flags.DEFINE_enum("layout", None, ["block", "example"], "Layout of the records. By default the schema's.", **at)
-    flags.DEFINE_enum("compression", None, list(_COMPRESSIONS), "Of the records. By default the schema's.", **at)
+    flags.DEFINE_enum("compression", None, list(COMPRESSIONS), "Of the records. By default the schema's.", **at)
     flags.DEFINE_integer("shards", None, "Files a split. By default one per 100,000 examples.", lower_bound=1, **at)
     flags.DEFINE_integer(
         "workers", None, "Processes. By default one a core, if there is much to do.", lower_bound=1, **at

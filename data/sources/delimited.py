@@ -80,3 +80,12 @@ def read_delimited(
             line = table[name].is_null().combine_chunks().index(True).as_py() + (1 if names else 2)
             raise ValueError(f"Cannot read {path}: line {line} has no {name}.")
     return table
+
+
+def header_of(path: Path, *, delimiter: str, encoding: str = "utf8") -> list[str]:
+    """The column names in the first line of an uncompressed file."""
+    try:
+        with open(path, encoding=encoding) as file:
+            return file.readline().rstrip("\r\n").split(delimiter)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"Cannot read {path}: its first line is not {encoding} text.") from error

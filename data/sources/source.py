@@ -42,18 +42,24 @@ class Source:
         return pa.Table.from_batches(list(self.splits[split]()))
 
 
-def in_memory(table: pa.Table, *, batch_rows: int = 16_384) -> Batches:
-    """An opener over a table that is in memory already.
+@dataclasses.dataclass(frozen=True)
+class InMemory:
+    """Opens a table that is in memory already.
 
-    Args:
+    Attributes:
       table: The rows of one split.
-      batch_rows: Most rows of a batch.
     """
 
-    def open_split() -> Iterable[pa.RecordBatch]:
-        yield from table.to_batches(max_chunksize=batch_rows)
+    table: pa.Table
 
-    return open_split
+    def __call__(self) -> Iterable[pa.RecordBatch]:
+        """The rows from the first on."""
+        yield from self.table.to_batches(max_chunksize=16_384)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the split, so that nobody has to count them."""
+        return int(self.table.num_rows)
 
 
 def divided(table: pa.Table, positions: Mapping[str, npt.NDArray[np.int64]]) -> dict[str, Batches]:
@@ -63,8 +69,8 @@ def divided(table: pa.Table, positions: Mapping[str, npt.NDArray[np.int64]]) -> 
       table: All rows.
       positions: Split name -> ascending positions of its rows, not empty.
     """
-    splits = {}
+    splits: dict[str, Batches] = {}
     for name, rows in positions.items():
         together = rows[-1] - rows[0] + 1 == len(rows)  # then a slice, which copies nothing, does
-        splits[name] = in_memory(table.slice(rows[0], len(rows)) if together else table.take(pa.array(rows)))
+        splits[name] = InMemory(table.slice(int(rows[0]), len(rows)) if together else table.take(pa.array(rows)))
     return splits

@@ -8,8 +8,26 @@ import numpy.typing as npt
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 
 
+def bounds(rows: int) -> dict[str, tuple[int, int]]:
+    """Where each split begins and ends: the first 80 % of the rows are train, the next 10 % validation, the rest test.
+
+    Args:
+      rows: Number of rows.
+
+    Returns:
+      Split name -> (first row, one past the last row).
+
+    Raises:
+      ValueError: If a split would be empty.
+    """
+    if rows < 10:
+        raise ValueError(f"{rows} rows are too few to divide 80/10/10: it takes at least 10.")
+    edges = [round(edge * rows) for edge in np.cumsum([0.0, *SHARES.values()])]
+    return {name: (edges[k], edges[k + 1]) for k, name in enumerate(SHARES)}
+
+
 def by_position(rows: int) -> dict[str, npt.NDArray[np.int64]]:
-    """First 80 % of the rows to train, next 10 % to validation, the rest to test; the caller sorts by time first.
+    """80/10/10 in the order of the rows, which the caller has sorted by time.
 
     Args:
       rows: Number of rows.
@@ -20,11 +38,7 @@ def by_position(rows: int) -> dict[str, npt.NDArray[np.int64]]:
     Raises:
       ValueError: If a split would be empty.
     """
-    bounds = np.cumsum([0.0, *SHARES.values()])
-    if rows < 10:
-        raise ValueError(f"{rows} rows are too few to divide 80/10/10: it takes at least 10.")
-    edges = np.round(bounds * rows).astype(np.int64)
-    return {name: np.arange(edges[k], edges[k + 1]) for k, name in enumerate(SHARES)}
+    return {name: np.arange(begin, end, dtype=np.int64) for name, (begin, end) in bounds(rows).items()}
 
 
 def at_random(rows: int, *, seed: int) -> dict[str, npt.NDArray[np.int64]]:

@@ -43,7 +43,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from sklearn.metrics import log_loss, roc_auc_score
 
 from fullrank.data.features import Feature, IdMap, Key, Label, Numeric, Sequence, Sparse, Vector
 from fullrank.data.schema import Schema
@@ -170,6 +169,9 @@ def _rows(world: World, log: Impressions) -> pa.Table:
 
 def _ceiling(log: Impressions, test: npt.NDArray[np.int64]) -> str:
     """What the truth itself scores on the test rows: no model can be expected to do better."""
+    # Imported here because it takes a second, which `prepare --help` need not wait for.
+    from sklearn.metrics import log_loss, roc_auc_score
+
     parts = []
     chance = {"click": log.click_probability, "like": log.like_probability}
     chance["conversion"] = log.click_probability * log.conversion_probability
@@ -179,6 +181,5 @@ def _ceiling(log: Impressions, test: npt.NDArray[np.int64]) -> str:
             entropy = log_loss(labels, np.full(len(labels), labels.mean()))
             ne = log_loss(labels, predicted) / entropy
             parts.append(f"{task} AUC {roc_auc_score(labels, predicted):.4f}, NE {ne:.4f}")
-    return "Scores of the true probabilities on the test split, which no model can be expected to exceed: " + "; ".join(
-        parts
-    )
+    scores = "; ".join(parts) or "one class only"
+    return f"Scores of the true probabilities on the test split, which no model can be expected to exceed: {scores}."

@@ -1,0 +1,138 @@
+"""Writes a public data set, or the synthetic one, as records.
+
+Usage:
+  python -m fullrank.data.prepare --dataset=movielens --output=records
+  python -m fullrank.data.prepare --dataset=synthetic --rows=200000 --seed=1 --output=records
+  python -m fullrank.data.prepare --dataset=criteo --raw_dir=~/criteo --output=records
+
+Data sets (the card of each, with rates, split and leaks, is the documentation of fullrank.data.sources.<name>):
+  movielens      100,000 film ratings, liked or not; histories; split by time. Fetched by pip unless --raw_dir is given.
+  criteo         45.8 million display ads, 39 fields; split by time. --raw_dir with train.txt of the Kaggle challenge.
+  census_income  99,762 or more people, three tasks; split at random. --raw_dir with census-income.test.gz (UCI).
+  hillstrom      64,000 e-mail ads: visit, conversion, spend; split at random. --raw_dir with hillstrom.csv.
+  kuairand       41,828 short videos, seven labels, histories; split by time. --raw_dir with kuairand27k_explicit.tsv.
+  obd            60,000 impressions of two bandit policies, propensities; split by time. --raw_dir with {random,bts}/.
+  synthetic      Any number of ad impressions with planted truth; split by time. Needs nothing.
+
+Statistics and vocabularies come from the training split only. The output appears as a whole when everything is written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from absl import flags
+
+from fullrank.data.command import new_flags, run_command
+from fullrank.data.command_errors import UsageError
+from fullrank.data.convert import COMPRESSIONS, summary
+from fullrank.data.quiet_tensorflow import import_tensorflow_quietly
+from fullrank.data.schema_json import FILE_NAME
+from fullrank.data.sources import census_income, criteo, hillstrom, kuairand, movielens, obd, synthetic
+from fullrank.data.sources.source import Source
+from fullrank.data.sources.synthetic_world import SyntheticConfig
+from fullrank.data.write_aside import check_replaceable
+
+_OPTIONS: Final = ("raw_dir", "seed", "rows", "tasks", "min_count")
+"""Flags that mean something to some data sets only."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _DataSet:
+    """A loader, and the flags that it takes as arguments."""
+
+    load: Callable[..., Source]
+    takes: tuple[str, ...]
+
+
+def _load_synthetic(*, rows: int = SyntheticConfig.rows, seed: int = SyntheticConfig.seed) -> Source:
+    return synthetic.load(config=SyntheticConfig(rows=rows, seed=seed))
+
+
+DATASETS: Final = {
+    "movielens": _DataSet(movielens.load, ("raw_dir",)),
+    "criteo": _DataSet(criteo.load, ("raw_dir", "min_count", "progress")),
+    "census_income": _DataSet(census_income.load, ("raw_dir", "seed", "tasks")),
+    "hillstrom": _DataSet(hillstrom.load, ("raw_dir", "seed")),
+    "kuairand": _DataSet(kuairand.load, ("raw_dir",)),
+    "obd": _DataSet(obd.load, ("raw_dir",)),
+    "synthetic": _DataSet(_load_synthetic, ("rows", "seed")),
+}
+
+
+def prepare(flag_values: flags.FlagValues) -> None:
+    """Runs the command with parsed flags.
+
+    Raises:
+      ValueError: If anything is wrong with the flags or the files.
+    """
+    output = Path(flag_values.output)
+    check_replaceable(output, overwrite=flag_values.overwrite, made_of=FILE_NAME)
+    source = DATASETS[flag_values.dataset].load(**_arguments(flag_values))
+    if source.notice:
+        print(textwrap.fill(source.notice, width=100))
+    # Only here, because TensorFlow takes seconds and is not needed to find out what is wrong with flags and files.
+    import_tensorflow_quietly()
+    from fullrank.data.build import build_records
+
+    written = build_records(
+        splits=source.splits,
+        schema=source.schema,
+        output=output,
+        layout=flag_values.layout,
+        compression=COMPRESSIONS[flag_values.compression],
+        shards=flag_values.shards,
+        workers=flag_values.workers,
+        overwrite=flag_values.overwrite,
+        progress=flag_values.progress,
+    )
+    print(summary(written))
+
+
+def _arguments(flag_values: flags.FlagValues) -> dict[str, Any]:
+    name = flag_values.dataset
+    takes = DATASETS[name].takes
+    for flag in _OPTIONS:
+        if flag_values[flag].present and flag not in takes:
+            known = ", ".join(f"--{option}" for option in takes if option in _OPTIONS)
+            raise UsageError(f"--{flag} means nothing to --dataset={name}, which takes {known}.")
+    arguments = {flag: flag_values[flag].value for flag in takes if flag_values[flag].value is not None}
+    if "raw_dir" in takes:
+        arguments["raw_dir"] = Path(flag_values.raw_dir).expanduser() if flag_values.raw_dir else None
+    return arguments
+
+
+def run(argv: Sequence[str] | None = None) -> None:
+    """Runs the command line."""
+    flag_values = new_flags()
+    at: dict[str, Any] = {"flag_values": flag_values}
+    flags.DEFINE_enum("dataset", None, list(DATASETS), "What to write; see above.", required=True, **at)
+    flags.DEFINE_string("output", None, "Directory to write.", required=True, **at)
+    flags.DEFINE_string("raw_dir", None, "Folder with the files of the data set.", **at)
+    flags.DEFINE_integer(
+        "seed",
+        None,
+        "Of the split of census_income and hillstrom, and of synthetic. By default 0.",
+        lower_bound=0,
+        **at,
+    )
+    flags.DEFINE_integer("rows", None, "Impressions of synthetic. By default 200,000.", lower_bound=10, **at)
+    flags.DEFINE_list("tasks", None, "Labels of census_income. By default income,never_married,college.", **at)
+    flags.DEFINE_integer("min_count", None, "Rarest category of criteo with a row of its own. By default 10.", 1, **at)
+    flags.DEFINE_enum("layout", "block", ["block", "example"], "Layout of the records.", **at)
+    flags.DEFINE_enum("compression", "none", list(COMPRESSIONS), "Of the records.", **at)
+    flags.DEFINE_integer("shards", None, "Files a split. By default one per 100,000 examples.", lower_bound=1, **at)
+    flags.DEFINE_integer(
+        "workers", None, "Processes. By default one a core, if there is much to do.", lower_bound=1, **at
+    )
+    flags.DEFINE_bool("overwrite", False, "Replace a data set that is in --output already.", **at)
+    flags.DEFINE_bool("progress", True, "Show progress bars.", **at)
+    run_command(lambda: prepare(flag_values), flag_values=flag_values, argv=argv)
+
+
+if __name__ == "__main__":
+    run()
