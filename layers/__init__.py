@@ -8,6 +8,7 @@ from fullrank.layers.flat import FlatDNN
 from fullrank.layers.gate import Gate
 from fullrank.layers.inner_product import InnerProduct
 from fullrank.layers.lookup_plan import BehaviourSequence, Field, LookupPlan, Lookups, Table
+from fullrank.layers.multiple_numeral_system import MultipleNumeralSystem
 from fullrank.layers.sequence_mean import SequenceMean
 from fullrank.layers.temporal_interest import TemporalInterest
 from fullrank.layers.towers import Towers
@@ -25,6 +26,7 @@ __all__ = [
     "InnerProduct",
     "LookupPlan",
     "Lookups",
+    "MultipleNumeralSystem",
     "SequenceMean",
     "Table",
     "TemporalInterest",

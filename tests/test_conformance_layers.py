@@ -79,8 +79,17 @@ ROWS: dict[type[keras.layers.Layer], Row] = {
         lambda b: (real(None, 4, 3)(b), real(None, 3)(b), lengths(b), 1e5 * tf.abs(real(None, 4)(b))),
         (None, 3),
     ),
+    layers.MultipleNumeralSystem: Row(
+        lambda **k: layers.MultipleNumeralSystem(3, bits=4, low=-1.0, high=1.0, **k),
+        lambda b: (_numbers(b),),
+        (None, 3),
+    ),
     layers.VectorProjection: Row(lambda **k: layers.VectorProjection(3, **k), lambda b: (_vectors(b),), (None, 3)),
 }
+
+
+def _numbers(batch: int) -> tf.Tensor:
+    return tf.where(tf.range(batch) % 3 == 1, float("nan"), real(None)(batch))
 
 
 def _vectors(batch: int) -> tf.Tensor:

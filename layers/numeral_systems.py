@@ -1,0 +1,82 @@
+"""Integers as digits of several numeral systems, each digit a row of one table (Tencent §3.2, Eq. 2)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+MISSING_ROW = 0
+
+
+def digits_of(*, base: int, bits: int) -> int:
+    """K_n of Eq. 2: the digits that base n needs for integers below 2^bits, `ceil(bits log_n 2)`."""
+    if base < 2 or not 1 <= bits <= 31:
+        raise ValueError(f"A numeral system needs base >= 2 and 1 to 31 bits. Received: base {base}, {bits} bits.")
+    return next(k for k in itertools.count(1) if base**k >= 2**bits)
+
+
+def table_rows(*, bases: Sequence[int], bits: int) -> int:
+    """Rows of the table: one for a missing number, then n rows a digit in base n."""
+    return 1 + sum(base * digits_of(base=base, bits=bits) for base in bases)
+
+
+def digit_rows(integers: tf.Tensor, *, bases: Sequence[int], bits: int) -> tf.Tensor:
+    """The rows whose sum is Eq. 2.
+
+    Digit k of base n (the lowest first, k counted from 0) reads row `start_n + n k + digit`. The code is padded to K_n
+    digits, so a leading zero is a row as well: in 6 bits "51" is 110011 in base 2 and 1220 in base 3.
+
+    Args:
+      integers: `[...]` int64 in 0..2^bits-1; -1 is a missing number.
+      bases: Numeral systems.
+      bits: The range.
+
+    Returns:
+      `[..., K]` int64 with K the sum of all K_n; where the number is missing, K times the missing row.
+    """
+    powers, systems, starts = [], [], []
+    start = 1
+    for base in bases:
+        count = digits_of(base=base, bits=bits)
+        powers += [base**k for k in range(count)]
+        systems += [base] * count
+        starts += [start + base * k for k in range(count)]
+        start += base * count
+    integers = integers[..., tf.newaxis]
+    digits = (integers // tf.constant(powers, tf.int64)) % tf.constant(systems, tf.int64)
+    rows = tf.constant(starts, tf.int64) + digits
+    return tf.where(integers < 0, tf.constant(MISSING_ROW, tf.int64), rows)
+
+
+def scaled_integers(values: tf.Tensor, knots: tf.Tensor, *, bits: int) -> tf.Tensor:
+    """The fitted map of Eq. 2's real numbers to integers: piecewise linear between knots.
+
+    Knot j of J maps to `j / (J - 1)` of the range; values between two knots in proportion. Two knots give the linear
+    map, quantiles of the data the quantile map. What lies outside is clipped to the ends; NaN becomes -1. Where knots
+    coincide (a number with few values), the value maps to the middle of their places.
+
+    Args:
+      values: `[B, F]`.
+      knots: `[F, J]`, non-decreasing, J >= 2.
+      bits: The range, 0..2^bits-1.
+
+    Returns:
+      `[B, F]` int64.
+    """
+    missing = tf.math.is_nan(values)
+    number = knots.shape[1]
+    queries = tf.transpose(tf.where(missing, tf.zeros([], values.dtype), values))
+    left = tf.searchsorted(knots, queries, side="left")
+    right = tf.searchsorted(knots, queries, side="right")
+    below = tf.clip_by_value(right - 1, 0, number - 2)
+    low = tf.gather(knots, below, batch_dims=1)
+    high = tf.gather(knots, below + 1, batch_dims=1)
+    between = tf.cast(below, values.dtype) + tf.clip_by_value(
+        tf.math.divide_no_nan(queries - low, high - low), 0.0, 1.0
+    )
+    on_knots = tf.cast(left + right - 1, values.dtype) / 2.0
+    place = tf.where(right > left, on_knots, between) / float(number - 1)
+    integers = tf.cast(tf.round(tf.transpose(place) * float(2**bits - 1)), tf.int64)
+    return tf.where(missing, tf.constant(-1, tf.int64), integers)

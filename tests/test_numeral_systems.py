@@ -1,0 +1,111 @@
+"""Multiple Numeral Systems: the paper's example, digits against Python's own arithmetic, and the map to integers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fullrank import layers
+from fullrank.layers.numeral_systems import digit_rows, digits_of, scaled_integers, table_rows
+
+
+def digits(value: int, *, base: int, bits: int) -> list[int]:
+    """Digits, highest first, from the rows that one base gives."""
+    rows = digit_rows(tf.constant([value], tf.int64), bases=(base,), bits=bits).numpy()[0]
+    return [int(row - 1 - base * place) for place, row in enumerate(rows)][::-1]
+
+
+def test_the_papers_example() -> None:
+    # 51 = 32 + 16 + 2 + 1 = 27 + 2 * 9 + 2 * 3 + 0
+    assert digits(51, base=2, bits=6) == [1, 1, 0, 0, 1, 1]
+    assert digits(51, base=3, bits=6) == [1, 2, 2, 0]
+
+
+def test_127_and_128_share_no_binary_digit_but_a_ternary_one() -> None:
+    # 127 = 11201 and 128 = 11202 in base 3: all but the last digit are the same.
+    assert all(a != b for a, b in zip(digits(127, base=2, bits=8), digits(128, base=2, bits=8), strict=True))
+    ternary = digits(127, base=3, bits=8), digits(128, base=3, bits=8)
+    assert ternary == ([0, 1, 1, 2, 0, 1], [0, 1, 1, 2, 0, 2])
+
+
+@pytest.mark.parametrize(
+    ("base", "bits", "count"), [(2, 8, 8), (3, 8, 6), (10, 8, 3), (3, 1, 1), (4, 8, 4), (2, 31, 31)]
+)
+def test_number_of_digits(base: int, bits: int, count: int) -> None:
+    assert digits_of(base=base, bits=bits) == count
+
+
+def test_rows_of_the_table() -> None:
+    # missing + 2 * 8 + 3 * 6 + 10 * 3
+    assert table_rows(bases=(2, 3, 10), bits=8) == 1 + 16 + 18 + 30
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**20 - 1), st.integers(2, 12))
+def test_digits_spell_the_number(value: int, base: int) -> None:
+    spelled = 0
+    for digit in digits(value, base=base, bits=20):
+        assert 0 <= digit < base
+        spelled = spelled * base + digit
+    assert spelled == value
+
+
+def test_bases_do_not_share_rows_and_missing_has_its_own() -> None:
+    rows = digit_rows(tf.constant([0, 1, 2, 3, -1], tf.int64), bases=(2, 3), bits=2).numpy()
+    # Base 2 owns rows 1-4 (two digits), base 3 rows 5-10 (two digits).
+    np.testing.assert_array_equal(rows, [[1, 3, 5, 8], [2, 3, 6, 8], [1, 4, 7, 8], [2, 4, 5, 9], [0, 0, 0, 0]])
+
+
+def test_linear_map_by_hand() -> None:
+    # 0..10 to 0..15: 4 -> 6, 5 -> 7.5 which rounds to the even 8; outside is clipped; NaN is missing.
+    values = tf.constant([[0.0], [4.0], [5.0], [10.0], [-3.0], [99.0], [float("nan")]])
+    integers = scaled_integers(values, tf.constant([[0.0, 10.0]]), bits=4).numpy()[:, 0]
+    np.testing.assert_array_equal(integers, [0, 6, 8, 15, 0, 15, -1])
+
+
+def test_quantile_map_spreads_a_skewed_number_evenly() -> None:
+    skewed = np.exp(3 * np.random.default_rng(0).normal(size=4000)).astype(np.float32)
+    knots = np.quantile(skewed, np.linspace(0, 1, 257)).astype(np.float32)
+    integers = scaled_integers(tf.constant(skewed[:, None]), tf.constant(knots[None]), bits=8).numpy()[:, 0]
+    counts = np.bincount(integers // 32, minlength=8)
+    assert counts.min() > 0.9 * 500
+    assert counts.max() < 1.1 * 500
+
+
+def test_coinciding_knots_keep_the_order() -> None:
+    knots = tf.constant([[0.0, 0.0, 0.0, 1.0, 2.0]])
+    values = tf.constant([[-1.0], [0.0], [0.5], [1.0], [2.0]])
+    # Places 0..4 of 5 knots; 0 lies on places 0, 1, 2 and maps to 1; times 100 / 4 (bits 7: 127 / 4).
+    integers = scaled_integers(values, knots, bits=7).numpy()[:, 0]
+    np.testing.assert_array_equal(integers, [0, 32, 79, 95, 127])
+
+
+def test_layer_sums_digit_rows_by_hand() -> None:
+    # 5 of 0..7 in base 2 is 101: rows 1 + 1, 3 + 0, 5 + 1; row r holds 10^r. A missing number reads row 0 three times.
+    layer = layers.MultipleNumeralSystem(1, bases=(2,), bits=3, low=0.0, high=7.0)
+    layer(tf.zeros([1]))
+    layer.set_weights([10.0 ** np.arange(7)[:, None]])
+    output = layer(tf.constant([5.0, float("nan")])).numpy()[:, 0]
+    np.testing.assert_allclose(output, [1e2 + 1e3 + 1e6, 3.0])
+
+
+def test_near_numbers_have_near_embeddings() -> None:
+    layer = layers.MultipleNumeralSystem(64, bases=(2, 3), bits=8, low=0.0, high=255.0)
+    embedded = layer(tf.range(256, dtype=tf.float32)).numpy()
+    distance = np.linalg.norm(embedded[:, None] - embedded[None], axis=-1)
+    assert np.diagonal(distance, 1).mean() < 0.8 * np.diagonal(distance, 100).mean()
+
+
+@pytest.mark.parametrize("knots", [(1.0,), (2.0, 1.0)])
+def test_knots_that_make_no_map(knots: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="must not fall"):
+        layers.MultipleNumeralSystem(4, knots=knots)
+
+
+@pytest.mark.parametrize(("base", "bits"), [(1, 8), (2, 0), (2, 32)])
+def test_numeral_systems_that_are_none(base: int, bits: int) -> None:
+    with pytest.raises(ValueError, match="base >= 2 and 1 to 31 bits"):
+        digits_of(base=base, bits=bits)
