@@ -222,8 +222,8 @@ def machine() -> str:
 def peak_memory() -> int:
     """Largest resident size of this process so far, in bytes; measure a phase in a process of its own.
 
-    Linux keeps the number that `getrusage` gives across fork and exec, so that a child starts with its parent's peak; the
-    one in /proc is the process's own.
+    Linux keeps the number that `getrusage` gives across fork and exec, so that a child starts with its parent's peak;
+    the one in /proc is the process's own.
     """
     try:
         with open("/proc/self/status", encoding="utf-8") as file:
