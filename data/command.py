@@ -12,12 +12,13 @@ Exit codes: 0 done, 1 something went wrong, 2 the command line is wrong, 130 int
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Final
 
@@ -93,13 +94,13 @@ def _parse(arguments: list[str], flag_values: flags.FlagValues) -> int:
 
 
 def _call(main: Callable[[], int | None], *, debug: Callable[[], bool], tensorflow: bool) -> int:
-    _raise_on_termination()
     try:
-        if tensorflow:
-            import_tensorflow_quietly()
-        code = main()
-        sys.stdout.flush()
-        return int(code or 0)
+        with _termination_unwinds():
+            if tensorflow:
+                import_tensorflow_quietly()
+            code = main()
+            sys.stdout.flush()
+            return int(code or 0)
     except KeyboardInterrupt:
         return _report("interrupted.", INTERRUPTED)
     except BrokenPipeError:
@@ -124,10 +125,18 @@ def _report(message: str, code: int) -> int:
     return code
 
 
-def _raise_on_termination() -> None:
+@contextlib.contextmanager
+def _termination_unwinds() -> Iterator[None]:
     """Makes SIGTERM unwind the stack, so that temporary directories and worker processes are cleaned up."""
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _terminate)
+    main_thread = threading.current_thread() is threading.main_thread()
+    if not main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:

@@ -19,7 +19,7 @@ from fullrank.data.count_ids import IdCounter, count_values
 from fullrank.data.lists import plain
 from fullrank.data.schema import Schema
 from fullrank.data.table_reader import TableReader
-from fullrank.data.to_columns import FILE_COLUMN, ROW_COLUMN
+from fullrank.data.to_columns import FILE_COLUMN, ROW_COLUMN, shown
 
 SPLITS: Final = ("train", "validation", "test")
 
@@ -105,7 +105,7 @@ def by_time(
                 where = f"{batch.column(FILE_COLUMN)[row].as_py()}, row {batch.column(ROW_COLUMN)[row].as_py()}"
                 value = batch.column(schema.time)[row].as_py()
                 reader.bad_rows.add(
-                    f"{where}, column {schema.time!r}: {_shown(value)} is no time, by which rows are to be split."
+                    f"{where}, column {schema.time!r}: {shown(value)} is no time, by which rows are to be split."
                 )
             counter.add("time", count_values(found))
             total += int((found != MISSING_INT).sum())
@@ -246,9 +246,3 @@ def _uniform(numbers: npt.NDArray[np.uint64], seed: int) -> npt.NDArray[np.float
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return ((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(11)) / float(2**53)
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", errors="backslashreplace")
-    return "an empty cell" if value is None else repr(value)[:60]

@@ -212,13 +212,13 @@ class _Conversion:
         cells = self._batch.column(name)
         for row in rows.tolist():
             if row not in failed:
-                self._add(row, name, f"{_shown(cells[row].as_py())} {reason}")
+                self._add(row, name, f"{shown(cells[row].as_py())} {reason}")
 
     def _report(
         self, column: Column, cells: pa.Array, bad: npt.NDArray[Any], rows: npt.NDArray[Any], reason: str
     ) -> None:
         for position, row in zip(bad.tolist(), rows.tolist(), strict=True):
-            self._add(row, column.name, f"{_shown(cells[position].as_py())} {reason}")
+            self._add(row, column.name, f"{shown(cells[position].as_py())} {reason}")
 
     def _add(self, row: int, column: str, problem: str) -> None:
         self.bad.append(BadCell(row, f"{self._source(row)}column {column!r}: {problem}."))
@@ -257,8 +257,12 @@ def _described(column: Column) -> str:
     return f"a list of {column.dtype}" + (f" of length {column.length}" if column.form == "fixed" else "")
 
 
-def _shown(value: object) -> str:
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", errors="backslashreplace")
+def shown(value: object) -> str:
+    """A cell as a message shows it: quoted, on one line, not too long."""
     text = "an empty cell" if value is None else repr(value)
+    if isinstance(value, bytes):
+        try:
+            text = repr(value.decode())
+        except UnicodeDecodeError:
+            text = repr(value)[1:]
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
