@@ -7,7 +7,8 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 BUILDIFIER := @bazel/buildifier@8.2.1
 UV := uv==0.13.9
-BENCHMARKS = $(shell grep -l '^if __name__ == "__main__"' benchmarks/*.py)
+# What has a main block; not the comparison with other libraries, which have an environment of their own.
+BENCHMARKS = $(filter-out benchmarks/peers%,$(shell grep -l '^if __name__ == "__main__"' benchmarks/*.py))
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
@@ -68,12 +69,18 @@ format: setup  ## rewrite the sources in the project's format and apply safe fix
 build-file: setup  ## rewrite BUILD from the files and their imports
 	$(BIN)/python .ci/build_targets.py --write
 
-bench: setup  ## run every benchmark; JSON goes to build/bench
+bench: setup  ## run every benchmark; JSON goes to build/bench (PEER_PYTHON=... for the comparison with peers)
 	@mkdir -p build/bench; failed=; \
-	for file in $(BENCHMARKS); do \
-	  name=$$(basename $$file .py); echo "== $$name"; \
-	  $(BIN)/python $$file --json=build/bench/$$name.json $(BENCH_FLAGS) || failed="$$failed $$name"; \
-	done; \
+	run() { \
+	  name=$$(basename $$1 .py); echo "== $$name"; \
+	  $(BIN)/python $$@ --json=build/bench/$$name.json $(BENCH_FLAGS) || failed="$$failed $$name"; \
+	}; \
+	for file in $(BENCHMARKS); do run $$file; done; \
+	if [ -n "$(PEER_PYTHON)" ]; then \
+	  run benchmarks/peers.py --peer_python=$(PEER_PYTHON); \
+	else \
+	  echo "peers was not run: it needs PEER_PYTHON, see benchmarks/peers.py"; \
+	fi; \
 	if [ -n "$$failed" ]; then echo "these benchmarks did not end well:$$failed" >&2; exit 1; fi
 
 docs: setup  ## write the API pages to build/docs
