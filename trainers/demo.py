@@ -21,6 +21,7 @@ from typing import Any
 from absl import flags
 
 from fullrank.data import command
+from fullrank.data.quiet_tensorflow import import_tensorflow_quietly
 
 EPOCHS, BATCH = 3, 1024
 CANDIDATES = 5
@@ -51,17 +52,27 @@ def main(flag_values: Any) -> int:
     """Runs the steps one after the other, and stops at the first that fails."""
     output = Path(flag_values.output)
     records = Path(flag_values.records or output.with_name(f"{output.name}-records"))
-    for step in _steps(flag_values, output=output, records=records):
+    steps = _steps(flag_values, output=output, records=records)
+    scoring = steps[-1]
+    for step in steps:
         if step is None:
             _write_request(records, output / "request.json")
             continue
         shown = [Path(step[0]).name, *step[1:]]
         print(f"\n\N{BLACK RIGHT-POINTING TRIANGLE} {shlex.join(shown)}", flush=True)
-        finished = subprocess.run(step, check=False)  # noqa: S603 - our own commands, no shell
-        if finished.returncode:
-            return finished.returncode
+        failed = _run_quietly(step) if step is scoring else subprocess.run(step, check=False).returncode  # noqa: S603
+        if failed:
+            return failed
     print(f"\nEverything is in {output}: eval.json, figures/, export/1/, request.json, and events/ for TensorBoard.")
     return 0
+
+
+def _run_quietly(step: list[str]) -> int:
+    """Runs a program that does not know how to hold back TensorFlow's start-up messages; shows them if it fails."""
+    finished = subprocess.run(step, check=False, stderr=subprocess.PIPE, text=True)  # noqa: S603
+    if finished.returncode:
+        sys.stderr.write(finished.stderr)
+    return finished.returncode
 
 
 def _steps(flag_values: Any, *, output: Path, records: Path) -> list[list[str] | None]:
@@ -100,6 +111,7 @@ def _steps(flag_values: Any, *, output: Path, records: Path) -> list[list[str] |
 
 def _write_request(records: Path, file: Path) -> None:
     """Writes the first examples of the test split as a request that TensorFlow Serving's REST interface takes."""
+    import_tensorflow_quietly()
     from fullrank.data import read_records, read_schema
 
     schema = read_schema(records)

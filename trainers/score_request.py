@@ -21,7 +21,7 @@ def main(saved_model: str, request: str) -> None:
     _, columns = signature.structured_input_signature
     given = json.loads(Path(request).read_text(encoding="utf-8"))["inputs"]
     inputs = {name: tf.constant(given[name], dtype=spec.dtype) for name, spec in columns.items()}
-    outputs = {task: values.numpy().round(4).tolist() for task, values in signature(**inputs).items()}
+    outputs = {task: [round(float(p), 4) for p in values.numpy()] for task, values in signature(**inputs).items()}
     print(json.dumps({"outputs": outputs}))
 
 
