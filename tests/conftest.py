@@ -130,3 +130,78 @@ def make_batch(every_kind: tuple[Schema, Any]) -> Callable[..., dict[str, Any]]:
 
 def _left_aligned(values: np.ndarray[Any, Any], lengths: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.where(np.arange(values.shape[1]) < lengths[:, None], values, -1)
+
+
+@pytest.fixture(scope="session")
+def make_records() -> Callable[..., Path]:
+    """Writes a small data set of two tasks whose clicks depend on user and item, so that training shows in the AUC."""
+    from fullrank.data import Columns, IdMap, Ragged, write_records
+
+    items = [b"item%d" % number for number in range(20)]
+
+    def columns(size: int, draw: np.random.Generator) -> Columns:
+        user, item, age = draw.integers(0, 30, size), draw.integers(0, 20, size), draw.normal(size=size)
+        logit = 2.0 * np.sin(1.7 * user) + 2.0 * np.cos(2.3 * item) + 0.5 * age - 1.0
+        click = draw.random(size) < 1 / (1 + np.exp(-logit))
+        like = np.where(draw.random(size) < 0.2, np.nan, draw.random(size) < 1 / (1 + np.exp(1.0 - logit)))
+        return {
+            "user": user,
+            "item": np.array(items, object)[item],
+            "tags": Ragged(draw.integers(0, 9, 2 * size), np.full(size, 2, np.int32)),
+            "age": age.astype(np.float32),
+            "click": click.astype(np.float32),
+            "like": like.astype(np.float32),
+            "region": np.array([b"de", b"fr", b"jp"], object)[user % 3],
+        }
+
+    def make(directory: Path, *, seed: int = 0, layout: Any = "block", name: str = "toy", train: int = 1200) -> Path:
+        quantiles = tuple(float(q) for q in np.linspace(-2, 2, 33))
+        schema = Schema(
+            name=name,
+            features=(
+                Sparse(name="user", ids=IdMap(kind="identity", size=30), side="user"),
+                Sparse(name="item", dtype="bytes", ids=IdMap(kind="vocabulary", size=20), side="ad"),
+                Sparse(name="tags", ids=IdMap(kind="hash", size=8), max_values=3, side="ad"),
+                Numeric(
+                    name="age",
+                    statistics=NumericStatistics(
+                        mean=0.0, std=1.0, minimum=-4.0, maximum=4.0, missing=0.0, quantiles=quantiles
+                    ),
+                ),
+            ),
+            labels=(Label(name="click", mean=0.4), Label(name="like", mean=0.25)),
+            keys=(Key(name="user"),),
+            segments=(Key(name="region", dtype="bytes"),),
+            layout=layout,
+        )
+        draw = np.random.default_rng(seed)
+        sizes = {"train": train, "validation": 300, "test": 300}
+        splits = {split: columns(size, draw) for split, size in sizes.items()}
+        write_records(directory, schema=schema, splits=splits, vocabularies={"item": items}, shards=3, block_rows=100)
+        return directory
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def toy_records(make_records: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set directory of `make_records`; tests only read it."""
+    return make_records(tmp_path_factory.mktemp("toy") / "records")
+
+
+@pytest.fixture(scope="session")
+def toy_run(toy_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of two tasks on `toy_records`; tests only read it."""
+    from fullrank.trainers.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, TrainConfig
+    from fullrank.trainers.train_model import train_model
+
+    output = tmp_path_factory.mktemp("toy") / "run"
+    train_model(
+        RunConfig(
+            data=DataConfig(data=str(toy_records), batch_size=64),
+            model=ModelConfig(tasks=("click", "like"), widths=(8, 8), expert_width=16, hidden=(16,), tower=(16,)),
+            optimizer=OptimizerConfig(learning_rate=0.005, table_learning_rate=0.2),
+            train=TrainConfig(output=str(output), epochs=3, log_steps=5, progress="none"),
+        )
+    )
+    return output

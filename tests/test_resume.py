@@ -308,11 +308,11 @@ def test_a_loss_that_is_not_a_number_ends_the_run_with_advice() -> None:
     def look(loss: float) -> None:
         watch.on_train_batch_end(0, {"loss": tf.constant(loss)})
 
-    state.progress.global_step = 9
+    state.progress.step = 9
     look(float("nan"))  # not looked at yet
-    state.progress.global_step = 10
+    state.progress.step = 10
     look(1.0)
-    state.progress.global_step = 20
+    state.progress.step = state.progress.global_step = 20
     with pytest.raises(TrainingDivergedError, match=r"loss became nan within the 10 steps before step 20\. Lower"):
         look(float("nan"))
     with pytest.raises(TrainingDivergedError, match="loss became inf"):

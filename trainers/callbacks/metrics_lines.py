@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import tf_keras as keras
 
+from fullrank.trainers.callbacks.milestones import Milestones
 from fullrank.trainers.metrics_log import MetricsLog
 from fullrank.trainers.training_state import TrainingState
 
@@ -31,23 +32,23 @@ class MetricsLines(keras.callbacks.Callback):
         self._supports_tf_logs = True
         self._log = log
         self._state = state
-        self._every = every
+        self._due = Milestones(every)
         self._batch_size = batch_size
-        self._logged = state.progress.global_step
-        self._since = time.monotonic()
+        self._logged = 0
+        self._since = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Leaves the time of validation out of the rate."""
+        self._due.start(self._state.progress.step)
         self._logged, self._since = self._state.progress.global_step, time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Writes a line if it is time."""
         progress = self._state.progress
-        steps = progress.global_step - self._logged
-        if steps < self._every:
+        if not self._due.passed(progress.step):
             return
         now = time.monotonic()
-        rate = steps * self._batch_size / max(now - self._since, 1e-9)
+        rate = (progress.global_step - self._logged) * self._batch_size / max(now - self._since, 1e-9)
         values = {**(logs or {}), "examples_per_second": rate}
         self._log.append(kind="train", epoch=progress.epoch + 1, step=progress.global_step, values=values)
         self._logged, self._since = progress.global_step, now

@@ -8,6 +8,7 @@ from typing import Any
 
 import tf_keras as keras
 
+from fullrank.trainers.callbacks.milestones import Milestones
 from fullrank.trainers.training_state import TrainingState
 
 
@@ -22,7 +23,7 @@ class Saving(keras.callbacks.Callback):
       check: Looks at the logs and raises if the state should not be saved.
       steps_per_epoch: Steps of an epoch.
       minutes: Save when the last checkpoint is this old.
-      steps: Save after this many steps; `None` for time alone.
+      steps: Save every so many steps of an epoch; `None` for time alone.
     """
 
     def __init__(
@@ -42,16 +43,20 @@ class Saving(keras.callbacks.Callback):
         self._check = check
         self._steps_per_epoch = steps_per_epoch
         self._seconds = minutes * 60.0
-        self._steps = steps
+        self._due = Milestones(steps) if steps is not None else None
         self._saved_at = time.monotonic()
-        self._saved_step = state.progress.global_step
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Counts steps from the start of the epoch."""
+        if self._due is not None:
+            self._due.start(self._state.progress.step)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Saves if it is time."""
         progress = self._state.progress
         if progress.step >= self._steps_per_epoch:
             return
-        due = self._steps is not None and progress.global_step - self._saved_step >= self._steps
+        due = self._due is not None and self._due.passed(progress.step)
         if due or time.monotonic() - self._saved_at >= self._seconds:
             self._check(logs)
             self._now()
@@ -62,4 +67,4 @@ class Saving(keras.callbacks.Callback):
 
     def _now(self) -> None:
         self._save()
-        self._saved_at, self._saved_step = time.monotonic(), self._state.progress.global_step
+        self._saved_at = time.monotonic()

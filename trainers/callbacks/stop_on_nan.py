@@ -7,6 +7,7 @@ from typing import Any
 
 import tf_keras as keras
 
+from fullrank.trainers.callbacks.milestones import Milestones
 from fullrank.trainers.training_state import TrainingState
 
 
@@ -30,11 +31,15 @@ class StopOnNaN(keras.callbacks.Callback):
         self._supports_tf_logs = True
         self._state = state
         self._every = every
-        self._looked = state.progress.global_step
+        self._due = Milestones(every)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Counts steps from the start of the epoch."""
+        self._due.start(self._state.progress.step)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Looks now and then."""
-        if self._state.progress.global_step - self._looked >= self._every:
+        if self._due.passed(self._state.progress.step):
             self.check(logs)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -47,13 +52,12 @@ class StopOnNaN(keras.callbacks.Callback):
         Raises:
           TrainingDivergedError: If it is not finite.
         """
-        progress = self._state.progress
-        self._looked = progress.global_step
         loss = float((logs or {}).get("loss", 0.0))
         if math.isfinite(loss):
             return
+        step = self._state.progress.global_step
         raise TrainingDivergedError(
-            f"the loss became {loss} within the {self._every} steps before step {progress.global_step}. Lower "
+            f"the loss became {loss} within the {self._every} steps before step {step}. Lower "
             "--learning_rate or --table_learning_rate, set --clip_norm, or look for extreme numbers in the data "
             "(python -m fullrank.data.inspect). Checkpoints from before are kept."
         )

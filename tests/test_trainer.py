@@ -1,0 +1,350 @@
+"""Training into a run directory, in one process."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fullrank.data import read_records, read_schema
+from fullrank.layers.legacy_keras import keras
+from fullrank.trainers import config_json
+from fullrank.trainers.build_model import build_model
+from fullrank.trainers.callbacks.saving import Saving
+from fullrank.trainers.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, TrainConfig
+from fullrank.trainers.load_run import load_run
+from fullrank.trainers.run_directory import RunDirectory
+from fullrank.trainers.train_model import train_model
+
+
+class Killed(BaseException):
+    """Stands in for kill -9: nothing after it runs."""
+
+
+def small(records: Path, output: Path, **changes: Any) -> RunConfig:
+    """A configuration that trains within seconds; `changes` are fields of any part."""
+    defaults = {
+        "data": {"data": str(records), "batch_size": 64},
+        "model": {"model": "single", "widths": (4,), "experts": ("flat",), "hidden": (8,), "tower": (), "dropout": 0.2},
+        "optimizer": {"table_learning_rate": 0.2},
+        "train": {"output": str(output), "epochs": 2, "log_steps": 5, "progress": "none", "tensorboard": False},
+    }
+    parts = {}
+    for part, part_class in config_json.PARTS.items():
+        own = {name: changes.pop(name) for name in list(changes) if name in part_class.__dataclass_fields__}
+        parts[part] = part_class(**{**defaults[part], **own})
+    assert not changes
+    return RunConfig(**parts)
+
+
+def lines(run: Path, kind: str) -> list[dict[str, Any]]:
+    found = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in found if line["kind"] == kind]
+
+
+def test_a_run_learns_and_its_directory_holds_all_that_is_promised(toy_run: Path, toy_records: Path) -> None:
+    result = json.loads((toy_run / "result.json").read_text())
+    assert result["monitor"] == "val_click_auc"
+    assert result["best"]["val_click_auc"] > 0.75
+    assert result["best"]["val_like_auc"] > 0.7
+    assert result["best"]["val_click_ne"] < 0.9
+    assert result["steps"] == 3 * 19  # 1200 / 64 = 18.75
+    config = json.loads((toy_run / "config.json").read_text())
+    assert set(config) == {"config", "command", "versions", "git_commit", "data", "created"}
+    assert {"python", "fullrank", "tensorflow", "tf-keras", "numpy"} <= set(config["versions"])
+    assert config["data"]["examples"] == {"train": 1200, "validation": 300, "test": 300}
+    assert (toy_run / "schema.json").read_bytes() == (toy_records / "schema.json").read_bytes()
+    assert (toy_run / "vocabulary" / "item.txt").read_bytes() == (toy_records / "vocabulary" / "item.txt").read_bytes()
+    assert {path.name for path in (toy_run / "events").iterdir()} == {"train", "validation"}
+    assert (toy_run / "checkpoints" / "checkpoint").is_file()
+    assert (toy_run / "best" / "checkpoint").is_file()
+    assert not list(toy_run.parent.glob("*.writing-*"))
+    assert not list(toy_run.parent.glob(".*.lock"))
+
+
+def test_metrics_are_a_line_every_few_steps_and_every_epoch(toy_run: Path) -> None:
+    steps = [(line["epoch"], line["step"]) for line in lines(toy_run, "train")]
+    assert steps == [(e + 1, 19 * e + s) for e in range(3) for s in (5, 10, 15)]
+    epochs = lines(toy_run, "epoch")
+    assert [(line["epoch"], line["step"]) for line in epochs] == [(1, 19), (2, 38), (3, 57)]
+    for name in ("auc", "log_loss", "ne", "ece", "bias"):
+        assert all(line[f"{part}click_{name}"] > 0 for line in epochs for part in ("", "val_"))
+    assert all(line["learning_rate"] == pytest.approx(0.005) for line in epochs)
+    assert all(line["examples_per_second"] > 0 for line in lines(toy_run, "train"))
+    assert "val_loss" not in epochs[0]  # Keras's is of the last batch alone
+
+
+def test_the_best_epoch_is_that_of_the_largest_monitored_value(toy_run: Path) -> None:
+    values = [line["val_click_auc"] for line in lines(toy_run, "epoch")]
+    result = json.loads((toy_run / "result.json").read_text())
+    assert result["best_epoch"] == 1 + int(np.argmax(values))
+    assert result["best"]["val_click_auc"] == max(values)
+
+
+def test_the_best_weights_give_the_metrics_they_were_chosen_for(toy_run: Path, toy_records: Path) -> None:
+    loaded = load_run(toy_run)
+    loaded.model.compile()
+    logs = loaded.model.evaluate(
+        read_records(toy_records, split="validation", batch_size=64), return_dict=True, verbose=0
+    )
+    result = json.loads((toy_run / "result.json").read_text())
+    assert logs["click_auc"] == pytest.approx(result["best"]["val_click_auc"], abs=1e-6)
+
+
+def test_a_run_needs_nothing_but_its_directory(toy_run: Path, toy_records: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(toy_run, moved)
+    batch = next(iter(read_records(toy_records, split="test", batch_size=8)))
+    ours, theirs = load_run(moved).model(batch), load_run(toy_run).model(batch)
+    np.testing.assert_array_equal(ours["click"], theirs["click"])
+
+
+def deterministic(records: Path, output: Path, **changes: Any) -> RunConfig:
+    """A run that can be compared bit by bit."""
+    return small(records, output, deterministic=True, checkpoint_steps=7, **changes)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _op_determinism_stays_off() -> Iterator[None]:
+    """TensorFlow's switch cannot be turned back for the tests after; on data this small operations agree without it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tf.config.experimental, "enable_op_determinism", lambda: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole(toy_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing interrupted."""
+    output = tmp_path_factory.mktemp("whole") / "run"
+    train_model(deterministic(toy_records, output))
+    return output
+
+
+def weights(run: Path) -> list[np.ndarray[Any, Any]]:
+    return [variable.numpy() for variable in load_run(run).model.weights]
+
+
+def kill_at_save(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Lets the process die when it is about to write that checkpoint, counted from 1."""
+    saves = []
+
+    def now(self: Saving) -> None:
+        saves.append(1)
+        if len(saves) == number:
+            raise Killed
+        original(self)
+
+    original = Saving._now
+    monkeypatch.setattr(Saving, "_now", now)
+
+
+# 19 steps an epoch, checkpoints after 7, 14, 19 (with validation), 26 and 33 steps.
+@pytest.mark.parametrize(
+    ("save", "resumed"), [(2, "after 7 steps, at step 7 of epoch 1"), (5, "26 steps, at step 7 of")]
+)
+def test_a_killed_run_goes_on_at_the_same_example(
+    save: int,
+    resumed: str,
+    toy_records: Path,
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = deterministic(toy_records, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        kill_at_save(patch, save)
+        with pytest.raises(Killed):
+            train_model(config)
+    assert not (tmp_path / "run" / "result.json").exists()
+    result = train_model(config)
+    assert resumed in capsys.readouterr().out
+    for ours, theirs in zip(weights(tmp_path / "run"), weights(whole), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert result == json.loads((whole / "result.json").read_text())
+    for kind in ("train", "epoch"):
+        for ours, theirs in zip(lines(tmp_path / "run", kind), lines(whole, kind), strict=True):
+            ours.pop("examples_per_second", None)
+            theirs.pop("examples_per_second", None)
+            assert ours == theirs
+
+
+def test_the_same_command_after_the_end_says_so_and_does_nothing(
+    toy_records: Path, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
+    result = train_model(deterministic(toy_records, whole))
+    assert "is finished: val_click_auc" in capsys.readouterr().out
+    assert result == json.loads((whole / "result.json").read_text())
+    assert before == {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
+
+
+def test_another_configuration_or_other_data_are_refused_and_named(
+    toy_records: Path, whole: Path, tmp_path: Path, make_records: Callable[..., Path]
+) -> None:
+    with pytest.raises(
+        ValueError, match=r"another configuration: --dropout was 0\.2, is now 0\.0; --seed was 1, is now 5"
+    ):
+        train_model(deterministic(toy_records, whole, dropout=0.0, seed=5))
+    other = make_records(tmp_path / "other", seed=1, train=1300)
+    with pytest.raises(ValueError, match=r"holds a run on other data: .*toy.* then, .*other now"):
+        train_model(deterministic(other, whole))
+    moved = tmp_path / "moved"
+    shutil.copytree(toy_records, moved)
+    assert train_model(deterministic(moved, whole))["epochs"] == 2
+
+
+def test_overwrite_starts_anew(toy_records: Path, whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    result = train_model(small(toy_records, run, overwrite=True, epochs=1, seed=3))
+    assert result["epochs"] == 1
+    assert json.loads((run / "config.json").read_text())["config"]["train"]["seed"] == 3
+    assert len(lines(run, "epoch")) == 1
+
+
+def test_a_run_that_saved_nothing_yet_does_not_hold_its_directory(
+    toy_records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        kill_at_save(patch, 1)
+        with pytest.raises(Killed):
+            train_model(small(toy_records, tmp_path / "run", epochs=1))
+    shutil.rmtree(tmp_path / "run" / "best")
+    with pytest.raises(ValueError, match="holds no weights: the run has not finished an epoch yet"):
+        load_run(tmp_path / "run")
+    assert train_model(small(toy_records, tmp_path / "run", epochs=1, seed=2))["epochs"] == 1
+
+
+def test_a_directory_that_is_no_run_is_left_alone(toy_records: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_text("x")
+    for overwrite in (False, True):
+        with pytest.raises(ValueError, match="exists and is not a run directory"):
+            train_model(small(toy_records, tmp_path / "photos", overwrite=overwrite))
+    with pytest.raises(ValueError, match=r"is not a run directory: it has no config\.json"):
+        load_run(tmp_path / "photos")
+    assert (tmp_path / "photos" / "a.jpg").exists()
+
+
+def test_two_processes_cannot_train_in_one_directory(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    # The lock is one of the open file, so that a second one in this process is refused as another process's would be.
+    with run.locked(), pytest.raises(ValueError, match="another process is training here"), run.locked():
+        pass
+    with run.locked():
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_validation_the_last_weights_are_the_best(toy_records: Path, tmp_path: Path) -> None:
+    result = train_model(small(toy_records, tmp_path / "run", validation_split="", epochs=1))
+    assert (result["monitor"], result["best_epoch"]) == (None, 1)
+    assert not any(name.startswith("val_") for name in result["best"])
+    load_run(tmp_path / "run")
+
+
+def test_patience_ends_a_run_early_and_says_why(
+    toy_records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A learning rate of 1 on so few examples soon stops improving.
+    config = small(toy_records, tmp_path / "run", epochs=30, patience=1, table_learning_rate=1.0, steps_per_epoch=8)
+    result = train_model(config)
+    assert result["epochs"] < 30
+    assert result["best_epoch"] == result["epochs"] - 1
+    assert result["stopped"] == "no better val_click_auc in 1 epoch(s)"
+    assert "stopped: no better val_click_auc" in capsys.readouterr().out
+    assert train_model(config) == result
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tasks": ("buy",)}, "has no label 'buy'. Known: click, like"),
+        ({"monitor": "accuracy"}, "--monitor=accuracy: no such metric. Known: auc, log_loss"),
+        ({"validation_split": "dev"}, "has no split 'dev' to validate on. Splits: train, validation, test."),
+        ({"train_split": "training"}, "has no split 'training'"),
+        ({"experts": ("deep",)}, "Unknown expert 'deep'. Known: flat, crossnet"),
+    ],
+)
+def test_what_does_not_fit_the_data_is_refused_before_anything_is_written(
+    changes: dict[str, Any], message: str, toy_records: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=message.replace(".", r"\.")) as caught:
+        train_model(small(toy_records, tmp_path / "run", **changes))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_diverging_run_ends_with_advice_and_keeps_what_was_saved(
+    toy_records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fullrank.trainers.train_model.check_splits", lambda *arguments: None)
+    config = small(toy_records, tmp_path / "run", dense_optimizer="sgd", learning_rate=1e30, log_steps=3)
+    with pytest.raises(ValueError, match=r"the loss became (nan|inf).* Lower --learning_rate"):
+        train_model(config)
+    assert not (tmp_path / "run" / "result.json").exists()
+    assert not list((tmp_path / "run").glob("checkpoints/*.index"))
+
+
+def test_mixed_precision_computes_in_bfloat16_and_leaves_no_trace(toy_records: Path, tmp_path: Path) -> None:
+    result = train_model(small(toy_records, tmp_path / "run", mixed_precision=True))
+    assert result["best"]["val_click_auc"] > 0.6
+    assert keras.mixed_precision.global_policy().name == "float32"
+    assert not keras.backend.experimental.is_tf_random_generator_enabled()
+    model = load_run(tmp_path / "run").model
+    assert model.compute_dtype == "bfloat16"
+    assert {weight.dtype for weight in model.weights if weight.dtype.is_floating} <= {tf.float32, tf.float64}
+
+
+def test_the_learning_rate_follows_its_schedule(toy_records: Path, tmp_path: Path) -> None:
+    config = small(
+        toy_records,
+        tmp_path / "run",
+        validation_split="",
+        epochs=4,
+        schedule="linear",
+        warmup_steps=19,
+        learning_rate=0.01,
+        final_rate=0.1,
+    )
+    train_model(config)
+    # The rate of an epoch's last step, t = 18, 37, 56, 75 from 0: the warm-up ends at .01 (19 / 19), then
+    # .01 - .009 (t - 19) / 57, with t - 19 = 18, 37, 56.
+    rates = [line["learning_rate"] for line in lines(tmp_path / "run", "epoch")]
+    assert rates == pytest.approx([0.01, 0.0071579, 0.0041579, 0.0011579], rel=1e-4)
+
+
+def test_a_run_reads_the_flags_of_another_from_its_config(toy_run: Path) -> None:
+    config = RunDirectory(toy_run).config()
+    assert config.model.tasks == ("click", "like")
+    assert config == config_json.from_json(config_json.to_json(config), source="test")
+    changed = dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=9))
+    assert config_json.differences(config, changed) == ["--epochs was 3, is now 9"]
+
+
+def test_options_of_the_command_line_reach_the_model(toy_records: Path) -> None:
+    schema = read_schema(toy_records)
+    config = ModelConfig(
+        widths=(4, 6), experts=("fm:0", "crossnet:1"), gate="mean", cross_depth=2, cross_rank=3, groups=1
+    )
+    model = build_model(config, schema, embedding_l2=0.5)
+    assert [s.width for s in model.wiring.sets] == [4, 6]
+    assert model.wiring.gate == "mean"
+    assert model.options.interactions.cross_depth == 2
+    assert model.options.interactions.cross_rank == 3
+    assert model.options.groups == 1
+    assert model.options.embedding_l2 == 0.5
+    assert model.wiring.tasks == ("click",)
+
+
+def test_configurations_are_hashable_plain_data() -> None:
+    config = RunConfig(data=DataConfig(data="d"), train=TrainConfig(output="o"), optimizer=OptimizerConfig(clip_norm=1))
+    assert hash(config) == hash(dataclasses.replace(config))
