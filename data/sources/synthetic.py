@@ -83,12 +83,12 @@ def _schema(config: SyntheticConfig) -> Schema:
 
     length = config.vector_length
     features: tuple[Feature, ...] = (
-        Sparse(name="user_id", side="user", ids=IdMap(min_count=10)),
+        Sparse(name="user_id", side="user", ids=IdMap(min_count=5)),
         small("gender", GENDERS, "user"),
         small("device", DEVICES, "user"),
         Numeric(name="age", side="user"),
         Vector(name="user_vector", side="user", length=length, pair="ad_vector"),
-        Sparse(name="ad_id", side="ad", ids=IdMap(min_count=10)),
+        Sparse(name="ad_id", side="ad", ids=IdMap(min_count=5)),
         small("category", config.categories, "ad"),
         small("advertiser", config.advertisers, "ad"),
         small("format", FORMATS, "ad"),

@@ -127,13 +127,13 @@ def draw_impressions(world: World) -> Impressions:
 def _shown_ads(world: World, user: Ints, second: Ints, random: np.random.Generator) -> Ints:
     """Each person has a pool of ads; a place of the pool shows its early ad until its late one has started."""
     config = world.config
-    early = np.flatnonzero(world.ad_starts == 0)
-    first = early[random.integers(len(early), size=(config.users, config.pool))]
-    second_ad = random.integers(config.ads, size=(config.users, config.pool))
-    second_ad = np.where(random.random(second_ad.shape) < 0.5, second_ad, first)
+    there_from_the_start = np.flatnonzero(world.ad_starts == 0)
+    early = there_from_the_start[random.integers(len(there_from_the_start), size=(config.users, config.pool))]
+    late = random.integers(config.ads, size=(config.users, config.pool))
+    late = np.where(random.random(late.shape) < 0.5, late, early)
     place = np.floor(config.pool * random.random(len(user)) ** 2).astype(np.int64)  # the front of the pool is preferred
-    later = second_ad[user, place]
-    return np.where(world.ad_starts[later] <= second, later, first[user, place])
+    wanted = late[user, place]
+    return np.where(world.ad_starts[wanted] <= second, wanted, early[user, place])
 
 
 def _exposures(world: World, user: Ints, ad: Ints, time: Ints) -> tuple[Ints, Floats, Floats]:
@@ -141,9 +141,9 @@ def _exposures(world: World, user: Ints, ad: Ints, time: Ints) -> tuple[Ints, Fl
     past = past_events(key=pair, time=time, most=_EXPOSURES)
     row = np.repeat(np.arange(len(user)), past.lengths)
     age = (time[row] - time[past.events]).astype(np.float64)
-    fatigue = np.bincount(row, weights=np.exp(-age / (world.config.fatigue_days * DAY)), minlength=len(user))
+    fatigue = _sum_by_row(row, np.exp(-age / (world.config.fatigue_days * DAY)), rows=len(user))
     last = past.events[np.maximum(np.cumsum(past.lengths) - 1, 0)] if len(past.events) else np.zeros_like(user)
-    gap = np.where(past.lengths > 0, time - time[last], np.nan)
+    gap: Floats = np.where(past.lengths > 0, (time - time[last]).astype(np.float64), np.nan)
     return past_count(key=pair, time=time), gap, fatigue
 
 
@@ -174,7 +174,8 @@ def _browsed_ads(world: World, who: Ints, when: Ints, random: np.random.Generato
     cumulative[:, -1] = 1.0
 
     def draw_category(person: Ints) -> Ints:
-        return (cumulative[person] < random.random(len(person))[:, None]).sum(axis=1)
+        drawn: Ints = (cumulative[person] < random.random(len(person))[:, None]).sum(axis=1)
+        return drawn
 
     period = (when - START + _WARM_UP * DAY) // (2 * DAY)
     periods = int(period.max()) + 1
@@ -184,14 +185,19 @@ def _browsed_ads(world: World, who: Ints, when: Ints, random: np.random.Generato
     early = early[np.argsort(world.ad_category[early], kind="stable")]
     edges = np.searchsorted(world.ad_category[early], np.arange(config.categories + 1))
     choice = np.floor(random.random(len(who)) * (edges[category + 1] - edges[category])).astype(np.int64)
-    return early[edges[category] + choice]
+    what: Ints = early[edges[category] + choice]
+    return what
 
 
 def _interest(world: World, ad: Ints, time: Ints, history_ad: Ints, history_time: Ints, length: Ints) -> Floats:
     row = np.repeat(np.arange(len(ad)), length)
     match = world.ad_category[history_ad] == world.ad_category[ad][row]
     age = (time[row] - history_time).astype(np.float64)
-    return np.bincount(row, weights=match * np.exp(-age / (world.config.interest_days * DAY)), minlength=len(ad))
+    return _sum_by_row(row, match * np.exp(-age / (world.config.interest_days * DAY)), rows=len(ad))
+
+
+def _sum_by_row(row: Ints, values: Floats, *, rows: int) -> Floats:
+    return np.bincount(row, weights=values, minlength=rows).astype(np.float64)
 
 
 def _age_effect(age: Floats) -> Floats:

@@ -7,7 +7,7 @@ model learned with what is true.
 from __future__ import annotations
 
 import dataclasses
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -171,11 +171,11 @@ class World:
 
     def click_affinity(self, user: Ints, ad: Ints) -> Floats:
         """How near each pair is in the task click: about standard normal over random pairs."""
-        return np.einsum("nk,nk->n", self.user_latent[user], self.ad_click[ad])
+        return _row_products(self.user_latent[user], self.ad_click[ad])
 
     def like_affinity(self, user: Ints, ad: Ints) -> Floats:
         """How near each pair is in the task like."""
-        return np.einsum("nk,nk->n", self.user_latent[user], self.ad_like[ad])
+        return _row_products(self.user_latent[user], self.ad_like[ad])
 
 
 def random_stream(config: SyntheticConfig, part: int) -> np.random.Generator:
@@ -208,7 +208,7 @@ def draw_world(config: SyntheticConfig) -> World:
     )
 
 
-def _draw_people(config: SyntheticConfig, rotation: Floats, centres: Floats) -> dict[str, npt.NDArray[np.generic]]:
+def _draw_people(config: SyntheticConfig, rotation: Floats, centres: Floats) -> dict[str, npt.NDArray[Any]]:
     random = random_stream(config, 1)
     users, k = config.users, config.latent
     group = random.integers(config.groups, size=users)
@@ -232,7 +232,7 @@ def _draw_people(config: SyntheticConfig, rotation: Floats, centres: Floats) -> 
     }
 
 
-def _draw_ads(config: SyntheticConfig, rotation: Floats, centres: Floats) -> dict[str, npt.NDArray[np.generic]]:
+def _draw_ads(config: SyntheticConfig, rotation: Floats, centres: Floats) -> dict[str, npt.NDArray[Any]]:
     random = random_stream(config, 2)
     ads, k = config.ads, config.latent
     duplicates = int(config.duplicate_share * (ads - config.categories))
@@ -249,7 +249,7 @@ def _draw_ads(config: SyntheticConfig, rotation: Floats, centres: Floats) -> dic
     late[originals:] = True  # a near-duplicate is a new ad id for a creative that people know
     advertiser = random.integers(config.advertisers, size=ads)
     appeal = random.normal(scale=0.3, size=config.advertisers)[advertiser] + random.normal(scale=0.3, size=ads)
-    truth = {
+    truth: dict[str, npt.NDArray[Any]] = {
         "ad_click": click,
         "ad_like": like,
         "ad_contradicts": contradicts,
@@ -282,4 +282,10 @@ def _pretrained(config: SyntheticConfig, random: np.random.Generator, latent: Fl
 
 
 def _unit(vectors: Floats) -> Floats:
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: Floats = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
+
+
+def _row_products(left: Floats, right: Floats) -> Floats:
+    products: Floats = np.einsum("nk,nk->n", left, right)
+    return products
