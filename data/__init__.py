@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
-from fullrank.data.bad_data import BadDataError, BadRecord
+from fullrank.data.bad_data import INPUT_ERRORS, BadDataError, BadRecord
 from fullrank.data.columns import Column
 from fullrank.data.features import (
     Bits,
@@ -65,6 +65,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "INPUT_ERRORS",
     "BadDataError",
     "BadRecord",
     "Bits",

@@ -6,17 +6,19 @@ import concurrent.futures
 import os
 from collections.abc import Iterable, Iterator
 
-from fullrank.data.bad_data import BadDataError, BadRecord
-from fullrank.data.scan import quick_look, scan_shard
+from fullrank.data.bad_data import INPUT_ERRORS, BadDataError, BadRecord
+from fullrank.data.scan import QuickLook, scan_shard
 from fullrank.data.schema import Schema, Shard
 from fullrank.data.shard_files import directory_of
 
+__all__ = ["INPUT_ERRORS", "bad_shards", "diagnose", "explain", "shard_problems", "verify"]
 
-def bad_shards(schema: Schema, shards: Iterable[Shard]) -> Iterator[tuple[Shard, bool]]:
+
+def bad_shards(look: QuickLook, shards: Iterable[Shard]) -> Iterator[tuple[Shard, bool]]:
     """Takes a quick look at many shards at once; yields each, in order, and whether it is bad."""
     shards = tuple(shards)
     with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        futures = [pool.submit(quick_look, schema, shard) for shard in shards]
+        futures = [pool.submit(look, shard) for shard in shards]
         try:
             for shard, future in zip(shards, futures, strict=True):
                 yield shard, not future.result()
@@ -34,8 +36,9 @@ def verify(schema: Schema, *, splits: Iterable[str] | None = None) -> Iterator[B
       schema: A schema that was read from a directory.
       splits: Names of splits; `None` for all.
     """
+    look = QuickLook(schema)
     for name in splits if splits is not None else [split.name for split in schema.splits]:
-        for shard, bad in bad_shards(schema, schema.split(name).shards):
+        for shard, bad in bad_shards(look, schema.split(name).shards):
             if bad:
                 yield from shard_problems(schema, shard)
 
@@ -53,8 +56,8 @@ def shard_problems(schema: Schema, shard: Shard) -> Iterator[BadRecord]:
 
 def count_problem(schema: Schema, shard: Shard, examples: int) -> BadRecord:
     """What to say of a file whose records are good, but not as many as the schema says."""
-    reason = f"the schema says {shard.examples} examples; is the file from another run of the conversion?"
-    return BadRecord(file=str(directory_of(schema) / shard.file), reason=reason.rstrip("."), received=str(examples))
+    reason = f"the schema says {shard.examples} examples, so the file may be from another run of the conversion"
+    return BadRecord(file=str(directory_of(schema) / shard.file), reason=reason, received=str(examples))
 
 
 def diagnose(schema: Schema, *, split: str) -> BadRecord | None:
@@ -71,7 +74,7 @@ def explain(error: Exception, *, schema: Schema, split: str) -> BadDataError:
     """Turns an error of the input pipeline into one that names file, record and feature, by reading the split again.
 
     Args:
-      error: What was raised while a dataset of `read_records` was used, mostly a `tf.errors.OpError`.
+      error: What was raised while a dataset of `read_records` was used: one of `INPUT_ERRORS`.
       schema: What was read.
       split: Name of the split.
 

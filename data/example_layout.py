@@ -89,6 +89,8 @@ def decode_examples(
 ) -> dict[str, npt.NDArray[Any] | Ragged]:
     """The inverse of `encode_examples`, for looking into records outside a graph; `many` columns are whole.
 
+    As in `example_parser`, an absent float is `value_rules.ABSENT`.
+
     Args:
       records: n serialized examples.
       schema_columns: Columns to read.
@@ -147,7 +149,7 @@ def _row_values(column: Column, feature: Any) -> list[Any]:
 def _column_of(column: Column, rows: list[list[Any]]) -> npt.NDArray[Any] | Ragged:
     if column.form == "many":
         return Ragged.from_lists(rows, dtype=column.numpy_dtype)
-    values = np.full((len(rows), column.length), column.missing, column.numpy_dtype)
+    values = np.full((len(rows), column.length), _absent(column), column.numpy_dtype)
     for number, row in enumerate(rows):
         if row:
             values[number] = row
@@ -158,9 +160,14 @@ def _parse_spec(column: Column) -> Any:
     dtype = tf.string if column.dtype == "bytes" else tf.dtypes.as_dtype(column.dtype)
     if column.form == "many":
         return tf.io.RaggedFeature(dtype, row_splits_dtype=tf.int32)
-    missing = ABSENT if column.dtype == "float32" and column.pad is None else column.missing
     shape = [column.length] if column.form == "fixed" else []
-    return tf.io.FixedLenFeature(shape, dtype, default_value=tf.constant(np.full(shape, missing, column.numpy_dtype)))
+    default = np.full(shape, _absent(column), column.numpy_dtype)
+    return tf.io.FixedLenFeature(shape, dtype, default_value=tf.constant(default))
+
+
+def _absent(column: Column) -> Any:
+    """What an absent feature is read as."""
+    return ABSENT if column.dtype == "float32" and column.pad is None else column.missing
 
 
 def _dense(column: Column, parsed: Any) -> tf.Tensor:
@@ -196,10 +203,10 @@ def _entry_header(column: Column, size: int) -> bytes:
 def _contents(column: Column, data: npt.NDArray[Any] | Ragged) -> list[bytes]:
     """The values of each row as they stand in their list; empty where the row is missing."""
     if isinstance(data, Ragged):
-        values, ends = data.values, np.cumsum(data.lengths)
+        values, ends = data.values, np.cumsum(data.lengths, dtype=np.int64)
     else:
         width = 1 if data.ndim == 1 else data.shape[1]
-        values, ends = data.reshape(-1), np.arange(1, len(data) + 1) * width
+        values, ends = data.reshape(-1), np.arange(1, len(data) + 1, dtype=np.int64) * width
     offsets, encoded = _encoded(values, column)
     cuts = [0, *offsets[ends].tolist()]
     contents = [encoded[start:end] for start, end in itertools.pairwise(cuts)]
@@ -235,9 +242,9 @@ def _varints(values: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], byte
 
 def is_missing(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Where an array holds its dtype's missing value."""
-    if values.dtype.kind == "f":
-        return np.isnan(values)
-    return np.asarray(values == (b"" if values.dtype == object else -1), dtype=np.bool_)
+    missing: npt.NDArray[np.bool_]
+    missing = np.isnan(values) if values.dtype.kind == "f" else values == (b"" if values.dtype == object else -1)
+    return missing
 
 
 def _varint(value: int) -> bytes:

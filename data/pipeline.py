@@ -46,13 +46,19 @@ class Order:
 
 
 def batches(
-    schema: Schema, *, files: list[str], packing: Packing | None, batch_size: int, drop_remainder: bool, order: Order
+    schema: Schema,
+    *,
+    files: list[str] | tf.Tensor,
+    packing: Packing | None,
+    batch_size: int,
+    drop_remainder: bool,
+    order: Order,
 ) -> tf.data.Dataset:
     """Builds the pipeline.
 
     Args:
       schema: What to read.
-      files: Paths of the shards.
+      files: Paths of the shards: a list, or a tensor `[n]` when reading in order.
       packing: How the blocks of these files were written; `None` in the example layout.
       batch_size: Rows of a batch.
       drop_remainder: Whether a last batch that is not full is dropped.
@@ -73,7 +79,7 @@ def batches(
         return batch
 
     dataset = rows.rebatch(batch_size, drop_remainder=drop_remainder)
-    dataset = dataset.map(to_batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+    dataset = dataset.map(_as_is(to_batch), num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
     return dataset.with_options(_options(order))
 
 
@@ -88,7 +94,7 @@ def _options(order: Order) -> tf.data.Options:
     return options
 
 
-def _example_rows(schema: Schema, files: list[str], batch_size: int, order: Order) -> tf.data.Dataset:
+def _example_rows(schema: Schema, files: list[str] | tf.Tensor, batch_size: int, order: Order) -> tf.data.Dataset:
     """Serialized examples in vectors of any length."""
     if order.seed is None:
         return _passes(lambda _: _records(files, schema).batch(batch_size), order)
@@ -101,10 +107,10 @@ def _example_rows(schema: Schema, files: list[str], batch_size: int, order: Orde
         return chunks.rebatch(_window_rows(order))
 
     windows = _passes(one_pass, order)
-    return windows.enumerate().map(permuted, num_parallel_calls=tf.data.AUTOTUNE)
+    return windows.enumerate().map(_as_is(permuted), num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _block_rows(schema: Schema, files: list[str], packing: Packing, order: Order) -> tf.data.Dataset:
+def _block_rows(schema: Schema, files: list[str] | tf.Tensor, packing: Packing, order: Order) -> tf.data.Dataset:
     """Packed rows in windows of any length."""
     parse = block_parser(packing, columns=schema.columns)
     blocks_a_window = max(1, _window_rows(order) // BLOCK_ROWS)
@@ -123,7 +129,13 @@ def _block_rows(schema: Schema, files: list[str], packing: Packing, order: Order
         return {name: tf.gather(value, permutation) for name, value in packed.items()}
 
     windows = _passes(one_pass, order)
-    return windows.enumerate().map(window, num_parallel_calls=tf.data.AUTOTUNE)
+    return windows.enumerate().map(_as_is(window), num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _as_is(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Keeps AutoGraph, which these functions do not need, from spending half a second on their source."""
+    converted: Callable[..., Any] = tf.autograph.experimental.do_not_convert(function)
+    return converted
 
 
 def _window_rows(order: Order) -> int:
@@ -137,11 +149,15 @@ def _records(files: Any, schema: Schema) -> tf.data.Dataset:
 def _passes(one_pass: Callable[[tf.Tensor], tf.data.Dataset], order: Order) -> tf.data.Dataset:
     """One pass after the other; a pass is a function of its number."""
     counter = tf.data.Dataset.counter() if order.epochs is None else tf.data.Dataset.range(order.epochs)
-    return counter.flat_map(one_pass)
+    return counter.flat_map(_as_is(one_pass))
 
 
 def _shuffled(
-    files: list[str], read: Callable[[tf.Tensor], tf.data.Dataset], chunk_rows: int, order: Order, epoch: tf.Tensor
+    files: list[str] | tf.Tensor,
+    read: Callable[[tf.Tensor], tf.data.Dataset],
+    chunk_rows: int,
+    order: Order,
+    epoch: tf.Tensor,
 ) -> tf.data.Dataset:
     """One pass over the chunks of all files, shuffled."""
     # Within this function, which is traced as a graph of its own, it keeps the program's global seed out of the order.

@@ -64,4 +64,5 @@ def _ranges(starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int32]) -> np
     """Concatenates start, start + 1, ... of each row."""
     total = int(lengths.sum())
     before = np.cumsum(lengths, dtype=np.int64) - lengths
-    return np.arange(total, dtype=np.int64) + np.repeat(starts - before, lengths)
+    ranges: npt.NDArray[np.int64] = np.arange(total, dtype=np.int64) + np.repeat(starts - before, lengths)
+    return ranges

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from fullrank.data.bad_data import BadDataError
 from fullrank.data.bad_records import bad_shards, count_problem
-from fullrank.data.scan import quick_look, scan_shard
+from fullrank.data.scan import QuickLook, scan_shard
 from fullrank.data.schema import Schema, Shard
 from fullrank.data.shard_files import directory_of, with_shards
 from fullrank.data.value_rules import aligned_columns, value_rules
@@ -87,6 +87,7 @@ def repair_split(
     shards = schema.split(split).shards
     memory = _recall(cache, schema)
     known = {shard.file: memory[shard.file] for shard in shards if _holds(memory.get(shard.file), schema, shard)}
+    look = QuickLook(schema)
     unknown = [shard for shard in shards if shard.file not in known]
     with tqdm(
         total=sum(shard.examples for shard in unknown),
@@ -96,8 +97,8 @@ def repair_split(
         mininterval=1,
         disable=not progress or not unknown,
     ) as bar:
-        for shard, bad in bad_shards(schema, unknown):
-            known[shard.file] = _repaired(schema, shard, cache) if bad else _found_good(schema, shard)
+        for shard, bad in bad_shards(look, unknown):
+            known[shard.file] = _repaired(schema, shard, cache, look) if bad else _found_good(schema, shard)
             bar.update(shard.examples)
     _remember(cache, schema, {**memory, **known})
     result = _result(schema, split, known)
@@ -130,7 +131,7 @@ def _found_good(schema: Schema, shard: Shard) -> _Known:
     return _Known(size=size, time=time, read=shard.file, read_size=size, examples=shard.examples)
 
 
-def _repaired(schema: Schema, shard: Shard, cache: Path) -> _Known:
+def _repaired(schema: Schema, shard: Shard, cache: Path, look: QuickLook) -> _Known:
     """Copies the good records of a shard."""
     path = directory_of(schema) / shard.file
     size, time = _stamp(path)
@@ -155,7 +156,7 @@ def _repaired(schema: Schema, shard: Shard, cache: Path) -> _Known:
     finally:
         temporary.unlink(missing_ok=True)
     copy = Shard(file=str(target), examples=examples, size=target.stat().st_size)
-    if examples and not quick_look(schema, copy):
+    if examples and not look(copy):
         raise BadDataError(f"{first} The rest of the file could not be saved either: leave it out of the schema.")
     return _Known(
         size=size,

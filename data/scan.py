@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
-from typing import Final
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 import numpy as np
 import tensorflow as tf
 
-from fullrank.data.bad_data import BadDataError, BadRecord
+from fullrank.data.bad_data import INPUT_ERRORS, BadDataError, BadRecord
 from fullrank.data.block_layout import BlockError, Packing, decode_block, encode_block
 from fullrank.data.example_layout import ExampleError, decode_examples, example_parser
 from fullrank.data.pipeline import Order, batches
@@ -43,22 +44,50 @@ class Scanned:
     problems: tuple[BadRecord, ...] = ()
 
 
-def quick_look(schema: Schema, shard: Shard) -> bool:
-    """Whether a shard can be read to its end, holds no forbidden value and has the examples the schema says."""
-    path = directory_of(schema) / shard.file
-    try:
-        check_file(path, shard)
-        packing = check_first_record(path, schema)
-        if packing is None and schema.layout == "block":
-            return shard.examples == 0
-        dataset = batches(
-            schema, files=[str(path)], packing=packing, batch_size=_BATCH, drop_remainder=False, order=Order()
-        )
-        name = schema.columns[0].name
-        examples = dataset.reduce(np.int64(0), lambda total, batch: total + tf.shape(batch[name], tf.int64)[0])
-    except (BadDataError, OSError, tf.errors.OpError):
-        return False
-    return int(examples) == shard.examples
+class QuickLook:
+    """Tells good shards from bad ones; may be called from several threads.
+
+    A shard is good if it can be read to its end, holds no forbidden value and has the examples that the schema says.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        """Prepares for the shards of a schema that was read from a directory."""
+        self._schema = schema
+        self._lock = threading.Lock()
+        self._count_examples: dict[Packing | None, Callable[[str], Any]] = {}
+
+    def __call__(self, shard: Shard) -> bool:
+        """Whether a shard is good."""
+        path = directory_of(self._schema) / shard.file
+        try:
+            check_file(path, shard)
+            packing = check_first_record(path, self._schema)
+            if packing is None and self._schema.layout == "block":
+                return shard.examples == 0
+            return int(self._counter(packing)(str(path))) == shard.examples
+        except (BadDataError, OSError, *INPUT_ERRORS):
+            return False
+
+    def _counter(self, packing: Packing | None) -> Callable[[str], Any]:
+        """A function from file name to number of examples, traced once for all files."""
+        with self._lock:
+            if packing not in self._count_examples:
+                name = self._schema.columns[0].name
+
+                @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+                def count(file: tf.Tensor) -> tf.Tensor:
+                    dataset = batches(
+                        self._schema,
+                        files=tf.expand_dims(file, 0),
+                        packing=packing,
+                        batch_size=_BATCH,
+                        drop_remainder=False,
+                        order=Order(),
+                    )
+                    return dataset.reduce(np.int64(0), lambda total, batch: total + tf.shape(batch[name], tf.int64)[0])
+
+                self._count_examples[packing] = count
+            return self._count_examples[packing]
 
 
 def scan_shard(schema: Schema, shard: Shard) -> Iterator[Scanned]:
@@ -125,7 +154,7 @@ def _scan_examples(schema: Schema, path: str, frames: Iterator[Frame]) -> Iterat
             if any(frame.data is None for frame in group):
                 raise BadDataError("a damaged record")
             parse_and_check(tf.constant([frame.data for frame in group], tf.string))
-        except (BadDataError, tf.errors.OpError) as error:
+        except (BadDataError, *INPUT_ERRORS) as error:
             if len(group) > 1:
                 yield from scanned(group[: len(group) // 2])
                 yield from scanned(group[len(group) // 2 :])

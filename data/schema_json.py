@@ -8,7 +8,6 @@ another type or a missing one is an error.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import math
 import os
@@ -141,7 +140,7 @@ def _filled(words: list[str], width: int) -> list[str]:
 
 def _encode_dataclass(value: Any, path: str) -> dict[str, Any]:
     encoded: dict[str, Any] = {}
-    if isinstance(value, tuple(_KINDS.values())):
+    if isinstance(value, (Sparse, Numeric, Sequence, Vector, Bits)):
         encoded["kind"] = value.kind
     whole = isinstance(value, _WRITTEN_WHOLE)
     for field in dataclasses.fields(value):
@@ -178,7 +177,7 @@ def _decode_dataclass(cls: type[Any], value: dict[str, Any], source: str, path: 
     for key in value:
         if key not in fields:
             raise SchemaError(f"{source}: {prefix}{key}: unknown key. Known: {', '.join(fields)}.")
-    hints = _hints(cls)
+    hints = get_type_hints(cls)
     arguments: dict[str, Any] = {}
     for name, field in fields.items():
         if name in value:
@@ -189,11 +188,6 @@ def _decode_dataclass(cls: type[Any], value: dict[str, Any], source: str, path: 
         return cls(**arguments)
     except ValueError as error:
         raise SchemaError(f"{source}: {path + ': ' if path else ''}{error}") from error
-
-
-@functools.cache
-def _hints(cls: type[Any]) -> Mapping[str, Any]:
-    return get_type_hints(cls)
 
 
 def _type_of(cls: type[Any], name: str, hints: Mapping[str, Any]) -> Any:

@@ -90,7 +90,7 @@ def violations(
       columns: A column batch.
       rules: What `value_rules` gives; columns that are not there are left out.
       aligned: What `aligned_columns` gives.
-      explicit_nan: Whether every NaN was written by somebody, as in the example layout.
+      explicit_nan: Whether a NaN other than `ABSENT` was written by somebody, as in the example layout.
     """
     for first, *others in aligned:
         for other in others:
@@ -108,7 +108,14 @@ def violations(
             rows = np.flatnonzero(_forbidden(values, rule, explicit_nan=explicit_nan))
         for row in rows.tolist():
             shown = data.take(np.array([row])).values if isinstance(data, Ragged) else values[row]
-            yield Violation(row, name, _REASONS[rule], np.array2string(np.asarray(shown), threshold=8, separator=", "))
+            yield Violation(row, name, _REASONS[rule], _text(shown))
+
+
+def _text(values: Any) -> str:
+    """A value, or the beginning of several."""
+    if np.ndim(values) == 0:
+        return str(values)
+    return "[" + ", ".join(str(value) for value in values[:8]) + (", ...]" if len(values) > 8 else "]")
 
 
 def _lengths(columns: Columns, name: str) -> npt.NDArray[np.int32]:
@@ -119,20 +126,16 @@ def _lengths(columns: Columns, name: str) -> npt.NDArray[np.int32]:
 
 def _forbidden(values: npt.NDArray[Any], rule: Rule, *, explicit_nan: bool) -> npt.NDArray[np.bool_]:
     """Rows whose value the rule forbids: `[n]`."""
-    if rule == "binary":
-        return ~((values == 0) | (values == 1) | np.isnan(values))
-    if rule == "value":
-        return np.isinf(values)
+    rows = np.ascontiguousarray(values).reshape(len(values), -1)
+    legal = (rows == 0) | (rows == 1) if rule in ("binary", "bits") else np.isfinite(rows)
     if rule == "bits":
-        legal = ((values == 0) | (values == 1)).all(axis=1)
-        return np.asarray(~legal & ~(values == -1).all(axis=1))
-    if rule == "weights":
-        return ~np.isfinite(values)
-    missing = np.isnan(values)
-    if rule == "vector":
-        whole = missing.all(axis=1) & (not explicit_nan)
-        return np.asarray(~np.isfinite(values).all(axis=1) & ~whole)
-    return ~np.isfinite(values) & ~(missing & (not explicit_nan))
+        missing = rows == -1
+    elif explicit_nan and rule in ("number", "vector"):
+        missing = rows.view(np.int32) == ABSENT_BITS
+    else:
+        missing = np.isnan(rows) & (rule != "weights")
+    bad: npt.NDArray[np.bool_] = ~legal.all(axis=1) & ~missing.all(axis=1)
+    return bad
 
 
 def batch_check(rules: Mapping[str, Rule], *, explicit_nan: bool) -> Callable[[Mapping[str, tf.Tensor]], None]:

@@ -8,8 +8,10 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from fullrank.data.block_layout import BLOCK_ROWS, Packing, encode_block
@@ -168,7 +170,7 @@ def concatenated(batches: list[Columns]) -> Columns:
     """Several column batches, one below the other."""
     if len(batches) == 1:
         return batches[0]
-    joined = {}
+    joined: dict[str, npt.NDArray[Any] | Ragged] = {}
     for name, first in batches[0].items():
         parts = [batch[name] for batch in batches]
         if isinstance(first, Ragged):
