@@ -98,16 +98,22 @@ class Decisions:
         self.add(profile, feature, "sparse, several" if profile.listed else "sparse", note)
 
     def add_key(self, profile: ColumnProfile) -> None:
-        """Records a key.
-
-        Raises:
-          SchemaError: If rows hold lists.
-        """
-        if profile.listed:
-            raise SchemaError(f"Column {profile.name!r} holds lists, so it cannot be a key.")
+        """Records a key."""
         if profile.name not in self.keys:
-            self.keys[profile.name] = Key(name=profile.name, dtype=dtype_of(profile))
+            self.keys[profile.name] = group_by(profile)
             self.use(profile.name, "key")
+
+
+def group_by(profile: ColumnProfile) -> Key:
+    """The column as a key or segment.
+
+    Raises:
+      SchemaError: If its values cannot group examples.
+    """
+    if profile.listed or profile.kind in ("real", "other"):
+        what = "lists" if profile.listed else "real numbers" if profile.kind == "real" else "something else than ids"
+        raise SchemaError(f"Column {profile.name!r} holds {what}, so it cannot be a key or segment.")
+    return Key(name=profile.name, dtype=dtype_of(profile))
 
 
 def dtype_of(profile: ColumnProfile) -> Literal["int64", "bytes"]:

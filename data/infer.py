@@ -142,7 +142,7 @@ def _wishes(flag_values: flags.FlagValues, names: list[str]) -> Wishes:
                 hint = f" Did you mean {near!r}?" if near else f" There are: {', '.join(names[:20])}."
                 raise UsageError(f"--{flag}={column}: the input has no such column.{hint}")
             other = claimed.setdefault(column, flag)
-            if other != flag and not {other, flag} <= {"sparse", "numeric", "key", "segment"}:
+            if other != flag and not {other, flag} <= {"sparse", "key", "segment"}:
                 raise UsageError(f"--{flag}={column}: the same column is given by --{other}.")
     return Wishes(
         labels=tuple(several["label"]),

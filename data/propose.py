@@ -28,8 +28,8 @@ from typing import Final
 
 from fullrank.data import name_hints
 from fullrank.data.column_profile import ColumnProfile
-from fullrank.data.decisions import Decisions, Wishes, dtype_of, is_time, time_unit
-from fullrank.data.features import Bits, Key, Label, Numeric, Sequence
+from fullrank.data.decisions import Decisions, Wishes, group_by, is_time, time_unit
+from fullrank.data.features import Bits, Label, Numeric, Sequence
 from fullrank.data.propose_lists import decide_lists
 from fullrank.data.schema import Schema, SchemaError
 
@@ -64,6 +64,8 @@ def propose(profiles: dict[str, ColumnProfile], *, name: str, wishes: Wishes) ->
     """
     decisions = Decisions(profiles, wishes)
     labels = tuple(_label(decisions, profiles[label]) for label in wishes.labels)
+    segments = tuple(group_by(profiles[column]) for column in wishes.segments)
+    keys = [group_by(profiles[column]).name for column in wishes.keys]
     for column in wishes.ignore:
         decisions.left_out[column] = "ignored"
     _find_time(decisions)
@@ -72,7 +74,7 @@ def propose(profiles: dict[str, ColumnProfile], *, name: str, wishes: Wishes) ->
         if not profile.listed:
             _decide_single(decisions, profile)
     decide_lists(decisions)
-    for column in wishes.keys:
+    for column in keys:
         decisions.add_key(profiles[column])
     for column in wishes.segments:
         decisions.use(column, "segment")
@@ -84,7 +86,7 @@ def propose(profiles: dict[str, ColumnProfile], *, name: str, wishes: Wishes) ->
         labels=labels,
         weight=decisions.weight,
         keys=tuple(decisions.keys.values()),
-        segments=tuple(Key(name=column, dtype=dtype_of(profiles[column])) for column in wishes.segments),
+        segments=segments,
         time=decisions.time,
         time_unit=decisions.time_unit,
     )
@@ -154,6 +156,10 @@ def _decide_single(decisions: Decisions, profile: ColumnProfile) -> None:
         _add_numeric(decisions, profile)
     elif column in wishes.sparse:
         decisions.add_sparse(profile)
+    elif column in (*wishes.keys, *wishes.segments):
+        # What groups examples is an id; it is worth a table, too, if it comes back.
+        if profile.distinct < profile.rows and not name_hints.is_request(column):
+            decisions.add_sparse(profile)
     elif profile.distinct == 1 and not profile.missing:
         decisions.left_out[column] = f"the same value on every row of the sample: {profile.values[0]}"
     elif name_hints.is_user(column):

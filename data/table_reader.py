@@ -131,7 +131,7 @@ class TableReader:
             if file not in self._counted:
                 self.bad_rows.add(
                     f"{file}, row {row.number - (self.header is None)}: {row.actual_columns} cells instead of "
-                    f"{row.expected_columns}: {row.text[:60]!r}{'...' if len(row.text) > 60 else ''}."
+                    f"{row.expected_columns}: {row.text[:60]!r}{'...' if len(row.text) > 60 else '.'}"
                 )
         malformed.clear()
 

@@ -169,28 +169,32 @@ def test_the_number_of_processes_changes_no_byte(tmp_path: Path) -> None:
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
+def numeric_statistics(schema: data.Schema, name: str) -> data.NumericStatistics:
+    feature = next(feature for feature in schema.features if feature.name == name)
+    assert isinstance(feature, data.Numeric)
+    assert feature.statistics is not None
+    return feature.statistics
+
+
 def test_statistics_are_those_of_the_training_split(tmp_path: Path) -> None:
     schema = built(tmp_path)
-    features = {feature.name: feature for feature in schema.features}
-    price = features["price"]
-    assert isinstance(price, data.Numeric)
-    assert price.statistics is not None
+    price = numeric_statistics(schema, "price")
     values = np.array([value for value in TRAIN["price"].to_pylist() if value is not None])
-    assert price.statistics.mean == pytest.approx(values.mean(), rel=1e-12)
-    assert price.statistics.std == pytest.approx(values.std(), rel=1e-12)
-    assert price.statistics.missing == pytest.approx(1 - len(values) / 1000)
-    assert len(price.statistics.quantiles) == 257
-    np.testing.assert_allclose(price.statistics.quantiles, np.quantile(values, np.linspace(0, 1, 257)), rtol=1e-6)
-    assert price.statistics.quantiles[0] == price.statistics.minimum
-    assert price.statistics.quantiles[-1] == price.statistics.maximum
+    assert price.mean == pytest.approx(values.mean(), rel=1e-12)
+    assert price.std == pytest.approx(values.std(), rel=1e-12)
+    assert price.missing == pytest.approx(1 - len(values) / 1000)
+    assert len(price.quantiles) == 257
+    np.testing.assert_allclose(price.quantiles, np.quantile(values, np.linspace(0, 1, 257)), rtol=1e-6)
+    assert price.quantiles[0] == price.minimum
+    assert price.quantiles[-1] == price.maximum
     words = TRAIN["word"].to_pylist()
-    assert features["word"].statistics == data.SparseStatistics(
+    assert schema.sparse("word").statistics == data.SparseStatistics(
         distinct=len({word for row in words for word in row}),
         missing=sum(not row for row in words) / 1000,
         mean_length=sum(map(len, words)) / 1000,
     )
     cookies = TRAIN["cookie"].to_pylist()
-    assert features["cookie"].statistics == data.SparseStatistics(
+    assert schema.sparse("cookie").statistics == data.SparseStatistics(
         distinct=len(set(cookies) - {None}), missing=cookies.count(None) / 1000
     )
     clicks = [click for click in TRAIN["click"].to_pylist() if click is not None]
@@ -203,8 +207,7 @@ def test_what_is_never_there_has_statistics_too(tmp_path: Path) -> None:
     rows = rows.set_column(rows.schema.get_field_index("spend"), "spend", pa.nulls(1000))
     rows = rows.set_column(rows.schema.get_field_index("user"), "user", pa.nulls(1000))
     schema = data.read_schema(built(tmp_path, splits={"train": source(rows)}).directory or "")
-    price = next(feature for feature in schema.features if feature.name == "price")
-    assert price.statistics == data.NumericStatistics(mean=0, std=0, minimum=0, maximum=0, missing=1)
+    assert numeric_statistics(schema, "price") == data.NumericStatistics(mean=0, std=0, minimum=0, maximum=0, missing=1)
     assert (schema.label("spend").mean, schema.label("spend").observed) == (None, 0)
     assert schema.sparse("user").ids.size == 0
     assert data.read_vocabulary(schema=schema, feature="user").tolist() == []

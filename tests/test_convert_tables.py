@@ -114,7 +114,7 @@ SCHEMA = data.Schema(
 
 def log_reader(directory: Path, times: Sequence[object], **columns: Sequence[object]) -> TableReader:
     """Two files with the number of the row as x."""
-    rows = [
+    rows: list[list[Any]] = [
         [number, number % 2, time, *(cells[number] for cells in columns.values())] for number, time in enumerate(times)
     ]
     header = ["x", "click", "time", *columns]

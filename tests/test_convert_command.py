@@ -1,0 +1,366 @@
+"""From a user's own table to records and back: infer, convert and inspect as they are called."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fullrank import data
+from fullrank.data import convert, infer, inspect
+
+ROWS = 3000
+COLUMNS = ["user_id", "item_id", "category", "price", "tags", "past_items", "past_times", "content"]
+COLUMNS += ["click", "watch", "timestamp"]
+
+
+def made_rows() -> list[list[Any]]:
+    """A log in random order of time; every kind of column, missing cells included."""
+    draw = np.random.default_rng(0)
+    rows: list[list[Any]] = []
+    for _ in range(ROWS):
+        length = int(draw.integers(0, 5))
+        rows.append(
+            [
+                int(draw.integers(0, 200)),
+                int(draw.zipf(1.4) % 300),
+                str(draw.choice(["toys", "books", ""])),
+                "" if draw.random() < 0.1 else round(float(draw.normal(20, 5)), 3),
+                "|".join(sorted(draw.choice(["new", "hot", "sale"], draw.integers(0, 3), replace=False))),
+                "|".join(str(item) for item in draw.integers(0, 300, length)),
+                "|".join(str(time) for time in sorted(draw.integers(1_700_000_000, 1_700_500_000, length))),
+                "|".join(f"{part:.3f}" for part in draw.normal(size=3)),
+                int(draw.integers(0, 2)),
+                "" if draw.random() < 0.5 else round(float(draw.exponential()), 2),
+                int(draw.integers(1_700_000_000, 1_700_500_000)),
+            ]
+        )
+    return rows
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[list[Any]]:
+    return made_rows()
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory, rows: list[list[Any]]) -> Path:
+    """The log as two CSV files."""
+    directory = tmp_path_factory.mktemp("logs")
+    for name, part in (("clicks-1.csv", rows[: ROWS // 3]), ("clicks-2.csv", rows[ROWS // 3 :])):
+        write_csv(directory / name, part)
+    return directory
+
+
+def write_csv(path: Path, rows: Sequence[Sequence[Any]]) -> Path:
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([COLUMNS, *rows])
+    return path
+
+
+@pytest.fixture(scope="module")
+def schema_file(logs: Path) -> Path:
+    """The schema that infer proposes for the log."""
+    file = logs / "schema.json"
+    infer.run(["infer", f"--input={logs}/*.csv", "--label=click,watch", f"--output={file}"])
+    return file
+
+
+def ran(capsys: pytest.CaptureFixture[str], run: Any, *arguments: str) -> tuple[int, str, str]:
+    """Exit code, output and error output of a command."""
+    code = 0
+    try:
+        run(["program", *arguments])
+    except SystemExit as end:
+        code = int(end.code or 0)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def read(directory: Path, split: str) -> dict[str, np.ndarray[Any, Any]]:
+    batches = list(data.read_records(directory, split=split, batch_size=512))
+    return {name: np.concatenate([batch[name].numpy() for batch in batches]) for name in batches[0]}
+
+
+def expected_of(rows: list[list[Any]]) -> dict[str, list[Any]]:
+    """What the reader should give, straight from the rows."""
+    table = dict(zip(COLUMNS, zip(*rows, strict=True), strict=True))
+
+    def padded(name: str, length: int, missing: Any, kind: Any) -> list[Any]:
+        lists = [[kind(word) for word in cell.split("|") if word] for cell in table[name]]
+        return [row + [missing] * (length - len(row)) for row in lists]
+
+    return {
+        "user_id": list(table["user_id"]),
+        "category": [cell.encode() for cell in table["category"]],
+        "price": [np.float32("nan" if cell == "" else cell) for cell in table["price"]],
+        "tags": padded("tags", 2, b"", str.encode),
+        "past_items": padded("past_items", 4, -1, int),
+        "past_times": padded("past_times", 4, -1, int),
+        "content": padded("content", 3, 0.0, np.float32),
+        "watch": [np.float32("nan" if cell == "" else cell) for cell in table["watch"]],
+        "timestamp": list(table["timestamp"]),
+    }
+
+
+def test_the_proposed_schema_is_what_a_person_would_write(schema_file: Path) -> None:
+    assert data.read_schema(schema_file) == data.Schema(
+        name="clicks_1",
+        features=(
+            data.Sparse(name="user_id", side="user"),
+            data.Sparse(name="item_id", side="ad"),
+            data.Sparse(name="category", dtype="bytes"),
+            data.Numeric(name="price"),
+            data.Sparse(name="tags", dtype="bytes", max_values=2),
+            data.Sequence(name="past", ids=(("past_items", "item_id"),), times="past_times", max_length=4),
+            data.Vector(name="content", length=3),
+        ),
+        labels=(data.Label(name="click"), data.Label(name="watch", type="value")),
+        keys=(data.Key(name="user_id"),),
+        time="timestamp",
+    )
+
+
+@pytest.mark.parametrize("layout", ["block", "example"])
+def test_the_records_hold_the_rows_split_by_time(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    logs: Path,
+    schema_file: Path,
+    rows: list[list[Any]],
+    layout: str,
+) -> None:
+    records = tmp_path / "records"
+    code, out, err = ran(
+        capsys,
+        convert.run,
+        f"--input={logs}/*.csv",
+        f"--schema={schema_file}",
+        f"--output={records}",
+        f"--layout={layout}",
+        "--compression=gzip",
+        "--max_distinct_in_memory=100",
+        "--workers=1",
+    )
+    assert (code, out.splitlines()) == (
+        0,
+        [
+            f"Wrote {records}, {layout} layout, gzip:",
+            "  train: 2,400 examples in 3 files",
+            "  validation: 300 examples in 1 file",
+            "  test: 300 examples in 1 file",
+            *out.splitlines()[4:7],
+            f"Next: python -m fullrank.data.inspect --data={records}",
+        ],
+    )
+    assert "writing test: 100%" in err
+    order = sorted(range(ROWS), key=lambda row: rows[row][-1])
+    for split, chosen in (("train", order[:2400]), ("validation", order[2400:2700]), ("test", order[2700:])):
+        found = read(records, split)
+        for name, values in expected_of([rows[row] for row in sorted(chosen)]).items():
+            np.testing.assert_array_equal(found[name], np.array(values, found[name].dtype), err_msg=f"{split} {name}")
+    items = {rows[row][1] for row in order[:2400]}
+    items |= {int(word) for row in order[:2400] for word in rows[row][5].split("|") if word}
+    assert set(data.read_vocabulary(schema=data.read_schema(records), feature="item_id").tolist()) == items
+
+
+@pytest.fixture(scope="module")
+def records(logs: Path, schema_file: Path) -> Path:
+    """The log as records; tests only read them."""
+    output = logs / "records"
+    arguments = [f"--input={logs}/clicks-1.csv", f"--schema={schema_file}", f"--output={output}", "--workers=1"]
+    convert.run(["convert", *arguments, "--split=random", "--noprogress"])
+    return output
+
+
+def test_splits_may_come_from_files_of_their_own_and_of_another_kind(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, logs: Path, schema_file: Path, rows: list[list[Any]]
+) -> None:
+    table = pa.table(
+        {
+            name: list(cells)
+            for name, cells in zip(COLUMNS, zip(*rows[:50], strict=True), strict=True)
+            if name not in ("price", "watch")
+        }
+    )
+    numbers = {
+        name: [None if row[at] == "" else row[at] for row in rows[:50]] for name, at in (("price", 3), ("watch", 9))
+    }
+    for name, cells in numbers.items():
+        table = table.append_column(name, pa.array(cells, pa.float64()))
+    pq.write_table(table, tmp_path / "late.parquet")
+    records = tmp_path / "records"
+    arguments = [f"--input={logs}/clicks-2.csv", f"--test_input={tmp_path}/late.parquet", f"--schema={schema_file}"]
+    code, _, err = ran(capsys, convert.run, *arguments, f"--output={records}", "--workers=1", "--noprogress")
+    assert (code, err) == (0, "")
+    schema = data.read_schema(records)
+    assert {split.name: split.examples for split in schema.splits} == {"train": 2000, "test": 50}
+    expected = expected_of(rows[:50])
+    found = read(records, "test")
+    for name in ("user_id", "category", "price", "tags", "past_items", "content", "timestamp"):
+        np.testing.assert_array_equal(found[name], np.array(expected[name], found[name].dtype), err_msg=name)
+
+
+def test_bad_rows_are_left_out_on_request(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, schema_file: Path, rows: list[list[Any]]
+) -> None:
+    bad = [list(row) for row in rows[:100]]
+    bad[10][8] = 3
+    bad[20][3] = "cheap"
+    bad[30].append("one too many")
+    file = write_csv(tmp_path / "bad.csv", bad)
+    arguments = [f"--input={file}", f"--schema={schema_file}", f"--output={tmp_path}/records", "--workers=1"]
+    arguments += ["--noprogress", "--split_fractions=1"]
+    code, _, err = ran(capsys, convert.run, *arguments)
+    assert (code, err) == (
+        1,
+        f"error: {file}, row 31: 12 cells instead of 11: {','.join(map(str, bad[30]))[:60]!r}... "
+        "(--on_bad_record=skip leaves such rows out.)\n",
+    )
+    code, _, err = ran(capsys, convert.run, *arguments, "--on_bad_record=skip")
+    assert (code, err) == (
+        1,
+        f"error: 2 of 99 rows are bad, more than --max_bad_fraction=0.01 allows. The first: {file}, row 11, column "
+        f"'click': '3' is not a label: use 0 or 1, or leave it empty if unobserved. {file}, row 21, column 'price': "
+        "'cheap' is not a number.\n",
+    )
+    assert not (tmp_path / "records").exists()
+    code, out, _ = ran(capsys, convert.run, *arguments, "--on_bad_record=skip", "--max_bad_fraction=0.1")
+    assert code == 0
+    assert out.startswith(f"Left out 1 bad rows of 100. The first: {file}, row 31: 12 cells instead of 11: ")
+    assert f"\nLeft out 2 bad rows of 99. The first: {file}, row 11, column 'click'" in out
+    assert "  train: 97 examples in 1 file\n" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--schema=none.json"], 1, "Cannot read the schema none.json: no such file."),
+        (["--input=none*.csv"], 1, "No file matches 'none*.csv'."),
+        (["--split=column"], 2, "--split=column and --split_column=NAME go together."),
+        (["--split=time", "--split_column=click"], 2, "--split=column and --split_column=NAME go together."),
+        (["--split_column=fold"], 1, "{logs}/clicks-1.csv has no column 'fold', which --split_column names."),
+        (["--split_fractions=0.8,0.1"], 2, "--split_fractions must add up to 1. Received: 0.8,0.1, which is 0.9."),
+        (
+            ["--split_fractions=a"],
+            2,
+            "--split_fractions needs one to three positive numbers, for train, validation and test. Received: 'a'.",
+        ),
+        (
+            ["--split=time", "--test_input={logs}/clicks-2.csv"],
+            2,
+            "--split=time cannot go with --validation_input or --test_input.",
+        ),
+        (["--separator=ab"], 2, "--separator must be one character, or tab. Received: 'ab'."),
+        (["--list_delimiter="], 2, "--list_delimiter must not be empty."),
+        (["--compresion=gzip"], 2, "unknown flag --compresion; did you mean --compression? See --help."),
+        (["--workers=0"], 2, "flag --workers=0: 0 is not a positive integer. See --help."),
+        (["--output={logs}"], 1, "{logs} exists already: choose another name, or replace it by --overwrite."),
+        (["--separator=;"], 1, "{logs}/clicks-1.csv has no column 'user_id'; 'item_id'; 'category'; "),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    logs: Path,
+    schema_file: Path,
+    arguments: list[str],
+    code: int,
+    message: str,
+) -> None:
+    given = {"input": f"{logs}/*.csv", "schema": str(schema_file), "output": str(tmp_path / "records")}
+    words = [word.format(logs=logs) for word in arguments]
+    words += [
+        f"--{name}={value}" for name, value in given.items() if not any(w.startswith(f"--{name}=") for w in words)
+    ]
+    found, out, err = ran(capsys, convert.run, *words)
+    assert (found, out) == (code, "")
+    assert err.startswith(f"error: {message.format(logs=logs)}")
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_names_the_command_and_each_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (convert, infer, inspect):
+        code, out, _ = ran(capsys, command.run, "--help")
+        assert code == 0
+        assert out.startswith(str(command.__doc__).splitlines()[0])
+        assert f"  python -m fullrank.data.{command.__name__.rsplit('.', 1)[1]} " in out
+        assert out.index("\n  --") < out.index("\n  --[no]debug\n")
+        assert max(map(len, out.splitlines())) <= 120
+
+
+def test_inspect_shows_schema_statistics_and_rows(capsys: pytest.CaptureFixture[str], records: Path) -> None:
+    code, out, err = ran(capsys, inspect.run, f"--data={records}", "--rows=2", "--split=test")
+    assert (code, err) == (0, "")
+    assert "Data set 'clicks_1', block layout" in out
+    assert "keys: user_id (int64)" in out
+    assert "time: timestamp (s)" in out
+    assert "sequence  user              last 4: past_items as item_id, at past_times" in out
+    shown = out[out.index("column (test)") :].splitlines()
+    first = {line.split()[0]: line for line in shown[2:]}
+    found = read(records, "test")
+    assert shown[0].split() == ["column", "(test)", "row", "0", "row", "1"]
+    assert first["timestamp"].split() == ["timestamp", *map(str, found["timestamp"][:2])]
+    past = "|".join(str(item) for item in found["past_items"][0] if item != -1)
+    assert past in first["past_items"]
+
+
+def test_inspect_validates(capsys: pytest.CaptureFixture[str], tmp_path: Path, records: Path) -> None:
+    code, out, _ = ran(capsys, inspect.run, f"--data={records}", "--validate", "--rows=0")
+    assert code == 0
+    schema = data.read_schema(records)
+    rates = out[out.index("mean of click") :].splitlines()[2:5]
+    assert rates[0].split()[:2] == ["train", f"{schema.label('click').mean:.6g}"]
+    test_clicks = read(records, "test")["click"]
+    assert rates[2].split()[:2] == ["test", f"{test_clicks.mean(dtype=np.float64):.6g}"]
+    assert out.endswith("Nothing is wrong with the records and vocabularies of train, validation, test.\n")
+    copy = tmp_path / "records"
+    copy.mkdir()
+    for file in records.rglob("*"):
+        if file.is_file():
+            target = copy / file.relative_to(records)
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(file.read_bytes())
+    shard = copy / schema.split("test").shards[0].file
+    damaged = bytearray(shard.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    shard.write_bytes(damaged)
+    vocabulary = copy / "vocabulary" / "item_id.txt"
+    vocabulary.write_text(vocabulary.read_text() + "123456\n")
+    code, out, err = ran(capsys, inspect.run, f"--data={copy}", "--validate")
+    assert (code, err) == (1, "")
+    problems = out[out.index("Problems:") :].splitlines()[1:]
+    assert problems[0].startswith(f"  Vocabulary file {vocabulary} has ")
+    assert problems[1].startswith(f"  {shard}, record 0: damaged data")
+    assert len(problems) == 2
+    code, _, err = ran(capsys, inspect.run, f"--data={copy}", "--split=test")
+    assert (code, err.count("\n")) == (1, 1)
+    assert err.startswith(f"error: {shard}, record 0: damaged data")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data=none"], "Cannot read the schema none: no such file."),
+        (["--data={schema}"], "{schema} is a schema without records: run python -m fullrank.data.convert first."),
+        (["--data={records}", "--split=dev"], "Schema 'clicks_1' has no split 'dev'. Known: train, validation, test."),
+    ],
+)
+def test_inspect_needs_a_data_set(
+    capsys: pytest.CaptureFixture[str], schema_file: Path, records: Path, arguments: list[str], message: str
+) -> None:
+    words = [word.format(schema=schema_file, records=records) for word in arguments]
+    code, _, err = ran(capsys, inspect.run, *words)
+    assert (code, err) == (1, f"error: {message.format(schema=schema_file, records=records)}\n")
+
+
+def test_schema_json_names_nothing_of_the_machine(records: Path) -> None:
+    assert str(records.parent) not in json.dumps(json.loads((records / "schema.json").read_text()))

@@ -1,0 +1,299 @@
+"""What infer takes a column for, by its values and its name."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fullrank import data
+from fullrank.data import decisions, infer, name_hints
+from fullrank.data.column_profile import ColumnProfile, profile_column
+from fullrank.data.decisions import Wishes
+from fullrank.data.propose import Proposal, propose
+from fullrank.data.table_reader import TableReader
+
+ROWS = 2000
+DRAW = np.random.default_rng(0)
+CLICK = DRAW.integers(0, 2, ROWS).tolist()
+
+
+def whole(low: int, high: int) -> list[int]:
+    """Random numbers, the largest among them."""
+    return [*DRAW.integers(low, high, ROWS - 1).tolist(), high - 1]
+
+
+def profile(cells: Any, kind: pa.DataType | None = None) -> ColumnProfile:
+    return profile_column("x", pa.array(cells, kind), list_delimiter="|")
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind", "listed", "missing", "values"),
+    [
+        ([1, 2, 2, None], "whole", False, 0.25, ("2", "1")),
+        (["1", "2", "2", "", "NA"], "whole", False, 0.4, ("2", "1")),
+        (["1.0", "2.0", ""], "whole", False, 1 / 3, ("1.0", "2.0")),  # as pandas writes whole numbers with gaps
+        (["1.0", "2.0"], "real", False, 0.0, ("1.0", "2.0")),
+        ([1.0, 2.0, math.nan], "whole", False, 1 / 3, ("1.0", "2.0")),
+        ([1.5, 2.0, None], "real", False, 1 / 3, ("1.5", "2.0")),
+        (["1.5", "inf"], "real", False, 0.0, ("1.5", "inf")),
+        ([True, False, True], "whole", False, 0.0, ("True", "False")),
+        (["007", "7"], "text", False, 0.0, ("007", "7")),  # a number would lose the zeros
+        (["0.5", "-3"], "real", False, 0.0, ("0.5", "-3")),
+        (["NA", "DE", ""], "text", False, 1 / 3, ("NA", "DE")),
+        (["", None], "none", False, 1.0, ()),
+        ([None, None], "none", False, 1.0, ()),
+        (["01010101", "11110000"], "bits", False, 0.0, ("01010101", "11110000")),
+        (["2024-01-01", "2024-01-02 03:04:05"], "time", False, 0.0, ("2024-01-01", "2024-01-02 03:04:05")),
+        ([datetime.date(2024, 1, 1)], "time", False, 0.0, ("2024-01-01",)),
+        (["a|b", "a", ""], "text", True, 1 / 3, ("a", "b")),
+        (["[1, 2]", "[]"], "whole", True, 0.5, ("1", "2")),
+        (["0.5|1.5", "2|3"], "real", True, 0.0, ("0.5", "1.5", "2", "3")),
+        ([[1, 2], None, []], "whole", True, 2 / 3, ("1", "2")),
+        ([{"a": 1}], "other", False, 0.0, ()),
+        ([[[1]]], "other", True, 0.0, ()),
+    ],
+)
+def test_the_kind_of_values(cells: list[Any], kind: str, listed: bool, missing: float, values: tuple[str, ...]) -> None:
+    found = profile(cells)
+    assert (found.kind, found.listed, found.values) == (kind, listed, values)
+    assert found.missing == pytest.approx(missing)
+
+
+def test_range_and_lengths() -> None:
+    found = profile(["3|-5", "7|inf", ""])
+    assert (found.minimum, found.maximum, found.infinite) == (-5.0, 7.0, True)
+    assert (found.lengths.tolist(), found.fixed_length) == ([2, 2, 0], 2)
+    assert profile(["1|2", "3"]).fixed_length is None
+
+
+def proposed(columns: dict[str, Any], **wishes: Any) -> Proposal:
+    table = pa.table({**columns, "click": CLICK})
+    return propose(infer.profile_table(table), name="log", wishes=Wishes(labels=("click",), **wishes))
+
+
+def outcome(name: str, cells: Any, **wishes: Any) -> str:
+    """What became of one column beside a feature and the label."""
+    found = proposed({name: cells, "filler": DRAW.normal(size=ROWS)}, **wishes).decisions
+    return found.uses.get(name) or f"left out: {found.left_out[name]}"
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "expected"),
+    [
+        ("price", DRAW.normal(size=ROWS), "numeric"),
+        ("visits", whole(0, 33), "numeric"),
+        ("visits", whole(0, 32), "sparse"),
+        ("itemId", whole(0, 500), "sparse"),
+        ("zip_code", whole(0, 500), "sparse"),
+        ("count", whole(2**31 - 50, 2**31 + 1), "sparse"),
+        ("count", whole(2**31 - 50, 2**31 - 1), "numeric"),
+        ("country", [f"c{n}" for n in whole(0, 90)], "sparse"),
+        ("user_id", list(range(ROWS)), "sparse, key"),
+        ("UID", [str(n) for n in whole(0, 50)], "sparse, key"),
+        ("request_id", list(range(ROWS)), "key"),
+        ("row", list(range(ROWS)), "left out: different on every row: keep it by --sparse or --key"),
+        ("version", ["v1"] * ROWS, "left out: the same value on every row of the sample: v1"),
+        ("version", ["v1", None] * (ROWS // 2), "sparse"),
+        ("empty", [None] * ROWS, "left out: no value on any row of the sample"),
+        ("struct", [{"a": 1}] * ROWS, "left out: its type cannot be a feature"),
+        ("timestamp", whole(1_700_000_000, 1_700_000_099), "time"),
+        ("ts_ms", whole(1_700_000_000_000, 1_700_000_000_099), "time"),
+        ("event_time", whole(0, 24), "sparse"),
+        ("day", [f"2024-01-{1 + n:02d}" for n in whole(0, 28)], "time"),
+        ("ts", whole(1_700_000_000_000_000, 1_700_000_000_000_099), "left out: a time in a unit finer than millisec"),
+        ("sample_weight", DRAW.random(ROWS), "weight"),
+        ("weight", DRAW.random(ROWS) - 0.5, "numeric"),
+        ("code", ["01010101", "01110000"] * (ROWS // 2), "bits"),
+        ("signs", [[0, 1] * 4, [1, 0] * 4] * (ROWS // 2), "bits"),
+        ("embedding", [[0.5, 1.5, 2.5], None] * (ROWS // 2), "vector"),
+        ("scores", [[0.5, 1.5], [1.5]] * (ROWS // 2), "left out: lists of real numbers of different length"),
+        ("tags", ["a|b|c", "a"] * (ROWS // 2), "sparse, several"),
+        ("maps", [[{"a": 1}]] * ROWS, "left out: lists of something that cannot be a feature"),
+    ],
+)
+def test_what_a_column_is_taken_for(name: str, cells: Any, expected: str) -> None:
+    assert outcome(name, cells).startswith(expected)
+
+
+def test_flags_decide() -> None:
+    assert outcome("visits", whole(0, 9), numeric=frozenset({"visits"})) == "numeric"
+    assert outcome("visits", whole(0, 900), sparse=frozenset({"visits"})) == "sparse"
+    assert outcome("price", DRAW.normal(size=ROWS), ignore=frozenset({"price"})) == "left out: ignored"
+    assert outcome("page", whole(0, 900), keys=("page",)) == "sparse, key"
+    assert outcome("page", list(range(ROWS)), keys=("page",)) == "key"
+    assert outcome("shop", ["a", "b"] * (ROWS // 2), segments=("shop",)) == "sparse, segment"
+    assert outcome("clock", whole(5, 900), time="clock") == "time"
+    assert outcome("propensity", DRAW.random(ROWS), weight="propensity") == "weight"
+    assert outcome("version", ["v1"] * ROWS, sparse=frozenset({"version"})) == "sparse"
+    two = {"ts": whole(10**9, 10**9 + 99), "sent_time": whole(10**9, 10**9 + 99), "x": DRAW.normal(size=ROWS)}
+    found = proposed(two, time="sent_time")
+    assert found.schema.time == "sent_time"
+    assert found.decisions.left_out == {"ts": "another time: choose by --time, or keep it by --numeric"}
+
+
+def test_sequences_share_the_ids_of_a_feature() -> None:
+    lengths = DRAW.integers(0, 5, ROWS)
+    items = [DRAW.integers(0, 300, n).tolist() for n in lengths]
+    columns = {
+        "item_id": whole(0, 300),
+        "genre": [f"g{n}" for n in whole(0, 5)],
+        "history_items": items,
+        "history_genres": [[f"g{item % 5}" for item in row] for row in items],
+        "history_times": [(10**9 + np.arange(len(row))).tolist() for row in items],
+        "other": items,  # as long on every row, but of another name
+        "last_genre": [["g1"], ["g2", "g3"]] * (ROWS // 2),
+    }
+    found = proposed(columns).schema
+    assert [feature for feature in found.features if isinstance(feature, data.Sequence)] == [
+        data.Sequence(
+            name="history",
+            ids=(("history_items", "item_id"), ("history_genres", "genre")),
+            times="history_times",
+            max_length=4,
+        ),
+        data.Sequence(name="last_genre_sequence", ids=(("last_genre", "genre"),), max_length=2),
+    ]
+    assert data.Sparse(name="other", max_values=4) in found.features
+
+
+def test_times_of_a_sequence_agree_with_the_event_time_on_the_unit() -> None:
+    items = [[1, 2]] * ROWS
+    times = [[1_700_000_000_000, 1_700_000_000_001]] * ROWS
+    lists = {"item_id": whole(0, 9), "past_item": items, "past_time": times}
+    found = proposed({**lists, "time": [datetime.datetime(2024, 1, 1, hour % 24) for hour in range(ROWS)]})
+    assert (found.schema.time, found.schema.time_unit) == ("time", "ms")  # a timestamp goes with either
+    found = proposed({**lists, "time": whole(1_700_000_000, 1_700_000_099)})
+    assert (found.schema.time, found.schema.time_unit) == ("time", "s")
+    assert found.decisions.left_out["past_time"] == "times in another unit than 'time' (s)"
+    found = proposed(lists)
+    assert (found.schema.time, found.schema.time_unit) == (None, "ms")
+
+
+def test_lists_of_weights_belong_to_their_ids() -> None:
+    columns = {"tags": ["a|b", "c|d"] * (ROWS // 2), "tag_weights": ["1|0.5", "2|3"] * (ROWS // 2)}
+    found = proposed(columns)
+    assert found.schema.features == (data.Sparse(name="tags", dtype="bytes", max_values=2, weights="tag_weights"),)
+    alone = proposed({"tag_weights": ["1|0.5", "2|3|4"] * (ROWS // 2), "x": DRAW.normal(size=ROWS)})
+    assert alone.decisions.left_out == {"tag_weights": "lists of numbers that belong to no list of ids"}
+
+
+def test_very_many_ids_are_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decisions, "MANY", 1000)
+    found = proposed({"item_id": whole(0, 1_000_000), "shop_id": whole(0, 900)})
+    # About 1,998 of 2,000 draws differ: four times as many is 7,992, and the next power of two 8,192.
+    assert found.schema.sparse("item_id").ids == data.IdMap(kind="hash", size=8192)
+    assert found.schema.sparse("shop_id").ids == data.IdMap()
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind", "note"),
+    [
+        (CLICK, "binary", None),
+        (["True", "False"] * (ROWS // 2), "binary", None),
+        ([1, None] * (ROWS // 2), "binary", "is 1 wherever it is given: nothing can be learned from it"),
+        ([0.5, 2.0] * (ROWS // 2), "value", "has values from 0.5 to 2: not a click, but an amount?"),
+    ],
+)
+def test_labels(cells: list[Any], kind: str, note: str | None) -> None:
+    table = pa.table({"x": DRAW.normal(size=ROWS), "sale": cells})
+    found = propose(infer.profile_table(table), name="log", wishes=Wishes(labels=("sale",)))
+    assert found.schema.labels == (data.Label(name="sale", type=kind),)  # type: ignore[arg-type]
+    assert found.decisions.notes.get("sale") == note
+
+
+def test_what_cannot_be_a_label_or_leaves_no_feature() -> None:
+    table = pa.table({"x": DRAW.normal(size=ROWS), "sale": ["yes", "no"] * (ROWS // 2)})
+    with pytest.raises(
+        data.SchemaError, match=r"Column 'sale' cannot be a label, which is a number\. It holds 'yes', 'no'"
+    ):
+        propose(infer.profile_table(table), name="log", wishes=Wishes(labels=("sale",)))
+    with pytest.raises(data.SchemaError, match="No column is left for a feature"):
+        proposed({"version": ["v1"] * ROWS})
+    with pytest.raises(data.SchemaError, match="Column 'tags' holds lists, so it cannot be a key"):
+        proposed({"tags": ["a|b"] * ROWS}, keys=("tags",))
+    with pytest.raises(data.SchemaError, match="Column 'x' holds real numbers, so it cannot be a key or segment"):
+        proposed({"x": DRAW.normal(size=ROWS)}, segments=("x",))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("userId", ("user", "id")), ("user_id", ("user", "id")), ("User-ID 2", ("user", "id", "2")), ("C14", ("c", "14"))],
+)
+def test_words_of_a_name(name: str, words: tuple[str, ...]) -> None:
+    assert name_hints.tokens(name) == words
+
+
+def test_sides() -> None:
+    sides = {name: name_hints.side_of(name) for name in ("user_age", "age", "ad_id", "itemGenre", "hour", "uid")}
+    assert sides == {
+        "user_age": "user",
+        "age": "user",
+        "ad_id": "ad",
+        "itemGenre": "ad",
+        "hour": "context",
+        "uid": "user",
+    }
+
+
+def test_the_table_that_is_printed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    rows = ["user_id,age,site,click", "1,31,a,0", "2,45,b,1", "1,,a,0", "3,45,NA,1"]
+    (tmp_path / "log.csv").write_text("\n".join(rows) + "\n")
+    infer.run(["infer", f"--input={tmp_path}/log.csv", "--label=click", "--numeric=age", f"--output={tmp_path}/s.json"])
+    assert capsys.readouterr().out == (
+        "4 rows sampled from 1 file:\n"
+        "\n"
+        "column   used as        holds  distinct  missing  examples  reason, or what to check\n"
+        "-------  -------------  -----  --------  -------  --------  ------------------------\n"
+        "user_id  sparse, key    int           3     0.0%  1, 2, 3\n"
+        "age      numeric        int           2    25.0%  45, 31\n"
+        "site     sparse         text          3     0.0%  a, b, NA\n"
+        "click    label, binary  int           2     0.0%  0, 1\n"
+        "\n"
+        f"Wrote {tmp_path}/s.json. Look it over, then:\n"
+        f"  python -m fullrank.data.convert --input='{tmp_path}/log.csv' --schema={tmp_path}/s.json --output=records\n"
+    )
+
+
+def test_a_sample_takes_the_first_rows_of_every_file(tmp_path: Path) -> None:
+    for name, first in (("a", 0), ("b", 100)):
+        pq.write_table(pa.table({"x": range(first, first + 100)}), tmp_path / f"{name}.parquet", row_group_size=10)
+    files = tuple(sorted(tmp_path.glob("*.parquet")))
+    sample = infer.read_sample(TableReader(files=files), rows=30)
+    assert sample["x"].to_pylist() == [*range(15), *range(100, 115)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--label=clik"], 2, "--label=clik: the input has no such column. Did you mean 'click'?"),
+        (["--label=click", "--sparse=zzz"], 2, "--sparse=zzz: the input has no such column. There are: x, click."),
+        (["--label=click", "--ignore=click"], 2, "--ignore=click: the same column is given by --label."),
+        (["--label=click", "--output={here}/log.csv"], 1, "{here}/log.csv exists already: choose another name, or"),
+        (["--label=click", "--sample_rows=0"], 2, "flag --sample_rows=0: 0 is not a positive integer. See --help."),
+        ([], 2, "flag --label is required. See --help."),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    (tmp_path / "log.csv").write_text("x,click\n1,0\n2,1\n")
+    with pytest.raises(SystemExit) as end:
+        infer.run(["infer", f"--input={tmp_path}/log.csv", *(word.format(here=tmp_path) for word in arguments)])
+    captured = capsys.readouterr()
+    assert (end.value.code, captured.out) == (code, "")
+    assert captured.err.startswith(f"error: {message.format(here=tmp_path)}")
+    assert captured.err.count("\n") == 1
+
+
+def test_an_empty_table_is_an_error(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("x,click\n")
+    with pytest.raises(SystemExit):
+        infer.run(["infer", f"--input={tmp_path}/log.csv", "--label=click"])
+    assert capsys.readouterr().err == f"error: {tmp_path}/log.csv has no rows, so there is nothing to infer from.\n"
