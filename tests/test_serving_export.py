@@ -60,6 +60,14 @@ def listed(outputs):
 
 answers = {name: listed(signature(**tensors(request))) for name, request in cases["requests"].items()}
 
+layout = json.load(open(cases["path"] + "/assets/packed_inputs.json"))
+renamed = {name.replace("-", "_"): value for name, value in tensors(cases["requests"]["ordinary"]).items()}
+packed = {
+    dtype: tf.concat([tf.reshape(renamed[c["column"].replace("-", "_")], [1, c["width"]]) for c in columns], axis=1)
+    for dtype, columns in layout.items()
+}
+answers["packed"] = listed(loaded.signatures["serving_packed"](**packed))
+
 feature = lambda **given: tf.train.Feature(**given)
 example = tf.train.Example(features=tf.train.Features(feature={
     "user-id": feature(int64_list=tf.train.Int64List(value=[cases["user"]])),
@@ -200,6 +208,11 @@ def test_a_process_without_fullrank_gets_the_models_answers(
         assert np.shape(answers["ordinary"][task]) == (1,)
 
 
+def test_packed_inputs_say_the_same_as_named_ones(answers: dict[str, Any]) -> None:
+    for task in TASKS:
+        np.testing.assert_allclose(answers["packed"][task], answers["ordinary"][task], atol=1e-6)
+
+
 def test_keras_2_is_not_needed(answers: dict[str, Any]) -> None:
     assert answers["keras before"] == []
 
@@ -228,7 +241,12 @@ def test_the_export_holds_what_tensorflow_serving_looks_for(exported: Exported, 
     assert exported.path == output / "1"
     assert [path.name for path in output.iterdir()] == ["1"]
     files = {str(path.relative_to(exported.path)) for path in exported.path.rglob("*") if path.is_file()}
-    assert {"saved_model.pb", "assets/schema.json", "assets.extra/tf_serving_warmup_requests"} <= files
+    assert {
+        "saved_model.pb",
+        "assets/schema.json",
+        "assets/packed_inputs.json",
+        "assets.extra/tf_serving_warmup_requests",
+    } <= files
     assert read_schema(exported.path / "assets" / "schema.json") == schema
 
 
@@ -248,9 +266,12 @@ def test_tables_are_fused_into_one_variable_a_set(exported: Exported, model: mod
 def test_warmup_asks_every_signature_for_each_size(exported: Exported) -> None:
     requests = list(read_warmup(exported.path))
     assert [name for name, _ in requests] == list(SIGNATURES) * 3
-    assert [len(next(iter(inputs.values()))) for _, inputs in requests] == [1, 1, 100, 100, 500, 500]
+    assert [len(next(iter(inputs.values()))) for _, inputs in requests] == [1, 1, 1, 100, 100, 100, 500, 500, 500]
     assert requests[0][1]["user_id"].dtype == np.int64
-    assert set(requests[1][1]) == {"examples"}
+    assert {name: set(inputs) for name, inputs in requests[1:3]} == {
+        "serving_packed": {"int64", "float32", "bytes"},
+        "serving_examples": {"examples"},
+    }
 
 
 def test_replay_is_reported(exported: Exported) -> None:
@@ -287,8 +308,9 @@ def test_an_export_that_answers_otherwise_is_thrown_away(
 ) -> None:
     def tampered(directory: Path, answers: Path, *, working: str) -> None:
         del directory, working
-        size = {0: 1, 1: 1, 2: 100, 3: 100, 4: 500, 5: 500}
-        np.savez(answers, **{f"{k}/{task}": np.full(size[k], 2.0, np.float32) for k in size for task in TASKS})
+        sizes = [rows for rows in (1, 100, 500) for _ in SIGNATURES]
+        wrong = {f"{k}/{task}": np.full(rows, 2.0, np.float32) for k, rows in enumerate(sizes) for task in TASKS}
+        np.savez(answers, **wrong)
 
     monkeypatch.setattr(check_module, "_replay", tampered)
     with pytest.raises(ExportMismatchError, match="'serving_default' of the exported model differs from the model by"):

@@ -6,8 +6,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fullrank.data import Column, IdMap, Label, Numeric, Ragged, Schema, SchemaError, Sequence, Sparse, Vector
+from fullrank.data import (
+    Column,
+    IdMap,
+    Label,
+    Numeric,
+    NumericStatistics,
+    Ragged,
+    Schema,
+    SchemaError,
+    Sequence,
+    Sparse,
+    Vector,
+)
 from fullrank.data.columns import MISSING_BYTES
+from fullrank.models.serving.packed_inputs import pack, packed_layout, packed_layout_json, packed_specs, unpack
 from fullrank.models.serving.request_inputs import input_name, input_specs, to_batch
 from fullrank.models.serving.sample_rows import drawn_rows, take, to_columns
 
@@ -153,6 +166,43 @@ def test_widths_are_static_for_the_model() -> None:
     assert shapes == {c.name: list(c.batch_shape) for c in a_schema().input_columns}
 
 
+def test_packed_columns_lie_side_by_side_single_ones_first() -> None:
+    # By hand from the schema: int64 columns are item, tags (2), seen_items (3), seen_at (3) and now.
+    schema = a_schema()
+    layout = {dtype: [column.name for column in columns] for dtype, columns in packed_layout(schema).items()}
+    assert layout == {
+        "int64": ["item", "now", "tags", "seen_items", "seen_at"],
+        "float32": ["tag_weights", "vector"],
+        "bytes": ["brand", "seen_brands"],
+    }
+    assert packed_layout_json(schema)["float32"] == [
+        {"column": "tag_weights", "width": 2},
+        {"column": "vector", "width": 2},
+    ]
+    assert {name: spec.shape.as_list() for name, spec in packed_specs(schema).items()} == {
+        "int64": [None, 10],
+        "float32": [None, 4],
+        "bytes": [None, 4],
+    }
+
+
+def test_packing_is_undone() -> None:
+    schema = a_schema()
+    rows = drawn_rows(schema, number=4)
+    packed = pack(rows, schema=schema)
+    np.testing.assert_array_equal(packed["int64"][:, 0], rows["item"])
+    np.testing.assert_array_equal(packed["int64"][:, 2:4], rows["tags"])
+    batch = unpack({name: tf.constant(values) for name, values in packed.items()}, schema=schema)
+    assert set(batch) == set(rows)
+    for name, values in rows.items():
+        np.testing.assert_array_equal(batch[name], values)
+
+
+def test_a_dtype_without_columns_is_no_packed_input() -> None:
+    schema = Schema(name="numbers", features=(Numeric(name="x"),), labels=LABELS)
+    assert list(packed_specs(schema)) == ["float32"]
+
+
 def test_drawn_rows_are_as_the_reader_would_give_them() -> None:
     schema = a_schema()
     rows = drawn_rows(schema, number=5)
@@ -166,8 +216,6 @@ def test_drawn_rows_are_as_the_reader_would_give_them() -> None:
 
 def test_drawn_numbers_follow_the_quantiles() -> None:
     # Quantiles 0, 1, 10: half of the rows below 1, and none outside 0..10.
-    from fullrank.data import NumericStatistics
-
     statistics = NumericStatistics(
         mean=3.0, std=3.0, minimum=0.0, maximum=10.0, missing=0.25, quantiles=(0.0, 1.0, 10.0)
     )

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import tensorflow as tf
 
 from fullrank.data.schema import Schema
 from fullrank.data.schema_json import FILE_NAME, write_schema
+from fullrank.models.serving.packed_inputs import PACKED_ASSET, packed_layout_json
 from fullrank.models.serving.signatures import Signature
-
-SCHEMA_ASSET: Final = Path("assets") / FILE_NAME
 
 
 class _Servable(tf.Module):
     """What is saved. A Keras model itself would drag in its training functions and its optimiser."""
 
-    def __init__(self, signatures: Mapping[str, Signature], resources: list[Any], schema_file: Path) -> None:
+    def __init__(self, signatures: Mapping[str, Signature], resources: list[Any], assets: list[Path]) -> None:
         super().__init__(name="servable")
         self.resources = resources
-        self.schema = tf.saved_model.Asset(str(schema_file))
+        self.assets = [tf.saved_model.Asset(str(file)) for file in assets]
         for name, signature in signatures.items():
             # Keras 3's TFSMLayer calls an attribute with a dict of tensors, but a signature it cannot call.
             setattr(self, name, signature)
@@ -31,7 +31,7 @@ class _Servable(tf.Module):
 def write_saved_model(
     directory: Path, *, model: tf.Module, signatures: Mapping[str, Signature], schema: Schema
 ) -> None:
-    """Writes a SavedModel with the schema in `assets/schema.json`.
+    """Writes a SavedModel, with the schema and the layout of packed inputs in its assets.
 
     Args:
       directory: Where to; it need not exist.
@@ -40,9 +40,11 @@ def write_saved_model(
       schema: The model's schema.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        schema_file = write_schema(schema, Path(temporary) / FILE_NAME)
+        layout_file = Path(temporary) / PACKED_ASSET
+        layout_file.write_text(json.dumps(packed_layout_json(schema), indent=1) + "\n", encoding="utf-8")
+        assets = [write_schema(schema, Path(temporary) / FILE_NAME), layout_file]
         concrete = {name: signature.get_concrete_function() for name, signature in signatures.items()}  # type: ignore[attr-defined]
-        servable = _Servable(signatures, _captured(model, list(concrete.values())), schema_file)
+        servable = _Servable(signatures, _captured(model, list(concrete.values())), assets)
         tf.saved_model.save(servable, str(directory), signatures=concrete)
 
 

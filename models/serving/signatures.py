@@ -16,6 +16,7 @@ import tf_keras as keras
 
 from fullrank.data.example_layout import encode_examples, example_parser
 from fullrank.data.schema import Schema
+from fullrank.models.serving.packed_inputs import pack, packed_specs, unpack
 from fullrank.models.serving.request_inputs import input_name, input_specs, to_batch
 from fullrank.models.serving.sample_rows import Rows, to_columns
 
@@ -48,6 +49,16 @@ def named_tensors(model: keras.Model, schema: Schema) -> Signature:
     return signature
 
 
+def packed_tensors(model: keras.Model, schema: Schema) -> Signature:
+    """Raw columns side by side, one tensor a dtype, as `packed_inputs.packed_layout` lays them out; the fastest."""
+
+    def score(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return _probabilities(model(unpack(inputs, schema=schema), training=False))
+
+    signature: Signature = tf.function(score, input_signature=[packed_specs(schema)], autograph=False)
+    return signature
+
+
 def serialized_examples(model: keras.Model, schema: Schema) -> Signature:
     """Serialized `tf.train.Example` protos, `examples` `[B]`, to `{task: probability [B]}`.
 
@@ -68,6 +79,10 @@ def _named_request(schema: Schema, rows: Rows) -> dict[str, np.ndarray[Any, Any]
     return {input_name(column.name): rows[column.name] for column in schema.input_columns}
 
 
+def _packed_request(schema: Schema, rows: Rows) -> dict[str, np.ndarray[Any, Any]]:
+    return pack(rows, schema=schema)
+
+
 def _examples_request(schema: Schema, rows: Rows) -> dict[str, np.ndarray[Any, Any]]:
     columns = to_columns(rows, columns=schema.input_columns)
     return {EXAMPLES_INPUT: np.array(encode_examples(columns, schema_columns=schema.input_columns), dtype=object)}
@@ -75,6 +90,7 @@ def _examples_request(schema: Schema, rows: Rows) -> dict[str, np.ndarray[Any, A
 
 SIGNATURES: Final[dict[str, Served]] = {
     "serving_default": Served(function=named_tensors, request=_named_request),
+    "serving_packed": Served(function=packed_tensors, request=_packed_request),
     "serving_examples": Served(function=serialized_examples, request=_examples_request),
 }
 
