@@ -125,7 +125,7 @@ def run(argv: Sequence[str] | None = None) -> None:
     flags.DEFINE_integer("min_count", None, "Rarest category of criteo with a row of its own. By default 10.", 1, **at)
     flags.DEFINE_enum("layout", "block", ["block", "example"], "Layout of the records.", **at)
     flags.DEFINE_enum("compression", "none", list(COMPRESSIONS), "Of the records.", **at)
-    flags.DEFINE_integer("shards", None, "Files a split. By default one per 100,000 examples.", lower_bound=1, **at)
+    flags.DEFINE_integer("shards", None, "Files a split. By default four, or more in large data.", lower_bound=1, **at)
     flags.DEFINE_integer(
         "workers", None, "Processes. By default one a core, if there is much to do.", lower_bound=1, **at
     )
