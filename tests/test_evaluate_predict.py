@@ -43,10 +43,10 @@ def evaluated(toy_run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 
 @pytest.fixture(scope="module")
-def predicted(toy_run: Path, toy_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The predictions of the test split."""
+def predicted(toy_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The predictions of the test split of the data that the run was trained on."""
     file = tmp_path_factory.mktemp("predicted") / "out" / "predictions.parquet"
-    predict_run(PredictConfig(run=str(toy_run), data=str(toy_records), output=str(file), columns=("region", "age")))
+    predict_run(PredictConfig(run=str(toy_run), output=str(file), columns=("region", "age")))
     return file
 
 
@@ -230,7 +230,6 @@ def test_evaluate_answers_mistakes_in_one_line(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--output=p"], 2, "give either --data"),
         (["--output=p", "--data=d", "--input=x"], 2, "give either --data"),
         (["--output=p", "--input=x", "--on_bad_record=skip"], 2, "--on_bad_record=skip needs --data"),
         (["--data=d"], 2, "flag --output is required"),

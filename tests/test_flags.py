@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from absl import flags
 
-from fullrank.data.command import run_command
+from fullrank.data.command import new_flags, run_command
 from fullrank.data.command_errors import UsageError
 from fullrank.models.interactions import INTERACTIONS
 from fullrank.models.optimizers import DENSE_OPTIMIZERS, SPARSE_OPTIMIZERS
@@ -27,7 +26,7 @@ from fullrank.trainers.setting import REQUIRED, check_settings, setting
 
 
 def parse(*arguments: str) -> RunConfig:
-    flag_values = flags.FlagValues()
+    flag_values = new_flags()
     trainer_flags.define_run(flag_values)
     flag_values(["train", *arguments])
     return trainer_flags.read_run(flag_values)
@@ -244,7 +243,7 @@ def test_a_whole_number_becomes_a_float_where_one_is_asked_for() -> None:
 
 
 def test_a_required_flag_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    flag_values = flags.FlagValues()
+    flag_values = new_flags()
     trainer_flags.define(Plain, title="Flags", flag_values=flag_values)
     with pytest.raises(SystemExit, match="2"):
         run_command(lambda: None, flag_values=flag_values, argv=["plain"])

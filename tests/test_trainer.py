@@ -30,18 +30,17 @@ class Killed(BaseException):
 
 def small(records: Path, output: Path, **changes: Any) -> RunConfig:
     """A configuration that trains within seconds; `changes` are fields of any part."""
-    defaults = {
+    defaults: dict[str, dict[str, Any]] = {
         "data": {"data": str(records), "batch_size": 64},
         "model": {"model": "single", "widths": (4,), "experts": ("flat",), "hidden": (8,), "tower": (), "dropout": 0.2},
         "optimizer": {"table_learning_rate": 0.2},
         "train": {"output": str(output), "epochs": 2, "log_steps": 5, "progress": "none", "tensorboard": False},
     }
-    parts = {}
     for part, part_class in config_json.PARTS.items():
-        own = {name: changes.pop(name) for name in list(changes) if name in part_class.__dataclass_fields__}
-        parts[part] = part_class(**{**defaults[part], **own})
+        fields = {field.name for field in dataclasses.fields(part_class)}
+        defaults[part].update({name: changes.pop(name) for name in list(changes) if name in fields})
     assert not changes
-    return RunConfig(**parts)
+    return config_json.from_json(defaults, source="test")
 
 
 def lines(run: Path, kind: str) -> list[dict[str, Any]]:
@@ -170,10 +169,8 @@ def test_a_killed_run_goes_on_at_the_same_example(
         np.testing.assert_array_equal(ours, theirs)
     assert result == json.loads((whole / "result.json").read_text())
     for kind in ("train", "epoch"):
-        for ours, theirs in zip(lines(tmp_path / "run", kind), lines(whole, kind), strict=True):
-            ours.pop("examples_per_second", None)
-            theirs.pop("examples_per_second", None)
-            assert ours == theirs
+        for line, expected in zip(lines(tmp_path / "run", kind), lines(whole, kind), strict=True):
+            assert {**line, "examples_per_second": 0} == {**expected, "examples_per_second": 0}
 
 
 def test_the_same_command_after_the_end_says_so_and_does_nothing(

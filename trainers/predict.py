@@ -1,6 +1,7 @@
 """Scores records with the best weights of a run.
 
-    python -m fullrank.trainers.predict --run=runs/me --data=records --split=test --output=predictions.parquet
+    python -m fullrank.trainers.predict --run=runs/me --split=test --output=predictions.parquet
+    python -m fullrank.trainers.predict --run=runs/me --data=other_records --output=predictions.parquet
     python -m fullrank.trainers.predict --run=runs/me --input='new/*.tfrecord' --output=predictions.parquet
 
 The output has one row an example: its keys, its labels where observed, and <task>_probability for each task.

@@ -14,10 +14,10 @@ class PredictConfig:
 
     run: str = setting(REQUIRED, "Run directory, whose best weights predict.")
     output: str = setting(REQUIRED, "Parquet file to write.")
-    data: str | None = setting(None, "Directory of records to score, with its schema.json.")
-    split: str = setting("test", "With --data: split to score.")
+    data: str | None = setting(None, "Directory of records to score; where the run was trained if not given.")
+    split: str = setting("test", "Split of --data to score.")
     input: str | None = setting(
-        None, "Instead of --data: record files to score, a path or a quoted pattern; they have the run's columns."
+        None, "Instead of --data: record files to score, a path or a quoted pattern; they hold the run's columns."
     )
     columns: tuple[str, ...] = setting((), "Columns to copy into the output beside keys and labels.")
     batch_size: int = setting(4096, "Examples scored at once.", minimum=1)
@@ -29,7 +29,7 @@ class PredictConfig:
     def __post_init__(self) -> None:
         """Refuses what cannot be, or contradicts itself."""
         check_settings(self)
-        if (self.data is None) == (self.input is None):
-            raise ValueError("give either --data (a directory of records) or --input (record files).")
+        if self.data is not None and self.input is not None:
+            raise ValueError("give either --data (a directory of records) or --input (record files), not both.")
         if self.input is not None and self.on_bad_record == "skip":
             raise ValueError("--on_bad_record=skip needs --data, whose schema.json says how many examples there are.")

@@ -14,7 +14,7 @@ from fullrank.data.columns import Column
 from fullrank.data.schema import Schema, SchemaError
 from fullrank.data.schema_json import read_schema
 from fullrank.models import Ranker
-from fullrank.trainers.load_run import load_run
+from fullrank.trainers.load_run import LoadedRun, load_run
 from fullrank.trainers.predict_config import PredictConfig
 from fullrank.trainers.record_files import FILES, schema_of_files
 from fullrank.trainers.records import explained, read_split
@@ -35,7 +35,7 @@ def predict_run(config: PredictConfig) -> int:
     """
     loaded = load_run(config.run)
     trained = loaded.schema
-    schema, split = _source(config, trained)
+    schema, split = _source(config, loaded)
     copied = _copied(config, trained, schema)
     check_same_columns(trained, schema, columns=[column.name for column in trained.input_columns])
     tasks = loaded.model.wiring.tasks
@@ -65,10 +65,10 @@ def _write(writer: pq.ParquetWriter, model: Ranker, batches: Any, copied: list[C
     return rows
 
 
-def _source(config: PredictConfig, trained: Schema) -> tuple[Schema, str]:
+def _source(config: PredictConfig, loaded: LoadedRun) -> tuple[Schema, str]:
     if config.input is not None:
-        return schema_of_files(config.input, trained=trained), FILES
-    schema = read_schema(config.data or "")
+        return schema_of_files(config.input, trained=loaded.schema), FILES
+    schema = read_schema(config.data if config.data is not None else loaded.config.data.data)
     schema.split(config.split)
     return schema, config.split
 

@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 
 from fullrank.data.bad_data import BadDataError
 from fullrank.data.block_layout import HEADER
+from fullrank.data.pipeline import INPUT_ERRORS
 from fullrank.data.read import read_records
 from fullrank.data.record_file import read_frames
 from fullrank.data.scan import scan_shard
@@ -74,7 +75,7 @@ def _counted(schema: Schema, file: str) -> Shard:
     try:
         batches = read_records(alone, split=FILES, batch_size=4096)
         examples = sum(int(batch[name].shape[0]) for batch in batches)
-    except tf.errors.OpError as error:
+    except INPUT_ERRORS as error:
         problems = (problem for scanned in scan_shard(schema, shard) for problem in scanned.problems)
-        raise BadDataError(str(next(problems, f"{file}: cannot be read: {error.message}"))) from error
+        raise BadDataError(str(next(problems, f"{file}: cannot be read: {error}"))) from error
     return dataclasses.replace(shard, examples=examples)

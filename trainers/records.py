@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from fullrank.data.bad_data import BadDataError
 from fullrank.data.bad_records import diagnose, explain
+from fullrank.data.pipeline import INPUT_ERRORS
 from fullrank.data.read import read_records
 from fullrank.data.schema import Schema
 
@@ -63,14 +64,14 @@ def explained(schema: Schema, *, splits: Sequence[str]) -> Iterator[None]:
       splits: What may be read within the context.
 
     Raises:
-      BadDataError: Instead of a TensorFlow error.
+      BadDataError: Instead of an error that cannot say which record it means.
     """
     try:
         yield
     except tf.errors.ResourceExhaustedError:
         # Memory or disk is full; reading everything again would only find out that the records are good.
         raise
-    except tf.errors.OpError as error:
+    except INPUT_ERRORS as error:
         print("A record cannot be read; looking for it ...", file=sys.stderr, flush=True)
         for split in splits:
             found = diagnose(schema, split=split)
