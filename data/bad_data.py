@@ -3,13 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Final
-
-import tensorflow as tf
-
-INPUT_ERRORS: Final = (tf.errors.OpError, UnicodeDecodeError)
-"""What an input pipeline raises at a bad record: TensorFlow's message for a record that cannot be parsed quotes its
-bytes, and Python then fails to decode the message."""
 
 
 class BadDataError(ValueError):

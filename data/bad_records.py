@@ -6,12 +6,10 @@ import concurrent.futures
 import os
 from collections.abc import Iterable, Iterator
 
-from fullrank.data.bad_data import INPUT_ERRORS, BadDataError, BadRecord
+from fullrank.data.bad_data import BadDataError, BadRecord
 from fullrank.data.scan import QuickLook, scan_shard
 from fullrank.data.schema import Schema, Shard
 from fullrank.data.shard_files import directory_of
-
-__all__ = ["INPUT_ERRORS", "bad_shards", "diagnose", "explain", "shard_problems", "verify"]
 
 
 def bad_shards(look: QuickLook, shards: Iterable[Shard]) -> Iterator[tuple[Shard, bool]]:
@@ -74,7 +72,7 @@ def explain(error: Exception, *, schema: Schema, split: str) -> BadDataError:
     """Turns an error of the input pipeline into one that names file, record and feature, by reading the split again.
 
     Args:
-      error: What was raised while a dataset of `read_records` was used: one of `INPUT_ERRORS`.
+      error: What was raised while a dataset of `read_records` was used: one of `pipeline.INPUT_ERRORS`.
       schema: What was read.
       split: Name of the split.
 

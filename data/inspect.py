@@ -94,14 +94,13 @@ def first_rows(schema: Schema, *, split: str, rows: int) -> str:
     Raises:
       BadDataError: If they cannot be read.
     """
-    import tensorflow as tf
-
     from fullrank.data.bad_records import explain
+    from fullrank.data.pipeline import INPUT_ERRORS
     from fullrank.data.read import read_records
 
     try:
         batch = next(iter(read_records(schema, split=split, batch_size=rows)))
-    except tf.errors.OpError as error:
+    except INPUT_ERRORS as error:
         raise explain(error, schema=schema, split=split) from error
     arrays = {column.name: np.asarray(batch[column.name].numpy()) for column in schema.columns}
     count = len(next(iter(arrays.values())))

@@ -21,6 +21,10 @@ from fullrank.data.example_layout import example_parser
 from fullrank.data.schema import Schema
 from fullrank.data.value_rules import aligned_columns, batch_check, value_rules
 
+INPUT_ERRORS: Final = (tf.errors.OpError, UnicodeDecodeError)
+"""What the pipeline raises at a bad record. TensorFlow's message on a record that cannot be parsed quotes its bytes,
+and Python may fail to decode that message."""
+
 CHUNK: Final = 128
 """Records of the example layout that are moved as one."""
 _CYCLE: Final = 8

@@ -15,10 +15,10 @@ from typing import Any, Final
 import numpy as np
 import tensorflow as tf
 
-from fullrank.data.bad_data import INPUT_ERRORS, BadDataError, BadRecord
+from fullrank.data.bad_data import BadDataError, BadRecord
 from fullrank.data.block_layout import BlockError, Packing, decode_block, encode_block
 from fullrank.data.example_layout import ExampleError, decode_examples, example_parser
-from fullrank.data.pipeline import Order, batches
+from fullrank.data.pipeline import INPUT_ERRORS, Order, batches
 from fullrank.data.ragged import Ragged, take_rows
 from fullrank.data.record_file import Frame, read_frames
 from fullrank.data.schema import Schema, Shard

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -18,9 +17,10 @@ from fullrank.data.block_layout import BLOCK_ROWS, Packing, encode_block
 from fullrank.data.example_layout import encode_examples
 from fullrank.data.ragged import Columns, Ragged, take_rows
 from fullrank.data.schema import Schema, Shard, Split
-from fullrank.data.schema_json import write_schema
+from fullrank.data.schema_json import FILE_NAME, write_schema
 from fullrank.data.value_rules import aligned_columns, value_rules, violations
 from fullrank.data.vocabulary import write_vocabulary
+from fullrank.data.write_aside import written_aside
 
 
 def shard_name(*, split: str, shard: int, shards: int, compression: str) -> str:
@@ -201,11 +201,12 @@ def write_records(
 
     Returns:
       The schema as written, with its directory.
+
+    Raises:
+      FileExistsError: If there is something in the directory.
+      ValueError: If a column batch does not fit the schema.
     """
-    directory = Path(directory)
-    aside = directory.with_name(f"{directory.name}.writing-{os.getpid()}")
-    aside.mkdir(parents=True)
-    try:
+    with written_aside(Path(directory), overwrite=False, made_of=FILE_NAME) as aside:
         written = []
         for split, columns in splits.items():
             rows = check_columns(columns, schema=schema)
@@ -220,9 +221,6 @@ def write_records(
             written.append(Split(name=split, shards=tuple(parts)))
         for feature, ids in (vocabularies or {}).items():
             write_vocabulary(ids, directory=aside, feature=feature)
-        result = dataclasses.replace(schema, splits=tuple(written), directory=directory)
+        result = dataclasses.replace(schema, splits=tuple(written), directory=Path(directory))
         write_schema(result, aside)
-        os.rename(aside, directory)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return result

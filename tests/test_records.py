@@ -396,7 +396,7 @@ def test_a_shard_knows_its_size_once_it_is_closed(tmp_path: Path) -> None:
 
 def test_a_directory_with_files_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(OSError, match="not empty"):
+    with pytest.raises(FileExistsError, match="exists already"):
         data.write_records(tmp_path, schema=SCHEMA, splits={"train": random_columns(1, seed=0)})
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
