@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -13,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from fullrank.data.schema import Schema
+from fullrank.data.write_aside import written_aside
 from fullrank.models.serving.check import Replayed, check_export
 from fullrank.models.serving.sample_rows import Rows, take
 from fullrank.models.serving.saved_model import write_saved_model
@@ -70,9 +69,7 @@ def export_model(
       OSError: If it cannot be written.
     """
     target = check_free(output, version)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".writing-{target.name}-{os.getpid()}")
-    try:
+    with written_aside(target, overwrite=False, made_of="saved_model.pb") as aside:
         requests, expected = _requests(model, rows)
         fused = model.regrouped(groups=1)
         write_saved_model(aside, model=fused, signatures=serving_signatures(fused, model.schema), schema=model.schema)
@@ -80,9 +77,8 @@ def export_model(
         replayed = check_export(
             aside, expected=expected, tolerance=_tolerance(model) if tolerance is None else tolerance
         )
-        os.rename(aside, target)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        # Another export may have taken the version in the meantime.
+        check_free(output, int(target.name))
     return Exported(path=target, replayed=tuple(replayed))
 
 
