@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import pyarrow as pa
 
 from fullrank.data.schema import Schema
-from fullrank.data.to_columns import FILE_COLUMN, ROW_COLUMN, check_names
+from fullrank.data.table_columns import FILE_COLUMN, ROW_COLUMN, check_names
 
 
 def cut(batches: Iterable[pa.RecordBatch], lengths: Iterator[int], *, schema: Schema) -> Iterator[pa.RecordBatch]:

@@ -26,9 +26,9 @@ from fullrank.data.quiet_tensorflow import import_tensorflow_quietly
 from fullrank.data.schema import Schema
 from fullrank.data.schema_json import FILE_NAME, read_schema
 from fullrank.data.split_rows import SPLITS, SplitRows, at_random, by_column, by_time, whole
+from fullrank.data.table_columns import check_names
 from fullrank.data.table_flags import define_table_flags, make_table_reader
 from fullrank.data.table_reader import TableReader
-from fullrank.data.to_columns import check_names
 from fullrank.data.write_aside import check_replaceable
 
 COMPRESSIONS: Final[dict[str, Literal["", "GZIP"]]] = {"none": "", "gzip": "GZIP"}

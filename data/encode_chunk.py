@@ -15,7 +15,7 @@ from fullrank.data.ragged import Columns, Ragged, take_rows
 from fullrank.data.record_bytes import compressed, framed
 from fullrank.data.schema import Schema
 from fullrank.data.statistics import ChunkSummary, summarise
-from fullrank.data.to_columns import BadCell, convert_rows
+from fullrank.data.table_columns import BadCell, convert_rows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

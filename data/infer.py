@@ -25,10 +25,10 @@ from fullrank.data.decisions import Wishes
 from fullrank.data.propose import Proposal, propose
 from fullrank.data.schema_json import write_schema
 from fullrank.data.suggest import closest
+from fullrank.data.table_columns import FILE_COLUMN, ROW_COLUMN
 from fullrank.data.table_flags import define_table_flags, make_table_reader
 from fullrank.data.table_reader import TableReader
 from fullrank.data.text_table import text_table
-from fullrank.data.to_columns import FILE_COLUMN, ROW_COLUMN
 
 _EXAMPLES_WIDTH: Final = 32
 

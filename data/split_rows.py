@@ -18,8 +18,8 @@ from fullrank.data.columns import MISSING_INT
 from fullrank.data.count_ids import IdCounter, count_values
 from fullrank.data.lists import plain
 from fullrank.data.schema import Schema
+from fullrank.data.table_columns import FILE_COLUMN, ROW_COLUMN, shown
 from fullrank.data.table_reader import TableReader
-from fullrank.data.to_columns import FILE_COLUMN, ROW_COLUMN, shown
 
 SPLITS: Final = ("train", "validation", "test")
 

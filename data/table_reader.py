@@ -14,7 +14,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from fullrank.data.bad_rows import BadRows
-from fullrank.data.to_columns import FILE_COLUMN, ROW_COLUMN
+from fullrank.data.table_columns import FILE_COLUMN, ROW_COLUMN
 
 _SEPARATORS: Final = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 _PARQUET: Final = (".parquet", ".pq")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fullrank import data
 from fullrank.data.example_layout import decode_examples
-from fullrank.data.to_columns import FILE_COLUMN, ROW_COLUMN, convert_rows, row_to_record, to_columns
+from fullrank.data.table_columns import FILE_COLUMN, ROW_COLUMN, convert_rows, row_to_record, to_columns
 
 SCHEMA = data.Schema(
     name="ads",

@@ -19,8 +19,8 @@ from fullrank import data
 from fullrank.data import table_reader
 from fullrank.data.bad_rows import BadRows, TooManyBadRowsError
 from fullrank.data.split_rows import SplitRows, at_random, by_column, by_time, whole
+from fullrank.data.table_columns import FILE_COLUMN, ROW_COLUMN
 from fullrank.data.table_reader import TableReader, find_files
-from fullrank.data.to_columns import FILE_COLUMN, ROW_COLUMN
 
 
 def write(path: Path, content: str | bytes) -> Path:

@@ -157,7 +157,7 @@ def test_wilson_interval_by_hand() -> None:
 
 
 def test_format_table() -> None:
-    rows = [
+    rows: list[dict[str, object]] = [
         {"task": "click", "auc": 0.75, "examples": 1234567, "ece": 0.00123},
         {"task": "buy\nlater", "auc": None, "examples": 5, "ece": math.nan},
     ]

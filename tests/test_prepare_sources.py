@@ -14,7 +14,7 @@ import pytest
 from fullrank.data.features import Numeric, Sparse
 from fullrank.data.sources import census_income, criteo, hillstrom, kuairand, obd
 from fullrank.data.sources.source import Source
-from fullrank.data.to_columns import to_columns
+from fullrank.data.table_columns import to_columns
 
 LOADERS: dict[str, Callable[..., Source]] = {
     "census_income": census_income.load,
