@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from fullrank.data.columns import Column
 from fullrank.data.ragged import Columns, Ragged
+from fullrank.data.wire_format import FIRST, LIST_TAG, bytes_feature, example, field, varint
 
 BLOCK_ROWS: Final = 1000
 HEADER: Final = "fullrank.block"
@@ -110,12 +111,12 @@ def encode_block(columns: Columns, *, packing: Packing) -> bytes:
       columns: A column batch of n >= 1 rows that has every column of `packing`.
       packing: How they lie in the block.
     """
-    features = {HEADER: _bytes_feature([packing.header()])}
-    rows = 0
-    for column in packing.columns:
-        data = columns[column.name]
-        rows = data.rows if isinstance(data, Ragged) else len(data)
-    features[_ROWS] = tf.train.Feature(int64_list=tf.train.Int64List(value=[rows]))
+    first = columns[packing.columns[0].name]
+    rows = first.rows if isinstance(first, Ragged) else len(first)
+    features = {
+        HEADER: bytes_feature([packing.header()]),
+        ROWS: field(LIST_TAG["int64"], field(FIRST, varint(rows))),
+    }
     for dtype in packing.widths():
         parts = [np.asarray(columns[column.name]).reshape(rows, column.length) for column in packing.matrix(dtype)]
         features[dtype] = _array_feature(np.concatenate(parts, axis=1).reshape(-1), dtype)
@@ -124,17 +125,11 @@ def encode_block(columns: Columns, *, packing: Packing) -> bytes:
         assert isinstance(data, Ragged)  # noqa: S101
         data = data.last(column.length)
         features[f"values:{column.name}"] = _array_feature(data.values, column.dtype)
-        features[f"lengths:{column.name}"] = _bytes_feature([data.lengths.astype("<i4").tobytes()])
-    example = tf.train.Example(features=tf.train.Features(feature=features))
-    serialized: bytes = example.SerializeToString(deterministic=True)
-    return serialized
+        features[f"lengths:{column.name}"] = bytes_feature([data.lengths.astype("<i4").tobytes()])
+    return example(features)
 
 
-def _array_feature(values: npt.NDArray[Any], dtype: str) -> Any:
+def _array_feature(values: npt.NDArray[Any], dtype: str) -> bytes:
     if dtype == "bytes":
-        return _bytes_feature(values.tolist())
-    return _bytes_feature([values.astype(_MATRICES[dtype]).tobytes()])
-
-
-def _bytes_feature(values: list[bytes]) -> Any:
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+        return bytes_feature(values.tolist())
+    return bytes_feature([values.astype(MATRICES[dtype]).tobytes()])

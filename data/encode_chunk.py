@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from fullrank.data.chunks import from_bytes
-from fullrank.data.quiet_tensorflow import import_tensorflow_quietly
+from fullrank.data.encode_block import BLOCK_ROWS, Packing, encode_block
+from fullrank.data.encode_examples import encode_examples
 from fullrank.data.ragged import Columns, Ragged, take_rows
 from fullrank.data.record_bytes import compressed, framed
 from fullrank.data.schema import Schema
@@ -63,11 +64,6 @@ def encode_chunk(chunk: pa.RecordBatch | bytes, *, work: Work) -> Encoded:
 
 def encode_rows(columns: Columns, rows: int, schema: Schema) -> list[bytes]:
     """A column batch of `rows` rows as records in the layout of the schema."""
-    # Only here, because they bring TensorFlow, which counting does not need.
-    import_tensorflow_quietly()
-    from fullrank.data.block_layout import BLOCK_ROWS, Packing, encode_block
-    from fullrank.data.example_layout import encode_examples
-
     if schema.layout == "example":
         return encode_examples(columns, schema_columns=schema.columns)
     packing = Packing(schema.columns)

@@ -14,9 +14,9 @@ import numpy.typing as npt
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from fullrank.data.block_layout import HEADER
 from fullrank.data.columns import Column
 from fullrank.data.dense import padded_last
+from fullrank.data.encode_block import HEADER
 from fullrank.data.encode_examples import encode_examples, is_missing
 from fullrank.data.ragged import Ragged
 from fullrank.data.value_rules import ABSENT

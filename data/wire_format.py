@@ -32,10 +32,15 @@ def field(tag: bytes, content: bytes) -> bytes:
 
 def bytes_feature(values: Iterable[bytes]) -> bytes:
     """A `tf.train.Feature` of byte strings."""
-    return field(LIST_TAG["bytes"], b"".join(field(FIRST, value) for value in values))
+    parts = [(_SHORT[len(value)] if len(value) < 128 else FIRST + varint(len(value))) + value for value in values]
+    return field(LIST_TAG["bytes"], b"".join(parts))
 
 
 def example(features: dict[str, bytes]) -> bytes:
     """A `tf.train.Example` of serialized features, in the order of their names."""
     entries = (field(FIRST, name.encode()) + field(SECOND, features[name]) for name in sorted(features))
     return field(FIRST, b"".join(field(FIRST, entry) for entry in entries))
+
+
+_SHORT: Final = [FIRST + varint(length) for length in range(128)]
+"""What stands before a short value of a list, which nearly all are."""
