@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fullrank.data.bad_data import BadDataError, BadRecord
 from fullrank.data.columns import Column
+from fullrank.data.encode_examples import encode_examples
 from fullrank.data.features import (
     Bits,
     Feature,
@@ -27,36 +28,40 @@ from fullrank.data.vocabulary import read_vocabulary, write_vocabulary
 
 if TYPE_CHECKING:
     from fullrank.data.bad_records import diagnose, explain, verify
-    from fullrank.data.example_layout import encode_examples, example_parser
+    from fullrank.data.build import build_records
+    from fullrank.data.example_layout import example_parser
     from fullrank.data.pipeline import INPUT_ERRORS
     from fullrank.data.read import read_records
     from fullrank.data.repair import Repaired, repair_split
     from fullrank.data.supervised import split_batch
+    from fullrank.data.table_columns import row_to_record, to_columns
     from fullrank.data.write import RecordWriter, write_records
 
-_WITH_TENSORFLOW: Final = {
+_WHEN_USED: Final = {
     "INPUT_ERRORS": "pipeline",
     "RecordWriter": "write",
     "Repaired": "repair",
+    "build_records": "build",
     "diagnose": "bad_records",
-    "encode_examples": "example_layout",
     "example_parser": "example_layout",
     "explain": "bad_records",
     "read_records": "read",
     "repair_split": "repair",
+    "row_to_record": "table_columns",
     "split_batch": "supervised",
+    "to_columns": "table_columns",
     "verify": "bad_records",
     "write_records": "write",
 }
-"""Name -> its module. These load TensorFlow, which takes seconds, so they are imported when they are first used:
-a process that only counts or converts never pays for it."""
+"""Name -> its module. These load Arrow or TensorFlow, which takes seconds, so they are imported when first used: a
+process that only counts or converts never pays for TensorFlow."""
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what needs TensorFlow when it is first asked for."""
-    if name not in _WITH_TENSORFLOW:
+    """Imports what needs Arrow or TensorFlow when it is first asked for."""
+    if name not in _WHEN_USED:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_WITH_TENSORFLOW[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_WHEN_USED[name]}"), name)
 
 
 def __dir__() -> list[str]:
@@ -87,6 +92,7 @@ __all__ = [
     "SparseStatistics",
     "Split",
     "Vector",
+    "build_records",
     "diagnose",
     "encode_examples",
     "example_parser",
@@ -95,7 +101,9 @@ __all__ = [
     "read_schema",
     "read_vocabulary",
     "repair_split",
+    "row_to_record",
     "split_batch",
+    "to_columns",
     "verify",
     "write_records",
     "write_schema",

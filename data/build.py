@@ -21,9 +21,9 @@ from fullrank.data.encode_chunk import Work, encode_chunk, summarise_chunk
 from fullrank.data.ordered_pool import OrderedPool
 from fullrank.data.schema import Schema, SchemaError, Shard, Split
 from fullrank.data.schema_json import FILE_NAME, write_schema
+from fullrank.data.shard_name import shard_name
 from fullrank.data.statistics import SplitStatistics
 from fullrank.data.vocabulary import storable, write_vocabulary
-from fullrank.data.write import shard_name
 from fullrank.data.write_aside import written_aside
 
 TRAIN: Final = "train"

@@ -20,9 +20,9 @@ from typing import Any, Final, Literal
 from absl import flags
 
 from fullrank.data.bad_rows import BadRows
+from fullrank.data.build import build_records
 from fullrank.data.command import new_flags, run_command
 from fullrank.data.command_errors import UsageError
-from fullrank.data.quiet_tensorflow import import_tensorflow_quietly
 from fullrank.data.schema import Schema
 from fullrank.data.schema_json import FILE_NAME, read_schema
 from fullrank.data.split_rows import SPLITS, SplitRows, at_random, by_column, by_time, whole
@@ -45,10 +45,6 @@ def convert(flag_values: flags.FlagValues) -> None:
     check_replaceable(output, overwrite=flag_values.overwrite, made_of=FILE_NAME)
     malformed = BadRows(on_bad_record=flag_values.on_bad_record, max_fraction=flag_values.max_bad_fraction)
     splits = _splits(flag_values, schema, malformed)
-    # Only here, because TensorFlow takes seconds and is not needed to find out what is wrong with the flags.
-    import_tensorflow_quietly()
-    from fullrank.data.build import build_records
-
     bad_rows = malformed.again()
     written = build_records(
         splits=splits,

@@ -16,9 +16,9 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 _AHEAD: Final = 3
 """Items a worker may be behind: enough to keep all busy, few enough to bound memory."""
-_ALONE: Final = 25
+_ALONE: Final = 8
 """Items done in this process before others are started, unless a number of workers is asked for: starting them takes
-seconds, in which a small data set is done."""
+a second, in which a small data set is done."""
 
 
 class OrderedPool:

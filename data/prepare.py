@@ -27,10 +27,10 @@ from typing import Any, Final
 
 from absl import flags
 
+from fullrank.data.build import build_records
 from fullrank.data.command import new_flags, run_command
 from fullrank.data.command_errors import UsageError
 from fullrank.data.convert import COMPRESSIONS, summary
-from fullrank.data.quiet_tensorflow import import_tensorflow_quietly
 from fullrank.data.schema_json import FILE_NAME
 from fullrank.data.sources import census_income, criteo, hillstrom, kuairand, movielens, obd, synthetic
 from fullrank.data.sources.source import Source
@@ -75,10 +75,6 @@ def prepare(flag_values: flags.FlagValues) -> None:
     source = DATASETS[flag_values.dataset].load(**_arguments(flag_values))
     if source.notice:
         print(textwrap.fill(source.notice, width=100))
-    # Only here, because TensorFlow takes seconds and is not needed to find out what is wrong with flags and files.
-    import_tensorflow_quietly()
-    from fullrank.data.build import build_records
-
     written = build_records(
         splits=source.splits,
         schema=source.schema,

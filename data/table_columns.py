@@ -15,6 +15,7 @@ import pyarrow as pa
 from fullrank.data.bits import bit_rows
 from fullrank.data.cells import Parsed, WrongTypeError, floats, integers, is_text, texts, times
 from fullrank.data.columns import Column
+from fullrank.data.encode_examples import encode_examples
 from fullrank.data.features import Bits, Sequence, Sparse
 from fullrank.data.lists import LIST_DELIMITER, flattened, is_list, plain
 from fullrank.data.ragged import Ragged
@@ -80,9 +81,6 @@ def row_to_record(row: Mapping[str, Any], schema: Schema, *, list_delimiter: str
     Raises:
       ValueError: If a column is not there or its value cannot be converted.
     """
-    # Imported here because it brings TensorFlow, which conversion itself does not need.
-    from fullrank.data.example_layout import encode_examples
-
     wanted = {column.name for column in schema.columns}
     batch = pa.RecordBatch.from_pydict({name: [value] for name, value in row.items() if name in wanted})
     columns = to_columns(batch, schema, list_delimiter=list_delimiter)

@@ -18,14 +18,10 @@ from fullrank.data.example_layout import encode_examples
 from fullrank.data.ragged import Columns, Ragged, take_rows
 from fullrank.data.schema import Schema, Shard, Split
 from fullrank.data.schema_json import FILE_NAME, write_schema
+from fullrank.data.shard_name import shard_name
 from fullrank.data.value_rules import aligned_columns, value_rules, violations
 from fullrank.data.vocabulary import write_vocabulary
 from fullrank.data.write_aside import written_aside
-
-
-def shard_name(*, split: str, shard: int, shards: int, compression: str) -> str:
-    """The file name of a shard, e.g. `train-00002-of-00016.tfrecord.gz`."""
-    return f"{split}-{shard:05d}-of-{shards:05d}.tfrecord" + (".gz" if compression else "")
 
 
 def check_columns(columns: Columns, *, schema: Schema) -> int:

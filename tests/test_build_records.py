@@ -162,7 +162,6 @@ def test_little_memory_changes_no_byte(tmp_path: Path) -> None:
     assert contents(tmp_path / "much") == contents(tmp_path / "little")
 
 
-@pytest.mark.slow  # two processes import TensorFlow
 def test_the_number_of_processes_changes_no_byte(tmp_path: Path) -> None:
     built(tmp_path / "one", compression="GZIP", shards=2)
     built(tmp_path / "two", compression="GZIP", shards=2, workers=2)
