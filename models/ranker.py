@@ -36,8 +36,10 @@ class RankerOptions:
     Attributes:
       tower: Hidden layers of each task's tower.
       interactions: Options of the experts' interactions.
-      numeric: How numbers are encoded: `buckets` or `scaled`.
+      numeric: How numbers are encoded: `buckets`, `scaled` or `mns` (Tencent Eq. 2).
       buckets: Quantile buckets of a number.
+      bases: Numeral systems of `mns`.
+      bits: Range of `mns`: numbers map to 0..2^bits-1.
       sequence: How behaviour sequences are encoded: `tim` (Tencent Eq. 1) or `mean`.
       dropout: Share of expert outputs and tower units dropped in training.
       embedding_l2: Weight of the squared norm of the fields that a batch looked up (mean over examples); rows that were
@@ -50,6 +52,8 @@ class RankerOptions:
     interactions: InteractionOptions = dataclasses.field(default_factory=InteractionOptions)
     numeric: NumericEncoding = "buckets"
     buckets: int = 32
+    bases: tuple[int, ...] = (2, 3)
+    bits: int = 8
     sequence: Literal["tim", "mean"] = "tim"
     dropout: float = 0.0
     embedding_l2: float = 0.0
@@ -87,7 +91,12 @@ class Ranker(tfrs.Model):
         self.schema, self.wiring, self.options = schema, wiring, options
         self._vocabularies = vocabularies if vocabularies is not None else _read_vocabularies(schema)
         self.encoder = FeatureEncoder(
-            schema, vocabularies=self._vocabularies, numeric=options.numeric, buckets=options.buckets
+            schema,
+            vocabularies=self._vocabularies,
+            numeric=options.numeric,
+            buckets=options.buckets,
+            bases=options.bases,
+            bits=options.bits,
         )
         sequences = self.encoder.plan.sequences
         self._times = {f.name: f.times for f in schema.features if isinstance(f, Sequence) and schema.time is not None}

@@ -137,6 +137,16 @@ def test_scaled_rows_by_hand() -> None:
     np.testing.assert_array_equal(weights.numpy()[:, 0], [1, 8, 1])
 
 
+def test_numeral_code_by_hand() -> None:
+    # Quantiles 0..4 spread over 0..7: 0 -> 0, 4 -> 7, 2 -> 3.5 which rounds to the even 4. In base 2, lowest digit
+    # first, 0 is 000, 7 is 111, 4 is 001: digit k of value b reads row 1 + 2 k + b.
+    code = numbers.NumeralCode([real("x"), real("z")], bases=(2,), bits=3)
+    assert (code.rows, code.lookups, code.weighted) == (7, 3, False)
+    rows, weights = code(tf.constant([[0.0, 4.0], [2.0, float("nan")]]))
+    assert weights is None
+    np.testing.assert_array_equal(rows.numpy(), [[1, 3, 5, 2, 4, 6], [1, 3, 6, 0, 0, 0]])
+
+
 @pytest.mark.parametrize(
     ("pooling", "weights", "expected"),
     [

@@ -52,7 +52,7 @@ def test_every_public_wiring_has_a_row() -> None:
 
 @EVERY_WIRING
 @pytest.mark.parametrize("sequence", ["tim", "mean"])
-@pytest.mark.parametrize("numeric", ["buckets", "scaled"])
+@pytest.mark.parametrize("numeric", ["buckets", "scaled", "mns"])
 def test_probabilities_for_any_batch_in_a_graph(
     rankers: Any, make_batch: Any, wiring: models.Wiring, sequence: str, numeric: str
 ) -> None:

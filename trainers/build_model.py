@@ -35,6 +35,8 @@ def build_model(config: ModelConfig, schema: Schema, *, embedding_l2: float = 0.
         ),
         numeric=config.numeric,
         buckets=config.buckets,
+        bases=config.bases,
+        bits=config.bits,
         sequence=config.sequence,
         dropout=config.dropout,
         embedding_l2=embedding_l2,

@@ -54,10 +54,14 @@ class ModelConfig:
     hidden: tuple[int, ...] = setting((128, 64), "Hidden layers of a flat expert.", minimum=1)
     cross_depth: int = setting(3, "Layers of a crossnet expert.", minimum=1)
     cross_rank: int | None = setting(None, "Rank of a crossnet expert's matrices; full if not given.", minimum=1)
-    numeric: Literal["buckets", "scaled"] = setting(
-        "buckets", "Numbers: an embedding of the quantile bucket, or one vector times the standardised number."
+    numeric: Literal["buckets", "scaled", "mns"] = setting(
+        "buckets",
+        "Numbers: an embedding of the quantile bucket, one vector times the standardised number, or the digits of "
+        "several numeral systems.",
     )
     buckets: int = setting(32, "Quantile buckets of a number.", minimum=2)
+    bases: tuple[int, ...] = setting((2, 3), "Numeral systems of --numeric=mns.", minimum=2)
+    bits: int = setting(8, "Numbers map to integers below 2 to the power of this, with --numeric=mns.", minimum=1)
     sequence: Literal["tim", "mean"] = setting("tim", "Behaviour sequences: temporal interest module, or plain mean.")
     initial_scale: float = setting(0.05, "Embedding rows start uniform between plus and minus this.", above=0)
     tower: tuple[int, ...] = setting((64,), "Hidden layers of each task's tower; empty for none.", minimum=1)

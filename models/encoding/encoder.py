@@ -29,8 +29,10 @@ class FeatureEncoder(tf.Module):
     Args:
       schema: What the batches hold; numeric features need fitted statistics.
       vocabularies: Feature -> known ids, for sparse features with a vocabulary.
-      numeric: `buckets` (by quantile) or `scaled` (one direction a feature).
+      numeric: `buckets` (by quantile), `scaled` (one direction a feature) or `mns` (digits, Tencent Eq. 2).
       buckets: Number of quantile buckets.
+      bases: Numeral systems of `mns`.
+      bits: Range of `mns`: numbers map to 0..2^bits-1.
     """
 
     def __init__(
@@ -40,6 +42,8 @@ class FeatureEncoder(tf.Module):
         vocabularies: Mapping[str, np.ndarray[Any, Any]],
         numeric: numbers.NumericEncoding = "buckets",
         buckets: int = 32,
+        bases: tuple[int, ...] = (2, 3),
+        bits: int = 8,
     ) -> None:
         super().__init__(name="encoder")
         self._sparse = tuple(f for f in schema.features if isinstance(f, Sparse))
@@ -47,9 +51,7 @@ class FeatureEncoder(tf.Module):
         self._bits = tuple(f for f in schema.features if isinstance(f, Bits))
         self._sequences = tuple(f for f in schema.features if isinstance(f, Sequence))
         self.vectors = tuple(f for f in schema.features if isinstance(f, Vector))
-        self._numeric_encoding = numeric
-        self._buckets = buckets
-        self._fit_numbers()
+        self._code = _number_code(self._numeric, numeric=numeric, buckets=buckets, bases=bases, bits=bits)
         columns = [
             IdColumn(name=f.name, dtype=f.dtype, width=f.max_values, table=f.table or f.name) for f in self._sparse
         ]
@@ -63,24 +65,18 @@ class FeatureEncoder(tf.Module):
         self._id_rows = IdRows(columns=columns, maps=maps, vocabularies=vocabularies) if columns else None
         self.plan = self._plan()
 
-    def _fit_numbers(self) -> None:
-        if self._numeric_encoding == "buckets":
-            self._edges = numbers.boundaries(self._numeric, buckets=self._buckets)
-            return
-        fitted = [f.statistics for f in self._numeric]
-        self._mean = np.array([s.mean if s else 0.0 for s in fitted], np.float32)
-        self._std = np.array([s.std if s and s.std > 0 else 1.0 for s in fitted], np.float32)
-
     def _plan(self) -> LookupPlan:
-        scaled = self._numeric_encoding == "scaled"
+        code = self._code
         tables = [Table(name=f.name, rows=f.ids.rows) for f in self._sparse if f.table is None]
-        tables += [Table(name=f.name, rows=2 if scaled else self._buckets + 1) for f in self._numeric]
+        tables += [Table(name=f.name, rows=code.rows) for f in self._numeric]
         tables += [Table(name=f.name, rows=1 + 2 * f.length) for f in self._bits]
         fields = [
             Field(name=f.name, table=f.table or f.name, lookups=f.max_values, weighted=f.max_values > 1)
             for f in self._sparse
         ]
-        fields += [Field(name=f.name, table=f.name, weighted=scaled) for f in self._numeric]
+        fields += [
+            Field(name=f.name, table=f.name, lookups=code.lookups, weighted=code.weighted) for f in self._numeric
+        ]
         fields += [Field(name=f.name, table=f.name, lookups=f.length) for f in self._bits]
         sequences = tuple(
             BehaviourSequence(
@@ -108,7 +104,12 @@ class FeatureEncoder(tf.Module):
                     weights.append(NamedColumns((feature.name,), (feature.max_values,), pooling))
             sequences = {f.name: tf.stack([ids[column] for column, _ in f.ids], axis=-1) for f in self._sequences}
         if self._numeric:
-            self._encode_numbers(batch, rows, weights)
+            names = tuple(f.name for f in self._numeric)
+            widths = (self._code.lookups,) * len(names)
+            found, scales = self._code(tf.stack([batch[name] for name in names], axis=1))
+            rows.append(NamedColumns(names, widths, found))
+            if scales is not None:
+                weights.append(NamedColumns(names, widths, scales))
         rows += [NamedColumns((f.name,), (f.length,), _bit_rows(batch[f.name])) for f in self._bits]
         return Lookups(
             rows=arranged(rows, order=self.plan.field_names),
@@ -116,18 +117,20 @@ class FeatureEncoder(tf.Module):
             sequences=sequences,
         )
 
-    def _encode_numbers(
-        self, batch: Mapping[str, tf.Tensor], rows: list[NamedColumns], weights: list[NamedColumns]
-    ) -> None:
-        names = tuple(f.name for f in self._numeric)
-        widths = (1,) * len(names)
-        values = tf.stack([batch[name] for name in names], axis=1)
-        if self._numeric_encoding == "buckets":
-            found = numbers.bucket_rows(values, tf.constant(self._edges))
-        else:
-            found, scaled = numbers.scaled_rows(values, tf.constant(self._mean), tf.constant(self._std))
-            weights.append(NamedColumns(names, widths, scaled))
-        rows.append(NamedColumns(names, widths, found))
+
+def _number_code(
+    features: tuple[Numeric, ...],
+    *,
+    numeric: numbers.NumericEncoding,
+    buckets: int,
+    bases: tuple[int, ...],
+    bits: int,
+) -> numbers.NumberCode:
+    if numeric == "scaled" or not features:
+        return numbers.ScaledCode(features)
+    if numeric == "mns":
+        return numbers.NumeralCode(features, bases=bases, bits=bits)
+    return numbers.BucketCode(features, buckets=buckets)
 
 
 def _pooling_weights(rows: tf.Tensor, given: tf.Tensor | None, pooling: str) -> tf.Tensor:
