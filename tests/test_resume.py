@@ -12,9 +12,10 @@ import pytest
 import tensorflow as tf
 
 from fullrank.layers.legacy_keras import keras, tfrs
+from fullrank.models.metrics.binary_formulas import STATISTICS
 from fullrank.trainers.best_weights import restore_best, save_best
 from fullrank.trainers.callbacks.counting import Counting
-from fullrank.trainers.callbacks.early_stopping import EarlyStopping, monitored
+from fullrank.trainers.callbacks.early_stopping import MONITORED, EarlyStopping, monitored
 from fullrank.trainers.callbacks.resume import Resume
 from fullrank.trainers.callbacks.saving import Saving
 from fullrank.trainers.callbacks.stop_on_nan import StopOnNaN, TrainingDivergedError
@@ -294,11 +295,15 @@ def test_the_memory_of_early_stopping_survives_in_the_state() -> None:
 
 def test_monitor_names_a_statistic_of_the_first_task_or_of_any() -> None:
     def name(monitor: str) -> str:
-        return monitored(monitor, tasks=("click", "like"), statistics=("auc", "ne"))
+        return monitored(monitor, tasks=("click", "like"))
 
     assert [name("auc"), name("like_ne"), name("click_auc")] == ["val_click_auc", "val_like_ne", "val_click_auc"]
-    with pytest.raises(ValueError, match=r"--monitor=acc: no such metric\. Known: auc, ne, click_auc"):
+    with pytest.raises(ValueError, match=r"--monitor=acc: no such metric\. Known: auc, log_loss, ne, ece, click_auc"):
         name("acc")
+
+
+def test_what_can_be_monitored_is_what_the_training_metric_reports() -> None:
+    assert set(MONITORED) < set(STATISTICS)
 
 
 def test_a_loss_that_is_not_a_number_ends_the_run_with_advice() -> None:

@@ -120,7 +120,9 @@ class TrainConfig:
         None, "Steps after which to validate; a whole pass over the training split if not given.", minimum=1
     )
     monitor: str = setting(
-        "auc", "Validation metric that decides on the best weights: of the first task (auc), or of any (like_auc)."
+        "auc",
+        "Validation metric that decides on the best weights: auc, log_loss, ne or ece of the first task, or of any "
+        "with its name before it (like_auc).",
     )
     patience: int | None = setting(
         2, "Validations without a new best after which to stop; none: train all epochs.", minimum=1

@@ -13,7 +13,6 @@ from fullrank.data.schema import Schema
 from fullrank.data.schema_json import read_schema
 from fullrank.layers.legacy_keras import keras
 from fullrank.models import Ranker
-from fullrank.models.metrics.binary_formulas import STATISTICS
 from fullrank.trainers.best_weights import save_best
 from fullrank.trainers.build_model import build_model, compile_model
 from fullrank.trainers.callbacks.counting import Counting
@@ -154,7 +153,7 @@ class _Training:
     def _monitored(self, model: Ranker) -> str | None:
         if not self._config.data.validation_split:
             return None
-        return monitored(self._config.train.monitor, tasks=model.wiring.tasks, statistics=STATISTICS)
+        return monitored(self._config.train.monitor, tasks=model.wiring.tasks)
 
     def _say_resumed(self) -> None:
         progress = self._state.progress

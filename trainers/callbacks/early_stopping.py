@@ -10,7 +10,8 @@ import tf_keras as keras
 
 from fullrank.trainers.training_state import TrainingState
 
-_LARGER_IS_BETTER: Final = ("auc", "gauc")
+MONITORED: Final = ("auc", "log_loss", "ne", "ece")
+"""Statistics of which one is better the larger (AUC) or the smaller (the others) it is."""
 
 
 class EarlyStopping(keras.callbacks.Callback):
@@ -59,17 +60,17 @@ def _better(value: float, best: float | None, monitor: str) -> bool:
         return False
     if best is None:
         return True
-    return value > best if monitor.endswith(_LARGER_IS_BETTER) else value < best
+    return value > best if monitor.endswith("_auc") else value < best
 
 
-def monitored(name: str, *, tasks: tuple[str, ...], statistics: tuple[str, ...]) -> str:
+def monitored(name: str, *, tasks: tuple[str, ...]) -> str:
     """The name in the logs of what `--monitor` names: a statistic of the first task, or `task_statistic`.
 
     Raises:
       ValueError: If there is no such statistic.
     """
-    known = {f"{task}_{statistic}": f"val_{task}_{statistic}" for task in tasks for statistic in statistics}
-    first = {statistic: f"val_{tasks[0]}_{statistic}" for statistic in statistics}
+    known = {f"{task}_{statistic}": f"val_{task}_{statistic}" for task in tasks for statistic in MONITORED}
+    first = {statistic: f"val_{tasks[0]}_{statistic}" for statistic in MONITORED}
     found = {**known, **first}.get(name)
     if found is None:
         raise ValueError(f"--monitor={name}: no such metric. Known: {', '.join([*first, *known])}.")
