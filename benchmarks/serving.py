@@ -1,0 +1,234 @@
+"""Scoring 1, 100 and 500 candidates from the SavedModel: fused export, unfused graph, ONNX Runtime.
+
+The model is a DCN V2 with random weights: 39 embedded fields (26 ids, 13 numbers in buckets) x 16, three cross layers
+beside an MLP of 400-400-400. Two SavedModels are made of it: the fused export, as `fullrank.trainers.export` writes it,
+and the unfused graph, with one variable and one gather a table. All sides give equal outputs, which is checked first.
+
+* request: a call of the loaded signature from Python, inputs ready as tensors, the answer as an array. The export takes
+  it in packed tensors (`serving_packed`: one of ids, one of numbers); the rows "named" give it one tensor a column
+  (`serving_default`), as the unfused graph gets it.
+* graph: the same signature by the call operation alone, without what Python does for each input: a server's share.
+
+ONNX Runtime gets the same packed inputs, with its defaults; it is left out where it is not installed
+(`pip install onnx onnxruntime`). Each side is a process of its own and idle while another one is measured.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import tqdm
+
+import report
+from fullrank import models
+from fullrank.data import IdMap, Label, Numeric, NumericStatistics, Schema, Sparse
+from fullrank.models.serving import serving_signatures
+from fullrank.models.serving.sample_rows import drawn_rows, take
+from fullrank.models.serving.saved_model import write_saved_model
+from fullrank.models.serving.signatures import SIGNATURES
+
+IDS, NUMBERS, WIDTH = 26, 13, 16
+CALLS = {1: 60, 100: 12, 500: 4}
+PAUSE = 0.05  # seconds in which the threads of the side before go to sleep
+NAMED, PACKED = "serving_default", "serving_packed"
+
+
+class Side:
+    """A process that holds one model; see `serving_side`."""
+
+    def __init__(self, how: str, model: Path, requests: Path) -> None:
+        code = "import sys, serving_side; serving_side.main(*sys.argv[1:])"
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", code, how, str(model), str(requests)],
+            cwd=Path(__file__).resolve().parent,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._orders: Any = self._process.stdin
+        self._answers: Any = self._process.stdout
+        self._answer()
+
+    def outputs(self, rows: int) -> np.ndarray[Any, Any]:
+        """The probabilities of the request of so many rows."""
+        return np.array(self._ask({"rows": rows}))
+
+    def milliseconds(self, rows: int) -> float:
+        """The median time of a call now."""
+        return statistics.median(self._ask({"rows": rows, "calls": CALLS[rows]})) * 1e3
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._orders.close()
+        self._process.wait()
+
+    def _ask(self, order: dict[str, int]) -> list[float]:
+        self._orders.write(json.dumps(order) + "\n")
+        self._orders.flush()
+        return self._answer()
+
+    def _answer(self) -> Any:
+        line = self._answers.readline()
+        if not line:
+            raise RuntimeError(f"a side of the benchmark ended with exit code {self._process.wait()}")
+        return json.loads(line)
+
+
+def dcn_v2(*, table_rows: int) -> models.Ranker:
+    """The model, with `table_rows` rows in all tables of ids together, and all weights random."""
+    statistics_ = NumericStatistics(
+        mean=5.0, std=3.0, minimum=0.0, maximum=10.0, missing=0.05, quantiles=tuple(np.linspace(0, 10, 65).tolist())
+    )
+    ids = [Sparse(name=f"C{k}", ids=IdMap(kind="identity", size=table_rows // IDS)) for k in range(IDS)]
+    numbers = [Numeric(name=f"I{k}", statistics=statistics_) for k in range(NUMBERS)]
+    schema = Schema(name="dcn_v2", features=(*ids, *numbers), labels=(Label(name="click", mean=0.25, observed=1.0),))
+    options = models.RankerOptions(
+        tower=(),
+        interactions=models.InteractionOptions(hidden=(400, 400, 400), cross_depth=3),
+        initial_scale=1.0,
+        groups=None,
+    )
+    model = models.Ranker(schema, models.single(width=WIDTH, experts=("crossnet", "flat"), gate="mean"), options)
+    generator = np.random.default_rng(5)
+    for variable in model.trainable_variables:
+        if variable.shape.rank == 1:
+            variable.assign(generator.normal(scale=0.1, size=variable.shape))
+    return model
+
+
+def write_models(directory: Path, *, table_rows: int) -> None:
+    """Writes `fused`, `unfused`, `dcn.onnx` if it can be, and the requests by signature."""
+    model = dcn_v2(table_rows=table_rows)
+    for name, exported in (("fused", model.regrouped(groups=1)), ("unfused", model)):
+        signatures = serving_signatures(exported, model.schema)
+        write_saved_model(directory / name, model=exported, signatures=signatures, schema=model.schema)
+    if _onnx_installed():
+        import dcn_onnx
+        import onnx
+
+        onnx.save(dcn_onnx.onnx_model(model), str(directory / "dcn.onnx"))
+    drawn = drawn_rows(model.schema, number=max(CALLS))
+    for signature in (NAMED, PACKED):
+        (directory / signature).mkdir()
+        for number in CALLS:
+            rows = take(drawn, number=number, columns=model.schema.input_columns)
+            np.savez(directory / signature / f"{number}.npz", **SIGNATURES[signature].request(model.schema, rows))
+
+
+@contextlib.contextmanager
+def sides(directory: Path) -> Iterator[dict[str, Side]]:
+    """Starts all sides, and ends them."""
+    wanted = {
+        "fused, packed": ("call", "fused", PACKED),
+        "fused, named": ("call", "fused", NAMED),
+        "unfused, named": ("call", "unfused", NAMED),
+        "fused, graph": ("graph", "fused", PACKED),
+        "unfused, graph": ("graph", "unfused", PACKED),
+    }
+    if _onnx_installed():
+        wanted["onnx"] = ("onnx", "dcn.onnx", PACKED)
+    started: dict[str, Side] = {}
+    try:
+        for name, (how, model, signature) in wanted.items():
+            started[name] = Side(how, directory / model, directory / signature)
+        yield started
+    finally:
+        for side in started.values():
+            side.close()
+
+
+def check_outputs(started: dict[str, Side]) -> None:
+    """Refuses to compare sides that do not compute the same."""
+    for number in CALLS:
+        expected = started["unfused, named"].outputs(number)
+        if not 0.01 < expected.std() < 0.5 and number > 1:
+            raise RuntimeError(
+                f"the outputs of the model say nothing: their standard deviation is {expected.std():.3g}"
+            )
+        for name, side in started.items():
+            np.testing.assert_allclose(side.outputs(number), expected, atol=1e-4, err_msg=name)
+
+
+def measure(started: dict[str, Side], rounds: int) -> dict[tuple[str, int], list[float]]:
+    """Milliseconds of every side, number of rows and round; each round measures all sides in turn."""
+    taken: dict[tuple[str, int], list[float]] = {(name, rows): [] for name in started for rows in CALLS}
+    for number in tqdm.trange(rounds, desc="rounds", mininterval=1):
+        names = list(started)
+        for name in names if number % 2 == 0 else reversed(names):
+            for rows in CALLS:
+                time.sleep(PAUSE)
+                taken[name, rows].append(started[name].milliseconds(rows))
+    return taken
+
+
+def compared(
+    taken: dict[tuple[str, int], list[float]], rows: int, *, ours: str, reference: str, title: str, goal: str = ""
+) -> report.Row:
+    """One line of the report; the ratio is the median over the rounds, which see the machine equally busy."""
+    one, other = taken[ours, rows], taken[reference, rows]
+    speed = goal.startswith(">=")
+    ratios = [b / a if speed else a / b for a, b in zip(one, other, strict=True)]
+    samples = [report.Sample(tuple(1e3 / value if speed else value for value in side)) for side in (one, other)]
+    return report.compare(
+        name=f"{rows} candidate{'s' if rows > 1 else ''}, {title}",
+        ours=samples[0],
+        reference=samples[1],
+        ratio=statistics.median(ratios),
+        unit="requests/s" if speed else "ms",
+        goal=goal,
+    )
+
+
+def _onnx_installed() -> bool:
+    return all(importlib.util.find_spec(name) is not None for name in ("onnx", "onnxruntime"))
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    options = report.arguments(__doc__.splitlines()[0])
+    with tempfile.TemporaryDirectory() as temporary:
+        write_models(Path(temporary), table_rows=26_000 if options.quick else 1_040_000)
+        with sides(Path(temporary)) as started:
+            check_outputs(started)
+            taken = measure(started, rounds=3 if options.quick else 21)
+    lines = []
+    for rows in CALLS:
+        lines += [
+            compared(
+                taken,
+                rows,
+                ours="fused, packed",
+                reference="unfused, named",
+                title="request: fused, packed / unfused",
+                goal=">= 2" if rows == 1 else "",
+            ),
+            compared(
+                taken, rows, ours="fused, named", reference="unfused, named", title="request: fused, named / unfused"
+            ),
+            compared(taken, rows, ours="fused, graph", reference="unfused, graph", title="graph: fused / unfused"),
+        ]
+        if ("onnx", rows) in taken:
+            goal = "" if rows == 1 else "<= 1"
+            title = "graph: fused / ONNX Runtime"
+            lines.append(compared(taken, rows, ours="fused, graph", reference="onnx", title=title, goal=goal))
+    report.emit(lines, options.json)
+    if not _onnx_installed():
+        print("ONNX Runtime was left out: it is not installed (pip install onnx onnxruntime).")
+
+
+if __name__ == "__main__":
+    main()
