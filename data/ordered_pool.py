@@ -6,6 +6,7 @@ import collections
 import itertools
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -60,7 +61,8 @@ class OrderedPool:
         if following is None:
             return
         if self._executor is None:
-            self._executor = ProcessPoolExecutor(self._workers, mp_context=multiprocessing.get_context("spawn"))
+            spawning = multiprocessing.get_context("spawn")
+            self._executor = ProcessPoolExecutor(self._workers, mp_context=spawning, initializer=_leave_interrupts)
         waiting: collections.deque[Future[_Result]] = collections.deque()
         try:
             for item in itertools.chain([following], stream):
@@ -86,6 +88,11 @@ class OrderedPool:
     ) -> None:
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C reaches all processes of a terminal; the parent ends the others, which need not say so, too."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _cores() -> int:
