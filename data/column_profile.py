@@ -36,6 +36,8 @@ class ColumnProfile:
       minimum: Smallest finite number, `None` if there is none.
       maximum: Largest finite number.
       infinite: Whether a number is infinite.
+      codes: Position of each row's value in `values`, -1 where it is missing; empty where rows hold lists.
+      numbers: `values` as numbers; empty if they are none.
     """
 
     name: str
@@ -48,6 +50,8 @@ class ColumnProfile:
     minimum: float | None = None
     maximum: float | None = None
     infinite: bool = False
+    codes: npt.NDArray[np.int64] = dataclasses.field(default_factory=lambda: np.empty(0, np.int64))
+    numbers: npt.NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.empty(0, np.float64))
 
     @property
     def distinct(self) -> int:
@@ -90,6 +94,8 @@ def profile_column(name: str, cells: pa.Array, *, list_delimiter: str) -> Column
     present[present] = ~read.absent[codes[present]]
     counts = np.bincount(codes[present], minlength=len(encoded.dictionary))
     order = np.argsort(-counts, kind="stable")[: int((counts > 0).sum())]
+    rank = np.full(len(encoded.dictionary), -1)
+    rank[order] = np.arange(len(order))
     lengths = lengths if listed else present.astype(np.int32)
     numbers = read.numbers[order] if len(read.numbers) else read.numbers
     finite = numbers[np.isfinite(numbers)]
@@ -104,6 +110,8 @@ def profile_column(name: str, cells: pa.Array, *, list_delimiter: str) -> Column
         minimum=float(finite.min()) if len(finite) else None,
         maximum=float(finite.max()) if len(finite) else None,
         infinite=len(finite) < len(numbers),
+        codes=np.empty(0, np.int64) if listed else np.where(present, rank[codes], -1),
+        numbers=numbers.astype(np.float64),
     )
 
 

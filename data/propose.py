@@ -30,6 +30,7 @@ from fullrank.data import name_hints
 from fullrank.data.column_profile import ColumnProfile
 from fullrank.data.decisions import Decisions, Wishes, group_by, is_time, time_unit
 from fullrank.data.features import Bits, Label, Numeric, Sequence
+from fullrank.data.leak_hint import leak_hint
 from fullrank.data.propose_lists import decide_lists
 from fullrank.data.schema import Schema, SchemaError
 
@@ -80,6 +81,7 @@ def propose(profiles: dict[str, ColumnProfile], *, name: str, wishes: Wishes) ->
         decisions.use(column, "segment")
     if not decisions.features:
         raise SchemaError("No column is left for a feature: every one is a label, constant, ignored or unusable.")
+    _add_leak_hints(decisions)
     schema = Schema(
         name=name,
         features=tuple(sorted(decisions.features.values(), key=lambda feature: _position(feature, list(profiles)))),
@@ -91,6 +93,16 @@ def propose(profiles: dict[str, ColumnProfile], *, name: str, wishes: Wishes) ->
         time_unit=decisions.time_unit,
     )
     return Proposal(schema=schema, decisions=decisions)
+
+
+def _add_leak_hints(decisions: Decisions) -> None:
+    for column in decisions.features:
+        profile = decisions.profiles.get(column)
+        if profile is not None and not profile.listed:
+            hints = (leak_hint(profile, decisions.profiles[label]) for label in decisions.wishes.labels)
+            found = [hint for hint in hints if hint is not None]
+            if found:
+                decisions.notes[column] = "; ".join([*found, *filter(None, [decisions.notes.get(column)])])
 
 
 def _position(feature: object, columns: list[str]) -> int:
