@@ -53,7 +53,8 @@ def read_records(
       cache_directory: With `skip`, where repaired copies and the list of good files are kept.
 
     Returns:
-      A dataset whose iterator can be saved and restored by `tf.train.Checkpoint(iterator=...)`.
+      A dataset whose iterator can be saved and restored by `tf.train.Checkpoint(iterator=...)`. What stands in its
+      buffers is saved with it, so a large `shuffle_examples` makes a large checkpoint.
 
     Raises:
       SchemaError: If there is no such split.
