@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -364,3 +366,8 @@ def test_inspect_needs_a_data_set(
 
 def test_schema_json_names_nothing_of_the_machine(records: Path) -> None:
     assert str(records.parent) not in json.dumps(json.loads((records / "schema.json").read_text()))
+
+
+def test_a_conversion_does_not_wait_for_tensorflow() -> None:
+    code = "import sys, fullrank.data.convert, fullrank.data.infer; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
