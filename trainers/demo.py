@@ -113,10 +113,11 @@ def _write_request(records: Path, file: Path) -> None:
     """Writes the first examples of the test split as a request that TensorFlow Serving's REST interface takes."""
     import_tensorflow_quietly()
     from fullrank.data import read_records, read_schema
+    from fullrank.models.serving.request_inputs import input_name
 
     schema = read_schema(records)
     batch = next(iter(read_records(schema, split="test", batch_size=CANDIDATES)))
-    inputs = {column.name: _plain(batch[column.name].numpy().tolist()) for column in schema.input_columns}
+    inputs = {input_name(column.name): _plain(batch[column.name].numpy().tolist()) for column in schema.input_columns}
     temporary = file.with_name(f"{file.name}.writing-{os.getpid()}")
     temporary.write_text(json.dumps({"inputs": inputs}, indent=1), encoding="utf-8")
     temporary.replace(file)
