@@ -80,7 +80,8 @@ class Side:
     def _ask(self, order: dict[str, int]) -> list[float]:
         self._orders.write(json.dumps(order) + "\n")
         self._orders.flush()
-        return self._answer()
+        answer: list[float] = self._answer()
+        return answer
 
     def _answer(self) -> Any:
         line = self._answers.readline()
@@ -127,7 +128,8 @@ def write_models(directory: Path, *, table_rows: int) -> None:
         (directory / signature).mkdir()
         for number in CALLS:
             rows = take(drawn, number=number, columns=model.schema.input_columns)
-            np.savez(directory / signature / f"{number}.npz", **SIGNATURES[signature].request(model.schema, rows))
+            request: dict[str, Any] = dict(SIGNATURES[signature].request(model.schema, rows))
+            np.savez(directory / signature / f"{number}.npz", **request)
 
 
 @contextlib.contextmanager

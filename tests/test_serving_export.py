@@ -309,7 +309,9 @@ def test_an_export_that_answers_otherwise_is_thrown_away(
     def tampered(directory: Path, answers: Path, *, working: str) -> None:
         del directory, working
         sizes = [rows for rows in (1, 100, 500) for _ in SIGNATURES]
-        wrong = {f"{k}/{task}": np.full(rows, 2.0, np.float32) for k, rows in enumerate(sizes) for task in TASKS}
+        wrong: dict[str, Any] = {
+            f"{k}/{task}": np.full(rows, 2.0, np.float32) for k, rows in enumerate(sizes) for task in TASKS
+        }
         np.savez(answers, **wrong)
 
     monkeypatch.setattr(export_module, "write_saved_model", lambda directory, **_: None)
@@ -322,7 +324,8 @@ def test_an_export_that_answers_otherwise_is_thrown_away(
 def test_not_a_number_is_a_mismatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(directory: Path, answers: Path, *, working: str) -> None:
         del directory, working
-        np.savez(answers, **{"0/click": np.array([np.nan], np.float32), "0/seconds": np.ones(1)})
+        arrays: dict[str, Any] = {"0/click": np.array([np.nan], np.float32), "0/seconds": np.ones(1)}
+        np.savez(answers, **arrays)
 
     monkeypatch.setattr(check_module, "_replay", broken)
     with pytest.raises(ExportMismatchError, match="differs from the model by nan in task 'click'"):
