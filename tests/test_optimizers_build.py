@@ -12,6 +12,7 @@ import tf_keras as keras
 
 from fullrank.models import optimizers
 from fullrank.models.optimizers import build, spec
+from fullrank.models.optimizers.fused_adam import FusedAdam
 
 ROWWISE = optimizers.OptimizerSpec("rowwise_adagrad", 0.05)
 ADAM = optimizers.OptimizerSpec("adam", 0.01)
@@ -139,7 +140,7 @@ def test_table_name(full: str, short: str) -> None:
 
 def test_no_tables_gives_the_dense_optimizer_alone() -> None:
     optimizer = optimizers.build_optimizer(tables=[], table_optimizer=ROWWISE, dense_optimizer=ADAM)
-    assert type(optimizer) is keras.optimizers.Adam
+    assert type(optimizer) is FusedAdam
 
 
 def test_checkpoint_before_and_after_build_goes_on_identically(tmp_path: Any) -> None:

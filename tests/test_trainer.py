@@ -80,6 +80,23 @@ def test_metrics_are_a_line_every_few_steps_and_every_epoch(toy_run: Path) -> No
     assert "val_loss" not in epochs[0]  # Keras's is of the last batch alone
 
 
+def events(directory: Path, tag: str) -> dict[int, float]:
+    """Step -> value of a scalar in the one event file of a directory."""
+    (file,) = directory.iterdir()
+    found = [tf.compat.v1.Event.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(file))]
+    values = [(event.step, value) for event in found for value in event.summary.value if value.tag == tag]
+    return {step: tf.make_ndarray(value.tensor).item() for step, value in values}
+
+
+def test_events_hold_the_same_numbers_for_tensorboard(toy_run: Path) -> None:
+    def written(kind: str, name: str) -> Any:
+        return pytest.approx({line["step"]: line[name] for line in lines(toy_run, kind)}, abs=1e-6)
+
+    assert events(toy_run / "events" / "train", "step/click_auc") == written("train", "click_auc")
+    assert events(toy_run / "events" / "train", "epoch/like_ne") == written("epoch", "like_ne")
+    assert events(toy_run / "events" / "validation", "epoch/like_ne") == written("epoch", "val_like_ne")
+
+
 def test_the_best_epoch_is_that_of_the_largest_monitored_value(toy_run: Path) -> None:
     values = [line["val_click_auc"] for line in lines(toy_run, "epoch")]
     result = json.loads((toy_run / "result.json").read_text())

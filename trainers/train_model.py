@@ -17,6 +17,7 @@ from fullrank.trainers.best_weights import save_best
 from fullrank.trainers.build_model import build_model, compile_model
 from fullrank.trainers.callbacks.counting import Counting
 from fullrank.trainers.callbacks.early_stopping import EarlyStopping, monitored
+from fullrank.trainers.callbacks.events import Events
 from fullrank.trainers.callbacks.metrics_lines import MetricsLines
 from fullrank.trainers.callbacks.progress_bar import ProgressBar
 from fullrank.trainers.callbacks.resume import Resume
@@ -135,11 +136,7 @@ class _Training:
             MetricsLines(self._log, state, every=train.log_steps, batch_size=self._config.data.batch_size),
         ]
         if train.tensorboard:
-            callbacks.append(
-                keras.callbacks.TensorBoard(
-                    str(self._run.events), write_graph=False, update_freq=train.log_steps, profile_batch=0
-                )
-            )
+            callbacks.append(Events(self._run.events, state, every=train.log_steps))
         saving = Saving(
             state,
             save=checkpoints.save,

@@ -8,7 +8,7 @@ from typing import Any
 
 import tf_keras as keras
 
-from fullrank.models.optimizers import lazy_adagrad, lazy_adam, lazy_ftrl, rowwise_adagrad, schedule
+from fullrank.models.optimizers import fused_adam, lazy_adagrad, lazy_adam, lazy_ftrl, rowwise_adagrad, schedule
 
 _ADAGRAD = ("initial_accumulator_value", "epsilon")
 _ADAM = ("beta_1", "beta_2", "epsilon")
@@ -21,8 +21,8 @@ _SPARSE: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "lazy_ftrl": (lazy_ftrl.LazyFtrl, ("beta", "l1", "l2")),
 }
 _DENSE: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
-    "adam": (keras.optimizers.Adam, _ADAM),
-    "adamw": (keras.optimizers.AdamW, (*_ADAM, "weight_decay")),
+    "adam": (fused_adam.FusedAdam, _ADAM),
+    "adamw": (fused_adam.FusedAdamW, (*_ADAM, "weight_decay")),
     "adagrad": (keras.optimizers.Adagrad, _ADAGRAD),
     "sgd": (keras.optimizers.SGD, ("momentum",)),
 }
@@ -36,7 +36,7 @@ class OptimizerSpec:
     """Which optimiser, at which learning rate. A parameter left at None takes the optimiser's own default.
 
     Args:
-      name: one of `SPARSE_OPTIMIZERS` (for tables) or `DENSE_OPTIMIZERS` (Keras' own, for everything else).
+      name: one of `SPARSE_OPTIMIZERS` (for tables) or `DENSE_OPTIMIZERS` (Keras' rules, for everything else).
       learning_rate: after the warm-up, before the decay.
       schedule: "constant", "cosine", "linear" or "exponential"; see `schedule.build_schedule`, like the next three.
       warmup_steps: steps of linear rise; default none.
@@ -96,7 +96,7 @@ def build_sparse(spec: OptimizerSpec) -> Any:
 
 
 def build_dense(spec: OptimizerSpec) -> Any:
-    """Builds a Keras optimiser for the weights that every example uses. Raises as `build_sparse`."""
+    """Builds an optimiser for the weights that every example uses. Raises as `build_sparse`."""
     return _build(spec, _DENSE, "dense")
 
 

@@ -12,8 +12,8 @@ from fullrank.trainers.training_state import TrainingState
 class Resume(keras.callbacks.Callback):
     """Starts `fit` at the epoch and step of a restored state, with the metrics of that epoch so far.
 
-    `fit` resets metrics when an epoch begins, also one that is resumed; their restored values are put back. Its step
-    counter, by which TensorBoard's steps are numbered, goes on too. Has to be the first callback.
+    `fit` resets metrics when an epoch begins, also one that is resumed; their restored values are put back. Has to be
+    the first callback.
 
     Args:
       state: As restored.
@@ -32,10 +32,6 @@ class Resume(keras.callbacks.Callback):
         model._training_state = _Position(progress.epoch, progress.step)
         if progress.step:
             self._metric_values = [(v, v.numpy()) for metric in model.metrics for v in metric.variables]
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Goes on counting steps."""
-        self.model._train_counter.assign(self._state.progress.global_step)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Puts the metrics of a resumed epoch back."""
