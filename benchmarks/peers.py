@@ -156,6 +156,7 @@ class Side:
 
     def __init__(self, command: list[str], *, errors: Path) -> None:
         self._errors = errors
+        self._name = " ".join(command)
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         with errors.open("w", encoding="utf-8") as file:
             self._process = subprocess.Popen(
@@ -179,7 +180,7 @@ class Side:
         for line in self._process.stdout:
             if line.startswith("{"):
                 return json.loads(line)
-        raise SystemExit(f"{' '.join(self._process.args)} ended:\n{self._errors.read_text(encoding='utf-8')[-2000:]}")
+        raise SystemExit(f"{self._name} ended:\n{self._errors.read_text(encoding='utf-8')[-2000:]}")
 
 
 def compare(size: Size, *, peer_python: str, threads: int) -> list[report.Row]:
@@ -195,9 +196,9 @@ def compare(size: Size, *, peer_python: str, threads: int) -> list[report.Row]:
             stack.callback(side.stop)
         turns: dict[str, list[Any]] = {side: [] for side in sides}
         for part in range(size.parts + 1):
-            for side in sides if part % 2 == 0 else reversed(sides):
-                turns[side].append(sides[side].order(f"train part{part}"))
-                print(f"# part {part}: {side}: {turns[side][-1]['seconds']:.1f} s", flush=True)
+            for name_of in sides if part % 2 == 0 else reversed(sides):
+                turns[name_of].append(sides[name_of].order(f"train part{part}"))
+                print(f"# part {part}: {name_of}: {turns[name_of][-1]['seconds']:.1f} s", flush=True)
         labels = np.load(directory / "test_labels.npy")
         scores = {side: np.load(process.order("test test")["predictions"]) for side, process in sides.items()}
         areas = {side: area_under_curve(labels, predicted) for side, predicted in scores.items()}

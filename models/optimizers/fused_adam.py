@@ -38,10 +38,10 @@ class _OnePass:
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
-class FusedAdam(_OnePass, keras.optimizers.Adam):  # type: ignore[misc]
+class FusedAdam(_OnePass, keras.optimizers.Adam):
     """`keras.optimizers.Adam`, faster; arguments, state and results are those of Keras."""
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
-class FusedAdamW(_OnePass, keras.optimizers.AdamW):  # type: ignore[misc]
+class FusedAdamW(_OnePass, keras.optimizers.AdamW):
     """`keras.optimizers.AdamW`, faster; arguments, state and results are those of Keras."""
