@@ -2,7 +2,8 @@
 
 from fullrank.models.interactions import InteractionOptions
 from fullrank.models.paradigms import multi_embedding, single
-from fullrank.models.ranker import Ranker, RankerOptions
+from fullrank.models.ranker import Ranker
+from fullrank.models.ranker_options import RankerOptions
 from fullrank.models.wiring import ExpertSpec, Reader, SetSpec, Wiring
 
 __all__ = [

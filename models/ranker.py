@@ -4,61 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from fullrank.data.features import IdMap, Sequence
+from fullrank.data.features import IdMap
 from fullrank.data.schema import Schema
 from fullrank.data.vocabulary import read_vocabulary
 from fullrank.layers.embedding_set import EmbeddingSet
 from fullrank.layers.expert import Expert
 from fullrank.layers.gate import Gate
-from fullrank.layers.legacy_keras import keras, tfrs
-from fullrank.layers.lookup_plan import BehaviourSequence, Lookups
-from fullrank.layers.sequence_mean import SequenceMean
-from fullrank.layers.temporal_interest import TemporalInterest
+from fullrank.layers.legacy_keras import tfrs
 from fullrank.layers.towers import Towers
-from fullrank.layers.vector_projection import VectorProjection
+from fullrank.models.encoding.elapsed import elapsed_seconds
 from fullrank.models.encoding.encoder import FeatureEncoder
-from fullrank.models.encoding.numbers import NumericEncoding
-from fullrank.models.interactions import InteractionOptions, build_interaction
+from fullrank.models.interactions import build_interaction
 from fullrank.models.losses import binary_cross_entropy
 from fullrank.models.metrics import StreamingBinary
+from fullrank.models.ranker_options import RankerOptions
+from fullrank.models.set_inputs import SetInputs, joined_means
 from fullrank.models.wiring import Wiring
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RankerOptions:
-    """What a wiring leaves open.
-
-    Attributes:
-      tower: Hidden layers of each task's tower.
-      interactions: Options of the experts' interactions.
-      numeric: How numbers are encoded: `buckets`, `scaled` or `mns` (Tencent Eq. 2).
-      buckets: Quantile buckets of a number.
-      bases: Numeral systems of `mns`.
-      bits: Range of `mns`: numbers map to 0..2^bits-1.
-      sequence: How behaviour sequences are encoded: `tim` (Tencent Eq. 1) or `mean`.
-      dropout: Share of expert outputs and tower units dropped in training.
-      embedding_l2: Weight of the squared norm of the fields that a batch looked up (mean over examples); rows that were
-        not looked up are left alone, so the price does not grow with the table.
-      initial_scale: Embedding rows start uniform in ± this.
-      groups: Variables that a set's tables are stored in; `None` for one a table.
-    """
-
-    tower: tuple[int, ...] = (64,)
-    interactions: InteractionOptions = dataclasses.field(default_factory=InteractionOptions)
-    numeric: NumericEncoding = "buckets"
-    buckets: int = 32
-    bases: tuple[int, ...] = (2, 3)
-    bits: int = 8
-    sequence: Literal["tim", "mean"] = "tim"
-    dropout: float = 0.0
-    embedding_l2: float = 0.0
-    initial_scale: float = 0.05
-    groups: int | None = 2
 
 
 class Ranker(tfrs.Model):
@@ -98,24 +64,8 @@ class Ranker(tfrs.Model):
             bases=options.bases,
             bits=options.bits,
         )
-        sequences = self.encoder.plan.sequences
-        self._times = {f.name: f.times for f in schema.features if isinstance(f, Sequence) and schema.time is not None}
-        self.sets = {
-            spec.name: EmbeddingSet(
-                self.encoder.plan,
-                spec.width,
-                groups=options.groups,
-                initial_scale=options.initial_scale,
-                name=spec.name,
-            )
-            for spec in wiring.sets
-        }
-        self._vectors = {
-            spec.name: [VectorProjection(spec.width, name=f"{spec.name}_{v.name}") for v in self.encoder.vectors]
-            for spec in wiring.sets
-        }
-        self._sequences = {
-            spec.name: [self._sequence_encoder(sequence, name=f"{spec.name}_{sequence.name}") for sequence in sequences]
+        self.inputs_of_sets = {
+            spec.name: SetInputs(self.encoder, schema, width=spec.width, options=options, name=spec.name)
             for spec in wiring.sets
         }
         self.experts = [
@@ -157,48 +107,14 @@ class Ranker(tfrs.Model):
         return self._represent(batch, training)[0]
 
     def _represent(self, batch: Mapping[str, tf.Tensor], training: bool | None) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        lookups = self.encoder(batch)
-        fields = {name: self._fields(name, lookups, batch) for name in self.sets}
-        sides = {name: self._side(name, lookups, fields[name], batch) for name in self.sets}
+        lookups, elapsed = self.encoder(batch), elapsed_seconds(batch, schema=self.schema)
+        inputs = {name: read(lookups, batch, elapsed) for name, read in self.inputs_of_sets.items()}
         outputs = [
-            expert(fields[spec.set], sides[spec.set], training=training)
+            expert(*inputs[spec.set], training=training)
             for spec, expert in zip(self.wiring.experts, self.experts, strict=True)
         ]
-        seen = tf.concat([tf.reduce_mean(f, axis=1) for f in fields.values()], axis=1)
-        return self.gate(tf.stack(outputs, axis=1), seen), list(fields.values())
-
-    def _fields(self, name: str, lookups: Lookups, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        fields = self.sets[name](lookups)
-        projected = [
-            project(batch[vector.name])
-            for vector, project in zip(self.encoder.vectors, self._vectors[name], strict=True)
-        ]
-        return tf.concat([fields, tf.stack(projected, axis=1)], axis=1) if projected else fields
-
-    def _side(self, name: str, lookups: Lookups, fields: tf.Tensor, batch: Mapping[str, tf.Tensor]) -> tf.Tensor | None:
-        layer = self.sets[name]
-        encoded = []
-        for sequence, encode in zip(self.encoder.plan.sequences, self._sequences[name], strict=True):
-            behaviours, mask = layer.behaviours(sequence, lookups), lookups.sequences[sequence.name][:, :, 0] > 0
-            if isinstance(encode, SequenceMean):
-                encoded.append(encode(behaviours, mask))
-            else:
-                target = layer.target(sequence, fields)
-                encoded.append(encode(behaviours, target, mask, self._intervals(sequence.name, batch)))
-        return tf.concat(encoded, axis=1) if encoded else None
-
-    def _intervals(self, sequence: str, batch: Mapping[str, tf.Tensor]) -> tf.Tensor | None:
-        """Seconds from each behaviour to the event, `[B, L]`; integers are subtracted before the cast to float."""
-        times, now = self._times.get(sequence), self.schema.time
-        if times is None or now is None:
-            return None
-        elapsed = tf.cast(batch[now][:, tf.newaxis] - batch[times], tf.float32)
-        return elapsed / 1000.0 if self.schema.time_unit == "ms" else elapsed
-
-    def _sequence_encoder(self, sequence: BehaviourSequence, *, name: str) -> keras.layers.Layer:
-        if self.options.sequence == "mean":
-            return SequenceMean(name=name)
-        return TemporalInterest(sequence.length, interval=self._times.get(sequence.name) is not None, name=name)
+        fields = {name: read[0] for name, read in inputs.items()}
+        return self.gate(tf.stack(outputs, axis=1), joined_means(fields)), list(fields.values())
 
     def _logits(self, batch: Mapping[str, tf.Tensor], training: bool | None) -> tuple[tf.Tensor, list[tf.Tensor]]:
         read, fields = self._represent(batch, training)
@@ -236,6 +152,11 @@ class Ranker(tfrs.Model):
     def test_step(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Losses and `task_metric` values without a step."""
         return _flat(super().test_step(inputs))
+
+    @property
+    def sets(self) -> dict[str, EmbeddingSet]:
+        """The embedding sets by name."""
+        return {name: inputs.embeddings for name, inputs in self.inputs_of_sets.items()}
 
     @property
     def table_variables(self) -> dict[str, tf.Variable]:
@@ -281,4 +202,4 @@ def _read_vocabularies(schema: Schema) -> dict[str, np.ndarray[Any, Any]]:
     return {f.name: read_vocabulary(schema=schema, feature=f.name) for f in schema.tables if listed(f.ids)}
 
 
-__all__ = ["Ranker", "RankerOptions", "keras"]
+__all__ = ["Ranker"]

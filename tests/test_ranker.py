@@ -182,7 +182,7 @@ def test_penalty_on_looked_up_rows_by_hand(rankers: Any, make_batch: Any) -> Non
     plain = float(rankers(WIRINGS[models.single]).compute_loss(batch))
     model = rankers(WIRINGS[models.single], embedding_l2=0.5)
     fields = model.sets["set0"](model.encoder(batch)).numpy()
-    picture = model._vectors["set0"][0](batch["picture"]).numpy()
+    picture = model.inputs_of_sets["set0"].projections[0](batch["picture"]).numpy()
     expected = 0.5 * (np.square(fields).sum() + np.square(picture).sum()) / 4
     np.testing.assert_allclose(float(model.compute_loss(batch)) - plain, expected, rtol=1e-4)
 

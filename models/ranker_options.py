@@ -1,0 +1,41 @@
+"""What a wiring leaves open about a model."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from fullrank.models.encoding.numbers import NumericEncoding
+from fullrank.models.interactions import InteractionOptions
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RankerOptions:
+    """What a wiring leaves open.
+
+    Attributes:
+      tower: Hidden layers of each task's tower.
+      interactions: Options of the experts' interactions.
+      numeric: How numbers are encoded: `buckets`, `scaled` or `mns` (Tencent Eq. 2).
+      buckets: Quantile buckets of a number.
+      bases: Numeral systems of `mns`.
+      bits: Range of `mns`: numbers map to 0..2^bits-1.
+      sequence: How behaviour sequences are encoded: `tim` (Tencent Eq. 1) or `mean`.
+      dropout: Share of expert outputs and tower units dropped in training.
+      embedding_l2: Weight of the squared norm of the fields that a batch looked up (mean over examples); rows that were
+        not looked up are left alone, so the price does not grow with the table.
+      initial_scale: Embedding rows start uniform in ± this.
+      groups: Variables that a set's tables are stored in; `None` for one a table.
+    """
+
+    tower: tuple[int, ...] = (64,)
+    interactions: InteractionOptions = dataclasses.field(default_factory=InteractionOptions)
+    numeric: NumericEncoding = "buckets"
+    buckets: int = 32
+    bases: tuple[int, ...] = (2, 3)
+    bits: int = 8
+    sequence: Literal["tim", "mean"] = "tim"
+    dropout: float = 0.0
+    embedding_l2: float = 0.0
+    initial_scale: float = 0.05
+    groups: int | None = 2
