@@ -12,6 +12,9 @@ and the unfused graph, with one variable and one gather a table. All sides give 
 
 ONNX Runtime gets the same packed inputs, with its defaults; it is left out where it is not installed
 (`pip install onnx onnxruntime`). Each side is a process of its own and idle while another one is measured.
+
+TensorFlow's sides run with `TF_ENABLE_ONEDNN_OPTS=0`, which is what we advise to serve a float32 model of this size
+with: oneDNN's matrix products cost more to start than they save. The rows "with oneDNN" show the default.
 """
 
 from __future__ import annotations
@@ -45,13 +48,14 @@ from fullrank.models.serving.signatures import SIGNATURES
 IDS, NUMBERS, WIDTH = 26, 13, 16
 CALLS = {1: 60, 100: 12, 500: 4}
 PAUSE = 0.05  # seconds in which the threads of the side before go to sleep
+ONEDNN = "fused, graph, with oneDNN"
 NAMED, PACKED = "serving_default", "serving_packed"
 
 
 class Side:
     """A process that holds one model; see `serving_side`."""
 
-    def __init__(self, how: str, model: Path, requests: Path) -> None:
+    def __init__(self, how: str, model: Path, requests: Path, *, onednn: bool) -> None:
         code = "import sys, serving_side; serving_side.main(*sys.argv[1:])"
         self._process = subprocess.Popen(
             [sys.executable, "-c", code, how, str(model), str(requests)],
@@ -59,6 +63,7 @@ class Side:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": str(int(onednn))},
         )
         self._orders: Any = self._process.stdin
         self._answers: Any = self._process.stdout
@@ -141,13 +146,14 @@ def sides(directory: Path) -> Iterator[dict[str, Side]]:
         "unfused, named": ("call", "unfused", NAMED),
         "fused, graph": ("graph", "fused", PACKED),
         "unfused, graph": ("graph", "unfused", PACKED),
+        ONEDNN: ("graph", "fused", PACKED),
     }
     if _onnx_installed():
         wanted["onnx"] = ("onnx", "dcn.onnx", PACKED)
     started: dict[str, Side] = {}
     try:
         for name, (how, model, signature) in wanted.items():
-            started[name] = Side(how, directory / model, directory / signature)
+            started[name] = Side(how, directory / model, directory / signature, onednn=name == ONEDNN)
         yield started
     finally:
         for side in started.values():
@@ -233,6 +239,8 @@ def main() -> None:
             goal = "" if rows == 1 else "<= 1"
             title = "graph: fused / ONNX Runtime"
             lines.append(compared(taken, rows, ours="fused, graph", reference="onnx", title=title, goal=goal))
+            title = "graph: fused with oneDNN / ONNX Runtime"
+            lines.append(compared(taken, rows, ours=ONEDNN, reference="onnx", title=title))
     report.emit(lines, options.json)
     if not _onnx_installed():
         print("ONNX Runtime was left out: it is not installed (pip install onnx onnxruntime).")
