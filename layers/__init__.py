@@ -1,21 +1,29 @@
 """Keras layers, each usable alone in a functional model: the parts that the papers' models are wired from."""
 
+from fullrank.layers.auto_dis import AutoDis
+from fullrank.layers.bucket_embedding import BucketEmbedding
 from fullrank.layers.cross_net import CrossNetV2
 from fullrank.layers.embedding_set import EmbeddingSet
 from fullrank.layers.expert import Expert
 from fullrank.layers.factorization_machine import FactorizationMachine
 from fullrank.layers.flat import FlatDNN
 from fullrank.layers.gate import Gate
+from fullrank.layers.graph_sage import MeanAggregator
 from fullrank.layers.inner_product import InnerProduct
 from fullrank.layers.lookup_plan import BehaviourSequence, Field, LookupPlan, Lookups, Table
 from fullrank.layers.multiple_numeral_system import MultipleNumeralSystem
+from fullrank.layers.pair_similarity import PairSimilarity
+from fullrank.layers.periodic_features import PeriodicFeatures
+from fullrank.layers.scaled_number import ScaledNumber
 from fullrank.layers.sequence_mean import SequenceMean
 from fullrank.layers.temporal_interest import TemporalInterest
 from fullrank.layers.towers import Towers
 from fullrank.layers.vector_projection import VectorProjection
 
 __all__ = [
+    "AutoDis",
     "BehaviourSequence",
+    "BucketEmbedding",
     "CrossNetV2",
     "EmbeddingSet",
     "Expert",
@@ -26,7 +34,11 @@ __all__ = [
     "InnerProduct",
     "LookupPlan",
     "Lookups",
+    "MeanAggregator",
     "MultipleNumeralSystem",
+    "PairSimilarity",
+    "PeriodicFeatures",
+    "ScaledNumber",
     "SequenceMean",
     "Table",
     "TemporalInterest",

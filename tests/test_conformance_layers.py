@@ -28,11 +28,15 @@ PLAN = layers.LookupPlan.ordered(
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A layer, how to feed it, and what must come out for B examples (`None` stands for B)."""
+    """A layer, how to feed it, and what must come out for B examples (`None` stands for B).
+
+    `low` is the dtype of the output under mixed_bfloat16.
+    """
 
     make: Callable[..., keras.layers.Layer]
     inputs: Callable[[int], Inputs]
     shape: tuple[int | None, ...]
+    low: tf.DType = tf.bfloat16
 
 
 def real(*shape: int | None) -> Callable[[int], tf.Tensor]:
@@ -79,10 +83,33 @@ ROWS: dict[type[keras.layers.Layer], Row] = {
         lambda b: (real(None, 4, 3)(b), real(None, 3)(b), lengths(b), 1e5 * tf.abs(real(None, 4)(b))),
         (None, 3),
     ),
+    layers.MeanAggregator: Row(
+        lambda **k: layers.MeanAggregator(5, **k),
+        lambda b: (real(None, 3)(b), real(None, 4, 3)(b), lengths(b)),
+        (None, 5),
+    ),
     layers.MultipleNumeralSystem: Row(
         lambda **k: layers.MultipleNumeralSystem(3, bits=4, low=-1.0, high=1.0, **k),
         lambda b: (_numbers(b),),
         (None, 3),
+    ),
+    layers.ScaledNumber: Row(
+        lambda **k: layers.ScaledNumber(3, mean=(0.1, 0.2), std=2.0, **k), lambda b: (_two_numbers(b),), (None, 2, 3)
+    ),
+    layers.BucketEmbedding: Row(
+        lambda **k: layers.BucketEmbedding(3, boundaries=(-0.5, 0.0, 0.5), **k),
+        lambda b: (_two_numbers(b),),
+        (None, 2, 3),
+    ),
+    layers.AutoDis: Row(lambda **k: layers.AutoDis(3, buckets=4, **k), lambda b: (_two_numbers(b),), (None, 2, 3)),
+    layers.PeriodicFeatures: Row(
+        lambda **k: layers.PeriodicFeatures(3, frequencies=4, **k), lambda b: (_two_numbers(b),), (None, 2, 3)
+    ),
+    layers.PairSimilarity: Row(
+        lambda **k: layers.PairSimilarity(**k),
+        lambda b: (real(None, 4)(b), real(None, 4)(b + 1)[1:]),
+        (None,),
+        tf.float32,
     ),
     layers.VectorProjection: Row(lambda **k: layers.VectorProjection(3, **k), lambda b: (_vectors(b),), (None, 3)),
 }
@@ -90,6 +117,11 @@ ROWS: dict[type[keras.layers.Layer], Row] = {
 
 def _numbers(batch: int) -> tf.Tensor:
     return tf.where(tf.range(batch) % 3 == 1, float("nan"), real(None)(batch))
+
+
+def _two_numbers(batch: int) -> tf.Tensor:
+    missing = tf.range(2 * batch) % 3 == 1
+    return tf.where(tf.reshape(missing, (batch, 2)), float("nan"), real(None, 2)(batch))
 
 
 def _vectors(batch: int) -> tf.Tensor:
@@ -176,7 +208,7 @@ def test_mixed_bfloat16_computes_low_and_keeps_weights_high(row: Row) -> None:
     called(low, row.inputs(6))
     low.set_weights(full.get_weights())
     output = called(low, row.inputs(6))
-    assert output.dtype == tf.bfloat16
+    assert output.dtype == row.low
     assert all(weight.dtype == tf.float32 for weight in low.weights)
     scale = float(tf.reduce_max(tf.abs(expected)))
     np.testing.assert_allclose(tf.cast(output, tf.float32).numpy(), expected.numpy(), atol=0.04 * max(scale, 0.1))

@@ -1,0 +1,69 @@
+"""The mean aggregator of GraphSAGE (Hamilton et al. 2017), the graph encoder of Tencent §3.3."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+
+@keras.saving.register_keras_serializable(package="fullrank")
+class MeanAggregator(keras.layers.Layer):
+    """One step of GraphSAGE: a node's new state from its own and the mean of its neighbours' (algorithm 1, lines 4-7).
+
+        h_N(v) = mean({h_u : u in N(v)})
+        h_v'   = activation(W [h_v ; h_N(v)]),   h_v' <- h_v' / ||h_v'||_2
+
+    A node without neighbours has h_N(v) = 0. N(v) may be a sample with repetition, as in training, or all neighbours.
+    Mean and norm are taken in float32. No bias, as printed.
+
+    Call arguments:
+      state: `[..., d]`, h_v.
+      neighbours: `[..., S, d]`, h_u.
+      mask: `[..., S]` bool, false where there is no neighbour; what stands there is ignored, NaN aside.
+
+    Returns:
+      `[..., units]` of length 1, or all zeros where `activation` leaves only zeros.
+
+    Args:
+      units: Width of the new state, at least 1.
+      activation: Default `relu`. The last step of a network takes `linear`, as the authors' code does: after a ReLU
+        no cosine could be negative.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        activation: Any = "relu",
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+    ) -> None:
+        if units < 1:
+            raise ValueError(f"MeanAggregator needs units >= 1. Received: {units}.")
+        super().__init__(name=name, dtype=dtype, trainable=trainable)
+        self.units = units
+        self.activation = keras.activations.get(activation)
+
+    def build(self, input_shape: Any) -> None:
+        """Creates W `[2 d, units]`: its first d rows read the node, the others its neighbours."""
+        if input_shape[-1] is None:
+            raise ValueError(f"MeanAggregator needs states of known width, [..., d]. Received: {input_shape}.")
+        self._kernel = self.add_weight(name="kernel", shape=(2 * input_shape[-1], self.units))
+        super().build(input_shape)
+
+    def call(self, state: tf.Tensor, neighbours: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """Returns the new states, `[..., units]`."""
+        counted = tf.cast(mask, tf.float32)[..., tf.newaxis]
+        number = tf.maximum(tf.reduce_sum(counted, axis=-2), 1.0)
+        mean = tf.reduce_sum(tf.cast(neighbours, tf.float32) * counted, axis=-2) / number
+        both = tf.concat([state, tf.cast(mean, state.dtype)], axis=-1)
+        changed = self.activation(tf.tensordot(both, self._kernel, 1))
+        return tf.cast(tf.math.l2_normalize(tf.cast(changed, tf.float32), axis=-1), changed.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        own = {"units": self.units, "activation": keras.activations.serialize(self.activation)}
+        return {**super().get_config(), **own}

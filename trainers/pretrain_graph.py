@@ -1,0 +1,47 @@
+"""Pre-trains vectors of users and items on the graph of training clicks, by GraphSAGE (Tencent §3.3).
+
+    python -m fullrank.trainers.pretrain_graph --data=records --label=click --user=user_id --item=ad_id --output=graph
+
+It writes `users.parquet` and `items.parquet`: the id under the name of its feature, and a `vector` of length 1. Joined
+into the records as a pair of vectors, their cosine is a feature (Eq. 3). Clicks of several domains make one graph: give
+a value for each domain where they differ, e.g. `--data=ads,articles --item=ad_id,article_id`. The files
+`items_2.parquet`, ... hold the items of the further domains.
+
+No leak from later splits: only the train split is read. Who has no click in the graph gets no row, hence a missing
+vector.
+
+No leak within training either, if you train on the right rows: a click that is in the graph pulls its own two vectors
+together, so that its similarity is higher than that of any click to come, and a model that trains on it trusts the
+similarity too much. So the graph holds the first half of the training clicks (--first_fraction, or --until=TIME).
+Train on the rows after that time (`until` in graph.json and in the metadata of the Parquet files), or let the vectors
+of earlier rows be missing. The command prints how far apart clicks in the graph and later ones are. Records without a
+time need --first_fraction=1: then every training row is in the graph.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from fullrank.data.command import new_flags, run_command
+from fullrank.trainers.flags import define, read
+from fullrank.trainers.pretrain_graph_config import PretrainGraphConfig
+
+
+def run(argv: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    flag_values = new_flags()
+    define(PretrainGraphConfig, title="Flags", flag_values=flag_values)
+
+    def main() -> None:
+        config = read(PretrainGraphConfig, flag_values=flag_values)
+        # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
+        from fullrank.trainers.pretrain_graph_run import pretrain_graph_run
+
+        pretrain_graph_run(config)
+
+    run_command(main, flag_values=flag_values, argv=list(sys.argv if argv is None else argv), tensorflow=True)
+
+
+if __name__ == "__main__":
+    run()
