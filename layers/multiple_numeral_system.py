@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
 from fullrank.layers.numeral_systems import digit_rows, scaled_integers, table_rows
+from fullrank.layers.real_numbers import as_columns, columns_in, per_column
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
@@ -22,10 +24,10 @@ class MultipleNumeralSystem(keras.layers.Layer):
     0..2^bits-1; see `scaled_integers`. A missing number (NaN) has a row of its own, one out of range is clipped.
 
     Call arguments:
-      values: `[B]`.
+      values: `[B]`, or `[B, n]` for n numbers with rows of their own.
 
     Returns:
-      `[B, d]`.
+      `[B, d]`, or `[B, n, d]`.
 
     Args:
       width: d.
@@ -33,7 +35,8 @@ class MultipleNumeralSystem(keras.layers.Layer):
       bits: The integers' range.
       low: With `high`, the ends of a linear map; ignored if `knots` are given.
       high: See `low`.
-      knots: Non-decreasing values that map to equally spaced integers, e.g. quantiles of the training data.
+      knots: Non-decreasing values that map to equally spaced integers, e.g. quantiles of the training data; for n
+        numbers one such list for all, or one a number, of equal length.
     """
 
     def __init__(
@@ -44,15 +47,16 @@ class MultipleNumeralSystem(keras.layers.Layer):
         bits: int = 8,
         low: float = 0.0,
         high: float = 1.0,
-        knots: tuple[float, ...] | None = None,
+        knots: tuple[float, ...] | tuple[tuple[float, ...], ...] | None = None,
         name: str | None = None,
         dtype: Any = None,
         trainable: bool = True,
     ) -> None:
         # Numbers are mapped in float32 whatever the compute dtype: bfloat16 has 8 bits and would merge their codes.
         super().__init__(name=name, dtype=dtype, trainable=trainable, autocast=False)
-        self.knots = tuple(float(knot) for knot in (knots if knots is not None else (low, high)))
-        if len(self.knots) < 2 or any(b < a for a, b in zip(self.knots, self.knots[1:], strict=False)):
+        self.knots = knots if knots is not None else (float(low), float(high))
+        table = np.array(self.knots, np.float64, ndmin=2)
+        if table.shape[1] < 2 or not (table[:, 1:] >= table[:, :-1]).all():
             raise ValueError(f"knots must be two or more and must not fall; low < high. Received: {self.knots}.")
         self.width = width
         self.bases = tuple(bases)
@@ -60,18 +64,23 @@ class MultipleNumeralSystem(keras.layers.Layer):
         self._rows = table_rows(bases=self.bases, bits=bits)
 
     def build(self, input_shape: Any) -> None:
-        """Creates the digits' rows X."""
+        """Creates the digits' rows X of every number, below each other."""
+        columns = columns_in(input_shape, layer=self.name)
+        self._knots_of = per_column(self.knots, columns=columns, rank=2, layer=self.name)
         self._table = self.add_weight(
-            name="digits", shape=(self._rows, self.width), initializer=keras.initializers.RandomUniform(-0.05, 0.05)
+            name="digits",
+            shape=(columns * self._rows, self.width),
+            initializer=keras.initializers.RandomUniform(-0.05, 0.05),
         )
         super().build(input_shape)
 
     def call(self, values: tf.Tensor) -> tf.Tensor:
-        """Returns the sum of the digits' rows, `[B, d]`."""
-        values = tf.cast(values, tf.float32)[:, tf.newaxis]
-        integers = scaled_integers(values, tf.constant([self.knots], tf.float32), bits=self.bits)[:, 0]
+        """Returns the sum of the digits' rows, `[B, d]` or `[B, n, d]`."""
+        integers = scaled_integers(as_columns(values), tf.constant(self._knots_of), bits=self.bits)
         rows = digit_rows(integers, bases=self.bases, bits=self.bits)
-        return tf.cast(tf.reduce_sum(tf.gather(self._table, rows), axis=1), self.compute_dtype)
+        starts = self._rows * tf.range(len(self._knots_of), dtype=tf.int64)[:, tf.newaxis]
+        embedded = tf.cast(tf.reduce_sum(tf.gather(self._table, rows + starts), axis=2), self.compute_dtype)
+        return embedded[:, 0] if values.shape.rank == 1 else embedded
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

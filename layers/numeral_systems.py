@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 MISSING_ROW = 0
@@ -50,7 +51,7 @@ def digit_rows(integers: tf.Tensor, *, bases: Sequence[int], bits: int) -> tf.Te
     return tf.where(integers < 0, tf.constant(MISSING_ROW, tf.int64), rows)
 
 
-def scaled_integers(values: tf.Tensor, knots: tf.Tensor, *, bits: int) -> tf.Tensor:
+def scaled_integers(values: tf.Tensor, knots: tf.Tensor, *, bits: int | Sequence[int]) -> tf.Tensor:
     """The fitted map of Eq. 2's real numbers to integers: piecewise linear between knots.
 
     Knot j of J maps to `j / (J - 1)` of the range; values between two knots in proportion. Two knots give the linear
@@ -60,7 +61,7 @@ def scaled_integers(values: tf.Tensor, knots: tf.Tensor, *, bits: int) -> tf.Ten
     Args:
       values: `[B, F]`.
       knots: `[F, J]`, non-decreasing, J >= 2.
-      bits: The range, 0..2^bits-1.
+      bits: The range, 0..2^bits-1: one, or one a feature.
 
     Returns:
       `[B, F]` int64.
@@ -78,5 +79,8 @@ def scaled_integers(values: tf.Tensor, knots: tf.Tensor, *, bits: int) -> tf.Ten
     )
     on_knots = tf.cast(left + right - 1, values.dtype) / 2.0
     place = tf.where(right > left, on_knots, between) / float(number - 1)
-    integers = tf.cast(tf.round(tf.transpose(place) * float(2**bits - 1)), tf.int64)
+    largest = np.broadcast_to(2 ** np.asarray(bits, np.int64) - 1, (knots.shape[0],))
+    integers = tf.cast(tf.round(tf.transpose(place) * tf.constant(largest, values.dtype)), tf.int64)
+    # From 2^24 on a float32 has no odd numbers any more, and the largest integer is rounded up.
+    integers = tf.minimum(integers, tf.constant(largest))
     return tf.where(missing, tf.constant(-1, tf.int64), integers)
