@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import tf_keras as keras
 
 from fullrank.data import Columns, IdMap, Key, Label, Sparse, write_records
 from fullrank.data.schema import Schema
+from fullrank.models.graph import BipartiteGraph, embed
 from fullrank.trainers import pretrain_graph
 from fullrank.trainers.graph_clicks import number_ids
 from fullrank.trainers.graph_inflation import told_apart
@@ -105,7 +107,12 @@ def test_the_command_from_end_to_end(clicks: Path, tmp_path: Path, capsys: pytes
         assert arrow.names == [column, "vector"]
         assert str(arrow.field("vector").type) in ("list<element: float>", "list<item: float>")
         assert arrow.metadata[b"fullrank.until"] == str(until * 1000).encode()
+    pairs = number_ids([train["user"][inside]])[1], number_ids([train["item"][inside]])[1]
+    graph = BipartiteGraph.from_clicks([(pairs[0][0], pairs[1][0])], users=len(users), items=[len(items)])
+    again = embed(keras.models.load_model(output / "model.keras"), graph)
+    np.testing.assert_allclose(again, [*users.values(), *items.values()], rtol=1e-5, atol=1e-6)
     printed = capsys.readouterr()
+    assert "Little was learned: the loss of equal cosines is 2.7034" in printed.out
     assert "train on later ones" in printed.out
     assert "nearer to its user" in printed.out
     assert "epoch 2/2" in printed.err

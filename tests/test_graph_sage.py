@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank.layers import MeanAggregator
-from fullrank.models.graph import BipartiteGraph, GraphSage, edge_loss, embed, train_graph
+from fullrank.models.graph import BipartiteGraph, GraphSage, edge_loss, embed, train_graph, untrained_loss
 
 
 def slow_step(kernel: np.ndarray, own: np.ndarray, near: list[np.ndarray], *, relu: bool) -> np.ndarray:
@@ -104,6 +105,14 @@ def test_loss_agrees_with_loops() -> None:
         temperature=0.5,
     )
     np.testing.assert_allclose(float(found), total, rtol=1e-5)
+
+
+def test_loss_of_equal_cosines_is_least_where_it_is_said_to_be() -> None:
+    # Q = 1 is a fair coin twice: 2 log 2. For Q = 5, no logit on a fine grid gets below it, and one comes close.
+    assert untrained_loss(negatives=1.0) == pytest.approx(2 * np.log(2))
+    logits = np.linspace(-5, 5, 10_001)
+    losses = np.logaddexp(0, -logits) + 5 * np.logaddexp(0, logits)
+    assert untrained_loss(negatives=5.0) == pytest.approx(losses.min(), abs=1e-6)
 
 
 def two_communities(seed: int = 0) -> BipartiteGraph:
@@ -201,6 +210,15 @@ def test_the_same_seed_gives_the_same_vectors() -> None:
         return embed(model, graph)
 
     np.testing.assert_array_equal(vectors(), vectors())
+
+
+def test_a_saved_model_gives_the_same_vectors(
+    trained: tuple[GraphSage, BipartiteGraph, list[float]], tmp_path: Path
+) -> None:
+    model, graph, _ = trained
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(embed(loaded, graph), embed(model, graph))
 
 
 def test_padding_is_never_trained(trained: tuple[GraphSage, BipartiteGraph, list[float]]) -> None:

@@ -5,7 +5,8 @@
 It writes `users.parquet` and `items.parquet`: the id under the name of its feature, and a `vector` of length 1. Joined
 into the records as a pair of vectors, their cosine is a feature (Eq. 3). Clicks of several domains make one graph: give
 a value for each domain where they differ, e.g. `--data=ads,articles --item=ad_id,article_id`. The files
-`items_2.parquet`, ... hold the items of the further domains.
+`items_2.parquet`, ... hold the items of the further domains. `model.keras` gives vectors to new nodes from new edges
+(`fullrank.models.graph.embed`); its nodes are the rows of the files, users first.
 
 No leak from later splits: only the train split is read. Who has no click in the graph gets no row, hence a missing
 vector.

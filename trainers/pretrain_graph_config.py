@@ -25,7 +25,7 @@ class PretrainGraphConfig:
     label: tuple[str, ...] = setting(REQUIRED, "Label whose 1 is an edge; several if domains differ.")
     user: tuple[str, ...] = setting(REQUIRED, "Column of the user's id, the same ids in every domain.")
     item: tuple[str, ...] = setting(REQUIRED, "Column of the item's id; several if domains differ.")
-    output: str = setting(REQUIRED, "Directory to write users.parquet, items.parquet and graph.json into.")
+    output: str = setting(REQUIRED, "Directory to write users.parquet, items.parquet, model.keras and graph.json into.")
     overwrite: bool = setting(False, "Replace the output of an earlier run.")
     first_fraction: float = setting(
         0.5, "The graph holds this share of the first domain's training clicks, the oldest.", above=0
@@ -37,11 +37,11 @@ class PretrainGraphConfig:
     neighbours: tuple[int, ...] = setting((15, 5), "Neighbours sampled of each node, and of each of those.", minimum=1)
     id_dropout: float = setting(0.5, "Share of occurrences in which training treats a node as new.", minimum=0, below=1)
     negatives: float = setting(5.0, "How much random pairs count beside a click: Q of the GraphSAGE loss.", above=0)
-    shared_negatives: int = setting(128, "Random users, and items, that a batch is told from.", minimum=1)
+    shared_negatives: int = setting(64, "Random users, and items, that a batch is told from.", minimum=1)
     temperature: float = setting(0.2, "What cosines are divided by in the loss.", above=0)
     learning_rate: float = setting(0.01, "Learning rate of Adam.", above=0)
     epochs: int = setting(10, "Passes over the edges.", minimum=1)
-    batch_size: int = setting(512, "Edges a step.", minimum=1)
+    batch_size: int = setting(128, "Edges a step.", minimum=1)
     seed: int = setting(0, "Seed of weights, order and samples.", minimum=0)
     on_bad_record: Literal["fail", "skip"] = setting("fail", "What to do about a record that cannot be read.")
     max_bad_fraction: float = setting(

@@ -11,7 +11,7 @@ import numpy as np
 import tf_keras as keras
 
 from fullrank.data.write_aside import check_replaceable, written_aside
-from fullrank.models.graph import BipartiteGraph, GraphSage, embed, train_graph
+from fullrank.models.graph import BipartiteGraph, GraphSage, embed, train_graph, untrained_loss
 from fullrank.trainers.graph_clicks import Clicks, Ints, number_ids, read_clicks
 from fullrank.trainers.graph_inflation import inflation
 from fullrank.trainers.graph_vectors import write_vectors
@@ -76,6 +76,7 @@ def pretrain_graph_run(config: PretrainGraphConfig) -> dict[str, Any]:
         "items": [len(ids) for ids, _ in items],
         "edges": len(graph.edges),
         "losses": losses,
+        "untrained_loss": untrained_loss(negatives=config.negatives),
         "told_apart": inflation(vectors, graph, later, seed=config.seed),
     }
     parts = np.split(vectors, np.cumsum(graph.sizes)[:-1])
@@ -85,6 +86,7 @@ def pretrain_graph_run(config: PretrainGraphConfig) -> dict[str, Any]:
         for number, (domain, (ids, _)) in enumerate(zip(config.domains, items, strict=True), start=1):
             file = aside / ("items.parquet" if number == 1 else f"items_{number}.parquet")
             write_vectors(file, column=domain.item, ids=ids, vectors=parts[number], until=until)
+        model.save(aside / "model.keras")
         write_json(result, aside / FILE_NAME)
     _report(result, output, until)
     return result
@@ -136,6 +138,11 @@ def _report(result: dict[str, Any], output: Path, until: int | None) -> None:
         print(
             "A clicked item is nearer to its user than that of another click in "
             f"{apart['in_graph']:.1%} of pairs if the click is in the graph, in {apart['later']:.1%} if it comes later."
+        )
+    if result["losses"][-1] > 0.99 * result["untrained_loss"]:
+        print(
+            f"Little was learned: the loss of equal cosines is {result['untrained_loss']:.4f}. Give more "
+            "--epochs, or a smaller --batch_size."
         )
     if until is None:
         print("Every training click is in the graph, so similarities are too high on all training rows.")

@@ -2,7 +2,7 @@
 
 from fullrank.models.graph.batches import edge_batches
 from fullrank.models.graph.bipartite_graph import BipartiteGraph
-from fullrank.models.graph.edge_loss import edge_loss
+from fullrank.models.graph.edge_loss import edge_loss, untrained_loss
 from fullrank.models.graph.embed import embed
 from fullrank.models.graph.sage import GraphSage
 from fullrank.models.graph.sample_neighbours import sample_neighbours
@@ -16,4 +16,5 @@ __all__ = [
     "embed",
     "sample_neighbours",
     "train_graph",
+    "untrained_loss",
 ]

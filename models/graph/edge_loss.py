@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import tensorflow as tf
 
 
@@ -56,3 +58,11 @@ def _mean(values: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
     chosen = tf.cast(chosen, tf.float32)
     number = tf.maximum(tf.reduce_sum(chosen, axis=1), 1.0)
     return tf.reduce_mean(tf.reduce_sum(values * chosen, axis=1) / number)
+
+
+def untrained_loss(*, negatives: float) -> float:
+    """The least that `edge_loss` can be if every pair is given the same cosine: log(1 + Q) + Q log(1 + 1 / Q).
+
+    With one logit x for all pairs the loss is softplus(-x) + Q softplus(x), least where sigma(x) = 1 / (1 + Q).
+    """
+    return math.log1p(negatives) + negatives * math.log1p(1.0 / negatives)

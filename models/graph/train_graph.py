@@ -21,8 +21,8 @@ def train_graph(
     graph: BipartiteGraph,
     *,
     epochs: int = 10,
-    batch_size: int = 512,
-    shared_negatives: int = 128,
+    batch_size: int = 128,
+    shared_negatives: int = 64,
     neighbours: tuple[int, int] = (15, 5),
     id_dropout: float = 0.5,
     negatives: float = 5.0,
@@ -36,7 +36,7 @@ def train_graph(
     Args:
       model: Of the graph's sizes.
       graph: The training graph.
-      epochs: Passes over the edges.
+      epochs: Passes over the edges. The loss stays at `untrained_loss` for some hundred steps before it falls.
       batch_size: Edges a step.
       shared_negatives: Random users, and random items, that all edges of a step are told from.
       neighbours: Neighbours sampled of each node, and of each of those.
