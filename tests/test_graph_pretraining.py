@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import tf_keras as keras
 
-from fullrank.data import Columns, IdMap, Key, Label, Sparse, write_records
+from fullrank.data import IdMap, Key, Label, Sparse, write_records
 from fullrank.data.schema import Schema
 from fullrank.models.graph import BipartiteGraph, embed
 from fullrank.trainers import pretrain_graph
@@ -29,7 +29,7 @@ def command(*arguments: str) -> int:
     return 0
 
 
-def columns(users: Any, items: Any, clicks: Any, times: Any) -> Columns:
+def columns(users: Any, items: Any, clicks: Any, times: Any) -> dict[str, np.ndarray]:
     return {
         "user": np.asarray(users, np.int64),
         "item": np.array([b"" if item < 0 else b"item%d" % item for item in items], object),
@@ -39,7 +39,7 @@ def columns(users: Any, items: Any, clicks: Any, times: Any) -> Columns:
     }
 
 
-def write(directory: Path, *, unit: Any = "s", timed: bool = True, **splits: Columns) -> Path:
+def write(directory: Path, *, unit: Any = "s", timed: bool = True, **splits: dict[str, np.ndarray]) -> Path:
     schema = Schema(
         name="clicks",
         features=(
@@ -57,7 +57,7 @@ def write(directory: Path, *, unit: Any = "s", timed: bool = True, **splits: Col
     return directory
 
 
-def drawn(size: int, *, start: int, seed: int = 0) -> Columns:
+def drawn(size: int, *, start: int, seed: int = 0) -> dict[str, np.ndarray]:
     draw = np.random.default_rng(seed)
     return columns(
         draw.integers(0, 40, size), draw.integers(0, 20, size), draw.random(size) < 0.5, start + np.arange(size)

@@ -20,7 +20,7 @@ def slow_step(kernel: np.ndarray, own: np.ndarray, near: list[np.ndarray], *, re
     state = np.concatenate([own, mean]) @ kernel
     state = np.maximum(state, 0) if relu else state
     norm = np.linalg.norm(state)
-    return state / norm if norm else state
+    return np.asarray(state / norm if norm else state)
 
 
 def test_a_state_by_hand() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -115,7 +117,7 @@ def test_batches_hold_every_edge_once_and_hide_it_from_its_ends() -> None:
             draw=np.random.default_rng(2),
         )
     )
-    seen = []
+    seen: list[tuple[int, int]] = []
     for batch in batches:
         # Row r is node r - 1; row 0 is no node.
         users, items, negative_users, negative_items = np.split(batch.own - 1, np.cumsum([batch.edges, batch.edges, 7]))
@@ -135,7 +137,7 @@ def test_a_batch_and_its_negatives_are_of_one_domain() -> None:
     draw = np.random.default_rng(0)
     clicks = [(draw.integers(0, 10, 60), draw.integers(0, 5, 60)) for _ in range(2)]
     graph = BipartiteGraph.from_clicks(clicks, users=10, items=[5, 5])
-    options = {"batch_size": 8, "shared_negatives": 4, "neighbours": (3, 2), "id_dropout": 0.0}
+    options: dict[str, Any] = {"batch_size": 8, "shared_negatives": 4, "neighbours": (3, 2), "id_dropout": 0.0}
     domains = []
     for batch in edge_batches(graph, GraphSage(graph.sizes, width=2), draw=draw, **options):
         nodes = batch.own - 1

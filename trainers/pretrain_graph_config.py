@@ -40,7 +40,7 @@ class PretrainGraphConfig:
     shared_negatives: int = setting(64, "Random users, and items, that a batch is told from.", minimum=1)
     temperature: float = setting(0.2, "What cosines are divided by in the loss.", above=0)
     learning_rate: float = setting(0.01, "Learning rate of Adam.", above=0)
-    epochs: int = setting(10, "Passes over the edges.", minimum=1)
+    epochs: int = setting(20, "Passes over the edges; small graphs need more.", minimum=1)
     batch_size: int = setting(128, "Edges a step.", minimum=1)
     seed: int = setting(0, "Seed of weights, order and samples.", minimum=0)
     on_bad_record: Literal["fail", "skip"] = setting("fail", "What to do about a record that cannot be read.")

@@ -20,7 +20,7 @@ def train_graph(
     model: GraphSage,
     graph: BipartiteGraph,
     *,
-    epochs: int = 10,
+    epochs: int = 20,
     batch_size: int = 128,
     shared_negatives: int = 64,
     neighbours: tuple[int, int] = (15, 5),
