@@ -61,7 +61,18 @@ def _ids(feature: Feature) -> str:
     if isinstance(feature, Sequence):
         shared = ", ".join(f"{column} as {table}" for column, table in feature.ids)
         return f"last {feature.max_length}: {shared}" + (f", at {feature.times}" if feature.times else "")
-    return f"x {feature.length}" if isinstance(feature, (Vector, Bits)) else ""
+    if isinstance(feature, Numeric):
+        return _numeral_systems(feature)
+    paired = f", with {feature.pair}" if isinstance(feature, Vector) and feature.pair is not None else ""
+    return f"x {feature.length}{paired}"
+
+
+def _numeral_systems(feature: Numeric) -> str:
+    """How a number becomes digits, where the schema says so."""
+    words = [f"{feature.map} map"] if feature.map != "quantile" else []
+    words += [f"base {'+'.join(map(str, feature.bases))}"] if feature.bases else []
+    words += [f"{feature.bits} bits"] if feature.bits is not None else []
+    return ", ".join(words)
 
 
 def _statistics(feature: Feature) -> tuple[str, str, str]:
@@ -69,8 +80,9 @@ def _statistics(feature: Feature) -> tuple[str, str, str]:
     if isinstance(feature, Sparse) and feature.statistics is not None:
         several = f"{feature.statistics.mean_length:.3g} a row" if feature.max_values > 1 else ""
         return f"{feature.statistics.distinct:,}", f"{feature.statistics.missing:.1%}", several
-    if isinstance(feature, Numeric) and feature.statistics is not None:
+    if isinstance(feature, (Numeric, Vector)) and feature.statistics is not None:
         found = feature.statistics
-        spread = f"{found.mean:.4g} +- {found.std:.4g}, from {found.minimum:.4g} to {found.maximum:.4g}"
+        what = "dot product " if isinstance(feature, Vector) else ""
+        spread = f"{what}{found.mean:.4g} +- {found.std:.4g}, from {found.minimum:.4g} to {found.maximum:.4g}"
         return "", f"{found.missing:.1%}", spread
     return "", "", ""

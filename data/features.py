@@ -13,6 +13,7 @@ from fullrank.data.columns import Column
 
 Side = Literal["user", "ad", "context"]
 Pooling = Literal["mean", "sum", "sqrtn"]
+NumberMap = Literal["quantile", "log", "linear"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,13 +108,35 @@ class Sparse:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Numeric:
-    """One real number; NaN is a missing one."""
+    """One real number; NaN is a missing one.
+
+    Attributes:
+      name: Its column.
+      side: As in `Sparse`.
+      group: As in `Sparse`.
+      map: How it becomes an integer for its digits in several numeral systems (Tencent Eq. 2), piecewise linear between
+        knots: `quantile` (equally many training examples an integer), `linear` (equal steps from minimum to maximum) or
+        `log` (equal steps of `sign(x) log(1 + |x|)`). What lies outside the training data is clipped.
+      bases: Numeral systems of this number; empty for the model's own.
+      bits: Its integers are below 2 to the power of this; `None` for the model's own.
+      statistics: As in `Sparse`.
+    """
 
     kind: ClassVar[str] = "numeric"
     name: str
     side: Side = "context"
     group: str | None = None
+    map: NumberMap = "quantile"
+    bases: tuple[int, ...] = ()
+    bits: int | None = None
     statistics: NumericStatistics | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses numeral systems that are none."""
+        if any(base < 2 for base in self.bases) or len(set(self.bases)) != len(self.bases):
+            raise ValueError(f"bases of a number are different whole numbers from 2 on. Received: {list(self.bases)}.")
+        if self.bits is not None and not 1 <= self.bits <= 31:
+            raise ValueError(f"A number has 1 to 31 bits. Received: {self.bits}.")
 
     def columns(self) -> tuple[Column, ...]:
         """One float column."""
@@ -155,7 +178,17 @@ class Sequence:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Vector:
-    """A vector from another model; all NaN when missing. `pair` names the vector of the other side (Tencent Eq. 3)."""
+    """A vector from another model; all NaN when missing.
+
+    Attributes:
+      name: Its column.
+      length: Numbers in it.
+      pair: The vector of the other side, of the same model and length, that it is compared with (Tencent Eq. 3).
+        Declare a pair at one of the two.
+      side: As in `Sparse`.
+      group: As in `Sparse`.
+      statistics: Of the dot product with `pair`, over the examples that have both. Filled in when records are written.
+    """
 
     kind: ClassVar[str] = "vector"
     name: str
@@ -163,6 +196,7 @@ class Vector:
     pair: str | None = None
     side: Side = "context"
     group: str | None = None
+    statistics: NumericStatistics | None = None
 
     def columns(self) -> tuple[Column, ...]:
         """One float column of fixed length."""

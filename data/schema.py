@@ -89,6 +89,8 @@ class Schema:
             if isinstance(feature, Sequence):
                 for column, shared in feature.ids:
                     self._check_shares(feature.name, column, shared)
+            elif isinstance(feature, Vector) and feature.pair is not None:
+                self._check_pair(feature)
             elif isinstance(feature, Sparse) and feature.table is not None:
                 self._check_shares(feature.name, feature.name, feature.table)
                 if self.sparse(feature.table).dtype != feature.dtype:
@@ -105,6 +107,22 @@ class Schema:
                 f"Feature {name!r}: column {column!r} shares the table of {shared!r}, which is not a sparse feature "
                 f"with a table of its own. Known: {known or 'none'}."
             )
+
+    def _check_pair(self, vector: Vector) -> None:
+        others = {f.name: f for f in self.features if isinstance(f, Vector) and f.name != vector.name}
+        other = others.get(vector.pair or "")
+        if other is None:
+            raise SchemaError(
+                f"Vector {vector.name!r} is paired with {vector.pair!r}, which is no other vector. "
+                f"Known: {', '.join(others) or 'none'}."
+            )
+        if other.length != vector.length:
+            raise SchemaError(
+                f"Vector {vector.name!r} has length {vector.length}, but its pair {other.name!r} has {other.length}: "
+                "only vectors of one model can be compared."
+            )
+        if other.pair == vector.name:
+            raise SchemaError(f"Vectors {vector.name!r} and {other.name!r} name each other: declare the pair at one.")
 
     def feature_columns(self, feature: Feature) -> tuple[Column, ...]:
         """The columns of one feature."""

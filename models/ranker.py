@@ -17,6 +17,7 @@ from fullrank.layers.expert import Expert
 from fullrank.layers.gate import Gate
 from fullrank.layers.legacy_keras import tfrs
 from fullrank.layers.towers import Towers
+from fullrank.models.encoding.dense_inputs import DenseEncoder
 from fullrank.models.encoding.elapsed import elapsed_seconds
 from fullrank.models.encoding.encoder import FeatureEncoder
 from fullrank.models.interactions import build_interaction
@@ -64,8 +65,11 @@ class Ranker(tfrs.Model):
             bases=options.bases,
             bits=options.bits,
         )
+        self.dense = DenseEncoder(
+            schema, numeric=options.numeric, vectors=options.vectors, similarity=options.similarity
+        )
         self.inputs_of_sets = {
-            spec.name: SetInputs(self.encoder, schema, width=spec.width, options=options, name=spec.name)
+            spec.name: SetInputs(self.encoder, self.dense, schema, width=spec.width, options=options, name=spec.name)
             for spec in wiring.sets
         }
         self.experts = [
@@ -107,8 +111,8 @@ class Ranker(tfrs.Model):
         return self._represent(batch, training)[0]
 
     def _represent(self, batch: Mapping[str, tf.Tensor], training: bool | None) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        lookups, elapsed = self.encoder(batch), elapsed_seconds(batch, schema=self.schema)
-        inputs = {name: read(lookups, batch, elapsed) for name, read in self.inputs_of_sets.items()}
+        lookups, dense, elapsed = self.encoder(batch), self.dense(batch), elapsed_seconds(batch, schema=self.schema)
+        inputs = {name: read(lookups, dense, elapsed) for name, read in self.inputs_of_sets.items()}
         outputs = [
             expert(*inputs[spec.set], training=training)
             for spec, expert in zip(self.wiring.experts, self.experts, strict=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from fullrank.models.encoding.dense_inputs import Similarity, VectorEncoding
 from fullrank.models.encoding.numbers import NumericEncoding
 from fullrank.models.interactions import InteractionOptions
 
@@ -16,10 +17,15 @@ class RankerOptions:
     Attributes:
       tower: Hidden layers of each task's tower.
       interactions: Options of the experts' interactions.
-      numeric: How numbers are encoded: `buckets`, `scaled` or `mns` (Tencent Eq. 2).
-      buckets: Quantile buckets of a number.
-      bases: Numeral systems of `mns`.
-      bits: Range of `mns`: numbers map to 0..2^bits-1.
+      numeric: How numbers are encoded: `buckets`, `scaled`, `mns` (Tencent Eq. 2), `autodis` or `periodic`.
+      buckets: Quantile buckets of a number, or soft ones with `autodis`.
+      bases: Numeral systems of `mns` and of similarities, where the schema names none.
+      bits: Range of `mns` and of similarities, where the schema does not say: they map to 0..2^bits-1.
+      frequencies: Frequencies of a number with `periodic`.
+      frequency_scale: Deviation of the first frequencies, in periods for each standard deviation of the number.
+      vectors: How pretrained vectors are encoded: `similarity` compares the pairs that the schema declares (Tencent
+        Eq. 3) and projects the other vectors, `projection` makes a field of each, `raw` joins them after interaction.
+      similarity: Of a pair: `cosine` or `dot`.
       sequence: How behaviour sequences are encoded: `tim` (Tencent Eq. 1) or `mean`.
       dropout: Share of expert outputs and tower units dropped in training.
       embedding_l2: Weight of the squared norm of the fields that a batch looked up (mean over examples); rows that were
@@ -34,6 +40,10 @@ class RankerOptions:
     buckets: int = 32
     bases: tuple[int, ...] = (2, 3)
     bits: int = 8
+    frequencies: int = 16
+    frequency_scale: float = 0.1
+    vectors: VectorEncoding = "similarity"
+    similarity: Similarity = "cosine"
     sequence: Literal["tim", "mean"] = "tim"
     dropout: float = 0.0
     embedding_l2: float = 0.0

@@ -8,12 +8,16 @@ from typing import Any
 import tensorflow as tf
 
 from fullrank.data.schema import Schema
+from fullrank.layers.auto_dis import AutoDis
 from fullrank.layers.embedding_set import EmbeddingSet
 from fullrank.layers.legacy_keras import keras
 from fullrank.layers.lookup_plan import BehaviourSequence, Lookups
+from fullrank.layers.multiple_numeral_system import MultipleNumeralSystem
+from fullrank.layers.periodic_features import PeriodicFeatures
 from fullrank.layers.sequence_mean import SequenceMean
 from fullrank.layers.temporal_interest import TemporalInterest
 from fullrank.layers.vector_projection import VectorProjection
+from fullrank.models.encoding.dense_inputs import DenseEncoder, DenseInputs
 from fullrank.models.encoding.elapsed import timed_sequences
 from fullrank.models.encoding.encoder import FeatureEncoder
 from fullrank.models.ranker_options import RankerOptions
@@ -24,50 +28,84 @@ class SetInputs(keras.layers.Layer):  # type: ignore[misc]
 
     Call arguments:
       lookups: What the feature encoder found.
-      batch: The raw columns.
+      dense: The batch's numbers and vectors that no table is looked up for.
       elapsed: Sequence -> seconds from each behaviour to the event, `[B, L]`.
 
     Returns:
-      Fields `[B, F, d]`, those of the plan first, and side `[B, m]`, or `None` if nothing is encoded beside the fields.
+      Fields `[B, F, d]`, in the order of `field_names`, and side `[B, m]`, or `None` if nothing is encoded beside the
+      fields. The side holds encoded sequences, then encoded similarities (Tencent §3.3), then vectors as they are.
+
+    Attributes:
+      field_names: The F axis: fields of the plan, then numbers that a network embeds, then projected vectors.
 
     Args:
       encoder: The model's feature encoder.
+      dense: The model's encoder of numbers and vectors.
       schema: What the batches hold.
       width: d.
       options: What the wiring leaves open.
     """
 
     def __init__(
-        self, encoder: FeatureEncoder, schema: Schema, *, width: int, options: RankerOptions, name: str
+        self,
+        encoder: FeatureEncoder,
+        dense: DenseEncoder,
+        schema: Schema,
+        *,
+        width: int,
+        options: RankerOptions,
+        name: str,
     ) -> None:
         super().__init__(name=name, autocast=False)
         self._plan = encoder.plan
-        self._vectors = encoder.vectors
+        numbers, vectors = ([feature.name for feature in kind] for kind in (dense.numbers, dense.vectors))
+        self.field_names = (*encoder.plan.field_names, *numbers, *vectors)
+        if not self.field_names:
+            raise ValueError(
+                f"No feature of schema {schema.name!r} is a field that can interact: choose --vectors=projection."
+            )
         timed = timed_sequences(schema)
         self.embeddings = EmbeddingSet(
             encoder.plan, width, groups=options.groups, initial_scale=options.initial_scale, name=name
         )
-        self.projections = [VectorProjection(width, name=f"{name}_{vector.name}") for vector in encoder.vectors]
+        self.numbers = _number_layer(options, width, name=f"{name}_numbers") if dense.numbers else None
+        self.projections = [VectorProjection(width, name=f"{name}_{vector.name}") for vector in dense.vectors]
+        self.similarities = (
+            MultipleNumeralSystem(
+                width,
+                bases=options.bases,
+                bits=options.bits,
+                knots=dense.similarity_knots(),
+                name=f"{name}_similarities",
+            )
+            if dense.pairs
+            else None
+        )
         self.sequences = [
             _sequence_encoder(sequence, options, timed=sequence.name in timed, name=f"{name}_{sequence.name}")
             for sequence in encoder.plan.sequences
         ]
 
     def call(
-        self, lookups: Lookups, batch: Mapping[str, tf.Tensor], elapsed: Mapping[str, tf.Tensor]
+        self, lookups: Lookups, dense: DenseInputs, elapsed: Mapping[str, tf.Tensor]
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Returns the fields and the side."""
-        fields = self.embeddings(lookups)
+        fields = [self.embeddings(lookups)] if self._plan.fields else []
         side = [
-            self._encoded(encode, sequence, lookups, fields, elapsed)
+            self._encoded(encode, sequence, lookups, fields[0], elapsed)
             for sequence, encode in zip(self._plan.sequences, self.sequences, strict=True)
         ]
-        projected = [
-            project(batch[vector.name]) for vector, project in zip(self._vectors, self.projections, strict=True)
-        ]
-        if projected:
-            fields = tf.concat([fields, tf.stack(projected, axis=1)], axis=1)
-        return fields, tf.concat(side, axis=1) if side else None
+        if self.numbers is not None:
+            fields.append(self.numbers(dense.numbers))
+        if self.projections:
+            projected = [project(vector) for vector, project in zip(dense.vectors, self.projections, strict=True)]
+            fields.append(tf.stack(projected, axis=1))
+        if self.similarities is not None:
+            encoded = self.similarities(dense.similarities)
+            side.append(tf.reshape(encoded, (-1, encoded.shape[1] * encoded.shape[2])))
+        if dense.raw is not None:
+            side.append(tf.cast(dense.raw, self.compute_dtype))
+        return _joined(fields), _joined(side) if side else None
 
     def _encoded(
         self,
@@ -83,6 +121,16 @@ class SetInputs(keras.layers.Layer):  # type: ignore[misc]
             return encode(behaviours, mask)
         target = self.embeddings.target(sequence, fields)
         return encode(behaviours, target, mask, elapsed.get(sequence.name))
+
+
+def _joined(parts: list[tf.Tensor]) -> tf.Tensor:
+    return parts[0] if len(parts) == 1 else tf.concat(parts, axis=1)
+
+
+def _number_layer(options: RankerOptions, width: int, *, name: str) -> keras.layers.Layer:
+    if options.numeric == "autodis":
+        return AutoDis(width, buckets=options.buckets, name=name)
+    return PeriodicFeatures(width, frequencies=options.frequencies, sigma=options.frequency_scale, name=name)
 
 
 def _sequence_encoder(

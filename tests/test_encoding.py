@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from fullrank.data.features import Bits, IdMap, Label, Numeric, NumericStatistics, Sparse
 from fullrank.data.schema import Schema
+from fullrank.layers.bucket_embedding import bucket_rows
+from fullrank.layers.numeral_systems import scaled_integers
 from fullrank.models.encoding import numbers
 from fullrank.models.encoding.encoder import FeatureEncoder
 from fullrank.models.encoding.id_rows import IdColumn, IdRows
@@ -113,13 +115,13 @@ def test_bucket_rows_by_hand() -> None:
     edges = numbers.boundaries([real("x")], buckets=4)
     np.testing.assert_array_equal(edges, [[1, 2, 3]])
     values = tf.constant([[-9.0], [1.0], [1.5], [3.0], [99.0], [float("nan")], [float("inf")]])
-    np.testing.assert_array_equal(numbers.bucket_rows(values, tf.constant(edges)).numpy()[:, 0], [1, 2, 2, 4, 4, 0, 4])
+    np.testing.assert_array_equal(bucket_rows(values, tf.constant(edges)).numpy()[:, 0], [1, 2, 2, 4, 4, 0, 4])
 
 
 def test_repeated_quantiles_leave_fewer_buckets() -> None:
     edges = numbers.boundaries([real("x", (0.0, 0.0, 0.0, 0.0, 1.0))], buckets=4)
     np.testing.assert_array_equal(edges, [[0, np.inf, np.inf]])
-    rows = numbers.bucket_rows(tf.constant([[-1.0], [0.0], [1.0]]), tf.constant(edges)).numpy()[:, 0]
+    rows = bucket_rows(tf.constant([[-1.0], [0.0], [1.0]]), tf.constant(edges)).numpy()[:, 0]
     np.testing.assert_array_equal(rows, [1, 2, 2])
 
 
@@ -141,10 +143,94 @@ def test_numeral_code_by_hand() -> None:
     # Quantiles 0..4 spread over 0..7: 0 -> 0, 4 -> 7, 2 -> 3.5 which rounds to the even 4. In base 2, lowest digit
     # first, 0 is 000, 7 is 111, 4 is 001: digit k of value b reads row 1 + 2 k + b.
     code = numbers.NumeralCode([real("x"), real("z")], bases=(2,), bits=3)
-    assert (code.rows, code.lookups, code.weighted) == (7, 3, False)
+    assert (code.rows, code.lookups, code.weighted) == ((7, 7), (3, 3), False)
     rows, weights = code(tf.constant([[0.0, 4.0], [2.0, float("nan")]]))
     assert weights is None
     np.testing.assert_array_equal(rows.numpy(), [[1, 3, 5, 2, 4, 6], [1, 3, 6, 0, 0, 0]])
+
+
+def mapped(low: float, high: float, **how: Any) -> Numeric:
+    """A number in a range, whose quantiles show that nobody looks at them."""
+    statistics = NumericStatistics(
+        mean=0.0, std=1.0, minimum=low, maximum=high, missing=0.0, quantiles=(low, low, high)
+    )
+    return Numeric(name=how.pop("name", "x"), statistics=statistics, **how)
+
+
+def integers(feature: Numeric, values: list[float], *, bits: int) -> list[int]:
+    rows = scaled_integers(tf.constant(values)[:, tf.newaxis], tf.constant(numbers.knots([feature])), bits=bits)
+    found: list[int] = rows.numpy()[:, 0].tolist()
+    return found
+
+
+def test_linear_map_by_hand() -> None:
+    # 0..7 in 3 bits is the number itself; 2.4 is nearer to 2; outside is clipped; NaN is missing.
+    values = [0.0, 1.0, 2.4, 5.0, 7.0, -3.0, 1e30, float("nan")]
+    assert integers(mapped(0, 7, map="linear"), values, bits=3) == [0, 1, 2, 5, 7, 0, 7, -1]
+
+
+def test_log_map_by_hand() -> None:
+    # log(1 + x) of 0..127 is 0..7 log 2, so 2^k - 1 maps to k; of -127..127 it is symmetric about 0, and -127 is 0,
+    # -7 is 4 steps of 14 from it: 4, 0 is 7, 15 is 11, 127 is 14, of a range of 15 steps: 4 * 15 / 14 = 4.3, 7.5 -> 8,
+    # 11.8, 15.
+    assert integers(mapped(0, 127, map="log"), [2.0**k - 1 for k in range(8)] + [1e9, -1.0], bits=3) == [
+        *range(8),
+        7,
+        0,
+    ]
+    assert integers(mapped(-127, 127, map="log"), [-127.0, -7.0, 0.0, 15.0, 127.0], bits=4) == [0, 4, 8, 12, 15]
+
+
+@pytest.mark.parametrize("kind", ["linear", "log", "quantile"])
+@pytest.mark.parametrize(("low", "high"), [(-3e38, 3e38), (5.0, 5.0), (1e-30, 2e-30)])
+def test_maps_of_any_range_never_fall(kind: Any, low: float, high: float) -> None:
+    knots = numbers.knots([mapped(low, high, map=kind)])
+    assert np.isfinite(knots).all()
+    assert (np.diff(knots[0]) >= 0).all()
+    np.testing.assert_array_equal(knots[0, [0, -1]], np.array([low, high], np.float32))
+
+
+def test_linear_and_log_maps_need_a_fitted_range() -> None:
+    for kind in ("linear", "log"):
+        with pytest.raises(ValueError, match=r"'x' has no fitted range.*'scaled'"):
+            numbers.knots([Numeric(name="x", map=kind)])
+
+
+def test_features_with_numeral_systems_of_their_own_by_hand() -> None:
+    # Of 0..7: x in base 2 with 3 bits, y in base 3 with 2 bits (0..3, two digits: 1 + 6 rows), z as x.
+    x, y, z = (
+        mapped(0, 7, map="linear", name="x"),
+        mapped(0, 7, map="linear", name="y", bases=(3,), bits=2),
+        mapped(0, 7, map="linear", name="z"),
+    )
+    schema = Schema(name="s", features=(x, y, z), labels=(Label(name="c"),))
+    encoder = FeatureEncoder(schema, vocabularies={}, numeric="mns", bases=(2,), bits=3)
+    assert [f.name for f in numbers.by_systems((x, y, z), bases=(2,), bits=3)] == ["x", "z", "y"]
+    assert {table.name: table.rows for table in encoder.plan.tables} == {"x": 7, "y": 7, "z": 7}
+    assert {field.name: field.lookups for field in encoder.plan.fields} == {"x": 3, "y": 2, "z": 3}
+    batch = {"x": [5.0, 7.0], "y": [7.0, float("nan")], "z": [float("nan"), 1.0]}
+    rows = encoder({name: tf.constant(values) for name, values in batch.items()}).rows.numpy()
+    # Fields with fewer look-ups come first. y = 7 is 3 of 0..3, 10 in base 3: digit 0 row 1 + 0, digit 1 row 4 + 1.
+    # x = 5 is 101: rows 2, 3, 6. z = 1 is 001: rows 2, 3, 5. x = 7: rows 2, 4, 6.
+    np.testing.assert_array_equal(rows, [[1, 5, 2, 3, 6, 0, 0, 0], [0, 0, 2, 4, 6, 2, 3, 5]])
+
+
+def test_per_feature_systems_equal_one_feature_at_a_time() -> None:
+    draw = np.random.default_rng(1)
+    features = [
+        mapped(-2, 2, map=kind, name=f"{kind}{bits}{bases}", bits=bits, bases=bases)
+        for kind in ("linear", "log", "quantile")
+        for bits in (None, 4, 9)
+        for bases in ((), (3, 5))
+    ]
+    values = draw.normal(size=(30, len(features))).astype(np.float32)
+    values[draw.random(values.shape) < 0.2] = np.nan
+    code = numbers.NumeralCode(features, bases=(2,), bits=6)
+    together = np.split(code(tf.constant(values))[0].numpy(), np.cumsum(code.lookups)[:-1], axis=1)
+    for k, feature in enumerate(features):
+        alone = numbers.NumeralCode([feature], bases=(2,), bits=6)
+        np.testing.assert_array_equal(alone(tf.constant(values[:, k : k + 1]))[0].numpy(), together[k])
+        assert together[k].max() < code.rows[k]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank import models
+from fullrank.models.encoding.elapsed import elapsed_seconds
 
 TASKS = ("click", "buy")
 WIRINGS: dict[Callable[..., models.Wiring], models.Wiring] = {
@@ -52,7 +53,7 @@ def test_every_public_wiring_has_a_row() -> None:
 
 @EVERY_WIRING
 @pytest.mark.parametrize("sequence", ["tim", "mean"])
-@pytest.mark.parametrize("numeric", ["buckets", "scaled", "mns"])
+@pytest.mark.parametrize("numeric", ["buckets", "scaled", "mns", "autodis", "periodic"])
 def test_probabilities_for_any_batch_in_a_graph(
     rankers: Any, make_batch: Any, wiring: models.Wiring, sequence: str, numeric: str
 ) -> None:
@@ -72,8 +73,9 @@ def test_probabilities_for_any_batch_in_a_graph(
 
 
 @EVERY_WIRING
-def test_gradient_reaches_every_weight(rankers: Any, make_batch: Any, wiring: models.Wiring) -> None:
-    model = rankers(wiring)
+@pytest.mark.parametrize("numeric", ["buckets", "autodis", "periodic"])
+def test_gradient_reaches_every_weight(rankers: Any, make_batch: Any, wiring: models.Wiring, numeric: str) -> None:
+    model = rankers(wiring, numeric=numeric)
     # ReLUs at rest hide weights behind them; a shift wakes them up.
     for weight in model.trainable_weights:
         if "bias" in weight.name:
@@ -185,6 +187,19 @@ def test_penalty_on_looked_up_rows_by_hand(rankers: Any, make_batch: Any) -> Non
     picture = model.inputs_of_sets["set0"].projections[0](batch["picture"]).numpy()
     expected = 0.5 * (np.square(fields).sum() + np.square(picture).sum()) / 4
     np.testing.assert_allclose(float(model.compute_loss(batch)) - plain, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("numeric", ["autodis", "periodic"])
+def test_numbers_of_a_network_stand_between_plan_and_vectors(rankers: Any, make_batch: Any, numeric: str) -> None:
+    model, batch = rankers(WIRINGS[models.single], numeric=numeric), make_batch(size=6)
+    read, dense = model.inputs_of_sets["set0"], model.dense(batch)
+    fields, _ = read(model.encoder(batch), dense, elapsed_seconds(batch, schema=model.schema))
+    assert read.field_names == (*model.encoder.plan.field_names, "price", "new", "picture")
+    assert "price" not in model.encoder.plan.field_names
+    # The schema's mean is 0 and its deviation 1.
+    np.testing.assert_allclose(dense.numbers.numpy(), np.stack([batch["price"], batch["new"]], axis=1))
+    np.testing.assert_allclose(fields[:, -3:-1].numpy(), read.numbers(dense.numbers).numpy())
+    np.testing.assert_allclose(fields[:, -1].numpy(), read.projections[0](batch["picture"]).numpy())
 
 
 def test_tasks_are_binary_labels(every_kind: Any) -> None:

@@ -42,6 +42,9 @@ def full_schema() -> data.Schema:
                 name="price",
                 side="ad",
                 group="price",
+                map="log",
+                bases=(2, 10),
+                bits=12,
                 statistics=data.NumericStatistics(
                     mean=0.1, std=1 / 3, minimum=-1e-30, maximum=3e38, missing=0.5, quantiles=(-1e-30, 0.1, 3e38)
                 ),
@@ -49,7 +52,13 @@ def full_schema() -> data.Schema:
             data.Sequence(
                 name="history", ids=(("past_item", "item"), ("past_user", "user")), times="past_time", max_length=7
             ),
-            data.Vector(name="content", length=8, pair="other", side="ad"),
+            data.Vector(
+                name="content",
+                length=8,
+                pair="other",
+                side="ad",
+                statistics=data.NumericStatistics(mean=0.5, std=1.0, minimum=-1.0, maximum=1.0, missing=0.1),
+            ),
             data.Vector(name="other", length=8, side="user"),
             data.Bits(name="hash_id", length=16, group="content"),
         ),
@@ -204,6 +213,13 @@ def edited(change: dict[str, Any]) -> dict[str, Any]:
         ({"features.0.max_values": True}, ["features[0].max_values", "whole number", "true"]),
         ({"features.3.statistics.mean": "low"}, ["features[3].statistics.mean", "a number"]),
         ({"features.3.statistics.quantiles.1": None}, ["features[3].statistics.quantiles[1]", "a number"]),
+        ({"features.3.map": "logarithm"}, ["features[3].map", "'quantile'", "'log'", "'linear'", "logarithm"]),
+        ({"features.3.bases": [2, 2.5]}, ["features[3].bases[1]", "whole number"]),
+        ({"features.3.bases": [2, 1]}, ["features[3]", "from 2 on", "[2, 1]"]),
+        ({"features.3.bases": [3, 3]}, ["features[3]", "different", "[3, 3]"]),
+        ({"features.3.bits": 32}, ["features[3]", "1 to 31 bits", "32"]),
+        ({"features.5.pair": "content"}, ["'content'", "no other vector", "other"]),
+        ({"features.5.length": 4}, ["'content'", "length 4", "'other'"]),
         ({"features.3.statistics": []}, ["features[3].statistics", "an object"]),
         ({"features.0.dtype": "string"}, ["features[0].dtype", "'int64'", "'bytes'", "string"]),
         ({"features.0.dtype": ["int64"]}, ["features[0].dtype", "'int64'"]),

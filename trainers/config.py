@@ -54,14 +54,32 @@ class ModelConfig:
     hidden: tuple[int, ...] = setting((128, 64), "Hidden layers of a flat expert.", minimum=1)
     cross_depth: int = setting(3, "Layers of a crossnet expert.", minimum=1)
     cross_rank: int | None = setting(None, "Rank of a crossnet expert's matrices; full if not given.", minimum=1)
-    numeric: Literal["buckets", "scaled", "mns"] = setting(
+    numeric: Literal["buckets", "scaled", "mns", "autodis", "periodic"] = setting(
         "buckets",
-        "Numbers: an embedding of the quantile bucket, one vector times the standardised number, or the digits of "
-        "several numeral systems.",
+        "Numbers: an embedding of the quantile bucket, one vector times the standardised number, the digits of several "
+        "numeral systems, a mixture of soft buckets, or sines and cosines of trained frequencies.",
     )
-    buckets: int = setting(32, "Quantile buckets of a number.", minimum=2)
-    bases: tuple[int, ...] = setting((2, 3), "Numeral systems of --numeric=mns.", minimum=2)
-    bits: int = setting(8, "Numbers map to integers below 2 to the power of this, with --numeric=mns.", minimum=1)
+    buckets: int = setting(32, "Quantile buckets of a number, or soft ones with --numeric=autodis.", minimum=2)
+    bases: tuple[int, ...] = setting(
+        (2, 3), "Numeral systems of --numeric=mns and of --vectors=similarity, where the schema names none.", minimum=2
+    )
+    bits: int = setting(
+        8,
+        "Numbers map to integers below 2 to the power of this, with --numeric=mns and --vectors=similarity, where the "
+        "schema does not say.",
+        minimum=1,
+    )
+    frequencies: int = setting(16, "Frequencies of a number with --numeric=periodic.", minimum=1)
+    frequency_scale: float = setting(
+        0.1, "How far the first frequencies spread, in periods for each standard deviation of the number.", above=0
+    )
+    vectors: Literal["projection", "similarity", "raw"] = setting(
+        "similarity",
+        "Pretrained vectors: a field each by a linear map; the similarity of each pair that the schema declares, in "
+        "several numeral systems beside the interaction, other vectors a field each; or as they are beside the "
+        "interaction.",
+    )
+    similarity: Literal["cosine", "dot"] = setting("cosine", "Similarity of a pair of vectors.")
     sequence: Literal["tim", "mean"] = setting("tim", "Behaviour sequences: temporal interest module, or plain mean.")
     initial_scale: float = setting(0.05, "Embedding rows start uniform between plus and minus this.", above=0)
     tower: tuple[int, ...] = setting((64,), "Hidden layers of each task's tower; empty for none.", minimum=1)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from fullrank.data.features import Bits, Numeric, Sequence, Sparse, Vector
+from fullrank.data.features import Bits, Numeric, Sequence, Sparse
 from fullrank.data.schema import Schema
 from fullrank.layers.lookup_plan import BehaviourSequence, Field, LookupPlan, Lookups, Table
 from fullrank.models.encoding import numbers
@@ -20,19 +20,19 @@ _LARGEST = 1e6
 
 
 class FeatureEncoder(tf.Module):
-    """Encodes every feature of a schema but pretrained vectors, which are no ids and join the fields as they are.
+    """Encodes every feature of a schema that rows of a table are looked up for; `DenseEncoder` takes the others.
 
     Attributes:
       plan: The look-ups that its output fills.
-      vectors: The pretrained vector features.
 
     Args:
       schema: What the batches hold; numeric features need fitted statistics.
       vocabularies: Feature -> known ids, for sparse features with a vocabulary.
-      numeric: `buckets` (by quantile), `scaled` (one direction a feature) or `mns` (digits, Tencent Eq. 2).
+      numeric: `buckets` (by quantile), `scaled` (one direction a feature) or `mns` (digits, Tencent Eq. 2); numbers
+        are left out if it is another.
       buckets: Number of quantile buckets.
-      bases: Numeral systems of `mns`.
-      bits: Range of `mns`: numbers map to 0..2^bits-1.
+      bases: Numeral systems of `mns`, for features that name none.
+      bits: Range of `mns`, for features that do not say: numbers map to 0..2^bits-1.
     """
 
     def __init__(
@@ -47,10 +47,10 @@ class FeatureEncoder(tf.Module):
     ) -> None:
         super().__init__(name="encoder")
         self._sparse = tuple(f for f in schema.features if isinstance(f, Sparse))
-        self._numeric = tuple(f for f in schema.features if isinstance(f, Numeric))
+        real = () if numeric in numbers.NETWORKS else tuple(f for f in schema.features if isinstance(f, Numeric))
+        self._numeric = numbers.by_systems(real, bases=bases, bits=bits)
         self._bits = tuple(f for f in schema.features if isinstance(f, Bits))
         self._sequences = tuple(f for f in schema.features if isinstance(f, Sequence))
-        self.vectors = tuple(f for f in schema.features if isinstance(f, Vector))
         self._code = _number_code(self._numeric, numeric=numeric, buckets=buckets, bases=bases, bits=bits)
         columns = [
             IdColumn(name=f.name, dtype=f.dtype, width=f.max_values, table=f.table or f.name) for f in self._sparse
@@ -68,14 +68,15 @@ class FeatureEncoder(tf.Module):
     def _plan(self) -> LookupPlan:
         code = self._code
         tables = [Table(name=f.name, rows=f.ids.rows) for f in self._sparse if f.table is None]
-        tables += [Table(name=f.name, rows=code.rows) for f in self._numeric]
+        tables += [Table(name=f.name, rows=rows) for f, rows in zip(self._numeric, code.rows, strict=True)]
         tables += [Table(name=f.name, rows=1 + 2 * f.length) for f in self._bits]
         fields = [
             Field(name=f.name, table=f.table or f.name, lookups=f.max_values, weighted=f.max_values > 1)
             for f in self._sparse
         ]
         fields += [
-            Field(name=f.name, table=f.name, lookups=code.lookups, weighted=code.weighted) for f in self._numeric
+            Field(name=f.name, table=f.name, lookups=lookups, weighted=code.weighted)
+            for f, lookups in zip(self._numeric, code.lookups, strict=True)
         ]
         fields += [Field(name=f.name, table=f.name, lookups=f.length) for f in self._bits]
         sequences = tuple(
@@ -105,11 +106,10 @@ class FeatureEncoder(tf.Module):
             sequences = {f.name: tf.stack([ids[column] for column, _ in f.ids], axis=-1) for f in self._sequences}
         if self._numeric:
             names = tuple(f.name for f in self._numeric)
-            widths = (self._code.lookups,) * len(names)
             found, scales = self._code(tf.stack([batch[name] for name in names], axis=1))
-            rows.append(NamedColumns(names, widths, found))
+            rows.append(NamedColumns(names, self._code.lookups, found))
             if scales is not None:
-                weights.append(NamedColumns(names, widths, scales))
+                weights.append(NamedColumns(names, self._code.lookups, scales))
         rows += [NamedColumns((f.name,), (f.length,), _bit_rows(batch[f.name])) for f in self._bits]
         return Lookups(
             rows=arranged(rows, order=self.plan.field_names),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
@@ -9,10 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from fullrank.data.features import Numeric
+from fullrank.data.features import Numeric, NumericStatistics, Vector
+from fullrank.layers.bucket_embedding import bucket_rows
 from fullrank.layers.numeral_systems import digit_rows, digits_of, scaled_integers, table_rows
+from fullrank.layers.scaled_number import standardised
 
-NumericEncoding = Literal["buckets", "scaled", "mns"]
+NumericEncoding = Literal["buckets", "scaled", "mns", "autodis", "periodic"]
+NETWORKS: tuple[NumericEncoding, ...] = ("autodis", "periodic")
+"""Encodings by a small network and not by rows of a table."""
 MISSING_ROW, DIRECTION_ROW = 0, 1
 
 
@@ -30,26 +35,67 @@ def boundaries(features: Sequence[Numeric], *, buckets: int) -> np.ndarray[tuple
 
 
 def knots(features: Sequence[Numeric], *, number: int = 257) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    """Quantiles of the training split, `[n, number]`: the fitted map from numbers to integers for `mns`."""
-    return np.stack([_resampled(feature, np.linspace(0, 1, number)) for feature in features])
+    """The fitted maps from numbers to integers for `mns`, `[n, number]`: values that map to equally spaced integers.
+
+    `quantile`: quantiles of the training split. `linear`: equal steps from its minimum to its maximum. `log`: the same
+    of `t(x) = sign(x) log(1 + |x|)`, mapped back; between two knots the map is linear here, too.
+    """
+    shares = np.linspace(0, 1, number)
+    return np.stack([_knots(feature, shares) for feature in features])
+
+
+def _knots(feature: Numeric, shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    if feature.map == "quantile":
+        return _resampled(feature, shares)
+    if feature.statistics is None:
+        raise _unfitted(feature, "range")
+    low, high = feature.statistics.minimum, feature.statistics.maximum
+    if feature.map == "log":
+        steps = _interpolated(np.copysign(np.log1p(np.abs([low, high])), [low, high]), shares)
+        return np.clip(np.copysign(np.expm1(np.abs(steps)), steps), low, high).astype(np.float32)
+    return _interpolated((low, high), shares).astype(np.float32)
+
+
+def dot_product_knots(vector: Vector, *, number: int = 257) -> npt.NDArray[np.float32]:
+    """Quantiles `[number]` of a vector's dot product with its pair; a range of one value if it was never known.
+
+    Raises:
+      ValueError: If nothing was fitted.
+    """
+    if vector.statistics is None:
+        raise ValueError(
+            f"Vector feature {vector.name!r} has no statistics of its dot product with {vector.pair!r} in the schema: "
+            "write the records anew with fullrank.data.convert, or use the similarity 'cosine'."
+        )
+    return _interpolated(vector.statistics.quantiles or (0.0,), np.linspace(0, 1, number)).astype(np.float32)
 
 
 def _resampled(feature: Numeric, shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     quantiles = feature.statistics.quantiles if feature.statistics else ()
     if not quantiles:
-        raise ValueError(
-            f"Numeric feature {feature.name!r} has no fitted quantiles in the schema: write the records with "
-            "fullrank.data.convert or fullrank.data.prepare, or use the numeric encoding 'scaled'."
-        )
-    return np.interp(shares, np.linspace(0, 1, len(quantiles)), quantiles).astype(np.float32)
+        raise _unfitted(feature, "quantiles")
+    return _interpolated(quantiles, shares).astype(np.float32)
 
 
-def bucket_rows(values: tf.Tensor, edges: tf.Tensor) -> tf.Tensor:
-    """The row of each number's bucket: values `[B, n]`, edges `[n, k - 1]` -> `[B, n]` int64 in 1..k; 0 if missing."""
-    missing = tf.math.is_nan(values)
-    found = tf.searchsorted(edges, tf.transpose(tf.where(missing, tf.zeros([]), values)), side="right")
-    rows = tf.cast(tf.transpose(found), tf.int64) + 1
-    return tf.where(missing, tf.zeros([], tf.int64), rows)
+def _interpolated(
+    values: Sequence[float] | npt.NDArray[np.float64], shares: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """The values at shares (0 to 1) of their number; the values are taken to be equally spaced."""
+    return np.interp(shares, np.linspace(0, 1, len(values)), values)
+
+
+def _unfitted(feature: Numeric, what: str) -> ValueError:
+    return ValueError(
+        f"Numeric feature {feature.name!r} has no fitted {what} in the schema: write the records with "
+        "fullrank.data.convert or fullrank.data.prepare, or use the numeric encoding 'scaled'."
+    )
+
+
+def moments(features: Sequence[Numeric]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Fitted means and deviations, `[n]` each; 0 and 1 where nothing was fitted, 1 for the deviation of a constant."""
+    fitted: list[NumericStatistics | None] = [f.statistics for f in features]
+    mean = np.array([s.mean if s else 0.0 for s in fitted], np.float32)
+    return mean, np.array([s.std if s and s.std > 0 else 1.0 for s in fitted], np.float32)
 
 
 def scaled_rows(
@@ -60,20 +106,20 @@ def scaled_rows(
     A missing number reads row 0 with weight 1, so that it has an embedding of its own.
     """
     missing = tf.math.is_nan(values)
-    scaled = tf.clip_by_value((values - mean) / std, -limit, limit)
+    scaled = standardised(values, mean, std, limit=limit)
     rows = tf.where(missing, tf.constant(MISSING_ROW, tf.int64), tf.constant(DIRECTION_ROW, tf.int64))
     return rows, tf.where(missing, tf.ones([]), scaled)
 
 
 class NumberCode(Protocol):
-    """How the numeric features of a schema are looked up: each reads `lookups` of the `rows` of its table."""
+    """How a schema's numbers are looked up: feature f reads `lookups[f]` of the `rows[f]` of its table."""
 
-    rows: int
-    lookups: int
+    rows: tuple[int, ...]
+    lookups: tuple[int, ...]
     weighted: bool
 
     def __call__(self, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Rows `[B, n lookups]` (and their weights, if weighted) of values `[B, n]`."""
+        """Rows `[B, sum of lookups]` (and their weights, if weighted) of values `[B, n]`."""
 
 
 class BucketCode:
@@ -85,7 +131,8 @@ class BucketCode:
     """
 
     def __init__(self, features: Sequence[Numeric], *, buckets: int) -> None:
-        self.rows, self.lookups, self.weighted = buckets + 1, 1, False
+        number = len(features)
+        self.rows, self.lookups, self.weighted = (buckets + 1,) * number, (1,) * number, False
         self._edges = boundaries(features, buckets=buckets)
 
     def __call__(self, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
@@ -101,10 +148,8 @@ class ScaledCode:
     """
 
     def __init__(self, features: Sequence[Numeric]) -> None:
-        self.rows, self.lookups, self.weighted = 2, 1, True
-        fitted = [f.statistics for f in features]
-        self._mean = np.array([s.mean if s else 0.0 for s in fitted], np.float32)
-        self._std = np.array([s.std if s and s.std > 0 else 1.0 for s in fitted], np.float32)
+        self.rows, self.lookups, self.weighted = (2,) * len(features), (1,) * len(features), True
+        self._mean, self._std = moments(features)
 
     def __call__(self, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
         """See `NumberCode`."""
@@ -112,23 +157,43 @@ class ScaledCode:
 
 
 class NumeralCode:
-    """The digits of several numeral systems, of integers that the fitted quantiles map numbers to (Tencent Eq. 2).
+    """The digits of several numeral systems, of integers that fitted maps take numbers to (Tencent Eq. 2).
+
+    Neighbouring features with the same numeral systems are looked up together: give them `by_systems`.
 
     Args:
-      features: With fitted quantiles.
-      bases: Numeral systems.
-      bits: Integers are below 2^bits.
+      features: With fitted statistics.
+      bases: Numeral systems of the features that name none.
+      bits: Integers are below 2^bits, for features that do not say.
     """
 
     def __init__(self, features: Sequence[Numeric], *, bases: Sequence[int], bits: int) -> None:
-        self._bases, self._bits = tuple(bases), bits
+        systems = [_systems(feature, bases, bits) for feature in features]
+        self._runs = [(each, len(list(run))) for each, run in itertools.groupby(systems)]
+        self._bits = [bits for _, bits in systems]
         self._knots = knots(features)
-        self.rows = table_rows(bases=self._bases, bits=bits)
-        self.lookups = sum(digits_of(base=base, bits=bits) for base in self._bases)
+        self.rows = tuple(table_rows(bases=bases, bits=bits) for bases, bits in systems)
+        self.lookups = tuple(sum(digits_of(base=base, bits=bits) for base in bases) for bases, bits in systems)
         self.weighted = False
 
     def __call__(self, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
         """See `NumberCode`."""
         integers = scaled_integers(values, tf.constant(self._knots), bits=self._bits)
-        rows = digit_rows(integers, bases=self._bases, bits=self._bits)
-        return tf.reshape(rows, (-1, len(self._knots) * self.lookups)), None
+        found, start = [], 0
+        for (bases, bits), number in self._runs:
+            rows = digit_rows(integers[:, start : start + number], bases=bases, bits=bits)
+            found.append(tf.reshape(rows, (-1, number * rows.shape[-1])))
+            start += number
+        return found[0] if len(found) == 1 else tf.concat(found, axis=1), None
+
+
+def by_systems(features: Sequence[Numeric], *, bases: Sequence[int], bits: int) -> tuple[Numeric, ...]:
+    """The features in an order in which those with the same numeral systems are neighbours."""
+    first: dict[tuple[tuple[int, ...], int], int] = {}
+    for feature in features:
+        first.setdefault(_systems(feature, bases, bits), len(first))
+    return tuple(sorted(features, key=lambda feature: first[_systems(feature, bases, bits)]))
+
+
+def _systems(feature: Numeric, bases: Sequence[int], bits: int) -> tuple[tuple[int, ...], int]:
+    return feature.bases or tuple(bases), feature.bits or bits

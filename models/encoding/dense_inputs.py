@@ -1,0 +1,102 @@
+"""What of a batch is no row of a table: real numbers that a network embeds, and pretrained vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+import tensorflow as tf
+
+from fullrank.data.features import Numeric, Vector
+from fullrank.data.schema import Schema
+from fullrank.layers.pair_similarity import LARGEST, PairSimilarity
+from fullrank.layers.scaled_number import standardised
+from fullrank.models.encoding import numbers
+
+VectorEncoding = Literal["projection", "similarity", "raw"]
+Similarity = Literal["cosine", "dot"]
+
+
+class DenseInputs(NamedTuple):
+    """The dense part of a batch, equal for all embedding sets.
+
+    Attributes:
+      numbers: `[B, n]` float32, standardised, NaN where missing; `None` if there are none.
+      similarities: `[B, p]` float32, one a pair of vectors, NaN where either is missing; `None` if there are none.
+      vectors: The vectors that are projected, `[B, length]` each, as they came.
+      raw: `[B, m]`, the vectors that are taken as they are, side by side; `None` if there are none.
+    """
+
+    numbers: Any
+    similarities: Any
+    vectors: tuple[Any, ...]
+    raw: Any
+
+
+class DenseEncoder(tf.Module):
+    """Takes the numbers and vectors of a batch that no table is looked up for, once a batch.
+
+    Attributes:
+      numbers: The numeric features among them.
+      pairs: The pairs of vectors that are compared.
+      vectors: The vectors that are projected.
+      raw: The vectors that are taken as they are.
+
+    Args:
+      schema: What the batches hold.
+      numeric: Numbers are among them if this is one of `numbers.NETWORKS`.
+      vectors: `similarity` compares the pairs that the schema declares (Tencent Eq. 3) and projects vectors without a
+        pair; `projection` projects all, `raw` takes all as they are.
+      similarity: `cosine` or `dot`.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        *,
+        numeric: numbers.NumericEncoding = "buckets",
+        vectors: VectorEncoding = "similarity",
+        similarity: Similarity = "cosine",
+    ) -> None:
+        super().__init__(name="dense")
+        given = {f.name: f for f in schema.features if isinstance(f, Vector)}
+        real = tuple(f for f in schema.features if isinstance(f, Numeric))
+        self.numbers = real if numeric in numbers.NETWORKS else ()
+        self._mean, self._std = numbers.moments(self.numbers)
+        declared = tuple((f, given[f.pair]) for f in given.values() if f.pair is not None)
+        self.pairs = declared if vectors == "similarity" else ()
+        compared = {f.name for pair in self.pairs for f in pair}
+        alone = tuple(f for f in given.values() if f.name not in compared)
+        self.vectors = () if vectors == "raw" else alone
+        self.raw = alone if vectors == "raw" else ()
+        self._similarity = PairSimilarity(similarity, name="similarity")
+
+    def similarity_knots(self) -> tuple[tuple[float, ...], ...]:
+        """The map of each pair's similarity to integers: linear for a cosine, by fitted quantiles for a dot product.
+
+        Raises:
+          ValueError: If the schema has no quantiles of a dot product.
+        """
+        if self._similarity.similarity == "cosine":
+            return ((-1.0, 1.0),) * len(self.pairs)
+        return tuple(tuple(numbers.dot_product_knots(vector).tolist()) for vector, _ in self.pairs)
+
+    def __call__(self, batch: Mapping[str, tf.Tensor]) -> DenseInputs:
+        """Takes them from a batch of raw columns."""
+        real = similarities = raw = None
+        if self.numbers:
+            values = tf.stack([batch[f.name] for f in self.numbers], axis=1)
+            real = standardised(values, tf.constant(self._mean), tf.constant(self._std))
+        if self.pairs:
+            found = [self._similarity(batch[one.name], batch[other.name]) for one, other in self.pairs]
+            similarities = tf.stack(found, axis=1)
+        if self.raw:
+            raw = tf.concat([_with_indicator(batch[f.name]) for f in self.raw], axis=1)
+        return DenseInputs(real, similarities, tuple(batch[f.name] for f in self.vectors), raw)
+
+
+def _with_indicator(vector: tf.Tensor) -> tf.Tensor:
+    """A vector `[B, n]`, zero if it is missing, and whether it is: `[B, n + 1]`; components are clipped to ±1e6."""
+    missing = tf.reduce_any(tf.logical_not(tf.math.is_finite(vector)), axis=1, keepdims=True)
+    known = tf.clip_by_value(tf.where(missing, tf.zeros([]), vector), -LARGEST, LARGEST)
+    return tf.concat([known, tf.cast(missing, vector.dtype)], axis=1)
