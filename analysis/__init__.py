@@ -1,1 +1,35 @@
-"""Part of fullrank."""
+"""Analysis of trained models from arrays and saved files, whoever wrote them."""
+
+from __future__ import annotations
+
+from fullrank.analysis.collapse_results import Collapse, analyse_collapse
+from fullrank.analysis.diversity import Diversity, diversity
+from fullrank.analysis.inputs import Input, open_input
+from fullrank.analysis.partners import pair_projections, partner_singular_values
+from fullrank.analysis.spectrum import (
+    Spectrum,
+    effective_rank,
+    information_abundance,
+    participation_ratio,
+    relative_abundance,
+    spectrum,
+    stable_rank,
+)
+
+__all__ = [
+    "Collapse",
+    "Diversity",
+    "Input",
+    "Spectrum",
+    "analyse_collapse",
+    "diversity",
+    "effective_rank",
+    "information_abundance",
+    "open_input",
+    "pair_projections",
+    "participation_ratio",
+    "partner_singular_values",
+    "relative_abundance",
+    "spectrum",
+    "stable_rank",
+]

@@ -56,6 +56,14 @@ class CrossNetV2(keras.layers.Layer):
             x = cross(x0, x)
         return x
 
+    @property
+    def first_kernels(self) -> list[tf.Variable]:
+        """`W_0` as a matrix `[F d, F d]`, or its factors `[F d, r]` and `[r, F d]`; empty before the layer is built.
+
+        It multiplies from the right, `x W`: the rows of field i and the columns of field j are W_{F(i)->F(j)}.
+        """
+        return [weight for weight in self._crosses[0].trainable_weights if weight.shape.rank == 2]
+
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
         return {**super().get_config(), "depth": self.depth, "projection_dim": self.projection_dim}

@@ -156,6 +156,9 @@ class TrainConfig:
     )
     log_steps: int = setting(100, "Write the running metrics every so many steps.", minimum=1, operational=True)
     tensorboard: bool = setting(True, "Write event files for TensorBoard.", operational=True)
+    log_collapse: bool = setting(
+        False, "Write the information abundance of each embedding table after each epoch.", operational=True
+    )
     progress: Literal["auto", "bar", "line", "none"] = setting(
         "auto", "Progress: a bar, one line an epoch, or nothing; auto is a bar on a terminal.", operational=True
     )

@@ -2,6 +2,7 @@
 
 config.json       configuration, versions, git commit, command line, fingerprint of the data
 schema.json       the data's schema, and with vocabulary/ all that the model needs of the data
+tables.json       which rows of which variable are which embedding table
 checkpoints/      the latest state of training; best/ holds the best weights
 metrics.jsonl     one line every few steps and every epoch
 events/           event files for TensorBoard
@@ -20,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from fullrank.data import table_layout
 from fullrank.data.schema import Schema
 from fullrank.data.schema_json import read_schema
 from fullrank.trainers import config_json
@@ -39,6 +41,7 @@ class RunDirectory:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.config_file = self.path / "config.json"
+        self.tables_file = self.path / table_layout.FILE_NAME
         self.checkpoints = self.path / "checkpoints"
         self.best = self.path / "best"
         self.metrics_file = self.path / "metrics.jsonl"

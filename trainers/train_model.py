@@ -11,10 +11,13 @@ import tensorflow as tf
 
 from fullrank.data.schema import Schema
 from fullrank.data.schema_json import read_schema
+from fullrank.data.table_layout import layout_json
 from fullrank.layers.legacy_keras import keras
 from fullrank.models import Ranker
+from fullrank.models.table_layout import table_layout
 from fullrank.trainers.best_weights import save_best
 from fullrank.trainers.build_model import build_model, compile_model
+from fullrank.trainers.callbacks.collapse import Collapse
 from fullrank.trainers.callbacks.counting import Counting
 from fullrank.trainers.callbacks.early_stopping import EarlyStopping, monitored
 from fullrank.trainers.callbacks.events import Events
@@ -90,6 +93,7 @@ class _Training:
             self._run.remove()
         if not self._run.exists:
             self._run.create(self._config, self._schema, command=command)
+        write_json(layout_json(table_layout(self._model)), self._run.tables_file)
         data = self._config.data
         with explained(self._schema, splits=[split for split in (data.train_split, data.validation_split) if split]):
             self._train()
@@ -127,6 +131,7 @@ class _Training:
             ProgressBar(tasks=self._model.wiring.tasks),
             Counting(state),
             watch,
+            *([Collapse()] if train.log_collapse else []),
             EarlyStopping(
                 state,
                 monitor=self._monitor,

@@ -59,6 +59,14 @@ def figure(*, path: str | os.PathLike[str], width: float = 6.0, height: float = 
             aside.unlink(missing_ok=True)
 
 
+def shortened(label: str, *, longest: int = 36) -> str:
+    """Cuts a name in its middle, because names of many features differ at their ends."""
+    if len(label) <= longest:
+        return label
+    end = (longest - 1) // 2
+    return f"{label[: longest - 1 - end]}…{label[-end:]}"
+
+
 def count(number: float) -> str:
     """Formats a number of examples, `12,345` or `1.2 M`."""
     return f"{number / 1e6:,.1f} M" if number >= 1e6 else f"{number:,.0f}"

@@ -12,11 +12,13 @@ import tensorflow as tf
 
 from fullrank.data.schema import Schema
 from fullrank.data.write_aside import written_aside
+from fullrank.models.ranker import Ranker
 from fullrank.models.serving.check import Replayed, check_export
 from fullrank.models.serving.sample_rows import Rows, take
 from fullrank.models.serving.saved_model import write_saved_model
 from fullrank.models.serving.signatures import SIGNATURES, serving_signatures
 from fullrank.models.serving.warmup import Request, write_warmup
+from fullrank.models.table_layout import table_layout
 
 WARMUP_ROWS: Final = (1, 100, 500)
 """Rows of the warm-up requests; each number of rows is one request for each signature."""
@@ -72,7 +74,13 @@ def export_model(
     with written_aside(target, overwrite=False, made_of="saved_model.pb") as aside:
         requests, expected = _requests(model, rows)
         fused = model.regrouped(groups=1)
-        write_saved_model(aside, model=fused, signatures=serving_signatures(fused, model.schema), schema=model.schema)
+        write_saved_model(
+            aside,
+            model=fused,
+            signatures=serving_signatures(fused, model.schema),
+            schema=model.schema,
+            layout=table_layout(fused) if isinstance(fused, Ranker) else None,
+        )
         write_warmup(aside, requests)
         replayed = check_export(
             aside, expected=expected, tolerance=_tolerance(model) if tolerance is None else tolerance

@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from fullrank.data import table_layout
 from fullrank.data.schema import Schema
 from fullrank.data.schema_json import FILE_NAME, write_schema
 from fullrank.models.serving.packed_inputs import PACKED_ASSET, packed_layout_json
@@ -29,20 +30,29 @@ class _Servable(tf.Module):
 
 
 def write_saved_model(
-    directory: Path, *, model: tf.Module, signatures: Mapping[str, Signature], schema: Schema
+    directory: Path,
+    *,
+    model: tf.Module,
+    signatures: Mapping[str, Signature],
+    schema: Schema,
+    layout: table_layout.TableLayout | None = None,
 ) -> None:
-    """Writes a SavedModel, with the schema and the layout of packed inputs in its assets.
+    """Writes a SavedModel, with the schema, the layout of packed inputs and that of the tables in its assets.
 
     Args:
       directory: Where to; it need not exist.
       model: Owns the variables and look-up tables that the signatures read.
       signatures: Name -> function.
       schema: The model's schema.
+      layout: Where the model keeps its tables; not written if `None`.
     """
     with tempfile.TemporaryDirectory() as temporary:
         layout_file = Path(temporary) / PACKED_ASSET
         layout_file.write_text(json.dumps(packed_layout_json(schema), indent=1) + "\n", encoding="utf-8")
         assets = [write_schema(schema, Path(temporary) / FILE_NAME), layout_file]
+        if layout is not None:
+            assets.append(Path(temporary) / table_layout.FILE_NAME)
+            assets[-1].write_text(json.dumps(table_layout.layout_json(layout), indent=1) + "\n", encoding="utf-8")
         concrete = {name: signature.get_concrete_function() for name, signature in signatures.items()}  # type: ignore[attr-defined]
         servable = _Servable(signatures, _captured(model, list(concrete.values())), assets)
         tf.saved_model.save(servable, str(directory), signatures=concrete)

@@ -1,0 +1,163 @@
+"""Measures how far embedding tables have collapsed: singular spectra, information abundance, diversity between sets.
+
+    python -m fullrank.analysis.collapse --input=runs/me --output=collapse
+    python -m fullrank.analysis.collapse --input=model/checkpoints --tables='embedd' --output=collapse
+
+--input is a run directory, an exported model, any TensorFlow checkpoint or SavedModel, an .npz or a .safetensors file.
+The output holds collapse.json and figures. Rows that were never trained keep the isotropy of their initial values and
+hide a collapse, so they are left out wherever something tells which they are: --frequencies, --initial, or else the
+slots of an optimiser that are saved beside the weights.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from absl import flags
+
+from fullrank.analysis.inputs.open_input import MAX_WIDTH, MIN_ROWS
+from fullrank.analysis.tables import format_table
+from fullrank.data.command import new_flags, run_command
+from fullrank.data.write_aside import check_replaceable, written_aside
+
+RESULT: Final = "collapse.json"
+_COLUMNS: Final = ("table", "rows", "trained", "width", "IA", "IA/min(N,d)", "eff. rank", "part. ratio", "stable rank")
+
+
+def collapse(flag_values: flags.FlagValues) -> None:
+    """Runs the command with parsed flags.
+
+    Raises:
+      ValueError: If the input cannot be read, or frequencies or initial values do not fit it.
+    """
+    # Loaded only for a command line that makes sense, so that --help and mistakes take no time.
+    from fullrank.analysis.collapse_figures import draw_collapse
+    from fullrank.analysis.collapse_results import analyse_collapse
+    from fullrank.analysis.inputs import open_input
+    from fullrank.analysis.inputs.npz import read_arrays
+
+    output = Path(flag_values.output)
+    check_replaceable(output, overwrite=flag_values.overwrite, made_of=RESULT)
+    choice = {"tables": flag_values.tables, "min_rows": flag_values.min_rows, "max_width": flag_values.max_width}
+    found = analyse_collapse(
+        open_input(flag_values.input, **choice),
+        frequencies=None if flag_values.frequencies is None else read_arrays(Path(flag_values.frequencies)),
+        initial=None if flag_values.initial is None else open_input(flag_values.initial, **choice),
+    )
+    content = found.to_json()
+    with written_aside(output, overwrite=flag_values.overwrite, made_of=RESULT) as aside:
+        draw_collapse(found, aside)
+        _write(content, aside / RESULT)
+    if flag_values.json is not None:
+        _write(content, Path(flag_values.json))
+    print(summary(content, left_out=found.given.left_out))
+    print(f"Wrote {output}.")
+
+
+def summary(content: dict[str, Any], *, left_out: Sequence[str] = ()) -> str:
+    """The numbers of `collapse.json`, for a person."""
+    tables = content["tables"]
+    lines = [f"{content['weights']} ({content['kind']}), {len(tables)} tables:"]
+    lines.append(format_table(rows=[_row(table) for table in tables], columns=_COLUMNS))
+    known = sorted({table["trained_rows_known_by"] for table in tables} - {"nothing"})
+    if known:
+        lines.append(f"Trained rows are told by {' and '.join(known)}.")
+    unknown = sum(table["trained_rows_known_by"] == "nothing" for table in tables)
+    if unknown:
+        lines.append(
+            f"Nothing tells which rows of {unknown} tables were trained, so all rows count and a collapse may be "
+            "hidden: give --frequencies or --initial, or a checkpoint that holds the optimiser."
+        )
+    if content["diversity"]:
+        rows = [{**entry, "sets": " - ".join(entry["sets"])} for entry in content["diversity"]]
+        lines.append("\nDiversity, 1 - mean cosine of principal angles, and the least that two random tables reach:")
+        lines.append(format_table(rows=rows, columns=("table", "sets", "diversity", "diversity_at_random")))
+    for entry in content["by_partner"]:
+        lines.append(f"\nSub-embeddings of {entry['expert']} (set {entry['set']}), mean IA over fields by partner:")
+        lines.append(format_table(rows=_partners(entry), columns=("partner", "rows", "mean IA")))
+    if left_out:
+        some = ", ".join(left_out[:5]) + (f" and {len(left_out) - 5} more" if len(left_out) > 5 else "")
+        lines.append(f"\nNot taken for tables: {some}. --tables=REGEX chooses by name.")
+    return "\n".join(lines)
+
+
+def _row(table: dict[str, Any]) -> dict[str, object]:
+    name = f"{table['set']}/{table['table']}" if table["set"] else table["table"]
+    values = (
+        name,
+        table["rows"],
+        table["trained_rows"] if table["trained_rows_known_by"] != "nothing" else None,
+        table["width"],
+        table["information_abundance"],
+        table["relative_abundance"],
+        table["effective_rank"],
+        table["participation_ratio"],
+        table["stable_rank"],
+    )
+    return dict(zip(_COLUMNS, values, strict=True))
+
+
+def _partners(entry: dict[str, Any]) -> list[dict[str, object]]:
+    means = [sum(column) / len(column) for column in zip(*entry["abundance"], strict=True)]
+    rows: list[dict[str, object]] = [
+        {"partner": partner, "rows": number, "mean IA": mean}
+        for partner, number, mean in zip(entry["partners"], entry["partner_rows"], means, strict=True)
+    ]
+    return sorted(rows, key=lambda row: float(str(row["mean IA"])))
+
+
+def _write(content: dict[str, Any], file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    aside = file.with_name(f"{file.name}.writing-{os.getpid()}")
+    try:
+        aside.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        os.replace(aside, file)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def run(argv: Sequence[str] | None = None) -> None:
+    """Runs the command line."""
+    flag_values = new_flags()
+    _define_flags(flag_values)
+    run_command(lambda: collapse(flag_values), flag_values=flag_values, argv=list(sys.argv if argv is None else argv))
+
+
+def _define_flags(flag_values: flags.FlagValues) -> None:
+    at: dict[str, Any] = {"flag_values": flag_values}
+    flags.DEFINE_string(
+        "input", None, "Run directory, checkpoint, SavedModel, .npz or .safetensors.", required=True, **at
+    )
+    flags.DEFINE_string("output", None, "Directory to write.", required=True, **at)
+    flags.DEFINE_string("json", None, "File to write all numbers to, too.", **at)
+    flags.DEFINE_string(
+        "tables",
+        None,
+        "Regular expression to find in the names of the tables to analyse (set/table in a run or exported model).",
+        **at,
+    )
+    flags.DEFINE_integer(
+        "min_rows",
+        MIN_ROWS,
+        "Without --tables, where the input does not say what its tables are: fewest rows of a matrix taken for one.",
+        1,
+        **at,
+    )
+    flags.DEFINE_integer("max_width", MAX_WIDTH, "As --min_rows: most columns.", 1, **at)
+    flags.DEFINE_string(
+        "frequencies",
+        None,
+        "An .npz with, by name of the table, how often each row was looked up: also gives spectra weighted by it.",
+        **at,
+    )
+    flags.DEFINE_string("initial", None, "The same model before training, in any form that --input takes.", **at)
+    flags.DEFINE_bool("overwrite", False, "Replace an analysis that is in --output already.", **at)
+
+
+if __name__ == "__main__":
+    run()

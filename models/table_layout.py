@@ -1,0 +1,46 @@
+"""Writes down where a ranker keeps its tables, so that they can be read without its code."""
+
+from __future__ import annotations
+
+import itertools
+
+from fullrank.data.table_layout import CrossMatrix, StoredTable, TableLayout, TableVariable
+from fullrank.layers.cross_net import CrossNetV2
+from fullrank.layers.embedding_set import EmbeddingSet
+from fullrank.models.ranker import Ranker
+
+
+def table_layout(model: Ranker) -> TableLayout:
+    """The variables, rows and names of all tables of a model, and the first matrix of each CrossNet expert."""
+    variables = [found for name, layer in model.sets.items() for found in _variables(name, layer)]
+    crosses = []
+    for spec, expert in zip(model.wiring.experts, model.experts, strict=True):
+        if isinstance(expert.interaction, CrossNetV2):
+            inputs = model.inputs_of_sets[spec.set]
+            tables = {field.name: field.table for field in inputs.embeddings.plan.fields}
+            crosses.append(
+                CrossMatrix(
+                    expert=spec.name,
+                    set=spec.set,
+                    fields=inputs.field_names,
+                    tables=tuple(tables.get(name) for name in inputs.field_names),
+                    scope=_full_name(expert.interaction.first_kernels[0]).rsplit("/", 2)[0],
+                )
+            )
+    return TableLayout(variables=tuple(variables), crosses=tuple(crosses))
+
+
+def _variables(name: str, layer: EmbeddingSet) -> list[TableVariable]:
+    found = []
+    for variable, run in zip(layer.variables_of_groups, layer.plan.grouped(layer.groups), strict=True):
+        starts = itertools.accumulate((table.rows for table in run), initial=0)
+        tables = tuple(
+            StoredTable(name=table.name, start=start, rows=table.rows)
+            for table, start in zip(run, starts, strict=False)
+        )
+        found.append(TableVariable(variable=_full_name(variable), set=name, width=layer.width, tables=tables))
+    return found
+
+
+def _full_name(variable: object) -> str:
+    return str(getattr(variable, "name", "")).removesuffix(":0")
