@@ -153,6 +153,21 @@ def test_npz_that_is_none(tmp_path: Path) -> None:
         open_input(file)
 
 
+def test_npz_with_a_flipped_byte(tmp_path: Path) -> None:
+    file = tmp_path / "a.npz"
+    np.savez_compressed(file, table=np.random.default_rng(0).normal(size=(200, 4)))
+    whole = file.read_bytes()
+    given = open_input(file, tables="table")
+    damaged = 0
+    for place in range(60, len(whole) - 100, 500):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            given.sources[0].variable.read()
+        except ValueError as error:
+            damaged += "array 'table' cannot be read" in str(error)
+    assert damaged > 5
+
+
 def safetensors(file: Path, header: Any, data: bytes = b"", *, length: int | None = None) -> Path:
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     file.write_bytes(struct.pack("<Q", len(text) if length is None else length) + text + data)

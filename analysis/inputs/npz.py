@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import functools
 import zipfile
+import zlib
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from fullrank.analysis.inputs.variables import StoredVariable
 from fullrank.analysis.spectrum import Array
+
+_DAMAGED: Final = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, TypeError, RuntimeError)
 
 
 def read_npz(file: Path) -> list[StoredVariable]:
@@ -29,7 +33,7 @@ def read_npz(file: Path) -> list[StoredVariable]:
                         found.append(
                             StoredVariable(name=name, shape=shape, read=functools.partial(read_array, file, name))
                         )
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+    except _DAMAGED as error:
         raise ValueError(f"{file} is not an .npz file, or is damaged: {error}") from error
     return found
 
@@ -43,7 +47,7 @@ def read_array(file: Path, name: str) -> Array:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             values: Array = arrays[name]
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+    except _DAMAGED as error:
         raise ValueError(f"{file}: array {name!r} cannot be read: {error}") from error
     return values
 
@@ -65,5 +69,5 @@ def read_arrays(file: Path) -> dict[str, Array]:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)
-    except (zipfile.BadZipFile, EOFError, ValueError, TypeError) as error:
+    except _DAMAGED as error:
         raise ValueError(f"{file} is not an .npz file, or is damaged: {error}") from error
