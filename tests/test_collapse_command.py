@@ -27,7 +27,7 @@ from fullrank.trainers.train_model import train_model
 
 @pytest.fixture(scope="module")
 def crossed_run(toy_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with two sets, a cross network and logged information abundance; user 29 never trains."""
+    """A run with two sets and a cross network that logs information abundance."""
     output = tmp_path_factory.mktemp("crossed") / "run"
     parts: dict[str, dict[str, Any]] = {
         "data": {"data": str(toy_records), "batch_size": 64},
