@@ -1,0 +1,32 @@
+"""Objectives as pure functions of labels and logits: ranking, exposure weights, distillation, residuals."""
+
+from __future__ import annotations
+
+from fullrank.models.objectives.distillation import distillation_loss, main_and_distillation
+from fullrank.models.objectives.ema import EmaTeacher, ema_update
+from fullrank.models.objectives.exposure import exposure_weights, repetition_weights
+from fullrank.models.objectives.imbalance import class_balanced_cross_entropy, focal_loss
+from fullrank.models.objectives.listwise import joint_ranking_and_calibration, listwise_softmax_loss
+from fullrank.models.objectives.logit_gradients import LogitGradients, logit_gradients
+from fullrank.models.objectives.ranking import classification_and_ranking, pairwise_loss
+from fullrank.models.objectives.residual import residual_learning_loss, residual_loss, residual_targets
+
+__all__ = [
+    "EmaTeacher",
+    "LogitGradients",
+    "class_balanced_cross_entropy",
+    "classification_and_ranking",
+    "distillation_loss",
+    "ema_update",
+    "exposure_weights",
+    "focal_loss",
+    "joint_ranking_and_calibration",
+    "listwise_softmax_loss",
+    "logit_gradients",
+    "main_and_distillation",
+    "pairwise_loss",
+    "repetition_weights",
+    "residual_learning_loss",
+    "residual_loss",
+    "residual_targets",
+]

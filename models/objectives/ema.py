@@ -1,0 +1,81 @@
+"""A teacher that is the moving average of its student."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+
+def ema_update(*, averages: Sequence[tf.Variable], variables: Sequence[tf.Variable], decay: float | tf.Tensor) -> None:
+    """`a <- decay a + (1 - decay) v` for each pair, in place; works inside a compiled training step.
+
+    Time grows with the size of the variables, so leave embedding tables out and let teacher and student share them:
+    two models can be built on the same table variables, and averaging whole tables would cost more than the step.
+
+    Args:
+      averages: The teacher's variables.
+      variables: The student's, in the same order and shapes.
+      decay: In [0, 1].
+
+    Raises:
+      ValueError: If the two differ in number.
+    """
+    for average, variable in zip(averages, variables, strict=True):
+        average.assign_sub((average - variable) * tf.cast(1.0 - decay, average.dtype))
+
+
+class EmaTeacher(keras.callbacks.Callback):
+    """Follows the student's dense weights with the teacher's while `fit` runs.
+
+    After n updates the decay is `min(decay, (1 + n) / (10 + n))`, so that a young average is not mostly the first
+    weights. At the start of training the teacher takes the student's values.
+
+    Args:
+      averages: The teacher's variables.
+      variables: The student's, in the same order and shapes.
+      decay: In [0, 1).
+      every: Steps between updates. With more than 1, `decay` is that of one update, not of one step.
+
+    Raises:
+      ValueError: If numbers, shapes or `decay` do not fit.
+    """
+
+    def __init__(
+        self,
+        averages: Sequence[tf.Variable],
+        variables: Sequence[tf.Variable],
+        *,
+        decay: float = 0.999,
+        every: int = 1,
+    ) -> None:
+        super().__init__()
+        self._supports_tf_logs = True
+        if [v.shape for v in averages] != [v.shape for v in variables]:
+            raise ValueError(
+                "EmaTeacher needs as many averages as variables, of equal shapes. "
+                f"Received: {[tuple(v.shape) for v in averages]} and {[tuple(v.shape) for v in variables]}."
+            )
+        if not 0.0 <= decay < 1.0 or every < 1:
+            raise ValueError(f"EmaTeacher needs decay in [0, 1) and every >= 1. Received: {decay} and {every}.")
+        self._averages, self._variables = list(averages), list(variables)
+        self._decay, self._every = decay, every
+        self._steps, self._updates = 0, 0
+        self._update = tf.function(self._step)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Starts the teacher where the student is."""
+        self._steps, self._updates = 0, 0
+        self._update(tf.constant(0.0))
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Moves the teacher if it is time."""
+        self._steps += 1
+        if self._steps % self._every == 0:
+            self._updates += 1
+            self._update(tf.constant(min(self._decay, (1 + self._updates) / (10 + self._updates))))
+
+    def _step(self, decay: tf.Tensor) -> None:
+        ema_update(averages=self._averages, variables=self._variables, decay=decay)

@@ -1,0 +1,76 @@
+"""Cross entropies that other work reweights against rare positives; here to be compared with the ranking loss."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from fullrank.models.losses import binary_cross_entropy
+from fullrank.models.objectives.observed import observed, weighted_mean
+
+
+def focal_loss(
+    *,
+    labels: tf.Tensor,
+    logits: tf.Tensor,
+    weights: tf.Tensor | None = None,
+    focus: float = 2.0,
+    balance: float | None = None,
+) -> tf.Tensor:
+    """`mean of -a_y (1 - p_y)^g log p_y` (Lin et al. 2017, Eq. 5), p_y the probability given to the label.
+
+    It takes weight from examples that are already right, negatives above all, and so biases the prediction upwards.
+
+    Args:
+      labels: `[B]`; above 1/2 is positive; NaN where not observed.
+      logits: `[B]`, in any float dtype; the loss is computed in float32.
+      weights: `[B]`, non-negative; ones if `None`.
+      focus: g; 0 gives cross entropy.
+      balance: a_1, with a_0 = 1 - a_1; `None` for a = 1 on both, as in Eq. 4.
+
+    Returns:
+      A scalar; 0 if nothing was observed.
+    """
+    rows = observed(labels=labels, logits=logits, weights=weights)
+    positive = rows.labels > 0.5
+    wrong = tf.where(positive, -rows.logits, rows.logits)
+    losses = tf.exp(-focus * tf.nn.softplus(-wrong)) * tf.nn.softplus(wrong)
+    if balance is not None:
+        losses *= tf.where(positive, balance, 1.0 - balance)
+    return weighted_mean(losses, rows.weights)
+
+
+def class_balanced_cross_entropy(
+    *,
+    labels: tf.Tensor,
+    logits: tf.Tensor,
+    positives: float,
+    negatives: float,
+    weights: tf.Tensor | None = None,
+    beta: float = 0.9999,
+) -> tf.Tensor:
+    """Cross entropy with class y weighted by `(1 - beta) / (1 - beta^n_y)` (Cui et al. 2019, Eq. 3 and 4).
+
+    n_y is the number of training examples of the class; `(1 - beta^n) / (1 - beta)` is their "effective" number, from
+    1 (beta = 0: no weighting) to n (beta -> 1: both classes weigh the same in all). The weighted *mean* is taken, so
+    that only the ratio of both weights matters.
+
+    Args:
+      labels: `[B]`; above 1/2 is positive; NaN where not observed.
+      logits: `[B]`.
+      positives: n_1 of the training set, > 0.
+      negatives: n_0 of the training set, > 0.
+      weights: `[B]`, non-negative; ones if `None`.
+      beta: In [0, 1).
+
+    Raises:
+      ValueError: If a number of examples or beta is out of range.
+    """
+    if not (positives > 0 and negatives > 0 and 0.0 <= beta < 1.0):
+        raise ValueError(
+            "Class-balanced cross entropy needs examples of both classes and beta in [0, 1). "
+            f"Received: positives={positives}, negatives={negatives}, beta={beta}."
+        )
+    of_positive, of_negative = ((1.0 - beta) / (1.0 - beta**n) for n in (positives, negatives))
+    rows = observed(labels=labels, logits=logits, weights=weights)
+    balanced = rows.weights * tf.where(rows.labels > 0.5, of_positive, of_negative)
+    return binary_cross_entropy(labels=rows.labels, logits=rows.logits, weights=balanced)

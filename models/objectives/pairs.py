@@ -1,0 +1,103 @@
+"""Pairs of a positive and a negative example of a batch: all of them, or as many as a cap allows."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from fullrank.models.objectives.observed import Observed
+
+_NEGATIVE, _POSITIVE, _LEFT_OUT = 0, 1, 2
+
+
+class Pairs(NamedTuple):
+    """Logits of both members and the product of their weights.
+
+    Shapes broadcast to one entry a pair: `[P, 1]`, `[1, N]` and `[P, N]`, or three times `[T]`.
+    """
+
+    positive: tf.Tensor
+    negative: tf.Tensor
+    weight: tf.Tensor
+
+
+def pairs_in_batch(rows: Observed, *, max_pairs: int, seed: tf.Tensor | None) -> Pairs:
+    """All P x N pairs; beyond `max_pairs`, those of a random part of the positives and one of the negatives.
+
+    The smaller class is kept whole if it can be: it says most. Each pair is equally likely to be kept.
+
+    Args:
+      rows: Of which those with a positive weight count; a label above 1/2 makes a positive.
+      max_pairs: Largest number of pairs.
+      seed: Two integers, another pair for each step; `None` draws them from TensorFlow's global generator.
+    """
+    part = tf.where(rows.labels > 0.5, _POSITIVE, _NEGATIVE)
+    part = tf.where(rows.weights > 0.0, part, _LEFT_OUT)
+    positives, negatives = (tf.math.count_nonzero(tf.equal(part, which)) for which in (_POSITIVE, _NEGATIVE))
+    side = tf.constant(math.isqrt(max_pairs), tf.int64)
+    kept_positives = tf.minimum(positives, tf.maximum(side, max_pairs // tf.maximum(negatives, 1)))
+    kept_negatives = tf.minimum(negatives, tf.maximum(side, max_pairs // tf.maximum(positives, 1)))
+
+    def drawn() -> tf.Tensor:
+        order = tf.random.experimental.stateless_shuffle(tf.range(tf.size(part)), _seed(seed))
+        left_out = tf.zeros_like(part, tf.bool)
+        for which, kept in ((_POSITIVE, kept_positives), (_NEGATIVE, kept_negatives)):
+            shuffled = tf.equal(tf.gather(part, order), which)
+            late = tf.logical_and(shuffled, tf.cumsum(tf.cast(shuffled, tf.int64)) > kept)
+            left_out = tf.logical_or(left_out, late)
+        left_out = tf.scatter_nd(order[:, tf.newaxis], tf.cast(left_out, tf.int32), tf.shape(part)) > 0
+        return tf.where(left_out, _LEFT_OUT, part)
+
+    part = tf.cond(positives * negatives > max_pairs, drawn, lambda: part)
+    negative, positive, _ = tf.dynamic_partition(tf.stack([rows.logits, rows.weights], axis=1), part, 3)
+    return Pairs(
+        positive=positive[:, 0, tf.newaxis],
+        negative=negative[tf.newaxis, :, 0],
+        weight=positive[:, 1, tf.newaxis] * negative[tf.newaxis, :, 1],
+    )
+
+
+def pairs_in_key(rows: Observed, *, keys: tf.Tensor, max_pairs: int, seed: tf.Tensor | None) -> Pairs:
+    """All pairs whose members share a key; beyond `max_pairs`, that many draws of them with replacement.
+
+    Pairs are numbered, those of the first positive first, and a number is turned into its pair by a search, so that
+    time and memory grow with the pairs that exist and not with the square of the batch.
+
+    Args:
+      rows: As in `pairs_in_batch`.
+      keys: `[B]` integers or strings: a user, a request.
+      max_pairs: Largest number of pairs.
+      seed: As in `pairs_in_batch`.
+    """
+    keys = tf.unique(keys).idx
+    number = tf.size(keys)
+    used = rows.weights > 0.0
+    is_positive = tf.logical_and(used, rows.labels > 0.5)
+    is_negative = tf.logical_and(used, rows.labels <= 0.5)
+    by_key = tf.argsort(tf.where(is_negative, keys, number), stable=True)
+    negatives = tf.math.unsorted_segment_sum(tf.cast(is_negative, tf.int64), keys, number)
+    start = tf.cumsum(negatives, exclusive=True)
+    of_each = tf.where(is_positive, tf.gather(negatives, keys), 0)
+    end = tf.cumsum(of_each)
+    total = tf.reduce_sum(of_each)
+
+    def drawn() -> tf.Tensor:
+        return tf.random.stateless_uniform([max_pairs], _seed(seed), maxval=total, dtype=tf.int64)
+
+    pair = tf.cond(total > max_pairs, drawn, lambda: tf.range(total))
+    first = tf.searchsorted(end, pair, side="right")
+    place = pair - tf.gather(end - of_each, first)
+    second = tf.gather(by_key, tf.gather(start, tf.gather(keys, first)) + place)
+    return Pairs(
+        positive=tf.gather(rows.logits, first),
+        negative=tf.gather(rows.logits, second),
+        weight=tf.gather(rows.weights, first) * tf.gather(rows.weights, second),
+    )
+
+
+def _seed(seed: tf.Tensor | None) -> tf.Tensor:
+    if seed is None:
+        return tf.random.uniform([2], maxval=tf.int32.max, dtype=tf.int32)
+    return tf.convert_to_tensor(seed)
