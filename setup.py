@@ -14,6 +14,7 @@ COMMANDS = {
     "fullrank-prepare": "data.prepare",
     "fullrank-convert": "data.convert",
     "fullrank-infer": "data.infer",
+    "fullrank-hash-id": "data.hash_id",
     "fullrank-inspect": "data.inspect",
 }
 TESTING = ["hypothesis", "pytest>=8", "pytest-xdist"]

@@ -24,6 +24,7 @@ from fullrank.data.features import (
 from fullrank.data.ragged import Columns, Ragged
 from fullrank.data.schema import Schema, SchemaError, Shard, Split
 from fullrank.data.schema_json import read_schema, write_schema
+from fullrank.data.sign_bits import hash_vectors
 from fullrank.data.vocabulary import read_vocabulary, write_vocabulary
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ __all__ = [
     "encode_examples",
     "example_parser",
     "explain",
+    "hash_vectors",
     "read_records",
     "read_schema",
     "read_vocabulary",

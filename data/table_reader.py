@@ -14,6 +14,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from fullrank.data.bad_rows import BadRows
+from fullrank.data.naming_errors import naming_errors
 from fullrank.data.table_columns import FILE_COLUMN, ROW_COLUMN
 
 _SEPARATORS: Final = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
@@ -73,7 +74,7 @@ class TableReader:
 
     def names(self, file: Path) -> list[str]:
         """The column names of a file."""
-        with _naming(file):
+        with naming_errors(file):
             if _ending(file) in _PARQUET:
                 return list(pq.read_schema(file).names)
             with self._open(file, {}, lambda row: "skip") as reader:
@@ -94,7 +95,7 @@ class TableReader:
             # Rows are counted by reading one column, because "no columns" means all of them to the CSV reader.
             wanted = wanted or names[:1]
             read = self._parquet if _ending(file) in _PARQUET else self._csv
-            with _naming(file):
+            with naming_errors(file):
                 yield from read(file, wanted)
 
     def _parquet(self, file: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
@@ -171,17 +172,3 @@ def _with_origin(batch: pa.RecordBatch, file: Path, numbers: object) -> pa.Recor
     codes = pa.array(np.zeros(batch.num_rows, np.int32))
     origin = pa.DictionaryArray.from_arrays(codes, pa.array([str(file)]))
     return batch.append_column(FILE_COLUMN, origin).append_column(ROW_COLUMN, pa.array(numbers))
-
-
-class _naming:  # noqa: N801 - used as a statement
-    """Puts the name of the file in front of what Arrow says is wrong with it."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, (pa.ArrowException, EOFError)) or (isinstance(error, OSError) and error.errno is None):
-            raise ValueError(f"{self._file}: cannot be read: {error}") from error

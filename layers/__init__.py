@@ -1,6 +1,7 @@
 """Keras layers, each usable alone in a functional model: the parts that the papers' models are wired from."""
 
 from fullrank.layers.auto_dis import AutoDis
+from fullrank.layers.bit_code import BitCode
 from fullrank.layers.bucket_embedding import BucketEmbedding
 from fullrank.layers.cross_net import CrossNetV2
 from fullrank.layers.embedding_set import EmbeddingSet
@@ -9,6 +10,7 @@ from fullrank.layers.factorization_machine import FactorizationMachine
 from fullrank.layers.flat import FlatDNN
 from fullrank.layers.gate import Gate
 from fullrank.layers.graph_sage import MeanAggregator
+from fullrank.layers.hash_id import HashID
 from fullrank.layers.inner_product import InnerProduct
 from fullrank.layers.lookup_plan import BehaviourSequence, Field, LookupPlan, Lookups, Table
 from fullrank.layers.multiple_numeral_system import MultipleNumeralSystem
@@ -23,6 +25,7 @@ from fullrank.layers.vector_projection import VectorProjection
 __all__ = [
     "AutoDis",
     "BehaviourSequence",
+    "BitCode",
     "BucketEmbedding",
     "CrossNetV2",
     "EmbeddingSet",
@@ -31,6 +34,7 @@ __all__ = [
     "Field",
     "FlatDNN",
     "Gate",
+    "HashID",
     "InnerProduct",
     "LookupPlan",
     "Lookups",

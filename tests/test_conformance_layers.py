@@ -30,13 +30,14 @@ PLAN = layers.LookupPlan.ordered(
 class Row:
     """A layer, how to feed it, and what must come out for B examples (`None` stands for B).
 
-    `low` is the dtype of the output under mixed_bfloat16.
+    `dtype` is that of the output, and `low` that under mixed_bfloat16.
     """
 
     make: Callable[..., keras.layers.Layer]
     inputs: Callable[[int], Inputs]
     shape: tuple[int | None, ...]
     low: tf.DType = tf.bfloat16
+    dtype: tf.DType = tf.float32
 
 
 def real(*shape: int | None) -> Callable[[int], tf.Tensor]:
@@ -111,6 +112,14 @@ ROWS: dict[type[keras.layers.Layer], Row] = {
         (None,),
         tf.float32,
     ),
+    layers.HashID: Row(
+        lambda **k: layers.HashID(5, seed=1, center=(0.1, 0.2, 0.3, 0.4), **k),
+        lambda b: (_vectors(b),),
+        (None, 5),
+        tf.int64,
+        tf.int64,
+    ),
+    layers.BitCode: Row(lambda **k: layers.BitCode(3, 5, group=2, **k), lambda b: (_bits(b),), (None, 3)),
     layers.VectorProjection: Row(lambda **k: layers.VectorProjection(3, **k), lambda b: (_vectors(b),), (None, 3)),
 }
 
@@ -127,6 +136,11 @@ def _two_numbers(batch: int) -> tf.Tensor:
 def _vectors(batch: int) -> tf.Tensor:
     vectors = real(None, 4)(batch)
     return tf.where((tf.range(batch) % 3 == 0)[:, tf.newaxis], float("nan"), vectors)
+
+
+def _bits(batch: int) -> tf.Tensor:
+    bits = tf.random.stateless_uniform([batch, 5], seed=(5, batch), maxval=2, dtype=tf.int64)
+    return tf.where((tf.range(batch) % 3 == 0)[:, tf.newaxis], tf.constant(-1, tf.int64), bits)
 
 
 EVERY_ROW = pytest.mark.parametrize("row", ROWS.values(), ids=lambda row: row.make().__class__.__name__)
@@ -148,7 +162,7 @@ def test_every_public_layer_has_a_row() -> None:
 def test_shape_and_dtype(row: Row, batch: int) -> None:
     output = called(row.make(), row.inputs(batch))
     assert tuple(output.shape) == tuple(batch if n is None else n for n in row.shape)
-    assert output.dtype == tf.float32
+    assert output.dtype == row.dtype
     assert np.isfinite(output.numpy()).all()
 
 
@@ -193,7 +207,7 @@ def test_gradient_reaches_every_weight(row: Row) -> None:
     layer, inputs = row.make(), row.inputs(8)
     called(layer, inputs)
     with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(tf.square(called(layer, inputs) - 0.3))
+        loss = tf.reduce_sum(tf.square(tf.cast(called(layer, inputs), tf.float32) - 0.3))
     gradients = tape.gradient(loss, layer.trainable_weights)
     for weight, gradient in zip(layer.trainable_weights, gradients, strict=True):
         assert gradient is not None, weight.name

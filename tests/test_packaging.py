@@ -21,6 +21,7 @@ SCRIPTS = {
     "fullrank-prepare",
     "fullrank-convert",
     "fullrank-infer",
+    "fullrank-hash-id",
     "fullrank-inspect",
 }
 

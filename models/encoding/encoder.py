@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from fullrank.data.features import Bits, Numeric, Sequence, Sparse
 from fullrank.data.schema import Schema
+from fullrank.layers.bit_rows import bit_rows, bit_table_rows
 from fullrank.layers.lookup_plan import BehaviourSequence, Field, LookupPlan, Lookups, Table
 from fullrank.models.encoding import numbers
 from fullrank.models.encoding.id_rows import IdColumn, IdRows
@@ -69,7 +70,7 @@ class FeatureEncoder(tf.Module):
         code = self._code
         tables = [Table(name=f.name, rows=f.ids.rows) for f in self._sparse if f.table is None]
         tables += [Table(name=f.name, rows=rows) for f, rows in zip(self._numeric, code.rows, strict=True)]
-        tables += [Table(name=f.name, rows=1 + 2 * f.length) for f in self._bits]
+        tables += [Table(name=f.name, rows=bit_table_rows(f.length)) for f in self._bits]
         fields = [
             Field(name=f.name, table=f.table or f.name, lookups=f.max_values, weighted=f.max_values > 1)
             for f in self._sparse
@@ -110,7 +111,7 @@ class FeatureEncoder(tf.Module):
             rows.append(NamedColumns(names, self._code.lookups, found))
             if scales is not None:
                 weights.append(NamedColumns(names, self._code.lookups, scales))
-        rows += [NamedColumns((f.name,), (f.length,), _bit_rows(batch[f.name])) for f in self._bits]
+        rows += [NamedColumns((f.name,), (f.length,), bit_rows(batch[f.name])) for f in self._bits]
         return Lookups(
             rows=arranged(rows, order=self.plan.field_names),
             weights=arranged(weights, order=[f.name for f in self.plan.fields if f.weighted]),
@@ -150,12 +151,3 @@ def _pooling_weights(rows: tf.Tensor, given: tf.Tensor | None, pooling: str) -> 
         raw = tf.math.divide_no_nan(raw, tf.sqrt(tf.reduce_sum(tf.square(raw), axis=1, keepdims=True)))
     none = 1.0 - tf.reduce_max(valid, axis=1, keepdims=True)
     return tf.concat([raw[:, :1] + none, raw[:, 1:]], axis=1)
-
-
-def _bit_rows(bits: tf.Tensor) -> tf.Tensor:
-    """Bits `[B, n]` -> rows `[B, n]`: bit k of value b reads row 1 + 2 k + b; a missing HashID (-1) reads row 0.
-
-    Any positive value is a 1, so that no request can read beyond the table.
-    """
-    places = 2 * tf.range(bits.shape[1], dtype=tf.int64) + 1
-    return tf.where(bits < 0, tf.zeros([], tf.int64), places + tf.minimum(bits, 1))

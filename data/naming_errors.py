@@ -1,0 +1,21 @@
+"""Puts the name of a file in front of what Arrow says is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+
+class naming_errors:  # noqa: N801 - used as a statement
+    """Turns Arrow's errors in the block into a `ValueError` that names the file; a file that is not there stays so."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, (pa.ArrowException, EOFError)) or (isinstance(error, OSError) and error.errno is None):
+            raise ValueError(f"{self._file}: cannot be read: {error}") from error

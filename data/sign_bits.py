@@ -1,0 +1,68 @@
+"""HashIDs of many vectors with NumPy: the signs of random projections, bit by bit those of `fullrank.layers.HashID`.
+
+Layers import nothing of `data`, nor does `data` import layers, so the few lines that both need are written twice; a
+test holds them together.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+MOST_DIMENSIONS: Final = 2**14
+_PROJECTION_STEPS: Final = 2.0**12
+_VECTOR_STEPS: Final = 2.0**24
+
+
+def hash_vectors(
+    vectors: npt.NDArray[Any], *, bits: int, seed: int, center: npt.ArrayLike | None = None
+) -> npt.NDArray[np.int8]:
+    """HashIDs of content vectors; two bits differ with probability angle / pi.
+
+    Args:
+      vectors: `[n, D]` of real numbers.
+      bits: Of a HashID.
+      seed: Of the projections, 0..2^32-1.
+      center: `[D]`, what to subtract first, e.g. the mean of all vectors; `None` for nothing.
+
+    Returns:
+      `[n, bits]` int8 of 0 and 1; -1 throughout where a vector is not finite, or is zero before or after centring.
+
+    Raises:
+      ValueError: If D is above 16,384.
+    """
+    return sign_bits(vectors, normals=projections(bits, dimension=vectors.shape[1], seed=seed), center=center)
+
+
+def projections(bits: int, *, dimension: int, seed: int) -> npt.NDArray[np.float64]:
+    """Normal projections `[bits, D]`, as whole multiples of 2^-12.
+
+    Raises:
+      ValueError: If D is above 16,384, where sums would no longer be exact.
+    """
+    if not 1 <= dimension <= MOST_DIMENSIONS:
+        raise ValueError(f"HashIDs are made of vectors of 1 to {MOST_DIMENSIONS:,} numbers. Received: {dimension:,}.")
+    # The stream of RandomState is frozen for good; a Generator may draw other numbers after an update of NumPy.
+    normal = np.random.RandomState(seed).standard_normal((bits, dimension))
+    return np.rint(normal * _PROJECTION_STEPS)
+
+
+def sign_bits(
+    vectors: npt.NDArray[Any], *, normals: npt.NDArray[np.float64], center: npt.ArrayLike | None = None
+) -> npt.NDArray[np.int8]:
+    """Whether each vector lies on the positive side of each hyperplane; see `hash_vectors`.
+
+    Components are rounded to 2^-24 of the largest one. As the projections are whole numbers, too, float64 adds their
+    products without rounding, and the order of summation decides nothing.
+    """
+    moved = np.array(vectors, np.float64)
+    if center is not None:
+        there = (moved != 0).any(axis=1, keepdims=True)
+        moved = np.where(there, moved - np.asarray(center, np.float64), 0.0)
+    largest = np.abs(moved).max(axis=1, keepdims=True)
+    known = np.isfinite(moved).all(axis=1, keepdims=True) & (largest > 0)
+    relative = np.where(known, moved, 0.0) / np.where(known, largest, 1.0)
+    products = np.rint(relative * _VECTOR_STEPS) @ normals.T
+    return np.where(known, products > 0, np.int8(-1)).astype(np.int8)
