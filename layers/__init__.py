@@ -10,12 +10,14 @@ from fullrank.layers.factorization_machine import FactorizationMachine
 from fullrank.layers.flat import FlatDNN
 from fullrank.layers.gate import Gate
 from fullrank.layers.graph_sage import MeanAggregator
+from fullrank.layers.group_structure import GroupStructure, GroupStructureLearning
 from fullrank.layers.hash_id import HashID
 from fullrank.layers.inner_product import InnerProduct
 from fullrank.layers.lookup_plan import BehaviourSequence, Field, LookupPlan, Lookups, Table
 from fullrank.layers.multiple_numeral_system import MultipleNumeralSystem
 from fullrank.layers.pair_similarity import PairSimilarity
 from fullrank.layers.periodic_features import PeriodicFeatures
+from fullrank.layers.residual_quantizer import Quantized, ResidualQuantizer
 from fullrank.layers.scaled_number import ScaledNumber
 from fullrank.layers.sequence_mean import SequenceMean
 from fullrank.layers.temporal_interest import TemporalInterest
@@ -34,6 +36,8 @@ __all__ = [
     "Field",
     "FlatDNN",
     "Gate",
+    "GroupStructure",
+    "GroupStructureLearning",
     "HashID",
     "InnerProduct",
     "LookupPlan",
@@ -42,6 +46,8 @@ __all__ = [
     "MultipleNumeralSystem",
     "PairSimilarity",
     "PeriodicFeatures",
+    "Quantized",
+    "ResidualQuantizer",
     "ScaledNumber",
     "SequenceMean",
     "Table",

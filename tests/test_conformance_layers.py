@@ -120,6 +120,12 @@ ROWS: dict[type[keras.layers.Layer], Row] = {
         tf.int64,
     ),
     layers.BitCode: Row(lambda **k: layers.BitCode(3, 5, group=2, **k), lambda b: (_bits(b),), (None, 3)),
+    layers.ResidualQuantizer: Row(
+        lambda **k: layers.ResidualQuantizer(2, 3, **k), lambda b: (real(None, 4)(b),), (None, 4)
+    ),
+    layers.GroupStructureLearning: Row(
+        lambda **k: layers.GroupStructureLearning(2, 3, 4, hidden=(6,), **k), lambda b: (real(None, 5)(b),), (None, 9)
+    ),
     layers.VectorProjection: Row(lambda **k: layers.VectorProjection(3, **k), lambda b: (_vectors(b),), (None, 3)),
 }
 
@@ -147,7 +153,11 @@ EVERY_ROW = pytest.mark.parametrize("row", ROWS.values(), ids=lambda row: row.ma
 
 
 def called(layer: keras.layers.Layer, inputs: Inputs) -> tf.Tensor:
-    return layer(*inputs)
+    """The layer's output; to one that comes with a loss, the loss is added, so that one tensor holds both."""
+    output = layer(*inputs)
+    if isinstance(output, (layers.Quantized, layers.GroupStructure)):
+        return output[0] + tf.cast(output.loss, output[0].dtype)[:, tf.newaxis]
+    return output
 
 
 def test_every_public_layer_has_a_row() -> None:
@@ -249,7 +259,7 @@ def test_usable_in_a_functional_model(row: Row, tmp_path: Path) -> None:
     else:
         symbolic = tuple(keras.Input(t.shape[1:], dtype=t.dtype) for t in inputs)
         flat = list(symbolic)
-    model = keras.Model(flat, row.make()(*symbolic))
+    model = keras.Model(flat, called(row.make(), symbolic))
     expected = model(tf.nest.flatten(inputs))
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")

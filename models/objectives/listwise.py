@@ -40,7 +40,7 @@ def joint_ranking_and_calibration(
     weights: tf.Tensor | None = None,
     keys: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """JRC: `mean_i [-a log p(y_i | x_i) - (1 - a) log p(x_i | y_i, key)]` (Sheng et al. 2023), a the calibration weight.
+    """JRC: `mean_i [-a log p(y_i | x_i) - (1 - a) log p(x_i | y_i, key)]` (Sheng et al. 2023), a = calibration weight.
 
     With two logits f_0, f_1 an example, `p(y | x) = exp f_y / (exp f_0 + exp f_1)` and `p(x_i | y, key) =
     exp f_y(x_i) / sum_j exp f_y(x_j)`, j over the key's examples of either label. So f_1 - f_0 is the logit to
