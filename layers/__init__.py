@@ -21,6 +21,7 @@ from fullrank.layers.residual_quantizer import Quantized, ResidualQuantizer
 from fullrank.layers.scaled_number import ScaledNumber
 from fullrank.layers.sequence_mean import SequenceMean
 from fullrank.layers.temporal_interest import TemporalInterest
+from fullrank.layers.task_heads import TaskHeads
 from fullrank.layers.towers import Towers
 from fullrank.layers.vector_projection import VectorProjection
 
@@ -54,4 +55,5 @@ __all__ = [
     "TemporalInterest",
     "Towers",
     "VectorProjection",
+    "TaskHeads",
 ]

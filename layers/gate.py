@@ -15,23 +15,25 @@ OFF, DETACHED, TRAIN = "off", "detached", "train"
 class Gate(keras.layers.Layer):
     """Mixes expert outputs for every task at once: `r_t = sum_e g_te E_e`.
 
-    `g_t = softmax_e(W_t s + b_t)` over the experts that task t may read, `s` being the gate's input; or, with
-    `kind="mean"`, one over their number (the plain mean of the published multi-embedding code). The papers leave the
-    gate's input open; `Ranker` gives the field means of all sets.
+    `g_t = softmax_e(W_t s_t + b_t)` over the experts that task t may read, `s_t` being the gate's input; with
+    `kind="shared"`, W and b are the same for all tasks (OMoE); with `kind="mean"`, `g_te` is one over their number (the
+    plain mean of the published multi-embedding code). The papers leave the gate's input open; `Ranker` gives the field
+    means of all sets, of which a task sees and trains only what it may see and train.
 
     Each task's access to each expert is `off` (weight exactly zero), `detached` (read, but the task's gradient does not
     pass to the expert) or `train`.
 
     Call arguments:
       experts: `[B, E, H]`.
-      inputs: `[B, m]`, what the gates see; unused (may be `None`) for `kind="mean"`.
+      inputs: What the gates see: `[B, m]`, or `[B, T, m]` where each sees something else; unused (may be `None`) for
+        `kind="mean"`.
 
     Returns:
       `[B, T, H]`.
 
     Args:
-      access: T rows of E entries.
-      kind: `softmax` or `mean`.
+      access: T rows of E entries; equal ones for `kind="shared"`.
+      kind: `softmax`, `shared` or `mean`.
     """
 
     def __init__(
@@ -46,15 +48,18 @@ class Gate(keras.layers.Layer):
         super().__init__(name=name, dtype=dtype, trainable=trainable)
         self.access = tuple(tuple(row) for row in access)
         self.kind = kind
-        if kind not in ("softmax", "mean"):
-            raise ValueError(f"A gate is 'softmax' or 'mean'. Received: {kind!r}.")
+        if kind not in ("softmax", "shared", "mean"):
+            raise ValueError(f"A gate is 'softmax', 'shared' or 'mean'. Received: {kind!r}.")
         entries = {entry for row in self.access for entry in row}
         if not entries <= {OFF, DETACHED, TRAIN} or len({len(row) for row in self.access}) != 1:
             raise ValueError(f"access needs rows of equal length of 'off', 'detached', 'train'. Received: {access}.")
         if any(all(entry == OFF for entry in row) for row in self.access):
             raise ValueError(f"Every task must read at least one expert. Received: {access}.")
-        self._gated = kind == "softmax" and len(self.access[0]) > 1
-        self._linear = keras.layers.Dense(len(self.access) * len(self.access[0]), name="linear", dtype=dtype)
+        if kind == "shared" and len(set(self.access)) != 1:
+            raise ValueError(f"A gate that all tasks share needs equal rows of access. Received: {access}.")
+        self._gated = kind != "mean" and len(self.access[0]) > 1
+        self._rows = 1 if kind == "shared" else len(self.access)
+        self._linear = keras.layers.Dense(self._rows * len(self.access[0]), name="linear", dtype=dtype)
 
     def weights_of(self, inputs: tf.Tensor | None, batch: tf.Tensor) -> tf.Tensor:
         """The mixing weights `[B, T, E]` in float32; a row sums to 1."""
@@ -63,8 +68,20 @@ class Gate(keras.layers.Layer):
             even = tf.cast(readable, tf.float32)
             even /= tf.reduce_sum(even, axis=1, keepdims=True)
             return tf.tile(even[tf.newaxis], [batch, 1, 1])
-        scores = tf.reshape(self._linear(inputs), (-1, *readable.shape))
+        scores = self._scores_of_each(inputs) if inputs.shape.rank == 3 else self._scores(inputs)
         return tf.nn.softmax(tf.where(readable, tf.cast(scores, tf.float32), -float("inf")), axis=-1)
+
+    def _scores(self, inputs: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(self._linear(inputs), (-1, self._rows, len(self.access[0])))
+
+    def _scores_of_each(self, inputs: tf.Tensor) -> tf.Tensor:
+        if not self._linear.built:
+            self._linear(inputs[:, 0])
+        shape = (-1, self._rows, len(self.access[0]))
+        kernel, bias = (tf.cast(tf.reshape(weight, shape), self.compute_dtype) for weight in self._linear.weights)
+        if self._rows == 1:
+            kernel = tf.tile(kernel, [1, len(self.access), 1])
+        return tf.einsum("btm,mte->bte", tf.cast(inputs, self.compute_dtype), kernel) + bias
 
     def call(self, experts: tf.Tensor, inputs: tf.Tensor | None = None) -> tf.Tensor:
         """Returns what each task reads, `[B, T, H]`."""

@@ -49,7 +49,7 @@ class Towers(keras.layers.Layer):
         self._kernels, self._biases = [], []
         for layer, units in enumerate(self.units):
             self._kernels.append(
-                self.add_weight(name=f"kernel_{layer}", shape=(tasks, width, units), initializer=_GlorotOfEach())
+                self.add_weight(name=f"kernel_{layer}", shape=(tasks, width, units), initializer=GlorotOfEach())
             )
             self._biases.append(self.add_weight(name=f"bias_{layer}", shape=(tasks, units), initializer="zeros"))
             width = units
@@ -71,12 +71,14 @@ class Towers(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
-class _GlorotOfEach(keras.initializers.Initializer):
+class GlorotOfEach(keras.initializers.Initializer):
     """Glorot uniform for each of T stacked kernels: a plain one would take T for a convolution's receptive field."""
 
     def __call__(self, shape: Any, dtype: Any = None, **kwargs: Any) -> tf.Tensor:
+        """Draws `[T, n_in, n_out]`."""
         limit = (6.0 / (shape[1] + shape[2])) ** 0.5
         return keras.initializers.RandomUniform(-limit, limit)(shape, dtype=dtype, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
+        """No arguments."""
         return {}

@@ -1,19 +1,33 @@
 """Wirings of the papers' models, and the one model class that builds them."""
 
 from fullrank.models.interactions import InteractionOptions
+from fullrank.models.multi_task import ame, me_mmoe, mmoe, omoe, shared_bottom
 from fullrank.models.paradigms import multi_embedding, single
 from fullrank.models.ranker import Ranker
 from fullrank.models.ranker_options import RankerOptions
-from fullrank.models.wiring import ExpertSpec, Reader, SetSpec, Wiring
+from fullrank.models.task_groups import group_by_volume
+from fullrank.models.task_specific import ple, stem, stem_al
+from fullrank.models.wiring import ExpertSpec, Level, Reader, SetSpec, StackedExpert, Wiring
 
 __all__ = [
     "ExpertSpec",
     "InteractionOptions",
+    "Level",
     "Ranker",
     "RankerOptions",
     "Reader",
     "SetSpec",
+    "StackedExpert",
     "Wiring",
+    "ame",
+    "group_by_volume",
+    "me_mmoe",
+    "mmoe",
     "multi_embedding",
+    "omoe",
+    "ple",
+    "shared_bottom",
     "single",
+    "stem",
+    "stem_al",
 ]

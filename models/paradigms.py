@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Literal
 
-from fullrank.models.wiring import Access, ExpertSpec, Reader, SetSpec, Wiring
+from fullrank.models.readers import Tasks, train_all
+from fullrank.models.wiring import ExpertSpec, SetSpec, Wiring
 
 Gate = Literal["softmax", "mean"]
 
@@ -14,7 +16,7 @@ def single(
     *,
     width: int = 16,
     experts: Sequence[str] = ("crossnet", "flat"),
-    tasks: Sequence[str] = ("click",),
+    tasks: Tasks = ("click",),
     expert_width: int = 64,
     gate: Gate = "softmax",
 ) -> Wiring:
@@ -30,14 +32,14 @@ def single(
     wiring = multi_embedding(
         widths=(width,), experts=[(kind, 0) for kind in experts], tasks=tasks, expert_width=expert_width, gate=gate
     )
-    return Wiring(**{**vars(wiring), "paradigm": "single"})
+    return dataclasses.replace(wiring, paradigm="single")
 
 
 def multi_embedding(
     *,
     widths: Sequence[int] = (16, 16),
     experts: Sequence[tuple[str, int]] = (("fm", 0), ("flat", 0), ("ipnn", 1)),
-    tasks: Sequence[str] = ("click",),
+    tasks: Tasks = ("click",),
     expert_width: int = 64,
     gate: Gate = "softmax",
 ) -> Wiring:
@@ -55,7 +57,6 @@ def multi_embedding(
     outside = [(kind, place) for kind, place in experts if not 0 <= place < len(widths)]
     if outside:
         raise ValueError(f"Experts {outside} read a set that is not there: there are {len(widths)}, counted from 0.")
-    train: Access = "train"
     return Wiring(
         paradigm="multi-embedding",
         sets=tuple(SetSpec(name=f"set{k}", width=width) for k, width in enumerate(widths)),
@@ -63,7 +64,7 @@ def multi_embedding(
             ExpertSpec(name=f"{kind}_{number}", kind=kind, set=f"set{place}")
             for number, (kind, place) in enumerate(experts)
         ),
-        readers=tuple(Reader(task=task, access=(train,) * len(experts)) for task in tasks),
+        readers=train_all(tasks, len(experts)),
         expert_width=expert_width,
         gate=gate,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,17 +14,21 @@ from fullrank.data.schema import Schema
 from fullrank.data.vocabulary import read_vocabulary
 from fullrank.layers.embedding_set import EmbeddingSet
 from fullrank.layers.expert import Expert
-from fullrank.layers.gate import Gate
 from fullrank.layers.legacy_keras import tfrs
+from fullrank.layers.task_heads import TaskHeads
 from fullrank.layers.towers import Towers
+from fullrank.models.copy_weights import copy_weights
 from fullrank.models.encoding.dense_inputs import DenseEncoder
 from fullrank.models.encoding.elapsed import elapsed_seconds
 from fullrank.models.encoding.encoder import FeatureEncoder
 from fullrank.models.interactions import build_interaction
 from fullrank.models.losses import binary_cross_entropy
-from fullrank.models.metrics import StreamingBinary
+from fullrank.models.metrics import StreamingTasks
+from fullrank.models.mixture import Mixture
+from fullrank.models.pruning import without_tasks
 from fullrank.models.ranker_options import RankerOptions
-from fullrank.models.set_inputs import SetInputs, joined_means
+from fullrank.models.set_inputs import SetInputs
+from fullrank.models.uncertainty_weights import UncertaintyWeights
 from fullrank.models.wiring import Wiring
 
 
@@ -32,7 +36,7 @@ class Ranker(tfrs.Model):
     """Encoder, embedding sets, experts, gates and towers, as a wiring says.
 
     A batch is the flat dict of columns that `fullrank.data.read_records` yields. Calling the model gives
-    `{task: probability [B]}`; training it with `fit` minimises the tasks' mean cross entropy.
+    `{task: probability [B]}`; training it with `fit` minimises the tasks' mean cross entropy, weighted as options say.
 
     Args:
       schema: What the batches hold, with fitted statistics; the directory it was read from holds the vocabularies.
@@ -81,11 +85,17 @@ class Ranker(tfrs.Model):
             )
             for spec in wiring.experts
         ]
-        self.gate = Gate(tuple(reader.access for reader in wiring.readers), kind=wiring.gate, name="gate")
+        self.mixture = Mixture(wiring, dropout=options.dropout, name="mixture")
         self.tower = Towers(options.tower, dropout=options.dropout, name="towers")
-        self.head = Towers((1,), activation=None, name="logits", dtype="float32")
-        self._task_metrics = [StreamingBinary(name=task) for task in wiring.tasks]
+        self.head = TaskHeads(wiring.tower_of, name="logits", dtype="float32")
+        self.uncertainty = (
+            UncertaintyWeights(name="uncertainty", dtype="float32") if options.task_weights == "uncertainty" else None
+        )
+        self._task_weights = _task_weights(options, wiring)
+        self._task_metrics = StreamingTasks(wiring.tasks)
         self(self.example_batch())
+        if self.uncertainty is not None:
+            self.uncertainty.build(tf.TensorShape([len(wiring.tasks)]))
         self._start_at_base_rate()
 
     def example_batch(self, size: int = 1) -> dict[str, tf.Tensor]:
@@ -107,7 +117,7 @@ class Ranker(tfrs.Model):
         bias.assign(np.log(means / (1 - means))[:, np.newaxis])
 
     def representation(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
-        """What each task's tower reads, `[B, T, H]`."""
+        """What each tower reads, `[B, G, H]`; G = T unless the wiring groups tasks."""
         return self._represent(batch, training)[0]
 
     def _represent(self, batch: Mapping[str, tf.Tensor], training: bool | None) -> tuple[tf.Tensor, list[tf.Tensor]]:
@@ -118,11 +128,12 @@ class Ranker(tfrs.Model):
             for spec, expert in zip(self.wiring.experts, self.experts, strict=True)
         ]
         fields = {name: read[0] for name, read in inputs.items()}
-        return self.gate(tf.stack(outputs, axis=1), joined_means(fields)), list(fields.values())
+        means = {name: tf.reduce_mean(each, axis=1) for name, each in fields.items()}
+        return self.mixture(tf.stack(outputs, axis=1), means, training=training), list(fields.values())
 
     def _logits(self, batch: Mapping[str, tf.Tensor], training: bool | None) -> tuple[tf.Tensor, list[tf.Tensor]]:
         read, fields = self._represent(batch, training)
-        return self.head(self.tower(read, training=training))[:, :, 0], fields
+        return self.head(self.tower(read, training=training)), fields
 
     def logits(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> dict[str, tf.Tensor]:
         """`{task: logit [B]}` in float32."""
@@ -133,17 +144,19 @@ class Ranker(tfrs.Model):
         return self._by_task(tf.sigmoid(self._logits(batch, training)[0]))
 
     def _by_task(self, values: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {task: values[:, t] for t, task in enumerate(self.wiring.tasks)}
+        return dict(zip(self.wiring.tasks, tf.unstack(values, axis=1), strict=True))
 
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Mean cross entropy over tasks, plus the penalty on looked-up rows; updates the metrics."""
         logits, fields = self._logits(inputs, training)
         weights = inputs[self.schema.weight] if self.schema.weight is not None else None
-        losses = []
-        for t, task in enumerate(self.wiring.tasks):
-            losses.append(binary_cross_entropy(labels=inputs[task], logits=logits[:, t], weights=weights))
-            self._task_metrics[t].update_state(inputs[task], tf.sigmoid(logits[:, t]), weights)
-        loss = tf.add_n(losses) / len(losses)
+        labels = tf.stack([inputs[task] for task in self.wiring.tasks], axis=1)
+        losses = binary_cross_entropy(labels=labels, logits=logits, weights=weights)
+        self._task_metrics.update_state(labels, tf.sigmoid(logits), weights)
+        if self.uncertainty is not None:
+            loss = self.uncertainty(losses, tf.reduce_any(tf.logical_not(tf.math.is_nan(labels)), axis=0))
+        else:
+            loss = tf.reduce_sum(self._task_weights * losses)
         if self.options.embedding_l2:
             squares = [tf.reduce_sum(tf.square(tf.cast(f, tf.float32))) for f in fields]
             loss += self.options.embedding_l2 * tf.add_n(squares) / tf.cast(tf.shape(logits)[0], tf.float32)
@@ -180,14 +193,21 @@ class Ranker(tfrs.Model):
             vocabularies=self._vocabularies,
             name=self.name,
         )
-        tables = {v.ref() for v in self.table_variables.values()}
-        other_tables = {v.ref() for v in other.table_variables.values()}
-        mine = [w for w in self.trainable_weights if w.ref() not in tables]
-        theirs = [w for w in other.trainable_weights if w.ref() not in other_tables]
-        for source, target in zip(mine, theirs, strict=True):
-            target.assign(source)
-        for name, layer in other.sets.items():
-            layer.assign_tables(self.sets[name])
+        copy_weights(self, other)
+        return other
+
+    def without(self, *, tasks: Collection[str]) -> Ranker:
+        """A model that predicts the other tasks alike, without what only these tasks needed.
+
+        Equal to the last bit where the batch is a multiple of the processor's vector length; elsewhere TensorFlow takes
+        the exponential of the last few numbers of a tensor by another routine.
+        """
+        wiring = without_tasks(self.wiring, tasks=tasks)
+        given = self.options.task_weights
+        weights = given if isinstance(given, str) else tuple(pair for pair in given if pair[0] in wiring.tasks)
+        options = dataclasses.replace(self.options, task_weights=weights)
+        other = Ranker(self.schema, wiring, options, vocabularies=self._vocabularies, name=self.name)
+        copy_weights(self, other)
         return other
 
 
@@ -197,6 +217,19 @@ def _flat(results: dict[str, Any]) -> dict[str, tf.Tensor]:
     for name, value in results.items():
         flat.update(value if isinstance(value, dict) else {name: value})
     return flat
+
+
+def _task_weights(options: RankerOptions, wiring: Wiring) -> np.ndarray[Any, Any]:
+    """The weights of the tasks' losses, of sum 1."""
+    given = {} if isinstance(options.task_weights, str) else dict(options.task_weights)
+    unknown = [task for task in given if task not in wiring.tasks]
+    if unknown:
+        raise ValueError(f"Task weights name {unknown}, but the tasks are {list(wiring.tasks)}.")
+    weights = np.array([given.get(task, 1.0) for task in wiring.tasks], np.float32)
+    if not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
+        raise ValueError(f"Task weights are not negative, and not all 0. Received: {options.task_weights}.")
+    total: np.ndarray[Any, Any] = weights / weights.sum()
+    return total
 
 
 def _read_vocabularies(schema: Schema) -> dict[str, np.ndarray[Any, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import tensorflow as tf
 
@@ -139,8 +138,3 @@ def _sequence_encoder(
     if options.sequence == "mean":
         return SequenceMean(name=name)
     return TemporalInterest(sequence.length, interval=timed, name=name)
-
-
-def joined_means(fields: Mapping[str, Any]) -> tf.Tensor:
-    """What the gates look at: the mean field of every set, side by side, `[B, sum of widths]`."""
-    return tf.concat([tf.reduce_mean(each, axis=1) for each in fields.values()], axis=1)

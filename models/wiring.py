@@ -1,12 +1,13 @@
 """A model as plain data: its embedding sets, which expert reads which, and what each task may read and train.
 
-Shared bottom, MMoE, ME, AME and STEM differ in nothing else (Tencent Figure 4). A wiring holds no Keras object,
+Shared bottom, MMoE, PLE, ME, AME and STEM differ in nothing else (Tencent Figure 4). A wiring holds no Keras object,
 compares by value and prints itself.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal
 
 Access = Literal["off", "detached", "train"]
@@ -31,10 +32,38 @@ class ExpertSpec:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reader:
-    """What one task may read: an entry an expert, `off`, `detached` (read without training it) or `train`."""
+    """A gate: what it may read, an entry an expert, `off`, `detached` (read without training it) or `train`.
+
+    Attributes:
+      task: The task it serves; or its name, where it serves a group or the experts of a further level.
+      access: One entry an expert of the level below.
+      group: Tasks that share this gate and the tower above it, each with a head of its own; `task` alone if empty.
+    """
 
     task: str
     access: tuple[Access, ...]
+    group: tuple[str, ...] = ()
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks it serves."""
+        return self.group or (self.task,)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StackedExpert:
+    """An expert of a further level: a dense layer over what the reader named `reads` mixes from the level below."""
+
+    name: str
+    reads: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Level:
+    """A further level (customised gate control of PLE): readers over the experts below, and experts on the readers."""
+
+    readers: tuple[Reader, ...]
+    experts: tuple[StackedExpert, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,26 +74,29 @@ class Wiring:
       paradigm: Name of the wiring, for people.
       sets: Embedding sets.
       experts: Experts, each on one of the sets.
-      readers: One a task.
+      readers: One a tower, over the experts of the last level.
+      levels: Levels above `experts`, lowest first. Every reader above another one bears the name of one below, whose
+        output its gate looks at.
       expert_width: H, the common width of expert outputs.
-      gate: `softmax` or `mean`.
+      gate: `softmax`, one a reader; `shared`, one softmax for all readers; or `mean`.
+      auxiliary: Tasks that only help to train; an export leaves them out.
     """
 
     paradigm: str
     sets: tuple[SetSpec, ...]
     experts: tuple[ExpertSpec, ...]
     readers: tuple[Reader, ...]
+    levels: tuple[Level, ...] = ()
     expert_width: int = 64
-    gate: Literal["softmax", "mean"] = "softmax"
+    gate: Literal["softmax", "shared", "mean"] = "softmax"
+    auxiliary: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuses what could not be built, or would leave a part without use."""
         names = [s.name for s in self.sets]
-        for what, given in (("set", names), ("expert", [e.name for e in self.experts]), ("task", list(self.tasks))):
-            if not given or len(set(given)) != len(given):
-                raise ValueError(
-                    f"Wiring {self.paradigm!r} needs unique {what} names, at least one. Received: {given}."
-                )
+        self._check_unique("set", names)
+        self._check_unique("expert", [e.name for e in (*self.experts, *(e for v in self.levels for e in v.experts))])
+        self._check_unique("task", list(self.tasks))
         for expert in self.experts:
             if expert.set not in names:
                 raise ValueError(f"Expert {expert.name!r} reads set {expert.set!r}, but the sets are {names}.")
@@ -73,26 +105,83 @@ class Wiring:
             raise ValueError(
                 f"No expert of wiring {self.paradigm!r} reads set(s) {unread}: assign one, or leave them out."
             )
-        for reader in self.readers:
-            if len(reader.access) != len(self.experts):
-                raise ValueError(
-                    f"Task {reader.task!r} needs {len(self.experts)} access entries, one an expert. "
-                    f"Received: {reader.access}."
-                )
+        unknown = [task for task in self.auxiliary if task not in self.tasks]
+        if unknown or set(self.auxiliary) == set(self.tasks):
+            raise ValueError(
+                f"Auxiliary tasks are some of the tasks {list(self.tasks)}, but not all. "
+                f"Received: {list(self.auxiliary)}."
+            )
+        self._check_levels()
+
+    def _check_unique(self, what: str, given: list[str]) -> None:
+        if not given or len(set(given)) != len(given):
+            raise ValueError(f"Wiring {self.paradigm!r} needs unique {what} names, at least one. Received: {given}.")
+
+    def _check_levels(self) -> None:
+        below: tuple[str, ...] = ()
+        for readers, experts in self.stages:
+            self._check_unique("reader", [reader.task for reader in readers])
+            for reader in readers:
+                if len(reader.access) != len(experts):
+                    raise ValueError(
+                        f"Task {reader.task!r} needs {len(experts)} access entries, one an expert. "
+                        f"Received: {reader.access}."
+                    )
+                if below and reader.task not in below:
+                    raise ValueError(f"Reader {reader.task!r} has no reader of its name below it, only {list(below)}.")
+            below = tuple(reader.task for reader in readers)
+        for level in self.levels:
+            streams = [reader.task for reader in level.readers]
+            for expert in level.experts:
+                if expert.reads not in streams:
+                    raise ValueError(f"Expert {expert.name!r} reads {expert.reads!r}, but the readers are {streams}.")
+
+    @property
+    def stages(self) -> tuple[tuple[tuple[Reader, ...], tuple[ExpertSpec, ...] | tuple[StackedExpert, ...]], ...]:
+        """Readers with the experts that they read, lowest level first."""
+        experts = (self.experts, *(level.experts for level in self.levels))
+        readers = (*(level.readers for level in self.levels), self.readers)
+        return tuple(zip(readers, experts, strict=True))
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """Tasks, in the order of their readers."""
-        return tuple(reader.task for reader in self.readers)
+        return tuple(task for reader in self.readers for task in reader.tasks)
+
+    @property
+    def tower_of(self) -> tuple[int, ...]:
+        """The tower of each task."""
+        return tuple(place for place, reader in enumerate(self.readers) for _ in reader.tasks)
+
+    def access_to_sets(self, reader: Reader) -> tuple[Access, ...]:
+        """What a reader of `experts` may do with each set: the most that it may do with an expert on it."""
+        order: tuple[Access, ...] = ("off", "detached", "train")
+        given = {s.name: 0 for s in self.sets}
+        for expert, access in zip(self.experts, reader.access, strict=True):
+            given[expert.set] = max(given[expert.set], order.index(access))
+        return tuple(order[most] for most in given.values())
 
     def describe(self) -> str:
-        """The wiring as a table: a row an expert, a column a task."""
+        """The wiring as tables, one a level: a row an expert, a column a reader."""
         widths = {s.name: s.width for s in self.sets}
-        rows = [("expert", "kind", "set", "width", *self.tasks)]
-        for place, expert in enumerate(self.experts):
-            access = (reader.access[place] for reader in self.readers)
-            rows.append((expert.name, expert.kind, expert.set, str(widths[expert.set]), *access))
-        wide = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, wide, strict=True)).rstrip() for row in rows]
         title = f"{self.paradigm}: {len(self.sets)} set(s), H = {self.expert_width}, {self.gate} gate"
-        return "\n".join([title, *lines])
+        lines = [title + (f", auxiliary: {', '.join(self.auxiliary)}" if self.auxiliary else "")]
+        for readers, experts in self.stages:
+            names = [reader.task for reader in readers]
+            rows = [("expert", "kind", "set", "width", *names)]
+            if not isinstance(experts[0], ExpertSpec):
+                rows = [("expert", "reads", *names)]
+            for place, expert in enumerate(experts):
+                access = (reader.access[place] for reader in readers)
+                if isinstance(expert, ExpertSpec):
+                    rows.append((expert.name, expert.kind, expert.set, str(widths[expert.set]), *access))
+                else:
+                    rows.append((expert.name, expert.reads, *access))
+            lines += _table(rows)
+        lines += [f"{reader.task}: {', '.join(reader.group)}" for reader in self.readers if reader.group]
+        return "\n".join(lines)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    wide = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(w) for cell, w in zip(row, wide, strict=True)).rstrip() for row in rows]

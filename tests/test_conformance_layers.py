@@ -75,6 +75,9 @@ ROWS: dict[type[keras.layers.Layer], Row] = {
         lambda b: (real(None, 3, 4)(b), real(None, 5)(b)),
         (None, 2, 4),
     ),
+    layers.TaskHeads: Row(
+        lambda **k: layers.TaskHeads((0, 1, 1, 0, 1), **k), lambda b: (real(None, 2, 3)(b),), (None, 5)
+    ),
     layers.Towers: Row(lambda **k: layers.Towers((4, 3), **k), lambda b: (real(None, 2, 5)(b),), (None, 2, 3)),
     layers.SequenceMean: Row(
         lambda **k: layers.SequenceMean(**k), lambda b: (real(None, 4, 3)(b), lengths(b)), (None, 3)

@@ -22,6 +22,7 @@ from fullrank.trainers import train as train_command
 from fullrank.trainers.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, TrainConfig
 from fullrank.trainers.field_type import FieldType, field_types
 from fullrank.trainers.models_by_name import MODELS, build_wiring
+from fullrank.trainers.paradigm_settings import ONE_SET, WITH_LEVELS, task_weights
 from fullrank.trainers.setting import REQUIRED, check_settings, setting
 
 
@@ -79,6 +80,20 @@ def test_flags_left_out_are_the_defaults_of_the_classes() -> None:
         (["--hidden=64,0"], "--hidden has to be at least 1. Received: 0."),
         (["--model=single", "--widths=16,16"], "--model=single has one embedding set, but --widths gives 2: 16,16"),
         (["--tasks=click,click"], "--tasks names a task twice"),
+        (["--model=mmoe", "--widths=16,16"], "--model=mmoe has one embedding set, but --widths gives 2: 16,16"),
+        (["--model=mmoe", "--levels=2"], "--levels=2 has no meaning with --model=mmoe: take ple or stem."),
+        (["--model=omoe", "--gate=mean"], "--gate=mean leaves --model=omoe no gate to share"),
+        (["--auxiliary_tasks=like"], "--auxiliary_tasks=like has no meaning with --model=me"),
+        (["--model=stem_al", "--tasks=click"], "--model=stem_al needs --auxiliary_tasks"),
+        (["--model=stem_al", "--auxiliary_tasks=like"], "--model=stem_al needs one task in --tasks.*Received: none"),
+        (["--model=stem_al", "--tasks=a", "--auxiliary_tasks=a"], "--auxiliary_tasks=a names a task twice"),
+        (
+            ["--model=stem_al", "--tasks=a", "--auxiliary_tasks=b", "--towers=2"],
+            "--towers has no meaning with --model=stem_al",
+        ),
+        (["--task_weights=buy=5"], "--task_weights: 'buy=5' is not task:weight, such as buy:5"),
+        (["--task_weights=buy:-5"], "--task_weights: 'buy:-5' is not task:weight"),
+        (["--task_weights=buy:5,buy:1"], "--task_weights names a task twice. Received: buy:5,buy:1"),
         (["--final_rate=0.5"], "--final_rate has no meaning with --schedule=constant"),
         (["--validation_split=train"], "--validation_split cannot be the training split"),
     ],
@@ -96,7 +111,7 @@ def test_values_that_cannot_be_are_one_line_of_usage_error(arguments: list[str],
         ("--batch_size=many", "flag --batch_size=many: expected a whole number. See --help."),
         ("--batch_size=1.5", "flag --batch_size=1.5: expected a whole number. See --help."),
         ("--learning_rate=nan", "flag --learning_rate=nan: expected a number. See --help."),
-        ("--model=mee", "flag --model=mee: expected one of single, me. See --help."),
+        ("--model=mee", f"flag --model=mee: expected one of {', '.join(MODELS)}. See --help."),
         ("--widths=16;16", "expected a whole number, or several with commas between"),
         ("--cross_rank=x", "flag --cross_rank=x: expected a whole number, or none"),
         ("--batchsize=2", "unknown flag --batchsize; did you mean --batch_size?"),
@@ -128,7 +143,7 @@ def test_help_of_train_is_grouped_with_defaults_and_choices(capsys: pytest.Captu
     for part in config_json.PARTS.values():
         for field in dataclasses.fields(part):
             assert f"--{field.name}=" in shown or f"--[no]{field.name}" in shown
-    assert "--model=single|me\n" in shown
+    assert "--model=" + "|".join(MODELS)[:40] in shown
     assert "Examples a step. (default: 2048)" in shown
     assert "(default: 128,64)" in shown
     assert "(default: )" not in shown
@@ -159,7 +174,7 @@ def test_a_config_file_gives_what_flags_leave_open(tmp_path: Path) -> None:
         ('{"config": {"modle": {}}}', "unknown part 'modle'"),
         ('{"model": {"widht": 3}}', "unknown field 'widht' in 'model'; did you mean 'widths'"),
         ('{"model": {"widths": 3}}', "--widths: expected a list, each a whole number. Received: 3."),
-        ('{"model": {"model": "x"}}', "--model: expected one of single, me. Received: 'x'."),
+        ('{"model": {"model": "x"}}', f"--model: expected one of {', '.join(MODELS)}. Received: 'x'."),
         ('{"train": {"deterministic": 1}}', "--deterministic: expected true or false. Received: 1."),
     ],
 )
@@ -205,9 +220,50 @@ def test_models_by_name_are_the_wirings_they_name() -> None:
     assert {e.kind for e in build_wiring(ModelConfig(), tasks=("a",)).experts} <= set(INTERACTIONS)
 
 
+def test_every_paradigm_can_be_chosen_with_its_flags() -> None:
+    tasks = ("click", "like")
+    for name in MODELS:
+        of_one = name in ONE_SET
+        config = ModelConfig(
+            model=name,  # type: ignore[arg-type]
+            tasks=tasks[:1] if name == "stem_al" else tasks,
+            auxiliary_tasks=tasks[1:] if name == "stem_al" else (),
+            widths={"single": (8,), "stem": (4, 8, 2), "ame": (2, 4, 8)}.get(name, (8,) if of_one else (8, 4)),
+            experts={
+                "ple": ("fm:0", "flat:2"),
+                "stem": ("fm:0", "flat:1", "fm:2"),
+                "ame": ("fm:0", "fm:1", "fm:2"),
+            }.get(name, ("fm", "flat") if of_one else ("fm:0", "flat:1")),
+            levels=2 if name in WITH_LEVELS else 1,
+            expert_width=5,
+        )
+        wiring = build_wiring(config, tasks=config.tasks)
+        assert wiring.tasks == tasks
+        assert wiring.auxiliary == config.auxiliary_tasks
+        assert tuple(spec.width for spec in wiring.sets) == config.widths
+        assert [spec.kind for spec in wiring.experts] == [text.partition(":")[0] for text in config.experts]
+        assert len(wiring.levels) == config.levels - 1
+        assert wiring.expert_width == 5
+        # And with nothing but its name.
+        bare = ModelConfig(model=name, tasks=config.tasks, auxiliary_tasks=config.auxiliary_tasks)  # type: ignore[arg-type]
+        assert build_wiring(bare, tasks=config.tasks).paradigm == wiring.paradigm
+
+
+def test_task_weights_are_read() -> None:
+    assert task_weights(("click:1", "buy:2.5")) == (("click", 1.0), ("buy", 2.5))
+    assert task_weights(("uncertainty",)) == "uncertainty"
+    assert task_weights(()) == ()
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
+        (
+            ModelConfig(model="stem", experts=("fm:0", "fm:1", "fm:2", "fm:3")),
+            r"\('fm', 2\), \('fm', 3\)\] belong to nobody: owners are 0 \(shared\), 1 \(click\)",
+        ),
+        (ModelConfig(model="stem", widths=(4, 4, 4)), "The sets are shared, click: give 2 widths, or one for all"),
+        (ModelConfig(model="mmoe", experts=("fm:1",)), "'fm:1' reads set 1, but --model=mmoe has only set 0"),
         (ModelConfig(experts=("fm:x",)), "'fm:x' is not interaction:set"),
         (ModelConfig(experts=(":0",)), "':0' is not interaction:set"),
         (ModelConfig(model="single", experts=("fm:1",)), "'fm:1' reads set 1, but --model=single has only set 0"),

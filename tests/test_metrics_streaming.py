@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fullrank.layers.legacy_keras import keras, tfrs
-from fullrank.models.metrics import BinaryEvaluator, RegressionEvaluator, StreamingBinary, StreamingRegression
+from fullrank.models.metrics import (
+    BinaryEvaluator,
+    RegressionEvaluator,
+    StreamingBinary,
+    StreamingRegression,
+    StreamingTasks,
+)
 from fullrank.models.metrics.binary_formulas import STATISTICS
 
 
@@ -238,3 +244,40 @@ def test_in_compile() -> None:
     history = model.fit(np.ones((8, 2)), np.arange(8) % 2, sample_weight=np.arange(8), verbose=0).history
     # Weights 0 to 7; the odd rows are positives and weigh 16 of 28.
     assert history["click_base_rate"] == [pytest.approx(16 / 28)]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_all_tasks_at_once_equal_one_metric_a_task(weighted: bool) -> None:
+    draw = np.random.default_rng(0)
+    names = ("click", "buy", "never")
+    together = StreamingTasks(names)
+    alone = [StreamingBinary(name=name) for name in names]
+    for _ in range(3):
+        labels = (draw.random((50, 3)) < 0.3).astype(np.float32)
+        labels[draw.random((50, 3)) < 0.2] = np.nan
+        labels[:, 2] = np.nan
+        scores = draw.random((50, 3)).astype(np.float32)
+        weights = draw.random(50).astype(np.float32) if weighted else None
+        together.update_state(labels, scores, weights)
+        for task, metric in enumerate(alone):
+            metric.update_state(labels[:, task], scores[:, task], weights)
+    found = together.result()
+    assert tuple(found) == together.keys
+    for metric in alone:
+        for key, expected in metric.result().items():
+            np.testing.assert_allclose(float(found[key]), float(expected), rtol=1e-12)
+    together.reset_state()
+    assert all(np.isnan(float(value)) for value in together.result().values())
+
+
+def test_all_tasks_at_once_from_a_config_and_in_a_graph() -> None:
+    metric = StreamingTasks.from_config(StreamingTasks(("a", "b"), bins=64).get_config())
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 2])] * 2)
+    def update(labels: tf.Tensor, scores: tf.Tensor) -> None:
+        metric.update_state(labels, scores)
+
+    update(tf.constant([[0.0, 1.0], [1.0, 0.0]]), tf.constant([[0.1, 0.4], [0.35, np.nan]]))
+    found = tf.function(metric.result)()
+    assert float(found["a_auc"]) == 1.0
+    assert np.isnan(float(found["b_log_loss"]))

@@ -23,6 +23,14 @@ WIRINGS: dict[Callable[..., models.Wiring], models.Wiring] = {
     models.multi_embedding: models.multi_embedding(
         widths=(4, 3), experts=(("fm", 0), ("flat", 0), ("ipnn", 1)), tasks=TASKS, expert_width=6
     ),
+    models.shared_bottom: models.shared_bottom(width=4, tasks=TASKS, expert_width=6),
+    models.omoe: models.omoe(width=4, tasks=TASKS, expert_width=6),
+    models.mmoe: models.mmoe(width=4, tasks=(TASKS,), expert_width=6),
+    models.ple: models.ple(width=4, tasks=TASKS, levels=2, expert_width=6),
+    models.me_mmoe: models.me_mmoe(widths=(4, 4), tasks=TASKS, expert_width=6),
+    models.ame: models.ame(widths=(2, 3, 4), tasks=TASKS, expert_width=6),
+    models.stem: models.stem(widths=(4, 3, 2), tasks=TASKS, levels=2, expert_width=6),
+    models.stem_al: models.stem_al(main="click", auxiliary=("buy",), widths=(4, 3), expert_width=6),
 }
 INTERACTIONS = models.InteractionOptions(hidden=(8,), cross_depth=2)
 OPTIONS = models.RankerOptions(tower=(5,), interactions=INTERACTIONS, buckets=4)
@@ -51,9 +59,18 @@ def test_every_public_wiring_has_a_row() -> None:
     assert public == set(WIRINGS)
 
 
-@EVERY_WIRING
-@pytest.mark.parametrize("sequence", ["tim", "mean"])
-@pytest.mark.parametrize("numeric", ["buckets", "scaled", "mns", "autodis", "periodic"])
+@pytest.mark.parametrize(
+    ("wiring", "sequence", "numeric"),
+    [
+        *((wiring, "tim", "buckets") for wiring in WIRINGS.values()),
+        *(
+            (WIRINGS[models.multi_embedding], sequence, numeric)
+            for sequence in ("tim", "mean")
+            for numeric in ("buckets", "scaled", "mns", "autodis", "periodic")
+        ),
+    ],
+    ids=lambda value: getattr(value, "paradigm", value),
+)
 def test_probabilities_for_any_batch_in_a_graph(
     rankers: Any, make_batch: Any, wiring: models.Wiring, sequence: str, numeric: str
 ) -> None:
@@ -72,8 +89,14 @@ def test_probabilities_for_any_batch_in_a_graph(
         assert np.isfinite(score(example)[task].numpy()).all()  # everything missing, no history, a batch of one
 
 
-@EVERY_WIRING
-@pytest.mark.parametrize("numeric", ["buckets", "autodis", "periodic"])
+@pytest.mark.parametrize(
+    ("wiring", "numeric"),
+    [
+        *((wiring, "buckets") for wiring in WIRINGS.values()),
+        *((WIRINGS[models.multi_embedding], numeric) for numeric in ("autodis", "periodic")),
+    ],
+    ids=lambda value: getattr(value, "paradigm", value),
+)
 def test_gradient_reaches_every_weight(rankers: Any, make_batch: Any, wiring: models.Wiring, numeric: str) -> None:
     model = rankers(wiring, numeric=numeric)
     # ReLUs at rest hide weights behind them; a shift wakes them up.

@@ -358,3 +358,12 @@ def test_a_full_disk_leaves_no_version(
     with pytest.raises((tf.errors.OpError, OSError)):
         export_model(model, output=tmp_path, rows=drawn_rows(schema, number=3))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_leaves_auxiliary_tasks_out(schema: Schema, tmp_path: Path) -> None:
+    wiring = models.stem_al(main="click", auxiliary=("like",), widths=(4, 3), expert_width=8)
+    model = models.Ranker(schema, wiring, models.RankerOptions(tower=(8,), groups=None))
+    rows = drawn_rows(schema, number=500)
+    exported = export_model(model, output=tmp_path / "served", rows=rows)
+    loaded = tf.saved_model.load(str(exported.path))
+    assert set(loaded.signatures["serving_default"].structured_outputs) == {"click"}

@@ -362,3 +362,28 @@ def test_options_of_the_command_line_reach_the_model(toy_records: Path) -> None:
 def test_configurations_are_hashable_plain_data() -> None:
     config = RunConfig(data=DataConfig(data="d"), train=TrainConfig(output="o"), optimizer=OptimizerConfig(clip_norm=1))
     assert hash(config) == hash(dataclasses.replace(config))
+
+
+def test_stem_al_trains_and_remembers_its_auxiliary_task(toy_records: Path, tmp_path: Path) -> None:
+    config = RunConfig(
+        data=DataConfig(data=str(toy_records), batch_size=64),
+        model=ModelConfig(
+            model="stem_al", tasks=("click",), auxiliary_tasks=("like",), task_weights=("like:0.3",), expert_width=8
+        ),
+        train=TrainConfig(output=str(tmp_path / "run"), epochs=1, progress="none", tensorboard=False),
+    )
+    assert "val_like_auc" in train_model(config)["best"]
+    model = load_run(tmp_path / "run").model
+    assert model.wiring.auxiliary == ("like",)
+    assert model.options.task_weights == (("like", 0.3),)
+
+
+def test_tasks_share_towers_by_the_number_of_their_positives(toy_records: Path) -> None:
+    schema = read_schema(toy_records)
+    config = ModelConfig(model="mmoe", tasks=("like", "click"), towers=1, expert_width=8, task_weights=("uncertainty",))
+    model = build_model(config, schema)
+    assert model.wiring.tower_of == (0, 0)
+    assert model.wiring.tasks == ("like", "click")
+    assert model.uncertainty is not None
+    with pytest.raises(ValueError, match=r"--towers=3: there are only 2 tasks, like, click\."):
+        build_model(dataclasses.replace(config, towers=3), schema)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from fullrank.trainers.paradigm_settings import check_paradigm
 from fullrank.trainers.setting import REQUIRED, check_settings, setting
 
 
@@ -39,16 +40,34 @@ class DataConfig:
 class ModelConfig:
     """Which model is built."""
 
-    model: Literal["single", "me"] = setting("me", "Wiring of the model.")
+    model: Literal["single", "me", "shared_bottom", "omoe", "mmoe", "ple", "me_mmoe", "ame", "stem", "stem_al"] = (
+        setting("me", "Wiring of the model.")
+    )
     tasks: tuple[str, ...] = setting((), "Labels to predict; the schema's first label if none is given.")
+    auxiliary_tasks: tuple[str, ...] = setting(
+        (), "Labels that help --model=stem_al to predict its one task; an export leaves them out."
+    )
+    task_weights: tuple[str, ...] = setting(
+        (), "Weights of the tasks' losses as task:weight, 1 where not given; or uncertainty, learned with the model."
+    )
+    towers: int | None = setting(
+        None,
+        "Towers that the tasks share, tasks with similar numbers of positives together; none: one a task.",
+        minimum=1,
+    )
     widths: tuple[int, ...] = setting(
-        (), "Width of each embedding set; 16 for single, 16,16 for me if not given.", minimum=1
+        (),
+        "Width of each embedding set; if not given 16, 16,16 for me, me_mmoe and stem_al, 16,32,64 for ame. "
+        "stem has one for shared embeddings and one a task, or a single number for all.",
+        minimum=1,
     )
     experts: tuple[str, ...] = setting(
         (),
-        "Experts as interaction:set, sets counted from 0; single takes the interaction alone. "
-        "crossnet,flat for single and fm:0,flat:0,ipnn:1 for me if not given.",
+        "Experts as interaction:set, sets counted from 0; the interaction alone where there is one set. In ple and "
+        "stem set 0 is what tasks share and the others are the tasks' own, in stem_al 0 is the main task's. If not "
+        "given crossnet,flat for each set or owner, with more sets fm, flat and ipnn in turn.",
     )
+    levels: int = setting(1, "Levels of experts of --model=ple and stem.", minimum=1)
     expert_width: int = setting(64, "Width of every expert's output.", minimum=1)
     gate: Literal["softmax", "mean"] = setting("softmax", "How a task mixes the outputs of the experts.")
     hidden: tuple[int, ...] = setting((128, 64), "Hidden layers of a flat expert.", minimum=1)
@@ -94,17 +113,14 @@ class ModelConfig:
         check_settings(self)
         if len(set(self.tasks)) != len(self.tasks):
             raise ValueError(f"--tasks names a task twice. Received: {','.join(self.tasks)}.")
-        if self.model == "single" and len(self.widths) > 1:
-            raise ValueError(
-                f"--model=single has one embedding set, but --widths gives {len(self.widths)}: "
-                f"{','.join(map(str, self.widths))}. Give one width, or take --model=me."
-            )
+        check_paradigm(self)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
     """How the model is trained."""
 
+        check_paradigm(self)
     table_optimizer: Literal["rowwise_adagrad", "lazy_adagrad", "lazy_adam", "lazy_ftrl"] = setting(
         "rowwise_adagrad", "Optimiser of embedding tables; a step costs the same whatever their size."
     )

@@ -27,8 +27,9 @@ def export_run(config: ExportConfig) -> Exported:
     exported = export_model(
         loaded.model, output=config.output, rows=_warmup_rows(config, loaded), version=config.version
     )
-    inputs = input_specs(loaded.schema)
-    print(f"{exported.path}: {', '.join(loaded.model.wiring.tasks)} from {', '.join(inputs)}")
+    inputs, wiring = input_specs(loaded.schema), loaded.model.wiring
+    tasks = [task for task in wiring.tasks if task not in wiring.auxiliary]
+    print(f"{exported.path}: {', '.join(tasks)} from {', '.join(inputs)}")
     print(format_table(rows=[_row(replayed) for replayed in exported.replayed], columns=_COLUMNS))
     return exported
 

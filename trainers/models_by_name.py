@@ -6,48 +6,103 @@ A new paradigm is one entry here, its name in `ModelConfig.model`, and a flag fo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
-from fullrank.models import Wiring, multi_embedding, single
+from fullrank import models
+from fullrank.models import Wiring
+from fullrank.models.readers import Tasks
 from fullrank.trainers.config import ModelConfig
 
 
-def _single(config: ModelConfig, tasks: Sequence[str]) -> Wiring:
-    kinds = []
-    for expert in config.experts or ("crossnet", "flat"):
-        kind, place = _expert(expert)
-        if place != 0:
-            raise ValueError(f"--experts: {expert!r} reads set {place}, but --model=single has only set 0.")
-        kinds.append(kind)
-    return single(
-        width=(config.widths or (16,))[0],
-        experts=kinds,
-        tasks=tasks,
-        expert_width=config.expert_width,
-        gate=config.gate,
-    )
+def _single(config: ModelConfig, tasks: Tasks) -> Wiring:
+    return models.single(tasks=tasks, **_one_set(config), **_mixed(config))
 
 
-def _me(config: ModelConfig, tasks: Sequence[str]) -> Wiring:
-    return multi_embedding(
-        widths=config.widths or (16, 16),
-        experts=[_expert(expert) for expert in config.experts or ("fm:0", "flat:0", "ipnn:1")],
-        tasks=tasks,
-        expert_width=config.expert_width,
-        gate=config.gate,
-    )
+def _me(config: ModelConfig, tasks: Tasks) -> Wiring:
+    return models.multi_embedding(tasks=tasks, **_sets(config), **_mixed(config))
 
 
-MODELS: Final[Mapping[str, Callable[[ModelConfig, Sequence[str]], Wiring]]] = {"single": _single, "me": _me}
+def _shared_bottom(config: ModelConfig, tasks: Tasks) -> Wiring:
+    return models.shared_bottom(tasks=tasks, **_one_set(config), expert_width=config.expert_width)
 
 
-def build_wiring(config: ModelConfig, *, tasks: Sequence[str]) -> Wiring:
+def _omoe(config: ModelConfig, tasks: Tasks) -> Wiring:
+    return models.omoe(tasks=tasks, **_one_set(config), expert_width=config.expert_width)
+
+
+def _mmoe(config: ModelConfig, tasks: Tasks) -> Wiring:
+    return models.mmoe(tasks=tasks, **_one_set(config), **_mixed(config))
+
+
+def _ple(config: ModelConfig, tasks: Tasks) -> Wiring:
+    given = {"width": config.widths[0]} if config.widths else {}
+    return models.ple(tasks=tasks, levels=config.levels, experts=_pairs(config) or None, **given, **_mixed(config))
+
+
+def _me_mmoe(config: ModelConfig, tasks: Tasks) -> Wiring:
+    return models.me_mmoe(tasks=tasks, **_sets(config), **_mixed(config))
+
+
+def _ame(config: ModelConfig, tasks: Tasks) -> Wiring:
+    return models.ame(tasks=tasks, **_sets(config), **_mixed(config))
+
+
+def _stem(config: ModelConfig, tasks: Tasks) -> Wiring:
+    return models.stem(tasks=tasks, levels=config.levels, **_sets(config), **_mixed(config))
+
+
+def _stem_al(config: ModelConfig, tasks: Tasks) -> Wiring:
+    (main,) = config.tasks
+    return models.stem_al(main=main, auxiliary=config.auxiliary_tasks, **_sets(config), **_mixed(config))
+
+
+MODELS: Final[Mapping[str, Callable[[ModelConfig, Tasks], Wiring]]] = {
+    "single": _single,
+    "me": _me,
+    "shared_bottom": _shared_bottom,
+    "omoe": _omoe,
+    "mmoe": _mmoe,
+    "ple": _ple,
+    "me_mmoe": _me_mmoe,
+    "ame": _ame,
+    "stem": _stem,
+    "stem_al": _stem_al,
+}
+
+
+def build_wiring(config: ModelConfig, *, tasks: Tasks) -> Wiring:
     """The wiring that the flags describe.
+
+    Args:
+      config: Which model.
+      tasks: Labels to predict; several in one entry share a tower.
 
     Raises:
       ValueError: If the experts or widths do not fit.
     """
     return MODELS[config.model](config, tasks)
+
+
+def _mixed(config: ModelConfig) -> dict[str, Any]:
+    return {"expert_width": config.expert_width, "gate": config.gate}
+
+
+def _sets(config: ModelConfig) -> dict[str, Any]:
+    """Widths and experts as given; what is not given is left to the wiring's defaults."""
+    given = {"widths": config.widths, "experts": _pairs(config)}
+    return {name: value for name, value in given.items() if value}
+
+
+def _one_set(config: ModelConfig) -> dict[str, Any]:
+    for text, (_, place) in zip(config.experts, _pairs(config), strict=True):
+        if place != 0:
+            raise ValueError(f"--experts: {text!r} reads set {place}, but --model={config.model} has only set 0.")
+    given = {"width": config.widths[:1], "experts": [[kind for kind, _ in _pairs(config)]] if config.experts else []}
+    return {name: value[0] for name, value in given.items() if value}
+
+
+def _pairs(config: ModelConfig) -> Sequence[tuple[str, int]]:
+    return [_expert(text) for text in config.experts]
 
 
 def _expert(text: str) -> tuple[str, int]:

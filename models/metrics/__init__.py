@@ -7,5 +7,13 @@ from fullrank.models.metrics.group_auc import group_auc
 from fullrank.models.metrics.regression_evaluator import RegressionEvaluator
 from fullrank.models.metrics.streaming_binary import StreamingBinary
 from fullrank.models.metrics.streaming_regression import StreamingRegression
+from fullrank.models.metrics.streaming_tasks import StreamingTasks
 
-__all__ = ["BinaryEvaluator", "RegressionEvaluator", "StreamingBinary", "StreamingRegression", "group_auc"]
+__all__ = [
+    "BinaryEvaluator",
+    "RegressionEvaluator",
+    "StreamingBinary",
+    "StreamingRegression",
+    "StreamingTasks",
+    "group_auc",
+]

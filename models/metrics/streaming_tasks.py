@@ -1,0 +1,95 @@
+"""The training metric of all binary tasks of a model at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from fullrank.models.metrics.binary_formulas import STATISTICS, TOTALS, binary_rows, binary_statistics
+from fullrank.models.metrics.logit_grid import LogitGrid
+from fullrank.models.metrics.tensorflow_ops import TENSORFLOW
+
+
+@keras.saving.register_keras_serializable(package="fullrank")
+class StreamingTasks(keras.metrics.Metric):
+    """What a `StreamingBinary` a task would report, in one pass over all tasks, so that many are not many graphs.
+
+    The result is a dictionary of scalars, each statistic of `StreamingBinary` after its task and an underscore:
+    `click_auc`, `click_log_loss`, ..., `buy_auc`, ...
+
+    Args:
+        tasks: names of the tasks, in the order of the predictions' columns.
+        name: name of the metric.
+        bins: number of histogram bins of each task; see `StreamingBinary`.
+        dtype: ignored but for serialisation; the state is float64.
+
+    Example:
+        >>> metric = StreamingTasks(("click", "buy"))
+        >>> metric.update_state([[0.0, 1.0], [1.0, 0.0]], [[0.1, 0.4], [0.35, 0.8]])
+        >>> float(metric.result()["click_auc"])
+        1.0
+    """
+
+    def __init__(self, tasks: Sequence[str], *, name: str = "tasks", bins: int = 2**12, dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self._tasks = tuple(tasks)
+        self._grid = LogitGrid(bins=bins)
+        shape = (len(self._tasks), 3, bins)
+        self._histogram = self.add_weight("histogram", shape=shape, dtype="float64", initializer="zeros")
+        self._totals = self.add_weight("totals", shape=(shape[0], TOTALS), dtype="float64", initializer="zeros")
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the result."""
+        return tuple(f"{task}_{statistic}" for task in self._tasks for statistic in STATISTICS)
+
+    @tf.autograph.experimental.do_not_convert
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Adds rows.
+
+        Args:
+            y_true: labels `[B, T]` in [0, 1]; NaN where not observed.
+            y_pred: probabilities `[B, T]`.
+            sample_weight: weights `[B]`; default 1. A weight of 0 leaves the row out.
+        """
+        labels, scores = tf.cast(y_true, tf.float64), tf.cast(y_pred, tf.float64)
+        weights = tf.ones_like(labels)
+        if sample_weight is not None:
+            weights *= tf.cast(sample_weight, tf.float64)[:, tf.newaxis]
+        rows = binary_rows(
+            labels=labels, scores=scores, weights=weights, from_logits=False, grid=self._grid, ops=TENSORFLOW
+        )
+        bins, tasks = self._grid.bins, len(self._tasks)
+        # Each task's three columns lie one after another; a negative bin is dropped whichever column it is in.
+        first = rows.bin + tf.range(tasks, dtype=rows.bin.dtype) * (3 * bins)
+        places = tf.stack([tf.where(rows.bin < 0, rows.bin, first + column * bins) for column in range(3)])
+        sums = tf.math.unsorted_segment_sum(
+            tf.reshape(tf.stack(rows.columns), [-1]), tf.reshape(places, [-1]), tasks * 3 * bins
+        )
+        self._histogram.assign_add(tf.reshape(sums, [tasks, 3, bins]))
+        self._totals.assign_add(tf.transpose(tf.reduce_sum(tf.stack(rows.totals), axis=1)))
+
+    @tf.autograph.experimental.do_not_convert
+    def result(self) -> dict[str, Any]:
+        """Returns the statistics of all rows so far, each a float64 scalar."""
+        found = tf.vectorized_map(
+            lambda sums: tf.stack(list(_statistics(*sums).values())), (self._histogram.value(), self._totals.value())
+        )
+        flat = tf.unstack(tf.reshape(found, [-1]), num=len(self.keys))
+        return dict(zip(self.keys, flat, strict=True))
+
+    def reset_state(self) -> None:
+        """Forgets all rows."""
+        for variable in (self._histogram, self._totals):
+            variable.assign(tf.zeros_like(variable))
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "tasks": self._tasks, "bins": self._grid.bins}
+
+
+def _statistics(histogram: Any, totals: Any) -> dict[str, Any]:
+    return binary_statistics(histogram=histogram, totals=totals, ops=TENSORFLOW)

@@ -1,0 +1,80 @@
+"""Which settings of a model go together with which `--model`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from fullrank.trainers.config import ModelConfig
+
+ONE_SET: Final = ("single", "shared_bottom", "omoe", "mmoe", "ple")
+WITH_LEVELS: Final = ("ple", "stem")
+UNCERTAINTY: Final = "uncertainty"
+
+
+def check_paradigm(config: ModelConfig) -> None:
+    """Refuses settings that contradict `--model`.
+
+    Raises:
+      ValueError: It names the flags.
+    """
+    model = config.model
+    if model in ONE_SET and len(config.widths) > 1:
+        raise ValueError(
+            f"--model={model} has one embedding set, but --widths gives {len(config.widths)}: "
+            f"{','.join(map(str, config.widths))}. Give one width, or take --model=me, me_mmoe, ame or stem."
+        )
+    if config.levels > 1 and model not in WITH_LEVELS:
+        raise ValueError(f"--levels={config.levels} has no meaning with --model={model}: take ple or stem.")
+    if config.gate == "mean" and model == "omoe":
+        raise ValueError("--gate=mean leaves --model=omoe no gate to share: take --model=shared_bottom.")
+    _check_auxiliary(config)
+    task_weights(config.task_weights)
+
+
+def _check_auxiliary(config: ModelConfig) -> None:
+    if config.model != "stem_al":
+        if config.auxiliary_tasks:
+            raise ValueError(
+                f"--auxiliary_tasks={','.join(config.auxiliary_tasks)} has no meaning with --model={config.model}: "
+                "take --model=stem_al, or name them in --tasks."
+            )
+        return
+    if not config.auxiliary_tasks:
+        raise ValueError("--model=stem_al needs --auxiliary_tasks, the labels that help its one task.")
+    if len(config.tasks) != 1:
+        raise ValueError(
+            f"--model=stem_al needs one task in --tasks, and the others in --auxiliary_tasks. "
+            f"Received: {','.join(config.tasks) or 'none'}."
+        )
+    if len({*config.tasks, *config.auxiliary_tasks}) != 1 + len(config.auxiliary_tasks):
+        raise ValueError(
+            f"--auxiliary_tasks={','.join(config.auxiliary_tasks)} names a task twice, or --tasks={config.tasks[0]}."
+        )
+    if config.towers is not None:
+        raise ValueError("--towers has no meaning with --model=stem_al: each of its tasks has a tower of its own.")
+
+
+def task_weights(given: Sequence[str]) -> tuple[tuple[str, float], ...] | Literal["uncertainty"]:
+    """Reads `--task_weights`.
+
+    Raises:
+      ValueError: If an entry is not task:weight, or a task stands there twice.
+    """
+    if tuple(given) == (UNCERTAINTY,):
+        return "uncertainty"
+    pairs = []
+    for text in given:
+        task, _, weight = text.rpartition(":")
+        try:
+            number = float(weight)
+        except ValueError:
+            number = math.nan
+        if not task or not 0 <= number < math.inf:
+            raise ValueError(f"--task_weights: {text!r} is not task:weight, such as buy:5, nor {UNCERTAINTY} alone.")
+        pairs.append((task, number))
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError(f"--task_weights names a task twice. Received: {','.join(given)}.")
+    return tuple(pairs)
