@@ -120,7 +120,6 @@ class ModelConfig:
 class OptimizerConfig:
     """How the model is trained."""
 
-        check_paradigm(self)
     table_optimizer: Literal["rowwise_adagrad", "lazy_adagrad", "lazy_adam", "lazy_ftrl"] = setting(
         "rowwise_adagrad", "Optimiser of embedding tables; a step costs the same whatever their size."
     )
