@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from fullrank.analysis.collapse_results import Collapse, analyse_collapse
 from fullrank.analysis.diversity import Diversity, diversity
+from fullrank.analysis.exposure_replay import ExposureReplay, exposure_replay
 from fullrank.analysis.inputs import Input, open_input
+from fullrank.analysis.paired_gain import PairedGain, SegmentGain, paired_gain
 from fullrank.analysis.partners import pair_projections, partner_singular_values
 from fullrank.analysis.spectrum import (
     Spectrum,
@@ -19,14 +21,19 @@ from fullrank.analysis.spectrum import (
 __all__ = [
     "Collapse",
     "Diversity",
+    "ExposureReplay",
     "Input",
+    "PairedGain",
+    "SegmentGain",
     "Spectrum",
     "analyse_collapse",
     "diversity",
     "effective_rank",
+    "exposure_replay",
     "information_abundance",
     "open_input",
     "pair_projections",
+    "paired_gain",
     "participation_ratio",
     "partner_singular_values",
     "relative_abundance",
