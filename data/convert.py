@@ -4,6 +4,7 @@ Usage:
   python -m fullrank.data.convert --input='clicks/*.parquet' --schema=schema.json --output=records
   python -m fullrank.data.convert --input=train.csv.gz --test_input=test.csv.gz --schema=schema.json --output=records
   python -m fullrank.data.convert --input=log.csv --split_column=fold --schema=schema.json --output=records
+  python -m fullrank.data.convert --input=log.csv --join=bits.parquet --on=item_id --schema=schema.json --output=records
 
 `python -m fullrank.data.infer` proposes the schema, `python -m fullrank.data.inspect` shows the result.
 
@@ -23,11 +24,12 @@ from fullrank.data.bad_rows import BadRows
 from fullrank.data.build import build_records
 from fullrank.data.command import new_flags, run_command
 from fullrank.data.command_errors import UsageError
+from fullrank.data.join_table import JoinTable
 from fullrank.data.schema import Schema
 from fullrank.data.schema_json import FILE_NAME, read_schema
 from fullrank.data.split_rows import SPLITS, SplitRows, at_random, by_column, by_time, whole
 from fullrank.data.table_columns import check_names
-from fullrank.data.table_flags import define_table_flags, make_table_reader
+from fullrank.data.table_flags import define_table_flags, make_table_reader, read_joins
 from fullrank.data.table_reader import TableReader
 from fullrank.data.write_aside import check_replaceable
 
@@ -44,7 +46,8 @@ def convert(flag_values: flags.FlagValues) -> None:
     output = Path(flag_values.output)
     check_replaceable(output, overwrite=flag_values.overwrite, made_of=FILE_NAME)
     malformed = BadRows(on_bad_record=flag_values.on_bad_record, max_fraction=flag_values.max_bad_fraction)
-    splits = _splits(flag_values, schema, malformed)
+    joins = read_joins(flag_values)
+    splits = _splits(flag_values, schema, malformed, joins)
     bad_rows = malformed.again()
     written = build_records(
         splits=splits,
@@ -60,7 +63,8 @@ def convert(flag_values: flags.FlagValues) -> None:
         bad_rows=bad_rows,
         max_distinct_in_memory=flag_values.max_distinct_in_memory,
     )
-    for report in filter(None, (malformed.report(), bad_rows.report())):
+    reports = (malformed.report(), bad_rows.report(), *(join.report() for join in joins))
+    for report in filter(None, reports):
         print(report)
     print(summary(written))
 
@@ -81,10 +85,12 @@ def summary(schema: Schema) -> str:
     return "\n".join(lines)
 
 
-def _splits(flag_values: flags.FlagValues, schema: Schema, malformed: BadRows) -> dict[str, SplitRows]:
+def _splits(
+    flag_values: flags.FlagValues, schema: Schema, malformed: BadRows, joins: tuple[JoinTable, ...]
+) -> dict[str, SplitRows]:
     patterns = dict(zip(SPLITS, (flag_values.input, flag_values.validation_input, flag_values.test_input), strict=True))
     readers: dict[str, TableReader] = {
-        name: make_table_reader(pattern, flag_values=flag_values, bad_rows=malformed)
+        name: make_table_reader(pattern, flag_values=flag_values, bad_rows=malformed, joins=joins)
         for name, pattern in patterns.items()
         if pattern
     }

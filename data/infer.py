@@ -10,6 +10,7 @@ run `python -m fullrank.data.convert`. The rules are in the documentation of ful
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ from fullrank.data.propose import Proposal, propose
 from fullrank.data.schema_json import write_schema
 from fullrank.data.suggest import closest
 from fullrank.data.table_columns import FILE_COLUMN, ROW_COLUMN
-from fullrank.data.table_flags import define_table_flags, make_table_reader
+from fullrank.data.table_flags import define_table_flags, make_table_reader, read_joins
 from fullrank.data.table_reader import TableReader
 from fullrank.data.text_table import text_table
 
@@ -42,7 +43,7 @@ def infer(flag_values: flags.FlagValues) -> None:
     output = Path(flag_values.output) if flag_values.output else None
     if output is not None and output.exists() and not flag_values.overwrite:
         raise FileExistsError(f"{output} exists already: choose another name, or replace it by --overwrite.")
-    reader = make_table_reader(flag_values.input, flag_values=flag_values)
+    reader = make_table_reader(flag_values.input, flag_values=flag_values, joins=read_joins(flag_values))
     sample = read_sample(reader, rows=flag_values.sample_rows)
     wishes = _wishes(flag_values, sample.column_names)
     profiles = profile_table(sample, list_delimiter=flag_values.list_delimiter)
@@ -67,7 +68,7 @@ def read_sample(reader: TableReader, *, rows: int) -> pa.Table:
     pieces: list[pa.Table] = []
     for file in reader.files:
         left = each
-        single = TableReader(files=(file,), separator=reader.separator, header=reader.header, bad_rows=reader.bad_rows)
+        single = dataclasses.replace(reader, files=(file,))
         for batch in single.batches():
             names = [name for name in batch.schema.names if name not in (FILE_COLUMN, ROW_COLUMN)]
             piece = batch.select(names).slice(0, left)
@@ -169,6 +170,8 @@ def _next_command(flag_values: flags.FlagValues, schema: Path) -> str:
         words.append(f"--header={','.join(flag_values.header)}")
     if flag_values.list_delimiter != "|":
         words.append(f"--list_delimiter='{flag_values.list_delimiter}'")
+    for flag in ("join", "on", "join_prefix"):
+        words += [f"--{flag}='{value}'" for value in flag_values[flag].value or []]
     return " ".join(words)
 
 

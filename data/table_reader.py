@@ -14,6 +14,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from fullrank.data.bad_rows import BadRows
+from fullrank.data.join_table import JoinTable
 from fullrank.data.naming_errors import naming_errors
 from fullrank.data.table_columns import FILE_COLUMN, ROW_COLUMN
 
@@ -64,16 +65,29 @@ class TableReader:
       separator: Of CSV and TSV; `None` for a comma or tab by the name's ending.
       header: Column names, where CSV and TSV have no line of names; `None` where they do.
       bad_rows: What to do about lines with too many or too few cells.
+      joins: Tables whose columns are added to every row, one after the other.
     """
 
     files: tuple[Path, ...]
     separator: str | None = None
     header: tuple[str, ...] | None = None
     bad_rows: BadRows = dataclasses.field(default_factory=BadRows)
+    joins: tuple[JoinTable, ...] = ()
     _counted: set[Path] = dataclasses.field(default_factory=set, init=False, repr=False)
 
     def names(self, file: Path) -> list[str]:
-        """The column names of a file."""
+        """The column names of a file, those of joined tables last.
+
+        Raises:
+          ValueError: If it cannot be read, or lacks the key of a joined table or has a column of one.
+        """
+        names = self._own_names(file)
+        for join in self.joins:
+            join.check(names, source=str(file))
+            names += join.columns
+        return names
+
+    def _own_names(self, file: Path) -> list[str]:
         with naming_errors(file):
             if _ending(file) in _PARQUET:
                 return list(pq.read_schema(file).names)
@@ -84,19 +98,33 @@ class TableReader:
         """All rows of all files in order, with `FILE_COLUMN` and `ROW_COLUMN`.
 
         Args:
-          columns: Columns to read, as far as a file has them; `None` for all.
+          columns: Columns to read, as far as a file or a joined table has them; `None` for all.
 
         Raises:
           ValueError: If a file cannot be read, or a line is malformed and bad rows are not skipped.
         """
+        wanted = None if columns is None else set(columns)
+        joins = []
+        for join in reversed(self.joins):
+            if wanted is None or wanted & {*join.columns}:
+                joins.insert(0, join)
+                wanted = None if wanted is None else {*wanted, join.key}
         for file in self.files:
-            names = self.names(file)
-            wanted = names if columns is None else [name for name in names if name in set(columns)]
-            # Rows are counted by reading one column, because "no columns" means all of them to the CSV reader.
-            wanted = wanted or names[:1]
-            read = self._parquet if _ending(file) in _PARQUET else self._csv
-            with naming_errors(file):
-                yield from read(file, wanted)
+            if joins:
+                self.names(file)  # checks them
+            for batch in self._of_file(file, wanted):
+                for join in joins:
+                    batch = join.add(batch, wanted)
+                yield batch
+
+    def _of_file(self, file: Path, columns: set[str] | None) -> Iterator[pa.RecordBatch]:
+        names = self._own_names(file)
+        wanted = names if columns is None else [name for name in names if name in columns]
+        # Rows are counted by reading one column, because "no columns" means all of them to the CSV reader.
+        wanted = wanted or names[:1]
+        read = self._parquet if _ending(file) in _PARQUET else self._csv
+        with naming_errors(file):
+            yield from read(file, wanted)
 
     def _parquet(self, file: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
         first = 1

@@ -1,0 +1,281 @@
+"""Joining a small table to a large one: by hand, against a dictionary, and in `infer` and `convert`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fullrank import data
+from fullrank.data import convert, hash_id, infer
+from fullrank.data.join_table import JoinTable
+from fullrank.data.table_reader import TableReader
+
+INTS = pa.array([3, 1, None, 7], pa.int64())
+WORDS = pa.array(["3", "1", None, "7"])
+SMALL = {"id": INTS, "bits": [[0, 1], [1, 1], [0, 0], None], "price": [0.3, 0.1, 9.0, 0.7]}
+
+
+def joined(table: dict[str, Any], keys: pa.Array, **given: Any) -> tuple[dict[str, Any], JoinTable]:
+    join = JoinTable(pa.table(table), source="small.parquet", **{"on": "id", **given})
+    return join.add(pa.record_batch({join.key: keys})).to_pydict(), join
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        pa.array([1, 7, 2, None, 3, 1], pa.int64()),
+        pa.array([1, 7, 2, None, 3, 1], pa.uint8()),
+        pa.array([1.0, 7.0, 2.5, None, 3.0, 1.0]),
+        pa.array([b"1", b"7", b"x", None, b" 3", b"1.0"]),
+        pa.array(["1", "7", "2", "", "3", "1"]).dictionary_encode(),
+    ],
+    ids=lambda keys: str(keys.type),
+)
+def test_integer_keys_by_hand(keys: pa.Array) -> None:
+    # Key 3 is row 0 of the small table, 1 row 1, 7 row 3. The row without a key is nobody's partner.
+    found, join = joined(SMALL, keys)
+    assert found["bits"] == [[1, 1], None, None, None, [0, 1], [1, 1]]
+    assert found["price"] == [0.1, 0.7, None, None, 0.3, 0.1]
+    assert join.columns == ("bits", "price")
+    assert join.report() == "66.67% of the rows have their 'id' in small.parquet."
+
+
+@pytest.mark.parametrize(
+    ("small", "large"),
+    [
+        (WORDS, pa.array(["1", "7", " 3", None, ""])),
+        (WORDS, pa.array([b"1", b"7", b"03", None, b"x"])),
+        (WORDS.cast(pa.large_binary()), pa.array([1, 7, 2, None, 5])),
+        (WORDS.dictionary_encode(), pa.array(["1", "7", "", "", ""]).dictionary_encode()),
+    ],
+)
+def test_text_keys_by_hand(small: pa.Array, large: pa.Array) -> None:
+    found, _ = joined({**SMALL, "id": small}, large)
+    assert found["price"] == [0.1, 0.7, None, None, None]
+
+
+def test_against_a_dictionary() -> None:
+    draw = np.random.default_rng(0)
+    ids = draw.permutation(5_000)[:3_000] * 7
+    values = {int(key): [float(row), -1.0] for row, key in enumerate(ids)}
+    keys = draw.integers(0, 35_000, size=20_000)
+    small = {"id": ids, "vector": pa.array(list(values.values()), pa.list_(pa.float32()))}
+    expected = [values.get(int(key)) for key in keys]
+    assert joined(small, pa.array(keys))[0]["vector"] == expected
+    as_text = {**small, "id": [f"u{key}" for key in ids]}
+    assert joined(as_text, pa.array([f"u{key}" for key in keys]))[0]["vector"] == expected
+
+
+def test_other_names() -> None:
+    found, _ = joined(SMALL, pa.array([7, 1]), key="ad", prefix="ad_")
+    assert found == {"ad": [7, 1], "ad_bits": [None, [1, 1]], "ad_price": [0.7, 0.1]}
+
+
+@pytest.mark.parametrize(
+    ("table", "given", "message"),
+    [
+        (SMALL, {"on": "ids"}, r"^small.parquet has no column 'ids'. Did you mean 'id'\?"),
+        (SMALL, {"on": "bits"}, "'bits' holds list<.*>, but a key is an integer or text"),
+        (SMALL, {"on": "price"}, "'price' holds double, but a key is"),
+        ({**SMALL, "id": [1, 2, 2, 1]}, {}, r"'id': key 1 is there more than once \(as are 2 keys in all\)"),
+        ({**SMALL, "id": ["a", "b", "b", ""]}, {}, r"'id': key 'b' is there more than once \(as are 1 keys in all\)"),
+        ({**SMALL, "id": pa.array([1, 2, 3, 2**63], pa.uint64())}, {}, "key 9223372036854775808 does not fit"),
+        ({"id": INTS}, {}, "holds only 'id', so there is nothing to join"),
+    ],
+)
+def test_a_table_that_cannot_be_joined(table: dict[str, Any], given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        joined(table, pa.array([1]), **given)
+
+
+def test_keys_that_are_none() -> None:
+    with pytest.raises(ValueError, match=r"Column 'id' holds list.* it cannot be joined with small.parquet"):
+        joined(SMALL, pa.array([[1]]))
+    found, join = joined({**SMALL, "id": pa.array([None] * 4, pa.int64())}, pa.array([1, -1]))
+    assert found["price"] == [None, None]
+    assert join.report() == "0.00% of the rows have their 'id' in small.parquet. Is --on right?"
+
+
+def write_logs(directory: Path) -> list[list[int]]:
+    """Clicks of 40 users on 30 items, the second file in two formats; the rows as `[user, item, click]`."""
+    draw = np.random.default_rng(1)
+    rows = [[int(draw.integers(40)), int(draw.integers(30)), int(draw.integers(2))] for _ in range(400)]
+    names = ("user_id", "item_id", "click")
+    for file, part in (("1.csv", rows[:250]), ("2.csv", rows[250:])):
+        (directory / file).write_text("\n".join(",".join(map(str, row)) for row in [names, *part]) + "\n")
+    columns = dict(zip(names, zip(*rows[250:], strict=True), strict=True))
+    pq.write_table(pa.table(columns), directory / "2.parquet")
+    return rows
+
+
+def test_a_reader_joins_what_is_asked_for(tmp_path: Path) -> None:
+    rows = write_logs(tmp_path)
+    ads = JoinTable(pa.table({"item_id": range(30), "ad": range(100, 130)}), source="ads", on="item_id")
+    # The second table is found by a column of the first.
+    codes = JoinTable(pa.table({"ad": range(100, 120), "code": range(20)}), source="codes", on="ad")
+    reader = TableReader(files=(tmp_path / "1.csv", tmp_path / "2.parquet"), joins=(ads, codes))
+    assert reader.names(tmp_path / "1.csv") == ["user_id", "item_id", "click", "ad", "code"]
+    found = [value for batch in reader.batches(["code"]) for value in batch.column("code").to_pylist()]
+    assert found == [item if item < 20 else None for _, item, _ in rows]
+    assert codes.rows == len(rows)
+    assert all("code" in batch.schema.names for batch in reader.batches())
+    before = codes.rows
+    assert {name for batch in reader.batches(["click"]) for name in batch.schema.names} >= {"click"}
+    assert codes.rows == before, "nothing was asked for that needs the join"
+
+
+def ran(capsys: pytest.CaptureFixture[str], run: Any, *arguments: str) -> tuple[int, str, str]:
+    code = 0
+    try:
+        run(["program", *arguments])
+    except SystemExit as end:
+        code = int(end.code or 0)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def read(directory: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """All examples of the train split."""
+    batches = list(data.read_records(directory, split="train", batch_size=512))
+    return {name: np.concatenate([batch[name].numpy() for batch in batches]) for name in batches[0]}
+
+
+def test_bits_and_graph_vectors_reach_the_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = write_logs(tmp_path)
+    draw = np.random.default_rng(2)
+    # 25 of the 30 items have content, one of them a broken vector; 38 of the 40 users and all items have clicks.
+    content = draw.normal(size=(25, 8)).astype(np.float32)
+    content[4, 0] = np.nan
+    np.save(tmp_path / "content.npy", content)
+    vectors = {"user": draw.normal(size=(38, 4)).astype(np.float32), "item": draw.normal(size=(30, 4))}
+    kind = pa.list_(pa.float32())
+    for side, found in vectors.items():
+        table = pa.table({f"{side}_id": range(len(found)), "vector": pa.array(found.tolist(), kind)})
+        pq.write_table(table, tmp_path / f"{side}s.parquet")
+    hashed = [f"--input={tmp_path}/content.npy", f"--output={tmp_path}/bits.parquet", "--bits=16", "--seed=5"]
+    assert ran(capsys, hash_id.run, *hashed)[0] == 0
+    joins = [
+        *(f"--join={tmp_path}/bits.parquet", "--on=item_id", "--join_prefix="),
+        *(f"--join={tmp_path}/users.parquet", "--on=user_id=user_id", "--join_prefix=user_"),
+        *(f"--join={tmp_path}/items.parquet", "--on=item_id", "--join_prefix=item_"),
+    ]
+    given = [f"--input={tmp_path}/1.csv,{tmp_path}/2.csv", *joins]
+    schema = tmp_path / "schema.json"
+    code, out, err = ran(capsys, infer.run, *given, "--label=click", f"--output={schema}")
+    assert (code, err) == (0, "")
+    assert f"--join='{tmp_path}/users.parquet'" in out
+    assert "--join_prefix='user_'" in out
+    kinds = {feature.name: type(feature) for feature in data.read_schema(schema).features}
+    assert kinds["bits"] is data.Bits
+    assert kinds["user_vector"] is kinds["item_vector"] is data.Vector
+    output = tmp_path / "records"
+    code, out, err = ran(
+        capsys, convert.run, *given, f"--schema={schema}", f"--output={output}", "--split_fractions=1", "--noprogress"
+    )
+    assert (code, err) == (0, "")
+    share = sum(item < 25 for _, item, _ in rows) / len(rows)
+    assert f"{share:.2%} of the rows have their 'item_id' in {tmp_path}/bits.parquet." in out
+    records = read(output)
+    bits = data.hash_vectors(content, bits=16, seed=5)
+    assert len(records["click"]) == len(rows)
+    for row, (user, item) in enumerate(zip(records["user_id"], records["item_id"], strict=True)):
+        np.testing.assert_array_equal(records["bits"][row], bits[item] if item < 25 else [-1] * 16)
+        np.testing.assert_allclose(records["item_vector"][row], vectors["item"][item], rtol=1e-6)
+        known = vectors["user"][user] if user < 38 else np.full(4, np.nan)
+        np.testing.assert_allclose(np.where(known == known, records["user_vector"][row], np.nan), known, rtol=1e-6)
+    assert (records["bits"][records["item_id"] == 4] == -1).all()
+
+
+def test_a_csv_table_can_be_joined(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_logs(tmp_path)
+    (tmp_path / "items.csv").write_text("id,tags,hash\n" + "".join(f"{i},a|b{i % 3},{i % 16:04b}\n" for i in range(20)))
+    schema = data.Schema(
+        name="log",
+        features=(
+            data.Sparse(name="item_id"),
+            data.Sparse(name="tags", dtype="bytes", max_values=2),
+            data.Bits(name="hash", length=4),
+        ),
+        labels=(data.Label(name="click"),),
+    )
+    data.write_schema(schema, tmp_path / "schema.json")
+    given = [f"--input={tmp_path}/2.parquet", f"--join={tmp_path}/items.csv", "--on=item_id=id"]
+    given += [f"--schema={tmp_path}/schema.json", f"--output={tmp_path}/records", "--split_fractions=1", "--noprogress"]
+    code, _, err = ran(capsys, convert.run, *given)
+    assert (code, err) == (0, "")
+    records = read(tmp_path / "records")
+    for item, tags, bits in zip(records["item_id"], records["tags"], records["hash"], strict=True):
+        assert tags.tolist() == ([b"a", f"b{item % 3}".encode()] if item < 20 else [b"", b""])
+        assert bits.tolist() == ([int(bit) for bit in f"{item % 16:04b}"] if item < 20 else [-1] * 4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--join={d}/s.parquet"],
+            "--join needs --on=KEY, one for all or one for each. Received: 1 --join and 0 --on.",
+        ),
+        (["--on=item_id"], "Received: 0 --join and 1 --on."),
+        (["--join={d}/s.parquet"] * 3 + ["--on=item_id"] * 2, "Received: 3 --join and 2 --on."),
+        (["--join={d}/s.parquet", "--on=item_id=id", "--join_prefix=a", "--join_prefix=b"], "1 --join and 2 prefixes"),
+        (["--join={d}/none.parquet", "--on=item_id"], "No file matches '{d}/none.parquet'"),
+        (["--join={d}/broken.parquet", "--on=item_id"], "{d}/broken.parquet: cannot be read"),
+        (["--join={d}/empty.parquet", "--on=item_id"], "--join={d}/empty.parquet has no rows"),
+        (["--join={d}/s.parquet", "--on=item_id"], "{d}/s.parquet has no column 'item_id'. It has: id, code."),
+        (
+            ["--join={d}/s.parquet", "--on=item=id"],
+            "{d}/1.csv has no column 'item'. Did you mean 'item_id'? It is to be",
+        ),
+        (
+            ["--join={d}/clash.parquet", "--on=item_id"],
+            "{d}/1.csv has column 'click', which {d}/clash.parquet would add",
+        ),
+        (["--join={d}/s.parquet"] * 2 + ["--on=item_id=id"], "{d}/1.csv has column 'code', which {d}/s.parquet would"),
+        (["--join={d}/twice.parquet", "--on=item_id"], "'item_id': key 4 is there more than once"),
+    ],
+)
+@pytest.mark.parametrize("command", ["infer", "convert"])
+def test_wrong_joins_are_one_line(
+    tmp_path: Path, command: str, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_logs(tmp_path)
+    pq.write_table(pa.table({"id": [1, 2], "code": [1, 2]}), tmp_path / "s.parquet")
+    pq.write_table(pa.table({"item_id": [1, 2], "click": [1, 2]}), tmp_path / "clash.parquet")
+    pq.write_table(pa.table({"item_id": [4, 4], "code": [1, 2]}), tmp_path / "twice.parquet")
+    pq.write_table(
+        pa.table({"item_id": pa.array([], pa.int64()), "c": pa.array([], pa.int64())}), tmp_path / "empty.parquet"
+    )
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1")
+    schema = data.Schema(name="log", features=(data.Sparse(name="item_id"),), labels=(data.Label(name="click"),))
+    data.write_schema(schema, tmp_path / "schema.json")
+    given = [f"--input={tmp_path}/1.csv", *(word.format(d=tmp_path) for word in arguments)]
+    if command == "infer":
+        code, out, err = ran(capsys, infer.run, *given, "--label=click")
+    else:
+        given += [f"--schema={tmp_path}/schema.json", f"--output={tmp_path}/records", "--noprogress"]
+        code, out, err = ran(capsys, convert.run, *given)
+        assert not (tmp_path / "records").exists()
+    assert code in (1, 2)
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert message.format(d=tmp_path) in err
+
+
+def test_a_key_that_finds_nothing_is_pointed_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_logs(tmp_path)
+    pq.write_table(pa.table({"item_id": [900, 901], "code": [1, 2]}), tmp_path / "codes.parquet")
+    features = (data.Sparse(name="item_id"), data.Sparse(name="code"))
+    schema = data.Schema(name="log", features=features, labels=(data.Label(name="click"),))
+    data.write_schema(schema, tmp_path / "schema.json")
+    given = [f"--input={tmp_path}/1.csv", f"--join={tmp_path}/codes.parquet", "--on=item_id", "--noprogress"]
+    code, out, _ = ran(capsys, convert.run, *given, f"--schema={tmp_path}/schema.json", f"--output={tmp_path}/records")
+    assert code == 0
+    assert "0.00% of the rows have their 'item_id'" in out
+    assert "Is --on right?" in out
