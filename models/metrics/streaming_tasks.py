@@ -55,22 +55,23 @@ class StreamingTasks(keras.metrics.Metric):
             y_pred: probabilities `[B, T]`.
             sample_weight: weights `[B]`; default 1. A weight of 0 leaves the row out.
         """
-        labels, scores = tf.cast(y_true, tf.float64), tf.cast(y_pred, tf.float64)
+        labels, scores = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
+        # Labels of many tasks are mostly unobserved: what would add exact zeros is left out before it costs anything.
+        places = tf.where(tf.logical_not(tf.math.is_nan(labels)))
+        labels, scores = (tf.cast(tf.gather_nd(each, places), tf.float64) for each in (labels, scores))
         weights = tf.ones_like(labels)
         if sample_weight is not None:
-            weights *= tf.cast(sample_weight, tf.float64)[:, tf.newaxis]
+            weights *= tf.gather(tf.cast(sample_weight, tf.float64), places[:, 0])
         rows = binary_rows(
             labels=labels, scores=scores, weights=weights, from_logits=False, grid=self._grid, ops=TENSORFLOW
         )
-        bins, tasks = self._grid.bins, len(self._tasks)
+        bins, tasks, task = self._grid.bins, len(self._tasks), places[:, 1]
         # Each task's three columns lie one after another; a negative bin is dropped whichever column it is in.
-        first = rows.bin + tf.range(tasks, dtype=rows.bin.dtype) * (3 * bins)
-        places = tf.stack([tf.where(rows.bin < 0, rows.bin, first + column * bins) for column in range(3)])
-        sums = tf.math.unsorted_segment_sum(
-            tf.reshape(tf.stack(rows.columns), [-1]), tf.reshape(places, [-1]), tasks * 3 * bins
-        )
+        first = rows.bin + task * (3 * bins)
+        slots = tf.concat([tf.where(rows.bin < 0, rows.bin, first + column * bins) for column in range(3)], axis=0)
+        sums = tf.math.unsorted_segment_sum(tf.concat(rows.columns, axis=0), slots, tasks * 3 * bins)
         self._histogram.assign_add(tf.reshape(sums, [tasks, 3, bins]))
-        self._totals.assign_add(tf.transpose(tf.reduce_sum(tf.stack(rows.totals), axis=1)))
+        self._totals.assign_add(tf.math.unsorted_segment_sum(tf.stack(rows.totals, axis=1), task, tasks))
 
     @tf.autograph.experimental.do_not_convert
     def result(self) -> dict[str, Any]:
