@@ -157,8 +157,11 @@ def _mean(vectors: VectorFile) -> npt.NDArray[np.float64]:
     total, count = np.zeros(vectors.dimension), 0
     for piece in vectors.pieces():
         finite = piece[np.isfinite(piece).all(axis=1) & (piece != 0).any(axis=1)].astype(np.float64)
-        total += finite.sum(axis=0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            total += finite.sum(axis=0)
         count += len(finite)
+    if not np.isfinite(total).all():
+        raise ValueError("--center: the vectors are too large to be added up. Divide them by a common number first.")
     return total / max(count, 1)
 
 
@@ -166,8 +169,8 @@ def _write(vectors: VectorFile, how: Hashing, file: Path, *, column: str, sample
     normals = projections(how.bits, dimension=vectors.dimension, seed=how.seed)
     rows = len(vectors.ids)
     chosen = np.sort(np.random.default_rng(how.seed).choice(rows, min(sample, rows), replace=False))
-    about = {"bits": how.bits, "seed": how.seed, "dimension": vectors.dimension}
-    about["center"] = None if how.center is None else how.center.tolist()
+    center = None if how.center is None else how.center.tolist()
+    about = {"bits": how.bits, "seed": how.seed, "dimension": vectors.dimension, "center": center}
     schema = pa.schema(
         [(vectors.id_column, vectors.ids.type), (column, pa.list_(pa.int8()))], metadata={METADATA: json.dumps(about)}
     )

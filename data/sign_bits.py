@@ -14,6 +14,8 @@ import numpy.typing as npt
 MOST_DIMENSIONS: Final = 2**14
 _PROJECTION_STEPS: Final = 2.0**12
 _VECTOR_STEPS: Final = 2.0**24
+_BLOCK: Final = 2**16
+"""Numbers hashed at a time: what is made on the way stays in the cache of a core, which is ten times as fast."""
 
 
 def hash_vectors(
@@ -57,10 +59,19 @@ def sign_bits(
     Components are rounded to 2^-24 of the largest one. As the projections are whole numbers, too, float64 adds their
     products without rounding, and the order of summation decides nothing.
     """
+    rows = max(1, _BLOCK // normals.shape[1])
+    shift = None if center is None else np.asarray(center, np.float64)
+    starts = range(0, max(len(vectors), 1), rows)
+    return np.concatenate([_signs(vectors[start : start + rows], normals, shift) for start in starts])
+
+
+def _signs(
+    vectors: npt.NDArray[Any], normals: npt.NDArray[np.float64], center: npt.NDArray[np.float64] | None
+) -> npt.NDArray[np.int8]:
     moved = np.array(vectors, np.float64)
     if center is not None:
         there = (moved != 0).any(axis=1, keepdims=True)
-        moved = np.where(there, moved - np.asarray(center, np.float64), 0.0)
+        moved = np.where(there, moved - center, 0.0)
     largest = np.abs(moved).max(axis=1, keepdims=True)
     known = np.isfinite(moved).all(axis=1, keepdims=True) & (largest > 0)
     relative = np.where(known, moved, 0.0) / np.where(known, largest, 1.0)

@@ -104,7 +104,7 @@ class TableReader:
           ValueError: If a file cannot be read, or a line is malformed and bad rows are not skipped.
         """
         wanted = None if columns is None else set(columns)
-        joins = []
+        joins: list[JoinTable] = []
         for join in reversed(self.joins):
             if wanted is None or wanted & {*join.columns}:
                 joins.insert(0, join)

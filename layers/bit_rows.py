@@ -12,7 +12,7 @@ def bit_table_rows(bits: int, *, group: int = 1) -> int:
     if bits < 1 or not 1 <= group <= 16:
         raise ValueError(f"A code needs bits >= 1 and groups of 1 to 16. Received: {bits} bits, group={group}.")
     whole, rest = divmod(bits, group)
-    return 1 + whole * 2**group + (2**rest if rest else 0)
+    return 1 + (whole << group) + ((1 << rest) if rest else 0)
 
 
 def bit_rows(bits: tf.Tensor, *, group: int = 1) -> tf.Tensor:

@@ -63,12 +63,12 @@ def test_centring_separates_vectors_that_lie_in_one_cone() -> None:
     mean = np.full(16, 10.0)
     vectors = mean + draw.normal(size=(300, 16))
     raw = layers.HashID(64, seed=1)(vectors).numpy()
-    centred = layers.HashID(64, seed=1, center=mean)(vectors).numpy()
+    centred = layers.HashID(64, seed=1, center=mean.tolist())(vectors).numpy()
     # Around a far mean most hyperplanes have all vectors on one side; around 0 half of the bits are ones.
     assert np.abs(raw.mean(0) - 0.5).mean() > 0.4
     assert np.abs(centred.mean(0) - 0.5).mean() < 0.1
     np.testing.assert_array_equal(centred, layers.HashID(64, seed=1)(vectors - mean).numpy())
-    np.testing.assert_array_equal(layers.HashID(8, seed=1, center=mean)(mean[np.newaxis]).numpy(), [[-1] * 8])
+    np.testing.assert_array_equal(layers.HashID(8, seed=1, center=mean.tolist())(mean[np.newaxis]).numpy(), [[-1] * 8])
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
@@ -79,7 +79,7 @@ def test_the_layer_and_the_command_give_the_same_bits(kind: type[np.floating], c
     vectors = np.concatenate([draw.normal(size=(500, 24)), draw.integers(-1, 2, size=(500, 24))]).astype(kind)
     vectors[5, 3], vectors[6, 0], vectors[7] = NAN, math.inf, 0
     mean = vectors[100:].astype(np.float64).mean(0) if center else None
-    bits = layers.HashID(96, seed=11, center=mean)(tf.constant(vectors)).numpy()
+    bits = layers.HashID(96, seed=11, center=None if mean is None else mean.tolist())(tf.constant(vectors)).numpy()
     normals = numpy_side.projections(96, dimension=24, seed=11)
     np.testing.assert_array_equal(numpy_side.sign_bits(vectors, normals=normals, center=mean), bits)
     np.testing.assert_array_equal(data.hash_vectors(vectors, bits=96, seed=11, center=mean), bits)

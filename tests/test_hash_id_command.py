@@ -156,7 +156,8 @@ def test_the_figure(tmp_path: Path, vectors: Any, capsys: pytest.CaptureFixture[
 
 
 def test_one_vector_or_none_with_bits_is_not_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for number, array in enumerate([np.ones([1, 3]), np.zeros([4, 3], np.int8)]):
+    arrays: list[np.ndarray[Any, Any]] = [np.ones([1, 3]), np.zeros([4, 3], np.int8)]
+    for number, array in enumerate(arrays):
         file = save(tmp_path / f"{number}.npy", array)
         arguments = (f"--input={file}", f"--output={tmp_path}/{number}.parquet", f"--json={tmp_path}/h.json")
         code, out, _ = ran(capsys, *arguments, "--center")
@@ -241,6 +242,7 @@ def test_bad_files_are_one_line(
         (["--column=item_id"], "--column=item_id is the name of the ids"),
         (["--like={d}/v.parquet", "--bits=8"], "so --bits, --seed and --center exclude it"),
         (["--like={d}/v.parquet"], "v.parquet: it was not written by this command"),
+        (["--input={d}/huge.npy", "--center"], "--center: the vectors are too large to be added up"),
         (["--like={d}/old.parquet"], "was made of vectors of 3 numbers. Received: vectors of 4"),
         (["--input={d}/v.csv"], "v.csv: the name must end in .npy, .parquet or .pq"),
         (["--input={d}/v.parquet", "--id_column=item"], "--id_column=item: {d}/v.parquet has no such column. Did you"),
@@ -252,6 +254,7 @@ def test_bad_files_are_one_line(
 def test_wrong_flags(tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     save(tmp_path / "v.npy", np.eye(4))
     save(tmp_path / "few.npy", np.arange(2))
+    save(tmp_path / "huge.npy", np.full([4, 2], 1e308))
     save(tmp_path / "twice.npy", np.array([1, 2, 3, 3]))
     save(tmp_path / "real.npy", np.array([1.0, 2, 3, 4]))
     parquet(tmp_path / "v.parquet", item_id=[1, 2], v=LISTS)

@@ -152,7 +152,10 @@ def test_bits_and_graph_vectors_reach_the_records(tmp_path: Path, capsys: pytest
     content = draw.normal(size=(25, 8)).astype(np.float32)
     content[4, 0] = np.nan
     np.save(tmp_path / "content.npy", content)
-    vectors = {"user": draw.normal(size=(38, 4)).astype(np.float32), "item": draw.normal(size=(30, 4))}
+    vectors: dict[str, np.ndarray[Any, Any]] = {
+        "user": draw.normal(size=(38, 4)).astype(np.float32),
+        "item": draw.normal(size=(30, 4)),
+    }
     kind = pa.list_(pa.float32())
     for side, found in vectors.items():
         table = pa.table({f"{side}_id": range(len(found)), "vector": pa.array(found.tolist(), kind)})
