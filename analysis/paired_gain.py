@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -106,7 +106,7 @@ def paired_gain(
     Raises:
       ValueError: If lengths differ, nothing was observed, or a number is out of range.
     """
-    columns = {
+    columns: dict[str, npt.NDArray[Any]] = {
         "labels": np.asarray(labels, np.float64),
         "baseline": np.asarray(baseline, np.float64),
         "predictions": np.asarray(predictions, np.float64),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from fullrank.data.bad_data import BadDataError, BadRecord
 from fullrank.data.columns import Column
 from fullrank.data.encode_examples import encode_examples
+from fullrank.data.exposure_history import ExposureHistory, exposure_history
 from fullrank.data.features import (
     Bits,
     Feature,
@@ -76,6 +77,7 @@ __all__ = [
     "Bits",
     "Column",
     "Columns",
+    "ExposureHistory",
     "Feature",
     "IdMap",
     "Key",
@@ -98,6 +100,7 @@ __all__ = [
     "encode_examples",
     "example_parser",
     "explain",
+    "exposure_history",
     "hash_vectors",
     "read_records",
     "read_schema",

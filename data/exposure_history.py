@@ -12,12 +12,12 @@ class ExposureHistory(NamedTuple):
     """For each exposure `[N]`, in the order given, what came before it.
 
     Attributes:
-      count: Earlier exposures of the ad to the user, int64.
+      earlier_count: Earlier exposures of the ad to the user, int64.
       decayed_count: `sum over earlier ones of exp(-(t - t_earlier) / tau)`, float64; 0 for a first one.
       gap_days: Days since the last one, float64; NaN for a first one.
     """
 
-    count: npt.NDArray[np.int64]
+    earlier_count: npt.NDArray[np.int64]
     decayed_count: npt.NDArray[np.float64]
     gap_days: npt.NDArray[np.float64]
 

@@ -45,7 +45,8 @@ class ResidualQuantizer(keras.layers.Layer):
 
     * The first batch starts them: level by level, k-means on its residuals.
     * A code whose running share of the choices has sunk below `restart_share / C` is moved onto a random residual of
-      the batch. It must not have been chosen in this batch, so that no gradient meets the moved code.
+      the batch. It must not have been chosen in this batch, so that no gradient meets the moved code; what the
+      optimiser remembers of the old one stays.
 
     Call arguments:
       inputs: `[B, d]`, the encoded r.

@@ -22,7 +22,7 @@ def test_history_by_hand() -> None:
         times=np.array([3 * day, 0, 1 * day, 1 * day, 1 * day]),
         tau_days=1 / np.log(2),
     )
-    np.testing.assert_array_equal(history.count, [2, 0, 0, 0, 1])
+    np.testing.assert_array_equal(history.earlier_count, [2, 0, 0, 0, 1])
     np.testing.assert_allclose(history.decayed_count, [3 / 8, 0, 0, 0, 1 / 2])
     np.testing.assert_allclose(history.gap_days, [2, NAN, NAN, NAN, 1])
 
@@ -35,7 +35,7 @@ def test_history_equals_the_double_loop() -> None:
     for i in range(400):
         earlier = [j for j in range(400) if users[j] == users[i] and ads[j] == ads[i] and (times[j], j) < (times[i], i)]
         days = [(times[i] - times[j]) / 86_400_000 for j in earlier]
-        assert history.count[i] == len(earlier)
+        assert history.earlier_count[i] == len(earlier)
         np.testing.assert_allclose(history.decayed_count[i], np.sum(np.exp(-np.array(days) / 0.7)), rtol=1e-12)
         np.testing.assert_allclose(history.gap_days[i], min(days) if days else NAN)
 
@@ -45,7 +45,7 @@ def test_long_history_neither_overflows_nor_forgets() -> None:
     history = exposure_history(users=[1] * 1001, ads=[1] * 1001, times=[0] * 1000 + [86_400 * 10**6], tau_days=1.0)
     np.testing.assert_array_equal(history.decayed_count[:1000], np.arange(1000))
     assert history.decayed_count[1000] == 0.0
-    assert history.count[1000] == 1000
+    assert history.earlier_count[1000] == 1000
 
 
 def test_history_of_nothing_and_of_bad_columns() -> None:

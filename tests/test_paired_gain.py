@@ -36,7 +36,7 @@ def test_gain_by_hand() -> None:
     assert found.describe().splitlines()[-1].startswith("worst segment: b, NE gain -140.942 % [")
 
 
-def rows(number: int, seed: int = 0) -> dict[str, Array]:
+def rows(number: int, seed: int = 0) -> dict[str, Any]:
     generator = np.random.default_rng(seed)
     logits = generator.normal(-2, 1, number)
     users = generator.integers(0, number // 8, number)
@@ -101,8 +101,8 @@ def test_bootstrap_equals_the_slow_form() -> None:
 def test_rows_of_one_key_are_not_independent() -> None:
     # 200 rows, each written five times: by row the interval is too narrow, by key it is that of the 200.
     data = rows(200)
-    once = {name: data[name] for name in ("labels", "baseline", "predictions")}
-    five = {name: np.repeat(values, 5) for name, values in once.items()}
+    once: dict[str, Any] = {name: data[name] for name in ("labels", "baseline", "predictions")}
+    five: dict[str, Any] = {name: np.repeat(values, 5) for name, values in once.items()}
     single = paired_gain(**once).overall
     by_key = paired_gain(**five, keys=np.repeat(np.arange(200), 5)).overall
     by_row = paired_gain(**five).overall

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from fullrank.analysis.figures.style import BLUE, GREY, ORANGE, figure
 
@@ -15,7 +16,7 @@ _PURPLE = "#CC79A7"
 
 def negative_gradient_lines(
     *,
-    gradients: Mapping[str, Sequence[float]],
+    gradients: Mapping[str, npt.ArrayLike],
     base_rate: float | None,
     task: str,
     path: str | os.PathLike[str],

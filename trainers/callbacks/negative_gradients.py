@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -50,6 +51,6 @@ class NegativeGradients(keras.callbacks.Callback):
         labels = self._batch[self._task]
         logits = self.model.logits(self._batch, training=False)[self._task]
         return {
-            name: logit_gradients(labels=labels, logits=logits, loss=lambda z, loss=loss: loss(labels, z)).negative
+            name: logit_gradients(labels=labels, logits=logits, loss=functools.partial(loss, labels)).negative
             for name, loss in self._losses.items()
         }
