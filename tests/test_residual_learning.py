@@ -154,14 +154,16 @@ def test_ema_by_hand() -> None:
         ema_update(averages=[average], variables=[], decay=0.5)
 
 
-def test_ema_teacher_follows_fit() -> None:
+@pytest.mark.parametrize("fits", [1, 2])
+def test_ema_teacher_follows_fit_also_when_it_goes_on(fits: int) -> None:
     student, teacher = (keras.Sequential([keras.layers.Dense(1, use_bias=False)]) for _ in range(2))
     for model in (student, teacher):
         model.build((None, 1))
     student.set_weights([np.array([[2.0]], np.float32)])
     student.compile(keras.optimizers.SGD(1.0), loss=lambda y, f: tf.reduce_mean(f))
     follow = EmaTeacher(teacher.weights, student.weights, decay=0.9, every=2)
-    student.fit(np.ones([4, 1]), np.ones([4, 1]), batch_size=1, callbacks=[follow], verbose=0)
+    for _ in range(fits):
+        student.fit(np.ones([4 // fits, 1]), np.ones([4 // fits, 1]), batch_size=1, callbacks=[follow], verbose=0)
     # The gradient is 1: the student's weight is 2, then 1, 0, -1, -2. Updates after steps 2 and 4 with decays
     # min(0.9, 2/11) and min(0.9, 3/12): 2 -> 2 * 2/11 + 0 = 4/11 -> 4/11 / 4 + 3/4 * -2.
     np.testing.assert_allclose(teacher.get_weights()[0], [[1 / 11 - 1.5]], rtol=1e-5)

@@ -31,7 +31,8 @@ class EmaTeacher(keras.callbacks.Callback):
     """Follows the student's dense weights with the teacher's while `fit` runs.
 
     After n updates the decay is `min(decay, (1 + n) / (10 + n))`, so that a young average is not mostly the first
-    weights. At the start of training the teacher takes the student's values.
+    weights. The teacher takes the student's values when the callback is made; restore a teacher from a checkpoint after
+    that. Steps are counted on from the optimiser's, so a resumed run goes on as one that was never interrupted.
 
     Args:
       averages: The teacher's variables.
@@ -62,19 +63,25 @@ class EmaTeacher(keras.callbacks.Callback):
             raise ValueError(f"EmaTeacher needs decay in [0, 1) and every >= 1. Received: {decay} and {every}.")
         self._averages, self._variables = list(averages), list(variables)
         self._decay, self._every = decay, every
-        self._steps, self._updates = 0, 0
+        self._steps, self._updates, self._last_batch = 0, 0, -1
         self._update = tf.function(self._step)
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Starts the teacher where the student is."""
-        self._steps, self._updates = 0, 0
         self._update(tf.constant(0.0))
 
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Counts on from the optimiser's steps."""
+        self._steps = int(self.model.optimizer.iterations)
+        self._updates = self._steps // self._every
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Keras numbers the batches of an epoch from 0."""
+        self._last_batch = -1
+
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Moves the teacher if it is time."""
-        self._steps += 1
-        if self._steps % self._every == 0:
-            self._updates += 1
+        """Moves the teacher if it is time; one call of the compiled function may have taken several steps."""
+        self._steps += batch - self._last_batch
+        self._last_batch = batch
+        if self._steps // self._every > self._updates:
+            self._updates = self._steps // self._every
             self._update(tf.constant(min(self._decay, (1 + self._updates) / (10 + self._updates))))
 
     def _step(self, decay: tf.Tensor) -> None:
