@@ -5,6 +5,7 @@ from fullrank.models.multi_task import ame, me_mmoe, mmoe, omoe, shared_bottom
 from fullrank.models.paradigms import multi_embedding, single
 from fullrank.models.ranker import Ranker
 from fullrank.models.ranker_options import RankerOptions
+from fullrank.models.scenarios import scenario_tasks
 from fullrank.models.task_groups import group_by_volume
 from fullrank.models.task_specific import ple, stem, stem_al
 from fullrank.models.wiring import ExpertSpec, Level, Reader, SetSpec, StackedExpert, Wiring
@@ -26,6 +27,7 @@ __all__ = [
     "multi_embedding",
     "omoe",
     "ple",
+    "scenario_tasks",
     "shared_bottom",
     "single",
     "stem",

@@ -25,7 +25,8 @@ def without_tasks(wiring: Wiring, *, tasks: Collection[str]) -> Wiring:
     unknown = [task for task in tasks if task not in wiring.tasks]
     if unknown or set(tasks) == set(wiring.tasks):
         raise ValueError(f"Some of the tasks {list(wiring.tasks)} can be left out, not all. Received: {list(tasks)}.")
-    needed = {reader.task for reader in wiring.readers if not set(reader.tasks) <= set(tasks)}
+    ended = [f"{task}@{s}" for task in tasks for s in wiring.scenarios] if wiring.scenarios else list(tasks)
+    needed = {reader.task for reader in wiring.readers if not set(reader.tasks) <= set(ended)}
     stages: list[tuple[tuple[Reader, ...], tuple[ExpertSpec | StackedExpert, ...]]] = []
     for readers, experts in reversed(wiring.stages):
         kept = [reader for reader in readers if reader.task in needed]
@@ -45,7 +46,7 @@ def without_tasks(wiring: Wiring, *, tasks: Collection[str]) -> Wiring:
             Level(readers=below, experts=cast(tuple[StackedExpert, ...], experts))
             for (below, _), (_, experts) in itertools.pairwise(stages)
         ),
-        readers=tuple(_without(reader, tasks) for reader in stages[-1][0]),
+        readers=tuple(_without(reader, ended) for reader in stages[-1][0]),
         auxiliary=() if kept_tasks == set(auxiliary) else auxiliary,
     )
 

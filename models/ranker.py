@@ -27,6 +27,7 @@ from fullrank.models.metrics import StreamingTasks
 from fullrank.models.mixture import Mixture
 from fullrank.models.pruning import without_tasks
 from fullrank.models.ranker_options import RankerOptions
+from fullrank.models.scenarios import check_scenario_column, of_scenario
 from fullrank.models.set_inputs import SetInputs
 from fullrank.models.uncertainty_weights import UncertaintyWeights
 from fullrank.models.wiring import Wiring
@@ -59,6 +60,7 @@ class Ranker(tfrs.Model):
             if schema.label(task).type != "binary":
                 raise ValueError(f"Task {task!r} is not a binary label; only binary labels can be predicted as yet.")
         options = options or RankerOptions()
+        check_scenario_column(schema, wiring, options.scenario)
         self.schema, self.wiring, self.options = schema, wiring, options
         self._vocabularies = vocabularies if vocabularies is not None else _read_vocabularies(schema)
         self.encoder = FeatureEncoder(
@@ -111,7 +113,7 @@ class Ranker(tfrs.Model):
 
     def _start_at_base_rate(self) -> None:
         """Starts each task's bias at the logit of its base rate, which saves the first steps from learning it."""
-        means = np.array([self.schema.label(task).mean or 0.5 for task in self.wiring.tasks], np.float32)
+        means = np.array([self.schema.label(task).mean or 0.5 for task in self.wiring.task_of_heads], np.float32)
         means = np.clip(means, 1e-6, 1 - 1e-6)
         bias = next(weight for weight in self.head.weights if "bias" in weight.name)
         bias.assign(np.log(means / (1 - means))[:, np.newaxis])
@@ -133,7 +135,10 @@ class Ranker(tfrs.Model):
 
     def _logits(self, batch: Mapping[str, tf.Tensor], training: bool | None) -> tuple[tf.Tensor, list[tf.Tensor]]:
         read, fields = self._represent(batch, training)
-        return self.head(self.tower(read, training=training)), fields
+        logits = self.head(self.tower(read, training=training))
+        if self.options.scenario is not None:
+            logits = of_scenario(logits, batch[self.options.scenario], wiring=self.wiring)
+        return logits, fields
 
     def logits(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> dict[str, tf.Tensor]:
         """`{task: logit [B]}` in float32."""

@@ -28,6 +28,7 @@ class RankerOptions:
       similarity: Of a pair: `cosine` or `dot`.
       sequence: How behaviour sequences are encoded: `tim` (Tencent Eq. 1) or `mean`.
       task_weights: Pairs of task and weight of its loss, 1 where not given; or `uncertainty`, learned with the model.
+      scenario: Column that tells the scenario of an example, for a wiring with scenarios: a feature of one id.
       dropout: Share of expert outputs and tower units dropped in training.
       embedding_l2: Weight of the squared norm of the fields that a batch looked up (mean over examples); rows that were
         not looked up are left alone, so the price does not grow with the table.
@@ -46,8 +47,9 @@ class RankerOptions:
     vectors: VectorEncoding = "similarity"
     similarity: Similarity = "cosine"
     sequence: Literal["tim", "mean"] = "tim"
-    dropout: float = 0.0
     task_weights: tuple[tuple[str, float], ...] | Literal["uncertainty"] = ()
+    scenario: str | None = None
+    dropout: float = 0.0
     embedding_l2: float = 0.0
     initial_scale: float = 0.05
     groups: int | None = 2

@@ -80,6 +80,8 @@ class Wiring:
       expert_width: H, the common width of expert outputs.
       gate: `softmax`, one a reader; `shared`, one softmax for all readers; or `mean`.
       auxiliary: Tasks that only help to train; an export leaves them out.
+      scenarios: Ids of scenarios; then the readers' tasks are `task@scenario`, every task with every scenario, and an
+        example takes the reader of its own scenario.
     """
 
     paradigm: str
@@ -90,13 +92,15 @@ class Wiring:
     expert_width: int = 64
     gate: Literal["softmax", "shared", "mean"] = "softmax"
     auxiliary: tuple[str, ...] = ()
+    scenarios: tuple[int | str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuses what could not be built, or would leave a part without use."""
         names = [s.name for s in self.sets]
         self._check_unique("set", names)
         self._check_unique("expert", [e.name for e in (*self.experts, *(e for v in self.levels for e in v.experts))])
-        self._check_unique("task", list(self.tasks))
+        self._check_unique("task", list(self.heads))
+        self._check_scenarios()
         for expert in self.experts:
             if expert.set not in names:
                 raise ValueError(f"Expert {expert.name!r} reads set {expert.set!r}, but the sets are {names}.")
@@ -116,6 +120,18 @@ class Wiring:
     def _check_unique(self, what: str, given: list[str]) -> None:
         if not given or len(set(given)) != len(given):
             raise ValueError(f"Wiring {self.paradigm!r} needs unique {what} names, at least one. Received: {given}.")
+
+    def _check_scenarios(self) -> None:
+        if not self.scenarios:
+            return
+        missing = {f"{task}@{s}" for task in self.tasks for s in self.scenarios} ^ set(self.heads)
+        if missing:
+            raise ValueError(
+                f"With scenarios {list(self.scenarios)} the readers' tasks are task@scenario, every task with every "
+                f"scenario. Received: {list(self.heads)}, which differ in {sorted(missing)}."
+            )
+        if self.auxiliary:
+            raise ValueError("A wiring has scenarios or auxiliary tasks: give each scenario a label of its own.")
 
     def _check_levels(self) -> None:
         below: tuple[str, ...] = ()
@@ -144,13 +160,23 @@ class Wiring:
         return tuple(zip(readers, experts, strict=True))
 
     @property
-    def tasks(self) -> tuple[str, ...]:
-        """Tasks, in the order of their readers."""
+    def heads(self) -> tuple[str, ...]:
+        """What the readers serve: the tasks, or `task@scenario`."""
         return tuple(task for reader in self.readers for task in reader.tasks)
 
     @property
+    def tasks(self) -> tuple[str, ...]:
+        """Tasks, in the order of their readers."""
+        return tuple(dict.fromkeys(self.task_of_heads))
+
+    @property
+    def task_of_heads(self) -> tuple[str, ...]:
+        """The task of each head."""
+        return tuple(head.rpartition("@")[0] for head in self.heads) if self.scenarios else self.heads
+
+    @property
     def tower_of(self) -> tuple[int, ...]:
-        """The tower of each task."""
+        """The tower of each head."""
         return tuple(place for place, reader in enumerate(self.readers) for _ in reader.tasks)
 
     def access_to_sets(self, reader: Reader) -> tuple[Access, ...]:
@@ -166,6 +192,7 @@ class Wiring:
         widths = {s.name: s.width for s in self.sets}
         title = f"{self.paradigm}: {len(self.sets)} set(s), H = {self.expert_width}, {self.gate} gate"
         lines = [title + (f", auxiliary: {', '.join(self.auxiliary)}" if self.auxiliary else "")]
+        lines[0] += f", {len(self.scenarios)} scenarios" if self.scenarios else ""
         for readers, experts in self.stages:
             names = [reader.task for reader in readers]
             rows = [("expert", "kind", "set", "width", *names)]

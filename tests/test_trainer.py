@@ -387,3 +387,20 @@ def test_tasks_share_towers_by_the_number_of_their_positives(toy_records: Path) 
     assert model.uncertainty is not None
     with pytest.raises(ValueError, match=r"--towers=3: there are only 2 tasks, like, click\."):
         build_model(dataclasses.replace(config, towers=3), schema)
+
+
+def test_scenarios_are_read_from_a_feature(toy_records: Path) -> None:
+    schema = read_schema(toy_records)
+    config = ModelConfig(model="mmoe", tasks=("click", "like"), scenario="user", scenarios=("3", "7"), expert_width=8)
+    model = build_model(config, schema)
+    assert model.wiring.scenarios == (3, 7)
+    assert model.wiring.heads == ("click@3", "click@7", "like@3", "like@7")
+    assert model.wiring.tasks == ("click", "like")
+    model = build_model(dataclasses.replace(config, scenario="item", scenarios=("item3", "item5")), schema)
+    assert model.wiring.scenarios == ("item3", "item5")
+    for changes, message in (
+        ({"scenarios": ("a",)}, r"--scenarios=a: column 'user' holds whole numbers\."),
+        ({"scenario": "tags"}, "'tags' is no feature of one id"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            build_model(dataclasses.replace(config, **changes), schema)

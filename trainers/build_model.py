@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from fullrank.data.schema import Schema
 from fullrank.layers.legacy_keras import keras
-from fullrank.models import InteractionOptions, Ranker, RankerOptions, group_by_volume
+from fullrank.models import InteractionOptions, Ranker, RankerOptions
 from fullrank.models.optimizers import OptimizerSpec, build_optimizer
 from fullrank.trainers.config import ModelConfig, OptimizerConfig
-from fullrank.trainers.models_by_name import build_wiring
 from fullrank.trainers.paradigm_settings import task_weights
+from fullrank.trainers.wiring_of_data import wiring_of_data
 
 
 def build_model(config: ModelConfig, schema: Schema, *, embedding_l2: float = 0.0) -> Ranker:
@@ -25,8 +25,7 @@ def build_model(config: ModelConfig, schema: Schema, *, embedding_l2: float = 0.
     Raises:
       ValueError: If the configuration does not fit the schema.
     """
-    tasks = config.tasks or (schema.labels[0].name,)
-    wiring = build_wiring(config, tasks=_grouped(tasks, schema, towers=config.towers))
+    wiring = wiring_of_data(config, schema)
     options = RankerOptions(
         tower=config.tower,
         interactions=InteractionOptions(
@@ -45,6 +44,7 @@ def build_model(config: ModelConfig, schema: Schema, *, embedding_l2: float = 0.
         similarity=config.similarity,
         sequence=config.sequence,
         task_weights=task_weights(config.task_weights),
+        scenario=config.scenario,
         dropout=config.dropout,
         embedding_l2=embedding_l2,
         initial_scale=config.initial_scale,
@@ -52,20 +52,6 @@ def build_model(config: ModelConfig, schema: Schema, *, embedding_l2: float = 0.
     )
     with _layer_settings(mixed_precision=config.mixed_precision):
         return Ranker(schema, wiring, options)
-
-
-def _grouped(tasks: Sequence[str], schema: Schema, *, towers: int | None) -> Sequence[str | Sequence[str]]:
-    """The tasks that share each tower, by the number of positives that each has for an example of the data."""
-    if towers is None:
-        return tasks
-    if towers > len(tasks):
-        raise ValueError(f"--towers={towers}: there are only {len(tasks)} tasks, {', '.join(tasks)}.")
-    labels = {task: schema.label(task) for task in tasks}
-    volumes = {
-        task: (label.mean or 0.0) * (1.0 if label.observed is None else label.observed)
-        for task, label in labels.items()
-    }
-    return group_by_volume(volumes, towers=towers)
 
 
 def compile_model(model: Ranker, config: OptimizerConfig, *, total_steps: int, steps_per_execution: int = 1) -> None:

@@ -55,6 +55,14 @@ class ModelConfig:
         "Towers that the tasks share, tasks with similar numbers of positives together; none: one a task.",
         minimum=1,
     )
+    scenario: str | None = setting(
+        None,
+        "Feature of one id that tells the scenario of an example: each of --scenarios then is what a task is to the "
+        "model, with a gate and a tower of its own for every task. none: one scenario.",
+    )
+    scenarios: tuple[str, ...] = setting(
+        (), "Ids of --scenario; an example of any other gets the mean of their logits."
+    )
     widths: tuple[int, ...] = setting(
         (),
         "Width of each embedding set; if not given 16, 16,16 for me, me_mmoe and stem_al, 16,32,64 for ame. "

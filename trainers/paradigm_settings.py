@@ -31,6 +31,7 @@ def check_paradigm(config: ModelConfig) -> None:
     if config.gate == "mean" and model == "omoe":
         raise ValueError("--gate=mean leaves --model=omoe no gate to share: take --model=shared_bottom.")
     _check_auxiliary(config)
+    _check_scenarios(config)
     task_weights(config.task_weights)
 
 
@@ -55,6 +56,21 @@ def _check_auxiliary(config: ModelConfig) -> None:
         )
     if config.towers is not None:
         raise ValueError("--towers has no meaning with --model=stem_al: each of its tasks has a tower of its own.")
+
+
+def _check_scenarios(config: ModelConfig) -> None:
+    if (config.scenario is None) != (not config.scenarios):
+        raise ValueError(
+            "--scenario, the column, and --scenarios, its ids, go together. "
+            f"Received: --scenario={config.scenario or 'none'} --scenarios={','.join(config.scenarios) or 'none'}."
+        )
+    if len(set(config.scenarios)) != len(config.scenarios):
+        raise ValueError(f"--scenarios names a scenario twice. Received: {','.join(config.scenarios)}.")
+    if config.scenario is not None and (config.model == "stem_al" or config.towers is not None):
+        raise ValueError(
+            "--scenario has no meaning with --model=stem_al or --towers: give each scenario a label of its own, not "
+            "observed elsewhere."
+        )
 
 
 def task_weights(given: Sequence[str]) -> tuple[tuple[str, float], ...] | Literal["uncertainty"]:
