@@ -68,7 +68,8 @@ class Gate(keras.layers.Layer):
             even = tf.cast(readable, tf.float32)
             even /= tf.reduce_sum(even, axis=1, keepdims=True)
             return tf.tile(even[tf.newaxis], [batch, 1, 1])
-        scores = self._scores_of_each(inputs) if inputs.shape.rank == 3 else self._scores(inputs)
+        of_each = inputs is not None and inputs.shape.rank == 3
+        scores = self._scores_of_each(inputs) if of_each else self._scores(inputs)
         return tf.nn.softmax(tf.where(readable, tf.cast(scores, tf.float32), -float("inf")), axis=-1)
 
     def _scores(self, inputs: tf.Tensor) -> tf.Tensor:

@@ -68,7 +68,7 @@ def _inputs_left(source: Ranker, target: Ranker) -> np.ndarray:
     )
 
 
-def _names(experts: Sequence[ExpertSpec] | Sequence[StackedExpert]) -> list[str]:
+def _names(experts: Sequence[ExpertSpec | StackedExpert]) -> list[str]:
     return [expert.name for expert in experts]
 
 

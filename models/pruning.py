@@ -31,6 +31,7 @@ def without_tasks(wiring: Wiring, *, tasks: Collection[str]) -> Wiring:
     for readers, experts in reversed(wiring.stages):
         kept = [reader for reader in readers if reader.task in needed]
         read = [any(reader.access[place] != "off" for reader in kept) for place in range(len(experts))]
+        left: tuple[ExpertSpec | StackedExpert, ...]
         left = tuple(expert for expert, is_read in zip(experts, read, strict=True) if is_read)
         stages.insert(0, (tuple(_narrowed(reader, read) for reader in kept), left))
         needed = {reader.task for reader in kept} | {e.reads for e in left if isinstance(e, StackedExpert)}

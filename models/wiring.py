@@ -98,7 +98,7 @@ class Wiring:
         """Refuses what could not be built, or would leave a part without use."""
         names = [s.name for s in self.sets]
         self._check_unique("set", names)
-        self._check_unique("expert", [e.name for e in (*self.experts, *(e for v in self.levels for e in v.experts))])
+        self._check_unique("expert", [expert.name for _, experts in self.stages for expert in experts])
         self._check_unique("task", list(self.heads))
         self._check_scenarios()
         for expert in self.experts:
@@ -153,8 +153,9 @@ class Wiring:
                     raise ValueError(f"Expert {expert.name!r} reads {expert.reads!r}, but the readers are {streams}.")
 
     @property
-    def stages(self) -> tuple[tuple[tuple[Reader, ...], tuple[ExpertSpec, ...] | tuple[StackedExpert, ...]], ...]:
+    def stages(self) -> tuple[tuple[tuple[Reader, ...], tuple[ExpertSpec | StackedExpert, ...]], ...]:
         """Readers with the experts that they read, lowest level first."""
+        experts: tuple[tuple[ExpertSpec | StackedExpert, ...], ...]
         experts = (self.experts, *(level.experts for level in self.levels))
         readers = (*(level.readers for level in self.levels), self.readers)
         return tuple(zip(readers, experts, strict=True))
@@ -195,9 +196,8 @@ class Wiring:
         lines[0] += f", {len(self.scenarios)} scenarios" if self.scenarios else ""
         for readers, experts in self.stages:
             names = [reader.task for reader in readers]
-            rows = [("expert", "kind", "set", "width", *names)]
-            if not isinstance(experts[0], ExpertSpec):
-                rows = [("expert", "reads", *names)]
+            bottom = isinstance(experts[0], ExpertSpec)
+            rows: list[tuple[str, ...]] = [("expert", *(("kind", "set", "width") if bottom else ("reads",)), *names)]
             for place, expert in enumerate(experts):
                 access = (reader.access[place] for reader in readers)
                 if isinstance(expert, ExpertSpec):

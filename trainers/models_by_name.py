@@ -35,7 +35,7 @@ def _mmoe(config: ModelConfig, tasks: Tasks) -> Wiring:
 
 
 def _ple(config: ModelConfig, tasks: Tasks) -> Wiring:
-    given = {"width": config.widths[0]} if config.widths else {}
+    given: dict[str, Any] = {"width": config.widths[0]} if config.widths else {}
     return models.ple(tasks=tasks, levels=config.levels, experts=_pairs(config) or None, **given, **_mixed(config))
 
 
