@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import tensorflow as tf
+import tf_keras as keras
 
 from fullrank.layers.gate import Gate
-from fullrank.layers.legacy_keras import keras
 from fullrank.layers.towers import Towers
 from fullrank.models.wiring import Access, Reader, Wiring
 
 
-class Mixture(keras.layers.Layer):  # type: ignore[misc]
+class Mixture(keras.layers.Layer):
     """The readers of a wiring over its experts, level by level.
 
     The gates of the first level look at the mean field of every set. A reader's gate sees a set only if the reader may

@@ -22,7 +22,7 @@ from fullrank.models.encoding.encoder import FeatureEncoder
 from fullrank.models.ranker_options import RankerOptions
 
 
-class SetInputs(keras.layers.Layer):  # type: ignore[misc]
+class SetInputs(keras.layers.Layer):
     """One set's view of a batch: the fields that interact, and the side that joins after the interaction.
 
     Call arguments:

@@ -8,17 +8,20 @@ from typing import Any, Final
 import tf_keras as keras
 
 _SHOWN: Final = ("auc", "ne")
+_MOST: Final = 4
 
 
 class ProgressBar(keras.callbacks.ProgbarLogger):
     """Shows the loss, and each task's AUC and normalised entropy over the epoch so far; at its end also validation's.
+
+    Of many tasks it shows the first few, as many as a line can hold.
 
     Args:
       tasks: Names of the tasks.
     """
 
     def __init__(self, *, tasks: Sequence[str]) -> None:
-        names = [f"{task}_{statistic}" for task in tasks for statistic in _SHOWN]
+        names = [f"{task}_{statistic}" for task in tasks[:_MOST] for statistic in _SHOWN]
         # Keras averages over steps what is not "stateful"; these are statistics of the whole epoch already.
         super().__init__(count_mode="steps", stateful_metrics=[*names, *(f"val_{name}" for name in names)])
         self._names = ("loss", *names, *(f"val_{name}" for name in names))
