@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -29,6 +30,7 @@ from fullrank.models.pruning import without_tasks
 from fullrank.models.ranker_options import RankerOptions
 from fullrank.models.scenarios import check_scenario_column, of_scenario
 from fullrank.models.set_inputs import SetInputs
+from fullrank.models.task_weights import task_shares
 from fullrank.models.uncertainty_weights import UncertaintyWeights
 from fullrank.models.wiring import Wiring
 
@@ -75,8 +77,8 @@ class Ranker(tfrs.Model):
             schema, numeric=options.numeric, vectors=options.vectors, similarity=options.similarity
         )
         self.inputs_of_sets = {
-            spec.name: SetInputs(self.encoder, self.dense, schema, width=spec.width, options=options, name=spec.name)
-            for spec in wiring.sets
+            spec.name: SetInputs(self.encoder, self.dense, schema, width=spec.width, options=options, name=scope)
+            for spec, scope in zip(wiring.sets, _scopes(wiring), strict=True)
         }
         self.experts = [
             Expert(
@@ -93,7 +95,7 @@ class Ranker(tfrs.Model):
         self.uncertainty = (
             UncertaintyWeights(name="uncertainty", dtype="float32") if options.task_weights == "uncertainty" else None
         )
-        self._task_weights = _task_weights(options, wiring)
+        self._task_weights = task_shares(options.task_weights, tasks=wiring.tasks)
         self._task_metrics = StreamingTasks(wiring.tasks)
         self(self.example_batch())
         if self.uncertainty is not None:
@@ -224,17 +226,12 @@ def _flat(results: dict[str, Any]) -> dict[str, tf.Tensor]:
     return flat
 
 
-def _task_weights(options: RankerOptions, wiring: Wiring) -> np.ndarray[Any, Any]:
-    """The weights of the tasks' losses, of sum 1."""
-    given = {} if isinstance(options.task_weights, str) else dict(options.task_weights)
-    unknown = [task for task in given if task not in wiring.tasks]
-    if unknown:
-        raise ValueError(f"Task weights name {unknown}, but the tasks are {list(wiring.tasks)}.")
-    weights = np.array([given.get(task, 1.0) for task in wiring.tasks], np.float32)
-    if not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
-        raise ValueError(f"Task weights are not negative, and not all 0. Received: {options.task_weights}.")
-    total: np.ndarray[Any, Any] = weights / weights.sum()
-    return total
+def _scopes(wiring: Wiring) -> list[str]:
+    """The sets' names as TensorFlow allows them: a set may be named after a task, and that after anything."""
+    return [
+        spec.name if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", spec.name) else f"set.{number}"
+        for number, spec in enumerate(wiring.sets)
+    ]
 
 
 def _read_vocabularies(schema: Schema) -> dict[str, np.ndarray[Any, Any]]:

@@ -75,7 +75,7 @@ def test_an_example_trains_no_set_of_another_scenario(build: Build, make_batch: 
 
 def test_ids_can_be_numbers_and_it_trains(build: Build, make_batch: Any) -> None:
     users = (5, 7, -3)
-    wiring = models.ame(tasks=models.scenario_tasks(TASKS, scenarios=users), widths=(2, 3, 4), expert_width=6)
+    wiring = models.stem(tasks=models.scenario_tasks(TASKS, scenarios=users), widths=(4,), expert_width=6)
     model = build(dataclasses.replace(wiring, scenarios=users), dataclasses.replace(OPTIONS, scenario="user"))
     model.compile(optimizer=keras.optimizers.Adam(0.02))
     data = tf.data.Dataset.from_tensors(make_batch(size=64)).repeat(20)
@@ -84,6 +84,8 @@ def test_ids_can_be_numbers_and_it_trains(build: Build, make_batch: Any) -> None
     last = model.evaluate(data.take(1), verbose=0, return_dict=True)
     assert last["loss"] < 0.8 * first["loss"]
     assert {"click_auc", "buy_auc"} <= set(last)
+    # TensorFlow allows no such name as click@-3; variables still have one each.
+    assert len({variable.name for variable in model.table_variables.values()}) == len(model.table_variables)
 
 
 def test_leaving_a_task_out_keeps_the_other_of_every_scenario(build: Build, make_batch: Any) -> None:
