@@ -19,9 +19,11 @@ from fullrank.layers.pair_similarity import PairSimilarity
 from fullrank.layers.periodic_features import PeriodicFeatures
 from fullrank.layers.residual_quantizer import Quantized, ResidualQuantizer
 from fullrank.layers.scaled_number import ScaledNumber
+from fullrank.layers.self_attention import SelfAttention
 from fullrank.layers.sequence_mean import SequenceMean
-from fullrank.layers.temporal_interest import TemporalInterest
+from fullrank.layers.target_attention import TargetAttention
 from fullrank.layers.task_heads import TaskHeads
+from fullrank.layers.temporal_interest import TemporalInterest
 from fullrank.layers.towers import Towers
 from fullrank.layers.vector_projection import VectorProjection
 
@@ -50,10 +52,12 @@ __all__ = [
     "Quantized",
     "ResidualQuantizer",
     "ScaledNumber",
+    "SelfAttention",
     "SequenceMean",
     "Table",
+    "TargetAttention",
+    "TaskHeads",
     "TemporalInterest",
     "Towers",
     "VectorProjection",
-    "TaskHeads",
 ]

@@ -19,7 +19,10 @@ class TemporalInterest(keras.layers.Layer):
     `alpha = softmax_i(<e~_i, v~_t> / sqrt(d))` over the valid behaviours, and `p_i` is the sum of an embedding of the
     relative position (the most recent behaviour has 1, the target 0) and one of the time interval to the target, in
     logarithmic buckets. The target is encoded alike, at position 0 and interval 0. Because `v~_t` does not depend on i,
-    `u = v~_t * sum_i alpha_i e~_i`, which is what is computed.
+    `u = v~_t * sum_i alpha_i e~_i`, which is what is computed. Nor is `e~_i` formed: the
+    small tables of p meet the target once, each behaviour takes its term of the score from there, and the weights of
+    equal p are summed before they meet the table again. So nothing of size `[B, L, d]` is made but what the behaviours
+    themselves need; terms of p and the softmax are in float32 whatever the compute dtype.
 
     Each part can be left out: `position`, `interval` (together the target-aware temporal encoding), `attention` (then a
     mean) and `representation` (then `sum_i alpha_i e~_i`). The paper names the parts; softmax, scale and buckets are
@@ -76,25 +79,37 @@ class TemporalInterest(keras.layers.Layer):
 
     def _table(self, name: str, rows: int, width: int) -> tf.Variable:
         return self.add_weight(
-            name=name, shape=(rows, width), initializer=keras.initializers.RandomUniform(-0.05, 0.05)
+            name=name,
+            shape=(rows, width),
+            dtype="float32",
+            initializer=keras.initializers.RandomUniform(-0.05, 0.05),
+            experimental_autocast=False,
         )
 
     def call(
         self, behaviours: tf.Tensor, target: tf.Tensor, mask: tf.Tensor, intervals: tf.Tensor | None = None
     ) -> tf.Tensor:
         """Returns the interest in the target, `[B, d]`."""
-        target = tf.cast(target, behaviours.dtype)
+        temporal = self._temporal(mask, intervals)
+        target = tf.cast(target, tf.float32) + sum(table[0] for table, _ in temporal)
+        weights = self._weights(behaviours, target, mask, temporal)
+        pooled = tf.matmul(tf.cast(weights, behaviours.dtype)[:, tf.newaxis], behaviours)[:, 0]
+        pooled = tf.cast(pooled, tf.float32)
+        for table, places in temporal:
+            pooled += tf.matmul(_sums_by_place(weights, places, table.shape[0]), table)
+        return tf.cast(pooled * target if self.representation else pooled, behaviours.dtype)
+
+    def _temporal(self, mask: tf.Tensor, intervals: tf.Tensor | None) -> list[tuple[tf.Variable, tf.Tensor]]:
+        """Tables of temporal encodings, each with the row `[B, L]` that a behaviour has in it; a target has row 0."""
+        temporal = []
         if self.position:
             places = tf.cumsum(tf.cast(mask, tf.int32), axis=1, reverse=True)
-            behaviours += self._encoded(self._positions, tf.minimum(places, self.max_length))
-            target += tf.cast(self._positions[0], target.dtype)
+            temporal.append((self._positions, tf.minimum(places, self.max_length)))
         if self.interval:
             if intervals is None:
                 raise ValueError("TemporalInterest(interval=True) needs intervals, [B, L] in seconds. Received: None.")
-            behaviours += self._encoded(self._intervals, self.interval_bucket(intervals))
-            target += tf.cast(self._intervals[0], target.dtype)
-        pooled = tf.matmul(self._attention(behaviours, target, mask)[:, tf.newaxis], behaviours)[:, 0]
-        return pooled * target if self.representation else pooled
+            temporal.append((self._intervals, self.interval_bucket(intervals)))
+        return temporal
 
     def interval_bucket(self, intervals: tf.Tensor) -> tf.Tensor:
         """Bucket `floor(k log2(1 + seconds))` of each interval, k buckets an octave; up to 68 years."""
@@ -102,19 +117,19 @@ class TemporalInterest(keras.layers.Layer):
         octaves = tf.math.log1p(seconds) / math.log(2.0)
         return tf.minimum(tf.cast(tf.floor(octaves * self.buckets_per_octave), tf.int32), self._intervals.shape[0] - 1)
 
-    def _encoded(self, table: tf.Variable, places: tf.Tensor) -> tf.Tensor:
-        return tf.cast(tf.gather(table, places), self.compute_dtype)
-
-    def _attention(self, behaviours: tf.Tensor, target: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    def _weights(
+        self, behaviours: tf.Tensor, target: tf.Tensor, mask: tf.Tensor, temporal: list[tuple[tf.Variable, tf.Tensor]]
+    ) -> tf.Tensor:
         """Weights `[B, L]` that sum to 1, or are all 0 where there is no behaviour."""
-        if self.attention:
-            scores = tf.matmul(behaviours, target[:, :, tf.newaxis])[:, :, 0] / math.sqrt(behaviours.shape[-1])
-            scores = tf.where(mask, tf.cast(scores, tf.float32), -1e9)
-            weights = tf.nn.softmax(scores, axis=1)
-        else:
+        if not self.attention:
             valid = tf.cast(mask, tf.float32)
-            weights = tf.math.divide_no_nan(valid, tf.reduce_sum(valid, axis=1, keepdims=True))
-        return tf.cast(tf.where(mask, weights, 0.0), behaviours.dtype)
+            return tf.math.divide_no_nan(valid, tf.reduce_sum(valid, axis=1, keepdims=True))
+        scores = tf.matmul(behaviours, tf.cast(target, behaviours.dtype)[:, :, tf.newaxis])[:, :, 0]
+        scores = tf.cast(scores, tf.float32)
+        for table, places in temporal:
+            scores += tf.gather(tf.matmul(target, table, transpose_b=True), places, batch_dims=1)
+        scores = tf.where(mask, scores / math.sqrt(behaviours.shape[-1]), -1e9)
+        return tf.where(mask, tf.nn.softmax(scores, axis=1), 0.0)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
@@ -127,3 +142,11 @@ class TemporalInterest(keras.layers.Layer):
             "buckets_per_octave": self.buckets_per_octave,
         }
         return {**super().get_config(), **own}
+
+
+def _sums_by_place(weights: tf.Tensor, places: tf.Tensor, number: int) -> tf.Tensor:
+    """Sums the weights `[B, L]` of equal places: `[B, number]`."""
+    batch = tf.shape(weights)[0]
+    segments = tf.reshape(places + number * tf.range(batch)[:, tf.newaxis], [-1])
+    sums = tf.math.unsorted_segment_sum(tf.reshape(weights, [-1]), segments, batch * number)
+    return tf.reshape(sums, (batch, number))

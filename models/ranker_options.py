@@ -8,6 +8,7 @@ from typing import Literal
 from fullrank.models.encoding.dense_inputs import Similarity, VectorEncoding
 from fullrank.models.encoding.numbers import NumericEncoding
 from fullrank.models.interactions import InteractionOptions
+from fullrank.models.sequence_encoders import EncoderName, TimPart
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,8 @@ class RankerOptions:
       vectors: How pretrained vectors are encoded: `similarity` compares the pairs that the schema declares (Tencent
         Eq. 3) and projects the other vectors, `projection` makes a field of each, `raw` joins them after interaction.
       similarity: Of a pair: `cosine` or `dot`.
-      sequence: How behaviour sequences are encoded: `tim` (Tencent Eq. 1) or `mean`.
+      sequence: How behaviour sequences are encoded: `tim` (Tencent Eq. 1), `din`, `self_attention` or `mean`.
+      sequence_without: Parts of `tim` left out: `position`, `interval`, `attention`, `representation`.
       task_weights: Pairs of task and weight of its loss, 1 where not given; or `uncertainty`, learned with the model.
       scenario: Column that tells the scenario of an example, for a wiring with scenarios: a feature of one id.
       dropout: Share of expert outputs and tower units dropped in training.
@@ -46,7 +48,8 @@ class RankerOptions:
     frequency_scale: float = 0.1
     vectors: VectorEncoding = "similarity"
     similarity: Similarity = "cosine"
-    sequence: Literal["tim", "mean"] = "tim"
+    sequence: EncoderName = "tim"
+    sequence_without: tuple[TimPart, ...] = ()
     task_weights: tuple[tuple[str, float], ...] | Literal["uncertainty"] = ()
     scenario: str | None = None
     dropout: float = 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
@@ -13,13 +13,12 @@ from fullrank.layers.legacy_keras import keras
 from fullrank.layers.lookup_plan import BehaviourSequence, Lookups
 from fullrank.layers.multiple_numeral_system import MultipleNumeralSystem
 from fullrank.layers.periodic_features import PeriodicFeatures
-from fullrank.layers.sequence_mean import SequenceMean
-from fullrank.layers.temporal_interest import TemporalInterest
 from fullrank.layers.vector_projection import VectorProjection
 from fullrank.models.encoding.dense_inputs import DenseEncoder, DenseInputs
 from fullrank.models.encoding.elapsed import timed_sequences
 from fullrank.models.encoding.encoder import FeatureEncoder
 from fullrank.models.ranker_options import RankerOptions
+from fullrank.models.sequence_encoders import sequence_encoder
 
 
 class SetInputs(keras.layers.Layer):
@@ -80,10 +79,18 @@ class SetInputs(keras.layers.Layer):
             if dense.pairs
             else None
         )
-        self.sequences = [
-            _sequence_encoder(sequence, options, timed=sequence.name in timed, name=f"{name}_{sequence.name}")
+        encoders = [
+            sequence_encoder(
+                options.sequence,
+                without=options.sequence_without,
+                length=sequence.length,
+                timed=sequence.name in timed,
+                name=f"{name}_{sequence.name}",
+            )
             for sequence in encoder.plan.sequences
         ]
+        self.sequences = [encoder_of.layer for encoder_of in encoders]
+        self._reads = [encoder_of.reads for encoder_of in encoders]
 
     def call(
         self, lookups: Lookups, dense: DenseInputs, elapsed: Mapping[str, tf.Tensor]
@@ -91,8 +98,8 @@ class SetInputs(keras.layers.Layer):
         """Returns the fields and the side."""
         fields = [self.embeddings(lookups)] if self._plan.fields else []
         side = [
-            self._encoded(encode, sequence, lookups, fields[0], elapsed)
-            for sequence, encode in zip(self._plan.sequences, self.sequences, strict=True)
+            self._encoded(encode, reads, sequence, lookups, fields[0], elapsed)
+            for sequence, encode, reads in zip(self._plan.sequences, self.sequences, self._reads, strict=True)
         ]
         if self.numbers is not None:
             fields.append(self.numbers(dense.numbers))
@@ -109,6 +116,7 @@ class SetInputs(keras.layers.Layer):
     def _encoded(
         self,
         encode: keras.layers.Layer,
+        reads: Sequence[str],
         sequence: BehaviourSequence,
         lookups: Lookups,
         fields: tf.Tensor,
@@ -116,10 +124,10 @@ class SetInputs(keras.layers.Layer):
     ) -> tf.Tensor:
         behaviours = self.embeddings.behaviours(sequence, lookups)
         mask = lookups.sequences[sequence.name][:, :, 0] > 0
-        if isinstance(encode, SequenceMean):
-            return encode(behaviours, mask)
-        target = self.embeddings.target(sequence, fields)
-        return encode(behaviours, target, mask, elapsed.get(sequence.name))
+        inputs = {"behaviours": behaviours, "mask": mask, "intervals": elapsed.get(sequence.name)}
+        if "target" in reads:
+            inputs["target"] = self.embeddings.target(sequence, fields)
+        return encode(*(inputs[name] for name in reads))
 
 
 def _joined(parts: list[tf.Tensor]) -> tf.Tensor:
@@ -130,11 +138,3 @@ def _number_layer(options: RankerOptions, width: int, *, name: str) -> keras.lay
     if options.numeric == "autodis":
         return AutoDis(width, buckets=options.buckets, name=name)
     return PeriodicFeatures(width, frequencies=options.frequencies, sigma=options.frequency_scale, name=name)
-
-
-def _sequence_encoder(
-    sequence: BehaviourSequence, options: RankerOptions, *, timed: bool, name: str
-) -> keras.layers.Layer:
-    if options.sequence == "mean":
-        return SequenceMean(name=name)
-    return TemporalInterest(sequence.length, interval=timed, name=name)

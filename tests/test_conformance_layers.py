@@ -87,6 +87,16 @@ ROWS: dict[type[keras.layers.Layer], Row] = {
         lambda b: (real(None, 4, 3)(b), real(None, 3)(b), lengths(b), 1e5 * tf.abs(real(None, 4)(b))),
         (None, 3),
     ),
+    layers.TargetAttention: Row(
+        lambda **k: layers.TargetAttention((5, 4), **k),
+        lambda b: (real(None, 4, 3)(b), real(None, 3)(b), lengths(b)),
+        (None, 3),
+    ),
+    layers.SelfAttention: Row(
+        lambda **k: layers.SelfAttention(4, blocks=2, **k),
+        lambda b: (real(None, 4, 3)(b), real(None, 3)(b), lengths(b)),
+        (None, 3),
+    ),
     layers.MeanAggregator: Row(
         lambda **k: layers.MeanAggregator(5, **k),
         lambda b: (real(None, 3)(b), real(None, 4, 3)(b), lengths(b)),

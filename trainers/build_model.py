@@ -43,6 +43,7 @@ def build_model(config: ModelConfig, schema: Schema, *, embedding_l2: float = 0.
         vectors=config.vectors,
         similarity=config.similarity,
         sequence=config.sequence,
+        sequence_without=config.sequence_without,
         task_weights=task_weights(config.task_weights),
         scenario=config.scenario,
         dropout=config.dropout,

@@ -108,7 +108,13 @@ class ModelConfig:
         "interaction.",
     )
     similarity: Literal["cosine", "dot"] = setting("cosine", "Similarity of a pair of vectors.")
-    sequence: Literal["tim", "mean"] = setting("tim", "Behaviour sequences: temporal interest module, or plain mean.")
+    sequence: Literal["tim", "din", "self_attention", "mean"] = setting(
+        "tim",
+        "Behaviour sequences: temporal interest module, deep interest network, a transformer block, or plain mean.",
+    )
+    sequence_without: tuple[Literal["position", "interval", "attention", "representation"], ...] = setting(
+        (), "Parts of --sequence=tim to leave out; position,interval leaves no temporal encoding."
+    )
     initial_scale: float = setting(0.05, "Embedding rows start uniform between plus and minus this.", above=0)
     tower: tuple[int, ...] = setting((64,), "Hidden layers of each task's tower; empty for none.", minimum=1)
     dropout: float = setting(0.0, "Share of hidden units dropped in training.", minimum=0, below=1)
@@ -122,6 +128,11 @@ class ModelConfig:
         check_settings(self)
         if len(set(self.tasks)) != len(self.tasks):
             raise ValueError(f"--tasks names a task twice. Received: {','.join(self.tasks)}.")
+        if self.sequence_without and self.sequence != "tim":
+            raise ValueError(
+                f"--sequence_without={','.join(self.sequence_without)} has no meaning with --sequence={self.sequence}: "
+                "it leaves out parts of --sequence=tim."
+            )
         check_paradigm(self)
 
 

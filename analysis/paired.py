@@ -1,0 +1,64 @@
+"""Comparison of paired measurements: one value a seed on both sides, their mean difference and its interval."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+Verdict = Literal["as expected", "opposite", "not resolved"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PairedDifference:
+    """Mean of `values - baseline` over pairs, with an interval for it.
+
+    Attributes:
+      pairs: Number of pairs.
+      mean: Mean difference.
+      low: Lower end of the interval; equal to `high` where there is one pair, NaN where there is none.
+      high: Upper end.
+    """
+
+    pairs: int
+    mean: float
+    low: float
+    high: float
+
+    def verdict(self, expected: Literal["+", "-"]) -> Verdict:
+        """Whether the whole interval lies on the expected side of zero, on the other one, or holds zero."""
+        if self.pairs < 2 or not (self.low > 0 or self.high < 0):
+            return "not resolved"
+        return "as expected" if (self.low > 0) == (expected == "+") else "opposite"
+
+
+def paired_difference(
+    *, values: Sequence[float], baseline: Sequence[float], confidence: float = 0.95
+) -> PairedDifference:
+    """Student's interval for the mean of the differences, which are taken to be normal.
+
+    It tells what another set of seeds would give on the same test examples, not what another test set would.
+
+    Args:
+      values: One measurement a seed.
+      baseline: Of the same seeds, in the same order.
+      confidence: Level of the interval.
+
+    Raises:
+      ValueError: If the two differ in length.
+    """
+    if len(values) != len(baseline):
+        raise ValueError(f"Paired values need equal lengths. Received: {len(values)} and {len(baseline)}.")
+    differences = np.asarray(values, np.float64) - np.asarray(baseline, np.float64)
+    number = len(differences)
+    if number == 0:
+        return PairedDifference(pairs=0, mean=float("nan"), low=float("nan"), high=float("nan"))
+    mean = float(differences.mean())
+    if number == 1:
+        return PairedDifference(pairs=1, mean=mean, low=mean, high=mean)
+    error = float(differences.std(ddof=1)) / number**0.5
+    reach = float(stats.t.ppf(0.5 + confidence / 2, number - 1)) * error
+    return PairedDifference(pairs=number, mean=mean, low=mean - reach, high=mean + reach)

@@ -1,0 +1,82 @@
+"""Studies: paired intervals by hand, plans from files, and a whole study that is stopped and goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fullrank.analysis.paired import paired_difference
+from fullrank.trainers.study_config import StudyConfig
+from fullrank.trainers.study_plan import Study, read_study
+from fullrank.trainers.study_report import write_report
+from fullrank.trainers.study_run import chosen, jobs_of, read_results
+
+PLAN = {"name": "tiny", "question": "?", "baseline": "a", "variants": {"a": [], "b": ["--widths=8"]}}
+
+
+def test_paired_interval_by_hand() -> None:
+    # Differences 1, 2, 3: mean 2, standard deviation 1, error 1 / sqrt(3), and t(.975, 2) = 4.302653.
+    found = paired_difference(values=[2.0, 4.0, 6.0], baseline=[1.0, 2.0, 3.0])
+    assert found.mean == pytest.approx(2.0)
+    assert found.high - found.mean == pytest.approx(4.302653 / 3**0.5, rel=1e-6)
+    assert found.verdict("+") == "not resolved"  # 2 - 2.48 < 0
+    steady = paired_difference(values=[2.0, 3.1, 4.0], baseline=[1.0, 2.0, 3.0])
+    assert (steady.verdict("+"), steady.verdict("-")) == ("as expected", "opposite")
+    assert paired_difference(values=[1.0], baseline=[0.0]).verdict("+") == "not resolved"
+    with pytest.raises(ValueError, match="equal lengths"):
+        paired_difference(values=[1.0], baseline=[])
+
+
+def test_a_plan_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    file.write_text(json.dumps(PLAN))
+    assert read_study(file).variants == {"a": (), "b": ("--widths=8",)}
+    for change, message in (
+        ({"baselin": "a"}, "did you mean 'baseline'"),
+        ({"baseline": "c"}, "which is no variant"),
+        ({"variants": {"a": "--x"}}, "list of texts"),
+        ({"expected": {"b": "up"}}, "better or worse"),
+    ):
+        file.write_text(json.dumps({**PLAN, **change}))
+        with pytest.raises(ValueError, match=message):
+            read_study(file)
+
+
+def test_jobs_go_seed_by_seed_and_the_baseline_always_runs() -> None:
+    study = Study(name="s", question="?", baseline="a", variants={"a": (), "b": (), "c": ()}, flags=("--epochs=1",))
+    config = StudyConfig(study="s", data="records", output="out", seeds=(1, 2), variants=("c",))
+    jobs = jobs_of(chosen(study, config), config)
+    assert [(job.variant, job.seed) for job in jobs] == [("a", 1), ("c", 1), ("a", 2), ("c", 2)]
+    with pytest.raises(ValueError, match="has no 'd'"):
+        chosen(study, StudyConfig(study="s", data="records", output="out", variants=("d",)))
+
+
+def test_a_cut_line_is_not_a_result(tmp_path: Path) -> None:
+    file = tmp_path / "results.jsonl"
+    file.write_text('{"variant": "a", "seed": 1}\n{"variant": "b", "se')
+    assert read_results(file) == [{"variant": "a", "seed": 1}]
+    assert read_results(tmp_path / "none.jsonl") == []
+
+
+def test_the_report_says_what_came_out(tmp_path: Path) -> None:
+    def line(variant: str, seed: int, auc: float) -> dict[str, object]:
+        statistics = {"auc": auc, "ne": 1 - auc, "segments": {}}
+        return {
+            "variant": variant,
+            "seed": seed,
+            "tasks": {"click": statistics},
+            "best_epoch": 1,
+            "cpu_seconds": 1.0,
+            "parameters": 9,
+        }
+
+    study = Study(name="s", question="?", baseline="a", variants={"a": (), "b": (), "c": ()}, expected={"b": "better"})
+    lines = [line("a", 1, 0.7), line("a", 2, 0.71), line("b", 1, 0.75), line("b", 2, 0.7601)]
+    text = write_report(study, [*lines, {"variant": "c", "seed": 1, "error": "boom"}], directory=tmp_path, records="r")
+    assert "+0.0500" in text or "+0.0501" in text
+    assert "as expected" in text
+    assert "Failed: c, seed 1: boom" in text
+    assert (tmp_path / "report.md").read_text() == text
+    assert (tmp_path / "figures" / "click_auc.png").stat().st_size > 5000

@@ -1,0 +1,46 @@
+"""Compares variants of a model over paired seeds, and says where the papers' sign appears and where it does not.
+
+    python -m fullrank.trainers.study --study=sequences --data=records --output=studies/sequences
+    python -m fullrank.trainers.study --list
+
+Every variant is trained with every seed; differences from the baseline are taken seed by seed. Results are written as
+they come, and the same command goes on where it was stopped. Leaves results.jsonl, report.md and figures in --output.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+from fullrank.data.command import new_flags, run_command
+from fullrank.trainers.flags import define, read
+from fullrank.trainers.study_config import StudyConfig
+
+
+def run(argv: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    arguments = list(sys.argv if argv is None else argv)
+    flag_values = new_flags()
+    listing = "--list" in arguments
+    define(StudyConfig, title="Flags", flag_values=flag_values, required=not listing)
+    flags.DEFINE_bool("list", False, "List the studies that come with fullrank.", flag_values=flag_values)
+
+    def main() -> None:
+        if listing:
+            from fullrank.trainers.studies import STUDIES
+
+            for study in STUDIES.values():
+                print(f"{study.name}: {study.question}\n    {', '.join(study.variants)}")
+            return
+        config = read(StudyConfig, flag_values=flag_values)
+        from fullrank.trainers.study_run import run_study
+
+        run_study(config)
+
+    run_command(main, flag_values=flag_values, argv=arguments)
+
+
+if __name__ == "__main__":
+    run()

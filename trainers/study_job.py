@@ -1,0 +1,110 @@
+"""One run of a study: trains one variant with one seed, evaluates it, and gives back what the tables need.
+
+Jobs run in worker processes; nothing but plain data goes in and out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import os
+import shutil
+import time
+import traceback
+from pathlib import Path
+from typing import Any, Final
+
+from fullrank.data.command import new_flags
+from fullrank.data.quiet_tensorflow import import_tensorflow_quietly
+
+_KEPT: Final = ("examples", "auc", "log_loss", "ne", "gauc", "ece", "bias")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """What to train and where.
+
+    Attributes:
+      variant: Name.
+      seed: Seed of the run.
+      data: Directory of the records.
+      flags: Flags of `fullrank.trainers.train`, without data, output and seed.
+      run: Run directory.
+      split: Split to evaluate on.
+      segments: Columns over whose values to report.
+      keep: Whether the run directory stays.
+    """
+
+    variant: str
+    seed: int
+    data: str
+    flags: tuple[str, ...]
+    run: str
+    split: str
+    segments: tuple[str, ...]
+    keep: bool
+
+
+def start_worker(threads: int) -> None:
+    """Gives a worker process its share of the cores, before TensorFlow is used."""
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    import_tensorflow_quietly()
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+
+def run_job(job: Job) -> dict[str, Any]:
+    """Trains and evaluates.
+
+    Returns:
+      `variant`, `seed`, `tasks` (task -> statistics), `seconds`, `cpu_seconds`, `parameters`; or `error` in place of
+      the results.
+    """
+    result: dict[str, Any] = {"variant": job.variant, "seed": job.seed}
+    silence, wall, cpu = io.StringIO(), time.perf_counter(), time.process_time()
+    try:
+        with contextlib.redirect_stdout(silence):
+            result |= _results(job)
+    except Exception as error:  # one failed run must not end a study of many hours; the table shows what failed
+        trace = traceback.extract_tb(error.__traceback__)[-1]
+        result["error"] = f"{type(error).__name__}: {error} ({Path(trace.filename).name}:{trace.lineno})"
+    result["seconds"] = round(time.perf_counter() - wall, 2)
+    result["cpu_seconds"] = round(time.process_time() - cpu, 2)
+    if not job.keep:
+        shutil.rmtree(job.run, ignore_errors=True)
+    return result
+
+
+def _results(job: Job) -> dict[str, Any]:
+    from fullrank.layers.legacy_keras import keras
+    from fullrank.trainers.evaluate_config import EvaluateConfig
+    from fullrank.trainers.evaluate_run import evaluate_run
+    from fullrank.trainers.flags import define_run, read_run
+    from fullrank.trainers.load_run import load_run
+    from fullrank.trainers.train_model import train_model
+
+    keras.backend.clear_session()
+    arguments = [f"--data={job.data}", f"--output={job.run}", f"--seed={job.seed}", *job.flags]
+    fixed = ["--progress=none", "--tensorboard=false", "--overwrite"]
+    flag_values = new_flags()
+    define_run(flag_values)
+    unexpected = flag_values(["study", *arguments, *fixed])[1:]
+    if unexpected:
+        raise ValueError(f"unexpected argument {unexpected[0]!r} among the flags of a variant")
+    trained = train_model(read_run(flag_values), command=["study", *arguments])
+    evaluated = evaluate_run(EvaluateConfig(run=job.run, split=job.split, segments=job.segments))
+    tasks = {
+        task: {name: value for name, value in statistics.items() if name in _KEPT}
+        | {"segments": {segment: _shortened(values) for segment, values in statistics["segments"].items()}}
+        for task, statistics in evaluated.items()
+    }
+    model = load_run(job.run).model
+    parameters = int(sum(weight.shape.num_elements() for weight in model.trainable_weights))
+    return {"tasks": tasks, "best_epoch": trained["best_epoch"], "parameters": parameters}
+
+
+def _shortened(values: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {value: {name: entry[name] for name in _KEPT if name in entry} for value, entry in values.items()}

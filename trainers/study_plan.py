@@ -1,0 +1,111 @@
+"""A study as plain data: one question, variants of one command line that answer it, and what the papers lead to expect.
+
+A study of the user's own is a JSON file with the same fields:
+
+    {"name": "mine", "question": "Does width help?", "flags": ["--epochs=3"], "baseline": "narrow",
+     "variants": {"narrow": ["--widths=8"], "wide": ["--widths=32"]}, "expected": {"wide": "better"}}
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from fullrank.data.suggest import closest
+
+LOWER_IS_BETTER: Final = frozenset({"log_loss", "ne", "ece", "inconsistency"})
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+, -]*")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Study:
+    """What is compared.
+
+    Attributes:
+      name: Short name.
+      question: What the study asks, in a sentence.
+      flags: Flags of `fullrank.trainers.train` that all variants share.
+      variants: Variant -> its own flags.
+      baseline: The variant that others are compared with.
+      expected: Variant -> what the paper leads to expect of it against the baseline.
+      metrics: Statistics of `fullrank.trainers.evaluate` that the tables show, the most important first.
+      records: Variant -> name of the records it reads, where one variant needs other records than the rest.
+      segments: Columns over whose values the evaluation also reports, and the tables show AUC.
+    """
+
+    name: str
+    question: str
+    baseline: str
+    variants: Mapping[str, tuple[str, ...]]
+    flags: tuple[str, ...] = ()
+    expected: Mapping[str, Literal["better", "worse"]] = dataclasses.field(default_factory=dict)
+    metrics: tuple[str, ...] = ("auc", "ne")
+    records: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    segments: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuses what could not be run or compared."""
+        for name in (self.name, *self.variants):
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"Study {self.name!r}: {name!r} cannot be a name; use letters, digits and . _ + -.")
+        for what, names in (("baseline", (self.baseline,)), ("expected", self.expected), ("records", self.records)):
+            for name in names:
+                if name not in self.variants:
+                    raise ValueError(
+                        f"Study {self.name!r}: {what} names {name!r}, which is no variant. Variants: "
+                        f"{', '.join(self.variants)}."
+                    )
+        if not self.metrics:
+            raise ValueError(f"Study {self.name!r} has no metrics.")
+
+
+def read_study(path: Path) -> Study:
+    """Reads a study from a JSON file.
+
+    Raises:
+      ValueError: If the file is not such a JSON; the message names the field.
+      OSError: If it cannot be read.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: a study is an object with name, question, baseline and variants.")
+    return _study(content, source=str(path))
+
+
+def _study(content: Mapping[str, Any], *, source: str) -> Study:
+    fields = {field.name: field for field in dataclasses.fields(Study)}
+    for name in content:
+        if name not in fields:
+            meant = closest(name, list(fields))
+            raise ValueError(f"{source}: unknown field {name!r}{f'; did you mean {meant!r}?' if meant else '.'}")
+    missing = [name for name in ("name", "question", "baseline", "variants") if name not in content]
+    if missing:
+        raise ValueError(f"{source}: {', '.join(missing)} missing.")
+    values = dict(content)
+    for name in ("flags", "metrics", "segments"):
+        if name in values:
+            values[name] = _texts(values[name], f"{source}: {name}")
+    for name in ("variants", "expected", "records"):
+        if not isinstance(values.get(name, {}), dict):
+            raise ValueError(f"{source}: {name} has to be an object. Received: {values[name]!r}.")
+    for name in ("name", "question", "baseline"):
+        if not isinstance(values[name], str):
+            raise ValueError(f"{source}: {name} has to be text. Received: {values[name]!r}.")
+    values["variants"] = {name: _texts(flags, f"{source}: {name}") for name, flags in values["variants"].items()}
+    for name, side in values.get("expected", {}).items():
+        if side not in ("better", "worse"):
+            raise ValueError(f"{source}: expected of {name!r} is better or worse. Received: {side!r}.")
+    return Study(**values)
+
+
+def _texts(value: object, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError(f"{where} has to be a list of texts. Received: {value!r}.")
+    return tuple(value)

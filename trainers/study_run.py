@@ -1,0 +1,164 @@
+"""Runs what is missing of a study, in worker processes, and writes its report."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import json
+import multiprocessing
+import os
+from pathlib import Path
+from typing import Any
+
+import tqdm
+
+from fullrank.data.suggest import closest
+from fullrank.trainers.studies import STUDIES
+from fullrank.trainers.study_config import StudyConfig
+from fullrank.trainers.study_job import Job, run_job, start_worker
+from fullrank.trainers.study_plan import Study, read_study
+from fullrank.trainers.study_report import write_report
+from fullrank.trainers.write_json import write_json
+
+_RUNS_A_PROCESS = 6
+"""Graphs of finished runs are never quite freed, so a worker is replaced after so many."""
+
+
+def run_study(config: StudyConfig) -> None:
+    """Runs a study to its end, or goes on with it.
+
+    Raises:
+      ValueError: If the study is unknown, or the directory holds another one.
+    """
+    study = chosen(find_study(config.study), config)
+    output = Path(config.output)
+    _claim(output, study, config)
+    file = output / "results.jsonl"
+    done = {(line["variant"], line["seed"]) for line in read_results(file) if "error" not in line}
+    jobs = [job for job in jobs_of(study, config) if (job.variant, job.seed) not in done]
+    print(f"{study.name}: {study.question}")
+    print(
+        f"{len(jobs)} of {len(study.variants) * len(config.seeds)} runs to do, {config.workers} at a time.", flush=True
+    )
+    _run(jobs, file, workers=config.workers)
+    results = [line for line in read_results(file) if line["seed"] in config.seeds]
+    print(write_report(study, results, directory=output, records=config.data))
+    print(f"\nEverything is in {output}: report.md, results.jsonl and figures.")
+
+
+def find_study(name: str) -> Study:
+    """A study by name, or from a JSON file.
+
+    Raises:
+      ValueError: If there is none.
+    """
+    if name in STUDIES:
+        return STUDIES[name]
+    if Path(name).is_file():
+        return read_study(Path(name))
+    meant = closest(name, list(STUDIES))
+    hint = f" Did you mean {meant!r}?" if meant else ""
+    raise ValueError(f"--study={name}: neither a file nor a study. Studies: {', '.join(STUDIES)}.{hint}")
+
+
+def chosen(study: Study, config: StudyConfig) -> Study:
+    """The study with the variants asked for, and the baseline."""
+    unknown = [name for name in config.variants if name not in study.variants]
+    if unknown:
+        raise ValueError(f"--variants: study {study.name} has no {unknown[0]!r}, but {', '.join(study.variants)}.")
+    names = [name for name in study.variants if not config.variants or name in (*config.variants, study.baseline)]
+    return dataclasses.replace(
+        study,
+        flags=(*study.flags, *config.flags),
+        variants={name: study.variants[name] for name in names},
+        expected={name: side for name, side in study.expected.items() if name in names},
+        records={name: records for name, records in study.records.items() if name in names},
+    )
+
+
+def jobs_of(study: Study, config: StudyConfig) -> list[Job]:
+    """All runs of a study; all variants of a seed before the next seed, so that a stopped study is paired."""
+    data = Path(config.data)
+    return [
+        Job(
+            variant=variant,
+            seed=seed,
+            data=str(data.with_name(study.records[variant]) if variant in study.records else data),
+            flags=(*study.flags, *flags),
+            run=str(Path(config.output) / "runs" / f"{variant}-{seed}"),
+            split=config.split,
+            segments=study.segments,
+            keep=config.keep_runs,
+        )
+        for seed in config.seeds
+        for variant, flags in study.variants.items()
+    ]
+
+
+def read_results(file: Path) -> list[dict[str, Any]]:
+    """The finished runs; a last line that was cut off by a kill is left out."""
+    if not file.exists():
+        return []
+    lines = file.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1]]
+
+
+def _claim(output: Path, study: Study, config: StudyConfig) -> None:
+    """Writes down what the directory is for, or checks that it is for the same."""
+    plan = {**dataclasses.asdict(study), "data": str(Path(config.data).resolve()), "split": config.split}
+    known = {"variants", "expected", "records"}
+    file = output / "study.json"
+    if file.exists():
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        plain = json.loads(json.dumps(plan))
+        different = [name for name in plain if name not in known and stored.get(name) != plain[name]]
+        different += [name for name, flags in plain["variants"].items() if stored["variants"].get(name, flags) != flags]
+        if different:
+            raise ValueError(f"{output} holds another study ({', '.join(different)} differ): choose another --output.")
+        plan["variants"] = {**stored["variants"], **plain["variants"]}
+    write_json(plan, file)
+
+
+def _run(jobs: list[Job], file: Path, *, workers: int) -> None:
+    if not jobs:
+        return
+    workers = min(workers, len(jobs))
+    threads = max(1, len(os.sched_getaffinity(0)) // workers)
+    with (
+        concurrent.futures.ProcessPoolExecutor(
+            workers,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=start_worker,
+            initargs=(threads,),
+            **_replaced_after(_RUNS_A_PROCESS),
+        ) as pool,
+        open(file, "a", encoding="utf-8") as results,
+        tqdm.tqdm(total=len(jobs), unit="run", desc="study") as bar,
+    ):
+        _end_cut_line(file, results)
+        futures = [pool.submit(run_job, job) for job in jobs]
+        try:
+            for future in concurrent.futures.as_completed(futures):
+                result = future.result()
+                results.write(json.dumps(result, allow_nan=False) + "\n")
+                results.flush()
+                if "error" in result:
+                    tqdm.tqdm.write(f"{result['variant']}, seed {result['seed']} failed: {result['error']}")
+                bar.update()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _replaced_after(runs: int) -> dict[str, int]:
+    """The argument that replaces workers, where Python has it (3.11)."""
+    import sys
+
+    return {"max_tasks_per_child": runs} if sys.version_info >= (3, 11) else {}
+
+
+def _end_cut_line(file: Path, results: Any) -> None:
+    text = file.read_text(encoding="utf-8")
+    if text and not text.endswith("\n"):
+        whole = text[: text.rfind("\n") + 1]
+        results.truncate(len(whole.encode("utf-8")))
