@@ -16,6 +16,9 @@ COMMANDS = {
     "fullrank-infer": "data.infer",
     "fullrank-hash-id": "data.hash_id",
     "fullrank-inspect": "data.inspect",
+    "fullrank-pretrain-graph": "trainers.pretrain_graph",
+    "fullrank-study": "trainers.study",
+    "fullrank-collapse": "analysis.collapse",
 }
 TESTING = ["hypothesis", "pytest>=8", "pytest-xdist"]
 DEVELOPING = ["build", "mypy", "pdoc", "pre-commit", "ruff", "setuptools>=65", "wheel"]

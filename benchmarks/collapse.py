@@ -9,7 +9,6 @@ NumPy is there for information.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 
@@ -55,20 +54,8 @@ def main() -> None:
         return
     options = report.arguments("Time and memory of the collapse analysis of a large table.")
     count = 100_000 if options.quick else 1_000_000
-    child = subprocess.run(
-        [sys.executable, __file__, "--child", str(count)], stdout=subprocess.PIPE, text=True, check=True
-    )
-    found = json.loads(child.stdout.strip().splitlines()[-1])
-    rows = [
-        report.compare(
-            name=f"{figure}, {count:,} x {WIDTH}" + (f" / {bound:g} {unit}" if bound else ""),
-            ours=report.Sample((found[figure],)),
-            reference=report.Sample((bound,)) if bound else None,
-            unit=unit,
-            goal="<= 1" if bound else "",
-        )
-        for figure, unit, bound in FIGURES
-    ]
+    found = report.in_child(__file__, count)
+    rows = report.bounded(found, FIGURES, size=f"{count:,} x {WIDTH}")
     rows.append(
         report.compare(
             name="information abundance: relative difference from NumPy's / 1e-6",

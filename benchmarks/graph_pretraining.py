@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 
@@ -63,20 +62,8 @@ def main() -> None:
         return
     options = report.arguments("Time and memory of pre-training on a graph of clicks.")
     clicks = 50_000 if options.quick else 1_000_000
-    child = subprocess.run(
-        [sys.executable, __file__, "--child", str(clicks)], stdout=subprocess.PIPE, text=True, check=True
-    )
-    found = json.loads(child.stdout.strip().splitlines()[-1])
-    rows = [
-        report.compare(
-            name=f"{figure}, {found['edges']:,.0f} edges" + (f" / {bound:g} {unit}" if bound else ""),
-            ours=report.Sample((found[figure],)),
-            reference=report.Sample((bound,)) if bound else None,
-            unit=unit,
-            goal="<= 1" if bound else "",
-        )
-        for figure, unit, bound in FIGURES
-    ]
+    found = report.in_child(__file__, clicks)
+    rows = report.bounded(found, FIGURES, size=f"{found['edges']:,.0f} edges")
     report.emit(rows, options.json)
 
 

@@ -22,9 +22,10 @@ import os
 import platform
 import resource
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {"<=": operator.le, ">=": operator.ge}
@@ -262,3 +263,37 @@ def _with_spread(value: float | None, spread: tuple[float, float] | None) -> str
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def in_child(script: str, size: int) -> dict[str, float]:
+    """Runs `script --child size` in a process of its own, so that its peak of memory is its own, and reads its figures.
+
+    Args:
+      script: The benchmark's file; called so, it prints one JSON object.
+      size: What it is to measure.
+    """
+    child = subprocess.run(
+        [sys.executable, script, "--child", str(size)], stdout=subprocess.PIPE, text=True, check=True
+    )
+    found: dict[str, float] = json.loads(child.stdout.strip().splitlines()[-1])
+    return found
+
+
+def bounded(found: Mapping[str, float], figures: Sequence[tuple[str, str, float | None]], *, size: str) -> list[Row]:
+    """A row for each figure, as a share of its bound where it has one.
+
+    Args:
+      found: Figure -> what was measured.
+      figures: Figure, unit and bound.
+      size: What it was measured on, for the names.
+    """
+    return [
+        compare(
+            name=f"{figure}, {size}" + (f" / {bound:g} {unit}" if bound else ""),
+            ours=Sample((found[figure],)),
+            reference=Sample((bound,)) if bound else None,
+            unit=unit,
+            goal="<= 1" if bound else "",
+        )
+        for figure, unit, bound in figures
+    ]

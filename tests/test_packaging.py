@@ -23,6 +23,9 @@ SCRIPTS = {
     "fullrank-infer",
     "fullrank-hash-id",
     "fullrank-inspect",
+    "fullrank-pretrain-graph",
+    "fullrank-study",
+    "fullrank-collapse",
 }
 
 pytestmark = pytest.mark.slow

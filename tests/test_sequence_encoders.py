@@ -30,6 +30,28 @@ def test_target_attention_is_the_sum_of_its_behaviours_alone() -> None:
         np.testing.assert_allclose(output[example], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_target_attention_against_numpy() -> None:
+    """The MLP of the paper on [e, v, e - v, e * v]: its kernel's parts are the layer's, with W_d = 0."""
+    behaviours, target = drawn()
+    layer = layers.TargetAttention((5,))
+    layer(behaviours, target, MASK)
+    chance = np.random.default_rng(7)
+    layer.set_weights([chance.normal(size=weight.shape).astype(np.float32) for weight in layer.weights])
+    output = layer(behaviours, target, MASK).numpy()
+    kernel = np.concatenate(
+        [layer._of_behaviour, layer._of_target.kernel, np.zeros((6, 5), np.float32), layer._of_product]
+    )
+    slopes, score = np.asarray(layer._bends[0].alpha)[0], layer._score
+    for example in range(3):
+        expected = np.zeros(6, np.float32)
+        for e in behaviours[example][MASK[example]]:
+            v = target[example]
+            hidden = np.concatenate([e, v, e - v, e * v]) @ kernel + np.asarray(layer._of_target.bias)
+            hidden = np.where(hidden > 0, hidden, slopes * hidden)
+            expected += (hidden @ np.asarray(score.kernel) + np.asarray(score.bias))[0] * e
+        np.testing.assert_allclose(output[example], expected, rtol=1e-4, atol=1e-4)
+
+
 def test_normalised_target_attention_is_a_mean() -> None:
     behaviours, target = drawn()
     equal = np.repeat(behaviours[:1, :1], 4, axis=1)

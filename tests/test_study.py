@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from fullrank.analysis.paired import paired_difference
 from fullrank.trainers.study_config import StudyConfig
+from fullrank.trainers.study_job import config_of
 from fullrank.trainers.study_plan import Study, read_study
 from fullrank.trainers.study_report import write_report
 from fullrank.trainers.study_run import chosen, jobs_of, read_results
@@ -44,6 +47,51 @@ def test_a_plan_from_a_file(tmp_path: Path) -> None:
             read_study(file)
 
 
+def test_a_flag_that_no_run_could_read_is_found_before_anything_runs(tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    for flag, message in (("--widht=8", "did you mean"), ("--epochs=0", "at least 1"), ("epochs", "is no flag")):
+        file.write_text(json.dumps({**PLAN, "variants": {"a": [], "b": [flag]}}))
+        study = read_study(file)
+        config = StudyConfig(study=str(file), data="records", output=str(tmp_path / "out"), seeds=(1,))
+        first, second = jobs_of(study, config)
+        assert config_of(first).train.seed == 1
+        with pytest.raises(ValueError, match=message):
+            config_of(second)
+
+
+@pytest.mark.slow
+def test_a_study_from_the_command_line_goes_on_and_reports_what_failed(toy_records: Path, tmp_path: Path) -> None:
+    file, output = tmp_path / "plan.json", tmp_path / "out"
+    shared = ["--epochs=1", "--model=single", "--batch_size=64", "--monitor=auc"]
+    variants = {"a": [], "b": ["--widths=8"], "c": ["--tasks=nothing"]}
+    file.write_text(json.dumps({**PLAN, "flags": shared, "variants": variants}))
+    command = [sys.executable, "-m", "fullrank.trainers.study", f"--study={file}", f"--output={output}", "--seeds=1,2"]
+
+    def call(*more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, *more], capture_output=True, text=True, check=False)
+
+    nowhere = call(f"--data={tmp_path / 'nowhere'}")
+    assert nowhere.returncode == 1
+    assert "no such file" in nowhere.stderr
+    assert not output.exists()
+    whole = call(f"--data={toy_records}")
+    assert whole.returncode == 1
+    assert "c, seed 1" in whole.stdout
+    assert "no label 'nothing'" in whole.stdout
+    assert {
+        (line["variant"], line["seed"]) for line in read_results(output / "results.jsonl") if "error" not in line
+    } == {
+        ("a", 1),
+        ("a", 2),
+        ("b", 1),
+        ("b", 2),
+    }
+    again = call(f"--data={toy_records}", "--variants=b")
+    assert again.returncode == 0
+    assert "0 of 4 runs to do" in again.stdout
+    assert not list((output / "runs").glob("*"))
+
+
 def test_jobs_go_seed_by_seed_and_the_baseline_always_runs() -> None:
     study = Study(name="s", question="?", baseline="a", variants={"a": (), "b": (), "c": ()}, flags=("--epochs=1",))
     config = StudyConfig(study="s", data="records", output="out", seeds=(1, 2), variants=("c",))
@@ -69,7 +117,7 @@ def test_the_report_says_what_came_out(tmp_path: Path) -> None:
             "tasks": {"click": statistics},
             "best_epoch": 1,
             "cpu_seconds": 1.0,
-            "parameters": 9,
+            "weights": 9,
         }
 
     study = Study(name="s", question="?", baseline="a", variants={"a": (), "b": (), "c": ()}, expected={"b": "better"})

@@ -4,7 +4,8 @@
     python -m fullrank.trainers.study --list
 
 Every variant is trained with every seed; differences from the baseline are taken seed by seed. Results are written as
-they come, and the same command goes on where it was stopped. Leaves results.jsonl, report.md and figures in --output.
+they come, and the same command goes on where it was stopped. Leaves results.jsonl, report.md and figures in --output. A
+run that fails is reported there, and makes the exit code 1.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ def run(argv: Sequence[str] | None = None) -> None:
     define(StudyConfig, title="Flags", flag_values=flag_values, required=not listing)
     flags.DEFINE_bool("list", False, "List the studies that come with fullrank.", flag_values=flag_values)
 
-    def main() -> None:
+    def main() -> int:
         if listing:
             from fullrank.trainers.studies import STUDIES
 
             for study in STUDIES.values():
                 print(f"{study.name}: {study.question}\n    {', '.join(study.variants)}")
-            return
+            return 0
         config = read(StudyConfig, flag_values=flag_values)
         from fullrank.trainers.study_run import run_study
 
-        run_study(config)
+        return 1 if run_study(config) else 0
 
     run_command(main, flag_values=flag_values, argv=arguments)
 

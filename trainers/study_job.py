@@ -15,9 +15,16 @@ import traceback
 from pathlib import Path
 from typing import Any, Final
 
-from fullrank.data.command import new_flags
-from fullrank.data.quiet_tensorflow import import_tensorflow_quietly
+from absl import flags
 
+from fullrank.data.command import new_flags
+from fullrank.data.command_errors import describe_flag_error
+from fullrank.data.quiet_tensorflow import import_tensorflow_quietly
+from fullrank.trainers.config import RunConfig
+from fullrank.trainers.evaluate_config import EvaluateConfig
+from fullrank.trainers.flags import define_run, read_run
+
+_FIXED: Final = ("--progress=none", "--tensorboard=false", "--overwrite")
 _KEPT: Final = ("examples", "auc", "log_loss", "ne", "gauc", "ece", "bias")
 
 
@@ -60,13 +67,13 @@ def run_job(job: Job) -> dict[str, Any]:
     """Trains and evaluates.
 
     Returns:
-      `variant`, `seed`, `tasks` (task -> statistics), `seconds`, `cpu_seconds`, `parameters`; or `error` in place of
+      `variant`, `seed`, `tasks` (task -> statistics), `seconds`, `cpu_seconds`, `weights`; or `error` in place of
       the results.
     """
     result: dict[str, Any] = {"variant": job.variant, "seed": job.seed}
     silence, wall, cpu = io.StringIO(), time.perf_counter(), time.process_time()
     try:
-        with contextlib.redirect_stdout(silence):
+        with contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence):
             result |= _results(job)
     except Exception as error:  # one failed run must not end a study of many hours; the table shows what failed
         trace = traceback.extract_tb(error.__traceback__)[-1]
@@ -78,32 +85,38 @@ def run_job(job: Job) -> dict[str, Any]:
     return result
 
 
+def config_of(job: Job) -> RunConfig:
+    """The configuration that the flags of a job give.
+
+    Raises:
+      ValueError: If a flag is unknown or a value is refused.
+    """
+    flag_values = new_flags()
+    define_run(flag_values)
+    places = [f"--data={job.data}", f"--output={job.run}", f"--seed={job.seed}"]
+    try:
+        unexpected = flag_values(["study", *places, *job.flags, *_FIXED])[1:]
+    except flags.Error as error:
+        raise ValueError(f"variant {job.variant!r}: {describe_flag_error(error, flag_values)}") from error
+    if unexpected:
+        raise ValueError(f"variant {job.variant!r}: {unexpected[0]!r} is no flag.")
+    return read_run(flag_values)
+
+
 def _results(job: Job) -> dict[str, Any]:
     from fullrank.layers.legacy_keras import keras
-    from fullrank.trainers.evaluate_config import EvaluateConfig
     from fullrank.trainers.evaluate_run import evaluate_run
-    from fullrank.trainers.flags import define_run, read_run
-    from fullrank.trainers.load_run import load_run
     from fullrank.trainers.train_model import train_model
 
     keras.backend.clear_session()
-    arguments = [f"--data={job.data}", f"--output={job.run}", f"--seed={job.seed}", *job.flags]
-    fixed = ["--progress=none", "--tensorboard=false", "--overwrite"]
-    flag_values = new_flags()
-    define_run(flag_values)
-    unexpected = flag_values(["study", *arguments, *fixed])[1:]
-    if unexpected:
-        raise ValueError(f"unexpected argument {unexpected[0]!r} among the flags of a variant")
-    trained = train_model(read_run(flag_values), command=["study", *arguments])
+    trained = train_model(config_of(job), command=["study", *job.flags])
     evaluated = evaluate_run(EvaluateConfig(run=job.run, split=job.split, segments=job.segments))
     tasks = {
         task: {name: value for name, value in statistics.items() if name in _KEPT}
         | {"segments": {segment: _shortened(values) for segment, values in statistics["segments"].items()}}
         for task, statistics in evaluated.items()
     }
-    model = load_run(job.run).model
-    parameters = int(sum(weight.shape.num_elements() for weight in model.trainable_weights))
-    return {"tasks": tasks, "best_epoch": trained["best_epoch"], "parameters": parameters}
+    return {"tasks": tasks, "best_epoch": trained["best_epoch"], "weights": trained["weights"]}
 
 
 def _shortened(values: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

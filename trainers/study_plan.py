@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 from fullrank.data.suggest import closest
 
 LOWER_IS_BETTER: Final = frozenset({"log_loss", "ne", "ece", "inconsistency"})
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+, -]*")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+ -]*")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,6 @@ class Study:
       baseline: The variant that others are compared with.
       expected: Variant -> what the paper leads to expect of it against the baseline.
       metrics: Statistics of `fullrank.trainers.evaluate` that the tables show, the most important first.
-      records: Variant -> name of the records it reads, where one variant needs other records than the rest.
       segments: Columns over whose values the evaluation also reports, and the tables show AUC.
     """
 
@@ -44,7 +43,6 @@ class Study:
     flags: tuple[str, ...] = ()
     expected: Mapping[str, Literal["better", "worse"]] = dataclasses.field(default_factory=dict)
     metrics: tuple[str, ...] = ("auc", "ne")
-    records: Mapping[str, str] = dataclasses.field(default_factory=dict)
     segments: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -52,7 +50,7 @@ class Study:
         for name in (self.name, *self.variants):
             if not _NAME.fullmatch(name):
                 raise ValueError(f"Study {self.name!r}: {name!r} cannot be a name; use letters, digits and . _ + -.")
-        for what, names in (("baseline", (self.baseline,)), ("expected", self.expected), ("records", self.records)):
+        for what, names in (("baseline", (self.baseline,)), ("expected", self.expected)):
             for name in names:
                 if name not in self.variants:
                     raise ValueError(
@@ -92,7 +90,7 @@ def _study(content: Mapping[str, Any], *, source: str) -> Study:
     for name in ("flags", "metrics", "segments"):
         if name in values:
             values[name] = _texts(values[name], f"{source}: {name}")
-    for name in ("variants", "expected", "records"):
+    for name in ("variants", "expected"):
         if not isinstance(values.get(name, {}), dict):
             raise ValueError(f"{source}: {name} has to be an object. Received: {values[name]!r}.")
     for name in ("name", "question", "baseline"):

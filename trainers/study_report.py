@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,44 +64,55 @@ def _heading(study: Study, results: Results, *, records: str) -> str:
     )
 
 
-def values_of(results: Results, *, variant: str, task: str, metric: str) -> dict[int, float]:
-    """Seed -> the statistic, where the run has it."""
-    found = {}
-    for seed, run in results[variant].items():
-        value = run["tasks"].get(task, {}).get(metric)
-        if value is not None:
-            found[seed] = float(value)
-    return found
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Statistic:
+    """What a cell shows: a metric of a task, over all examples or those of one value of a segment."""
+
+    task: str
+    metric: str
+    segment: tuple[str, str] | None = None
+
+    def of(self, run: Mapping[str, Any]) -> float | None:
+        """The value that a run came to, if it is defined."""
+        found = run["tasks"].get(self.task, {})
+        if self.segment is not None:
+            name, value = self.segment
+            found = found.get("segments", {}).get(name, {}).get(value, {})
+        number = found.get(self.metric)
+        return None if number is None else float(number)
 
 
-def difference_of(results: Results, *, variant: str, baseline: str, task: str, metric: str) -> PairedDifference:
+def difference_of(results: Results, statistic: Statistic, *, variant: str, baseline: str) -> PairedDifference:
     """The paired difference over the seeds that both have."""
-    mine = values_of(results, variant=variant, task=task, metric=metric)
-    other = values_of(results, variant=baseline, task=task, metric=metric)
+    mine, other = (_values(results[name], statistic) for name in (variant, baseline))
     seeds = sorted(mine.keys() & other.keys())
     return paired_difference(values=[mine[seed] for seed in seeds], baseline=[other[seed] for seed in seeds])
+
+
+def _values(runs: Mapping[int, Mapping[str, Any]], statistic: Statistic) -> dict[int, float]:
+    found = {seed: statistic.of(run) for seed, run in runs.items()}
+    return {seed: number for seed, number in found.items() if number is not None}
 
 
 def _table(study: Study, results: Results, task: str) -> str:
     header = ["variant", "runs", *(_TITLES.get(metric, metric) for metric in study.metrics), "expected", "came out"]
     rows = []
     for variant in study.variants:
-        cells = [variant, str(len(results[variant]))]
-        cells += [_cell(study, results, variant=variant, task=task, metric=metric) for metric in study.metrics]
-        cells += [study.expected.get(variant, ""), _verdict(study, results, variant=variant, task=task)]
-        rows.append(cells)
+        cells = [_cell(study, results, variant, Statistic(task=task, metric=metric)) for metric in study.metrics]
+        came_out = _verdict(study, results, variant=variant, task=task)
+        rows.append([variant, str(len(results[variant])), *cells, study.expected.get(variant, ""), came_out])
     return markdown(header, rows)
 
 
-def _cell(study: Study, results: Results, *, variant: str, task: str, metric: str) -> str:
-    values = list(values_of(results, variant=variant, task=task, metric=metric).values())
+def _cell(study: Study, results: Results, variant: str, statistic: Statistic) -> str:
+    values = list(_values(results[variant], statistic).values())
     if not values:
         return "-"
     spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
     text = f"{statistics.mean(values):.4f}{spread}"
     if variant == study.baseline:
         return text
-    difference = difference_of(results, variant=variant, baseline=study.baseline, task=task, metric=metric)
+    difference = difference_of(results, statistic, variant=variant, baseline=study.baseline)
     return f"{text} ({difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}])"
 
 
@@ -109,56 +121,24 @@ def _verdict(study: Study, results: Results, *, variant: str, task: str) -> str:
     if side is None:
         return ""
     metric = study.metrics[0]
-    difference = difference_of(results, variant=variant, baseline=study.baseline, task=task, metric=metric)
+    statistic = Statistic(task=task, metric=metric)
+    difference = difference_of(results, statistic, variant=variant, baseline=study.baseline)
     rises = (side == "better") != (metric in LOWER_IS_BETTER)
     return difference.verdict("+" if rises else "-")
 
 
-def _segment_tables(study: Study, results: Results, task: str) -> Iterable[str]:
+def _segment_tables(study: Study, results: Results, task: str) -> Iterator[str]:
+    runs = [run for runs in results.values() for run in runs.values() if task in run["tasks"]]
     for segment in study.segments:
         sizes: dict[str, int] = {}
-        for runs in results.values():
-            for run in runs.values():
-                for value, entry in run["tasks"].get(task, {}).get("segments", {}).get(segment, {}).items():
-                    sizes[value] = max(sizes.get(value, 0), int(entry["examples"]))
+        for run in runs:
+            for value, entry in run["tasks"][task]["segments"].get(segment, {}).items():
+                sizes[value] = max(sizes.get(value, 0), int(entry["examples"]))
         largest = sorted(sizes, key=lambda value: -sizes[value])[:_LARGEST_SEGMENTS]
         if largest:
-            rows = []
-            for variant, runs in results.items():
-                cells = [variant]
-                for value in largest:
-                    found = {
-                        seed: run["tasks"][task]["segments"].get(segment, {}).get(value, {}).get("auc")
-                        for seed, run in runs.items()
-                    }
-                    cells.append(_segment_cell(study, results, variant, found, task, segment, value))
-                rows.append(cells)
-            header = ["AUC", *(f"{segment}={value} ({sizes[value]:,})" for value in largest)]
-            yield markdown(header, rows)
-
-
-def _segment_cell(
-    study: Study,
-    results: Results,
-    variant: str,
-    found: Mapping[int, float | None],
-    task: str,
-    segment: str,
-    value: str,
-) -> str:
-    values = {seed: number for seed, number in found.items() if number is not None}
-    if not values:
-        return "-"
-    text = f"{statistics.mean(values.values()):.4f}"
-    if variant == study.baseline:
-        return text
-    base = {
-        seed: run["tasks"][task]["segments"].get(segment, {}).get(value, {}).get("auc")
-        for seed, run in results[study.baseline].items()
-    }
-    seeds = [seed for seed in sorted(values) if base.get(seed) is not None]
-    difference = paired_difference(values=[values[s] for s in seeds], baseline=[float(base[s] or 0.0) for s in seeds])
-    return f"{text} ({difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}])"
+            shown = [Statistic(task=task, metric="auc", segment=(segment, value)) for value in largest]
+            rows = [[variant, *(_cell(study, results, variant, each) for each in shown)] for variant in results]
+            yield markdown(["AUC", *(f"{segment}={value} ({sizes[value]:,})" for value in largest)], rows)
 
 
 def _cost_table(results: Results) -> str:
@@ -167,10 +147,10 @@ def _cost_table(results: Results) -> str:
         if runs:
             middle = {
                 name: statistics.median(run[name] for run in runs.values())
-                for name in ("cpu_seconds", "parameters", "best_epoch")
+                for name in ("cpu_seconds", "weights", "best_epoch")
             }
             rows.append(
-                [variant, f"{middle['cpu_seconds']:.0f}", f"{middle['parameters']:,.0f}", f"{middle['best_epoch']:g}"]
+                [variant, f"{middle['cpu_seconds']:.0f}", f"{middle['weights']:,.0f}", f"{middle['best_epoch']:g}"]
             )
     return markdown(["variant", "CPU seconds a run", "weights", "best epoch"], rows)
 
@@ -187,7 +167,7 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _draw(study: Study, results: Results, *, task: str, metric: str, directory: Path) -> None:
     differences = {
-        variant: difference_of(results, variant=variant, baseline=study.baseline, task=task, metric=metric)
+        variant: difference_of(results, Statistic(task=task, metric=metric), variant=variant, baseline=study.baseline)
         for variant in study.variants
         if variant != study.baseline
     }

@@ -7,15 +7,17 @@ import dataclasses
 import json
 import multiprocessing
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import tqdm
 
+from fullrank.data.schema_json import read_schema
 from fullrank.data.suggest import closest
 from fullrank.trainers.studies import STUDIES
 from fullrank.trainers.study_config import StudyConfig
-from fullrank.trainers.study_job import Job, run_job, start_worker
+from fullrank.trainers.study_job import Job, config_of, run_job, start_worker
 from fullrank.trainers.study_plan import Study, read_study
 from fullrank.trainers.study_report import write_report
 from fullrank.trainers.write_json import write_json
@@ -24,14 +26,21 @@ _RUNS_A_PROCESS = 6
 """Graphs of finished runs are never quite freed, so a worker is replaced after so many."""
 
 
-def run_study(config: StudyConfig) -> None:
+def run_study(config: StudyConfig) -> int:
     """Runs a study to its end, or goes on with it.
 
+    Returns:
+      How many runs failed.
+
     Raises:
-      ValueError: If the study is unknown, or the directory holds another one.
+      ValueError: If the study is unknown, a flag of a variant or the records are wrong, or the directory holds another
+        study.
     """
     study = chosen(find_study(config.study), config)
     output = Path(config.output)
+    read_schema(config.data)
+    for job in jobs_of(study, config)[: len(study.variants)]:
+        config_of(job)
     _claim(output, study, config)
     file = output / "results.jsonl"
     done = {(line["variant"], line["seed"]) for line in read_results(file) if "error" not in line}
@@ -41,9 +50,13 @@ def run_study(config: StudyConfig) -> None:
         f"{len(jobs)} of {len(study.variants) * len(config.seeds)} runs to do, {config.workers} at a time.", flush=True
     )
     _run(jobs, file, workers=config.workers)
-    results = [line for line in read_results(file) if line["seed"] in config.seeds]
+    results = [
+        line for line in read_results(file) if line["seed"] in config.seeds and line["variant"] in study.variants
+    ]
     print(write_report(study, results, directory=output, records=config.data))
     print(f"\nEverything is in {output}: report.md, results.jsonl and figures.")
+    succeeded = {(line["variant"], line["seed"]) for line in results if "error" not in line}
+    return len(study.variants) * len(config.seeds) - len(succeeded)
 
 
 def find_study(name: str) -> Study:
@@ -72,18 +85,16 @@ def chosen(study: Study, config: StudyConfig) -> Study:
         flags=(*study.flags, *config.flags),
         variants={name: study.variants[name] for name in names},
         expected={name: side for name, side in study.expected.items() if name in names},
-        records={name: records for name, records in study.records.items() if name in names},
     )
 
 
 def jobs_of(study: Study, config: StudyConfig) -> list[Job]:
     """All runs of a study; all variants of a seed before the next seed, so that a stopped study is paired."""
-    data = Path(config.data)
     return [
         Job(
             variant=variant,
             seed=seed,
-            data=str(data.with_name(study.records[variant]) if variant in study.records else data),
+            data=config.data,
             flags=(*study.flags, *flags),
             run=str(Path(config.output) / "runs" / f"{variant}-{seed}"),
             split=config.split,
@@ -106,7 +117,7 @@ def read_results(file: Path) -> list[dict[str, Any]]:
 def _claim(output: Path, study: Study, config: StudyConfig) -> None:
     """Writes down what the directory is for, or checks that it is for the same."""
     plan = {**dataclasses.asdict(study), "data": str(Path(config.data).resolve()), "split": config.split}
-    known = {"variants", "expected", "records"}
+    known = {"variants", "expected"}
     file = output / "study.json"
     if file.exists():
         stored = json.loads(file.read_text(encoding="utf-8"))
@@ -152,8 +163,6 @@ def _run(jobs: list[Job], file: Path, *, workers: int) -> None:
 
 def _replaced_after(runs: int) -> dict[str, int]:
     """The argument that replaces workers, where Python has it (3.11)."""
-    import sys
-
     return {"max_tasks_per_child": runs} if sys.version_info >= (3, 11) else {}
 
 

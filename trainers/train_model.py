@@ -46,7 +46,8 @@ def train_model(config: RunConfig, *, command: Sequence[str] = ()) -> dict[str, 
       command: The command line, for the record.
 
     Returns:
-      What `result.json` holds: `best_epoch`, `epochs`, `stopped` and the metrics of the best epoch.
+      What `result.json` holds: `best_epoch`, `epochs`, `stopped`, the metrics of the best epoch and the number of
+      trainable weights.
 
     Raises:
       ValueError: If data, configuration and run directory do not fit together, or training diverges.
@@ -177,6 +178,7 @@ class _Training:
             "monitor": self._monitor,
             "best_epoch": counters["best_epoch"],
             "best": metrics,
+            "weights": sum(weight.shape.num_elements() for weight in self._model.trainable_weights),
         }
 
 
