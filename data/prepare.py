@@ -3,6 +3,7 @@
 Usage:
   python -m fullrank.data.prepare --dataset=movielens --output=records
   python -m fullrank.data.prepare --dataset=synthetic --rows=200000 --seed=1 --output=records
+  python -m fullrank.data.prepare --dataset=movielens --graph=graphs/movielens --output=records_with_vectors
   python -m fullrank.data.prepare --dataset=criteo --raw_dir=~/criteo --output=records
 
 Data sets (the card of each, with rates, split and leaks, is the documentation of fullrank.data.sources.<name>):
@@ -31,6 +32,7 @@ from fullrank.data.build import build_records
 from fullrank.data.command import new_flags, run_command
 from fullrank.data.command_errors import UsageError
 from fullrank.data.convert import COMPRESSIONS, summary
+from fullrank.data.graph_join import join_graph
 from fullrank.data.schema_json import FILE_NAME
 from fullrank.data.sources import census_income, criteo, hillstrom, kuairand, movielens, obd, synthetic
 from fullrank.data.sources.source import Source
@@ -73,6 +75,8 @@ def prepare(flag_values: flags.FlagValues) -> None:
     output = Path(flag_values.output)
     check_replaceable(output, overwrite=flag_values.overwrite, made_of=FILE_NAME)
     source = DATASETS[flag_values.dataset].load(**_arguments(flag_values))
+    if flag_values.graph:
+        source = join_graph(source, directory=Path(flag_values.graph))
     if source.notice:
         print(textwrap.fill(source.notice, width=100))
     written = build_records(
@@ -119,6 +123,13 @@ def run(argv: Sequence[str] | None = None) -> None:
     flags.DEFINE_integer("rows", None, "Impressions of synthetic. By default 200,000.", lower_bound=10, **at)
     flags.DEFINE_list("tasks", None, "Labels of census_income. By default income,never_married,college.", **at)
     flags.DEFINE_integer("min_count", None, "Rarest category of criteo with a row of its own. By default 10.", 1, **at)
+    flags.DEFINE_string(
+        "graph",
+        None,
+        "Output of fullrank.trainers.pretrain_graph on these records: adds its vectors of users and items as a pair, "
+        "and leaves out the training rows whose clicks they know.",
+        **at,
+    )
     flags.DEFINE_enum("layout", "block", ["block", "example"], "Layout of the records.", **at)
     flags.DEFINE_enum("compression", "none", list(COMPRESSIONS), "Of the records.", **at)
     flags.DEFINE_integer("shards", None, "Files a split. By default four, or more in large data.", lower_bound=1, **at)

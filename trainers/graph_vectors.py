@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fullrank.data.graph_join import UNTIL
+
 VECTOR: Final = "vector"
-UNTIL: Final = "fullrank.until"
-"""Metadata key: the time of the newest click that a vector may know, in milliseconds."""
 _ROWS: Final = 100_000
 
 

@@ -31,4 +31,36 @@ _SEQUENCES: Final = Study(
     metrics=("auc", "ne", "gauc"),
 )
 
-STUDIES: Final[dict[str, Study]] = {study.name: study for study in (_SEQUENCES,)}
+_NUMBERS: Final = Study(
+    name="numbers",
+    question="Do the digits of numeral systems encode numbers better than the usual ways (Tencent Eq. 2)?",
+    flags=(*_SMALL, "--epochs=4"),
+    baseline="mns",
+    variants={
+        "mns": ("--numeric=mns",),
+        "mns base 2": ("--numeric=mns", "--bases=2"),
+        "mns base 3": ("--numeric=mns", "--bases=3"),
+        "scaled": ("--numeric=scaled",),
+        "buckets": ("--numeric=buckets",),
+        "autodis": ("--numeric=autodis",),
+        "periodic": ("--numeric=periodic",),
+    },
+    expected={"scaled": "worse", "buckets": "worse", "autodis": "worse"},
+)
+
+_VECTORS: Final = Study(
+    name="vectors",
+    question="Does the similarity of a pretrained pair, in numeral systems, beat the raw vectors (Tencent Eq. 3)?",
+    flags=(*_SMALL, "--epochs=4"),
+    baseline="raw",
+    variants={
+        "raw": ("--vectors=raw",),
+        "projection": ("--vectors=projection",),
+        "similarity cosine": ("--vectors=similarity", "--similarity=cosine"),
+        "similarity dot": ("--vectors=similarity", "--similarity=dot"),
+    },
+    expected={"similarity cosine": "better", "similarity dot": "better"},
+    metrics=("auc", "ne", "gauc"),
+)
+
+STUDIES: Final[dict[str, Study]] = {study.name: study for study in (_SEQUENCES, _NUMBERS, _VECTORS)}

@@ -59,6 +59,7 @@ def start_worker(threads: int) -> None:
     import_tensorflow_quietly()
     import tensorflow as tf
 
+    tf.get_logger().setLevel("ERROR")  # a process of several models traces the same functions again
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
 

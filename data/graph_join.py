@@ -1,0 +1,98 @@
+"""Adds the vectors that `fullrank.trainers.pretrain_graph` learned to a data set, without the clicks they know."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from fullrank.data.features import Vector
+from fullrank.data.join_table import JoinTable
+from fullrank.data.naming_errors import naming_errors
+from fullrank.data.schema import Schema
+from fullrank.data.sources.source import Batches, Source
+
+UNTIL: Final = b"fullrank.until"
+"""Metadata of a file of vectors: the time of the newest click that they know, in milliseconds."""
+_TRAIN: Final = "train"
+
+
+def join_graph(source: Source, *, directory: Path) -> Source:
+    """The data set with `user_graph_vector` and `item_graph_vector`, declared as a pair to compare (Tencent Eq. 3).
+
+    Similarities are too high on clicks that are in the graph, so training rows up to its time are left out. A user or
+    an item that the graph does not know has a missing vector.
+
+    Args:
+      source: A data set with the id columns of the graph.
+      directory: Output of `fullrank.trainers.pretrain_graph`.
+
+    Raises:
+      ValueError: If the files do not belong to this data set.
+      OSError: If a file is missing.
+    """
+    files = {"user": directory / "users.parquet", "item": directory / "items.parquet"}
+    tables = {side: _read(file) for side, file in files.items()}
+    known = {column.name for feature in source.schema.features for column in feature.columns()}
+    joins = []
+    for side, table in tables.items():
+        join = JoinTable(table, source=str(files[side]), on=table.column_names[0], prefix=f"{side}_graph_")
+        join.check(known, source=f"--dataset={source.schema.name}")
+        joins.append(join)
+    until = _until(tables["user"], source.schema, directory=directory)
+    splits: Mapping[str, Batches] = {
+        name: _Joined(batches, tuple(joins), source.schema.time, until if name == _TRAIN else None)
+        for name, batches in source.splits.items()
+    }
+    vectors = (
+        Vector(name="user_graph_vector", side="user", length=_length(tables["user"]), pair="item_graph_vector"),
+        Vector(name="item_graph_vector", side="ad", length=_length(tables["item"])),
+    )
+    schema = dataclasses.replace(source.schema, features=(*source.schema.features, *vectors))
+    return dataclasses.replace(source, schema=schema, splits=splits)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Joined:
+    """Opens a split with the vectors, without rows up to a time."""
+
+    batches: Batches
+    joins: tuple[JoinTable, ...]
+    time: str | None
+    until: int | None
+
+    def __call__(self) -> Iterable[pa.RecordBatch]:
+        for batch in self.batches():
+            if self.time is not None and self.until is not None:
+                batch = batch.filter(pc.greater(batch.column(self.time), self.until))
+            for join in self.joins:
+                batch = join.add(batch)
+            if batch.num_rows:
+                yield batch
+
+
+def _read(file: Path) -> pa.Table:
+    with naming_errors(file):
+        table = pq.read_table(file)
+    if table.column_names[1:] != ["vector"] or not table.num_rows:
+        raise ValueError(f"{file} does not hold ids and vectors, but {', '.join(table.column_names) or 'nothing'}.")
+    return table
+
+
+def _until(table: pa.Table, schema: Schema, *, directory: Path) -> int | None:
+    """The newest time in the graph, in the data set's unit; `None` if the graph knows all training clicks."""
+    text = (table.schema.metadata or {}).get(UNTIL)
+    if text is None:
+        return None
+    if schema.time is None:
+        raise ValueError(f"{directory} knows the clicks up to a time, but data set {schema.name!r} has no time.")
+    return int(text) // (1 if schema.time_unit == "ms" else 1_000)
+
+
+def _length(table: pa.Table) -> int:
+    return int(pc.max(pc.list_value_length(table["vector"])).as_py())
