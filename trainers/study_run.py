@@ -7,7 +7,6 @@ import dataclasses
 import json
 import multiprocessing
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from fullrank.trainers.study_report import write_report
 from fullrank.trainers.write_json import write_json
 
 _RUNS_A_PROCESS = 6
-"""Graphs of finished runs are never quite freed, so a worker is replaced after so many."""
+"""Graphs of finished runs are never quite freed, so workers are replaced after so many."""
 
 
 def run_study(config: StudyConfig) -> int:
@@ -134,19 +133,25 @@ def _run(jobs: list[Job], file: Path, *, workers: int) -> None:
     if not jobs:
         return
     workers = min(workers, len(jobs))
-    threads = max(1, len(os.sched_getaffinity(0)) // workers)
     with (
-        concurrent.futures.ProcessPoolExecutor(
-            workers,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=start_worker,
-            initargs=(threads,),
-            **_replaced_after(_RUNS_A_PROCESS),
-        ) as pool,
         open(file, "a", encoding="utf-8") as results,
         tqdm.tqdm(total=len(jobs), unit="run", desc="study") as bar,
     ):
         _end_cut_line(file, results)
+        portion = workers * _RUNS_A_PROCESS
+        for start in range(0, len(jobs), portion):
+            _run_portion(jobs[start : start + portion], results, bar, workers=workers)
+
+
+def _run_portion(jobs: list[Job], results: Any, bar: Any, *, workers: int) -> None:
+    """Runs some jobs in worker processes of their own."""
+    pool = concurrent.futures.ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=start_worker,
+        initargs=(max(1, len(os.sched_getaffinity(0)) // workers),),
+    )
+    with pool:
         futures = [pool.submit(run_job, job) for job in jobs]
         try:
             for future in concurrent.futures.as_completed(futures):
@@ -159,11 +164,6 @@ def _run(jobs: list[Job], file: Path, *, workers: int) -> None:
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def _replaced_after(runs: int) -> dict[str, int]:
-    """The argument that replaces workers, where Python has it (3.11)."""
-    return {"max_tasks_per_child": runs} if sys.version_info >= (3, 11) else {}
 
 
 def _end_cut_line(file: Path, results: Any) -> None:
