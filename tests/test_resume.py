@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +292,16 @@ def test_the_memory_of_early_stopping_survives_in_the_state() -> None:
     restored.deserialize(state.serialize())
     assert restored.progress == state.progress
     assert restored.progress.stale == 1
+
+
+def test_the_mean_over_tasks_leaves_out_what_is_undefined() -> None:
+    state, saved = TrainingState(), []
+    callback = EarlyStopping(state, monitor="val_mean_ne", patience=1, save_best=lambda: saved.append(True))
+    callback.on_epoch_end(0, {"val_a_ne": 0.9, "val_b_ne": 0.7, "val_c_ne": math.nan, "a_ne": 0.1, "val_a_auc": 0.5})
+    assert state.progress.best == pytest.approx(0.8)
+    callback.on_epoch_end(1, {"val_a_ne": 0.8, "val_b_ne": 0.7, "val_c_ne": math.nan})
+    assert state.progress.best == pytest.approx(0.75)
+    assert len(saved) == 2
 
 
 def test_monitor_names_a_statistic_of_the_first_task_or_of_any() -> None:

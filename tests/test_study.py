@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fullrank.analysis.paired import paired_difference
+from fullrank.trainers.studies import STUDIES
 from fullrank.trainers.study_config import StudyConfig
 from fullrank.trainers.study_job import config_of
 from fullrank.trainers.study_plan import Study, read_study
@@ -128,3 +129,34 @@ def test_the_report_says_what_came_out(tmp_path: Path) -> None:
     assert "Failed: c, seed 1: boom" in text
     assert (tmp_path / "report.md").read_text() == text
     assert (tmp_path / "figures" / "click_auc.png").stat().st_size > 5000
+
+
+def test_a_variant_of_one_task_a_model_is_a_run_a_task() -> None:
+    study = Study(
+        name="s",
+        question="?",
+        baseline="single",
+        variants={"single": ("--widths=8",), "both": (), "own": ("--tasks=like",)},
+        flags=("--epochs=1",),
+        tasks=("click", "like"),
+        one_task_a_model=("single",),
+    )
+    assert study.runs_of("single") == (
+        ("--epochs=1", "--widths=8", "--tasks=click"),
+        ("--epochs=1", "--widths=8", "--tasks=like"),
+    )
+    assert study.runs_of("both") == (("--epochs=1", "--tasks=click,like"),)
+    assert study.runs_of("own") == (("--epochs=1", "--tasks=like"),)
+    job = jobs_of(study, StudyConfig(study="s", data="records", output="out", seeds=(1,)))[0]
+    assert config_of(job, number=1).model.tasks == ("like",)
+    assert config_of(job, number=1).train.output != config_of(job, number=0).train.output
+    with pytest.raises(ValueError, match="needs tasks"):
+        Study(name="s", question="?", baseline="a", variants={"a": ()}, one_task_a_model=("a",))
+
+
+def test_every_study_has_flags_that_a_run_can_read() -> None:
+    for study in STUDIES.values():
+        config = StudyConfig(study=study.name, data="records", output="out", seeds=(1,))
+        for job in jobs_of(study, config):
+            for number in range(len(job.flags)):
+                assert config_of(job, number=number).train.seed == 1

@@ -174,8 +174,8 @@ class TrainConfig:
     )
     monitor: str = setting(
         "auc",
-        "Validation metric that decides on the best weights: auc, log_loss, ne or ece of the first task, or of any "
-        "with its name before it (like_auc).",
+        "Validation metric that decides on the best weights: auc, log_loss, ne or ece of the first task, of any with "
+        "its name before it (like_auc), or the mean over all tasks (mean_auc).",
     )
     patience: int | None = setting(
         2, "Validations without a new best after which to stop; none: train all epochs.", minimum=1

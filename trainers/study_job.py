@@ -36,7 +36,8 @@ class Job:
       variant: Name.
       seed: Seed of the run.
       data: Directory of the records.
-      flags: Flags of `fullrank.trainers.train`, without data, output and seed.
+      flags: Of each run: flags of `fullrank.trainers.train`, without data, output and seed. Several runs predict
+        different tasks.
       run: Run directory.
       split: Split to evaluate on.
       segments: Columns over whose values to report.
@@ -46,7 +47,7 @@ class Job:
     variant: str
     seed: int
     data: str
-    flags: tuple[str, ...]
+    flags: tuple[tuple[str, ...], ...]
     run: str
     split: str
     segments: tuple[str, ...]
@@ -86,17 +87,17 @@ def run_job(job: Job) -> dict[str, Any]:
     return result
 
 
-def config_of(job: Job) -> RunConfig:
-    """The configuration that the flags of a job give.
+def config_of(job: Job, *, number: int = 0) -> RunConfig:
+    """The configuration of a job's run.
 
     Raises:
       ValueError: If a flag is unknown or a value is refused.
     """
     flag_values = new_flags()
     define_run(flag_values)
-    places = [f"--data={job.data}", f"--output={job.run}", f"--seed={job.seed}"]
+    places = [f"--data={job.data}", f"--output={_directory(job, number)}", f"--seed={job.seed}"]
     try:
-        unexpected = flag_values(["study", *places, *job.flags, *_FIXED])[1:]
+        unexpected = flag_values(["study", *places, *job.flags[number], *_FIXED])[1:]
     except flags.Error as error:
         raise ValueError(f"variant {job.variant!r}: {describe_flag_error(error, flag_values)}") from error
     if unexpected:
@@ -105,19 +106,32 @@ def config_of(job: Job) -> RunConfig:
 
 
 def _results(job: Job) -> dict[str, Any]:
+    runs = [_result_of(job, number) for number in range(len(job.flags))]
+    return {
+        "tasks": {task: values for run in runs for task, values in run["tasks"].items()},
+        "best_epoch": max(run["best_epoch"] for run in runs),
+        "weights": sum(run["weights"] for run in runs),
+    }
+
+
+def _result_of(job: Job, number: int) -> dict[str, Any]:
     from fullrank.layers.legacy_keras import keras
     from fullrank.trainers.evaluate_run import evaluate_run
     from fullrank.trainers.train_model import train_model
 
     keras.backend.clear_session()
-    trained = train_model(config_of(job), command=["study", *job.flags])
-    evaluated = evaluate_run(EvaluateConfig(run=job.run, split=job.split, segments=job.segments))
+    trained = train_model(config_of(job, number=number), command=["study", *job.flags[number]])
+    evaluated = evaluate_run(EvaluateConfig(run=_directory(job, number), split=job.split, segments=job.segments))
     tasks = {
         task: {name: value for name, value in statistics.items() if name in _KEPT}
         | {"segments": {segment: _shortened(values) for segment, values in statistics["segments"].items()}}
         for task, statistics in evaluated.items()
     }
     return {"tasks": tasks, "best_epoch": trained["best_epoch"], "weights": trained["weights"]}
+
+
+def _directory(job: Job, number: int) -> str:
+    return job.run if len(job.flags) == 1 else str(Path(job.run) / str(number))
 
 
 def _shortened(values: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -34,6 +34,8 @@ class Study:
       expected: Variant -> what the paper leads to expect of it against the baseline.
       metrics: Statistics of `fullrank.trainers.evaluate` that the tables show, the most important first.
       segments: Columns over whose values the evaluation also reports, and the tables show AUC.
+      tasks: Labels that every variant predicts whose own flags do not say which.
+      one_task_a_model: Variants that are trained once for each of `tasks`, alone, and shown as one.
     """
 
     name: str
@@ -44,13 +46,20 @@ class Study:
     expected: Mapping[str, Literal["better", "worse"]] = dataclasses.field(default_factory=dict)
     metrics: tuple[str, ...] = ("auc", "ne")
     segments: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    one_task_a_model: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuses what could not be run or compared."""
         for name in (self.name, *self.variants):
             if not _NAME.fullmatch(name):
                 raise ValueError(f"Study {self.name!r}: {name!r} cannot be a name; use letters, digits and . _ + -.")
-        for what, names in (("baseline", (self.baseline,)), ("expected", self.expected)):
+        named = {
+            "baseline": (self.baseline,),
+            "expected": tuple(self.expected),
+            "one_task_a_model": self.one_task_a_model,
+        }
+        for what, names in named.items():
             for name in names:
                 if name not in self.variants:
                     raise ValueError(
@@ -59,6 +68,17 @@ class Study:
                     )
         if not self.metrics:
             raise ValueError(f"Study {self.name!r} has no metrics.")
+        if self.one_task_a_model and not self.tasks:
+            raise ValueError(f"Study {self.name!r}: one_task_a_model needs tasks.")
+
+    def runs_of(self, variant: str) -> tuple[tuple[str, ...], ...]:
+        """The flags of each run that a variant consists of: one, or one a task."""
+        flags = (*self.flags, *self.variants[variant])
+        if variant in self.one_task_a_model:
+            return tuple((*flags, f"--tasks={task}") for task in self.tasks)
+        if not self.tasks or any(flag.startswith("--tasks=") for flag in flags):
+            return (flags,)
+        return ((*flags, f"--tasks={','.join(self.tasks)}"),)
 
 
 def read_study(path: Path) -> Study:
@@ -87,7 +107,7 @@ def _study(content: Mapping[str, Any], *, source: str) -> Study:
     if missing:
         raise ValueError(f"{source}: {', '.join(missing)} missing.")
     values = dict(content)
-    for name in ("flags", "metrics", "segments"):
+    for name in ("flags", "metrics", "segments", "tasks", "one_task_a_model"):
         if name in values:
             values[name] = _texts(values[name], f"{source}: {name}")
     for name in ("variants", "expected"):

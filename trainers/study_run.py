@@ -39,7 +39,8 @@ def run_study(config: StudyConfig) -> int:
     output = Path(config.output)
     read_schema(config.data)
     for job in jobs_of(study, config)[: len(study.variants)]:
-        config_of(job)
+        for number in range(len(job.flags)):
+            config_of(job, number=number)
     _claim(output, study, config)
     file = output / "results.jsonl"
     done = {(line["variant"], line["seed"]) for line in read_results(file) if "error" not in line}
@@ -94,14 +95,14 @@ def jobs_of(study: Study, config: StudyConfig) -> list[Job]:
             variant=variant,
             seed=seed,
             data=config.data,
-            flags=(*study.flags, *flags),
+            flags=study.runs_of(variant),
             run=str(Path(config.output) / "runs" / f"{variant}-{seed}"),
             split=config.split,
             segments=study.segments,
             keep=config.keep_runs,
         )
         for seed in config.seeds
-        for variant, flags in study.variants.items()
+        for variant in study.variants
     ]
 
 
@@ -121,7 +122,7 @@ def _claim(output: Path, study: Study, config: StudyConfig) -> None:
     if file.exists():
         stored = json.loads(file.read_text(encoding="utf-8"))
         plain = json.loads(json.dumps(plan))
-        different = [name for name in plain if name not in known and stored.get(name) != plain[name]]
+        different = [name for name in plain if name not in known and stored.get(name, plain[name]) != plain[name]]
         different += [name for name, flags in plain["variants"].items() if stored["variants"].get(name, flags) != flags]
         if different:
             raise ValueError(f"{output} holds another study ({', '.join(different)} differ): choose another --output.")

@@ -170,6 +170,8 @@ class _Training:
         progress = self._state.progress
         best = [line for line in self._log.lines() if line["kind"] == "epoch" and line["epoch"] == progress.best_epoch]
         metrics = {name: value for name, value in (best[0] if best else {}).items() if name not in ("kind", "epoch")}
+        if self._monitor is not None and progress.best is not None:
+            metrics[self._monitor] = progress.best
         counters = dataclasses.asdict(progress)
         return {
             "epochs": counters["epoch"],

@@ -12,6 +12,7 @@ from fullrank.trainers.training_state import TrainingState
 
 MONITORED: Final = ("auc", "log_loss", "ne", "ece")
 """Statistics of which one is better the larger (AUC) or the smaller (the others) it is."""
+_MEAN: Final = "val_mean_"
 
 
 class EarlyStopping(keras.callbacks.Callback):
@@ -21,7 +22,8 @@ class EarlyStopping(keras.callbacks.Callback):
 
     Args:
       state: The run's counters.
-      monitor: Name in the logs, such as `val_click_auc`; `None` without validation: the last epoch is the best.
+      monitor: Name in the logs, such as `val_click_auc`, or `val_mean_auc` for the mean of all tasks; `None` without
+        validation: the last epoch is the best.
       patience: Epochs without a new best after which to stop; `None` never stops.
       save_best: Called when there is a new best.
     """
@@ -43,7 +45,7 @@ class EarlyStopping(keras.callbacks.Callback):
             progress.best_epoch = epoch + 1
             self._save_best()
             return
-        value = float((logs or {})[self._monitor])
+        value = _value(logs or {}, self._monitor)
         if progress.best_epoch == 0 or _better(value, progress.best, self._monitor):
             progress.best = value if math.isfinite(value) else None
             progress.best_epoch, progress.stale = epoch + 1, 0
@@ -55,6 +57,16 @@ class EarlyStopping(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
+def _value(logs: Mapping[str, Any], monitor: str) -> float:
+    """The monitored value; a mean leaves out tasks for which the statistic is undefined."""
+    if not monitor.startswith(_MEAN):
+        return float(logs[monitor])
+    ending = monitor.removeprefix(_MEAN)
+    values = [float(value) for name, value in logs.items() if name.startswith("val_") and name.endswith(f"_{ending}")]
+    finite = [value for value in values if math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else math.nan
+
+
 def _better(value: float, best: float | None, monitor: str) -> bool:
     if not math.isfinite(value):
         return False
@@ -64,14 +76,15 @@ def _better(value: float, best: float | None, monitor: str) -> bool:
 
 
 def monitored(name: str, *, tasks: tuple[str, ...]) -> str:
-    """The name in the logs of what `--monitor` names: a statistic of the first task, or `task_statistic`.
+    """The name of what `--monitor` names: a statistic of the first task, `mean_statistic` or `task_statistic`.
 
     Raises:
       ValueError: If there is no such statistic.
     """
     known = {f"{task}_{statistic}": f"val_{task}_{statistic}" for task in tasks for statistic in MONITORED}
     first = {statistic: f"val_{tasks[0]}_{statistic}" for statistic in MONITORED}
-    found = {**known, **first}.get(name)
+    mean = {f"mean_{statistic}": f"{_MEAN}{statistic}" for statistic in MONITORED}
+    found = {**mean, **known, **first}.get(name)
     if found is None:
-        raise ValueError(f"--monitor={name}: no such metric. Known: {', '.join([*first, *known])}.")
+        raise ValueError(f"--monitor={name}: no such metric. Known: {', '.join([*first, *mean, *known])}.")
     return found
