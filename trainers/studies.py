@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from fullrank.trainers.study_multi_task import MULTI_TASK
 from fullrank.trainers.study_plan import Study
 
 _SMALL: Final = ("--batch_size=1024", "--model=single", "--widths=16", "--experts=crossnet,flat", "--patience=1")
@@ -63,4 +64,4 @@ _VECTORS: Final = Study(
     metrics=("auc", "ne", "gauc"),
 )
 
-STUDIES: Final[dict[str, Study]] = {study.name: study for study in (_SEQUENCES, _NUMBERS, _VECTORS)}
+STUDIES: Final[dict[str, Study]] = {study.name: study for study in (_SEQUENCES, _NUMBERS, _VECTORS, *MULTI_TASK)}
