@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import Final
 
 from fullrank.trainers.study_multi_task import MULTI_TASK
-from fullrank.trainers.study_plan import Study
+from fullrank.trainers.study_plan import SMALL_DATA, Study
 
-_SMALL: Final = ("--batch_size=1024", "--model=single", "--widths=16", "--experts=crossnet,flat", "--patience=1")
+_SMALL: Final = (*SMALL_DATA, "--model=single", "--widths=16", "--experts=crossnet,flat", "--patience=1")
 
 _SEQUENCES: Final = Study(
     name="sequences",
     question="Does target-aware, time-aware encoding of the history help, and which part of it (Tencent Eq. 1)?",
-    flags=(*_SMALL, "--epochs=3"),
+    flags=(*_SMALL, "--epochs=6"),
     baseline="mean",
     variants={
         "mean": ("--sequence=mean",),
@@ -35,7 +35,7 @@ _SEQUENCES: Final = Study(
 _NUMBERS: Final = Study(
     name="numbers",
     question="Do the digits of numeral systems encode numbers better than the usual ways (Tencent Eq. 2)?",
-    flags=(*_SMALL, "--epochs=4"),
+    flags=(*_SMALL, "--epochs=6"),
     baseline="mns",
     variants={
         "mns": ("--numeric=mns",),
@@ -52,7 +52,7 @@ _NUMBERS: Final = Study(
 _VECTORS: Final = Study(
     name="vectors",
     question="Does the similarity of a pretrained pair, in numeral systems, beat the raw vectors (Tencent Eq. 3)?",
-    flags=(*_SMALL, "--epochs=4"),
+    flags=(*_SMALL, "--epochs=6"),
     baseline="raw",
     variants={
         "raw": ("--vectors=raw",),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from fullrank.trainers.study_plan import Study
+from fullrank.trainers.study_plan import SMALL_DATA, Study
 
-_COMMON: Final = ("--batch_size=1024", "--epochs=4", "--patience=1", "--monitor=mean_ne", "--expert_width=64")
+_COMMON: Final = (*SMALL_DATA, "--epochs=6", "--patience=1", "--monitor=mean_ne", "--expert_width=64")
 _PARADIGMS: Final = {
     "single": ("--model=single", "--widths=16", "--experts=crossnet,flat"),
     "shared_bottom": ("--model=shared_bottom", "--widths=16", "--experts=crossnet,flat"),

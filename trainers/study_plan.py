@@ -18,6 +18,9 @@ from typing import Any, Final, Literal
 from fullrank.data.suggest import closest
 
 LOWER_IS_BETTER: Final = frozenset({"log_loss", "ne", "ece", "inconsistency"})
+SMALL_DATA: Final = ("--batch_size=1024", "--table_learning_rate=0.01", "--learning_rate=0.0005", "--monitor=ne")
+"""Settings for 10,000 to 200,000 examples: with the faster default rates models overfit before the first pass ends, and
+the training's chance then hides what is compared."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+ -]*")
 
 
