@@ -1,8 +1,10 @@
 """Evaluates the best weights of a run: AUC, log loss, normalised entropy, GAUC, calibration, bias.
 
     python -m fullrank.trainers.evaluate --run=runs/me --split=test --json=eval.json --output=figures
+    python -m fullrank.trainers.evaluate --run=runs/me --baseline=runs/single --segments=region
 
-Each statistic is given by task, over all examples and for every value of every segment.
+Each statistic is given by task, over all examples and for every value of every segment. With --baseline=runs/single,
+so is the gain in normalised entropy over that run, with an interval of a paired bootstrap over the values of --key.
 """
 
 from __future__ import annotations

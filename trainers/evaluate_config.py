@@ -19,6 +19,12 @@ class EvaluateConfig:
     output: str | None = setting(None, "Directory to draw figures in: reliability, ROC, and one for each segment.")
     key: str | None = setting(None, "Column that GAUC groups by; the schema's first key if not given.")
     segments: tuple[str, ...] = setting((), "Columns over whose values to report, too; the schema's if none is given.")
+    baseline: str | None = setting(
+        None, "Another run directory: adds the NE gain over it, over all examples and on every segment, by a bootstrap."
+    )
+    min_segment_keys: int = setting(
+        10, "Fewest values of the key that a segment needs to be called the worst against --baseline.", minimum=2
+    )
     batch_size: int = setting(4096, "Examples scored at once.", minimum=1)
     on_bad_record: Literal["fail", "skip"] = setting("fail", "What to do about a record that cannot be read.")
     max_bad_fraction: float = setting(

@@ -10,11 +10,13 @@ from fullrank.analysis.tables import format_table
 from fullrank.data.schema import Schema, SchemaError
 from fullrank.data.schema_json import read_schema
 from fullrank.models.metrics import BinaryEvaluator
+from fullrank.trainers import against_baseline
 from fullrank.trainers.evaluate_config import EvaluateConfig
 from fullrank.trainers.load_run import LoadedRun, load_run
 from fullrank.trainers.records import explained, read_split
 from fullrank.trainers.same_schema import check_same_columns
 from fullrank.trainers.score import score_batches
+from fullrank.trainers.scored_rows import ScoredRows
 from fullrank.trainers.write_json import write_json
 
 COLUMNS: Final = ("examples", "auc", "log_loss", "ne", "gauc", "ece", "bias", "base_rate")
@@ -25,7 +27,7 @@ def evaluate_run(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
     """Evaluates, prints a table, and writes JSON and figures if asked to.
 
     Returns:
-      Task -> statistics, as `BinaryEvaluator.result` gives them.
+      Task -> statistics, as `BinaryEvaluator.result` gives them; with a baseline also `gain`, over it.
 
     Raises:
       ValueError: If run, data and columns do not fit together.
@@ -34,16 +36,39 @@ def evaluate_run(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
     schema = read_schema(config.data if config.data is not None else loaded.config.data.data)
     key, segments = _groups(config, loaded.schema)
     evaluators = {task: BinaryEvaluator(task=task, key=key, segments=segments) for task in loaded.model.wiring.tasks}
-    _stream(config, loaded, schema, evaluators, key=key, segments=segments)
+    baseline = load_run(config.baseline) if config.baseline is not None else None
+    rows = ScoredRows() if baseline is not None else None
+    compared = against_baseline.check_baseline(baseline, run=loaded, schema=schema) if baseline is not None else ()
+    _stream(config, loaded, schema, evaluators, key=key, segments=segments, rows=rows)
     results = {task: evaluator.result() for task, evaluator in evaluators.items()}
+    gains: against_baseline.Gains = {}
+    if baseline is not None and rows is not None:
+        gains = against_baseline.gains_over(
+            baseline,
+            rows,
+            config=config,
+            schema=schema,
+            tasks=compared,
+            weight=loaded.schema.weight,
+            key=key,
+            segments=segments,
+        )
+    for task, gain in gains.items():
+        results[task]["gain"] = against_baseline.to_json(
+            gain, baseline=str(config.baseline), min_keys=config.min_segment_keys
+        )
     by = f", GAUC by {key}" if key else ""
     print(f"{loaded.directory.path} on the {config.split} split of {schema.directory}{by}:")
     print(table(results))
+    if gains:
+        print(f"NE gain over {config.baseline} in percent, 95 % intervals by {key or 'example'}:")
+        print(against_baseline.describe(gains, min_keys=config.min_segment_keys))
     if config.json is not None:
         write_json(results, Path(config.json))
     if config.output is not None:
         for task, evaluator in evaluators.items():
             draw(evaluator, results[task], task=task, directory=Path(config.output))
+        against_baseline.draw(gains, directory=Path(config.output))
     return results
 
 
@@ -69,6 +94,7 @@ def _stream(
     *,
     key: str | None,
     segments: tuple[str, ...],
+    rows: ScoredRows | None = None,
 ) -> None:
     trained, model = loaded.schema, loaded.model
     weight = trained.weight
@@ -79,6 +105,8 @@ def _stream(
     with explained(schema, splits=[config.split]):
         batches = read_split(config, schema, split=config.split, cache=loaded.directory.repaired)
         for kept, scores in score_batches(model, batches, keep=keep, examples=split.examples, what="evaluating"):
+            if rows is not None:
+                rows.add(kept, scores)
             for task, evaluator in evaluators.items():
                 evaluator.update(
                     labels=kept[task],
