@@ -6,6 +6,7 @@ from fullrank.analysis.collapse_results import Collapse, analyse_collapse
 from fullrank.analysis.diversity import Diversity, diversity
 from fullrank.analysis.exposure_replay import ExposureReplay, exposure_replay
 from fullrank.analysis.inputs import Input, open_input
+from fullrank.analysis.off_policy import PolicyValue, on_policy_value, policy_values
 from fullrank.analysis.paired_gain import PairedGain, SegmentGain, paired_gain
 from fullrank.analysis.partners import pair_projections, partner_singular_values
 from fullrank.analysis.spectrum import (
@@ -24,6 +25,7 @@ __all__ = [
     "ExposureReplay",
     "Input",
     "PairedGain",
+    "PolicyValue",
     "SegmentGain",
     "Spectrum",
     "analyse_collapse",
@@ -31,11 +33,13 @@ __all__ = [
     "effective_rank",
     "exposure_replay",
     "information_abundance",
+    "on_policy_value",
     "open_input",
     "pair_projections",
     "paired_gain",
     "participation_ratio",
     "partner_singular_values",
+    "policy_values",
     "relative_abundance",
     "spectrum",
     "stable_rank",

@@ -1,0 +1,104 @@
+"""What another policy would have earned, estimated from a log whose action probabilities are known."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PolicyValue:
+    """Mean reward of a policy.
+
+    Attributes:
+      value: The estimate.
+      low: Lower end of its 95 % interval.
+      high: Upper end.
+      effective: Effective number of rows, `(sum w)^2 / sum w^2`; the estimate is about as good as from so many rows of
+        the policy itself.
+    """
+
+    value: float
+    low: float
+    high: float
+    effective: float
+
+
+def policy_values(
+    *,
+    rewards: npt.ArrayLike,
+    logged: npt.ArrayLike,
+    target: npt.ArrayLike,
+    model_logged: npt.ArrayLike | None = None,
+    model_target: npt.ArrayLike | None = None,
+    confidence: float = 0.95,
+) -> dict[str, PolicyValue]:
+    """Estimates of the target policy's value V = E_x E_{a ~ pi(.|x)} r(x, a).
+
+    With `w_i = pi(a_i | x_i) / p_i`:
+
+        ips    mean_i w_i r_i                                        unbiased, wide
+        snips  sum_i w_i r_i / sum_i w_i                             self-normalised: a little bias, narrower
+        dr     mean_i ( q(x_i, pi) + w_i (r_i - q(x_i, a_i)) )       doubly robust: right if p or q is
+
+    where q is a reward model, not trained on these rows. Intervals are normal ones from the rows' own spread (for snips
+    by the delta method), with rows taken as independent. With few rewarded rows of large weight they are too narrow:
+    look at `effective`.
+
+    Args:
+      rewards: `[N]`, r.
+      logged: `[N]`, p: probability with which the log's policy took the action that it took.
+      target: `[N]`, pi: probability with which the target policy takes that action.
+      model_logged: `[N]`, q of the action taken; with `model_target` adds `dr`.
+      model_target: `[N]`, mean of q over the target policy's actions.
+      confidence: Level of the intervals.
+
+    Raises:
+      ValueError: If lengths differ, there are no rows, a logged probability is not in (0, 1], or one model value comes
+        without the other.
+    """
+    reward, p, pi = (np.asarray(given, np.float64) for given in (rewards, logged, target))
+    if not reward.shape == p.shape == pi.shape or reward.ndim != 1 or not reward.size:
+        raise ValueError(
+            f"rewards, logged and target are [N], N >= 1. Received: {reward.shape}, {p.shape}, {pi.shape}."
+        )
+    if not ((p > 0) & (p <= 1)).all():
+        raise ValueError(f"Logged probabilities lie in (0, 1]. Received: {p.min():g} to {p.max():g}.")
+    if not ((pi >= 0) & (pi <= 1 + 1e-6)).all():
+        raise ValueError(f"Target probabilities lie in [0, 1]. Received: {pi.min():g} to {pi.max():g}.")
+    if (model_logged is None) != (model_target is None):
+        raise ValueError("A doubly robust estimate needs both model_logged and model_target.")
+    reach = float(stats.norm.ppf(0.5 + confidence / 2))
+    weights = pi / p
+    squares = float(np.sum(weights**2))
+    effective = float(weights.sum()) ** 2 / squares if squares else 0.0
+    total = float(weights.sum())
+    own = float(np.sum(weights * reward)) / total if total else float("nan")
+    values = {
+        "ips": _estimate(weights * reward, effective, reach),
+        "snips": _shifted(own, weights * (reward - own) * (len(reward) / total if total else np.nan), effective, reach),
+    }
+    if model_logged is not None and model_target is not None:
+        q, q_target = (np.asarray(given, np.float64) for given in (model_logged, model_target))
+        values["dr"] = _estimate(q_target + weights * (reward - q), effective, reach)
+    return values
+
+
+def on_policy_value(*, rewards: npt.ArrayLike, confidence: float = 0.95) -> PolicyValue:
+    """The mean reward of the policy that made the log."""
+    reward = np.asarray(rewards, np.float64)
+    return _estimate(reward, float(len(reward)), float(stats.norm.ppf(0.5 + confidence / 2)))
+
+
+def _estimate(terms: Floats, effective: float, reach: float) -> PolicyValue:
+    return _shifted(float(terms.mean()), terms - terms.mean(), effective, reach)
+
+
+def _shifted(value: float, influence: Floats, effective: float, reach: float) -> PolicyValue:
+    error = float(np.sqrt(np.mean(influence**2) / max(len(influence) - 1, 1)))
+    return PolicyValue(value=value, low=value - reach * error, high=value + reach * error, effective=effective)

@@ -1,0 +1,76 @@
+"""Off-policy estimates: by hand, against what a known world gives, and what cannot be estimated."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fullrank.analysis.off_policy import on_policy_value, policy_values
+
+
+def test_by_hand() -> None:
+    # Weights .5/.5 = 1, 1/.5 = 2, 0/.25 = 0; rewards 1, 1, 1.
+    found = policy_values(
+        rewards=[1, 1, 1],
+        logged=[0.5, 0.5, 0.25],
+        target=[0.5, 1.0, 0.0],
+        model_logged=[0.5, 0.5, 0.5],
+        model_target=[0.25, 0.5, 0.75],
+    )
+    assert found["ips"].value == pytest.approx(1.0)
+    assert found["snips"].value == pytest.approx(1.0)
+    # (.25 + 1 * .5 + .5 + 2 * .5 + .75 + 0) / 3
+    assert found["dr"].value == pytest.approx(1.0)
+    assert found["ips"].effective == pytest.approx(9 / 5)
+    # Terms 1, 2, 0: standard deviation 1, error 1 / sqrt(3).
+    assert found["ips"].high - 1.0 == pytest.approx(1.959964 / 3**0.5, rel=1e-6)
+    # All rewards are equal, so self-normalising leaves nothing uncertain.
+    assert found["snips"].high == pytest.approx(1.0)
+
+
+def test_the_logged_policy_itself_has_the_mean_reward() -> None:
+    rewards = np.array([0.0, 1.0, 1.0, 0.0])
+    found = policy_values(rewards=rewards, logged=[0.3, 0.7, 0.2, 1.0], target=[0.3, 0.7, 0.2, 1.0])
+    mean = on_policy_value(rewards=rewards)
+    assert found["ips"] == found["snips"] == mean
+    assert mean.effective == 4.0
+    assert set(found) == {"ips", "snips"}
+
+
+def world(rows: int, seed: int) -> dict[str, np.ndarray]:
+    """Two actions; the second is worth .6 against .2. The log takes it with probability .25, the target with .8."""
+    draw = np.random.default_rng(seed)
+    action = draw.random(rows) < 0.25
+    reward = (draw.random(rows) < np.where(action, 0.6, 0.2)).astype(float)
+    return {
+        "rewards": reward,
+        "logged": np.where(action, 0.25, 0.75),
+        "target": np.where(action, 0.8, 0.2),
+        "model_logged": np.where(action, 0.5, 0.3),  # a wrong model: the doubly robust estimate stays right
+        "model_target": np.full(rows, 0.8 * 0.5 + 0.2 * 0.3),
+    }
+
+
+@pytest.mark.parametrize("name", ["ips", "snips", "dr"])
+def test_intervals_cover_the_truth_as_often_as_they_say(name: str) -> None:
+    truth = 0.8 * 0.6 + 0.2 * 0.2
+    found = [policy_values(**world(2_000, seed))[name] for seed in range(400)]
+    covered = np.mean([each.low <= truth <= each.high for each in found])
+    assert covered == pytest.approx(0.95, abs=0.033)  # three standard errors of 400 draws
+    assert np.mean([each.value for each in found]) == pytest.approx(truth, abs=0.005)
+
+
+def test_what_cannot_be_estimated_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"in \(0, 1\]"):
+        policy_values(rewards=[1.0], logged=[0.0], target=[0.5])
+    with pytest.raises(ValueError, match=r"\[N\]"):
+        policy_values(rewards=[1.0, 2.0], logged=[0.5], target=[0.5])
+    with pytest.raises(ValueError, match="both model_logged and model_target"):
+        policy_values(rewards=[1.0], logged=[0.5], target=[0.5], model_logged=[0.1])
+
+
+def test_a_policy_that_never_meets_the_log_has_no_value() -> None:
+    found = policy_values(rewards=[1.0, 0.0], logged=[0.5, 0.5], target=[0.0, 0.0])
+    assert found["ips"].value == 0.0
+    assert np.isnan(found["snips"].value)
+    assert found["ips"].effective == 0.0
