@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +10,9 @@ import tf_keras as keras
 
 from fullrank.layers.numeral_systems import digit_rows, scaled_integers, table_rows
 from fullrank.layers.real_numbers import as_columns, columns_in, per_column
+
+_SUMMED_BITS: Final = 10
+"""Up to this range the digits of every integer are summed once a step, and an example looks up one row."""
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
@@ -77,10 +80,23 @@ class MultipleNumeralSystem(keras.layers.Layer):
     def call(self, values: tf.Tensor) -> tf.Tensor:
         """Returns the sum of the digits' rows, `[B, d]` or `[B, n, d]`."""
         integers = scaled_integers(as_columns(values), tf.constant(self._knots_of), bits=self.bits)
-        rows = digit_rows(integers, bases=self.bases, bits=self.bits)
-        starts = self._rows * tf.range(len(self._knots_of), dtype=tf.int64)[:, tf.newaxis]
-        embedded = tf.cast(tf.reduce_sum(tf.gather(self._table, rows + starts), axis=2), self.compute_dtype)
+        numbers = tf.range(len(self._knots_of), dtype=tf.int64)
+        if self.bits <= _SUMMED_BITS:
+            sums = self._sums()
+            starts = sums.shape[1] * numbers
+            embedded = tf.gather(tf.reshape(sums, (-1, self.width)), integers + 1 + starts)
+        else:
+            rows = digit_rows(integers, bases=self.bases, bits=self.bits)
+            starts = self._rows * numbers[:, tf.newaxis]
+            embedded = tf.cast(tf.reduce_sum(tf.gather(self._table, rows + starts), axis=2), self.compute_dtype)
         return embedded[:, 0] if values.shape.rank == 1 else embedded
+
+    def _sums(self) -> tf.Tensor:
+        """Eq. 2 of every integer, the missing one (-1) first: `[n, 1 + 2^bits, d]`."""
+        rows = digit_rows(tf.range(-1, 2**self.bits, dtype=tf.int64), bases=self.bases, bits=self.bits)
+        counts = tf.reduce_sum(tf.one_hot(rows, self._rows, dtype=tf.float32), axis=1)
+        tables = tf.reshape(self._table, (-1, self._rows, self.width))
+        return tf.cast(tf.matmul(counts, tf.cast(tables, tf.float32)), self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
