@@ -38,7 +38,7 @@ def join_graph(source: Source, *, directory: Path) -> Source:
     """
     files = {"user": directory / "users.parquet", "item": directory / "items.parquet"}
     tables = {side: _read(file) for side, file in files.items()}
-    known = {column.name for feature in source.schema.features for column in feature.columns()}
+    known = {column.name for column in source.schema.columns}
     joins = []
     for side, table in tables.items():
         join = JoinTable(table, source=str(files[side]), on=table.column_names[0], prefix=f"{side}_graph_")

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fullrank.data.features import IdMap, Label, Sparse
+from fullrank.data.features import IdMap, Label, Sequence, Sparse
 from fullrank.data.graph_join import join_graph
 from fullrank.data.schema import Schema
 from fullrank.data.sources.source import InMemory, Source
@@ -16,12 +16,21 @@ from fullrank.trainers.graph_vectors import write_vectors
 
 
 def source(*, time: str | None = "time") -> Source:
-    rows = pa.table({"user": [1, 2, 3], "item": ["a", "b", "c"], "click": [1.0, 0.0, 1.0], "time": [10, 20, 30]})
+    rows = pa.table(
+        {
+            "user": [1, 2, 3],
+            "item": ["a", "b", "c"],
+            "click": [1.0, 0.0, 1.0],
+            "time": [10, 20, 30],
+            "history_item": [["a"], [], ["a", "b"]],
+        }
+    )
     schema = Schema(
         name="clicks",
         features=(
             Sparse(name="user", ids=IdMap(kind="identity", size=9)),
             Sparse(name="item", dtype="bytes", ids=IdMap(kind="hash", size=9)),
+            Sequence(name="history", ids=(("history_item", "item"),), max_length=3),
         ),
         labels=(Label(name="click"),),
         time=time,
