@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from fullrank.data.schema import Schema
+from fullrank.data.without_features import without_features
 from fullrank.layers.legacy_keras import keras
 from fullrank.models import InteractionOptions, Ranker, RankerOptions
 from fullrank.models.optimizers import OptimizerSpec, build_optimizer
@@ -25,6 +26,7 @@ def build_model(config: ModelConfig, schema: Schema, *, embedding_l2: float = 0.
     Raises:
       ValueError: If the configuration does not fit the schema.
     """
+    schema = without_features(schema, config.without_features)
     wiring = wiring_of_data(config, schema)
     options = RankerOptions(
         tower=config.tower,

@@ -63,6 +63,9 @@ class ModelConfig:
     scenarios: tuple[str, ...] = setting(
         (), "Ids of --scenario; an example of any other gets the mean of their logits."
     )
+    without_features: tuple[str, ...] = setting(
+        (), "Features of the records that the model does not read; a sequence loses the ids of their tables."
+    )
     widths: tuple[int, ...] = setting(
         (),
         "Width of each embedding set; if not given 16, 16,16 for me, me_mmoe and stem_al, 16,32,64 for ame. "

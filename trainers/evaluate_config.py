@@ -19,6 +19,11 @@ class EvaluateConfig:
     output: str | None = setting(None, "Directory to draw figures in: reliability, ROC, and one for each segment.")
     key: str | None = setting(None, "Column that GAUC groups by; the schema's first key if not given.")
     segments: tuple[str, ...] = setting((), "Columns over whose values to report, too; the schema's if none is given.")
+    duplicates: str | None = setting(
+        None,
+        "Columns of item and group, as ad_id:creative: adds how differently items of one group are scored in the same "
+        "place.",
+    )
     baseline: str | None = setting(
         None, "Another run directory: adds the NE gain over it, over all examples and on every segment, by a bootstrap."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from fullrank.data.schema import Schema, SchemaError
 from fullrank.data.schema_json import read_schema
 from fullrank.models.metrics import BinaryEvaluator
 from fullrank.trainers import against_baseline
+from fullrank.trainers.duplicate_pairs import duplicate_inconsistency, read_duplicates
 from fullrank.trainers.evaluate_config import EvaluateConfig
 from fullrank.trainers.load_run import LoadedRun, load_run
 from fullrank.trainers.records import explained, read_split
@@ -41,6 +43,8 @@ def evaluate_run(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
     compared = against_baseline.check_baseline(baseline, run=loaded, schema=schema) if baseline is not None else ()
     _stream(config, loaded, schema, evaluators, key=key, segments=segments, rows=rows)
     results = {task: evaluator.result() for task, evaluator in evaluators.items()}
+    if config.duplicates is not None:
+        _add_inconsistency(results, config, loaded, schema)
     gains: against_baseline.Gains = {}
     if baseline is not None and rows is not None:
         gains = against_baseline.gains_over(
@@ -70,6 +74,18 @@ def evaluate_run(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
             draw(evaluator, results[task], task=task, directory=Path(config.output))
         against_baseline.draw(gains, directory=Path(config.output))
     return results
+
+
+def _add_inconsistency(
+    results: dict[str, dict[str, Any]], config: EvaluateConfig, loaded: LoadedRun, schema: Schema
+) -> None:
+    duplicates = read_duplicates(str(config.duplicates), schema)
+    batches = read_split(config, schema, split=config.split, cache=loaded.directory.repaired)
+    with explained(schema, splits=[config.split]):
+        found = duplicate_inconsistency(loaded.model, batches, duplicates, batch_size=config.batch_size)
+    for task, value in found.items():
+        results[task]["inconsistency"] = None if math.isnan(value) else value
+        print(f"{task}: items of one {duplicates.group} differ by {value:.2%} in the same place.")
 
 
 def _groups(config: EvaluateConfig, schema: Schema) -> tuple[str | None, tuple[str, ...]]:

@@ -20,7 +20,7 @@ class LoadedRun:
     Attributes:
       directory: Where it lies.
       config: What it was told.
-      schema: Of the data it was trained on; its directory is the run's own.
+      schema: Of the data it was trained on, with the features that the model reads; its directory is the run's own.
       model: With the best weights; not compiled.
     """
 
@@ -40,4 +40,4 @@ def load_run(path: str | Path) -> LoadedRun:
     config, schema = directory.config(), directory.schema()
     model = build_model(config.model, schema)
     restore_best(model, directory.best)
-    return LoadedRun(directory, config, schema, model)
+    return LoadedRun(directory, config, model.schema, model)

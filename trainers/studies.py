@@ -64,4 +64,26 @@ _VECTORS: Final = Study(
     metrics=("auc", "ne", "gauc"),
 )
 
-STUDIES: Final[dict[str, Study]] = {study.name: study for study in (_SEQUENCES, _NUMBERS, _VECTORS, *MULTI_TASK)}
+_OTHERS: Final = "--without_features=history,user_vector,ad_vector"
+
+_HASH_ID: Final = Study(
+    name="hash_id",
+    question="Does a HashID in place of the raw ad id help new ads, and score near-duplicate creatives alike (§3.2)?",
+    flags=(*_SMALL, "--epochs=6"),
+    baseline="raw id",
+    variants={
+        "raw id": (f"{_OTHERS},content,content_bits",),
+        "neither": (f"{_OTHERS},content,content_bits,ad_id",),
+        "hash id": (f"{_OTHERS},content,ad_id",),
+        "hash id and raw id": (f"{_OTHERS},content",),
+        "content vector": (f"{_OTHERS},content_bits,ad_id", "--vectors=projection"),
+    },
+    expected={"hash id": "better"},
+    metrics=("auc", "ne", "inconsistency"),
+    segments=("ad_is_new",),
+    duplicates="ad_id:creative",
+)
+
+STUDIES: Final[dict[str, Study]] = {
+    study.name: study for study in (_SEQUENCES, _NUMBERS, _VECTORS, _HASH_ID, *MULTI_TASK)
+}

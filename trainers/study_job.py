@@ -25,7 +25,7 @@ from fullrank.trainers.evaluate_config import EvaluateConfig
 from fullrank.trainers.flags import define_run, read_run
 
 _FIXED: Final = ("--progress=none", "--tensorboard=false", "--overwrite")
-_KEPT: Final = ("examples", "auc", "log_loss", "ne", "gauc", "ece", "bias")
+_KEPT: Final = ("examples", "auc", "log_loss", "ne", "gauc", "ece", "bias", "inconsistency")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,6 +41,7 @@ class Job:
       run: Run directory.
       split: Split to evaluate on.
       segments: Columns over whose values to report.
+      duplicates: As of `fullrank.trainers.evaluate`.
       keep: Whether the run directory stays.
     """
 
@@ -51,6 +52,7 @@ class Job:
     run: str
     split: str
     segments: tuple[str, ...]
+    duplicates: str | None
     keep: bool
 
 
@@ -121,7 +123,9 @@ def _result_of(job: Job, number: int) -> dict[str, Any]:
 
     keras.backend.clear_session()
     trained = train_model(config_of(job, number=number), command=["study", *job.flags[number]])
-    evaluated = evaluate_run(EvaluateConfig(run=_directory(job, number), split=job.split, segments=job.segments))
+    evaluated = evaluate_run(
+        EvaluateConfig(run=_directory(job, number), split=job.split, segments=job.segments, duplicates=job.duplicates)
+    )
     tasks = {
         task: {name: value for name, value in statistics.items() if name in _KEPT}
         | {"segments": {segment: _shortened(values) for segment, values in statistics["segments"].items()}}

@@ -37,6 +37,7 @@ class Study:
       expected: Variant -> what the paper leads to expect of it against the baseline.
       metrics: Statistics of `fullrank.trainers.evaluate` that the tables show, the most important first.
       segments: Columns over whose values the evaluation also reports, and the tables show AUC.
+      duplicates: As of `fullrank.trainers.evaluate`; gives the metric `inconsistency`.
       tasks: Labels that every variant predicts whose own flags do not say which.
       one_task_a_model: Variants that are trained once for each of `tasks`, alone, and shown as one.
     """
@@ -49,6 +50,7 @@ class Study:
     expected: Mapping[str, Literal["better", "worse"]] = dataclasses.field(default_factory=dict)
     metrics: tuple[str, ...] = ("auc", "ne")
     segments: tuple[str, ...] = ()
+    duplicates: str | None = None
     tasks: tuple[str, ...] = ()
     one_task_a_model: tuple[str, ...] = ()
 

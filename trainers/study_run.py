@@ -99,6 +99,7 @@ def jobs_of(study: Study, config: StudyConfig) -> list[Job]:
             run=str(Path(config.output) / "runs" / f"{variant}-{seed}"),
             split=config.split,
             segments=study.segments,
+            duplicates=study.duplicates,
             keep=config.keep_runs,
         )
         for seed in config.seeds

@@ -23,7 +23,7 @@ What is planted, and for whom:
 * Delay: `conversion` says whether it ever came, `conversion_delay` when (seconds after the impression; missing without
   one). Nothing is censored: whoever studies late feedback hides what was not known yet.
 * Creatives: the last `duplicate_share` of the ads are near-duplicates, with the truth of an original and almost its
-  content vector, but an id that appears later. Key `creative` is the original's id.
+  content vector, but an id that appears later. Key `creative` is the original's id, `content_bits` the HashID.
 * Pretrained `user_vector` and `ad_vector`: p_u and q_i turned into a space of their own, plus noise; their similarity
   is a noisy <p_u, q_i>.
 * Hidden groups: segment `user_group`, never a feature.
@@ -38,14 +38,15 @@ because a record has no other place for a number that is no input: train on `cli
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fullrank.data.features import Feature, IdMap, Key, Label, Numeric, Sequence, Sparse, Vector
+from fullrank.data.features import Bits, Feature, IdMap, Key, Label, Numeric, Sequence, Sparse, Vector
 from fullrank.data.schema import Schema
+from fullrank.data.sign_bits import hash_vectors
 from fullrank.data.sources.source import Source, divided
 from fullrank.data.sources.splits import by_position
 from fullrank.data.sources.synthetic_events import Impressions, draw_impressions
@@ -58,6 +59,8 @@ from fullrank.data.sources.synthetic_world import (
     World,
     draw_world,
 )
+
+HASH_BITS: Final = 32
 
 
 def load(*, config: SyntheticConfig | None = None) -> Source:
@@ -94,6 +97,7 @@ def _schema(config: SyntheticConfig) -> Schema:
         small("format", FORMATS, "ad"),
         Numeric(name="price", side="ad"),
         Vector(name="content", side="ad", length=length),
+        Bits(name="content_bits", side="ad", length=HASH_BITS),
         Vector(name="ad_vector", side="ad", length=length),
         small("position", POSITIONS, "context"),
         small("hour", 24, "context"),
@@ -121,6 +125,7 @@ def _schema(config: SyntheticConfig) -> Schema:
 
 def _rows(world: World, log: Impressions) -> pa.Table:
     user, ad = log.user, log.ad
+    bits = hash_vectors(world.ad_content, bits=HASH_BITS, seed=0).astype(np.int64)
     offsets = pa.array(np.concatenate([[0], np.cumsum(log.history_length)]), pa.int32())
 
     def floats(values: Any) -> pa.Array:
@@ -144,6 +149,7 @@ def _rows(world: World, log: Impressions) -> pa.Table:
             "format": world.ad_format[ad],
             "price": floats(world.ad_price[ad]),
             "content": vectors(world.ad_content[ad]),
+            "content_bits": pa.FixedSizeListArray.from_arrays(pa.array(bits[ad].ravel()), HASH_BITS),
             "ad_vector": vectors(world.ad_vector[ad]),
             "position": log.position,
             "hour": log.time // 3600 % 24,
