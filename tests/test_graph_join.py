@@ -56,7 +56,7 @@ def test_vectors_stand_beside_their_ids_and_known_clicks_are_left_out(tmp_path: 
     assert [row["item_graph_vector"] for row in test] == [None, [7.0] * 4, None]
     user, item = joined.schema.features[-2:]
     assert (user.name, user.length, user.pair) == ("user_graph_vector", 4, "item_graph_vector")  # type: ignore[union-attr]
-    assert (item.name, item.side) == ("item_graph_vector", "ad")  # type: ignore[union-attr]
+    assert (item.name, item.side) == ("item_graph_vector", "ad")
 
 
 def test_without_a_time_all_rows_stay(tmp_path: Path) -> None:

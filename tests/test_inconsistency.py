@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -43,7 +45,7 @@ def test_every_input_of_the_ad_is_exchanged() -> None:
     batches = tf.data.Dataset.from_tensor_slices(ROWS).batch(3)
     found = duplicate_inconsistency(model, batches, read_duplicates("ad:creative", SCHEMA))
 
-    def score(users: list[int], ads: list[int], brands: list[int]) -> np.ndarray:
+    def score(users: list[int], ads: list[int], brands: list[int]) -> Any:
         inputs = {"user": users, "ad": ads, "brand": brands}
         return model({name: tf.constant(ids, tf.int64) for name, ids in inputs.items()})["click"].numpy()
 

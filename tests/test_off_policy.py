@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -37,7 +39,7 @@ def test_the_logged_policy_itself_has_the_mean_reward() -> None:
     assert set(found) == {"ips", "snips"}
 
 
-def world(rows: int, seed: int) -> dict[str, np.ndarray]:
+def world(rows: int, seed: int) -> dict[str, Any]:
     """Two actions; the second is worth .6 against .2. The log takes it with probability .25, the target with .8."""
     draw = np.random.default_rng(seed)
     action = draw.random(rows) < 0.25
