@@ -36,9 +36,10 @@ def copy_weights(source: Ranker, target: Ranker) -> None:
     _copy_mixture(source, target)
     towers = _places([r.task for r in source.wiring.readers], [r.task for r in target.wiring.readers])
     _assign_rows(target.tower, source.tower, towers)
-    _assign_rows(target.head, source.head, _places(source.wiring.heads, target.wiring.heads))
-    if source.uncertainty is not None and target.uncertainty is not None:
-        _assign_rows(target.uncertainty, source.uncertainty, _places(source.wiring.tasks, target.wiring.tasks))
+    _assign_rows(target.head, source.head, _places(source.outputs.columns, target.outputs.columns))
+    learned, left = source.objective.uncertainty, target.objective.uncertainty
+    if learned is not None and left is not None:
+        _assign_rows(left, learned, _places(source.wiring.tasks, target.wiring.tasks))
 
 
 def _copy_mixture(source: Ranker, target: Ranker) -> None:

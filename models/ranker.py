@@ -23,15 +23,14 @@ from fullrank.models.encoding.dense_inputs import DenseEncoder
 from fullrank.models.encoding.elapsed import elapsed_seconds
 from fullrank.models.encoding.encoder import FeatureEncoder
 from fullrank.models.interactions import build_interaction
-from fullrank.models.losses import binary_cross_entropy
 from fullrank.models.metrics import StreamingTasks
 from fullrank.models.mixture import Mixture
+from fullrank.models.objective import Objective, embedding_penalty
 from fullrank.models.pruning import without_tasks
 from fullrank.models.ranker_options import RankerOptions
-from fullrank.models.scenarios import check_scenario_column, of_scenario
+from fullrank.models.scenarios import check_scenario_column
 from fullrank.models.set_inputs import SetInputs
-from fullrank.models.task_weights import task_shares
-from fullrank.models.uncertainty_weights import UncertaintyWeights
+from fullrank.models.task_outputs import Predicted, TaskOutputs
 from fullrank.models.wiring import Wiring
 
 
@@ -58,10 +57,8 @@ class Ranker(tfrs.Model):
         name: str = "ranker",
     ) -> None:
         super().__init__(name=name, autocast=False)
-        for task in wiring.tasks:
-            if schema.label(task).type != "binary":
-                raise ValueError(f"Task {task!r} is not a binary label; only binary labels can be predicted as yet.")
         options = options or RankerOptions()
+        self.outputs = TaskOutputs(schema, wiring, options)
         check_scenario_column(schema, wiring, options.scenario)
         self.schema, self.wiring, self.options = schema, wiring, options
         self._vocabularies = vocabularies if vocabularies is not None else _read_vocabularies(schema)
@@ -91,16 +88,11 @@ class Ranker(tfrs.Model):
         ]
         self.mixture = Mixture(wiring, dropout=options.dropout, name="mixture")
         self.tower = Towers(options.tower, dropout=options.dropout, name="towers")
-        self.head = TaskHeads(wiring.tower_of, name="logits", dtype="float32")
-        self.uncertainty = (
-            UncertaintyWeights(name="uncertainty", dtype="float32") if options.task_weights == "uncertainty" else None
-        )
-        self._task_weights = task_shares(options.task_weights, tasks=wiring.tasks)
+        self.head = TaskHeads(self.outputs.tower_of, name="logits", dtype="float32")
+        self.objective = Objective(wiring.tasks, task_weights=options.task_weights, name="objective", dtype="float32")
         self._task_metrics = StreamingTasks(wiring.tasks)
         self(self.example_batch())
-        if self.uncertainty is not None:
-            self.uncertainty.build(tf.TensorShape([len(wiring.tasks)]))
-        self._start_at_base_rate()
+        self.head.bias.assign(self.outputs.start()[:, np.newaxis])
 
     def example_batch(self, size: int = 1) -> dict[str, tf.Tensor]:
         """A batch of missing values in the right shapes and dtypes, inputs only."""
@@ -112,13 +104,6 @@ class Ranker(tfrs.Model):
             )
             for column in self.schema.input_columns
         }
-
-    def _start_at_base_rate(self) -> None:
-        """Starts each task's bias at the logit of its base rate, which saves the first steps from learning it."""
-        means = np.array([self.schema.label(task).mean or 0.5 for task in self.wiring.task_of_heads], np.float32)
-        means = np.clip(means, 1e-6, 1 - 1e-6)
-        bias = next(weight for weight in self.head.weights if "bias" in weight.name)
-        bias.assign(np.log(means / (1 - means))[:, np.newaxis])
 
     def representation(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
         """What each tower reads, `[B, G, H]`; G = T unless the wiring groups tasks."""
@@ -135,38 +120,27 @@ class Ranker(tfrs.Model):
         means = {name: tf.reduce_mean(each, axis=1) for name, each in fields.items()}
         return self.mixture(tf.stack(outputs, axis=1), means, training=training), list(fields.values())
 
-    def _logits(self, batch: Mapping[str, tf.Tensor], training: bool | None) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    def _predict(self, batch: Mapping[str, tf.Tensor], training: bool | None) -> tuple[Predicted, list[tf.Tensor]]:
         read, fields = self._represent(batch, training)
-        logits = self.head(self.tower(read, training=training))
-        if self.options.scenario is not None:
-            logits = of_scenario(logits, batch[self.options.scenario], wiring=self.wiring)
-        return logits, fields
+        return self.outputs.read(self.head(self.tower(read, training=training)), batch), fields
 
     def logits(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> dict[str, tf.Tensor]:
         """`{task: logit [B]}` in float32."""
-        return self._by_task(self._logits(batch, training)[0])
+        return self.outputs.by_task(self._predict(batch, training)[0].logits)
 
     def call(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> dict[str, tf.Tensor]:
         """`{task: probability [B]}` in float32."""
-        return self._by_task(tf.sigmoid(self._logits(batch, training)[0]))
-
-    def _by_task(self, values: tf.Tensor) -> dict[str, tf.Tensor]:
-        return dict(zip(self.wiring.tasks, tf.unstack(values, axis=1), strict=True))
+        return self.outputs.named(self._predict(batch, training)[0])
 
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
-        """Mean cross entropy over tasks, plus the penalty on looked-up rows; updates the metrics."""
-        logits, fields = self._logits(inputs, training)
+        """The objective, plus the penalty on looked-up rows; updates the metrics."""
+        predicted, fields = self._predict(inputs, training)
         weights = inputs[self.schema.weight] if self.schema.weight is not None else None
         labels = tf.stack([inputs[task] for task in self.wiring.tasks], axis=1)
-        losses = binary_cross_entropy(labels=labels, logits=logits, weights=weights)
-        self._task_metrics.update_state(labels, tf.sigmoid(logits), weights)
-        if self.uncertainty is not None:
-            loss = self.uncertainty(losses, tf.reduce_any(tf.logical_not(tf.math.is_nan(labels)), axis=0))
-        else:
-            loss = tf.reduce_sum(self._task_weights * losses)
+        self._task_metrics.update_state(labels, self.outputs.predictions(predicted), weights)
+        loss = self.objective(predicted, labels, weights)
         if self.options.embedding_l2:
-            squares = [tf.reduce_sum(tf.square(tf.cast(f, tf.float32))) for f in fields]
-            loss += self.options.embedding_l2 * tf.add_n(squares) / tf.cast(tf.shape(logits)[0], tf.float32)
+            loss += self.options.embedding_l2 * embedding_penalty(fields)
         return loss
 
     def train_step(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -222,9 +222,9 @@ def test_fixed_task_weights_by_hand(build: Build, make_batch: Any) -> None:
 def test_uncertainty_starts_as_the_mean_and_is_trained(build: Build, make_batch: Any) -> None:
     wiring, batch = models.mmoe(tasks=TASKS, width=4, expert_width=6), make_batch(size=32)
     model = build(wiring, task_weights="uncertainty")
-    assert model.uncertainty is not None
-    model.uncertainty.log_variance.assign([0.0, 0.0])
+    assert model.objective.uncertainty is not None
+    model.objective.uncertainty.log_variance.assign([0.0, 0.0])
     plain = build(wiring)
     np.testing.assert_allclose(float(model.compute_loss(batch)), float(plain.compute_loss(batch)), rtol=1e-5)
-    assert any(weight is model.uncertainty.log_variance for weight in model.trainable_weights)
-    assert model.uncertainty.log_variance.ref() not in {v.ref() for v in model.table_variables.values()}
+    assert any(weight is model.objective.uncertainty.log_variance for weight in model.trainable_weights)
+    assert model.objective.uncertainty.log_variance.ref() not in {v.ref() for v in model.table_variables.values()}

@@ -384,7 +384,7 @@ def test_tasks_share_towers_by_the_number_of_their_positives(toy_records: Path) 
     model = build_model(config, schema)
     assert model.wiring.tower_of == (0, 0)
     assert model.wiring.tasks == ("like", "click")
-    assert model.uncertainty is not None
+    assert model.objective.uncertainty is not None
     with pytest.raises(ValueError, match=r"--towers=3: there are only 2 tasks, like, click\."):
         build_model(dataclasses.replace(config, towers=3), schema)
 

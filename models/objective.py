@@ -1,0 +1,58 @@
+"""What training minimises: the losses of the tasks, weighted into one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from fullrank.models.losses import binary_cross_entropy
+from fullrank.models.task_outputs import Predicted
+from fullrank.models.task_weights import TaskWeights, task_shares
+from fullrank.models.uncertainty_weights import UncertaintyWeights
+
+
+class Objective(keras.layers.Layer):
+    """`sum_t a_t L_t`, with fixed shares a_t or weights learned with the model; labels not observed weigh nothing.
+
+    Call arguments:
+      predicted: What the model says of each task.
+      labels: `[B, T]`; NaN where not observed.
+      weights: Of the examples, `[B]`; ones if `None`.
+
+    Returns:
+      A scalar.
+
+    Args:
+      tasks: T of them.
+      task_weights: As in `RankerOptions`.
+    """
+
+    def __init__(
+        self, tasks: Sequence[str], *, task_weights: TaskWeights, name: str | None = None, dtype: Any = None
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self._task_weights = task_shares(task_weights, tasks=tasks)
+        self.uncertainty: UncertaintyWeights | None = None
+        if task_weights == "uncertainty":
+            self.uncertainty = UncertaintyWeights(name="uncertainty", dtype="float32")
+            self.uncertainty.build(tf.TensorShape([len(tasks)]))
+
+    def losses(self, predicted: Predicted, labels: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
+        """The loss of each task, `[T]`, before weighting."""
+        return binary_cross_entropy(labels=labels, logits=predicted.logits, weights=weights)
+
+    def call(self, predicted: Predicted, labels: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
+        """Returns the weighted loss."""
+        losses = self.losses(predicted, labels, weights)
+        if self.uncertainty is not None:
+            return self.uncertainty(losses, tf.reduce_any(tf.logical_not(tf.math.is_nan(labels)), axis=0))
+        return tf.reduce_sum(self._task_weights * losses)
+
+
+def embedding_penalty(fields: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Squared norm of the fields that a batch looked up, `[B, F, d]` a set, as the mean over its examples."""
+    squares = [tf.reduce_sum(tf.square(tf.cast(each, tf.float32))) for each in fields]
+    return tf.add_n(squares) / tf.cast(tf.shape(fields[0])[0], tf.float32)
