@@ -309,7 +309,7 @@ def test_monitor_names_a_statistic_of_the_first_task_or_of_any() -> None:
         return monitored(monitor, tasks=("click", "like"))
 
     assert [name("auc"), name("like_ne"), name("click_auc")] == ["val_click_auc", "val_like_ne", "val_click_auc"]
-    with pytest.raises(ValueError, match=r"--monitor=acc: no such metric\. Known: auc, log_loss, ne, ece, mean_auc, mean_log_loss, mean_ne, mean_ece, click_auc"):
+    with pytest.raises(ValueError, match=r"--monitor=acc: no such metric\. Known: auc, .*, mean_ece, click_auc"):
         name("acc")
 
 
