@@ -109,3 +109,21 @@ def test_knots_that_make_no_map(knots: tuple[float, ...]) -> None:
 def test_numeral_systems_that_are_none(base: int, bits: int) -> None:
     with pytest.raises(ValueError, match="base >= 2 and 1 to 31 bits"):
         digits_of(base=base, bits=bits)
+
+
+def test_summing_the_digits_of_every_integer_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = tf.constant([[0.1, 3.0], [float("nan"), 0.5], [0.1, -1.0], [0.99, 0.0]])
+    layer = layers.MultipleNumeralSystem(3, bases=(2, 3, 5), bits=6)
+
+    def outputs() -> tuple[np.ndarray, np.ndarray]:
+        with tf.GradientTape() as tape:
+            embedded = layer(values)
+            loss = tf.reduce_sum(tf.square(embedded - 0.1))
+        gradient = tape.gradient(loss, layer.trainable_variables[0])
+        return embedded.numpy(), tf.convert_to_tensor(gradient).numpy()
+
+    summed = outputs()
+    monkeypatch.setattr("fullrank.layers.multiple_numeral_system._SUMMED_BITS", 0)
+    looked_up = outputs()
+    for one, other in zip(summed, looked_up, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
