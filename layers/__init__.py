@@ -9,14 +9,19 @@ from fullrank.layers.expert import Expert
 from fullrank.layers.factorization_machine import FactorizationMachine
 from fullrank.layers.flat import FlatDNN
 from fullrank.layers.gate import Gate
+from fullrank.layers.gauss_hermite import calibrated_probability
+from fullrank.layers.gaussian_posterior import GaussianPosterior
+from fullrank.layers.gaussian_process import GaussianLogits, GaussianProcessHead
 from fullrank.layers.graph_sage import MeanAggregator
 from fullrank.layers.group_structure import GroupStructure, GroupStructureLearning
 from fullrank.layers.hash_id import HashID
 from fullrank.layers.inner_product import InnerProduct
+from fullrank.layers.last_layer_laplace import LastLayerLaplace
 from fullrank.layers.lookup_plan import BehaviourSequence, Field, LookupPlan, Lookups, Table
 from fullrank.layers.multiple_numeral_system import MultipleNumeralSystem
 from fullrank.layers.pair_similarity import PairSimilarity
 from fullrank.layers.periodic_features import PeriodicFeatures
+from fullrank.layers.random_feature_gp import RandomFeatureGP
 from fullrank.layers.residual_quantizer import Quantized, ResidualQuantizer
 from fullrank.layers.scaled_number import ScaledNumber
 from fullrank.layers.self_attention import SelfAttention
@@ -39,10 +44,14 @@ __all__ = [
     "Field",
     "FlatDNN",
     "Gate",
+    "GaussianLogits",
+    "GaussianPosterior",
+    "GaussianProcessHead",
     "GroupStructure",
     "GroupStructureLearning",
     "HashID",
     "InnerProduct",
+    "LastLayerLaplace",
     "LookupPlan",
     "Lookups",
     "MeanAggregator",
@@ -50,6 +59,7 @@ __all__ = [
     "PairSimilarity",
     "PeriodicFeatures",
     "Quantized",
+    "RandomFeatureGP",
     "ResidualQuantizer",
     "ScaledNumber",
     "SelfAttention",
@@ -60,4 +70,5 @@ __all__ = [
     "TemporalInterest",
     "Towers",
     "VectorProjection",
+    "calibrated_probability",
 ]

@@ -1,13 +1,16 @@
-"""The one place that loads TensorFlow Recommenders, which needs Keras 2.
+"""The one place that loads TensorFlow Recommenders and TensorFlow Probability, which look for Keras by themselves.
 
-TensorFlow Recommenders builds on `tf.keras` and refuses Keras 3. TensorFlow decides which Keras `tf.keras` is when it
-is first touched, by the environment variable `TF_USE_LEGACY_KERAS`. This module sets the variable, and says what to do
-when the process has decided otherwise already. Everything else imports `keras` and `tfrs` from here, or `tf_keras`.
+TensorFlow Recommenders builds on `tf.keras` and refuses Keras 3; TensorFlow Probability takes what `tf.keras` is.
+TensorFlow decides which Keras that is when it is first touched, by the environment variable `TF_USE_LEGACY_KERAS`. This
+module sets the variable, and says what to do when the process has decided otherwise already. Everything else imports
+`keras`, `tfrs` and `tfp` from here, or `tf_keras`.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
@@ -27,6 +30,10 @@ def _require_keras_2() -> None:
 
 _require_keras_2()
 
+# TensorFlow Probability imports Keras 2 by this name, which is there only if the variable was set before TensorFlow.
+sys.modules.setdefault("tensorflow.compat.v2.keras", importlib.import_module("tf_keras.api._v2.keras"))
+
+import tensorflow_probability as tfp  # noqa: E402
 import tensorflow_recommenders as tfrs  # noqa: E402
 
-__all__ = ["keras", "tfrs"]
+__all__ = ["keras", "tfp", "tfrs"]

@@ -137,6 +137,22 @@ ROWS: dict[type[keras.layers.Layer], Row] = {
     layers.ResidualQuantizer: Row(
         lambda **k: layers.ResidualQuantizer(2, 3, **k), lambda b: (real(None, 4)(b),), (None, 4)
     ),
+    layers.GaussianProcessHead: Row(
+        lambda **k: layers.GaussianProcessHead(4, base_rate=0.1, features=3, **k),
+        lambda b: (real(None, 5)(b),),
+        (None, 2),
+        tf.float32,
+    ),
+    layers.LastLayerLaplace: Row(
+        lambda **k: layers.LastLayerLaplace(**k), lambda b: (real(None, 5)(b),), (None, 2), tf.float32
+    ),
+    layers.RandomFeatureGP: Row(
+        # Wide and smooth: rounding to low precision must not move the cosines far.
+        lambda **k: layers.RandomFeatureGP(64, base_rate=0.1, length_scale=2.0, **k),
+        lambda b: (real(None, 5)(b),),
+        (None, 2),
+        tf.float32,
+    ),
     layers.GroupStructureLearning: Row(
         lambda **k: layers.GroupStructureLearning(2, 3, 4, hidden=(6,), **k), lambda b: (real(None, 5)(b),), (None, 9)
     ),
@@ -167,8 +183,10 @@ EVERY_ROW = pytest.mark.parametrize("row", ROWS.values(), ids=lambda row: row.ma
 
 
 def called(layer: keras.layers.Layer, inputs: Inputs) -> tf.Tensor:
-    """The layer's output; to one that comes with a loss, the loss is added, so that one tensor holds both."""
+    """The layer's output; a loss that comes with it is added, a mean and its variance are stacked: one tensor."""
     output = layer(*inputs)
+    if isinstance(output, layers.GaussianLogits):
+        return tf.stack(output, axis=1)
     if isinstance(output, (layers.Quantized, layers.GroupStructure)):
         return output[0] + tf.cast(output.loss, output[0].dtype)[:, tf.newaxis]
     return output

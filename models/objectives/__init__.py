@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fullrank.models.objectives.distillation import distillation_loss, main_and_distillation
 from fullrank.models.objectives.ema import EmaTeacher, ema_update
+from fullrank.models.objectives.evidence import negative_elbo
 from fullrank.models.objectives.exposure import exposure_weights, repetition_weights
 from fullrank.models.objectives.imbalance import class_balanced_cross_entropy, focal_loss
 from fullrank.models.objectives.listwise import joint_ranking_and_calibration, listwise_softmax_loss
@@ -24,6 +25,7 @@ __all__ = [
     "listwise_softmax_loss",
     "logit_gradients",
     "main_and_distillation",
+    "negative_elbo",
     "pairwise_loss",
     "repetition_weights",
     "residual_learning_loss",

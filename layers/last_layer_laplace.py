@@ -1,0 +1,147 @@
+"""A logistic last layer that knows how sure it is: Laplace's approximation of its posterior."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from fullrank.layers.gaussian_process import GaussianLogits
+from fullrank.layers.stable_cholesky import SMALLEST_JITTER, cholesky
+
+
+@keras.saving.register_keras_serializable(package="fullrank")
+class LastLayerLaplace(keras.layers.Layer):
+    """`f = m + w^T x~`, `w ~ N(w_MAP, H^-1)`, `H = lambda I + sum_i p_i (1 - p_i) x~_i x~_i^T`, x~ being x and a 1.
+
+        mean = m + w_MAP^T x~,   variance = x~^T H^-1 x~
+
+    The cheaper relative of `GaussianProcessHead`, not in the paper: a Bayesian linear logit on top of a network that is
+    taken as known, so its variance grows with the norm of x, not with the distance from the data. `w_MAP` is trained as
+    any logit is, with `prior_penalty() / N` in the loss. Afterwards one pass of `accumulate` over the data builds H and
+    `refresh` inverts it; until then the variance is the prior's, `|x~|^2 / lambda`. For online learning, call both as
+    data come: a `decay` below 1 forgets old batches.
+
+    Call arguments:
+      inputs: `[B, U]`.
+
+    Returns:
+      `GaussianLogits` of `[B]`, float32.
+
+    Args:
+      base_rate: Share of positives, whose logit is m.
+      prior_precision: lambda, positive.
+      decay: What remains of the sum when a batch is accumulated.
+      use_bias: Whether x~ has the 1; if not, it is x.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_rate: float = 0.5,
+        prior_precision: float = 1.0,
+        decay: float = 1.0,
+        use_bias: bool = True,
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype, trainable=trainable)
+        if prior_precision <= 0.0 or not 0.0 < decay <= 1.0:
+            raise ValueError(
+                "LastLayerLaplace needs prior_precision > 0 and 0 < decay <= 1. "
+                f"Received: {prior_precision} and {decay}."
+            )
+        if not 0.0 < base_rate < 1.0:
+            raise ValueError(f"base_rate must lie between 0 and 1, both excluded. Received: {base_rate}.")
+        self.base_rate = base_rate
+        self.prior_precision = prior_precision
+        self.decay = decay
+        self.use_bias = use_bias
+
+    def build(self, input_shape: Any) -> None:
+        """Creates w `[U + 1]`, the sum in H, and the factor of H^-1."""
+        if len(input_shape) != 2 or input_shape[-1] is None:
+            raise ValueError(f"LastLayerLaplace needs inputs [B, U] of known U. Received: {tuple(input_shape)}.")
+        width = input_shape[-1]
+        self._kernel = self._state("kernel", (width, 1), keras.initializers.GlorotUniform(), trainable=True)
+        self._bias = self._state("bias", (1, 1), keras.initializers.Zeros(), trainable=True) if self.use_bias else None
+        size = width + self.use_bias
+        self._sum = self._state("sum", (size, size), keras.initializers.Zeros())
+        self._whitening = self._state(
+            "whitening", (size, size), keras.initializers.Identity(self.prior_precision**-0.5)
+        )
+        super().build(input_shape)
+
+    def _state(self, name: str, shape: tuple[int, ...], initializer: Any, *, trainable: bool = False) -> tf.Variable:
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            dtype="float32",
+            initializer=initializer,
+            trainable=trainable,
+            experimental_autocast=False,
+            # Each replica adds its part of the batch to the sum.
+            aggregation=tf.VariableAggregation.SUM if name == "sum" else tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
+
+    def _extended(self, inputs: tf.Tensor) -> tf.Tensor:
+        """x~, `[B, U + 1]` float32."""
+        x = tf.cast(inputs, tf.float32)
+        return tf.concat([x, tf.ones_like(x[:, :1])], axis=1) if self.use_bias else x
+
+    def call(self, inputs: tf.Tensor) -> GaussianLogits:
+        """Returns mean and variance of the logit."""
+        x = self._extended(inputs)
+        whitened = tf.matmul(x, self._whitening, transpose_b=True)
+        return GaussianLogits(mean=self._mean(x), variance=tf.reduce_sum(tf.square(whitened), axis=1))
+
+    def _mean(self, x: tf.Tensor) -> tf.Tensor:
+        weights = self._kernel if self._bias is None else tf.concat([self._kernel, self._bias], axis=0)
+        return tf.matmul(x, weights)[:, 0] + math.log(self.base_rate) - math.log1p(-self.base_rate)
+
+    def prior_penalty(self) -> tf.Tensor:
+        """`lambda |w|^2 / 2`, minus the prior's log density but for a constant. Divide it by N in the objective."""
+        squares = tf.reduce_sum(tf.square(self._kernel))
+        if self._bias is not None:
+            squares += tf.reduce_sum(tf.square(self._bias))
+        return 0.5 * self.prior_precision * squares
+
+    def accumulate(self, inputs: tf.Tensor, *, weights: tf.Tensor | None = None) -> None:
+        """Adds a batch to H.
+
+        Args:
+          inputs: `[B, U]`.
+          weights: `[B]` sample weights; ones if `None`.
+        """
+        x = self._extended(inputs)
+        probability = tf.sigmoid(self._mean(x))
+        curvature = probability * (1.0 - probability)
+        if weights is not None:
+            curvature *= tf.cast(weights, tf.float32)
+        added = tf.matmul(x * curvature[:, tf.newaxis], x, transpose_a=True)
+        self._sum.assign_add(added - (1.0 - self.decay) * self._sum if self.decay < 1.0 else added)
+
+    def refresh(self) -> None:
+        """Lets the variance follow what was accumulated."""
+        precision = tf.cast(self._sum, tf.float64)
+        precision += self.prior_precision * tf.eye(precision.shape[0], dtype=tf.float64)
+        unit = tf.eye(precision.shape[0], dtype=tf.float64)
+        whitening = tf.linalg.triangular_solve(cholesky(precision, jitter=1e-6 * SMALLEST_JITTER), unit)
+        self._whitening.assign(tf.cast(whitening, tf.float32))
+
+    def reset(self) -> None:
+        """Forgets what was accumulated, as before a new pass over the data."""
+        self._sum.assign(tf.zeros_like(self._sum))
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        own = {
+            "base_rate": self.base_rate,
+            "prior_precision": self.prior_precision,
+            "decay": self.decay,
+            "use_bias": self.use_bias,
+        }
+        return {**super().get_config(), **own}

@@ -1,0 +1,43 @@
+"""The evidence lower bound, which trains a Gaussian-process head (Tencent A.1)."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from fullrank.layers.gauss_hermite import bernoulli_log_likelihood
+
+
+def negative_elbo(
+    *,
+    labels: tf.Tensor,
+    mean: tf.Tensor,
+    variance: tf.Tensor,
+    divergence: tf.Tensor,
+    examples: float | tf.Tensor,
+    weights: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """`-sum_i w_i E log Ber(y_i; sigma(f_i)) / sum_i w_i + KL / N`, in float32.
+
+    The likelihood is the mean of the batch, so that its gradient does not depend on the batch size; the divergence
+    counts once in N examples. With variance 0 and no divergence it is the cross entropy.
+
+    Args:
+      labels: `[B]`, or `[B, T]` for several tasks at once; 0 or 1; NaN where not observed.
+      mean: Mean of the logit, as many.
+      variance: Its variance, as many.
+      divergence: `KL(q(u) || p(u))`, a scalar or `[T]`.
+      examples: N, the number of training examples; positive.
+      weights: `[B]`, non-negative; ones if `None`.
+
+    Returns:
+      A scalar, or `[T]`; of the likelihood 0 where nothing was observed.
+    """
+    observed = tf.logical_not(tf.math.is_nan(labels))
+    safe = tf.where(observed, labels, tf.zeros_like(labels))
+    losses = -bernoulli_log_likelihood(labels=safe, mean=mean, variance=variance)
+    weight = tf.cast(observed, tf.float32)
+    if weights is not None:
+        known = tf.where(tf.math.is_nan(weights), tf.ones_like(weights), weights)
+        weight *= known if labels.shape.rank == 1 else known[:, tf.newaxis]
+    likelihood = tf.math.divide_no_nan(tf.reduce_sum(weight * losses, axis=0), tf.reduce_sum(weight, axis=0))
+    return likelihood + divergence / tf.cast(examples, tf.float32)
