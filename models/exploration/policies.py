@@ -1,0 +1,80 @@
+"""Exploration policies: pure functions of a logit's mean and variance and of a seed, all with one signature.
+
+Each gives scores in logits, as many as there are means: `sigma(score)` is what Tencent §6.4 ranks by. The same seed
+gives the same scores on every call; take a new one for each request. What a policy needs beyond the three has a
+default; bind another value with `functools.partial`.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+import tensorflow as tf
+
+
+class Policy(Protocol):
+    """What every policy takes: `mean` and `variance` `[..., C]`, and `seed`, two integers."""
+
+    def __call__(self, *, mean: tf.Tensor, variance: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Returns scores `[..., C]`."""
+
+
+def greedy(*, mean: tf.Tensor, variance: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """The mean: no exploration.
+
+    Args:
+      mean: Mean of the logits, `[..., C]`.
+      variance: Not used.
+      seed: Not used.
+    """
+    return tf.identity(mean)
+
+
+def thompson(*, mean: tf.Tensor, variance: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """`f^ ~ N(mean, variance)` (Eq. 5), drawn for each candidate by itself; see `joint_thompson` for a slate.
+
+    Args:
+      mean: Mean of the logits, `[..., C]`.
+      variance: Their variance, as many.
+      seed: Two integers, `[2]`.
+    """
+    noise = tf.random.stateless_normal(tf.shape(mean), seed=seed, dtype=mean.dtype)
+    return mean + tf.sqrt(variance) * noise
+
+
+def ucb(*, mean: tf.Tensor, variance: tf.Tensor, seed: tf.Tensor, width: float = 1.0) -> tf.Tensor:
+    """Upper confidence bound: `mean + width sqrt(variance)`.
+
+    Args:
+      mean: Mean of the logits, `[..., C]`.
+      variance: Their variance, as many.
+      seed: Not used.
+      width: How many standard deviations above the mean.
+    """
+    return mean + width * tf.sqrt(variance)
+
+
+def epsilon_greedy(*, mean: tf.Tensor, variance: tf.Tensor, seed: tf.Tensor, epsilon: float = 0.05) -> tf.Tensor:
+    """The means; with probability epsilon, those of a slate in random order, so that any candidate may come first.
+
+    A candidate then bears another one's score: rank by it, and charge by the mean.
+
+    Args:
+      mean: Mean of the logits, `[..., C]`; the last axis is a slate.
+      variance: Not used.
+      seed: Two integers, `[2]`.
+      epsilon: Share of the slates that explore.
+    """
+    for_slates, for_order = tf.unstack(tf.random.split(seed, 2))
+    explores = tf.random.stateless_uniform(tf.shape(mean)[:-1], seed=for_slates) < epsilon
+    order = tf.argsort(tf.random.stateless_uniform(tf.shape(mean), seed=for_order), axis=-1)
+    shuffled = tf.gather(mean, order, batch_dims=mean.shape.rank - 1)
+    return tf.where(explores[..., tf.newaxis], shuffled, mean)
+
+
+POLICIES: Final[dict[str, Policy]] = {
+    "greedy": greedy,
+    "thompson": thompson,
+    "ucb": ucb,
+    "epsilon_greedy": epsilon_greedy,
+}
