@@ -105,7 +105,8 @@ class RandomFeatureGP(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> GaussianLogits:
         """Returns mean and variance of the logit."""
-        return self._last(self.fourier_features(inputs))
+        logits: GaussianLogits = self._last(self.fourier_features(inputs))
+        return logits
 
     def prior_penalty(self) -> tf.Tensor:
         """`|beta|^2 / 2`. Divide it by N in the objective."""
