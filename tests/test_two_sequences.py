@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,7 +13,9 @@ import tf_keras as keras
 
 from fullrank.data.features import IdMap, Label, Sequence, Sparse
 from fullrank.data.schema import Schema
+from fullrank.layers import TemporalInterest
 from fullrank.models import Ranker, RankerOptions, multi_embedding
+from fullrank.models.encoding.elapsed import elapsed_seconds
 from fullrank.models.sequence_encoders import EncoderName
 from fullrank.models.serving import export_model
 
@@ -76,3 +79,20 @@ def test_trains_and_exports(encoder: Any, tmp_path: Path) -> None:
     served = tf.saved_model.load(str(exported.path)).signatures["serving_default"]
     assert set(served.structured_input_signature[1]) == set(inputs)
     np.testing.assert_allclose(served(**inputs)["click"].numpy(), after, rtol=1e-5, atol=1e-6)
+
+
+def test_intervals_are_exact_at_milliseconds_since_1970() -> None:
+    # A float32 near 1.7e12 moves in steps of 131,072 ms: cast first, gaps of a second would be 0 or 131 s.
+    now, gaps = 1_700_000_000_123, np.array([[86_400_000, 131_000, 2_500, 1]])
+    times = {"time": tf.constant([now]), "click_time": tf.constant(now - gaps)}
+    seconds = elapsed_seconds(times, schema=dataclasses.replace(SCHEMA, time_unit="ms"))["clicks"]
+    np.testing.assert_allclose(seconds, gaps / 1000, rtol=1e-7)
+    behaviours, target = tf.random.stateless_normal([1, 4, 3], (1, 2)), tf.random.stateless_normal([1, 3], (3, 4))
+    layer = TemporalInterest(4, position=False)
+    output = layer(behaviours, target, tf.ones([1, 4], tf.bool), seconds).numpy()
+    # Eq. 1 in float64, from the exact gaps.
+    buckets = np.floor(layer.buckets_per_octave * np.log2(1 + gaps[0] / 1000)).astype(int)
+    table = layer.weights[0].numpy().astype(np.float64)
+    e, v = behaviours[0].numpy() + table[buckets], target[0].numpy() + table[0]
+    weights = np.exp(e @ v / np.sqrt(3))
+    np.testing.assert_allclose(output[0], (weights / weights.sum()) @ e * v, rtol=1e-5, atol=1e-6)
