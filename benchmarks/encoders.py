@@ -5,7 +5,8 @@ Forward and backward passes, down to the gradients of embeddings and weights:
 * TIM (Tencent Eq. 1) over DIN (hidden layers 64, 32), both of width 32, for histories of L = 50, 200 and 1,000; and the
   time of TIM for each behaviour at L over that at 50, which must not grow.
 * Multiple Numeral Systems (Eq. 2) of bases 2, 3 and 5 over one lookup a number in a table of 256 rows: 13 numbers of 8
-  bits, width 16, batches of 4,096.
+  bits, width 16, batches of 4,096. The lookup's gradient is made dense, as that of the digits is by itself; a sparse
+  optimiser would spare the lookup that.
 """
 
 from __future__ import annotations
