@@ -33,12 +33,11 @@ def join_graph(source: Source, *, directory: Path) -> Source:
       directory: Output of `fullrank.trainers.pretrain_graph`.
 
     Raises:
-      ValueError: If the files do not belong to this data set.
-      OSError: If a file is missing.
+      ValueError: If a file is missing, damaged or does not belong to this data set.
     """
     files = {"user": directory / "users.parquet", "item": directory / "items.parquet"}
     tables = {side: _read(file) for side, file in files.items()}
-    known = {column.name for column in source.schema.columns}
+    known = [column.name for column in source.schema.columns]
     joins = []
     for side, table in tables.items():
         join = JoinTable(table, source=str(files[side]), on=table.column_names[0], prefix=f"{side}_graph_")
@@ -77,6 +76,10 @@ class _Joined:
 
 
 def _read(file: Path) -> pa.Table:
+    if not file.is_file():
+        raise ValueError(
+            f"--graph={file.parent} holds no {file.name}: give an output of fullrank.trainers.pretrain_graph."
+        )
     with naming_errors(file):
         table = pq.read_table(file)
     if table.column_names[1:] != ["vector"] or not table.num_rows:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fullrank.data.features import IdMap, Label, Sequence, Sparse
+from fullrank.data.features import IdMap, Label, Sequence, Sparse, Vector
 from fullrank.data.graph_join import join_graph
 from fullrank.data.schema import Schema
 from fullrank.data.sources.source import InMemory, Source
@@ -55,7 +55,8 @@ def test_vectors_stand_beside_their_ids_and_known_clicks_are_left_out(tmp_path: 
     assert [row["user_graph_vector"] for row in test] == [None, [5.0] * 4, [5.0] * 4]
     assert [row["item_graph_vector"] for row in test] == [None, [7.0] * 4, None]
     user, item = joined.schema.features[-2:]
-    assert (user.name, user.length, user.pair) == ("user_graph_vector", 4, "item_graph_vector")  # type: ignore[union-attr]
+    assert isinstance(user, Vector)
+    assert (user.name, user.length, user.pair) == ("user_graph_vector", 4, "item_graph_vector")
     assert (item.name, item.side) == ("item_graph_vector", "ad")
 
 
@@ -82,4 +83,11 @@ def test_a_file_without_vectors_is_refused(tmp_path: Path) -> None:
     graph(tmp_path, until=None)
     (tmp_path / "users.parquet").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"users\.parquet: cannot be read"):
+        join_graph(source(), directory=tmp_path)
+
+
+def test_a_directory_without_a_graph_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"holds no users\.parquet: give an output of fullrank\.trainers\.pretrain_graph"
+    ):
         join_graph(source(), directory=tmp_path)

@@ -42,6 +42,7 @@ def test_a_plan_from_a_file(tmp_path: Path) -> None:
         ({"baseline": "c"}, "which is no variant"),
         ({"variants": {"a": "--x"}}, "list of texts"),
         ({"expected": {"b": "up"}}, "better or worse"),
+        ({"duplicates": ["ad_id"]}, "duplicates has to be text"),
     ):
         file.write_text(json.dumps({**PLAN, **change}))
         with pytest.raises(ValueError, match=message):

@@ -33,8 +33,10 @@ def test_what_depends_on_a_feature_goes_with_it() -> None:
     left = without_features(SCHEMA, ["item", "item_vector"])
     assert [feature.name for feature in left.features] == ["shop", "last_shop", "history", "user_vector"]
     history, vector = left.features[-2:]
-    assert history.ids == (("past_shop", "shop"),)  # type: ignore[union-attr]
-    assert vector.pair is None  # type: ignore[union-attr]
+    assert isinstance(history, Sequence)
+    assert history.ids == (("past_shop", "shop"),)
+    assert isinstance(vector, Vector)
+    assert vector.pair is None
     assert {column.name for column in left.input_columns} == {"shop", "last_shop", "past_shop", "user_vector"}
 
 

@@ -43,8 +43,6 @@ def evaluate_run(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
     compared = against_baseline.check_baseline(baseline, run=loaded, schema=schema) if baseline is not None else ()
     _stream(config, loaded, schema, evaluators, key=key, segments=segments, rows=rows)
     results = {task: evaluator.result() for task, evaluator in evaluators.items()}
-    if config.duplicates is not None:
-        _add_inconsistency(results, config, loaded, schema)
     gains: against_baseline.Gains = {}
     if baseline is not None and rows is not None:
         gains = against_baseline.gains_over(
@@ -64,6 +62,8 @@ def evaluate_run(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
     by = f", GAUC by {key}" if key else ""
     print(f"{loaded.directory.path} on the {config.split} split of {schema.directory}{by}:")
     print(table(results))
+    if config.duplicates is not None:
+        _add_inconsistency(results, config, loaded, schema)
     if gains:
         print(f"NE gain over {config.baseline} in percent, 95 % intervals by {key or 'example'}:")
         print(against_baseline.describe(gains, min_keys=config.min_segment_keys))

@@ -118,8 +118,8 @@ def _study(content: Mapping[str, Any], *, source: str) -> Study:
     for name in ("variants", "expected"):
         if not isinstance(values.get(name, {}), dict):
             raise ValueError(f"{source}: {name} has to be an object. Received: {values[name]!r}.")
-    for name in ("name", "question", "baseline"):
-        if not isinstance(values[name], str):
+    for name in ("name", "question", "baseline", "duplicates"):
+        if name in values and not isinstance(values[name], str):
             raise ValueError(f"{source}: {name} has to be text. Received: {values[name]!r}.")
     values["variants"] = {name: _texts(flags, f"{source}: {name}") for name, flags in values["variants"].items()}
     for name, side in values.get("expected", {}).items():
