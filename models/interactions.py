@@ -7,10 +7,20 @@ from collections.abc import Callable
 
 import tf_keras as keras
 
+from fullrank.layers.compressed_interaction import CompressedInteraction
 from fullrank.layers.cross_net import CrossNetV2
 from fullrank.layers.factorization_machine import FactorizationMachine
+from fullrank.layers.field_attention import FieldAttention
+from fullrank.layers.field_aware_fm import FieldAwareFM
+from fullrank.layers.field_pair_projection import FieldPairProjection
+from fullrank.layers.field_weighted_fm import FieldWeightedFM
 from fullrank.layers.flat import FlatDNN
+from fullrank.layers.group_weighted_fm import GroupWeightedFM
 from fullrank.layers.inner_product import InnerProduct
+from fullrank.layers.interaction_stack import InteractionStack
+from fullrank.layers.outer_product import OuterProduct
+from fullrank.layers.two_stream import TwoStream
+from fullrank.models.field_layout import FieldLayout
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,28 +28,87 @@ class InteractionOptions:
     """What the interactions of a model have in common.
 
     Attributes:
-      hidden: Hidden layers of the flat expert.
+      hidden: Hidden layers of the flat expert, and of each stream of FinalMLP.
       cross_depth: Cross layers of CrossNet V2.
       cross_rank: Rank of its matrices; `None` for full ones.
+      projection_rank: Rank of FmFM's projections; `None` for full ones.
+      maps: Feature maps of each layer of CIN.
+      attention_depth: Layers of AutoInt.
+      attention_width: Width of its heads.
+      heads: Heads of AutoInt, and of FinalMLP's product.
+      stack: Kinds of interaction in each layer of DHEN.
+      stack_depth: Its layers.
       dropout: Share of hidden units dropped in training.
     """
 
     hidden: tuple[int, ...] = (128, 64)
     cross_depth: int = 3
     cross_rank: int | None = None
+    projection_rank: int | None = None
+    maps: tuple[int, ...] = (32, 32)
+    attention_depth: int = 2
+    attention_width: int = 16
+    heads: int = 2
+    stack: tuple[str, ...] = ("crossnet", "flat")
+    stack_depth: int = 2
     dropout: float = 0.0
 
 
-INTERACTIONS: dict[str, Callable[[InteractionOptions], keras.layers.Layer]] = {
-    "flat": lambda o: FlatDNN(o.hidden, dropout=o.dropout, name="flat"),
-    "crossnet": lambda o: CrossNetV2(o.cross_depth, projection_dim=o.cross_rank, name="crossnet"),
-    "ipnn": lambda o: InnerProduct(name="ipnn"),
-    "fm": lambda o: FactorizationMachine(name="fm"),
+def _projection(options: InteractionOptions, _: FieldLayout) -> keras.layers.Layer:
+    rank = options.projection_rank
+    return FieldPairProjection("full" if rank is None else "low_rank", rank=rank, name="fmfm")
+
+
+def _attention(options: InteractionOptions, _: FieldLayout) -> keras.layers.Layer:
+    width = options.attention_width
+    return FieldAttention(options.attention_depth, heads=options.heads, width=width, name="autoint")
+
+
+def _two_stream(options: InteractionOptions, layout: FieldLayout) -> keras.layers.Layer:
+    contexts = (layout.of_part(0), layout.of_part(1))
+    return TwoStream(options.hidden, heads=options.heads, contexts=contexts, dropout=options.dropout, name="finalmlp")
+
+
+def _stack(options: InteractionOptions, layout: FieldLayout) -> keras.layers.Layer:
+    if "dhen" in options.stack:
+        raise ValueError(f"A dhen expert cannot stack itself. Received: {','.join(options.stack)}.")
+    rows = [
+        [build_interaction(kind, options=options, layout=layout) for kind in options.stack]
+        for _ in range(options.stack_depth)
+    ]
+    return InteractionStack(rows, name="dhen")
+
+
+INTERACTIONS: dict[str, Callable[[InteractionOptions, FieldLayout], keras.layers.Layer]] = {
+    "flat": lambda o, _: FlatDNN(o.hidden, dropout=o.dropout, name="flat"),
+    "fm": lambda *_: FactorizationMachine(name="fm"),
+    "fwfm": lambda *_: FieldWeightedFM(name="fwfm"),
+    "ffm": lambda *_: FieldAwareFM(name="ffm"),
+    "gwpfm": lambda _, layout: GroupWeightedFM(layout.parts, layout.groups, name="gwpfm"),
+    "fmfm": _projection,
+    "fvfm": lambda *_: FieldPairProjection("diagonal", name="fvfm"),
+    "ipnn": lambda *_: InnerProduct(name="ipnn"),
+    "opnn": lambda *_: OuterProduct(name="opnn"),
+    "dlrm": lambda *_: InnerProduct(linear=False, name="dlrm"),
+    "crossnet": lambda o, _: CrossNetV2(o.cross_depth, projection_dim=o.cross_rank, name="crossnet"),
+    "cin": lambda o, _: CompressedInteraction(o.maps, name="cin"),
+    "autoint": _attention,
+    "finalmlp": _two_stream,
+    "dhen": _stack,
 }
 
 
-def build_interaction(kind: str, *, options: InteractionOptions) -> keras.layers.Layer:
-    """The interaction layer of that name."""
+def build_interaction(kind: str, *, options: InteractionOptions, layout: FieldLayout) -> keras.layers.Layer:
+    """The interaction layer of that name.
+
+    Args:
+      kind: A key of `INTERACTIONS`.
+      options: Sizes of the layers.
+      layout: Parts and groups of the fields that it will read.
+
+    Raises:
+      ValueError: If there is no such interaction.
+    """
     if kind not in INTERACTIONS:
         raise ValueError(f"Unknown expert {kind!r}. Known: {', '.join(INTERACTIONS)}.")
-    return INTERACTIONS[kind](options)
+    return INTERACTIONS[kind](options, layout)

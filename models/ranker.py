@@ -22,6 +22,7 @@ from fullrank.models.copy_weights import copy_weights
 from fullrank.models.encoding.dense_inputs import DenseEncoder
 from fullrank.models.encoding.elapsed import elapsed_seconds
 from fullrank.models.encoding.encoder import FeatureEncoder
+from fullrank.models.field_layout import field_layout
 from fullrank.models.interactions import build_interaction
 from fullrank.models.metrics import StreamingTasks
 from fullrank.models.mixture import Mixture
@@ -77,9 +78,11 @@ class Ranker(tfrs.Model):
             spec.name: SetInputs(self.encoder, self.dense, schema, width=spec.width, options=options, name=scope)
             for spec, scope in zip(wiring.sets, _scopes(wiring), strict=True)
         }
+        names = next(iter(self.inputs_of_sets.values())).field_names
+        layout = field_layout(schema, names)
         self.experts = [
             Expert(
-                build_interaction(spec.kind, options=options.interactions),
+                build_interaction(spec.kind, options=options.interactions, layout=layout),
                 wiring.expert_width,
                 dropout=options.dropout,
                 name=spec.name,

@@ -65,6 +65,31 @@ ROWS: dict[type[keras.layers.Layer], Row] = {
     layers.CrossNetV2: Row(lambda **k: layers.CrossNetV2(2, **k), lambda b: (FIELDS(b),), (None, 12)),
     layers.InnerProduct: Row(lambda **k: layers.InnerProduct(**k), lambda b: (FIELDS(b),), (None, 18)),
     layers.FactorizationMachine: Row(lambda **k: layers.FactorizationMachine(**k), lambda b: (FIELDS(b),), (None, 3)),
+    layers.GroupWeightedFM: Row(
+        lambda **k: layers.GroupWeightedFM((0, 0, 1, 2), (0, 1, 1, 2), **k), lambda b: (FIELDS(b),), (None, 1)
+    ),
+    layers.FieldWeightedFM: Row(lambda **k: layers.FieldWeightedFM(**k), lambda b: (FIELDS(b),), (None, 3)),
+    layers.FieldAwareFM: Row(lambda **k: layers.FieldAwareFM(**k), lambda b: (real(None, 3, 6)(b),), (None, 2)),
+    layers.FieldPairProjection: Row(lambda **k: layers.FieldPairProjection(**k), lambda b: (FIELDS(b),), (None, 3)),
+    layers.OuterProduct: Row(lambda **k: layers.OuterProduct(**k), lambda b: (FIELDS(b),), (None, 18)),
+    layers.CompressedInteraction: Row(
+        lambda **k: layers.CompressedInteraction((5, 4), **k), lambda b: (FIELDS(b),), (None, 9)
+    ),
+    layers.FieldAttention: Row(
+        lambda **k: layers.FieldAttention(2, heads=2, width=3, **k), lambda b: (FIELDS(b),), (None, 24)
+    ),
+    layers.TwoStream: Row(
+        lambda **k: layers.TwoStream((6, 4), heads=2, contexts=((0, 2), ()), gate=5, **k),
+        lambda b: (FIELDS(b),),
+        (None, 12),
+    ),
+    layers.InteractionStack: Row(
+        lambda **k: layers.InteractionStack(
+            [[layers.FlatDNN((5,), **k), layers.CrossNetV2(1, **k)], [layers.FactorizationMachine(**k)]], **k
+        ),
+        lambda b: (FIELDS(b),),
+        (None, 12),
+    ),
     layers.Expert: Row(
         lambda **k: layers.Expert(layers.FlatDNN((4,), **k), 6, **k),
         lambda b: (FIELDS(b), real(None, 2)(b)),

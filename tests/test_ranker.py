@@ -238,5 +238,5 @@ def test_tasks_are_binary_labels(every_kind: Any) -> None:
 
 def test_unknown_expert(every_kind: Any) -> None:
     schema, vocabularies = every_kind
-    with pytest.raises(ValueError, match=r"Unknown expert 'crosnet'\. Known: flat, crossnet, ipnn, fm"):
+    with pytest.raises(ValueError, match=r"Unknown expert 'crosnet'\. Known: flat, fm, fwfm"):
         models.Ranker(schema, models.single(experts=("crosnet",)), vocabularies=vocabularies)

@@ -285,7 +285,7 @@ def test_patience_ends_a_run_early_and_says_why(
         ({"monitor": "accuracy"}, "--monitor=accuracy: no such metric. Known: auc, log_loss"),
         ({"validation_split": "dev"}, "has no split 'dev' to validate on. Splits: train, validation, test."),
         ({"train_split": "training"}, "has no split 'training'"),
-        ({"experts": ("deep",)}, "Unknown expert 'deep'. Known: flat, crossnet"),
+        ({"experts": ("deep",)}, "Unknown expert 'deep'. Known: flat, fm"),
     ],
 )
 def test_what_does_not_fit_the_data_is_refused_before_anything_is_written(

@@ -82,9 +82,20 @@ class ModelConfig:
     levels: int = setting(1, "Levels of experts of --model=ple and stem.", minimum=1)
     expert_width: int = setting(64, "Width of every expert's output.", minimum=1)
     gate: Literal["softmax", "mean"] = setting("softmax", "How a task mixes the outputs of the experts.")
-    hidden: tuple[int, ...] = setting((128, 64), "Hidden layers of a flat expert.", minimum=1)
+    hidden: tuple[int, ...] = setting(
+        (128, 64), "Hidden layers of a flat expert, and of each stream of a finalmlp expert.", minimum=1
+    )
     cross_depth: int = setting(3, "Layers of a crossnet expert.", minimum=1)
     cross_rank: int | None = setting(None, "Rank of a crossnet expert's matrices; full if not given.", minimum=1)
+    projection_rank: int | None = setting(
+        None, "Rank of the projections of an fmfm expert; full if not given.", minimum=1
+    )
+    maps: tuple[int, ...] = setting((32, 32), "Feature maps of each layer of a cin expert.", minimum=1)
+    attention_depth: int = setting(2, "Layers of an autoint expert.", minimum=1)
+    attention_width: int = setting(16, "Width of each head of an autoint expert.", minimum=1)
+    heads: int = setting(2, "Heads of an autoint expert, and of the product that ends a finalmlp expert.", minimum=1)
+    stack: tuple[str, ...] = setting(("crossnet", "flat"), "Interactions side by side in each layer of a dhen expert.")
+    stack_depth: int = setting(2, "Layers of a dhen expert.", minimum=1)
     numeric: Literal["buckets", "scaled", "mns", "autodis", "periodic"] = setting(
         "buckets",
         "Numbers: an embedding of the quantile bucket, one vector times the standardised number, the digits of several "

@@ -1,0 +1,50 @@
+"""Which part and group each field of a model belongs to, from the schema (Tencent §4.3)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from fullrank.data.schema import Schema
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FieldLayout:
+    """What interactions may know about the F axis.
+
+    Attributes:
+      names: Of the fields, in their order.
+      parts: Of each field: what describes the ad is one part, the user and the context are the other. Numbered from 0
+        in order of appearance; one part alone if all fields are of it.
+      groups: Of each field, numbered from 0 in order of appearance: those of equal side and `group` in the schema. A
+        field without a group belongs to that of its side.
+    """
+
+    names: tuple[str, ...]
+    parts: tuple[int, ...]
+    groups: tuple[int, ...]
+
+    def of_part(self, part: int) -> tuple[int, ...]:
+        """The numbers of the fields of a part."""
+        return tuple(field for field, own in enumerate(self.parts) if own == part)
+
+
+def field_layout(schema: Schema, names: Sequence[str]) -> FieldLayout:
+    """Reads sides and groups of the features that fields are made of.
+
+    Args:
+      schema: Of the data.
+      names: The features behind the F axis, in its order.
+    """
+    feature_of = {feature.name: feature for feature in schema.features}
+    fields = [feature_of[name] for name in names]
+    return FieldLayout(
+        names=tuple(names),
+        parts=_numbered([field.side == "ad" for field in fields]),
+        groups=_numbered([(field.side, field.group) for field in fields]),
+    )
+
+
+def _numbered(keys: Sequence[object]) -> tuple[int, ...]:
+    number_of = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return tuple(number_of[key] for key in keys)
