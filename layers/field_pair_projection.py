@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.layers.pair_weights import pair_count
+from fullrank.layers.pair_weights import pair_count, pair_places
 
 Projection = Literal["full", "diagonal", "low_rank"]
 
@@ -98,9 +98,7 @@ class FieldPairProjection(keras.layers.Layer):
 
     def _between(self, number: int) -> tf.Tensor:
         """The projections as `[F, F, ...]`, zero where not i < j."""
-        first, second = np.triu_indices(number, k=1)
-        place = np.zeros((number, number), np.int32)
-        place[first, second] = np.arange(len(first)) + 1
+        place = np.triu(pair_places(number), k=1)
         weights = tf.cast(self.projections, self.compute_dtype)
         padded = tf.pad(weights, [[1, 0], *([[0, 0]] * (weights.shape.rank - 1))])
         return tf.gather(padded, place)

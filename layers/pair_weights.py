@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -11,16 +13,25 @@ def pair_count(number: int, *, diagonal: bool = False) -> int:
     return number * (number + 1) // 2 if diagonal else number * (number - 1) // 2
 
 
-def symmetric(weights: tf.Tensor, number: int, *, diagonal: bool = False) -> tf.Tensor:
-    """The symmetric matrix `[n, n]` of weights in the order (1,2), (1,3), ..., (n-1,n).
+def pair_places(number: int, *, diagonal: bool = False) -> np.ndarray[Any, Any]:
+    """The place of each pair's weight, `[n, n]`, symmetric, counted from 1 in the order (1,2), (1,3), ..., (n-1,n).
 
     Args:
-      weights: `[pairs]`; with `diagonal` in the order (1,1), (1,2), ..., (n,n).
       number: n.
-      diagonal: Whether there are weights on the diagonal, which is zero otherwise.
+      diagonal: Whether a thing makes a pair with itself, in the order (1,1), (1,2), ..., (n,n); its place is 0 if not.
     """
     first, second = np.triu_indices(number, k=0 if diagonal else 1)
-    place = np.zeros((number, number), np.int32)
-    place[first, second] = place[second, first] = np.arange(len(first)) + (0 if diagonal else 1)
-    padded = weights if diagonal else tf.pad(weights, [[1, 0]])
-    return tf.gather(padded, place)
+    places = np.zeros((number, number), np.int32)
+    places[first, second] = places[second, first] = np.arange(len(first)) + 1
+    return places
+
+
+def symmetric(weights: tf.Tensor, number: int) -> tf.Tensor:
+    """The symmetric matrix `[n, n]` of the weights of pairs, zero on its diagonal.
+
+    Args:
+      weights: `[n (n-1) / 2]`.
+      number: n.
+    """
+    # The gradient of what is padded is a dense one.
+    return tf.gather(tf.pad(weights, [[1, 0]]), pair_places(number))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from fullrank.trainers.study_collapse import COLLAPSE
 from fullrank.trainers.study_multi_task import MULTI_TASK
 from fullrank.trainers.study_plan import SMALL_DATA, Study
 
@@ -85,5 +86,5 @@ _HASH_ID: Final = Study(
 )
 
 STUDIES: Final[dict[str, Study]] = {
-    study.name: study for study in (_SEQUENCES, _NUMBERS, _VECTORS, _HASH_ID, *MULTI_TASK)
+    study.name: study for study in (_SEQUENCES, _NUMBERS, _VECTORS, _HASH_ID, *COLLAPSE, *MULTI_TASK)
 }

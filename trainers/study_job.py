@@ -26,6 +26,8 @@ from fullrank.trainers.flags import define_run, read_run
 
 _FIXED: Final = ("--progress=none", "--tensorboard=false", "--overwrite")
 _KEPT: Final = ("examples", "auc", "log_loss", "ne", "gauc", "ece", "bias", "inconsistency")
+ABUNDANCE: Final = ("ia", "ia_share")
+"""Statistics of a run's embedding tables, the same for all of its tasks."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,7 @@ class Job:
       split: Split to evaluate on.
       segments: Columns over whose values to report.
       duplicates: As of `fullrank.trainers.evaluate`.
+      abundance: Whether to measure the information abundance of the embedding tables.
       keep: Whether the run directory stays.
     """
 
@@ -53,6 +56,7 @@ class Job:
     split: str
     segments: tuple[str, ...]
     duplicates: str | None
+    abundance: bool
     keep: bool
 
 
@@ -117,6 +121,8 @@ def _results(job: Job) -> dict[str, Any]:
 
 
 def _result_of(job: Job, number: int) -> dict[str, Any]:
+    from fullrank.analysis.inputs import open_input
+    from fullrank.analysis.joined_abundance import joined_abundance, mean_abundance
     from fullrank.layers.legacy_keras import keras
     from fullrank.trainers.evaluate_run import evaluate_run
     from fullrank.trainers.train_model import train_model
@@ -126,8 +132,10 @@ def _result_of(job: Job, number: int) -> dict[str, Any]:
     evaluated = evaluate_run(
         EvaluateConfig(run=_directory(job, number), split=job.split, segments=job.segments, duplicates=job.duplicates)
     )
+    measured = mean_abundance(joined_abundance(open_input(_directory(job, number)))) if job.abundance else {}
     tasks = {
         task: {name: value for name, value in statistics.items() if name in _KEPT}
+        | measured
         | {"segments": {segment: _shortened(values) for segment, values in statistics["segments"].items()}}
         for task, statistics in evaluated.items()
     }

@@ -35,7 +35,9 @@ class Study:
       variants: Variant -> its own flags.
       baseline: The variant that others are compared with.
       expected: Variant -> what the paper leads to expect of it against the baseline.
-      metrics: Statistics of `fullrank.trainers.evaluate` that the tables show, the most important first.
+      metrics: Statistics of `fullrank.trainers.evaluate` that the tables show, the most important first; `ia` and
+        `ia_share` are the information abundance of what all embedding sets together hold of a field, the mean over
+        fields, and its share of what could be.
       segments: Columns over whose values the evaluation also reports, and the tables show AUC.
       duplicates: As of `fullrank.trainers.evaluate`; gives the metric `inconsistency`.
       tasks: Labels that every variant predicts whose own flags do not say which.

@@ -16,7 +16,15 @@ from fullrank.trainers.study_plan import LOWER_IS_BETTER, Study
 Results = Mapping[str, Mapping[int, Mapping[str, Any]]]
 """Variant -> seed -> what the run came to."""
 
-_TITLES: Final = {"auc": "AUC", "ne": "NE", "gauc": "GAUC", "ece": "ECE", "log_loss": "log loss"}
+_TITLES: Final = {
+    "auc": "AUC",
+    "ne": "NE",
+    "gauc": "GAUC",
+    "ece": "ECE",
+    "log_loss": "log loss",
+    "ia": "IA",
+    "ia_share": "IA / min(N, d)",
+}
 _LARGEST_SEGMENTS: Final = 6
 
 

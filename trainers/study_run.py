@@ -16,7 +16,7 @@ from fullrank.data.schema_json import read_schema
 from fullrank.data.suggest import closest
 from fullrank.trainers.studies import STUDIES
 from fullrank.trainers.study_config import StudyConfig
-from fullrank.trainers.study_job import Job, config_of, run_job, start_worker
+from fullrank.trainers.study_job import ABUNDANCE, Job, config_of, run_job, start_worker
 from fullrank.trainers.study_plan import Study, read_study
 from fullrank.trainers.study_report import write_report
 from fullrank.trainers.write_json import write_json
@@ -100,6 +100,7 @@ def jobs_of(study: Study, config: StudyConfig) -> list[Job]:
             split=config.split,
             segments=study.segments,
             duplicates=study.duplicates,
+            abundance=bool(set(ABUNDANCE) & set(study.metrics)),
             keep=config.keep_runs,
         )
         for seed in config.seeds
