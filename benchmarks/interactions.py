@@ -137,7 +137,8 @@ def _pairs() -> Iterator[tuple[str, Any, Any]]:
         return
 
     def apart(fields: tf.Tensor) -> list[tf.Tensor]:
-        return tf.split(fields, FIELDS, axis=1)
+        parts: list[tf.Tensor] = tf.split(fields, FIELDS, axis=1)
+        return parts
 
     def beside(fields: tf.Tensor) -> tf.Tensor:
         return tf.reshape(fields, (-1, FIELDS * WIDTH))

@@ -72,7 +72,7 @@ def me_mmoe(
     *,
     tasks: Tasks,
     widths: Sequence[int] = (16, 16),
-    experts: Sequence[tuple[str, int]] = (("fm", 0), ("flat", 0), ("ipnn", 1)),
+    experts: Sequence[tuple[str, int]] = (("gwpfm", 0), ("flat", 0), ("ipnn", 1)),
     expert_width: int = 64,
     gate: Gate = "softmax",
 ) -> Wiring:

@@ -38,14 +38,15 @@ def single(
 def multi_embedding(
     *,
     widths: Sequence[int] = (16, 16),
-    experts: Sequence[tuple[str, int]] = (("fm", 0), ("flat", 0), ("ipnn", 1)),
+    experts: Sequence[tuple[str, int]] = (("gwpfm", 0), ("flat", 0), ("ipnn", 1)),
     tasks: Tasks = ("click",),
     expert_width: int = 64,
     gate: Gate = "softmax",
 ) -> Wiring:
     """ME with heterogeneous experts (Tencent §4.2): K sets, one or several experts on each.
 
-    With one set it is the single-embedding model.
+    With one set it is the single-embedding model. The default experts are the paper's for Moments: GwPFM and a flat DNN
+    on the first set, IPNN on the second.
 
     Args:
       widths: d of each set; equal in the paper.

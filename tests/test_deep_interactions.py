@@ -50,7 +50,8 @@ def test_compressed_interaction_needs_a_layer() -> None:
 
 def softmax(logits: Array) -> Array:
     powers: Array = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
+    shares: Array = powers / powers.sum(axis=-1, keepdims=True)
+    return shares
 
 
 @pytest.mark.parametrize("scale", [True, False])
@@ -148,6 +149,7 @@ def test_stack_equals_its_parts() -> None:
 
 
 def test_stack_needs_interactions() -> None:
-    for given in ([], [[]]):
+    none: list[list[Any]] = []
+    for given in (none, [[]]):
         with pytest.raises(ValueError, match="at least one layer"):
             layers.InteractionStack(given)

@@ -77,7 +77,7 @@ class ModelConfig:
         "Experts as interaction:set, sets counted from 0; the interaction alone where there is one set. For ple and "
         "stem the number is the owner: 0 what tasks share, k the k-th task; for stem_al 0 is the task and k its k-th "
         "auxiliary one. If not given, crossnet,flat for one set and for each owner (ple: one flat a task), "
-        "fm:0,flat:0,ipnn:1 for me and me_mmoe, and fm or ipnn with flat on each set for ame.",
+        "gwpfm:0,flat:0,ipnn:1 for me and me_mmoe, and fm or ipnn with flat on each set for ame.",
     )
     levels: int = setting(1, "Levels of experts of --model=ple and stem.", minimum=1)
     expert_width: int = setting(64, "Width of every expert's output.", minimum=1)
