@@ -150,6 +150,6 @@ def test_stack_equals_its_parts() -> None:
 
 def test_stack_needs_interactions() -> None:
     none: list[list[Any]] = []
-    for given in (none, [[]]):
+    for given in (none, [none]):
         with pytest.raises(ValueError, match="at least one layer"):
             layers.InteractionStack(given)

@@ -18,10 +18,10 @@ flat_1      flat      set0  16     train"""
 
 GOLDEN_ME = """\
 multi-embedding: 2 set(s), H = 32, mean gate
-expert  kind  set   width  click  buy
-fm_0    fm    set0  8      train  train
-flat_1  flat  set0  8      train  train
-ipnn_2  ipnn  set1  8      train  train"""
+expert   kind   set   width  click  buy
+gwpfm_0  gwpfm  set0  8      train  train
+flat_1   flat   set0  8      train  train
+ipnn_2   ipnn   set1  8      train  train"""
 
 
 GOLDEN_SHARED_BOTTOM = """\
@@ -58,10 +58,10 @@ buy_2_3     buy     off    train"""
 
 GOLDEN_ME_MMOE = """\
 ME-MMoE: 2 set(s), H = 64, softmax gate
-expert  kind  set   width  click  buy
-fm_0    fm    set0  16     train  train
-flat_1  flat  set0  16     train  train
-ipnn_2  ipnn  set1  16     train  train"""
+expert   kind   set   width  click  buy
+gwpfm_0  gwpfm  set0  16     train  train
+flat_1   flat   set0  16     train  train
+ipnn_2   ipnn   set1  16     train  train"""
 
 GOLDEN_AME = """\
 AME: 3 set(s), H = 64, softmax gate
