@@ -226,12 +226,16 @@ class Label:
       name: Column and task name.
       type: `binary` (0 or 1, anything else is an error) or `value` (any finite number).
       mean: Mean over the observed training examples: the base rate of a binary label.
+      positive: Share of the observed training examples on which a value was above 0.
+      minimum: Least value of the training split.
       observed: Share of training examples on which it was observed.
     """
 
     name: str
     type: Literal["binary", "value"] = "binary"
     mean: float | None = None
+    positive: float | None = None
+    minimum: float | None = None
     observed: float | None = None
 
     def columns(self) -> tuple[Column, ...]:

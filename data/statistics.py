@@ -158,7 +158,12 @@ class SplitStatistics:
     def _label(self, label: Label) -> Label:
         moments = self._numbers[label.name]
         observed = moments.count / max(self.rows, 1)
-        return dataclasses.replace(label, mean=moments.mean if moments.count else None, observed=observed)
+        if not moments.count:
+            return dataclasses.replace(label, mean=None, positive=None, minimum=None, observed=observed)
+        label = dataclasses.replace(label, mean=moments.mean, observed=observed)
+        if label.type == "binary":
+            return label
+        return dataclasses.replace(label, positive=moments.positive / moments.count, minimum=_short(moments.minimum))
 
 
 class Moments:
@@ -167,9 +172,10 @@ class Moments:
     def __init__(self, *, seed: int) -> None:
         """Starts with nothing; `seed` decides which values are kept once there are more than `SAMPLE`."""
         self.count = 0
+        self.positive = 0
         self.mean = 0.0
         self._squares = 0.0
-        self._minimum = math.inf
+        self.minimum = math.inf
         self._maximum = -math.inf
         self._random = np.random.Generator(np.random.PCG64(seed))
         self._kept: npt.NDArray[np.float32] = np.empty(0, np.float32)
@@ -188,7 +194,8 @@ class Moments:
         self._squares += squares + gap * gap * self.count * len(values) / total
         self.mean += gap * len(values) / total
         self.count = total
-        self._minimum = min(self._minimum, float(values.min()))
+        self.positive += int((values > 0).sum())
+        self.minimum = min(self.minimum, float(values.min()))
         self._maximum = max(self._maximum, float(values.max()))
         self._keep(values)
 
@@ -212,11 +219,11 @@ class Moments:
         if not self.count:
             return NumericStatistics(mean=0.0, std=0.0, minimum=0.0, maximum=0.0, missing=missing)
         quantiles = np.quantile(self._kept.astype(np.float64), np.linspace(0, 1, QUANTILES))
-        quantiles[[0, -1]] = self._minimum, self._maximum
+        quantiles[[0, -1]] = self.minimum, self._maximum
         return NumericStatistics(
             mean=self.mean,
             std=math.sqrt(self._squares / self.count),
-            minimum=_short(self._minimum),
+            minimum=_short(self.minimum),
             maximum=_short(self._maximum),
             missing=missing,
             quantiles=tuple(_short(value) for value in quantiles),

@@ -4,6 +4,7 @@ from fullrank.layers.auto_dis import AutoDis
 from fullrank.layers.bit_code import BitCode
 from fullrank.layers.bucket_embedding import BucketEmbedding
 from fullrank.layers.compressed_interaction import CompressedInteraction
+from fullrank.layers.conversion_chain import ConversionChain
 from fullrank.layers.cross_net import CrossNetV2
 from fullrank.layers.embedding_set import EmbeddingSet
 from fullrank.layers.expert import Expert
@@ -47,6 +48,7 @@ __all__ = [
     "BitCode",
     "BucketEmbedding",
     "CompressedInteraction",
+    "ConversionChain",
     "CrossNetV2",
     "EmbeddingSet",
     "Expert",

@@ -21,8 +21,32 @@ def binary_cross_entropy(*, labels: tf.Tensor, logits: tf.Tensor, weights: tf.Te
     observed = tf.logical_not(tf.math.is_nan(labels))
     safe = tf.where(observed, labels, tf.zeros_like(labels))
     losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=safe, logits=tf.cast(logits, tf.float32))
-    weight = tf.cast(observed, tf.float32)
-    if weights is not None:
-        known = tf.where(tf.math.is_nan(weights), tf.ones_like(weights), weights)
-        weight *= known if labels.shape.rank == 1 else known[:, tf.newaxis]
+    weight = observed_weights(labels, weights)
     return tf.math.divide_no_nan(tf.reduce_sum(weight * losses, axis=0), tf.reduce_sum(weight, axis=0))
+
+
+def squared_error(*, labels: tf.Tensor, predictions: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
+    """`sum_i w_i (y_i - f_i)^2 / sum_i w_i` over observed labels, in float32.
+
+    Args:
+      labels: `[B]`, or `[B, V]` for several tasks at once; NaN where not observed.
+      predictions: As many.
+      weights: `[B]`, non-negative; ones if `None`.
+
+    Returns:
+      A scalar, or `[V]`; 0 where nothing was observed.
+    """
+    observed = tf.logical_not(tf.math.is_nan(labels))
+    safe = tf.where(observed, labels, tf.zeros_like(labels))
+    weight = observed_weights(labels, weights)
+    errors = tf.square(tf.cast(predictions, tf.float32) - safe)
+    return tf.math.divide_no_nan(tf.reduce_sum(weight * errors, axis=0), tf.reduce_sum(weight, axis=0))
+
+
+def observed_weights(labels: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
+    """The weight of each label, in the labels' shape: 0 where not observed, 1 where the example's own is missing."""
+    weight = tf.cast(tf.logical_not(tf.math.is_nan(labels)), tf.float32)
+    if weights is None:
+        return weight
+    known = tf.where(tf.math.is_nan(weights), tf.ones_like(weights), weights)
+    return weight * (known if labels.shape.rank == 1 else known[:, tf.newaxis])

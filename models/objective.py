@@ -8,8 +8,9 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.models.losses import binary_cross_entropy
-from fullrank.models.task_outputs import Predicted
+from fullrank.models.losses import binary_cross_entropy, squared_error
+from fullrank.models.objectives.zero_inflated_lognormal import ziln_loss
+from fullrank.models.task_outputs import Predicted, TaskOutputs
 from fullrank.models.task_weights import TaskWeights, task_shares
 from fullrank.models.uncertainty_weights import UncertaintyWeights
 
@@ -26,23 +27,43 @@ class Objective(keras.layers.Layer):
       A scalar.
 
     Args:
-      tasks: T of them.
+      outputs: The T tasks, and what is predicted of each.
       task_weights: As in `RankerOptions`.
     """
 
     def __init__(
-        self, tasks: Sequence[str], *, task_weights: TaskWeights, name: str | None = None, dtype: Any = None
+        self, outputs: TaskOutputs, *, task_weights: TaskWeights, name: str | None = None, dtype: Any = None
     ) -> None:
         super().__init__(name=name, dtype=dtype)
-        self._task_weights = task_shares(task_weights, tasks=tasks)
+        self._outputs = outputs
+        self._task_weights = task_shares(task_weights, tasks=outputs.tasks)
         self.uncertainty: UncertaintyWeights | None = None
         if task_weights == "uncertainty":
+            if outputs.has_ziln:
+                raise ValueError(
+                    "Task weights by uncertainty need losses that are never negative, which the likelihood of a "
+                    "zero-inflated log-normal can be: fix the weights, or take --value_loss=squared."
+                )
             self.uncertainty = UncertaintyWeights(name="uncertainty", dtype="float32")
-            self.uncertainty.build(tf.TensorShape([len(tasks)]))
+            self.uncertainty.build(tf.TensorShape([len(outputs.tasks)]))
 
     def losses(self, predicted: Predicted, labels: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
         """The loss of each task, `[T]`, before weighting."""
-        return binary_cross_entropy(labels=labels, logits=predicted.logits, weights=weights)
+        own = self._outputs
+        entropies = binary_cross_entropy(
+            labels=own.of_binary(labels), logits=own.of_binary(predicted.logits), weights=weights
+        )
+        if not own.values:
+            return entropies
+        return own.merged(entropies, self._value_losses(predicted, own.of_values(labels), weights))
+
+    def _value_losses(self, predicted: Predicted, labels: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
+        heads = self._outputs.of_values(predicted.logits)
+        if not self._outputs.has_ziln:
+            return squared_error(labels=self._outputs.squared(labels), predictions=heads, weights=weights)
+        return ziln_loss(
+            labels=labels, logits=heads, location=predicted.location, scale=predicted.scale, weights=weights
+        )
 
     def call(self, predicted: Predicted, labels: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
         """Returns the weighted loss."""

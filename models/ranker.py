@@ -18,19 +18,20 @@ from fullrank.layers.expert import Expert
 from fullrank.layers.legacy_keras import tfrs
 from fullrank.layers.task_heads import TaskHeads
 from fullrank.layers.towers import Towers
+from fullrank.models.chain import chain_without
 from fullrank.models.copy_weights import copy_weights
 from fullrank.models.encoding.dense_inputs import DenseEncoder
 from fullrank.models.encoding.elapsed import elapsed_seconds
 from fullrank.models.encoding.encoder import FeatureEncoder
 from fullrank.models.field_layout import field_layout
 from fullrank.models.interactions import build_interaction
-from fullrank.models.metrics import StreamingTasks
 from fullrank.models.mixture import Mixture
 from fullrank.models.objective import Objective, embedding_penalty
 from fullrank.models.pruning import without_tasks
 from fullrank.models.ranker_options import RankerOptions
 from fullrank.models.scenarios import check_scenario_column
 from fullrank.models.set_inputs import SetInputs
+from fullrank.models.task_metrics import TaskMetrics
 from fullrank.models.task_outputs import Predicted, TaskOutputs
 from fullrank.models.wiring import Wiring
 
@@ -39,11 +40,11 @@ class Ranker(tfrs.Model):
     """Encoder, embedding sets, experts, gates and towers, as a wiring says.
 
     A batch is the flat dict of columns that `fullrank.data.read_records` yields. Calling the model gives
-    `{task: probability [B]}`; training it with `fit` minimises the tasks' mean cross entropy, weighted as options say.
+    `{task: prediction [B]}`, a probability or the mean of a value; `fit` minimises the tasks' mean loss, weighted.
 
     Args:
       schema: What the batches hold, with fitted statistics; the directory it was read from holds the vocabularies.
-      wiring: Sets, experts and readers. Its tasks must be binary labels of the schema.
+      wiring: Sets, experts and readers. Its tasks must be labels of the schema.
       options: What a wiring leaves open.
       vocabularies: Feature -> known ids; read from the schema's directory if `None`.
     """
@@ -92,8 +93,8 @@ class Ranker(tfrs.Model):
         self.mixture = Mixture(wiring, dropout=options.dropout, name="mixture")
         self.tower = Towers(options.tower, dropout=options.dropout, name="towers")
         self.head = TaskHeads(self.outputs.tower_of, name="logits", dtype="float32")
-        self.objective = Objective(wiring.tasks, task_weights=options.task_weights, name="objective", dtype="float32")
-        self._task_metrics = StreamingTasks(wiring.tasks)
+        self.objective = Objective(self.outputs, task_weights=options.task_weights, name="objective", dtype="float32")
+        self.task_metrics = TaskMetrics(self.outputs, name="task_metrics")
         self(self.example_batch())
         self.head.bias.assign(self.outputs.start()[:, np.newaxis])
 
@@ -128,11 +129,11 @@ class Ranker(tfrs.Model):
         return self.outputs.read(self.head(self.tower(read, training=training)), batch), fields
 
     def logits(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> dict[str, tf.Tensor]:
-        """`{task: logit [B]}` in float32."""
-        return self.outputs.by_task(self._predict(batch, training)[0].logits)
+        """`{task: logit [B]}` in float32; of a value task, that of a value above 0."""
+        return self.outputs.logits(self._predict(batch, training)[0])
 
     def call(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> dict[str, tf.Tensor]:
-        """`{task: probability [B]}` in float32."""
+        """`{task: probability or mean [B]}` in float32, and what else `outputs.names` lists."""
         return self.outputs.named(self._predict(batch, training)[0])
 
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
@@ -140,7 +141,7 @@ class Ranker(tfrs.Model):
         predicted, fields = self._predict(inputs, training)
         weights = inputs[self.schema.weight] if self.schema.weight is not None else None
         labels = tf.stack([inputs[task] for task in self.wiring.tasks], axis=1)
-        self._task_metrics.update_state(labels, self.outputs.predictions(predicted), weights)
+        self.task_metrics.update(labels, self.outputs.predictions(predicted), weights)
         loss = self.objective(predicted, labels, weights)
         if self.options.embedding_l2:
             loss += self.options.embedding_l2 * embedding_penalty(fields)
@@ -189,7 +190,8 @@ class Ranker(tfrs.Model):
         wiring = without_tasks(self.wiring, tasks=tasks)
         given = self.options.task_weights
         weights = given if isinstance(given, str) else tuple(pair for pair in given if pair[0] in wiring.tasks)
-        options = dataclasses.replace(self.options, task_weights=weights)
+        chain = chain_without(self.options.chain, tasks=tasks)
+        options = dataclasses.replace(self.options, task_weights=weights, chain=chain)
         other = Ranker(self.schema, wiring, options, vocabularies=self._vocabularies, name=self.name)
         copy_weights(self, other)
         return other

@@ -10,6 +10,8 @@ from fullrank.models.encoding.numbers import NumericEncoding
 from fullrank.models.interactions import InteractionOptions
 from fullrank.models.sequence_encoders import EncoderName, TimPart
 
+ValueLoss = Literal["ziln", "squared"]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RankerOptions:
@@ -30,6 +32,10 @@ class RankerOptions:
       sequence: How behaviour sequences are encoded: `tim` (Tencent Eq. 1), `din`, `self_attention` or `mean`.
       sequence_without: Parts of `tim` left out: `position`, `interval`, `attention`, `representation`.
       task_weights: Pairs of task and weight of its loss, 1 where not given; or `uncertainty`, learned with the model.
+      chain: Tasks of a conversion chain, each of which can only happen after the one before it: their heads then give
+        the probability given the one before, and their predictions are the products.
+      value_loss: Of tasks with a real value: `ziln`, a zero-inflated log-normal for values of at least 0, or `squared`.
+      quantiles: Quantiles that are predicted beside the mean of a value task with `ziln`.
       scenario: Column that tells the scenario of an example, for a wiring with scenarios: a feature of one id.
       dropout: Share of expert outputs and tower units dropped in training.
       embedding_l2: Weight of the squared norm of the fields that a batch looked up (mean over examples); rows that were
@@ -51,6 +57,9 @@ class RankerOptions:
     sequence: EncoderName = "tim"
     sequence_without: tuple[TimPart, ...] = ()
     task_weights: tuple[tuple[str, float], ...] | Literal["uncertainty"] = ()
+    chain: tuple[str, ...] = ()
+    value_loss: ValueLoss = "ziln"
+    quantiles: tuple[float, ...] = (0.5, 0.9)
     scenario: str | None = None
     dropout: float = 0.0
     embedding_l2: float = 0.0

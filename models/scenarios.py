@@ -50,23 +50,26 @@ def check_scenario_column(schema: Schema, wiring: Wiring, column: str | None) ->
         )
 
 
-def of_scenario(values: tf.Tensor, ids: tf.Tensor, *, wiring: Wiring) -> tf.Tensor:
-    """Takes the logit of each example's scenario.
+def of_scenario(
+    values: tf.Tensor, ids: tf.Tensor, *, columns: Sequence[str], parts: Sequence[str], scenarios: Scenarios
+) -> tf.Tensor:
+    """Takes what the heads of each example's scenario say.
 
     A scenario that the wiring does not list gets the mean of all scenarios' logits, in training as well.
 
     Args:
-      values: A logit a head, `[B, T S]`.
+      values: What the heads say, `[B, C]`.
       ids: The scenario column, `[B]`.
-      wiring: With scenarios.
+      columns: `part@scenario` for every part and scenario, C of them.
+      parts: P of them: the tasks, and what else a value task needs.
+      scenarios: Their ids.
 
     Returns:
-      A logit a task, `[B, T]`.
+      A value a part, `[B, P]`.
     """
-    places = np.array(
-        [[wiring.heads.index(f"{task}@{scenario}") for scenario in wiring.scenarios] for task in wiring.tasks]
-    )
-    named = [s.encode() if isinstance(s, str) else s for s in wiring.scenarios]
+    place_of = {column: place for place, column in enumerate(columns)}
+    places = np.array([[place_of[f"{part}@{scenario}"] for scenario in scenarios] for part in parts])
+    named = [s.encode() if isinstance(s, str) else s for s in scenarios]
     is_own = tf.equal(ids[:, tf.newaxis], tf.constant(named, ids.dtype))
     is_known = tf.reduce_any(is_own, axis=1, keepdims=True)
     share = tf.where(is_known, tf.cast(is_own, values.dtype), tf.cast(1 / len(named), values.dtype))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -9,8 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 from fullrank.data.schema import Schema
+from fullrank.layers.conversion_chain import ConversionChain
+from fullrank.models.chain import check_chain
+from fullrank.models.objectives.zero_inflated_lognormal import lognormal_scale, ziln_mean, ziln_quantile
 from fullrank.models.ranker_options import RankerOptions
 from fullrank.models.scenarios import of_scenario
+from fullrank.models.task_starts import first_biases
 from fullrank.models.wiring import Wiring
 
 
@@ -18,63 +23,177 @@ class Predicted(NamedTuple):
     """What a batch came to, in float32.
 
     Attributes:
-      logits: `[B, T]`, of each task's probability.
+      logits: `[B, T]`: of the probability that a binary label is 1, or with `ziln` that a value is above 0; along a
+        chain of the joint probability. The value itself with `squared`, in the task's unit.
+      given: `[B, T]`: as `logits`, but along a chain of the probability given the task before.
+      location: `[B, V]`, mu of the value tasks with `ziln`; no columns otherwise.
+      scale: `[B, V]`, s of the value tasks with `ziln`; no columns otherwise.
     """
 
     logits: tf.Tensor
+    given: tf.Tensor
+    location: tf.Tensor
+    scale: tf.Tensor
 
 
 class TaskOutputs:
     """Which columns the heads have, what they mean, and where they start.
 
+    A binary task has one column, its logit. A value task has one with `squared`, the value in units of the label's mean
+    size, so that the loss does not depend on the currency; with `ziln` it has three, the logit of a positive value, mu
+    and the raw deviation. The tasks of a chain predict joint probabilities, see `ConversionChain`.
+
+    Attributes:
+      tasks: T of them.
+      binary: Places of the binary tasks among them.
+      values: Places of the V value tasks.
+      has_ziln: Whether a value task is a zero-inflated log-normal.
+
     Args:
       schema: What is known of the labels.
-      wiring: Its tasks must be binary labels of the schema.
-      options: The scenario column.
+      wiring: Its tasks must be labels of the schema.
+      options: Chain, loss and quantiles of value tasks, and the scenario column.
 
     Raises:
-      ValueError: If a task is no label that can be predicted.
+      ValueError: If a task is no label, or chain and tasks do not fit together.
     """
 
     def __init__(self, schema: Schema, wiring: Wiring, options: RankerOptions) -> None:
-        self.labels = tuple(schema.label(task) for task in wiring.tasks)
-        for label in self.labels:
-            if label.type != "binary":
-                raise ValueError(f"Task {label.name!r} is not a binary label; only binary labels can be predicted.")
-        self._wiring, self._scenario = wiring, options.scenario
+        self.tasks = wiring.tasks
+        self._labels = tuple(schema.label(task) for task in self.tasks)
+        self._wiring, self._options = wiring, options
+        self.binary = tuple(place for place, label in enumerate(self._labels) if label.type == "binary")
+        self.values = tuple(place for place, label in enumerate(self._labels) if label.type == "value")
+        self.has_ziln = bool(self.values) and options.value_loss == "ziln"
+        check_chain(options.chain, labels=self._labels, value_loss=options.value_loss, auxiliary=wiring.auxiliary)
+        negative = [label.name for label in self._labels if label.type == "value" and (label.minimum or 0.0) < 0]
+        if self.has_ziln and negative:
+            raise ValueError(
+                f"Values of {', '.join(negative)} fall below 0, which no log-normal has: take --value_loss=squared."
+            )
+        self._parts = self.tasks
+        if self.has_ziln:
+            self._parts += tuple(f"{self.tasks[v]}/{part}" for part in ("location", "scale") for v in self.values)
+        self._units = np.array([abs(self._labels[v].mean or 1.0) for v in self.values], np.float32)
+        self._in_chain = tuple(self.tasks.index(task) for task in options.chain)
+        self._chain = ConversionChain(name="chain", dtype="float32")
+        clash = [name for name in self._more if name in self.tasks]
+        if clash:
+            raise ValueError(f"The outputs {clash} would bear the names of tasks: rename these labels.")
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of the heads by name, all different."""
-        return self._wiring.heads
+        """The columns of the heads by name, all different: the wiring's heads, then mu and deviations."""
+        more = self._parts[len(self.tasks) :]
+        scenarios = self._wiring.scenarios
+        return self._wiring.heads + (tuple(f"{part}@{s}" for part in more for s in scenarios) if scenarios else more)
 
     @property
     def tower_of(self) -> tuple[int, ...]:
         """The tower of each column."""
-        return self._wiring.tower_of
+        towers = dict(zip(self._wiring.heads, self._wiring.tower_of, strict=True))
+        more = self._parts[len(self.tasks) :]
+        heads: list[str] = []
+        for part in more:
+            task = part.rpartition("/")[0]
+            heads += [f"{task}@{s}" for s in self._wiring.scenarios] or [task]
+        return (*self._wiring.tower_of, *(towers[head] for head in heads))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What `named` gives: a prediction a task, and what else follows from chain and values."""
+        return (*self.tasks, *self._more)
+
+    @property
+    def not_negative(self) -> tuple[str, ...]:
+        """The tasks that predict a probability or, with `ziln`, a value that is never below 0."""
+        return tuple(task for n, task in enumerate(self.tasks) if self.has_ziln or n in self.binary)
+
+    @property
+    def _more(self) -> tuple[str, ...]:
+        chain = self._options.chain
+        given = tuple(f"{task}_given_{before}" for before, task in itertools.pairwise(chain))
+        if not self.has_ziln:
+            return given
+        return given + tuple(f"{self.tasks[v]}_q{100 * q:g}" for v in self.values for q in self._options.quantiles)
 
     def start(self) -> np.ndarray[Any, Any]:
-        """The first bias of each column: the logit of its task's base rate, which saves learning it."""
-        mean_of = {label.name: label.mean or 0.5 for label in self.labels}
-        means = np.array([mean_of[task] for task in self._wiring.task_of_heads], np.float32)
-        means = np.clip(means, 1e-6, 1 - 1e-6)
-        biases: np.ndarray[Any, Any] = np.log(means / (1 - means))
-        return biases
+        """The first bias of each column, at which a task predicts its label's mean; that saves learning it."""
+        biases = first_biases(self._labels, chain=self._options.chain, value_loss=self._options.value_loss)
+        scenarios = self._wiring.scenarios
+        parts = [column.rpartition("@")[0] for column in self.columns] if scenarios else self.columns
+        return np.array([biases[part] for part in parts], np.float32)
 
     def read(self, columns: tf.Tensor, batch: Mapping[str, tf.Tensor]) -> Predicted:
         """Gives the columns of the heads, `[B, C]`, their meaning."""
-        if self._scenario is not None:
-            columns = of_scenario(columns, batch[self._scenario], wiring=self._wiring)
-        return Predicted(logits=columns)
+        columns = tf.cast(columns, tf.float32)
+        if self._options.scenario is not None:
+            ids, scenarios = batch[self._options.scenario], self._wiring.scenarios
+            columns = of_scenario(columns, ids, columns=self.columns, parts=self._parts, scenarios=scenarios)
+        first, many = len(self.tasks), len(self.values) if self.has_ziln else 0
+        given = columns[:, :first]
+        logits = given
+        if self._in_chain:
+            joint = self._chain(tf.gather(given, self._in_chain, axis=1))
+            places = [first + self._in_chain.index(t) if t in self._in_chain else t for t in range(first)]
+            logits = tf.gather(tf.concat([given, joint], axis=1), places, axis=1)
+        return Predicted(
+            logits=logits,
+            given=given,
+            location=columns[:, first : first + many],
+            scale=lognormal_scale(columns[:, first + many :]),
+        )
 
     def predictions(self, predicted: Predicted) -> tf.Tensor:
-        """What is predicted of each label, `[B, T]`: the probability of a binary one."""
-        return tf.sigmoid(predicted.logits)
+        """What is predicted of each label, `[B, T]`: the probability of a binary one, the mean of a value."""
+        if not self.values:
+            return tf.sigmoid(predicted.logits)
+        return self.merged(tf.sigmoid(self.of_binary(predicted.logits)), self._means(predicted))
+
+    def _means(self, predicted: Predicted) -> tf.Tensor:
+        heads = self.of_values(predicted.logits)
+        if self.has_ziln:
+            return ziln_mean(logits=heads, location=predicted.location, scale=predicted.scale)
+        return heads * self._units
 
     def named(self, predicted: Predicted) -> dict[str, tf.Tensor]:
-        """`{task: prediction [B]}`."""
-        return self.by_task(self.predictions(predicted))
+        """`{name: values [B]}`.
+
+        Each task's prediction; along a chain also `conversion_given_click`, the probability given the task before; and
+        with `ziln` also `spend_q50`, a quantile over all examples, those of value 0 included.
+        """
+        found = self.by_task(self.predictions(predicted))
+        if self._in_chain:
+            given = self.by_task(tf.sigmoid(predicted.given))
+            found |= dict(zip(self._more, (given[task] for task in self._options.chain[1:]), strict=False))
+        for q in self._options.quantiles if self.has_ziln else ():
+            heads = self.of_values(predicted.logits)
+            at = ziln_quantile(q, logits=heads, location=predicted.location, scale=predicted.scale)
+            found |= {f"{self.tasks[v]}_q{100 * q:g}": at[:, n] for n, v in enumerate(self.values)}
+        return {name: found[name] for name in self.names}
+
+    def logits(self, predicted: Predicted) -> dict[str, tf.Tensor]:
+        """`{task: logit [B]}` of the tasks that have a probability."""
+        found = self.by_task(predicted.logits)
+        return {task: found[task] for task in self.not_negative}
+
+    def squared(self, values: tf.Tensor) -> tf.Tensor:
+        """Labels of the value tasks, `[B, V]`, in the units of their columns with `squared`."""
+        return values / self._units
+
+    def of_binary(self, values: tf.Tensor) -> tf.Tensor:
+        """The columns of the binary tasks, of `[B, T]`."""
+        return tf.gather(values, np.array(self.binary, np.int32), axis=1) if self.values else values
+
+    def of_values(self, values: tf.Tensor) -> tf.Tensor:
+        """The columns of the value tasks, of `[B, T]`."""
+        return tf.gather(values, np.array(self.values, np.int32), axis=1) if self.binary else values
+
+    def merged(self, binary: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+        """`[..., T]` of what `of_binary` and `of_values` took apart."""
+        order = np.argsort([*self.binary, *self.values])
+        return tf.gather(tf.concat([binary, values], axis=-1), order, axis=-1)
 
     def by_task(self, values: tf.Tensor) -> dict[str, tf.Tensor]:
         """`{task: values [B]}` of `[B, T]`."""
-        return dict(zip(self._wiring.tasks, tf.unstack(values, axis=1), strict=True))
+        return dict(zip(self.tasks, tf.unstack(values, axis=1), strict=True))

@@ -63,6 +63,9 @@ ROWS: dict[type[keras.layers.Layer], Row] = {
     layers.EmbeddingSet: Row(lambda **k: layers.EmbeddingSet(PLAN, 3, groups=1, **k), lookups, (None, 3, 3)),
     layers.FlatDNN: Row(lambda **k: layers.FlatDNN((6, 5), **k), lambda b: (FIELDS(b),), (None, 5)),
     layers.CrossNetV2: Row(lambda **k: layers.CrossNetV2(2, **k), lambda b: (FIELDS(b),), (None, 12)),
+    layers.ConversionChain: Row(
+        lambda **k: layers.ConversionChain(**k), lambda b: (real(None, 3)(b),), (None, 3), tf.float32
+    ),
     layers.InnerProduct: Row(lambda **k: layers.InnerProduct(**k), lambda b: (FIELDS(b),), (None, 18)),
     layers.FactorizationMachine: Row(lambda **k: layers.FactorizationMachine(**k), lambda b: (FIELDS(b),), (None, 3)),
     layers.GroupWeightedFM: Row(

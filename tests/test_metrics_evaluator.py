@@ -212,6 +212,8 @@ def test_regression_by_hand() -> None:
         "bias": 1.0,
         "mean_label": 3.0,
         "mean_prediction": 3.0,
+        "gini": None,
+        "decile_error": 0.0,
         "examples": 1,
         "weight": 1.0,
     }
@@ -232,6 +234,9 @@ def test_regression_parts_equal_the_whole(rows: dict[str, Any]) -> None:
 def test_regression_without_rows_is_none() -> None:
     result = RegressionEvaluator(task="spend").result()
     assert result["rmse"] is None
+    assert result["gini"] is None
+    assert result["decile_error"] is None
+    assert result["deciles"]["mean_label"] == []
     assert result["examples"] == 0
 
 

@@ -225,15 +225,10 @@ def test_numbers_of_a_network_stand_between_plan_and_vectors(rankers: Any, make_
     np.testing.assert_allclose(fields[:, -1].numpy(), read.projections[0](batch["picture"]).numpy())
 
 
-def test_tasks_are_binary_labels(every_kind: Any) -> None:
+def test_tasks_are_labels(every_kind: Any) -> None:
     schema, vocabularies = every_kind
     with pytest.raises(ValueError, match="no label 'sale'"):
         models.Ranker(schema, models.single(tasks=("sale",)), vocabularies=vocabularies)
-    value = dataclasses.replace(
-        schema, labels=tuple(dataclasses.replace(label, type="value") for label in schema.labels)
-    )
-    with pytest.raises(ValueError, match="not a binary label"):
-        models.Ranker(value, models.single(), vocabularies=vocabularies)
 
 
 def test_unknown_expert(every_kind: Any) -> None:

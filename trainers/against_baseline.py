@@ -29,17 +29,18 @@ Gains = dict[str, dict[str, PairedGain]]
 
 
 def check_baseline(baseline: LoadedRun, *, run: LoadedRun, schema: Schema) -> tuple[str, ...]:
-    """The tasks that both runs predict.
+    """The binary tasks that both runs predict.
 
     Raises:
       ValueError: If there is none, or the records lack what the baseline reads.
     """
     theirs = baseline.model.wiring.tasks
-    tasks = tuple(task for task in run.model.wiring.tasks if task in theirs)
+    ours = [task for task in run.model.wiring.tasks if run.schema.label(task).type == "binary"]
+    tasks = tuple(task for task in ours if task in theirs)
     if not tasks:
         raise ValueError(
             f"--baseline={baseline.directory.path} predicts {', '.join(theirs)}, the run "
-            f"{', '.join(run.model.wiring.tasks)}: there is no task to compare them by."
+            f"{', '.join(run.model.wiring.tasks)}: there is no binary task to compare them by."
         )
     check_same_columns(baseline.schema, schema, columns=[column.name for column in baseline.schema.input_columns])
     return tasks

@@ -50,6 +50,23 @@ class ModelConfig:
     task_weights: tuple[str, ...] = setting(
         (), "Weights of the tasks' losses as task:weight, 1 where not given; or uncertainty, learned with the model."
     )
+    chain: tuple[str, ...] = setting(
+        (),
+        "Tasks of which each can only happen after the one before it, in order, such as click,conversion,spend: each "
+        "is predicted as a product of conditional probabilities and trained on all examples, and its loss then also "
+        "trains the towers before it. A task with a real value can be the last one.",
+    )
+    value_loss: Literal["ziln", "squared"] = setting(
+        "ziln",
+        "Loss of tasks with a real value: the likelihood of a zero-inflated log-normal, for values of at least 0 that "
+        "are often 0 or spread over magnitudes, such as spend; or the squared error, for any others.",
+    )
+    quantiles: tuple[float, ...] = setting(
+        (0.5, 0.9),
+        "Quantiles predicted and exported beside the mean of a value with --value_loss=ziln; 0 where the value is.",
+        above=0,
+        below=1,
+    )
     towers: int | None = setting(
         None,
         "Towers that the tasks share, tasks with similar numbers of positives together; none: one a task.",
@@ -188,8 +205,9 @@ class TrainConfig:
     )
     monitor: str = setting(
         "auc",
-        "Validation metric that decides on the best weights: auc, log_loss, ne or ece of the first task, of any with "
-        "its name before it (like_auc), or the mean over all tasks (mean_auc).",
+        "Validation metric that decides on the best weights: auc, log_loss, ne or ece of the first binary task, rmse "
+        "or mae of the first with a real value, of any task with its name before it (like_auc), or the mean over all "
+        "tasks that have it (mean_auc).",
     )
     patience: int | None = setting(
         2, "Validations without a new best after which to stop; none: train all epochs.", minimum=1

@@ -56,21 +56,21 @@ def duplicate_inconsistency(
       batch_size: Examples scored at once.
 
     Returns:
-      Task -> `inconsistency`; NaN where there is no pair.
+      Task -> `inconsistency`; NaN where there is no pair. Tasks whose predictions can be negative are left out.
     """
     inputs = [column.name for column in model.schema.input_columns]
     rows = _rows(batches, [*inputs, *duplicates])
     swapped_in, places = _partners(rows[duplicates.item], rows[duplicates.group])
     ads = _ad_columns(model.schema)
-    found: dict[str, list[list[npt.NDArray[Any]]]] = {task: [[], []] for task in model.wiring.tasks}
+    found: dict[str, list[list[npt.NDArray[Any]]]] = {task: [[], []] for task in model.outputs.not_negative}
     for start in range(0, len(places), batch_size):
         part = slice(start, start + batch_size)
         own = {name: rows[name][places[part]] for name in inputs}
         other = {name: rows[name][swapped_in[part]] if name in ads else own[name] for name in inputs}
         for side, batch in enumerate((own, other)):
             scores = model({name: tf.constant(values) for name, values in batch.items()}, training=False)
-            for task, values in scores.items():
-                found[task][side].append(values.numpy())
+            for task, sides in found.items():
+                sides[side].append(scores[task].numpy())
     return {
         task: inconsistency(np.concatenate(own), np.concatenate(other)) if own else float("nan")
         for task, (own, other) in found.items()

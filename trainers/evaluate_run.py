@@ -10,7 +10,7 @@ from fullrank.analysis.figures import reliability_diagram, roc_curve, segment_ba
 from fullrank.analysis.tables import format_table
 from fullrank.data.schema import Schema, SchemaError
 from fullrank.data.schema_json import read_schema
-from fullrank.models.metrics import BinaryEvaluator
+from fullrank.models.metrics import BinaryEvaluator, RegressionEvaluator
 from fullrank.trainers import against_baseline
 from fullrank.trainers.duplicate_pairs import duplicate_inconsistency, read_duplicates
 from fullrank.trainers.evaluate_config import EvaluateConfig
@@ -22,14 +22,18 @@ from fullrank.trainers.scored_rows import ScoredRows
 from fullrank.trainers.write_json import write_json
 
 COLUMNS: Final = ("examples", "auc", "log_loss", "ne", "gauc", "ece", "bias", "base_rate")
+VALUE_COLUMNS: Final = ("examples", "rmse", "mae", "gini", "decile_error", "bias", "mean_label", "mean_prediction")
+_DECILES: Final = ("decile", "weight", "mean_prediction", "mean_label")
 _DRAWN: Final = ("auc", "ne", "bias")
+Evaluators = dict[str, BinaryEvaluator | RegressionEvaluator]
 
 
 def evaluate_run(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
     """Evaluates, prints a table, and writes JSON and figures if asked to.
 
     Returns:
-      Task -> statistics, as `BinaryEvaluator.result` gives them; with a baseline also `gain`, over it.
+      Task -> statistics, as `BinaryEvaluator.result` or `RegressionEvaluator.result` gives them; with a baseline also
+      `gain`, over it.
 
     Raises:
       ValueError: If run, data and columns do not fit together.
@@ -37,7 +41,12 @@ def evaluate_run(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
     loaded = load_run(config.run)
     schema = read_schema(config.data if config.data is not None else loaded.config.data.data)
     key, segments = _groups(config, loaded.schema)
-    evaluators = {task: BinaryEvaluator(task=task, key=key, segments=segments) for task in loaded.model.wiring.tasks}
+    evaluators: Evaluators = {
+        task: BinaryEvaluator(task=task, key=key, segments=segments)
+        if loaded.schema.label(task).type == "binary"
+        else RegressionEvaluator(task=task, segments=segments)
+        for task in loaded.model.wiring.tasks
+    }
     baseline = load_run(config.baseline) if config.baseline is not None else None
     rows = ScoredRows() if baseline is not None else None
     compared = against_baseline.check_baseline(baseline, run=loaded, schema=schema) if baseline is not None else ()
@@ -71,7 +80,8 @@ def evaluate_run(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
         write_json(results, Path(config.json))
     if config.output is not None:
         for task, evaluator in evaluators.items():
-            draw(evaluator, results[task], task=task, directory=Path(config.output))
+            if isinstance(evaluator, BinaryEvaluator):
+                draw(evaluator, results[task], task=task, directory=Path(config.output))
         against_baseline.draw(gains, directory=Path(config.output))
     return results
 
@@ -106,7 +116,7 @@ def _stream(
     config: EvaluateConfig,
     loaded: LoadedRun,
     schema: Schema,
-    evaluators: dict[str, BinaryEvaluator],
+    evaluators: Evaluators,
     *,
     key: str | None,
     segments: tuple[str, ...],
@@ -123,25 +133,45 @@ def _stream(
         for kept, scores in score_batches(model, batches, keep=keep, examples=split.examples, what="evaluating"):
             if rows is not None:
                 rows.add(kept, scores)
+            weights = None if weight is None else kept[weight]
+            in_segments = {name: kept[name] for name in segments}
             for task, evaluator in evaluators.items():
-                evaluator.update(
-                    labels=kept[task],
-                    scores=scores[task],
-                    weights=None if weight is None else kept[weight],
-                    keys=None if key is None else kept[key],
-                    segments={name: kept[name] for name in segments},
-                )
+                labels, predicted = kept[task], scores[task]
+                if isinstance(evaluator, RegressionEvaluator):
+                    evaluator.update(labels=labels, scores=predicted, weights=weights, segments=in_segments)
+                else:
+                    keys = None if key is None else kept[key]
+                    evaluator.update(labels=labels, scores=predicted, weights=weights, keys=keys, segments=in_segments)
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
-    """A row a task, and one for each of the five largest values of each of its segments."""
+    """A row a task, and one for each of the five largest values of each of its segments; value tasks have their own.
+
+    Below it, the deciles of each value task.
+    """
+    values = {task: result for task, result in results.items() if "rmse" in result}
+    binary = {task: result for task, result in results.items() if task not in values}
+    tables = [
+        format_table(rows=_rows(some), columns=("task", "segment", *columns))
+        for some, columns in ((binary, COLUMNS), (values, VALUE_COLUMNS))
+        if some
+    ]
+    for task, result in values.items():
+        found = result["deciles"]
+        rows = [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
+        numbered = [{"decile": number, **row} for number, row in enumerate(rows, 1)]
+        tables.append(f"{task} by predicted value, equal weights:\n" + format_table(rows=numbered, columns=_DECILES))
+    return "\n".join(tables)
+
+
+def _rows(results: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     rows = []
     for task, result in results.items():
         rows.append({"task": task, "segment": "all", **result})
         for segment, values in result["segments"].items():
             ranked = sorted(values.items(), key=lambda item: -item[1]["examples"])[:5]
             rows.extend({**entry, "task": task, "segment": f"{segment}={value}"} for value, entry in ranked)
-    return format_table(rows=rows, columns=("task", "segment", *COLUMNS))
+    return rows
 
 
 def draw(evaluator: BinaryEvaluator, result: dict[str, Any], *, task: str, directory: Path) -> None:

@@ -1,4 +1,4 @@
-"""Scores records with the best weights of a run and writes the probabilities as Parquet."""
+"""Scores records with the best weights of a run and writes the predictions as Parquet."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ _TYPES = {"int64": pa.int64(), "float32": pa.float32(), "bytes": pa.string()}
 def predict_run(config: PredictConfig) -> int:
     """Writes one row an example: keys, labels and other columns asked for, and `<task>_probability`.
 
+    Of a task with a real value it is `<task>_mean`. What a chain and quantiles add comes last.
+
     Returns:
       The number of rows.
 
@@ -38,9 +40,9 @@ def predict_run(config: PredictConfig) -> int:
     schema, split = _source(config, loaded)
     copied = _copied(config, trained, schema)
     check_same_columns(trained, schema, columns=[column.name for column in trained.input_columns])
-    tasks = loaded.model.wiring.tasks
+    predicted = _predicted(loaded.model)
     fields = [(column.name, _TYPES[column.dtype]) for column in copied]
-    arrow_schema = pa.schema([*fields, *((f"{task}_probability", pa.float32()) for task in tasks)])
+    arrow_schema = pa.schema([*fields, *((name, pa.float32()) for name in predicted.values())])
     target = Path(config.output)
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f"{target.name}.writing-{os.getpid()}")
@@ -59,10 +61,16 @@ def _write(writer: pq.ParquetWriter, model: Ranker, batches: Any, copied: list[C
     keep = tuple(column.name for column in copied)
     rows = 0
     for kept, scores in score_batches(model, batches, keep=keep, examples=examples, what="predicting"):
-        arrays = [_arrow(column, kept) for column in copied] + [pa.array(scores[task]) for task in model.wiring.tasks]
+        arrays = [_arrow(column, kept) for column in copied] + [pa.array(scores[name]) for name in _predicted(model)]
         writer.write_batch(pa.record_batch(arrays, schema=writer.schema))
         rows += len(arrays[-1])
     return rows
+
+
+def _predicted(model: Ranker) -> dict[str, str]:
+    """Output of the model -> column."""
+    own = {task: "mean" if n in model.outputs.values else "probability" for n, task in enumerate(model.wiring.tasks)}
+    return {name: f"{name}_{own[name]}" if name in own else name for name in model.outputs.names}
 
 
 def _source(config: PredictConfig, loaded: LoadedRun) -> tuple[Schema, str]:

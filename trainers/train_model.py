@@ -156,7 +156,9 @@ class _Training:
     def _monitored(self, model: Ranker) -> str | None:
         if not self._config.data.validation_split:
             return None
-        return monitored(self._config.train.monitor, tasks=model.wiring.tasks)
+        named = dict(enumerate(model.wiring.tasks))
+        binary, values = (tuple(named[n] for n in places) for places in (model.outputs.binary, model.outputs.values))
+        return monitored(self._config.train.monitor, tasks=binary, values=values)
 
     def _say_resumed(self) -> None:
         progress = self._state.progress

@@ -18,7 +18,7 @@ def wiring_of_data(config: ModelConfig, schema: Schema) -> Wiring:
     Raises:
       ValueError: If the flags do not fit the schema.
     """
-    tasks = config.tasks or (schema.labels[0].name,)
+    tasks = config.tasks or config.chain or (schema.labels[0].name,)
     if config.scenario is None:
         return build_wiring(config, tasks=_grouped(tasks, schema, towers=config.towers))
     scenarios = _scenarios(config, schema)
@@ -35,7 +35,8 @@ def _grouped(tasks: Sequence[str], schema: Schema, *, towers: int | None) -> Tas
     volumes = {}
     for task in tasks:
         label = schema.label(task)
-        volumes[task] = (label.mean or 0.0) * (1.0 if label.observed is None else label.observed)
+        rate = label.mean if label.type == "binary" else label.positive
+        volumes[task] = (rate or 0.0) * (1.0 if label.observed is None else label.observed)
     return group_by_volume(volumes, towers=towers)
 
 

@@ -8,6 +8,7 @@ from fullrank.models.metrics.regression_evaluator import RegressionEvaluator
 from fullrank.models.metrics.streaming_binary import StreamingBinary
 from fullrank.models.metrics.streaming_regression import StreamingRegression
 from fullrank.models.metrics.streaming_tasks import StreamingTasks
+from fullrank.models.metrics.streaming_values import StreamingValues
 
 __all__ = [
     "BinaryEvaluator",
@@ -15,5 +16,6 @@ __all__ = [
     "StreamingBinary",
     "StreamingRegression",
     "StreamingTasks",
+    "StreamingValues",
     "group_auc",
 ]

@@ -11,6 +11,7 @@ from fullrank.models.objectives.listwise import joint_ranking_and_calibration, l
 from fullrank.models.objectives.logit_gradients import LogitGradients, logit_gradients
 from fullrank.models.objectives.ranking import classification_and_ranking, pairwise_loss
 from fullrank.models.objectives.residual import residual_learning_loss, residual_loss, residual_targets
+from fullrank.models.objectives.zero_inflated_lognormal import lognormal_scale, ziln_loss, ziln_mean, ziln_quantile
 
 __all__ = [
     "EmaTeacher",
@@ -24,6 +25,7 @@ __all__ = [
     "joint_ranking_and_calibration",
     "listwise_softmax_loss",
     "logit_gradients",
+    "lognormal_scale",
     "main_and_distillation",
     "negative_elbo",
     "pairwise_loss",
@@ -31,4 +33,7 @@ __all__ = [
     "residual_learning_loss",
     "residual_loss",
     "residual_targets",
+    "ziln_loss",
+    "ziln_mean",
+    "ziln_quantile",
 ]

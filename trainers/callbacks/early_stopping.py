@@ -12,6 +12,7 @@ from fullrank.trainers.training_state import TrainingState
 
 MONITORED: Final = ("auc", "log_loss", "ne", "ece")
 """Statistics of which one is better the larger (AUC) or the smaller (the others) it is."""
+MONITORED_OF_VALUES: Final = ("rmse", "mae")
 _MEAN: Final = "val_mean_"
 
 
@@ -75,15 +76,21 @@ def _better(value: float, best: float | None, monitor: str) -> bool:
     return value > best if monitor.endswith("_auc") else value < best
 
 
-def monitored(name: str, *, tasks: tuple[str, ...]) -> str:
+def monitored(name: str, *, tasks: tuple[str, ...], values: tuple[str, ...] = ()) -> str:
     """The name of what `--monitor` names: a statistic of the first task, `mean_statistic` or `task_statistic`.
+
+    Args:
+      name: As the flag gives it.
+      tasks: Binary tasks.
+      values: Tasks with a real value.
 
     Raises:
       ValueError: If there is no such statistic.
     """
-    known = {f"{task}_{statistic}": f"val_{task}_{statistic}" for task in tasks for statistic in MONITORED}
-    first = {statistic: f"val_{tasks[0]}_{statistic}" for statistic in MONITORED}
-    mean = {f"mean_{statistic}": f"{_MEAN}{statistic}" for statistic in MONITORED}
+    kinds = [(of, statistics) for of, statistics in ((tasks, MONITORED), (values, MONITORED_OF_VALUES)) if of]
+    known = {f"{task}_{s}": f"val_{task}_{s}" for of, statistics in kinds for task in of for s in statistics}
+    first = {s: f"val_{of[0]}_{s}" for of, statistics in kinds for s in statistics}
+    mean = {f"mean_{s}": f"{_MEAN}{s}" for _, statistics in kinds for s in statistics}
     found = {**mean, **known, **first}.get(name)
     if found is None:
         raise ValueError(f"--monitor={name}: no such metric. Known: {', '.join([*first, *mean, *known])}.")

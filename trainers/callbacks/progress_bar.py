@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import tf_keras as keras
 
-_SHOWN: Final = ("auc", "ne")
+_SHOWN: Final = ("auc", "ne", "rmse")
 _MOST: Final = 4
 
 
 class ProgressBar(keras.callbacks.ProgbarLogger):
-    """Shows the loss, and each task's AUC and normalised entropy over the epoch so far; at its end also validation's.
+    """Shows the loss, and each task's AUC and NE, or RMSE, over the epoch so far; at its end also validation's.
 
     Of many tasks it shows the first few, as many as a line can hold.
 
