@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from fullrank.layers.covariance_kernels import covariance_kernel, prior_variance
+from fullrank.layers.covariance_kernels import (
+    RBF_KERNELS,
+    covariance_kernel,
+    cross_covariance,
+    extended_inputs,
+    extended_points,
+)
 from fullrank.layers.gaussian_process import Adapter, GaussianLogits, GaussianProcessHead, by_example
 
 
@@ -24,7 +30,7 @@ class GaussianPosterior(tf.Module):
 
     Args:
       head: A built head.
-      dtype: Of the product with W. The kernel row is float64 in any case, the answer float32.
+      dtype: Of the product with W. Distances are float64 in any case, the answer float32.
 
     Raises:
       ValueError: If the head is not built.
@@ -35,7 +41,8 @@ class GaussianPosterior(tf.Module):
         if not head.built:
             raise ValueError(f"GaussianPosterior needs a head that was built by a call. Received: {head.name!r}.")
         self.dtype = dtype
-        self._kernel_name, self._normalize, self._prior_mean = head.kernel, head.normalize, head.prior_mean
+        self._kernel_name, self._normalize = head.kernel, head.normalize
+        self._prior_mean = head.prior_mean[:, tf.newaxis]
         self._kept = {
             name: tf.Variable(value, trainable=False, name=name) for name, value in _posterior(head, dtype).items()
         }
@@ -52,12 +59,15 @@ class GaussianPosterior(tf.Module):
     def __call__(self, inputs: tf.Tensor) -> GaussianLogits:
         """Mean and variance of the logits, float32, of `[B, U]` or `[B, T, U]` as the head takes them."""
         x, projected = self._projected(inputs)
-        prior = prior_variance(x, amplitude=self._kept["amplitude"], slope=self._kept.get("slope"))
-        reduced = tf.linalg.matvec(tf.square(projected), self._kept["reduction"])
+        prior = tf.convert_to_tensor(self._kept["variance"])
+        if "slope" in self._kept:
+            prior += tf.square(self._kept["slope"])[:, tf.newaxis] * tf.reduce_sum(tf.square(x), axis=-1)
+        # Sums and not products with a vector, which cost more for so few rows.
+        reduced = tf.reduce_sum(tf.square(projected) * self._kept["reduction"], axis=-1)
         variance = tf.maximum(tf.cast(prior, tf.float64) - tf.cast(reduced, tf.float64), 1e-6 * prior)
-        mean = tf.cast(tf.linalg.matvec(projected, self._kept["location"]), tf.float32)
+        mean = tf.cast(tf.reduce_sum(projected * self._kept["location"], axis=-1), tf.float32)
         return GaussianLogits(
-            mean=by_example(mean + self._prior_mean[:, tf.newaxis], inputs),
+            mean=by_example(mean + self._prior_mean, inputs),
             variance=by_example(tf.cast(variance, tf.float32), inputs),
         )
 
@@ -78,7 +88,7 @@ class GaussianPosterior(tf.Module):
         # A batch of the kernel's for each request.
         theta = {name: value[:, tf.newaxis] for name, value in self._hyperparameters().items()}
         prior = covariance_kernel(self._kernel_name, **theta).matrix(x, x)
-        weighted = projected * tf.cast(self._kept["reduction"], tf.float64)[:, tf.newaxis, tf.newaxis]
+        weighted = projected * tf.cast(self._kept["reduction"], tf.float64)[:, tf.newaxis]
         covariance = prior - tf.matmul(weighted, projected, transpose_b=True)
         return covariance if inputs.shape.rank == 4 else covariance[0]
 
@@ -86,7 +96,14 @@ class GaussianPosterior(tf.Module):
         """Adapted inputs x `[T, B, D]` float64, and c `[T, B, M]`."""
         adapter = Adapter(self._kept["adapter"], self._kept["adapter_bias"], self._normalize)
         x = tf.cast(adapter(tf.cast(inputs, self._kept["adapter"].dtype)), tf.float64)
-        row = covariance_kernel(self._kernel_name, **self._hyperparameters()).matrix(x, self._kept["inducing"])
+        if self._kernel_name in RBF_KERNELS:
+            near = extended_inputs(x, inverse_length_scale=self._kept["inverse_length_scale"])
+            row = tf.exp(tf.cast(tf.matmul(near, self._kept["extended"], transpose_b=True), self.dtype))
+            if "slope" in self._kept:
+                slope = tf.square(self._kept["slope"])[:, tf.newaxis, tf.newaxis]
+                row += tf.cast(tf.matmul(x * slope, self._kept["inducing"], transpose_b=True), self.dtype)
+        else:
+            row = cross_covariance(self._kernel_name, x, self._kept["inducing"], **self._hyperparameters())
         return x, tf.matmul(tf.cast(row, self.dtype), self._kept["projection"])
 
     def _hyperparameters(self) -> dict[str, tf.Tensor]:
@@ -98,17 +115,24 @@ class GaussianPosterior(tf.Module):
 
 
 def _posterior(head: GaussianProcessHead, dtype: tf.DType) -> dict[str, tf.Tensor]:
-    """What serving needs of a head: adapter, kernel and points, and the eigenvectors' form of q."""
+    """What serving needs of a head: adapter, kernel and points, and the eigenvectors' form of q.
+
+    What depends on weights alone is computed here, because with a hundred candidates each small op counts.
+    """
     location, scale = (tf.cast(value, tf.float64) for value in head.variational())
     unit = tf.eye(head.inducing_points, dtype=tf.float64)
     values, vectors = tf.linalg.eigh(unit - tf.matmul(scale, scale, transpose_b=True))
-    adapter = head.adapter()
+    adapter, theta, inducing = head.adapter(), head.hyperparameters(), tf.cast(head.inducing(), tf.float64)
+    inverse = tf.math.reciprocal(theta["length_scale"])[:, tf.newaxis, tf.newaxis]
     return {
         "adapter": tf.cast(adapter.kernel, head.compute_dtype),
         "adapter_bias": tf.cast(adapter.bias, head.compute_dtype),
-        "inducing": tf.cast(head.inducing(), tf.float64),
+        "inducing": inducing,
+        "extended": extended_points(inducing, amplitude=theta["amplitude"], inverse_length_scale=inverse),
+        "inverse_length_scale": inverse,
+        "variance": tf.square(theta["amplitude"])[:, tf.newaxis],
         "projection": tf.cast(tf.matmul(head.whitening(), vectors, transpose_a=True), dtype),
-        "reduction": tf.cast(values, dtype),
-        "location": tf.cast(tf.linalg.matvec(vectors, location, transpose_a=True), dtype),
-        **head.hyperparameters(),
+        "reduction": tf.cast(values, dtype)[:, tf.newaxis],
+        "location": tf.cast(tf.matmul(location[:, tf.newaxis], vectors), dtype),
+        **theta,
     }

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from fullrank.layers.covariance_kernels import KERNELS, KernelName, covariance_kernel, prior_variance
+from fullrank.layers.covariance_kernels import KERNELS, KernelName, covariance_kernel, cross_covariance, prior_variance
 from fullrank.layers.legacy_keras import keras, tfp
 from fullrank.layers.nearest_codes import k_means
-from fullrank.layers.packed_factor import UnitFactor, unpacked_factor
+from fullrank.layers.positive_triangle import UnitTriangle, positive_triangle
 from fullrank.layers.stable_cholesky import SMALLEST_JITTER, inverse_cholesky
 from fullrank.layers.towers import GlorotOfEach
 
@@ -59,7 +59,7 @@ class GaussianProcessHead(keras.layers.Layer):
     """A deep kernel and a sparse variational Gaussian process on it, in place of a logit.
 
         x = normalised(W h + b),   f ~ GP(m, k_theta),   y ~ Ber(sigma(f(x)))                        (A.1.1)
-        q(f(x)) = N(m + a^T v,  k_xx - a^T a + |S^T a|^2),   a = L^-1 k_zx,   L L^T = K_zz + jitter
+        q(f(x)) = N(m + a^T v,  k_xx - a^T (I - S S^T) a),   a = L^-1 k_zx,   L L^T = K_zz + jitter
 
     z are M inducing points, and `u = m + L w` the values of f there, with `q(w) = N(v, S S^T)` and the prior
     `w ~ N(0, I)` (whitened): `KL = (|S|^2 + |v|^2 - M - 2 sum log diag S) / 2`. Train all of it by
@@ -138,7 +138,7 @@ class GaussianProcessHead(keras.layers.Layer):
         self.seed = seed
 
     def build(self, input_shape: Any) -> None:
-        """Creates adapter, kernel, inducing points `[T, M, D]` and q: `v` `[T, M]` and the packed `S`."""
+        """Creates adapter, kernel, inducing points `[T, M, D]` and q: `v` `[T, M]` and `S` `[T, M, M]`."""
         if len(input_shape) not in (2, 3) or input_shape[-1] is None or (len(input_shape) == 3 and not input_shape[1]):
             raise ValueError(f"GaussianProcessHead needs inputs [B, U] or [B, T, U]. Received: {tuple(input_shape)}.")
         self._several = len(input_shape) == 3
@@ -157,7 +157,7 @@ class GaussianProcessHead(keras.layers.Layer):
         self._location = self._full(
             "location", (tasks, size), normal(stddev=0.05, seed=None if self.seed is None else self.seed + 1)
         )
-        self._scale = self._full("scale", (tasks, size * (size + 1) // 2), UnitFactor(size))
+        self._scale = self._full("scale", (tasks, size, size), UnitTriangle())
         self._amplitude = self._positive("amplitude", tasks, self.amplitude)
         self._length_scale = self._positive("length_scale", tasks, self.length_scale)
         self._slope = self._positive("slope", tasks, self.amplitude) if self.kernel == "linear_rbf" else None
@@ -207,12 +207,12 @@ class GaussianProcessHead(keras.layers.Layer):
 
     def variational(self) -> tuple[tf.Tensor, tf.Tensor]:
         """`v` `[T, M]` and `S` `[T, M, M]`, lower triangular with a positive diagonal; float32."""
-        return tf.convert_to_tensor(self._location), unpacked_factor(self._scale)
+        return tf.convert_to_tensor(self._location), positive_triangle(self._scale)
 
-    def whitening(self) -> tf.Tensor:
-        """`L^-1`, `[T, M, M]` float64."""
+    def whitening(self, dtype: tf.DType = tf.float64) -> tf.Tensor:
+        """`L^-1`, `[T, M, M]`, found in float64 and given in a type."""
         points = tf.cast(self._inducing, tf.float64)
-        return inverse_cholesky(self.covariance_function().matrix(points, points), jitter=self.jitter)
+        return inverse_cholesky(self.covariance_function().matrix(points, points), jitter=self.jitter, dtype=dtype)
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> GaussianLogits:
         """Returns mean and variance of the posterior logit."""
@@ -220,15 +220,15 @@ class GaussianProcessHead(keras.layers.Layer):
         if training and self.trainable:
             self._start(tf.stop_gradient(x))
         theta = self.hyperparameters(tf.float32)
-        kernel = covariance_kernel(self.kernel, **theta)
         location, scale = self.variational()
-        whitened = tf.matmul(kernel.matrix(x, self.inducing()), tf.cast(self.whitening(), tf.float32), transpose_b=True)
+        row = cross_covariance(self.kernel, x, self.inducing(), **theta)
+        whitened = tf.matmul(row, self.whitening(tf.float32), transpose_b=True)
         mean = tf.linalg.matvec(whitened, location) + self.prior_mean[:, tf.newaxis]
         prior = prior_variance(x, amplitude=theta["amplitude"], slope=theta.get("slope"))
-        explained = tf.reduce_sum(tf.square(whitened), axis=-1)
-        unsure = tf.reduce_sum(tf.square(tf.matmul(whitened, scale)), axis=-1)
+        unit = tf.eye(self.inducing_points)
+        explained = _quadratic_form(whitened, unit - tf.matmul(scale, scale, transpose_b=True))
         # Rounding must not make it negative.
-        variance = tf.maximum(prior - explained + unsure, 1e-6 * prior)
+        variance = tf.maximum(prior - explained, 1e-6 * prior)
         mean, variance = by_example(mean, inputs), by_example(variance, inputs)
         return GaussianLogits(mean=mean, variance=variance)
 
@@ -296,3 +296,18 @@ class GaussianProcessHead(keras.layers.Layer):
             "seed": self.seed,
         }
         return {**super().get_config(), **own}
+
+
+@tf.custom_gradient
+def _quadratic_form(rows: tf.Tensor, matrix: tf.Tensor) -> tuple[tf.Tensor, Any]:
+    """`a^T P a` of rows a `[T, B, M]` and symmetric P `[T, M, M]`: `[T, B]`.
+
+    The gradient to a is `2 P a`, which is there already: a product with the batch less than otherwise.
+    """
+    product = tf.matmul(rows, matrix)
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        weight = upstream[..., tf.newaxis]
+        return 2.0 * weight * product, tf.matmul(rows, weight * rows, transpose_a=True)
+
+    return tf.reduce_sum(rows * product, axis=-1), gradient

@@ -45,31 +45,34 @@ def cholesky(matrix: tf.Tensor, *, jitter: float = SMALLEST_JITTER) -> tf.Tensor
     return tf.while_loop(goes_on, grow, (first, factor(first)))[1]
 
 
-def inverse_cholesky(matrix: tf.Tensor, *, jitter: float = SMALLEST_JITTER) -> tf.Tensor:
-    """`L^-1` of the factor that `cholesky` finds, `[..., M, M]` float64, lower triangular.
+def inverse_cholesky(matrix: tf.Tensor, *, jitter: float = SMALLEST_JITTER, dtype: tf.DType = tf.float64) -> tf.Tensor:
+    """`L^-1` of the factor that `cholesky` finds, `[..., M, M]`, lower triangular.
 
     Its gradient is written out, because that of factor and solve in turn costs twice as much. With G the gradient of
     L^-1, `dL = -L^-T G L^-T` and `dK = L^-T phi(L^T dL) L^-1`, where phi takes the lower triangle with half the
-    diagonal; since `L^T dL = -G L^-T`, `dK = -L^-T phi(G L^-T) L^-1`, made symmetric. The jitter counts as a constant.
+    diagonal; since `L^T dL = -G L^-T`, `dK = -L^-T phi(G L^-T) L^-1`, of which, K being symmetric, only the symmetric
+    part means anything. The jitter counts as a constant.
 
     Args:
       matrix: `[..., M, M]` float64.
       jitter: As of `cholesky`.
+      dtype: Of the result and of the products in the gradient, which cannot be more exact than the G they are given.
+        Factor and solve are float64 in any case.
     """
 
     @tf.custom_gradient
     def inverse(matrix: tf.Tensor) -> tuple[tf.Tensor, Any]:
         factor = cholesky(matrix, jitter=jitter)
         size = matrix.shape[-1]
-        inverted = tf.linalg.triangular_solve(factor, tf.eye(size, dtype=tf.float64) + tf.zeros_like(factor))
+        unit = tf.eye(size, dtype=tf.float64) + tf.zeros_like(factor)
+        inverted = tf.cast(tf.linalg.triangular_solve(factor, unit), dtype)
 
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
             inner = tf.linalg.band_part(
                 tf.matmul(tf.linalg.band_part(upstream, -1, 0), inverted, transpose_b=True), -1, 0
             )
             inner = tf.linalg.set_diag(inner, 0.5 * tf.linalg.diag_part(inner))
-            outer = -tf.matmul(inverted, tf.matmul(inner, inverted), transpose_a=True)
-            return 0.5 * (outer + tf.linalg.matrix_transpose(outer))
+            return tf.cast(-tf.matmul(inverted, tf.matmul(inner, inverted), transpose_a=True), tf.float64)
 
         return inverted, gradient
 

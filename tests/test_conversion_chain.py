@@ -52,4 +52,5 @@ def test_gradients_at_the_ends_of_float() -> None:
         assert (jacobian[:, earlier, later] == 0).all()
     # Three sure events: 1 - p_2 is three times 1 - q, so each z matters a third.
     sure = z.numpy().tolist().index([80.0, 80.0, 80.0])
-    np.testing.assert_allclose(jacobian[sure], [[1, 0, 0], [1 / 2, 1 / 2, 0], [1 / 3, 1 / 3, 1 / 3]], rtol=1e-5)
+    thirds = np.array([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [1 / 3, 1 / 3, 1 / 3]])
+    np.testing.assert_allclose(jacobian[sure], thirds, rtol=1e-5)

@@ -28,12 +28,11 @@ def named(head: GaussianProcessHead) -> dict[str, tf.Variable]:
     return {weight.name.split("/")[-1].split(":")[0]: weight for weight in head.weights}
 
 
-def packed(factor: Array) -> Array:
-    """The weight that unpacks to a lower-triangular factor `[M, M]`."""
-    raw = np.array(factor, np.float64)
-    diagonal = np.diag(raw)
-    np.fill_diagonal(raw, diagonal + np.log(-np.expm1(-diagonal)))
-    return tfp.math.fill_triangular_inverse(raw[np.newaxis]).numpy()  # type: ignore[no-any-return]
+def raw(factor: Array) -> Array:
+    """The weight `[1, M, M]` that gives a lower-triangular factor `[M, M]`."""
+    weight = np.array(factor, np.float64)
+    np.fill_diagonal(weight, np.diag(factor) + np.log(-np.expm1(-np.diag(factor))))
+    return weight[np.newaxis]
 
 
 def plain(points: tf.Tensor, **options: Any) -> GaussianProcessHead:
@@ -52,7 +51,7 @@ def learned(head: GaussianProcessHead, *, seed: int = 3, unsure: float = 0.2) ->
     head_weights = named(head)
     tasks = head_weights["location"].shape[0]
     factor = np.tril(0.02 * draw.normal(size=(size, size)), -1) + unsure * np.eye(size)
-    head_weights["scale"].assign(np.repeat(packed(factor), tasks, axis=0))
+    head_weights["scale"].assign(np.repeat(raw(factor), tasks, axis=0))
     head_weights["location"].assign(draw.normal(size=(tasks, size)))
     return head
 
@@ -85,7 +84,7 @@ def test_equals_the_exact_process_where_inducing_points_are_the_data() -> None:
     # TFP's scale is C with cov = C^T C.
     whitened = whitening @ scale.numpy().T
     named(head)["location"].assign((whitening @ location.numpy())[np.newaxis])
-    named(head)["scale"].assign(packed(np.linalg.cholesky(whitened @ whitened.T + 1e-12 * np.eye(30))))
+    named(head)["scale"].assign(raw(np.linalg.cholesky(whitened @ whitened.T + 1e-12 * np.eye(30))))
     exact = tfp.distributions.GaussianProcessRegressionModel(
         kernel, points64, data64, observed, observation_noise_variance=noise, predictive_noise_variance=0.0
     )
@@ -101,7 +100,7 @@ def test_one_inducing_point_by_hand() -> None:
     # KL = (0.25 + 4 - 1 - 2 log 0.5) / 2 = 2.318147.
     head = plain(tf.zeros([1, 1]), base_rate=0.25, length_scale=1.0)
     named(head)["location"].assign([[2.0]])
-    named(head)["scale"].assign(packed(np.array([[0.5]])))
+    named(head)["scale"].assign(raw(np.array([[0.5]])))
     found = head(tf.constant([[1.0], [100.0]]))
     np.testing.assert_allclose(found.mean, [math.log(1 / 3) + 1.213061, math.log(1 / 3)], rtol=1e-5)
     np.testing.assert_allclose(found.variance, [0.724090, 1.0], rtol=1e-5)  # far away: the prior's
@@ -163,6 +162,11 @@ def test_gradient_of_the_inverse_factor() -> None:
         gradient = tape.gradient(value, matrix).numpy()
         gradients.append(0.5 * (gradient + gradient.transpose(0, 2, 1)))
     np.testing.assert_allclose(gradients[0], gradients[1], rtol=1e-8)
+    with tf.GradientTape() as tape:
+        tape.watch(matrix)
+        value = tf.reduce_sum(tf.cast(weights, tf.float32) * inverse_cholesky(matrix, dtype=tf.float32))
+    gradient = tape.gradient(value, matrix).numpy()
+    np.testing.assert_allclose(0.5 * (gradient + gradient.transpose(0, 2, 1)), gradients[1], rtol=1e-3, atol=1e-5)
 
 
 def clicks(number: int, seed: int) -> tuple[tf.Tensor, tf.Tensor]:

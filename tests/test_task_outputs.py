@@ -166,7 +166,8 @@ def test_values_of_scenarios(build: Build, batches: Any) -> None:
 
     def own(part: str) -> np.ndarray[Any, Any]:
         a, b = (columns[:, place[f"{part}@{shop}"]] for shop in SHOPS)
-        return np.select([batch["shop"] == b"a", batch["shop"] == b"b"], [a, b], (a + b) / 2).astype(np.float64)
+        chosen = np.select([batch["shop"] == b"a", batch["shop"] == b"b"], [a, b], (a + b) / 2)
+        return np.asarray(chosen, np.float64)
 
     positive = 1 / np.prod([1 + np.exp(-own(task)) for task in ("click", "buy", "spend")], axis=0)
     exponent = own("spend/location") + (0.01 + np.log1p(np.exp(own("spend/scale")))) ** 2 / 2

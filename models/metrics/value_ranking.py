@@ -60,7 +60,9 @@ def deciles(*, labels: Floats, predictions: Floats, weights: Floats, groups: int
     weight = np.bincount(group, w, minlength=groups)
     full = weight > 0
     sums = {"mean_label": w * y, "mean_prediction": w * p}
-    means = {name: np.bincount(group, values, minlength=groups)[full] / weight[full] for name, values in sums.items()}
+    means: dict[str, npt.NDArray[Any]] = {
+        name: np.bincount(group, values, minlength=groups)[full] / weight[full] for name, values in sums.items()
+    }
     return {**means, "weight": weight[full]}
 
 
