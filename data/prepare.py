@@ -39,7 +39,7 @@ from fullrank.data.sources.source import Source
 from fullrank.data.sources.synthetic_world import SyntheticConfig
 from fullrank.data.write_aside import check_replaceable
 
-_OPTIONS: Final = ("raw_dir", "seed", "rows", "tasks", "min_count")
+_OPTIONS: Final = ("raw_dir", "seed", "rows", "users", "ads", "latent", "affinity", "tasks", "min_count")
 """Flags that mean something to some data sets only."""
 
 
@@ -51,8 +51,8 @@ class _DataSet:
     takes: tuple[str, ...]
 
 
-def _load_synthetic(*, rows: int = SyntheticConfig.rows, seed: int = SyntheticConfig.seed) -> Source:
-    return synthetic.load(config=SyntheticConfig(rows=rows, seed=seed))
+def _load_synthetic(**chosen: Any) -> Source:
+    return synthetic.load(config=SyntheticConfig(**chosen))
 
 
 DATASETS: Final = {
@@ -62,7 +62,7 @@ DATASETS: Final = {
     "hillstrom": _DataSet(hillstrom.load, ("raw_dir", "seed")),
     "kuairand": _DataSet(kuairand.load, ("raw_dir",)),
     "obd": _DataSet(obd.load, ("raw_dir",)),
-    "synthetic": _DataSet(_load_synthetic, ("rows", "seed")),
+    "synthetic": _DataSet(_load_synthetic, ("rows", "users", "ads", "latent", "affinity", "seed")),
 }
 
 
@@ -121,6 +121,10 @@ def run(argv: Sequence[str] | None = None) -> None:
         **at,
     )
     flags.DEFINE_integer("rows", None, "Impressions of synthetic. By default 200,000.", lower_bound=10, **at)
+    flags.DEFINE_integer("users", None, "People of synthetic. By default 5,000.", lower_bound=1, **at)
+    flags.DEFINE_integer("ads", None, "Ads of synthetic. By default 1,000.", lower_bound=40, **at)
+    flags.DEFINE_integer("latent", None, "Dimensions of a person's interests in synthetic. By default 8.", 1, **at)
+    flags.DEFINE_float("affinity", None, "Weight of interests in all tasks of synthetic. By default 1.", 0, **at)
     flags.DEFINE_list("tasks", None, "Labels of census_income. By default income,never_married,college.", **at)
     flags.DEFINE_integer("min_count", None, "Rarest category of criteo with a row of its own. By default 10.", 1, **at)
     flags.DEFINE_string(

@@ -60,7 +60,7 @@ def deciles(*, labels: Floats, predictions: Floats, weights: Floats, groups: int
     weight = np.bincount(group, w, minlength=groups)
     full = weight > 0
     sums = {"mean_label": w * y, "mean_prediction": w * p}
-    means: dict[str, npt.NDArray[Any]] = {
+    means: dict[str, Floats] = {
         name: np.bincount(group, values, minlength=groups)[full] / weight[full] for name, values in sums.items()
     }
     return {**means, "weight": weight[full]}
