@@ -12,6 +12,7 @@ COMMANDS = {
     "fullrank-export": "trainers.export",
     "fullrank-predict": "trainers.predict",
     "fullrank-prepare": "data.prepare",
+    "fullrank-conflicts": "trainers.conflicts",
     "fullrank-convert": "data.convert",
     "fullrank-infer": "data.infer",
     "fullrank-hash-id": "data.hash_id",
@@ -19,6 +20,7 @@ COMMANDS = {
     "fullrank-pretrain-graph": "trainers.pretrain_graph",
     "fullrank-study": "trainers.study",
     "fullrank-collapse": "analysis.collapse",
+    "fullrank-entanglement": "analysis.entanglement",
 }
 TESTING = ["hypothesis", "pytest>=8", "pytest-xdist"]
 DEVELOPING = ["build", "mypy", "pdoc", "pre-commit", "ruff", "setuptools>=65", "wheel"]

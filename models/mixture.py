@@ -47,15 +47,33 @@ class Mixture(keras.layers.Layer):
 
     def call(self, experts: tf.Tensor, means: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
         """Returns what each tower reads."""
-        readers = self._wiring.stages[0][0]
-        read = self.gates[0](experts, self._seen(means, readers))
+        experts, seen = self._below_towers(experts, means, training)
+        return self.gates[-1](experts, seen)
+
+    def weights_of(self, experts: tf.Tensor, means: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """How each tower mixes the experts of the last level, `[B, G, E]`, named by `read_experts`."""
+        experts, seen = self._below_towers(experts, means, False)
+        return self.gates[-1].weights_of(seen, tf.shape(experts)[0])
+
+    @property
+    def read_experts(self) -> list[str]:
+        """The experts that the towers mix: those of the last level."""
+        levels = self._wiring.levels
+        return [expert.name for expert in (levels[-1].experts if levels else self._wiring.experts)]
+
+    def _below_towers(
+        self, experts: tf.Tensor, means: Mapping[str, tf.Tensor], training: bool | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The outputs of the last level's experts, and what its gates look at."""
+        seen = self._seen(means, self._wiring.stages[0][0])
         for level, stacked, gate, (above, _) in zip(
-            self._wiring.levels, self.levels, self.gates[1:], self._wiring.stages[1:], strict=True
+            self._wiring.levels, self.levels, self.gates[:-1], self._wiring.stages[1:], strict=True
         ):
+            read = gate(experts, seen)
             names = [reader.task for reader in level.readers]
             experts = stacked(_picked(read, [names.index(expert.reads) for expert in level.experts]), training=training)
-            read = gate(experts, _picked(read, [names.index(reader.task) for reader in above]))
-        return read
+            seen = _picked(read, [names.index(reader.task) for reader in above])
+        return experts, seen
 
     def _seen(self, means: Mapping[str, tf.Tensor], readers: tuple[Reader, ...]) -> tf.Tensor:
         """What the first gates look at: `[B, m]`, or `[B, G, m]` where not all see and train all."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -34,6 +34,20 @@ from fullrank.models.set_inputs import SetInputs
 from fullrank.models.task_metrics import TaskMetrics
 from fullrank.models.task_outputs import Predicted, TaskOutputs
 from fullrank.models.wiring import Wiring
+
+
+class Inside(NamedTuple):
+    """What a batch is turned into on its way.
+
+    Attributes:
+      predicted: What is predicted.
+      fields: `[B, F, d]` of each set, in the wiring's order.
+      gates: `[B, G, E]`, how each tower mixes the experts of the last level.
+    """
+
+    predicted: Predicted
+    fields: list[tf.Tensor]
+    gates: tf.Tensor
 
 
 class Ranker(tfrs.Model):
@@ -114,6 +128,12 @@ class Ranker(tfrs.Model):
         return self._represent(batch, training)[0]
 
     def _represent(self, batch: Mapping[str, tf.Tensor], training: bool | None) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        outputs, fields, means = self._expert_outputs(batch, training)
+        return self.mixture(outputs, means, training=training), fields
+
+    def _expert_outputs(
+        self, batch: Mapping[str, tf.Tensor], training: bool | None
+    ) -> tuple[tf.Tensor, list[tf.Tensor], dict[str, tf.Tensor]]:
         lookups, dense, elapsed = self.encoder(batch), self.dense(batch), elapsed_seconds(batch, schema=self.schema)
         inputs = {name: read(lookups, dense, elapsed) for name, read in self.inputs_of_sets.items()}
         outputs = [
@@ -122,7 +142,13 @@ class Ranker(tfrs.Model):
         ]
         fields = {name: read[0] for name, read in inputs.items()}
         means = {name: tf.reduce_mean(each, axis=1) for name, each in fields.items()}
-        return self.mixture(tf.stack(outputs, axis=1), means, training=training), list(fields.values())
+        return tf.stack(outputs, axis=1), list(fields.values()), means
+
+    def inside(self, batch: Mapping[str, tf.Tensor]) -> Inside:
+        """What an analysis looks at, without dropout."""
+        outputs, fields, means = self._expert_outputs(batch, False)
+        columns = self.head(self.tower(self.mixture(outputs, means, training=False), training=False))
+        return Inside(self.outputs.read(columns, batch), fields, self.mixture.weights_of(outputs, means))
 
     def _predict(self, batch: Mapping[str, tf.Tensor], training: bool | None) -> tuple[Predicted, list[tf.Tensor]]:
         read, fields = self._represent(batch, training)

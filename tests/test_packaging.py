@@ -26,6 +26,8 @@ SCRIPTS = {
     "fullrank-pretrain-graph",
     "fullrank-study",
     "fullrank-collapse",
+    "fullrank-entanglement",
+    "fullrank-conflicts",
 }
 
 pytestmark = pytest.mark.slow

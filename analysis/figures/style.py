@@ -46,10 +46,27 @@ def figure(*, path: str | os.PathLike[str], width: float = 6.0, height: float = 
         width: inches.
         height: inches.
     """
+    with panels(path=path, rows=1, columns=1, width=width, height=height) as (axes,):
+        yield axes
+
+
+@contextlib.contextmanager
+def panels(
+    *, path: str | os.PathLike[str], rows: int, columns: int, width: float, height: float
+) -> Iterator[list[Axes]]:
+    """As `figure`, with a grid of axes that share their x axis; gives them row by row.
+
+    Args:
+        path: the file.
+        rows: of the grid.
+        columns: of the grid.
+        width: inches of all.
+        height: inches of all.
+    """
     target = Path(path)
     with mpl.rc_context(_SETTINGS):
         canvas = FigureCanvasAgg(Figure(figsize=(width, height), layout="constrained"))
-        yield canvas.figure.add_subplot()
+        yield list(canvas.figure.subplots(rows, columns, sharex=True, squeeze=False).flat)
         target.parent.mkdir(parents=True, exist_ok=True)
         aside = target.with_name(f"{target.name}.writing-{os.getpid()}")
         try:

@@ -1,0 +1,124 @@
+"""All that the entanglement analysis finds: the contradictory pairs, their distances, and what each space separates."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fullrank.analysis.embedding_spaces import Space
+from fullrank.analysis.pair_distances import (
+    Contradictory,
+    Floats,
+    Separation,
+    best_separations,
+    contradictory_pairs,
+    pair_distances,
+    percentiles,
+    separation,
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Distances:
+    """The percentiles of all pairs in one space, and how well it separates those that contradict, for both tasks."""
+
+    run: str
+    set: str
+    percentiles: Floats
+    separations: tuple[Separation, Separation]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Entanglement:
+    """What was found.
+
+    Attributes:
+      tasks: The two tasks.
+      pairs: `[P, 2]`, rows of users and items.
+      chosen: Those that contradict.
+      spaces: In the order of the runs; the first two are the tasks' own.
+    """
+
+    tasks: tuple[str, str]
+    pairs: npt.NDArray[np.int64]
+    chosen: Contradictory
+    spaces: tuple[Distances, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """All numbers but the pairs."""
+        runs = dict.fromkeys(space.run for space in self.spaces)
+        best = {
+            run: dict(
+                zip(
+                    self.tasks,
+                    best_separations({s.set: s.separations for s in self.spaces if s.run == run}),
+                    strict=True,
+                )
+            )
+            for run in runs
+        }
+        return {
+            "tasks": list(self.tasks),
+            "pairs": len(self.pairs),
+            "selected": dict(zip(self.tasks, (len(self.chosen.near_first), len(self.chosen.near_second)), strict=True)),
+            "spaces": [
+                {
+                    "run": space.run,
+                    "set": space.set,
+                    "separation": self._of_tasks(space, "value"),
+                    "p_value": self._of_tasks(space, "p_value"),
+                }
+                for space in self.spaces
+            ],
+            "best": best,
+        }
+
+    def _of_tasks(self, space: Distances, name: str) -> dict[str, float]:
+        return {task: getattr(found, name) for task, found in zip(self.tasks, space.separations, strict=True)}
+
+    def write_pairs(self, file: Path) -> None:
+        """Writes the contradictory pairs: rows of user and item, the task they are near in, a percentile a space."""
+        places = np.concatenate([self.chosen.near_first, self.chosen.near_second])
+        near = np.repeat(self.tasks, (len(self.chosen.near_first), len(self.chosen.near_second)))
+        columns: dict[str, Any] = {
+            "user_row": self.pairs[places, 0],
+            "item_row": self.pairs[places, 1],
+            "near_in": near.tolist(),
+        }
+        columns |= {f"{space.run}/{space.set}": space.percentiles[places] for space in self.spaces}
+        pq.write_table(pa.table(columns), file)
+
+
+def analyse_entanglement(
+    spaces: Sequence[Space], *, tasks: tuple[str, str], pairs: npt.NDArray[np.int64], share: float
+) -> Entanglement:
+    """Selects the contradictory pairs by the first two spaces, and measures them in all.
+
+    Args:
+      spaces: The first task's own, the second task's own, and any others.
+      tasks: Names of the two.
+      pairs: `[P, 2]`, rows of users and items.
+      share: As in `contradictory_pairs`.
+    """
+    found = [percentiles(pair_distances(space.users, space.items, pairs=pairs)) for space in spaces]
+    chosen = contradictory_pairs(found[0], found[1], share=share)
+    measured = tuple(
+        Distances(
+            run=space.run,
+            set=space.set,
+            percentiles=own,
+            separations=(
+                separation(own[chosen.near_first], own[chosen.near_second]),
+                separation(own[chosen.near_second], own[chosen.near_first]),
+            ),
+        )
+        for space, own in zip(spaces, found, strict=True)
+    )
+    return Entanglement(tasks=tasks, pairs=pairs, chosen=chosen, spaces=measured)

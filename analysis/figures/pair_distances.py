@@ -1,0 +1,46 @@
+"""The distances of contradictory pairs in every embedding set, one panel a set."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from fullrank.analysis.entanglement_results import Entanglement
+from fullrank.analysis.figures.style import BLUE, ORANGE, panels
+
+_ACROSS: Final = 3
+_BINS: Final = 25
+
+
+def draw_pair_distances(found: Entanglement, *, path: str | os.PathLike[str]) -> None:
+    """Draws, for each space, how far the pairs are that are near in the first task, and those near in the second.
+
+    In a task's own space the two lie at opposite ends. A space that both tasks share can hold at most one of the two
+    pictures, and often holds neither.
+
+    Args:
+      found: The analysis.
+      path: The PNG to write.
+    """
+    first, second = found.tasks
+    selected = ((found.chosen.near_first, first, BLUE), (found.chosen.near_second, second, ORANGE))
+    rows = -(-len(found.spaces) // _ACROSS)
+    with panels(path=path, rows=rows, columns=_ACROSS, width=3.6 * _ACROSS, height=2.3 * rows + 0.8) as grid:
+        for axes, space in zip(grid, found.spaces, strict=False):
+            for places, task, colour in selected:
+                shown = space.percentiles[places]
+                axes.hist(
+                    shown, bins=_BINS, range=(0, 1), density=True, alpha=0.6, color=colour, label=f"near in {task}"
+                )
+            values = ", ".join(
+                f"{task} {own.value:.2f}" for task, own in zip(found.tasks, space.separations, strict=True)
+            )
+            axes.set_title(f"{space.run} / {space.set}: {values}", fontsize=9)
+            axes.set_yticks([])
+            axes.tick_params(labelbottom=True)
+        for axes in grid[len(found.spaces) :]:
+            axes.set_axis_off()
+        for axes in grid[max(0, len(found.spaces) - _ACROSS) : len(found.spaces)]:
+            axes.set_xlabel("cosine distance, percentile among all pairs", fontsize=9)
+        grid[0].figure.suptitle("Contradictory pairs by distance; numbers say how well a set separates them for a task")
+        grid[0].legend(fontsize=8)

@@ -1,0 +1,36 @@
+"""Shows how the tasks of a run share its parts: what each gate reads, and where gradients pull apart (Tencent §5).
+
+    python -m fullrank.trainers.conflicts --run=runs/ame --output=conflicts
+
+The first table has the mean weight that each task's gate gives each expert: does a small task lean on a small embedding
+set (§5.1)? The second has, for every embedding set, the cosine between the gradients that two tasks send into the
+embeddings of the same examples: below 0 they undo each other's work.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from fullrank.data.command import new_flags, run_command
+from fullrank.trainers.conflicts_config import ConflictsConfig
+from fullrank.trainers.flags import define, read
+
+
+def run(argv: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    flag_values = new_flags()
+    define(ConflictsConfig, title="Flags", flag_values=flag_values)
+
+    def main() -> None:
+        config = read(ConflictsConfig, flag_values=flag_values)
+        # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
+        from fullrank.trainers.conflicts_run import conflicts_run
+
+        conflicts_run(config)
+
+    run_command(main, flag_values=flag_values, argv=list(sys.argv if argv is None else argv), tensorflow=True)
+
+
+if __name__ == "__main__":
+    run()
