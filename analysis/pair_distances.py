@@ -35,7 +35,8 @@ def pair_distances(users: npt.NDArray[Any], items: npt.NDArray[Any], *, pairs: n
 
 def _units(table: Floats) -> Floats:
     norms = np.linalg.norm(table, axis=1, keepdims=True)
-    return np.divide(table, norms, out=np.zeros_like(table), where=norms > 0)
+    units: Floats = np.divide(table, norms, out=np.zeros_like(table), where=norms > 0)
+    return units
 
 
 def percentiles(distances: Floats) -> Floats:

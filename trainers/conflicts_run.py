@@ -87,7 +87,8 @@ def cosines_of(products: Floats) -> Floats:
     """Cosines of `[S, T, T]` inner products, summed over batches; NaN where a gradient is zero."""
     norms = np.sqrt(np.einsum("stt->st", products))
     scale = norms[:, :, np.newaxis] * norms[:, np.newaxis, :]
-    return np.divide(products, scale, out=np.full_like(products, np.nan), where=scale > 0)
+    cosines: Floats = np.divide(products, scale, out=np.full_like(products, np.nan), where=scale > 0)
+    return cosines
 
 
 def _content(model: Ranker, gates: Floats, cosines: Floats) -> dict[str, Any]:

@@ -60,10 +60,11 @@ def deciles(*, labels: Floats, predictions: Floats, weights: Floats, groups: int
     weight = np.bincount(group, w, minlength=groups)
     full = weight > 0
     sums = {"mean_label": w * y, "mean_prediction": w * p}
-    means: dict[str, Floats] = {
+    found: dict[str, Floats] = {
         name: np.bincount(group, values, minlength=groups)[full] / weight[full] for name, values in sums.items()
     }
-    return {**means, "weight": weight[full]}
+    found["weight"] = np.asarray(weight[full], np.float64)
+    return found
 
 
 def decile_error(found: dict[str, Floats]) -> float:
