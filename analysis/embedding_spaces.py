@@ -11,6 +11,9 @@ import numpy.typing as npt
 
 from fullrank.analysis.inputs.open_input import Input
 from fullrank.analysis.inputs.trained_rows import rows_with_touched_slots
+from fullrank.data.read import read_records
+from fullrank.data.schema import Schema
+from fullrank.data.table_rows import KNOWN_FROM, table_rows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,6 +71,32 @@ def spaces_of(given: Input, *, run: str, user: str, item: str) -> list[Space]:
     return spaces
 
 
+def labelled_pairs(
+    schema: Schema, *, user: str, item: str, tasks: tuple[str, str], split: str, examples: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Reads pairs that were shown, `[N, 2]` rows of users and items, and their labels in two tasks, `[N, 2]`.
+
+    Args:
+      schema: Of the records, as read from their directory.
+      user: Feature of users.
+      item: Feature of items.
+      tasks: Two labels.
+      split: Which split to read.
+      examples: Most examples to read.
+    """
+    rows, labels, count = [], [], 0
+    for batch in read_records(schema, split=split, batch_size=min(4096, examples)):
+        sides = [table_rows(batch[name].numpy(), schema=schema, feature=name) for name in (user, item)]
+        rows.append(np.stack(sides, axis=1))
+        labels.append(np.stack([batch[task].numpy() for task in tasks], axis=1))
+        count += len(rows[-1])
+        if count >= examples:
+            break
+    if not rows:
+        raise ValueError(f"Split {split!r} of {schema.name!r} is empty.")
+    return np.concatenate(rows), np.concatenate(labels)
+
+
 def draw_pairs(spaces: Sequence[Space], *, number: int, seed: int) -> npt.NDArray[np.int64]:
     """Draws pairs of a user and an item, `[P, 2]`, among the rows that were trained in every space.
 
@@ -79,8 +108,7 @@ def draw_pairs(spaces: Sequence[Space], *, number: int, seed: int) -> npt.NDArra
         listed = ", ".join(f"{space.run}/{space.set} {len(space.users)} x {len(space.items)}" for space in spaces)
         raise ValueError(f"The runs were not trained on the same ids; rows of users and items differ: {listed}.")
     chosen = [np.flatnonzero(np.logical_and.reduce([space.trained[side] for space in spaces])) for side in (0, 1)]
-    # Rows 0 and 1 stand for a missing and for an unknown id.
-    users, items = (rows[rows > 1] for rows in chosen)
+    users, items = (rows[rows >= KNOWN_FROM] for rows in chosen)
     if not (len(users) and len(items)):
         raise ValueError("No user, or no item, was trained in all of the runs.")
     random = np.random.default_rng(seed)

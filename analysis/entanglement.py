@@ -1,11 +1,12 @@
 r"""Shows whether embeddings can hold what two tasks want of the same user and item (Tencent §7.3).
 
     python -m fullrank.analysis.entanglement --first=click:runs/click --second=like:runs/like \
-        --runs=ple:runs/ple,stem:runs/stem --user=user_id --item=ad_id --output=entangled
+        --runs=ple:runs/ple,stem:runs/stem --user=user_id --item=ad_id --data=records --output=entangled
 
 --first and --second are single-task runs: by their embeddings, pairs are selected that are near in one task and far in
 the other. The figure has their distances in every embedding set of every run; the table says how well each set tells
-the pairs apart for either task. One set has one distance for a pair, so that its two numbers sum to 1.
+the pairs apart for either task. One set has one distance for a pair, so that its two numbers sum to 1. A model may
+multiply with a negative weight, so that near means unwanted: with --data such a set is turned round.
 """
 
 from __future__ import annotations
@@ -32,10 +33,11 @@ def entanglement(flag_values: flags.FlagValues) -> None:
       ValueError: If a run cannot be read, or the runs do not fit together.
     """
     # Loaded only for a command line that makes sense, so that --help and mistakes take no time.
-    from fullrank.analysis.embedding_spaces import draw_pairs, spaces_of
+    from fullrank.analysis.embedding_spaces import draw_pairs, labelled_pairs, spaces_of
     from fullrank.analysis.entanglement_results import analyse_entanglement
     from fullrank.analysis.figures.pair_distances import draw_pair_distances
     from fullrank.analysis.inputs import open_input
+    from fullrank.data.schema_json import read_schema
 
     output = Path(flag_values.output)
     check_replaceable(output, overwrite=flag_values.overwrite, made_of=RESULT)
@@ -52,7 +54,12 @@ def entanglement(flag_values: flags.FlagValues) -> None:
             raise ValueError(f"The run of task {name}, {path}, has several embedding sets, {listed}: take one of one.")
     everything = [space for own in spaces for space in own]
     pairs = draw_pairs(everything, number=flag_values.pairs, seed=flag_values.seed)
-    found = analyse_entanglement(everything, tasks=(names[0], names[1]), pairs=pairs, share=flag_values.share)
+    tasks = (names[0], names[1])
+    shown = None
+    if flag_values.data is not None:
+        of_records = {"split": flag_values.split, "examples": flag_values.examples}
+        shown = labelled_pairs(read_schema(flag_values.data), **tables, tasks=tasks, **of_records)
+    found = analyse_entanglement(everything, tasks=tasks, pairs=pairs, share=flag_values.share, shown=shown)
     content = found.to_json()
     with written_aside(output, overwrite=flag_values.overwrite, made_of=RESULT) as aside:
         draw_pair_distances(found, path=aside / "distances.png")
@@ -73,10 +80,10 @@ def summary(content: dict[str, Any]) -> str:
         "space, 1/2 knows nothing.",
     ]
     rows = [
-        {"run": s["run"], "set": s["set"], first: s["separation"][first], second: s["separation"][second]}
+        {"run": s["run"], "set": s["set"], **s["separation"], "turned": "yes" if s["turned"] else "no"}
         for s in content["spaces"]
     ]
-    lines.append(format_table(rows=rows, columns=("run", "set", first, second)))
+    lines.append(format_table(rows=rows, columns=("run", "set", first, second, "turned")))
     rows = [{"run": name, **best, "sum": sum(best.values())} for name, best in content["best"].items()]
     lines.append("\nBest set for each task; the sum of a run of one set is 1:")
     lines.append(format_table(rows=rows, columns=("run", first, second, "sum")))
@@ -105,6 +112,9 @@ def _define_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_list("runs", [], "Further runs to look at, as name:run.", **at)
     flags.DEFINE_string("user", None, "Feature of users, whose table is read.", required=True, **at)
     flags.DEFINE_string("item", None, "Feature of items or ads.", required=True, **at)
+    flags.DEFINE_string("data", None, "Records that the runs were trained on, to tell what near means.", **at)
+    flags.DEFINE_string("split", "validation", "Split of --data to read.", **at)
+    flags.DEFINE_integer("examples", 100_000, "Most examples of --data to read.", 100, **at)
     flags.DEFINE_string("output", None, "Directory to write.", required=True, **at)
     flags.DEFINE_integer("pairs", 200_000, "Pairs of users and items to draw.", 100, **at)
     flags.DEFINE_float("share", 0.2, "Nearest and farthest share of the pairs that count as near and far.", **at)

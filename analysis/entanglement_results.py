@@ -19,6 +19,7 @@ from fullrank.analysis.pair_distances import (
     Separation,
     best_separations,
     contradictory_pairs,
+    label_difference,
     pair_distances,
     percentiles,
     separation,
@@ -27,12 +28,16 @@ from fullrank.analysis.pair_distances import (
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Distances:
-    """The percentiles of all pairs in one space, and how well it separates those that contradict, for both tasks."""
+    """The percentiles of all pairs in one space, and how well it separates those that contradict, for both tasks.
+
+    `turned` says that near and far were exchanged, because in this space what is near is unwanted.
+    """
 
     run: str
     set: str
     percentiles: Floats
     separations: tuple[Separation, Separation]
+    turned: bool
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,6 +79,7 @@ class Entanglement:
                     "set": space.set,
                     "separation": self._of_tasks(space, "value"),
                     "p_value": self._of_tasks(space, "p_value"),
+                    "turned": space.turned,
                 }
                 for space in self.spaces
             ],
@@ -97,7 +103,12 @@ class Entanglement:
 
 
 def analyse_entanglement(
-    spaces: Sequence[Space], *, tasks: tuple[str, str], pairs: npt.NDArray[np.int64], share: float
+    spaces: Sequence[Space],
+    *,
+    tasks: tuple[str, str],
+    pairs: npt.NDArray[np.int64],
+    share: float,
+    shown: tuple[npt.NDArray[np.int64], npt.NDArray[Any]] | None = None,
 ) -> Entanglement:
     """Selects the contradictory pairs by the first two spaces, and measures them in all.
 
@@ -106,8 +117,14 @@ def analyse_entanglement(
       tasks: Names of the two.
       pairs: `[P, 2]`, rows of users and items.
       share: As in `contradictory_pairs`.
+      shown: Pairs that were shown, and their labels in both tasks: a space in which the positives are the farther ones
+        is turned round, by the task that it knows best; of the first two spaces, by their own. `None` turns none.
     """
-    found = [percentiles(pair_distances(space.users, space.items, pairs=pairs)) for space in spaces]
+    turned = [False] * len(spaces) if shown is None else [_is_turned(s, n, shown) for n, s in enumerate(spaces)]
+    found = [
+        percentiles((-1.0 if back else 1.0) * pair_distances(space.users, space.items, pairs=pairs))
+        for space, back in zip(spaces, turned, strict=True)
+    ]
     chosen = contradictory_pairs(found[0], found[1], share=share)
     measured = tuple(
         Distances(
@@ -118,7 +135,15 @@ def analyse_entanglement(
                 separation(own[chosen.near_first], own[chosen.near_second]),
                 separation(own[chosen.near_second], own[chosen.near_first]),
             ),
+            turned=back,
         )
-        for space, own in zip(spaces, found, strict=True)
+        for space, own, back in zip(spaces, found, turned, strict=True)
     )
     return Entanglement(tasks=tasks, pairs=pairs, chosen=chosen, spaces=measured)
+
+
+def _is_turned(space: Space, number: int, shown: tuple[npt.NDArray[np.int64], npt.NDArray[Any]]) -> bool:
+    pairs, labels = shown
+    distances = pair_distances(space.users, space.items, pairs=pairs)
+    both = [label_difference(distances, labels[:, task]) for task in (0, 1)]
+    return (both[number] if number < 2 else max(both, key=abs)) < 0

@@ -39,6 +39,20 @@ def _units(table: Floats) -> Floats:
     return units
 
 
+def label_difference(distances: Floats, labels: npt.NDArray[Any]) -> float:
+    """How much farther negatives are than positives, in standard deviations; NaN labels are left out.
+
+    Below 0 the model multiplies the product with a negative weight, and what is near is unwanted.
+    """
+    seen = ~np.isnan(labels)
+    positive = labels[seen] > 0.5
+    spread = float(np.std(distances[seen])) if seen.any() else 0.0
+    if spread == 0 or positive.all() or not positive.any():
+        return 0.0
+    own = distances[seen]
+    return float((own[~positive].mean() - own[positive].mean()) / spread)
+
+
 def percentiles(distances: Floats) -> Floats:
     """The share of all pairs that are nearer, `[P]` between 0 and 1, so that spaces of different scale compare."""
     ranks = scipy.stats.rankdata(distances)

@@ -63,6 +63,7 @@ def flags(runs: Path, *, user: str = "user_id", first: str = "click") -> list[st
         f"--runs=shared:{runs / 'shared'},stem:{runs / 'stem'}",
         f"--user={user}",
         "--item=ad_id",
+        f"--data={runs / 'records'}",
         "--pairs=20000",
         "--share=0.3",
     ]

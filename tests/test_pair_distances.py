@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,13 @@ import pytest
 from fullrank.analysis.embedding_spaces import Space, draw_pairs
 from fullrank.analysis.entanglement_results import analyse_entanglement
 from fullrank.analysis.figures.pair_distances import draw_pair_distances
-from fullrank.analysis.pair_distances import contradictory_pairs, pair_distances, percentiles, separation
+from fullrank.analysis.pair_distances import (
+    contradictory_pairs,
+    label_difference,
+    pair_distances,
+    percentiles,
+    separation,
+)
 
 
 def test_cosine_distance_by_hand() -> None:
@@ -98,3 +105,22 @@ def test_pairs_are_drawn_among_trained_rows_of_all_spaces() -> None:
     first.trained[1][:] = False
     with pytest.raises(ValueError, match="was trained in all"):
         draw_pairs([first, second], number=10, seed=1)
+
+
+def test_label_difference_by_hand() -> None:
+    # Distances 0, 2 | 2, 4 of negatives and positives, one label not observed: means 1 and 3, deviation sqrt 2.
+    distances, labels = np.array([0.0, 2.0, 2.0, 4.0, 9.0]), np.array([0.0, 0.0, 1.0, 1.0, np.nan])
+    assert label_difference(distances, labels) == pytest.approx(-(2**0.5))
+    assert label_difference(distances, 1 - labels) == pytest.approx(2**0.5)
+    assert label_difference(distances, np.ones(5)) == 0.0
+
+
+def test_a_space_in_which_near_is_unwanted_is_turned_round() -> None:
+    click, like, *others = planted()
+    pairs = draw_pairs([click, like], number=4000, seed=1)
+    labels = np.stack([pair_distances(s.users, s.items, pairs=pairs) < 1 for s in (click, like)], axis=1).astype(float)
+    against = [dataclasses.replace(space, items=-space.items) for space in (click, like, *others)]
+    found = analyse_entanglement(against, tasks=("click", "like"), pairs=pairs, share=0.2, shown=(pairs, labels))
+    straight = analyse_entanglement([click, like, *others], tasks=("click", "like"), pairs=pairs, share=0.2)
+    assert [space.turned for space in found.spaces] == [True] * 5
+    assert found.to_json()["best"]["stem"] == pytest.approx(straight.to_json()["best"]["stem"])

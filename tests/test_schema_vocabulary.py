@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fullrank import data
-from fullrank.data.vocabulary import storable, vocabulary_path
+from fullrank.data.table_rows import table_rows
+from fullrank.data.vocabulary import storable, vocabulary_path, write_vocabulary
 
 
 def schema_of(directory: Path, *, dtype: str, size: int, name: str = "item") -> data.Schema:
@@ -31,7 +32,7 @@ def schema_of(directory: Path, *, dtype: str, size: int, name: str = "item") -> 
 
 
 def test_the_file_has_an_id_a_line(tmp_path: Path) -> None:
-    file = data.write_vocabulary([7, -3, 2**63 - 1], directory=tmp_path, feature="item")
+    file = write_vocabulary([7, -3, 2**63 - 1], directory=tmp_path, feature="item")
     assert file == tmp_path / "vocabulary" / "item.txt"
     assert file.read_bytes() == b"7\n-3\n9223372036854775807\n"
     read = data.read_vocabulary(schema=schema_of(tmp_path, dtype="int64", size=3), feature="item")
@@ -40,7 +41,7 @@ def test_the_file_has_an_id_a_line(tmp_path: Path) -> None:
 
 
 def test_numpy_ids_are_taken(tmp_path: Path) -> None:
-    data.write_vocabulary(np.array([5, 4]), directory=tmp_path, feature="item")
+    write_vocabulary(np.array([5, 4]), directory=tmp_path, feature="item")
     read = data.read_vocabulary(schema=schema_of(tmp_path, dtype="int64", size=2), feature="tags")
     assert read.tolist() == [5, 4], "a feature that shares a table gets that table's vocabulary"
 
@@ -48,7 +49,7 @@ def test_numpy_ids_are_taken(tmp_path: Path) -> None:
 @given(ids=st.lists(st.binary(min_size=1).filter(lambda i: b"\n" not in i), unique=True))
 def test_any_bytes_survive(tmp_path_factory: pytest.TempPathFactory, ids: list[bytes]) -> None:
     directory = tmp_path_factory.mktemp("vocabulary")
-    data.write_vocabulary(ids, directory=directory, feature="item")
+    write_vocabulary(ids, directory=directory, feature="item")
     read = data.read_vocabulary(schema=schema_of(directory, dtype="bytes", size=len(ids)), feature="item")
     assert read.tolist() == ids
     assert read.dtype == object
@@ -56,7 +57,7 @@ def test_any_bytes_survive(tmp_path_factory: pytest.TempPathFactory, ids: list[b
 
 @pytest.mark.parametrize("name", ["../../up", "a/b", "ünïcode", "with space", ".", "100%"])
 def test_any_feature_name_stays_in_the_folder(tmp_path: Path, name: str) -> None:
-    file = data.write_vocabulary([1], directory=tmp_path, feature=name)
+    file = write_vocabulary([1], directory=tmp_path, feature=name)
     assert file.parent == tmp_path / "vocabulary"
     schema = schema_of(tmp_path, dtype="int64", size=1, name=name)
     assert data.read_vocabulary(schema=schema, feature=name).tolist() == [1]
@@ -66,14 +67,14 @@ def test_any_feature_name_stays_in_the_folder(tmp_path: Path, name: str) -> None
 def test_ids_that_cannot_be_stored(tmp_path: Path, bad: int | bytes) -> None:
     assert not storable(bad)
     with pytest.raises(ValueError, match="'item' cannot hold the id"):
-        data.write_vocabulary([bad], directory=tmp_path, feature="item")
+        write_vocabulary([bad], directory=tmp_path, feature="item")
     assert not vocabulary_path(tmp_path, feature="item").exists()
     assert list((tmp_path / "vocabulary").iterdir()) == []
 
 
 def test_an_id_given_twice(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="'item' got the id 3 twice"):
-        data.write_vocabulary([3, 3], directory=tmp_path, feature="item")
+        write_vocabulary([3, 3], directory=tmp_path, feature="item")
 
 
 @pytest.mark.parametrize(
@@ -106,3 +107,22 @@ def test_what_has_no_vocabulary(tmp_path: Path) -> None:
         data.read_vocabulary(schema=schema, feature="user")
     with pytest.raises(data.SchemaError, match="no sparse feature 'nothing'"):
         data.read_vocabulary(schema=schema, feature="nothing")
+
+
+def test_rows_of_ids_outside_a_model(tmp_path: Path) -> None:
+    features = (
+        data.Sparse(name="ad", ids=data.IdMap(size=3)),
+        data.Sparse(name="site", dtype="bytes", ids=data.IdMap(size=2)),
+        data.Sparse(name="hour", ids=data.IdMap(kind="identity", size=24)),
+        data.Sparse(name="word", ids=data.IdMap(kind="hash", size=9)),
+    )
+    data.write_schema(data.Schema(name="rows", features=features, labels=(data.Label(name="click"),)), tmp_path)
+    write_vocabulary([70, 5, 30], directory=tmp_path, feature="ad")
+    write_vocabulary([b"b", b"a"], directory=tmp_path, feature="site")
+    schema = data.read_schema(tmp_path)
+    # Rows 0 and 1 stand for missing and unknown ids, so that the first of a vocabulary has row 2.
+    assert table_rows(np.array([5, 70, 31, -1, 30]), schema=schema, feature="ad").tolist() == [3, 2, 1, 1, 4]
+    assert table_rows(np.array([b"a", b"", b"b"], object), schema=schema, feature="site").tolist() == [3, 1, 2]
+    assert table_rows(np.array([0, 23, 24]), schema=schema, feature="hour").tolist() == [2, 25, 1]
+    with pytest.raises(data.SchemaError, match="hashes its ids"):
+        table_rows(np.array([1]), schema=schema, feature="word")
