@@ -60,16 +60,17 @@ def space(name: str, users: np.ndarray, items: np.ndarray, *, run: str) -> Space
 
 
 def planted(seed: int = 0) -> list[Space]:
-    """Two tasks with opposite items, a model that shares one embedding, and one with an embedding a task."""
+    """Two tasks for which half of the items are opposite, a model of one embedding, and one with an embedding a task."""
     draw = np.random.default_rng(seed)
     users, items = draw.normal(size=(60, 4)), draw.normal(size=(50, 4))
+    liked = np.where(np.arange(50) % 2, -1.0, 1.0)[:, np.newaxis] * items
     noise = [0.05 * draw.normal(size=(50, 4)) for _ in range(5)]
     return [
         space("set0", users, items + noise[0], run="click"),
-        space("set0", users, -items + noise[1], run="like"),
+        space("set0", users, liked + noise[1], run="like"),
         space("set0", users, items + noise[2], run="shared"),
         space("click", users, items + noise[3], run="stem"),
-        space("like", users, -items + noise[4], run="stem"),
+        space("like", users, liked + noise[4], run="stem"),
     ]
 
 
