@@ -78,7 +78,9 @@ def _places(names: Sequence[str], left: Sequence[str]) -> list[int]:
 
 
 def _assign_rows(target: keras.layers.Layer, source: keras.layers.Layer, rows: list[int]) -> None:
-    _assign(target.weights, [weight.numpy()[rows] for weight in source.weights])
+    """Numbers that are not of a task, such as whether inducing points were placed, go over as they are."""
+    values = [weight.numpy() for weight in source.weights]
+    _assign(target.weights, [value[rows] if value.ndim else value for value in values])
 
 
 def _assign(targets: Sequence[object], values: Sequence[object]) -> None:

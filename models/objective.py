@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank.models.losses import binary_cross_entropy, squared_error
+from fullrank.models.objectives.evidence import negative_elbo
 from fullrank.models.objectives.zero_inflated_lognormal import ziln_loss
 from fullrank.models.task_outputs import Predicted, TaskOutputs
 from fullrank.models.task_weights import TaskWeights, task_shares
@@ -50,6 +51,15 @@ class Objective(keras.layers.Layer):
     def losses(self, predicted: Predicted, labels: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
         """The loss of each task, `[T]`, before weighting."""
         own = self._outputs
+        if predicted.variance is not None:
+            return negative_elbo(
+                labels=labels,
+                mean=predicted.logits,
+                variance=predicted.variance,
+                divergence=predicted.divergence,
+                examples=1.0,
+                weights=weights,
+            )
         entropies = binary_cross_entropy(
             labels=own.of_binary(labels), logits=own.of_binary(predicted.logits), weights=weights
         )

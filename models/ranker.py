@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -24,6 +24,7 @@ from fullrank.models.encoding.dense_inputs import DenseEncoder
 from fullrank.models.encoding.elapsed import elapsed_seconds
 from fullrank.models.encoding.encoder import FeatureEncoder
 from fullrank.models.field_layout import field_layout
+from fullrank.models.gaussian_heads import GaussianHeads
 from fullrank.models.interactions import build_interaction
 from fullrank.models.mixture import Mixture
 from fullrank.models.objective import Objective, embedding_penalty
@@ -34,6 +35,9 @@ from fullrank.models.set_inputs import SetInputs
 from fullrank.models.task_metrics import TaskMetrics
 from fullrank.models.task_outputs import Predicted, TaskOutputs
 from fullrank.models.wiring import Wiring
+
+_UNKNOWN_EXAMPLES: Final = 1_000_000
+"""Examples that a schema without records is taken to have."""
 
 
 class Inside(NamedTuple):
@@ -106,11 +110,28 @@ class Ranker(tfrs.Model):
         ]
         self.mixture = Mixture(wiring, dropout=options.dropout, name="mixture")
         self.tower = Towers(options.tower, dropout=options.dropout, name="towers")
-        self.head = TaskHeads(self.outputs.tower_of, name="logits", dtype="float32")
+        self.head = self._heads()
         self.objective = Objective(self.outputs, task_weights=options.task_weights, name="objective", dtype="float32")
         self.task_metrics = TaskMetrics(self.outputs, name="task_metrics")
         self(self.example_batch())
-        self.head.bias.assign(self.outputs.start()[:, np.newaxis])
+        if isinstance(self.head, TaskHeads):
+            self.head.bias.assign(self.outputs.start()[:, np.newaxis])
+
+    def _heads(self) -> TaskHeads | GaussianHeads:
+        options, towers = self.options, self.outputs.tower_of
+        if options.head == "logit":
+            return TaskHeads(towers, name="logits", dtype="float32")
+        rates = 1.0 / (1.0 + np.exp(-self.outputs.start().astype(np.float64)))
+        examples = max((split.examples for split in self.schema.splits), default=_UNKNOWN_EXAMPLES)
+        return GaussianHeads(
+            towers,
+            base_rates=rates.tolist(),
+            inducing_points=options.inducing_points,
+            kernel=options.kernel,
+            examples=examples,
+            name="logits",
+            dtype="float32",
+        )
 
     def example_batch(self, size: int = 1) -> dict[str, tf.Tensor]:
         """A batch of missing values in the right shapes and dtypes, inputs only."""
@@ -147,12 +168,41 @@ class Ranker(tfrs.Model):
     def inside(self, batch: Mapping[str, tf.Tensor]) -> Inside:
         """What an analysis looks at, without dropout."""
         outputs, fields, means = self._expert_outputs(batch, False)
-        columns = self.head(self.tower(self.mixture(outputs, means, training=False), training=False))
-        return Inside(self.outputs.read(columns, batch), fields, self.mixture.weights_of(outputs, means))
+        predicted = self._ended(self.mixture(outputs, means, training=False), batch, False)
+        return Inside(predicted, fields, self.mixture.weights_of(outputs, means))
 
     def _predict(self, batch: Mapping[str, tf.Tensor], training: bool | None) -> tuple[Predicted, list[tf.Tensor]]:
         read, fields = self._represent(batch, training)
-        return self.outputs.read(self.head(self.tower(read, training=training)), batch), fields
+        return self._ended(read, batch, training), fields
+
+    def _ended(self, read: tf.Tensor, batch: Mapping[str, tf.Tensor], training: bool | None) -> Predicted:
+        """From what the towers read to what is predicted."""
+        top = self.tower(read, training=training)
+        if isinstance(self.head, TaskHeads):
+            return self.outputs.read(self.head(top), batch)
+        return self.outputs.uncertain(self.head(top, training=training), divergence=self.head.divergence())
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether the logits have a distribution."""
+        return isinstance(self.head, GaussianHeads)
+
+    def logit_distributions(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        """`{task: (mean [B], variance [B])}` of the logits, with a Gaussian-process head.
+
+        Raises:
+          ValueError: If the model has another one.
+        """
+        predicted = self._predict(batch, False)[0]
+        if predicted.variance is None:
+            raise ValueError("Logits have a distribution with a Gaussian-process head only: build with head='gp'.")
+        means, variances = self.outputs.by_task(predicted.logits), self.outputs.by_task(predicted.variance)
+        return {task: (means[task], variances[task]) for task in self.wiring.tasks}
+
+    def precompute(self) -> None:
+        """Makes ready for serving what depends on weights alone; do not train on."""
+        if isinstance(self.head, GaussianHeads):
+            self.head.precompute()
 
     def logits(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> dict[str, tf.Tensor]:
         """`{task: logit [B]}` in float32; of a value task, that of a value above 0."""

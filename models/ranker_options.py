@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from fullrank.layers.covariance_kernels import KernelName
 from fullrank.models.encoding.dense_inputs import Similarity, VectorEncoding
 from fullrank.models.encoding.numbers import NumericEncoding
 from fullrank.models.interactions import InteractionOptions
@@ -37,6 +38,9 @@ class RankerOptions:
       value_loss: Of tasks with a real value: `ziln`, a zero-inflated log-normal for values of at least 0, or `squared`.
       quantiles: Quantiles that are predicted beside the mean of a value task with `ziln`.
       scenario: Column that tells the scenario of an example, for a wiring with scenarios: a feature of one id.
+      head: `logit`, or `gp` for a Gaussian process a task, which also says how sure it is (Tencent §6.4).
+      inducing_points: Of each process.
+      kernel: Its covariance: `rbf`, `matern_1_2`, `matern_3_2`, `matern_5_2` or `linear_rbf`.
       dropout: Share of expert outputs and tower units dropped in training.
       embedding_l2: Weight of the squared norm of the fields that a batch looked up (mean over examples); rows that were
         not looked up are left alone, so the price does not grow with the table.
@@ -61,6 +65,9 @@ class RankerOptions:
     value_loss: ValueLoss = "ziln"
     quantiles: tuple[float, ...] = (0.5, 0.9)
     scenario: str | None = None
+    head: Literal["logit", "gp"] = "logit"
+    inducing_points: int = 128
+    kernel: KernelName = "rbf"
     dropout: float = 0.0
     embedding_l2: float = 0.0
     initial_scale: float = 0.05

@@ -11,6 +11,8 @@ import tensorflow as tf
 
 from fullrank.data.schema import Schema
 from fullrank.layers.conversion_chain import ConversionChain
+from fullrank.layers.gauss_hermite import calibrated_probability
+from fullrank.layers.gaussian_process import GaussianLogits
 from fullrank.models.chain import check_chain
 from fullrank.models.objectives.zero_inflated_lognormal import lognormal_scale, ziln_mean, ziln_quantile
 from fullrank.models.ranker_options import RankerOptions
@@ -28,12 +30,16 @@ class Predicted(NamedTuple):
       given: `[B, T]`: as `logits`, but along a chain of the probability given the task before.
       location: `[B, V]`, mu of the value tasks with `ziln`; no columns otherwise.
       scale: `[B, V]`, s of the value tasks with `ziln`; no columns otherwise.
+      variance: `[B, T]`, of the logits, whose means `logits` then are; `None` where they are taken for certain.
+      divergence: `[T]`, `KL(q || p) / N` of uncertain logits.
     """
 
     logits: tf.Tensor
     given: tf.Tensor
     location: tf.Tensor
     scale: tf.Tensor
+    variance: tf.Tensor | None = None
+    divergence: tf.Tensor | None = None
 
 
 class TaskOutputs:
@@ -70,6 +76,11 @@ class TaskOutputs:
         if self.has_ziln and negative:
             raise ValueError(
                 f"Values of {', '.join(negative)} fall below 0, which no log-normal has: take --value_loss=squared."
+            )
+        if options.head == "gp" and (self.values or options.chain or options.scenario is not None):
+            raise ValueError(
+                "A Gaussian-process head predicts binary tasks, one probability each: it goes with no real values, no "
+                "chain and no scenarios. Take head='logit', or other tasks."
             )
         self._parts = self.tasks
         if self.has_ziln:
@@ -144,8 +155,18 @@ class TaskOutputs:
             scale=lognormal_scale(columns[:, first + many :]),
         )
 
+    def uncertain(self, found: GaussianLogits, *, divergence: tf.Tensor) -> Predicted:
+        """Gives the logits of Gaussian heads, `[B, T]`, their meaning."""
+        none = found.mean[:, :0]
+        return Predicted(found.mean, found.mean, none, none, variance=found.variance, divergence=divergence)
+
     def predictions(self, predicted: Predicted) -> tf.Tensor:
-        """What is predicted of each label, `[B, T]`: the probability of a binary one, the mean of a value."""
+        """What is predicted of each label, `[B, T]`: the probability of a binary one, the mean of a value.
+
+        Of a logit that is not certain it is the expected probability, by quadrature, and not that of the mean.
+        """
+        if predicted.variance is not None:
+            return calibrated_probability(mean=predicted.logits, variance=predicted.variance)
         if not self.values:
             return tf.sigmoid(predicted.logits)
         return self.merged(tf.sigmoid(self.of_binary(predicted.logits)), self._means(predicted))

@@ -60,7 +60,7 @@ def space(name: str, users: np.ndarray, items: np.ndarray, *, run: str) -> Space
 
 
 def planted(seed: int = 0) -> list[Space]:
-    """Two tasks for which half of the items are opposite, a model of one embedding, and one with an embedding a task."""
+    """Two tasks for which half of the items are opposite, a model of one embedding, and one with one for each task."""
     draw = np.random.default_rng(seed)
     users, items = draw.normal(size=(60, 4)), draw.normal(size=(50, 4))
     liked = np.where(np.arange(50) % 2, -1.0, 1.0)[:, np.newaxis] * items

@@ -148,6 +148,15 @@ class ModelConfig:
     )
     initial_scale: float = setting(0.05, "Embedding rows start uniform between plus and minus this.", above=0)
     tower: tuple[int, ...] = setting((64,), "Hidden layers of each task's tower; empty for none.", minimum=1)
+    head: Literal["logit", "gp"] = setting(
+        "logit",
+        "What ends a tower: a logit, or a Gaussian process over it, which also says how sure it is: the export then "
+        "has the signatures posterior and thompson.",
+    )
+    inducing_points: int = setting(128, "Inducing points of --head=gp.", minimum=1)
+    kernel: Literal["rbf", "matern_1_2", "matern_3_2", "matern_5_2", "linear_rbf"] = setting(
+        "rbf", "Covariance of --head=gp."
+    )
     dropout: float = setting(0.0, "Share of hidden units dropped in training.", minimum=0, below=1)
     groups: int | None = setting(
         2, "Variables into which the tables of an embedding set are merged for training; none: one a table.", minimum=1

@@ -85,6 +85,20 @@ _HASH_ID: Final = Study(
     duplicates="ad_id:creative",
 )
 
+_HEADS: Final = Study(
+    name="heads",
+    question="Does a Gaussian-process head predict as well as a logit (Tencent §6.4)?",
+    flags=(*SMALL_DATA, "--model=me", "--epochs=6", "--patience=1"),
+    baseline="logit",
+    variants={
+        "logit": (),
+        "gp rbf": ("--head=gp",),
+        "gp matern 5-2": ("--head=gp", "--kernel=matern_5_2"),
+        "gp linear + rbf": ("--head=gp", "--kernel=linear_rbf"),
+    },
+    metrics=("auc", "ne", "ece", "log_loss"),
+)
+
 STUDIES: Final[dict[str, Study]] = {
-    study.name: study for study in (_SEQUENCES, _NUMBERS, _VECTORS, _HASH_ID, *COLLAPSE, *MULTI_TASK)
+    study.name: study for study in (_SEQUENCES, _NUMBERS, _VECTORS, _HASH_ID, _HEADS, *COLLAPSE, *MULTI_TASK)
 }

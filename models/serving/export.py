@@ -16,7 +16,7 @@ from fullrank.models.ranker import Ranker
 from fullrank.models.serving.check import Replayed, check_export
 from fullrank.models.serving.sample_rows import Rows, take
 from fullrank.models.serving.saved_model import write_saved_model
-from fullrank.models.serving.signatures import SIGNATURES, serving_signatures
+from fullrank.models.serving.signatures import served, serving_signatures
 from fullrank.models.serving.warmup import Request, write_warmup
 from fullrank.models.table_layout import table_layout
 
@@ -76,6 +76,8 @@ def export_model(
     with written_aside(target, overwrite=False, made_of="saved_model.pb") as aside:
         requests, expected = _requests(model, rows)
         fused = model.regrouped(groups=1)
+        if isinstance(fused, Ranker):
+            fused.precompute()
         write_saved_model(
             aside,
             model=fused,
@@ -121,11 +123,10 @@ def _requests(model: Fusible, rows: Rows) -> tuple[list[Request], list[tuple[str
     expected: list[tuple[str, dict[str, np.ndarray[Any, Any]]]] = []
     for number in WARMUP_ROWS:
         batch = take(rows, number=number, columns=schema.input_columns)
-        own = model({name: tf.constant(values) for name, values in batch.items()}, training=False)
-        outputs = {task: value.numpy() for task, value in own.items()}
-        for name, served in SIGNATURES.items():
-            requests.append((name, served.request(schema, batch)))
-            expected.append((name, outputs))
+        tensors = {name: tf.constant(values) for name, values in batch.items()}
+        for name, each in served(model).items():
+            requests.append((name, each.request(schema, batch)))
+            expected.append((name, {key: value.numpy() for key, value in each.expected(model, tensors).items()}))
     return requests, expected
 
 

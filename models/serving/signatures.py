@@ -7,7 +7,7 @@ Every input of a TensorFlow signature is required. A client that cannot fill a c
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +19,14 @@ from fullrank.data.schema import Schema
 from fullrank.models.serving.packed_inputs import pack, packed_specs, unpack
 from fullrank.models.serving.request_inputs import input_name, input_specs, to_batch
 from fullrank.models.serving.sample_rows import Rows, to_columns
+from fullrank.models.serving.uncertain import (
+    Uncertain,
+    posterior_answers,
+    posterior_signature,
+    thompson_expected,
+    thompson_request,
+    thompson_signature,
+)
 
 Signature = Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
 """A `tf.function` with an input signature, from named tensors to named tensors."""
@@ -33,10 +41,12 @@ class Served:
     Attributes:
       function: From model and schema to the signature.
       request: From schema and rows to the inputs of a request for these rows; warm-up and replay send them.
+      expected: From model and batch to what such a request should be answered.
     """
 
     function: Callable[[keras.Model, Schema], Signature]
     request: Callable[[Schema, Rows], dict[str, np.ndarray[Any, Any]]]
+    expected: Callable[[Any, Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]
 
 
 def named_tensors(model: keras.Model, schema: Schema) -> Signature:
@@ -88,11 +98,29 @@ def _examples_request(schema: Schema, rows: Rows) -> dict[str, np.ndarray[Any, A
     return {EXAMPLES_INPUT: np.array(encode_examples(columns, schema_columns=schema.input_columns), dtype=object)}
 
 
+def _scores(model: Any, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    scores: dict[str, tf.Tensor] = model(batch, training=False)
+    return scores
+
+
 SIGNATURES: Final[dict[str, Served]] = {
-    "serving_default": Served(function=named_tensors, request=_named_request),
-    "serving_packed": Served(function=packed_tensors, request=_packed_request),
-    "serving_examples": Served(function=serialized_examples, request=_examples_request),
+    "serving_default": Served(function=named_tensors, request=_named_request, expected=_scores),
+    "serving_packed": Served(function=packed_tensors, request=_packed_request, expected=_scores),
+    "serving_examples": Served(function=serialized_examples, request=_examples_request, expected=_scores),
 }
+
+
+UNCERTAIN: Final[dict[str, Served]] = {
+    "posterior": Served(function=posterior_signature, request=_named_request, expected=posterior_answers),
+    "thompson": Served(function=thompson_signature, request=thompson_request, expected=thompson_expected),
+}
+"""Further signatures of a model that knows how sure it is."""
+
+
+def served(model: Any) -> dict[str, Served]:
+    """The signatures of a model by name."""
+    uncertain = isinstance(model, Uncertain) and getattr(model, "is_uncertain", True)
+    return {**SIGNATURES, **(UNCERTAIN if uncertain else {})}
 
 
 def serving_signatures(model: keras.Model, schema: Schema) -> dict[str, Signature]:
@@ -102,7 +130,7 @@ def serving_signatures(model: keras.Model, schema: Schema) -> dict[str, Signatur
       model: Maps a batch of columns to `{task: probability [B]}`.
       schema: What it was trained on.
     """
-    return {name: served.function(model, schema) for name, served in SIGNATURES.items()}
+    return {name: each.function(model, schema) for name, each in served(model).items()}
 
 
 def _probabilities(outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
