@@ -135,3 +135,9 @@ def _is_int64(line: bytes) -> bool:
         return -(2**63) <= int(line) < 2**63
     except ValueError:
         return False
+
+
+def read_vocabularies(schema: Schema) -> dict[str, npt.NDArray[Any]]:
+    """The known ids of every table that has a vocabulary, by feature."""
+    listed = [feature.name for feature in schema.tables if feature.ids.kind == "vocabulary"]
+    return {name: read_vocabulary(schema=schema, feature=name) for name in listed}

@@ -59,7 +59,8 @@ class GaussianHeads(keras.layers.Layer):
         if self._posterior is not None and not training:
             found: GaussianLogits = self._posterior(own)
             return found
-        return self.process(own, training=training)
+        logits: GaussianLogits = self.process(own, training=training)
+        return logits
 
     def divergence(self) -> tf.Tensor:
         """`KL(q(u) || p(u)) / N` of each task, `[T]`."""

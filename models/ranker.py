@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from fullrank.data.features import IdMap
 from fullrank.data.schema import Schema
-from fullrank.data.vocabulary import read_vocabulary
+from fullrank.data.vocabulary import read_vocabularies
 from fullrank.layers.embedding_set import EmbeddingSet
 from fullrank.layers.expert import Expert
 from fullrank.layers.legacy_keras import tfrs
@@ -34,7 +32,7 @@ from fullrank.models.scenarios import check_scenario_column
 from fullrank.models.set_inputs import SetInputs
 from fullrank.models.task_metrics import TaskMetrics
 from fullrank.models.task_outputs import Predicted, TaskOutputs
-from fullrank.models.wiring import Wiring
+from fullrank.models.wiring import Wiring, set_scopes
 
 _UNKNOWN_EXAMPLES: Final = 1_000_000
 """Examples that a schema without records is taken to have."""
@@ -81,7 +79,7 @@ class Ranker(tfrs.Model):
         self.outputs = TaskOutputs(schema, wiring, options)
         check_scenario_column(schema, wiring, options.scenario)
         self.schema, self.wiring, self.options = schema, wiring, options
-        self._vocabularies = vocabularies if vocabularies is not None else _read_vocabularies(schema)
+        self._vocabularies = read_vocabularies(schema) if vocabularies is None else vocabularies
         self.encoder = FeatureEncoder(
             schema,
             vocabularies=self._vocabularies,
@@ -95,7 +93,7 @@ class Ranker(tfrs.Model):
         )
         self.inputs_of_sets = {
             spec.name: SetInputs(self.encoder, self.dense, schema, width=spec.width, options=options, name=scope)
-            for spec, scope in zip(wiring.sets, _scopes(wiring), strict=True)
+            for spec, scope in zip(wiring.sets, set_scopes(wiring), strict=True)
         }
         names = next(iter(self.inputs_of_sets.values())).field_names
         layout = field_layout(schema, names)
@@ -279,21 +277,6 @@ def _flat(results: dict[str, Any]) -> dict[str, tf.Tensor]:
     for name, value in results.items():
         flat.update(value if isinstance(value, dict) else {name: value})
     return flat
-
-
-def _scopes(wiring: Wiring) -> list[str]:
-    """The sets' names as TensorFlow allows them: a set may be named after a task, and that after anything."""
-    return [
-        spec.name if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", spec.name) else f"set.{number}"
-        for number, spec in enumerate(wiring.sets)
-    ]
-
-
-def _read_vocabularies(schema: Schema) -> dict[str, np.ndarray[Any, Any]]:
-    def listed(ids: IdMap) -> bool:
-        return ids.kind == "vocabulary"
-
-    return {f.name: read_vocabulary(schema=schema, feature=f.name) for f in schema.tables if listed(f.ids)}
 
 
 __all__ = ["Ranker"]

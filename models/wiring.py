@@ -7,6 +7,7 @@ compares by value and prints itself.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -212,3 +213,11 @@ class Wiring:
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     wide = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(w) for cell, w in zip(row, wide, strict=True)).rstrip() for row in rows]
+
+
+def set_scopes(wiring: Wiring) -> list[str]:
+    """The sets' names as TensorFlow allows them: a set may be named after a task, and that after anything."""
+    return [
+        spec.name if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", spec.name) else f"set.{number}"
+        for number, spec in enumerate(wiring.sets)
+    ]

@@ -93,6 +93,7 @@ def test_the_loss_is_the_negative_evidence(trained: models.Ranker) -> None:
     labels = tf.stack([given["click"], given["like"]], axis=1)
     losses = trained.objective.losses(inside.predicted, labels, None).numpy()
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    assert inside.predicted.variance is not None
     mean, deviation = inside.predicted.logits.numpy(), np.sqrt(inside.predicted.variance.numpy())
     f = mean[..., None] + deviation[..., None] * nodes
     y = labels.numpy()[..., None]
