@@ -19,6 +19,7 @@ COMMANDS = {
     "fullrank-inspect": "data.inspect",
     "fullrank-pretrain-graph": "trainers.pretrain_graph",
     "fullrank-study": "trainers.study",
+    "fullrank-explore": "trainers.explore",
     "fullrank-collapse": "analysis.collapse",
     "fullrank-entanglement": "analysis.entanglement",
 }

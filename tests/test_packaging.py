@@ -25,6 +25,7 @@ SCRIPTS = {
     "fullrank-inspect",
     "fullrank-pretrain-graph",
     "fullrank-study",
+    "fullrank-explore",
     "fullrank-collapse",
     "fullrank-entanglement",
     "fullrank-conflicts",

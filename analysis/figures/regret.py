@@ -1,0 +1,63 @@
+"""Figures of exploration: regret over time, and uncertainty by how often something was shown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from fullrank.analysis.figures.style import figure
+
+# Okabe and Ito's colours.
+_COLOURS: Final = ("#777777", "#D55E00", "#E69F00", "#0072B2", "#009E73", "#CC79A7")
+
+
+def draw_regret(regrets: Mapping[str, np.ndarray[Any, Any]], *, path: str | os.PathLike[str]) -> None:
+    """Draws mean cumulative regret with its 95 % interval over seeds.
+
+    Args:
+        regrets: policy -> `[seeds, rounds]`, at least two seeds.
+        path: the PNG to write.
+    """
+    with figure(path=path, width=7.0, height=4.5) as axes:
+        for (policy, values), colour in zip(regrets.items(), _COLOURS, strict=False):
+            rounds = np.arange(1, values.shape[1] + 1)
+            mean = values.mean(axis=0)
+            error = 1.96 * values.std(axis=0, ddof=1) / np.sqrt(len(values))
+            axes.plot(rounds, mean, color=colour, label=policy.replace("_", " "))
+            axes.fill_between(rounds, mean - error, mean + error, color=colour, alpha=0.2, linewidth=0)
+        axes.set_xlabel("round")
+        axes.set_ylabel("cumulative regret, in median bids")
+        axes.set_title(f"Regret: mean over {len(next(iter(regrets.values())))} seeds, 95 % interval")
+        axes.legend()
+
+
+def draw_deviations(
+    cells: Mapping[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]], *, path: str | os.PathLike[str]
+) -> None:
+    """Draws the posterior standard deviation of a logit against how often its ad was shown, median and quartiles.
+
+    Args:
+        cells: policy -> times shown and deviation of each ad in each segment at the end.
+        path: the PNG to write.
+    """
+    with figure(path=path, width=7.0, height=4.5) as axes:
+        for (policy, (shown, deviation)), colour in zip(cells.items(), _COLOURS, strict=False):
+            groups = np.floor(2 * np.log2(1 + shown)).astype(int)
+            places, middles, lows, highs = [], [], [], []
+            for group in np.unique(groups):
+                own = deviation[groups == group]
+                places.append(float(np.mean(shown[groups == group])) + 0.5)
+                low, middle, high = np.quantile(own, (0.25, 0.5, 0.75))
+                middles.append(middle)
+                lows.append(low)
+                highs.append(high)
+            axes.plot(places, middles, color=colour, label=policy.replace("_", " "))
+            axes.fill_between(places, lows, highs, color=colour, alpha=0.15, linewidth=0)
+        axes.set_xscale("log")
+        axes.set_xlabel("times shown at the end, plus a half")
+        axes.set_ylabel("posterior standard deviation of the logit")
+        axes.set_title("Uncertainty falls with what was shown")
+        axes.legend()

@@ -1,0 +1,40 @@
+"""What a simulation of exploration is told."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from fullrank.trainers.setting import REQUIRED, check_settings, setting
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExploreConfig:
+    """Which policies meet on which platform."""
+
+    output: str = setting(REQUIRED, "Directory to write; finished seeds in it are kept, so a stopped run goes on.")
+    policies: tuple[Literal["greedy", "epsilon_greedy", "ucb", "thompson", "joint_thompson"], ...] = setting(
+        ("greedy", "epsilon_greedy", "ucb", "thompson", "joint_thompson"), "Policies to compare."
+    )
+    baseline: Literal["greedy", "epsilon_greedy", "ucb", "thompson", "joint_thompson"] = setting(
+        "epsilon_greedy", "Policy that the others are compared with, seed by seed."
+    )
+    first_seed: int = setting(1, "First seed; each draws a platform of its own, the same for all policies.", minimum=0)
+    seeds: int = setting(20, "Number of seeds.", minimum=2)
+    epsilon: float = setting(0.1, "Share of the requests at which epsilon_greedy explores.", above=0, below=1)
+    rounds: int = setting(40, "Rounds; a policy learns from its clicks after each.", minimum=2)
+    requests: int = setting(500, "Requests a round.", minimum=1)
+    candidates: int = setting(25, "Ads that a request chooses one of.", minimum=2)
+    first_ads: int = setting(30, "Ads at the start.", minimum=2)
+    new_ads: int = setting(1, "Ads that arrive in each later round.", minimum=0)
+    lifetime: int = setting(40, "Rounds that an ad stays.", minimum=1)
+    segments: int = setting(2, "Segments of users.", minimum=1)
+    base_rate: float = setting(0.05, "Click rate of an average ad.", above=0, below=1)
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be."""
+        check_settings(self)
+        if self.baseline not in self.policies:
+            raise ValueError(f"--baseline={self.baseline} is not among --policies={','.join(self.policies)}.")
+        if len(set(self.policies)) != len(self.policies):
+            raise ValueError(f"--policies names one twice. Received: {','.join(self.policies)}.")
