@@ -52,8 +52,12 @@ def explore_run(config: ExploreConfig) -> Results:
             lines.write(json.dumps({"policy": policy, "seed": seed, **result}) + "\n")
             lines.flush()
     found = _read(file)
-    chosen = {policy: {seed: found[policy][seed] for seed in seeds} for policy in config.policies}
-    regrets = {policy: np.array([run["regrets"] for run in runs.values()]) for policy, runs in chosen.items()}
+    chosen: dict[str, dict[int, dict[str, Any]]] = {
+        policy: {seed: found[policy][seed] for seed in seeds} for policy in config.policies
+    }
+    regrets: dict[str, np.ndarray[Any, Any]] = {
+        policy: np.array([run["regrets"] for run in runs.values()]) for policy, runs in chosen.items()
+    }
     draw_regret(regrets, path=directory / "regret.png")
     draw_deviations(
         {
