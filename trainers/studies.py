@@ -88,13 +88,14 @@ _HASH_ID: Final = Study(
 _HEADS: Final = Study(
     name="heads",
     question="Does a Gaussian-process head predict as well as a logit (Tencent §6.4)?",
-    flags=(*SMALL_DATA, "--model=me", "--epochs=6", "--patience=1"),
+    # The variational parameters need a faster rate than SMALL_DATA's; the logit has the same.
+    flags=(*SMALL_DATA, "--learning_rate=0.002", "--model=me", "--epochs=6", "--patience=1"),
     baseline="logit",
     variants={
         "logit": (),
-        "gp rbf": ("--head=gp",),
+        "gp": ("--head=gp",),
         "gp matern 5-2": ("--head=gp", "--kernel=matern_5_2"),
-        "gp linear + rbf": ("--head=gp", "--kernel=linear_rbf"),
+        "gp no tower": ("--head=gp", "--tower="),
     },
     metrics=("auc", "ne", "ece", "log_loss"),
 )
