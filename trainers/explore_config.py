@@ -25,7 +25,7 @@ class ExploreConfig:
     rounds: int = setting(40, "Rounds; a policy learns from its clicks after each.", minimum=2)
     requests: int = setting(500, "Requests a round.", minimum=1)
     candidates: int = setting(25, "Ads that a request chooses one of.", minimum=2)
-    first_ads: int = setting(30, "Ads at the start.", minimum=2)
+    first_ads: int = setting(40, "Ads at the start.", minimum=2)
     new_ads: int = setting(1, "Ads that arrive in each later round.", minimum=0)
     lifetime: int = setting(40, "Rounds that an ad stays.", minimum=1)
     segments: int = setting(2, "Segments of users.", minimum=1)
