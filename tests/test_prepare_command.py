@@ -79,7 +79,11 @@ def test_help_lists_every_set_and_flag(capsys: pytest.CaptureFixture[str]) -> No
         (("--dataset=movie",), 2, "movielens|criteo"),
         ((), 2, "flag --dataset is required"),
         (("--dataset=movielens", "--seed=3"), 2, "--seed means nothing to --dataset=movielens, which takes --raw_dir."),
-        (("--dataset=synthetic", "--raw_dir=x"), 2, "which takes --rows, --seed."),
+        (
+            ("--dataset=synthetic", "--raw_dir=x"),
+            2,
+            "which takes --rows, --users, --ads, --latent, --affinity, --seed.",
+        ),
         (("--dataset=synthetic", "--raw=x"), 2, "did you mean --raw_dir?"),
         (("--dataset=synthetic", "--rows=3"), 2, "rows"),
         (("--dataset=criteo",), 1, "criteo is not fetched: give --raw_dir=DIR with train.txt"),
