@@ -12,7 +12,7 @@ import tensorflow as tf
 from fullrank.layers.covariance_kernels import KERNELS, KernelName, covariance_kernel, cross_covariance, prior_variance
 from fullrank.layers.legacy_keras import keras, tfp
 from fullrank.layers.nearest_codes import k_means
-from fullrank.layers.positive_triangle import UnitTriangle, positive_triangle
+from fullrank.layers.positive_triangle import UnitTriangle, positive_triangle, triangle_weight
 from fullrank.layers.stable_cholesky import SMALLEST_JITTER, inverse_cholesky
 from fullrank.layers.towers import GlorotOfEach
 
@@ -208,6 +208,16 @@ class GaussianProcessHead(keras.layers.Layer):
     def variational(self) -> tuple[tf.Tensor, tf.Tensor]:
         """`v` `[T, M]` and `S` `[T, M, M]`, lower triangular with a positive diagonal; float32."""
         return tf.convert_to_tensor(self._location), positive_triangle(self._scale)
+
+    def assign_variational(self, *, location: tf.Tensor, scale: tf.Tensor) -> None:
+        """Sets q, as `models.exploration.fit_posterior` does, whose steps are no optimizer's.
+
+        Args:
+          location: `v`, `[T, M]`, of any floating type.
+          scale: `S`, `[T, M, M]`, lower triangular with a positive diagonal.
+        """
+        self._location.assign(tf.cast(location, tf.float32))
+        self._scale.assign(tf.cast(triangle_weight(scale), tf.float32))
 
     def whitening(self, dtype: tf.DType = tf.float64) -> tf.Tensor:
         """`L^-1`, `[T, M, M]`, found in float64 and given in a type."""

@@ -22,6 +22,16 @@ def positive_triangle(weight: tf.Tensor) -> tf.Tensor:
     return tf.linalg.set_diag(lower, tf.math.softplus(tf.linalg.diag_part(weight)))
 
 
+def triangle_weight(factor: tf.Tensor) -> tf.Tensor:
+    """The weight whose `positive_triangle` is a factor.
+
+    Args:
+      factor: `[T, M, M]`, lower triangular with a positive diagonal.
+    """
+    diagonal = tf.linalg.diag_part(factor)
+    return tf.linalg.set_diag(factor, diagonal + tf.math.log(-tf.math.expm1(-diagonal)))
+
+
 @keras.saving.register_keras_serializable(package="fullrank")
 class UnitTriangle(keras.initializers.Initializer):
     """Starts a weight so that its `positive_triangle` is the unit matrix."""

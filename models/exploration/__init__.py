@@ -5,16 +5,21 @@ from __future__ import annotations
 from fullrank.models.exploration.counted_process import CountedProcess
 from fullrank.models.exploration.ensembles import ensemble_logits
 from fullrank.models.exploration.joint import joint_thompson
+from fullrank.models.exploration.natural_gradient import binomial, fit_posterior, gaussian, natural_step
 from fullrank.models.exploration.policies import POLICIES, Policy, epsilon_greedy, greedy, thompson, ucb
 
 __all__ = [
     "POLICIES",
     "CountedProcess",
     "Policy",
+    "binomial",
     "ensemble_logits",
     "epsilon_greedy",
+    "fit_posterior",
+    "gaussian",
     "greedy",
     "joint_thompson",
+    "natural_step",
     "thompson",
     "ucb",
 ]
