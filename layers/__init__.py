@@ -39,6 +39,7 @@ from fullrank.layers.target_attention import TargetAttention
 from fullrank.layers.task_heads import TaskHeads
 from fullrank.layers.temporal_interest import TemporalInterest
 from fullrank.layers.towers import Towers
+from fullrank.layers.training_heads import TrainingHeads
 from fullrank.layers.two_stream import TwoStream
 from fullrank.layers.vector_projection import VectorProjection
 
@@ -88,6 +89,7 @@ __all__ = [
     "TaskHeads",
     "TemporalInterest",
     "Towers",
+    "TrainingHeads",
     "TwoStream",
     "VectorProjection",
     "calibrated_probability",

@@ -1,7 +1,9 @@
 """Wirings of the papers' models, and the one model class that builds them."""
 
+from fullrank.models.group_options import GroupOptions
 from fullrank.models.interactions import InteractionOptions
 from fullrank.models.multi_task import ame, me_mmoe, mmoe, omoe, shared_bottom
+from fullrank.models.objective_options import ObjectiveOptions
 from fullrank.models.paradigms import multi_embedding, single
 from fullrank.models.ranker import Ranker
 from fullrank.models.ranker_options import RankerOptions
@@ -12,8 +14,10 @@ from fullrank.models.wiring import ExpertSpec, Level, Reader, SetSpec, StackedEx
 
 __all__ = [
     "ExpertSpec",
+    "GroupOptions",
     "InteractionOptions",
     "Level",
+    "ObjectiveOptions",
     "Ranker",
     "RankerOptions",
     "Reader",

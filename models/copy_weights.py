@@ -34,6 +34,7 @@ def copy_weights(source: Ranker, target: Ranker) -> None:
     for spec, expert in zip(target.wiring.experts, target.experts, strict=True):
         _assign(expert.weights, experts[spec.name].weights)
     _copy_mixture(source, target)
+    target.groups.copy_from(source.groups)
     towers = _places([r.task for r in source.wiring.readers], [r.task for r in target.wiring.readers])
     _assign_rows(target.tower, source.tower, towers)
     _assign_rows(target.head, source.head, _places(source.outputs.columns, target.outputs.columns))

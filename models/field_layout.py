@@ -29,19 +29,21 @@ class FieldLayout:
         return tuple(field for field, own in enumerate(self.parts) if own == part)
 
 
-def field_layout(schema: Schema, names: Sequence[str]) -> FieldLayout:
+def field_layout(schema: Schema, names: Sequence[str], *, learned: Sequence[str] = ()) -> FieldLayout:
     """Reads sides and groups of the features that fields are made of.
 
     Args:
       schema: Of the data.
-      names: The features behind the F axis, in its order.
+      names: The features behind the first fields of the F axis, in its order.
+      learned: Names of the fields behind them, which no feature is made of: of the user's part, each its own group.
     """
     feature_of = {feature.name: feature for feature in schema.features}
-    fields = [feature_of[name] for name in names]
+    keys = [(feature_of[name].side, feature_of[name].group) for name in names]
+    keys += [("user", f"learned {name}") for name in learned]
     return FieldLayout(
-        names=tuple(names),
-        parts=_numbered([field.side == "ad" for field in fields]),
-        groups=_numbered([(field.side, field.group) for field in fields]),
+        names=(*names, *learned),
+        parts=_numbered([side == "ad" for side, _ in keys]),
+        groups=_numbered(keys),
     )
 
 

@@ -8,8 +8,13 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.models.losses import binary_cross_entropy, squared_error
+from fullrank.models.beside import LEVEL, NEGATIVE, POSITIVE, PSEUDO, Beside
+from fullrank.models.binary_losses import BinaryLosses
+from fullrank.models.losses import squared_error
+from fullrank.models.objective_options import ObjectiveOptions
+from fullrank.models.objectives.distillation import distillation_loss
 from fullrank.models.objectives.evidence import negative_elbo
+from fullrank.models.objectives.residual import residual_loss
 from fullrank.models.objectives.zero_inflated_lognormal import ziln_loss
 from fullrank.models.task_outputs import Predicted, TaskOutputs
 from fullrank.models.task_weights import TaskWeights, task_shares
@@ -19,10 +24,15 @@ from fullrank.models.uncertainty_weights import UncertaintyWeights
 class Objective(keras.layers.Layer):
     """`sum_t a_t L_t`, with fixed shares a_t or weights learned with the model; labels not observed weigh nothing.
 
+    The L_t of a binary task is what `BinaryLosses` makes of it and, with a teacher, the rest of Meta's Eq. 8:
+
+        L_t = L_lr(x, y) + b L_pseudo(x, p_y) + alpha L_res(x, y, p_y)
+
     Call arguments:
       predicted: What the model says of each task.
       labels: `[B, T]`; NaN where not observed.
-      weights: Of the examples, `[B]`; ones if `None`.
+      weights: Of the examples, `[B]`, or of each label, `[B, T]`; ones if `None`.
+      beside: Teacher, keys and heads that only train; `None` leaves out what needs them.
 
     Returns:
       A scalar.
@@ -30,13 +40,24 @@ class Objective(keras.layers.Layer):
     Args:
       outputs: The T tasks, and what is predicted of each.
       task_weights: As in `RankerOptions`.
+      options: How binary tasks are learned.
+      examples: Of the training split.
     """
 
     def __init__(
-        self, outputs: TaskOutputs, *, task_weights: TaskWeights, name: str | None = None, dtype: Any = None
+        self,
+        outputs: TaskOutputs,
+        *,
+        task_weights: TaskWeights,
+        options: ObjectiveOptions | None = None,
+        examples: int = 1,
+        name: str | None = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         self._outputs = outputs
+        self._options = options or ObjectiveOptions()
+        self._binary = BinaryLosses(self._options, base_rates=outputs.base_rates, examples=examples)
         self._task_weights = task_shares(task_weights, tasks=outputs.tasks)
         self.uncertainty: UncertaintyWeights | None = None
         if task_weights == "uncertainty":
@@ -48,7 +69,9 @@ class Objective(keras.layers.Layer):
             self.uncertainty = UncertaintyWeights(name="uncertainty", dtype="float32")
             self.uncertainty.build(tf.TensorShape([len(outputs.tasks)]))
 
-    def losses(self, predicted: Predicted, labels: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
+    def losses(
+        self, predicted: Predicted, labels: tf.Tensor, weights: tf.Tensor | None, beside: Beside | None = None
+    ) -> tf.Tensor:
         """The loss of each task, `[T]`, before weighting."""
         own = self._outputs
         if predicted.variance is not None:
@@ -60,12 +83,43 @@ class Objective(keras.layers.Layer):
                 examples=1.0,
                 weights=weights,
             )
-        entropies = binary_cross_entropy(
-            labels=own.of_binary(labels), logits=own.of_binary(predicted.logits), weights=weights
+        of_binary, of_values = (weights, weights)
+        if weights is not None and weights.shape.rank == 2:
+            of_binary, of_values = own.of_binary(weights), own.of_values(weights)
+        binary = self._binary_losses(
+            own.of_binary(predicted.logits), own.of_binary(labels), of_binary, beside or Beside({})
         )
         if not own.values:
-            return entropies
-        return own.merged(entropies, self._value_losses(predicted, own.of_values(labels), weights))
+            return binary
+        return own.merged(binary, self._value_losses(predicted, own.of_values(labels), of_values))
+
+    def _binary_losses(
+        self, logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor | None, beside: Beside
+    ) -> tf.Tensor:
+        heads, teacher = beside.heads, beside.teacher
+        losses = self._binary(
+            labels=labels,
+            logits=logits,
+            weights=weights,
+            levels=heads.get(LEVEL),
+            keys=beside.keys,
+            seed=beside.seed,
+        )
+        if teacher is None:
+            return losses
+        pseudo = distillation_loss(teacher=teacher, logits=heads[PSEUDO], weights=weights)
+        losses += self._options.distillation_weight * pseudo
+        if not self._options.residual_weight:
+            return losses
+        residual = residual_loss(
+            labels=labels,
+            teacher=teacher,
+            negative_logits=heads[NEGATIVE],
+            positive_logits=heads[POSITIVE],
+            weights=weights,
+            target=self._options.residual_target,
+        )
+        return losses + self._options.residual_weight * residual
 
     def _value_losses(self, predicted: Predicted, labels: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
         heads = self._outputs.of_values(predicted.logits)
@@ -75,9 +129,15 @@ class Objective(keras.layers.Layer):
             labels=labels, logits=heads, location=predicted.location, scale=predicted.scale, weights=weights
         )
 
-    def call(self, predicted: Predicted, labels: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
+    def call(
+        self,
+        predicted: Predicted,
+        labels: tf.Tensor,
+        weights: tf.Tensor | None = None,
+        beside: Beside | None = None,
+    ) -> tf.Tensor:
         """Returns the weighted loss."""
-        losses = self.losses(predicted, labels, weights)
+        losses = self.losses(predicted, labels, weights, beside)
         if self.uncertainty is not None:
             return self.uncertainty(losses, tf.reduce_any(tf.logical_not(tf.math.is_nan(labels)), axis=0))
         return tf.reduce_sum(self._task_weights * losses)

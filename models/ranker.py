@@ -16,6 +16,7 @@ from fullrank.layers.expert import Expert
 from fullrank.layers.legacy_keras import tfrs
 from fullrank.layers.task_heads import TaskHeads
 from fullrank.layers.towers import Towers
+from fullrank.models.beside import Teacher
 from fullrank.models.chain import chain_without
 from fullrank.models.copy_weights import copy_weights
 from fullrank.models.encoding.dense_inputs import DenseEncoder
@@ -23,14 +24,16 @@ from fullrank.models.encoding.elapsed import elapsed_seconds
 from fullrank.models.encoding.encoder import FeatureEncoder
 from fullrank.models.field_layout import field_layout
 from fullrank.models.gaussian_heads import GaussianHeads
+from fullrank.models.group_places import FoundGroups, GroupPlaces, no_groups
 from fullrank.models.interactions import build_interaction
+from fullrank.models.learning import Learning
 from fullrank.models.mixture import Mixture
 from fullrank.models.objective import Objective, embedding_penalty
+from fullrank.models.objective_options import ObjectiveOptions
 from fullrank.models.pruning import without_tasks
 from fullrank.models.ranker_options import RankerOptions
 from fullrank.models.scenarios import check_scenario_column
 from fullrank.models.set_inputs import SetInputs
-from fullrank.models.task_metrics import TaskMetrics
 from fullrank.models.task_outputs import Predicted, TaskOutputs
 from fullrank.models.wiring import Wiring, set_scopes
 
@@ -43,13 +46,27 @@ class Inside(NamedTuple):
 
     Attributes:
       predicted: What is predicted.
-      fields: `[B, F, d]` of each set, in the wiring's order.
+      fields: `[B, F, d]` of each set, in the wiring's order, without those that groups add.
       gates: `[B, G, E]`, how each tower mixes the experts of the last level.
+      read: `[B, G, H]`, what the towers read; G = T unless the wiring groups tasks.
+      groups: What group structure learning found at each of its places.
     """
 
     predicted: Predicted
     fields: list[tf.Tensor]
     gates: tf.Tensor
+    read: tf.Tensor
+    groups: FoundGroups
+
+
+class _Mixed(NamedTuple):
+    """The way from a batch to the towers."""
+
+    read: tf.Tensor
+    fields: dict[str, tf.Tensor]
+    experts: tf.Tensor
+    means: dict[str, tf.Tensor]
+    groups: FoundGroups
 
 
 class Ranker(tfrs.Model):
@@ -63,6 +80,9 @@ class Ranker(tfrs.Model):
       wiring: Sets, experts and readers. Its tasks must be labels of the schema.
       options: What a wiring leaves open.
       vocabularies: Feature -> known ids; read from the schema's directory if `None`.
+      objective: How binary tasks are learned; by cross entropy alone if `None`.
+      taught: Whether training also learns from a teacher, which `learn_from` is given (Meta §3.2).
+      tables_of: A ranker of the same schema, wiring and options, whose embedding sets are taken for this one's.
     """
 
     def __init__(
@@ -72,6 +92,9 @@ class Ranker(tfrs.Model):
         options: RankerOptions | None = None,
         *,
         vocabularies: Mapping[str, np.ndarray[Any, Any]] | None = None,
+        objective: ObjectiveOptions | None = None,
+        taught: bool = False,
+        tables_of: Ranker | None = None,
         name: str = "ranker",
     ) -> None:
         super().__init__(name=name, autocast=False)
@@ -95,8 +118,15 @@ class Ranker(tfrs.Model):
             spec.name: SetInputs(self.encoder, self.dense, schema, width=spec.width, options=options, name=scope)
             for spec, scope in zip(wiring.sets, set_scopes(wiring), strict=True)
         }
+        if tables_of is not None:
+            for of_set, inputs in self.inputs_of_sets.items():
+                inputs.embeddings = tables_of.sets[of_set]
         names = next(iter(self.inputs_of_sets.values())).field_names
-        layout = field_layout(schema, names)
+        self.groups = GroupPlaces(
+            options.group_structure, wiring=wiring, schema=schema, field_names=names, name="groups"
+        )
+        self.field_names = (*names, *self.groups.more_fields)
+        layout = field_layout(schema, names, learned=self.groups.more_fields)
         self.experts = [
             Expert(
                 build_interaction(spec.kind, options=options.interactions, layout=layout),
@@ -109,24 +139,46 @@ class Ranker(tfrs.Model):
         self.mixture = Mixture(wiring, dropout=options.dropout, name="mixture")
         self.tower = Towers(options.tower, dropout=options.dropout, name="towers")
         self.head = self._heads()
-        self.objective = Objective(self.outputs, task_weights=options.task_weights, name="objective", dtype="float32")
-        self.task_metrics = TaskMetrics(self.outputs, name="task_metrics")
-        self(self.example_batch())
+        self.learning = Learning(
+            self.outputs,
+            wiring=wiring,
+            schema=schema,
+            options=options,
+            objective=objective or ObjectiveOptions(),
+            taught=taught,
+            examples=self._examples,
+            name="learning",
+        )
+        example = self.example_batch()
+        self(example)
         if isinstance(self.head, TaskHeads):
             self.head.bias.assign(self.outputs.start()[:, np.newaxis])
+        self.learning.start(*self._mixed(example, False).read.shape[1:])
+
+    @property
+    def objective(self) -> Objective:
+        """What training minimises."""
+        return self.learning.objective
+
+    @property
+    def _examples(self) -> int:
+        return max((split.examples for split in self.schema.splits), default=_UNKNOWN_EXAMPLES)
+
+    def learn_from(self, teacher: Teacher) -> None:
+        """Sets the teacher of a model that was built to be taught; nothing of it is saved with the model."""
+        self.learning.learn_from(teacher)
 
     def _heads(self) -> TaskHeads | GaussianHeads:
         options, towers = self.options, self.outputs.tower_of
         if options.head == "logit":
             return TaskHeads(towers, name="logits", dtype="float32")
         rates = 1.0 / (1.0 + np.exp(-self.outputs.start().astype(np.float64)))
-        examples = max((split.examples for split in self.schema.splits), default=_UNKNOWN_EXAMPLES)
         return GaussianHeads(
             towers,
             base_rates=rates.tolist(),
             inducing_points=options.inducing_points,
             kernel=options.kernel,
-            examples=examples,
+            examples=self._examples,
             name="logits",
             dtype="float32",
         )
@@ -144,34 +196,35 @@ class Ranker(tfrs.Model):
 
     def representation(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
         """What each tower reads, `[B, G, H]`; G = T unless the wiring groups tasks."""
-        return self._represent(batch, training)[0]
+        return self._mixed(batch, training).read
 
-    def _represent(self, batch: Mapping[str, tf.Tensor], training: bool | None) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        outputs, fields, means = self._expert_outputs(batch, training)
-        return self.mixture(outputs, means, training=training), fields
-
-    def _expert_outputs(
-        self, batch: Mapping[str, tf.Tensor], training: bool | None
-    ) -> tuple[tf.Tensor, list[tf.Tensor], dict[str, tf.Tensor]]:
+    def _mixed(self, batch: Mapping[str, tf.Tensor], training: bool | None) -> _Mixed:
         lookups, dense, elapsed = self.encoder(batch), self.dense(batch), elapsed_seconds(batch, schema=self.schema)
         inputs = {name: read(lookups, dense, elapsed) for name, read in self.inputs_of_sets.items()}
+        fields, groups = {name: read[0] for name, read in inputs.items()}, no_groups()
+        extended = self.groups.at_fields(fields, groups, training=training)
         outputs = [
-            expert(*inputs[spec.set], training=training)
+            expert(extended[spec.set], inputs[spec.set][1], training=training)
             for spec, expert in zip(self.wiring.experts, self.experts, strict=True)
         ]
-        fields = {name: read[0] for name, read in inputs.items()}
+        experts = tf.stack(outputs, axis=1)
         means = {name: tf.reduce_mean(each, axis=1) for name, each in fields.items()}
-        return tf.stack(outputs, axis=1), list(fields.values()), means
+        read = self.groups.at_representation(self.mixture(experts, means, training=training), groups, training=training)
+        return _Mixed(read, fields, experts, means, groups)
 
     def inside(self, batch: Mapping[str, tf.Tensor]) -> Inside:
         """What an analysis looks at, without dropout."""
-        outputs, fields, means = self._expert_outputs(batch, False)
-        predicted = self._ended(self.mixture(outputs, means, training=False), batch, False)
-        return Inside(predicted, fields, self.mixture.weights_of(outputs, means))
+        mixed = self._mixed(batch, False)
+        predicted = self._ended(mixed.read, batch, False)
+        gates = self.mixture.weights_of(mixed.experts, mixed.means)
+        return Inside(predicted, list(mixed.fields.values()), gates, mixed.read, mixed.groups)
 
-    def _predict(self, batch: Mapping[str, tf.Tensor], training: bool | None) -> tuple[Predicted, list[tf.Tensor]]:
-        read, fields = self._represent(batch, training)
-        return self._ended(read, batch, training), fields
+    def group_codes(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """`{place: codes [B, Q]}`, the groups that an example belongs to at each place, coarse to fine."""
+        return self._mixed(batch, False).groups.codes
+
+    def _predict(self, batch: Mapping[str, tf.Tensor], training: bool | None) -> Predicted:
+        return self._ended(self._mixed(batch, training).read, batch, training)
 
     def _ended(self, read: tf.Tensor, batch: Mapping[str, tf.Tensor], training: bool | None) -> Predicted:
         """From what the towers read to what is predicted."""
@@ -191,7 +244,7 @@ class Ranker(tfrs.Model):
         Raises:
           ValueError: If the model has another one.
         """
-        predicted = self._predict(batch, False)[0]
+        predicted = self._predict(batch, False)
         if predicted.variance is None:
             raise ValueError("Logits have a distribution with a Gaussian-process head only: build with head='gp'.")
         means, variances = self.outputs.by_task(predicted.logits), self.outputs.by_task(predicted.variance)
@@ -204,21 +257,22 @@ class Ranker(tfrs.Model):
 
     def logits(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> dict[str, tf.Tensor]:
         """`{task: logit [B]}` in float32; of a value task, that of a value above 0."""
-        return self.outputs.logits(self._predict(batch, training)[0])
+        return self.outputs.logits(self._predict(batch, training))
 
     def call(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> dict[str, tf.Tensor]:
         """`{task: probability or mean [B]}` in float32, and what else `outputs.names` lists."""
-        return self.outputs.named(self._predict(batch, training)[0])
+        return self.outputs.named(self._predict(batch, training))
 
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
-        """The objective, plus the penalty on looked-up rows; updates the metrics."""
-        predicted, fields = self._predict(inputs, training)
-        weights = inputs[self.schema.weight] if self.schema.weight is not None else None
-        labels = tf.stack([inputs[task] for task in self.wiring.tasks], axis=1)
-        self.task_metrics.update(labels, self.outputs.predictions(predicted), weights)
-        loss = self.objective(predicted, labels, weights)
+        """The objective, plus the losses of groups and the penalty on looked-up rows; updates the metrics."""
+        mixed = self._mixed(inputs, training)
+        predicted = self._ended(mixed.read, inputs, training)
+        step = getattr(getattr(self, "optimizer", None), "iterations", None)
+        loss = self.learning(inputs, predicted, mixed.read, step=step, training=training)
+        if mixed.groups.losses:
+            loss += self.groups.loss(mixed.groups)
         if self.options.embedding_l2:
-            loss += self.options.embedding_l2 * embedding_penalty(fields)
+            loss += self.options.embedding_l2 * embedding_penalty(list(mixed.fields.values()))
         return loss
 
     def train_step(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -8,6 +8,7 @@ from typing import Literal
 from fullrank.layers.covariance_kernels import KernelName
 from fullrank.models.encoding.dense_inputs import Similarity, VectorEncoding
 from fullrank.models.encoding.numbers import NumericEncoding
+from fullrank.models.group_options import GroupOptions
 from fullrank.models.interactions import InteractionOptions
 from fullrank.models.sequence_encoders import EncoderName, TimPart
 
@@ -41,6 +42,7 @@ class RankerOptions:
       head: `logit`, or `gp` for a Gaussian process a task, which also says how sure it is (Tencent §6.4).
       inducing_points: Of each process.
       kernel: Its covariance: `rbf`, `matern_1_2`, `matern_3_2`, `matern_5_2` or `linear_rbf`.
+      group_structure: Groups that the model learns on its way (Meta §3.1), and where.
       dropout: Share of expert outputs and tower units dropped in training.
       embedding_l2: Weight of the squared norm of the fields that a batch looked up (mean over examples); rows that were
         not looked up are left alone, so the price does not grow with the table.
@@ -68,6 +70,7 @@ class RankerOptions:
     head: Literal["logit", "gp"] = "logit"
     inducing_points: int = 128
     kernel: KernelName = "rbf"
+    group_structure: GroupOptions = dataclasses.field(default_factory=GroupOptions)
     dropout: float = 0.0
     embedding_l2: float = 0.0
     initial_scale: float = 0.05

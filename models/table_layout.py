@@ -22,8 +22,8 @@ def table_layout(model: Ranker) -> TableLayout:
                 CrossMatrix(
                     expert=spec.name,
                     set=spec.set,
-                    fields=inputs.field_names,
-                    tables=tuple(tables.get(name) for name in inputs.field_names),
+                    fields=model.field_names,
+                    tables=tuple(tables.get(name) for name in model.field_names),
                     scope=_full_name(expert.interaction.first_kernels[0]).rsplit("/", 2)[0],
                 )
             )

@@ -111,6 +111,11 @@ class TaskOutputs:
         return (*self._wiring.tower_of, *(towers[head] for head in heads))
 
     @property
+    def base_rates(self) -> np.ndarray[Any, Any]:
+        """Share of positives of each binary task, 0.5 where the schema does not know."""
+        return np.array([self._labels[place].mean or 0.5 for place in self.binary], np.float64)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """What `named` gives: a prediction a task, and what else follows from chain and values."""
         return (*self.tasks, *self._more)

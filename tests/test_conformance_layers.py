@@ -181,6 +181,12 @@ ROWS: dict[type[keras.layers.Layer], Row] = {
         (None, 2),
         tf.float32,
     ),
+    layers.TrainingHeads: Row(
+        lambda **k: layers.TrainingHeads(("pseudo", "residual"), tower_of=(0, 1, 1), hidden=(4,), **k),
+        lambda b: (real(None, 2, 3)(b),),
+        (None, 6),
+        low=tf.float32,
+    ),
     layers.GroupStructureLearning: Row(
         lambda **k: layers.GroupStructureLearning(2, 3, 4, hidden=(6,), **k), lambda b: (real(None, 5)(b),), (None, 9)
     ),
@@ -211,8 +217,10 @@ EVERY_ROW = pytest.mark.parametrize("row", ROWS.values(), ids=lambda row: row.ma
 
 
 def called(layer: keras.layers.Layer, inputs: Inputs) -> tf.Tensor:
-    """The layer's output; a loss that comes with it is added, a mean and its variance are stacked: one tensor."""
+    """The layer's output; a loss that comes with it is added, what comes by name is joined: one tensor."""
     output = layer(*inputs)
+    if isinstance(layer, layers.TrainingHeads):
+        return tf.concat(list(output.values()), axis=1)
     if isinstance(output, layers.GaussianLogits):
         return tf.stack(output, axis=1)
     if isinstance(output, (layers.Quantized, layers.GroupStructure)):

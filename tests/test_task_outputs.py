@@ -214,7 +214,7 @@ def test_many_tasks_are_one_graph(build: Build, batches: Any) -> None:
     def operations(count: int) -> int:
         used = tasks[:count]
         model = build(models.mmoe(tasks=(used,), width=4), labels=labels[:count], chain=used[:3])
-        graph = tf.function(lambda batch: model.outputs.predictions(model._predict(batch, False)[0]))
+        graph = tf.function(lambda batch: model.outputs.predictions(model._predict(batch, False)))
         concrete = graph.get_concrete_function(model.example_batch())
         return len(concrete.graph.get_operations())
 

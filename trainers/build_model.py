@@ -8,20 +8,32 @@ from collections.abc import Iterator
 from fullrank.data.schema import Schema
 from fullrank.data.without_features import without_features
 from fullrank.layers.legacy_keras import keras
-from fullrank.models import InteractionOptions, Ranker, RankerOptions
+from fullrank.models import GroupOptions, InteractionOptions, ObjectiveOptions, Ranker, RankerOptions
 from fullrank.models.optimizers import OptimizerSpec, build_optimizer
 from fullrank.trainers.config import ModelConfig, OptimizerConfig
+from fullrank.trainers.objective_config import ObjectiveConfig
 from fullrank.trainers.paradigm_settings import task_weights
 from fullrank.trainers.wiring_of_data import wiring_of_data
 
 
-def build_model(config: ModelConfig, schema: Schema, *, embedding_l2: float = 0.0) -> Ranker:
+def build_model(
+    config: ModelConfig,
+    schema: Schema,
+    *,
+    embedding_l2: float = 0.0,
+    objective: ObjectiveConfig | None = None,
+    seed: int = 0,
+    tables_of: Ranker | None = None,
+) -> Ranker:
     """Builds the model with all its weights; call it in the scope of a distribution strategy if there is one.
 
     Args:
       config: Which model.
       schema: Of the data or of the run; its directory holds the vocabularies.
       embedding_l2: Penalty on looked-up rows.
+      objective: How it is trained; `None` for a model that is not.
+      seed: Of what the objective draws.
+      tables_of: A model of the same configuration whose embedding sets are taken for this one's.
 
     Raises:
       ValueError: If the configuration does not fit the schema.
@@ -61,13 +73,48 @@ def build_model(config: ModelConfig, schema: Schema, *, embedding_l2: float = 0.
         head=config.head,
         inducing_points=config.inducing_points,
         kernel=config.kernel,
+        group_structure=GroupOptions(
+            places=config.group_places,
+            levels=config.group_levels,
+            codes=config.group_codes,
+            width=config.group_width,
+            hidden=config.group_hidden,
+            mu=config.group_mu,
+            combine=config.group_combine,
+            weight=config.group_weight,
+            detach=config.group_detach,
+        ),
         dropout=config.dropout,
         embedding_l2=embedding_l2,
         initial_scale=config.initial_scale,
         groups=config.groups,
     )
     with _layer_settings(mixed_precision=config.mixed_precision):
-        return Ranker(schema, wiring, options)
+        return Ranker(
+            schema,
+            wiring,
+            options,
+            objective=_objective(objective, seed=seed) if objective is not None else None,
+            taught=objective is not None and objective.is_taught,
+            tables_of=tables_of,
+        )
+
+
+def _objective(config: ObjectiveConfig, *, seed: int) -> ObjectiveOptions:
+    return ObjectiveOptions(
+        classification=config.classification,
+        focus=config.focus,
+        balance=config.balance,
+        ranking=config.ranking,
+        ranking_weight=config.ranking_weight,
+        ranking_key=config.ranking_key,
+        max_pairs=config.max_pairs,
+        distillation_weight=config.distillation_weight,
+        residual_weight=config.residual_weight,
+        residual_target=config.residual_target,
+        training_hidden=config.training_hidden,
+        seed=seed,
+    )
 
 
 def compile_model(model: Ranker, config: OptimizerConfig, *, total_steps: int, steps_per_execution: int = 1) -> None:

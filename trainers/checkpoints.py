@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,18 @@ class Checkpoints:
       stream: What `fit` reads.
       state: The run's counters.
       directory: Where the checkpoints lie; the last two are kept.
+      averages: Weights of a teacher that moves with the model.
     """
 
-    def __init__(self, *, model: keras.Model, stream: Stream, state: TrainingState, directory: Path) -> None:
+    def __init__(
+        self,
+        *,
+        model: keras.Model,
+        stream: Stream,
+        state: TrainingState,
+        directory: Path,
+        averages: Sequence[tf.Variable] = (),
+    ) -> None:
         # Slot variables have to exist, or restoring could not tell whether it found everything.
         model.optimizer.build(model.trainable_variables)
         self._checkpoint = tf.train.Checkpoint(
@@ -34,6 +44,7 @@ class Checkpoints:
             iterator=stream.iterator,
             state=state,
             generators=random_generators(model),
+            averages=list(averages),
         )
         self._directory = directory
         self._manager = tf.train.CheckpointManager(

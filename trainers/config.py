@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from fullrank.trainers.objective_config import ObjectiveConfig
 from fullrank.trainers.paradigm_settings import check_paradigm
 from fullrank.trainers.setting import REQUIRED, check_settings, setting
 
@@ -157,6 +158,24 @@ class ModelConfig:
     kernel: Literal["rbf", "matern_1_2", "matern_3_2", "matern_5_2", "linear_rbf"] = setting(
         "rbf", "Covariance of --head=gp."
     )
+    group_places: tuple[Literal["user", "user_ad", "representation"], ...] = setting(
+        (),
+        "Where the model learns group structure: from the user's fields, all fields, what the towers read, or several.",
+    )
+    group_levels: int = setting(
+        3, "Codebooks of --group_places, each for what the ones before it left over.", minimum=1
+    )
+    group_codes: int = setting(64, "Codes in each of them.", minimum=2)
+    group_width: int = setting(
+        32, "Width of the codes at the representation; at fields they are as wide as their embedding set.", minimum=1
+    )
+    group_hidden: tuple[int, ...] = setting(
+        (64,), "Hidden layers of the encoder of groups; the decoder has them in reverse.", minimum=1
+    )
+    group_mu: float = setting(1.0, "Weight of the codes' own term in the commitment loss.", above=0)
+    group_combine: Literal["sum", "concat"] = setting("sum", "What becomes of the codes of the levels.")
+    group_weight: float = setting(0.1, "Weight of reconstruction and commitment loss.", minimum=0)
+    group_detach: bool = setting(False, "Keep groups and their loss from training what lies below them.")
     dropout: float = setting(0.0, "Share of hidden units dropped in training.", minimum=0, below=1)
     groups: int | None = setting(
         2, "Variables into which the tables of an embedding set are merged for training; none: one a table.", minimum=1
@@ -173,6 +192,10 @@ class ModelConfig:
                 f"--sequence_without={','.join(self.sequence_without)} has no meaning with --sequence={self.sequence}: "
                 "it leaves out parts of --sequence=tim."
             )
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        for name in defaults:
+            if name.startswith("group_") and not self.group_places and getattr(self, name) != defaults[name]:
+                raise ValueError(f"--{name} has no meaning without --group_places.")
         check_paradigm(self)
 
 
@@ -254,6 +277,7 @@ class RunConfig:
     data: DataConfig
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
+    objective: ObjectiveConfig = dataclasses.field(default_factory=ObjectiveConfig)
     train: TrainConfig
 
     def __post_init__(self) -> None:

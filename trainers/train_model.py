@@ -33,6 +33,7 @@ from fullrank.trainers.quiet_callbacks import quiet_callbacks
 from fullrank.trainers.records import explained
 from fullrank.trainers.run_directory import RunDirectory
 from fullrank.trainers.stream import Stream
+from fullrank.trainers.teachers import Taught, give_teacher
 from fullrank.trainers.training_data import check_splits, steps_per_epoch, training_batches, validation_batches
 from fullrank.trainers.training_state import TrainingState
 from fullrank.trainers.write_json import write_json
@@ -76,13 +77,20 @@ class _Training:
         if config.train.deterministic:
             tf.config.experimental.enable_op_determinism()
         with tf.distribute.get_strategy().scope():
-            self._model = build_model(config.model, schema, embedding_l2=config.optimizer.embedding_l2)
+            self._model = build_model(
+                config.model,
+                schema,
+                embedding_l2=config.optimizer.embedding_l2,
+                objective=config.objective,
+                seed=config.train.seed,
+            )
             compile_model(
                 self._model,
                 config.optimizer,
                 total_steps=self._steps * config.train.epochs,
                 steps_per_execution=config.train.steps_per_execution,
             )
+            self._taught = self._teach() if config.objective.is_taught else Taught()
         self._monitor = self._monitored(self._model)
         check_splits(config.data, schema)
         self._state = TrainingState()
@@ -106,7 +114,13 @@ class _Training:
     def _train(self) -> None:
         stream = Stream(training_batches(self._config, self._schema, cache=self._run.repaired))
         validation = validation_batches(self._config.data, self._schema, cache=self._run.repaired)
-        checkpoints = Checkpoints(model=self._model, stream=stream, state=self._state, directory=self._run.checkpoints)
+        checkpoints = Checkpoints(
+            model=self._model,
+            stream=stream,
+            state=self._state,
+            directory=self._run.checkpoints,
+            averages=self._taught.averages,
+        )
         if checkpoints.restore():
             self._say_resumed()
         progress = self._state.progress
@@ -124,6 +138,12 @@ class _Training:
                 verbose=_verbosity(self._config.train.progress),
             )
 
+    def _teach(self) -> Taught:
+        def twin() -> Ranker:
+            return build_model(self._config.model, self._schema, tables_of=self._model)
+
+        return give_teacher(self._model, self._config.objective, self._schema, twin=twin)
+
     def _callbacks(self, checkpoints: Checkpoints) -> list[keras.callbacks.Callback]:
         train, state = self._config.train, self._state
         watch = StopOnNaN(state, every=train.log_steps)
@@ -132,6 +152,7 @@ class _Training:
             ProgressBar(tasks=self._model.wiring.tasks),
             Counting(state),
             watch,
+            *self._taught.callbacks,
             *([Collapse()] if train.log_collapse else []),
             EarlyStopping(
                 state,

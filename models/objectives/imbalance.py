@@ -65,12 +65,22 @@ def class_balanced_cross_entropy(
     Raises:
       ValueError: If a number of examples or beta is out of range.
     """
+    of_positive, of_negative = class_weights(positives=positives, negatives=negatives, beta=beta)
+    rows = observed(labels=labels, logits=logits, weights=weights)
+    balanced = rows.weights * tf.where(rows.labels > 0.5, of_positive, of_negative)
+    return binary_cross_entropy(labels=rows.labels, logits=rows.logits, weights=balanced)
+
+
+def class_weights(*, positives: float, negatives: float, beta: float) -> tuple[float, float]:
+    """The weights of a positive and a negative in `class_balanced_cross_entropy`.
+
+    Raises:
+      ValueError: If a number of examples or beta is out of range.
+    """
     if not (positives > 0 and negatives > 0 and 0.0 <= beta < 1.0):
         raise ValueError(
             "Class-balanced cross entropy needs examples of both classes and beta in [0, 1). "
             f"Received: positives={positives}, negatives={negatives}, beta={beta}."
         )
     of_positive, of_negative = ((1.0 - beta) / (1.0 - beta**n) for n in (positives, negatives))
-    rows = observed(labels=labels, logits=logits, weights=weights)
-    balanced = rows.weights * tf.where(rows.labels > 0.5, of_positive, of_negative)
-    return binary_cross_entropy(labels=rows.labels, logits=rows.logits, weights=balanced)
+    return of_positive, of_negative

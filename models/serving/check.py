@@ -99,6 +99,9 @@ def _compared(
                 f"{values.shape}. Nothing was exported."
             )
         rows = len(values)
+        if np.issubdtype(values.dtype, np.integer):
+            _check_codes(signature, task, values, answer)
+            continue
         # Values, unlike probabilities, can be large, and then float32 is only exact to some digits.
         gap = float(np.max(np.abs(answer - values) / np.maximum(1.0, np.abs(values)), initial=0.0))
         if not gap <= tolerance:
@@ -109,3 +112,13 @@ def _compared(
         difference = max(difference, gap)
     seconds = float(np.median(arrays[f"{number}/seconds"]))
     return Replayed(signature=signature, rows=rows, seconds=seconds, difference=difference)
+
+
+def _check_codes(signature: str, output: str, values: np.ndarray[Any, Any], answer: np.ndarray[Any, Any]) -> None:
+    """Codes are equal, but for one row in a hundred: two may be equally near, and rounding then decides."""
+    different = int(np.any(np.atleast_2d(answer != values), axis=-1).sum())
+    if different > max(1, len(values) // 100):
+        raise ExportMismatchError(
+            f"Signature {signature!r} of the exported model gave other codes than the model for {output!r} in "
+            f"{different} of {len(values)} rows. Nothing was exported."
+        )

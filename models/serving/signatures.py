@@ -16,6 +16,7 @@ import tf_keras as keras
 
 from fullrank.data.example_layout import encode_examples, example_parser
 from fullrank.data.schema import Schema
+from fullrank.models.serving.group_ids import group_answers, groups_signature, has_groups
 from fullrank.models.serving.packed_inputs import pack, packed_specs, unpack
 from fullrank.models.serving.request_inputs import input_name, input_specs, to_batch
 from fullrank.models.serving.sample_rows import Rows, to_columns
@@ -117,10 +118,16 @@ UNCERTAIN: Final[dict[str, Served]] = {
 """Further signatures of a model that knows how sure it is."""
 
 
+GROUPS: Final[dict[str, Served]] = {
+    "groups": Served(function=groups_signature, request=_named_request, expected=group_answers),
+}
+"""Further signatures of a model that learns groups."""
+
+
 def served(model: Any) -> dict[str, Served]:
     """The signatures of a model by name."""
     uncertain = isinstance(model, Uncertain) and getattr(model, "is_uncertain", True)
-    return {**SIGNATURES, **(UNCERTAIN if uncertain else {})}
+    return {**SIGNATURES, **(UNCERTAIN if uncertain else {}), **(GROUPS if has_groups(model) else {})}
 
 
 def serving_signatures(model: keras.Model, schema: Schema) -> dict[str, Signature]:

@@ -1,0 +1,35 @@
+"""Where and how a model learns group structure (Meta §3.1)."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+GroupPlace = Literal["user", "user_ad", "representation"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GroupOptions:
+    """Group structure learning at any of the places of the paper's Table 1.
+
+    Attributes:
+      places: `user`, the user's fields; `user_ad`, all fields; `representation`, what each tower reads. Any, or none.
+      levels: Q codebooks.
+      codes: C codes in each.
+      width: Of the codes at the representation; at fields it is that of their embedding set.
+      hidden: Hidden layers of the encoder, in reverse those of the decoder.
+      mu: Weight of the codes' own term in Eq. 2.
+      combine: Levels are summed or concatenated.
+      weight: Of reconstruction and commitment loss in the objective; the paper gives none.
+      detach: Whether groups and their loss leave what lies below them alone.
+    """
+
+    places: tuple[GroupPlace, ...] = ()
+    levels: int = 3
+    codes: int = 64
+    width: int = 32
+    hidden: tuple[int, ...] = (64,)
+    mu: float = 1.0
+    combine: Literal["sum", "concat"] = "sum"
+    weight: float = 0.1
+    detach: bool = False

@@ -1,0 +1,46 @@
+"""What training minimises beside, or in place of, the cross entropy of each task."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from fullrank.models.objectives.ranking import MAX_PAIRS
+from fullrank.models.objectives.residual import ResidualTarget
+
+ClassificationLoss = Literal["cross_entropy", "focal", "class_balanced"]
+RankingLoss = Literal["none", "pairwise", "listwise", "jrc"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ObjectiveOptions:
+    """How binary tasks are learned; none of it changes what a trained model computes.
+
+    Attributes:
+      classification: Loss of a single example: `cross_entropy`, `focal` or `class_balanced`.
+      focus: Exponent of `focal`.
+      balance: Beta of `class_balanced`.
+      ranking: Loss that joins it (Tencent §6.1): `pairwise` is the paper's, `listwise` a softmax over a list, `jrc`
+        joint ranking and calibration, whose second logit is a head for training only.
+      ranking_weight: w of `(1 - w) classification + w ranking`; of `jrc`, one minus its calibration weight.
+      ranking_key: Column whose equal values make a list or a pair; `None` for the whole batch.
+      max_pairs: Pairs beyond which `pairwise` draws that many.
+      distillation_weight: Of learning from a teacher (Meta Eq. 6); the paper's is 1.
+      residual_weight: Alpha of residual learning (Meta Eq. 8); 0 leaves it out.
+      residual_target: `magnitude` or the `literal` one, with which training diverges (Meta Eq. 7).
+      training_hidden: Hidden layers of each head that only trains: f_pseudo, f_0, f_1 and the second logit of `jrc`.
+      seed: Of the pairs drawn beyond `max_pairs`.
+    """
+
+    classification: ClassificationLoss = "cross_entropy"
+    focus: float = 2.0
+    balance: float = 0.9999
+    ranking: RankingLoss = "none"
+    ranking_weight: float = 0.5
+    ranking_key: str | None = None
+    max_pairs: int = MAX_PAIRS
+    distillation_weight: float = 1.0
+    residual_weight: float = 0.0
+    residual_target: ResidualTarget = "magnitude"
+    training_hidden: tuple[int, ...] = (64,)
+    seed: int = 0
