@@ -33,6 +33,7 @@ from fullrank.data.command import new_flags, run_command
 from fullrank.data.command_errors import UsageError
 from fullrank.data.convert import COMPRESSIONS, summary
 from fullrank.data.graph_join import join_graph
+from fullrank.data.rare_positives import rare_positives
 from fullrank.data.schema_json import FILE_NAME
 from fullrank.data.sources import census_income, criteo, hillstrom, kuairand, movielens, obd, synthetic
 from fullrank.data.sources.source import Source
@@ -77,6 +78,11 @@ def prepare(flag_values: flags.FlagValues) -> None:
     source = DATASETS[flag_values.dataset].load(**_arguments(flag_values))
     if flag_values.graph:
         source = join_graph(source, directory=Path(flag_values.graph))
+    if flag_values["keep_positives"].present:
+        label = flag_values.positives_of or source.schema.labels[0].name
+        source = rare_positives(source, label=label, share=flag_values.keep_positives)
+    elif flag_values.positives_of:
+        raise UsageError("--positives_of has no meaning without --keep_positives.")
     if source.notice:
         print(textwrap.fill(source.notice, width=100))
     written = build_records(
@@ -134,6 +140,10 @@ def run(argv: Sequence[str] | None = None) -> None:
         "and leaves out the training rows whose clicks they know.",
         **at,
     )
+    flags.DEFINE_float(
+        "keep_positives", None, "Share of the positives to keep, in every split, for a study of sparse feedback.", **at
+    )
+    flags.DEFINE_string("positives_of", None, "Label that --keep_positives thins. By default the first.", **at)
     flags.DEFINE_enum("layout", "block", ["block", "example"], "Layout of the records.", **at)
     flags.DEFINE_enum("compression", "none", list(COMPRESSIONS), "Of the records.", **at)
     flags.DEFINE_integer("shards", None, "Files a split. By default four, or more in large data.", lower_bound=1, **at)

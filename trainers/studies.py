@@ -9,6 +9,7 @@ from typing import Final
 
 from fullrank.trainers.study_collapse import COLLAPSE
 from fullrank.trainers.study_multi_task import MULTI_TASK
+from fullrank.trainers.study_objectives import OBJECTIVES
 from fullrank.trainers.study_plan import SMALL_DATA, Study
 
 _SMALL: Final = (*SMALL_DATA, "--model=single", "--widths=16", "--experts=crossnet,flat", "--patience=1")
@@ -101,5 +102,6 @@ _HEADS: Final = Study(
 )
 
 STUDIES: Final[dict[str, Study]] = {
-    study.name: study for study in (_SEQUENCES, _NUMBERS, _VECTORS, _HASH_ID, _HEADS, *COLLAPSE, *MULTI_TASK)
+    study.name: study
+    for study in (_SEQUENCES, _NUMBERS, _VECTORS, _HASH_ID, _HEADS, *COLLAPSE, *MULTI_TASK, *OBJECTIVES)
 }

@@ -2,6 +2,8 @@
 
 A study of the user's own is a JSON file with the same fields:
 
+In a variant's flags `{baseline}` stands for the baseline's run directory of the same seed:
+
     {"name": "mine", "question": "Does width help?", "flags": ["--epochs=3"], "baseline": "narrow",
      "variants": {"narrow": ["--widths=8"], "wide": ["--widths=32"]}, "expected": {"wide": "better"}}
 """
@@ -21,6 +23,8 @@ LOWER_IS_BETTER: Final = frozenset({"log_loss", "ne", "ece", "inconsistency"})
 SMALL_DATA: Final = ("--batch_size=1024", "--table_learning_rate=0.01", "--learning_rate=0.0005", "--monitor=ne")
 """Settings for 10,000 to 200,000 examples: with the faster default rates models overfit before the first pass ends, and
 the training's chance then hides what is compared."""
+BASELINE_RUN: Final = "{baseline}"
+"""Stands in a variant's flags for the baseline's run directory of the same seed, as for its teacher."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+ -]*")
 
 
@@ -73,10 +77,19 @@ class Study:
                         f"Study {self.name!r}: {what} names {name!r}, which is no variant. Variants: "
                         f"{', '.join(self.variants)}."
                     )
+        if self.reads_baseline and any(BASELINE_RUN in flag for flag in self.variants[self.baseline]):
+            raise ValueError(f"Study {self.name!r}: the baseline cannot read its own run, {BASELINE_RUN}.")
+        if self.reads_baseline and self.baseline in self.one_task_a_model:
+            raise ValueError(f"Study {self.name!r}: {BASELINE_RUN} needs a baseline of one run, not of one a task.")
         if not self.metrics:
             raise ValueError(f"Study {self.name!r} has no metrics.")
         if self.one_task_a_model and not self.tasks:
             raise ValueError(f"Study {self.name!r}: one_task_a_model needs tasks.")
+
+    @property
+    def reads_baseline(self) -> bool:
+        """Whether a variant needs the baseline's run."""
+        return any(BASELINE_RUN in flag for flags in (self.flags, *self.variants.values()) for flag in flags)
 
     def runs_of(self, variant: str) -> tuple[tuple[str, ...], ...]:
         """The flags of each run that a variant consists of: one, or one a task."""

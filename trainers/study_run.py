@@ -17,7 +17,7 @@ from fullrank.data.suggest import closest
 from fullrank.trainers.studies import STUDIES
 from fullrank.trainers.study_config import StudyConfig
 from fullrank.trainers.study_job import ABUNDANCE, Job, config_of, run_job, start_worker
-from fullrank.trainers.study_plan import Study, read_study
+from fullrank.trainers.study_plan import BASELINE_RUN, Study, read_study
 from fullrank.trainers.study_report import write_report
 from fullrank.trainers.write_json import write_json
 
@@ -49,7 +49,9 @@ def run_study(config: StudyConfig) -> int:
     print(
         f"{len(jobs)} of {len(study.variants) * len(config.seeds)} runs to do, {config.workers} at a time.", flush=True
     )
-    _run(jobs, file, workers=config.workers)
+    first = [job for job in jobs if study.reads_baseline and job.variant == study.baseline]
+    _run(first, file, workers=config.workers)
+    _run([job for job in jobs if job not in first], file, workers=config.workers)
     results = [
         line for line in read_results(file) if line["seed"] in config.seeds and line["variant"] in study.variants
     ]
@@ -90,18 +92,26 @@ def chosen(study: Study, config: StudyConfig) -> Study:
 
 def jobs_of(study: Study, config: StudyConfig) -> list[Job]:
     """All runs of a study; all variants of a seed before the next seed, so that a stopped study is paired."""
+
+    def directory(variant: str, seed: int) -> str:
+        return str(Path(config.output) / "runs" / f"{variant}-{seed}")
+
+    def flags_of(variant: str, seed: int) -> tuple[tuple[str, ...], ...]:
+        baseline = directory(study.baseline, seed)
+        return tuple(tuple(flag.replace(BASELINE_RUN, baseline) for flag in run) for run in study.runs_of(variant))
+
     return [
         Job(
             variant=variant,
             seed=seed,
             data=config.data,
-            flags=study.runs_of(variant),
-            run=str(Path(config.output) / "runs" / f"{variant}-{seed}"),
+            flags=flags_of(variant, seed),
+            run=directory(variant, seed),
             split=config.split,
             segments=study.segments,
             duplicates=study.duplicates,
             abundance=bool(set(ABUNDANCE) & set(study.metrics)),
-            keep=config.keep_runs,
+            keep=config.keep_runs or (study.reads_baseline and variant == study.baseline),
         )
         for seed in config.seeds
         for variant in study.variants
