@@ -36,9 +36,10 @@ class GroupStructureLearning(keras.layers.Layer):
         r = Encoder(x),   codes and groups = ResidualQuantizer(r),   x^ = Decoder(groups)
         loss = ||sg(x) - x^||^2 + Eq. 2
 
-    x may be a feature's embedding, several of them, or the shared representation. It is a constant as the target of
-    Eq. 1, or x itself would shrink to be easy to reconstruct; as the encoder's input it is not, so the loss and the
-    groups shape the layers below, unless `detach` is set. The decoder reads straight-through groups, so that
+    x may be a feature's embedding, several of them, or the shared representation. In Eq. 1 it is a constant, as target
+    and as the encoder's input: as target alone, x would run away, for reconstruction moves it along `J^T (x - x^)`,
+    away from an x^ that lags behind; without a constant at all it would shrink to be easy to reconstruct. Commitment
+    and groups do shape the layers below, unless `detach` is set. The decoder reads straight-through groups, so that
     reconstruction trains the encoder. The paper gives neither network; ours are an MLP and its mirror image.
 
     Call arguments:
@@ -104,14 +105,15 @@ class GroupStructureLearning(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> GroupStructure:
         """Returns input and groups, `[B, D + d]`, and the loss."""
-        encoded = tf.stop_gradient(inputs) if self.detach else inputs
-        for layer in self._encoder:
-            encoded = layer(encoded)
+        constant = tf.stop_gradient(inputs)
+        encoded = self._encode(constant if self.detach else inputs)
         quantized = self.quantizer(encoded, training=training)
-        decoded = quantized.groups
+        anchor = tf.cast(encoded if self.detach else self._encode(constant), quantized.groups.dtype)
+        anchor = tf.tile(anchor, (1, quantized.groups.shape[1] // self.width))
+        decoded = anchor + tf.stop_gradient(quantized.groups - anchor)
         for layer in self._decoder:
             decoded = layer(decoded)
-        missed = tf.cast(tf.stop_gradient(inputs), tf.float32) - tf.cast(decoded, tf.float32)
+        missed = tf.cast(constant, tf.float32) - tf.cast(decoded, tf.float32)
         reconstruction = tf.reduce_sum(tf.square(missed), axis=1)
         groups = quantized.groups if self.straight_through else self.quantizer.embed(quantized.codes)
         return GroupStructure(
@@ -121,6 +123,11 @@ class GroupStructureLearning(keras.layers.Layer):
             reconstruction=tf.stop_gradient(reconstruction),
             errors=quantized.errors,
         )
+
+    def _encode(self, values: tf.Tensor) -> tf.Tensor:
+        for layer in self._encoder:
+            values = layer(values)
+        return values
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

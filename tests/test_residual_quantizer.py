@@ -297,3 +297,34 @@ def test_the_target_of_reconstruction_is_a_constant() -> None:
     np.testing.assert_allclose(found.loss, [25.0])
     np.testing.assert_allclose(found.reconstruction, [25.0])
     np.testing.assert_array_equal(tape.gradient(found.loss, inputs), [[0.0, 0.0]])
+
+
+@pytest.mark.parametrize("combine", ["sum", "concat"])
+def test_reconstruction_trains_the_encoder_and_leaves_the_input_alone(combine: Any) -> None:
+    layer = GroupStructureLearning(2, 3, 4, hidden=(6,), combine=combine, seed=1)
+    inputs = tf.Variable(clusters(5, size=16))
+    layer(inputs)
+    kernel = layer._encoder[0].kernel
+    with tf.GradientTape(persistent=True) as tape:
+        loss = tf.reduce_sum(layer(inputs).loss)
+        encoded = inputs
+        for each in layer._encoder:
+            encoded = each(encoded)
+        commitment = tf.reduce_sum(layer.quantizer(encoded).loss)
+    np.testing.assert_allclose(tape.gradient(loss, inputs), tape.gradient(commitment, inputs), rtol=1e-4, atol=1e-5)
+    moved = tape.gradient(loss, kernel) - tape.gradient(commitment, kernel)
+    assert np.abs(moved).max() > 1e-3
+
+
+def test_an_input_that_groups_may_shape_does_not_run_away() -> None:
+    keras.utils.set_random_seed(4)
+    embedding = tf.Variable(tf.random.normal([64, 6]))
+    layer, optimizer = GroupStructureLearning(2, 4, 5, hidden=(7,), seed=1), keras.optimizers.Adam(0.01)
+    layer(embedding)
+    variables = [embedding, *layer.trainable_weights]
+    start = float(tf.norm(embedding))
+    for _ in range(200):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(layer(embedding, training=True).loss)
+        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+    assert 0.3 * start < float(tf.norm(embedding)) < 1.5 * start

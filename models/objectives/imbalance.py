@@ -82,5 +82,5 @@ def class_weights(*, positives: float, negatives: float, beta: float) -> tuple[f
             "Class-balanced cross entropy needs examples of both classes and beta in [0, 1). "
             f"Received: positives={positives}, negatives={negatives}, beta={beta}."
         )
-    of_positive, of_negative = ((1.0 - beta) / (1.0 - beta**n) for n in (positives, negatives))
+    of_positive, of_negative = (float((1.0 - beta) / (1.0 - beta**n)) for n in (positives, negatives))
     return of_positive, of_negative

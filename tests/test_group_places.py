@@ -1,0 +1,230 @@
+"""Group structure in a whole model: where groups join, what trains what, and what an export says of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+from fullrank import models
+from fullrank.models.group_places import no_groups
+from fullrank.models.serving import export_model
+from fullrank.models.serving.request_inputs import input_name
+from fullrank.models.serving.sample_rows import drawn_rows
+
+TASKS = ("click", "buy")
+PLACES = ("user", "user_ad", "representation")
+WIRING = models.multi_embedding(
+    widths=(4, 3), experts=(("gwpfm", 0), ("crossnet", 0), ("flat", 1)), tasks=TASKS, expert_width=6
+)
+ONE_SET = models.shared_bottom(width=4, tasks=TASKS, expert_width=6)
+STEM = models.stem(widths=(4, 3, 2), tasks=TASKS, expert_width=6)
+OPTIONS = models.RankerOptions(tower=(5,), interactions=models.InteractionOptions(hidden=(8,)), buckets=4)
+GROUPS = models.GroupOptions(places=PLACES, levels=2, codes=4, width=5, hidden=(7,), weight=0.5)
+Build = Callable[..., models.Ranker]
+
+
+@pytest.fixture(scope="module")
+def build(every_kind: Any) -> Build:
+    schema, vocabularies = every_kind
+
+    def make(wiring: models.Wiring = WIRING, **changes: Any) -> models.Ranker:
+        keras.utils.set_random_seed(3)
+        given = {name: changes.pop(name) for name in list(changes) if hasattr(GROUPS, name)}
+        options = dataclasses.replace(OPTIONS, group_structure=dataclasses.replace(GROUPS, **given), **changes)
+        return models.Ranker(schema, wiring, options, vocabularies=vocabularies)
+
+    return make
+
+
+def apart(model: models.Ranker) -> models.Ranker:
+    """Moves embeddings away from each other, so that examples fall into different groups."""
+    for number, weight in enumerate(model.trainable_weights):
+        weight.assign_add(tf.random.stateless_normal(weight.shape, (1, number), stddev=0.3))
+    return model
+
+
+def test_codes_of_each_place(build: Build, make_batch: Any) -> None:
+    batch = make_batch(size=9)
+    codes = build().group_codes(batch)
+    assert list(codes) == ["user_set0", "user_set1", "user_ad_set0", "user_ad_set1", "representation_click",
+                           "representation_buy"]  # fmt: skip
+    for found in codes.values():
+        assert found.shape == (9, 2)
+        assert found.dtype == tf.int32
+        assert ((found.numpy() >= 0) & (found.numpy() < 4)).all()
+    assert list(build(ONE_SET).group_codes(batch)) == ["user", "user_ad", "representation_click", "representation_buy"]
+    assert build(places=()).group_codes(batch) == {}
+
+
+@pytest.mark.parametrize(("combine", "fields"), [("sum", 1), ("concat", 2)])
+def test_groups_are_fields_of_their_set_and_stand_behind_the_representation(
+    build: Build, make_batch: Any, combine: Any, fields: int
+) -> None:
+    model, batch = build(combine=combine), make_batch(size=6)
+    plain = build(places=())
+    before = plain.inside(batch)
+    inside = model.inside(batch)
+    assert [each.shape for each in inside.fields] == [each.shape for each in before.fields]
+    assert inside.read.shape == (6, 2, 6 + 5 * fields)
+    count = before.fields[0].shape[1]
+    given = dict(zip(("set0", "set1"), inside.fields, strict=True))
+    found = no_groups()
+    extended = model.groups.at_fields(given, found, training=False)
+    assert model.field_names[count:] == model.groups.more_fields
+    for name, original in given.items():
+        assert extended[name].shape[1] == len(model.field_names) == count + 2 * fields
+        np.testing.assert_array_equal(extended[name][:, :count].numpy(), original.numpy())
+        quantizer = model.groups.learners[f"user_{name}"].quantizer
+        groups = tf.reshape(quantizer.embed(found.codes[f"user_{name}"]), (6, fields, -1))
+        np.testing.assert_allclose(extended[name][:, count : count + fields].numpy(), groups.numpy(), atol=1e-6)
+
+
+def test_user_groups_read_the_users_fields_alone(build: Build, make_batch: Any) -> None:
+    model, batch = apart(build()), make_batch(size=32)
+    other = make_batch(size=32, seed=5) | {name: batch[name] for name in ("user",)}
+    same, changed = model.group_codes(batch), model.group_codes(other)
+    np.testing.assert_array_equal(same["user_set0"].numpy(), changed["user_set0"].numpy())
+    assert (same["user_ad_set0"].numpy() != changed["user_ad_set0"].numpy()).any()
+
+
+def test_the_loss_adds_what_each_place_lost(build: Build, make_batch: Any) -> None:
+    batch = make_batch(size=16)
+    model = build()
+    groups = model.inside(batch).groups
+    fields = sum(float(groups.losses[place]) for place in groups.losses if place.startswith("user"))
+    towers = [float(groups.losses[place]) for place in groups.losses if place.startswith("representation")]
+    expected = 0.5 * (fields + sum(towers) / 2)
+    alone = build(weight=0.0)
+    assert float(model.compute_loss(batch)) - float(alone.compute_loss(batch)) == pytest.approx(expected, rel=1e-4)
+    # Eq. 1 and the first level's Eq. 2, which cannot be less than what it leaves over, make up the loss.
+    for place, loss in groups.losses.items():
+        assert float(loss) >= float(tf.reduce_mean(groups.reconstruction[place] + groups.errors[place][:, 0]))
+
+
+def test_gradient_reaches_every_weight(build: Build, make_batch: Any) -> None:
+    model = apart(build())
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss(make_batch(size=64), training=True)
+    for weight, gradient in zip(model.trainable_weights, tape.gradient(loss, model.trainable_weights), strict=True):
+        assert gradient is not None, weight.name
+        assert np.abs(tf.convert_to_tensor(gradient).numpy()).max() > 0, weight.name
+
+
+def test_commitment_of_each_level_reaches_the_embeddings(build: Build, make_batch: Any) -> None:
+    model, batch = apart(build(ONE_SET, levels=3, places=("user",))), make_batch(size=16)
+    table = model.table_variables["set0/tables_0"]
+    learner = model.groups.learners["user"]
+
+    def commitment(levels: int) -> np.ndarray[Any, Any]:
+        with tf.GradientTape() as tape:
+            residual = fields_of_user(model, batch)
+            for layer in learner._encoder:
+                residual = layer(residual)
+            loss = tf.constant(0.0)
+            for book in tf.unstack(learner.quantizer._codebooks)[:levels]:
+                code = tf.gather(book, tf.argmin(tf.norm(residual[:, None] - book, axis=2), axis=1))
+                residual = residual - tf.stop_gradient(code)
+                loss += tf.reduce_sum(tf.square(residual))
+        found: np.ndarray[Any, Any] = tf.convert_to_tensor(tape.gradient(loss, table)).numpy()
+        return found
+
+    with tf.GradientTape() as tape:
+        quantized = learner.quantizer(encoded(learner, fields_of_user(model, batch)))
+        loss = tf.reduce_sum(quantized.loss)
+    whole = tf.convert_to_tensor(tape.gradient(loss, table)).numpy()
+    np.testing.assert_allclose(whole, commitment(3), atol=1e-4)
+    for level in (1, 2):
+        assert np.abs(commitment(level + 1) - commitment(level)).max() > 1e-3
+
+
+def fields_of_user(model: models.Ranker, batch: Any) -> tf.Tensor:
+    fields = model.inside(batch).fields[0]
+    return fields[:, model.field_names.index("user")]
+
+
+def encoded(learner: Any, x: tf.Tensor) -> tf.Tensor:
+    for layer in learner._encoder:
+        x = layer(x)
+    return x
+
+
+def test_detached_groups_leave_what_lies_below_alone(build: Build, make_batch: Any) -> None:
+    batch = make_batch(size=16)
+    for detach, zero in ((True, True), (False, False)):
+        model = apart(build(ONE_SET, detach=detach))
+        tables = list(model.table_variables.values())
+        with tf.GradientTape() as tape:
+            loss = model.groups.loss(model.inside(batch).groups)
+        found = [g for g in tape.gradient(loss, tables) if g is not None]
+        biggest = max((float(tf.reduce_max(tf.abs(tf.convert_to_tensor(g)))) for g in found), default=0.0)
+        assert (biggest == 0.0) == zero
+
+
+def test_stem_with_groups_keeps_task_losses_to_their_sets(build: Build, make_batch: Any) -> None:
+    model = apart(build(STEM, task_weights=(("buy", 0.0),), weight=0.0))
+    tables = model.table_variables
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss(make_batch(size=64), training=True)
+    for name, gradient in zip(tables, tape.gradient(loss, list(tables.values())), strict=True):
+        dense = np.zeros(1) if gradient is None else tf.convert_to_tensor(gradient).numpy()
+        if name.startswith("buy"):
+            np.testing.assert_array_equal(dense, 0.0)
+        else:
+            assert np.abs(dense).max() > 0, name
+
+
+def test_training_starts_and_uses_the_codebooks(build: Build, make_batch: Any) -> None:
+    model = build(ONE_SET)
+    model.compile(optimizer=keras.optimizers.Adam(0.01))
+    data = tf.data.Dataset.from_tensors(make_batch(size=128)).repeat(40)
+    losses = model.fit(data, epochs=3, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    for place, found in model.groups.statistics().items():
+        assert (found["usage"].numpy() >= 0.75).all(), place
+    groups = model.inside(make_batch(size=128)).groups
+    for place, errors in groups.errors.items():
+        first, second = tf.reduce_mean(errors, axis=0).numpy()
+        assert second < first, place
+
+
+@pytest.mark.parametrize("wiring", [WIRING, STEM], ids=["me", "stem"])
+def test_checkpoint_regroup_and_pruning_keep_codes_and_answers(
+    build: Build, make_batch: Any, tmp_path: Path, wiring: models.Wiring
+) -> None:
+    model, other, batch = apart(build(wiring)), build(wiring), make_batch(size=32)
+    path = tf.train.Checkpoint(model=model).save(str(tmp_path / "checkpoint"))
+    tf.train.Checkpoint(model=other).restore(path).assert_existing_objects_matched()
+    fused, pruned = model.regrouped(groups=1), model.without(tasks=("buy",))
+    for same in (other, fused, pruned):
+        for place, codes in same.group_codes(batch).items():
+            of_whole = "representation_click" if place == "representation" else place
+            np.testing.assert_array_equal(codes.numpy(), model.group_codes(batch)[of_whole].numpy())
+        np.testing.assert_allclose(same(batch)["click"].numpy(), model(batch)["click"].numpy(), rtol=1e-5)
+
+
+def test_export_tells_the_groups(build: Build, every_kind: Any, tmp_path: Path) -> None:
+    schema, _ = every_kind
+    model = apart(build(ONE_SET))
+    rows = drawn_rows(schema, number=64, seed=1)
+    export_model(model, output=tmp_path, rows=rows)
+    loaded = tf.saved_model.load(str(tmp_path / "1"))
+    batch = {column.name: tf.constant(rows[column.name]) for column in schema.input_columns}
+    answers = loaded.signatures["groups"](**{input_name(name): value for name, value in batch.items()})
+    expected = model.group_codes(batch)
+    assert set(answers) == set(expected)
+    for place, codes in expected.items():
+        np.testing.assert_array_equal(answers[place].numpy(), codes.numpy())
+
+
+def test_places_are_checked(build: Build) -> None:
+    with pytest.raises(ValueError, match="Received: user, elsewhere"):
+        build(places=("user", "elsewhere"))
+    with pytest.raises(ValueError, match="each once"):
+        build(places=("user", "user"))
