@@ -20,6 +20,8 @@ def describe_header(schema: Schema) -> str:
             lines.append(f"{title}: " + ", ".join(f"{key.name} ({key.dtype})" for key in keys))
     if schema.time is not None:
         lines.append(f"time: {schema.time} ({schema.time_unit})")
+    if schema.extras:
+        lines.append(f"extras: {', '.join(schema.extras)}")
     return "\n".join(lines)
 
 

@@ -58,6 +58,9 @@ class Schema:
       segments: Columns over which metrics are also reported.
       time: Column of the int64 event time, or `None`.
       time_unit: Unit of every time column: `s` or `ms`.
+      extras: Further float columns, one number an example, NaN where missing: what training may ask for beside all
+        that, such as exposure counts or the prediction of a teacher. They are in every batch of records, no model
+        reads them as an input, and no served model asks for them.
       layout: `block` (columnar, fast) or `example` (one `tf.train.Example` a row).
       compression: `""` or `"GZIP"`.
       splits: Filled in when records are written.
@@ -72,6 +75,7 @@ class Schema:
     segments: tuple[Key, ...] = ()
     time: str | None = None
     time_unit: Literal["s", "ms"] = "s"
+    extras: tuple[str, ...] = ()
     layout: Literal["block", "example"] = "block"
     compression: Literal["", "GZIP"] = ""
     splits: tuple[Split, ...] = ()
@@ -97,7 +101,20 @@ class Schema:
                     raise SchemaError(
                         f"Feature {feature.name!r} shares the table of {feature.table!r}, of another dtype."
                     )
+        self._check_extras()
         _ = self.columns
+
+    def _check_extras(self) -> None:
+        own = [column.name for column in self._known_columns]
+        for name in self.extras:
+            if not name or name in own or self.extras.count(name) > 1:
+                problem = (
+                    "has no name" if not name else "is another column already" if name in own else "is given twice"
+                )
+                raise SchemaError(
+                    f"Schema {self.name!r}: extra {name!r} {problem}. Extras are float columns of their own: no "
+                    "input, label, weight, key, segment or time."
+                )
 
     def _check_shares(self, name: str, column: str, shared: str) -> None:
         target = next((f for f in self.features if isinstance(f, Sparse) and f.name == shared), None)
@@ -143,7 +160,12 @@ class Schema:
 
     @functools.cached_property
     def columns(self) -> tuple[Column, ...]:
-        """Every column of a record, without repetition: inputs, labels, weight, keys, segments, time."""
+        """Every column of a record, without repetition: inputs, labels, weight, keys, segments, time, extras."""
+        extras = (Column(name=name, dtype="float32") for name in self.extras)
+        return _merged([*self._known_columns, *extras], self.name)
+
+    @functools.cached_property
+    def _known_columns(self) -> tuple[Column, ...]:
         columns: list[Column] = list(self.input_columns)
         for label in self.labels:
             columns.extend(label.columns())

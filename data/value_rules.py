@@ -1,6 +1,6 @@
 """Which values a column may hold, checked alike by the writer, in the input pipeline and in the search for errors.
 
-* A number (numeric feature, value label, sample weight) is finite or missing.
+* A number (numeric feature, value label, sample weight, extra) is finite or missing.
 * A vector is finite throughout or missing throughout; the weights of ids are finite.
 * A binary label is 0, 1 or not observed. HashID bits are 0 or 1 throughout, or missing throughout.
 * Columns that belong together (ids and their weights, ids and times of a sequence) have equally many values in a row.
@@ -64,6 +64,7 @@ def value_rules(schema: Schema) -> dict[str, Rule]:
             rules.setdefault(feature.weights, "weights")
     if schema.weight is not None:
         rules.setdefault(schema.weight, "number")
+    rules.update(dict.fromkeys(schema.extras, "number"))
     return rules
 
 
