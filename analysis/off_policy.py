@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from fullrank.analysis.figures.wilson import wilson_interval
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -62,6 +64,87 @@ def policy_values(
       ValueError: If lengths differ, there are no rows, a logged probability is not in (0, 1], or one model value comes
         without the other.
     """
+    if (model_logged is None) != (model_target is None):
+        raise ValueError("A doubly robust estimate needs both model_logged and model_target.")
+    reach = float(stats.norm.ppf(0.5 + confidence / 2))
+    reward, weights = _weights(rewards, logged, target)
+    effective = _effective(weights)
+    values = {
+        "ips": _estimate(weights * reward, effective, reach),
+        "snips": _shifted(*_self_normalised(reward, weights), effective, reach),
+    }
+    if model_logged is not None and model_target is not None:
+        q, q_target = (np.asarray(given, np.float64) for given in (model_logged, model_target))
+        values["dr"] = _estimate(q_target + weights * (reward - q), effective, reach)
+    return values
+
+
+def value_difference(
+    *,
+    rewards: npt.ArrayLike,
+    logged: npt.ArrayLike,
+    target: npt.ArrayLike,
+    baseline: npt.ArrayLike,
+    confidence: float = 0.95,
+) -> PolicyValue:
+    """Self-normalised value of a policy less that of another one from the same rows, which share their chance.
+
+    Args:
+      rewards: `[N]`.
+      logged: `[N]`, probability with which the log's policy took the action that it took.
+      target: `[N]`, probability with which the policy takes that action.
+      baseline: `[N]`, probability with which the other one does.
+      confidence: Level of the interval.
+
+    Raises:
+      ValueError: As `policy_values`.
+    """
+    reward, weights = _weights(rewards, logged, target)
+    _, others = _weights(rewards, logged, baseline)
+    (value, influence), (other, away) = _self_normalised(reward, weights), _self_normalised(reward, others)
+    reach = float(stats.norm.ppf(0.5 + confidence / 2))
+    return _shifted(value - other, influence - away, min(_effective(weights), _effective(others)), reach)
+
+
+def on_policy_value(*, rewards: npt.ArrayLike, confidence: float = 0.95) -> PolicyValue:
+    """The mean reward of the policy that made the log."""
+    reward = np.asarray(rewards, np.float64)
+    return _estimate(reward, float(len(reward)), float(stats.norm.ppf(0.5 + confidence / 2)))
+
+
+def widened(value: PolicyValue) -> PolicyValue:
+    """A value of rewards that are 0 or 1, with an interval that does not shrink where few were met.
+
+    The rows' own spread is 0 if none of those that count was rewarded, however few they are. So each side reaches at
+    least as far as Wilson's interval from as many rows as were effective.
+
+    Args:
+      value: With the 95 % interval of its rows' spread.
+    """
+    if not value.effective or np.isnan(value.value):
+        return dataclasses.replace(value, low=float("nan"), high=float("nan"))
+    rate = float(np.clip(value.value, 0, 1))
+    low, high = wilson_interval(rate=rate, examples=value.effective)
+    return dataclasses.replace(
+        value,
+        low=min(value.low, value.value - (rate - float(low))),
+        high=max(value.high, value.value + (float(high) - rate)),
+    )
+
+
+def independent_difference(value: PolicyValue, other: PolicyValue) -> PolicyValue:
+    """The difference of two values whose errors are taken to be independent, each side from the sides it comes from."""
+    gap = value.value - other.value
+    return PolicyValue(
+        value=gap,
+        low=gap - float(np.hypot(value.value - value.low, other.high - other.value)),
+        high=gap + float(np.hypot(value.high - value.value, other.value - other.low)),
+        effective=min(value.effective, other.effective),
+    )
+
+
+def _weights(rewards: npt.ArrayLike, logged: npt.ArrayLike, target: npt.ArrayLike) -> tuple[Floats, Floats]:
+    """Rewards and `pi / p`, checked."""
     reward, p, pi = (np.asarray(given, np.float64) for given in (rewards, logged, target))
     if not reward.shape == p.shape == pi.shape or reward.ndim != 1 or not reward.size:
         raise ValueError(
@@ -71,28 +154,21 @@ def policy_values(
         raise ValueError(f"Logged probabilities lie in (0, 1]. Received: {p.min():g} to {p.max():g}.")
     if not ((pi >= 0) & (pi <= 1 + 1e-6)).all():
         raise ValueError(f"Target probabilities lie in [0, 1]. Received: {pi.min():g} to {pi.max():g}.")
-    if (model_logged is None) != (model_target is None):
-        raise ValueError("A doubly robust estimate needs both model_logged and model_target.")
-    reach = float(stats.norm.ppf(0.5 + confidence / 2))
-    weights = pi / p
+    return reward, pi / p
+
+
+def _effective(weights: Floats) -> float:
     squares = float(np.sum(weights**2))
-    effective = float(weights.sum()) ** 2 / squares if squares else 0.0
+    return float(weights.sum()) ** 2 / squares if squares else 0.0
+
+
+def _self_normalised(reward: Floats, weights: Floats) -> tuple[float, Floats]:
+    """The value, and what each row moves it by, times the number of rows; NaN without weight."""
     total = float(weights.sum())
-    own = float(np.sum(weights * reward)) / total if total else float("nan")
-    values = {
-        "ips": _estimate(weights * reward, effective, reach),
-        "snips": _shifted(own, weights * (reward - own) * (len(reward) / total if total else np.nan), effective, reach),
-    }
-    if model_logged is not None and model_target is not None:
-        q, q_target = (np.asarray(given, np.float64) for given in (model_logged, model_target))
-        values["dr"] = _estimate(q_target + weights * (reward - q), effective, reach)
-    return values
-
-
-def on_policy_value(*, rewards: npt.ArrayLike, confidence: float = 0.95) -> PolicyValue:
-    """The mean reward of the policy that made the log."""
-    reward = np.asarray(rewards, np.float64)
-    return _estimate(reward, float(len(reward)), float(stats.norm.ppf(0.5 + confidence / 2)))
+    if not total:
+        return float("nan"), np.full_like(weights, np.nan)
+    value = float(np.sum(weights * reward)) / total
+    return value, weights * (reward - value) * (len(reward) / total)
 
 
 def _estimate(terms: Floats, effective: float, reach: float) -> PolicyValue:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -25,15 +26,17 @@ class RandomFeatureGP(keras.layers.Layer):
     After training, `accumulate` over the data and `refresh`, as for `LastLayerLaplace`; `prior_penalty() / N` belongs
     into the loss.
 
+    Each of T tasks has its own features and posterior.
+
     Call arguments:
-      inputs: `[B, U]`.
+      inputs: `[B, U]`, or `[B, T, U]`.
 
     Returns:
-      `GaussianLogits` of `[B]`, float32.
+      `GaussianLogits` of `[B]` or `[B, T]`, float32.
 
     Args:
       features: R.
-      base_rate: Share of positives, whose logit is m.
+      base_rate: Share of positives, whose logit is m; one, or one a task.
       amplitude: a, the prior's standard deviation.
       length_scale: l, in the units of x; x has norm 1 if `normalize`.
       normalize: Whether inputs are scaled to norm 1.
@@ -45,7 +48,7 @@ class RandomFeatureGP(keras.layers.Layer):
         self,
         features: int,
         *,
-        base_rate: float,
+        base_rate: float | Sequence[float],
         amplitude: float = 1.0,
         length_scale: float = 0.5,
         normalize: bool = True,
@@ -56,34 +59,33 @@ class RandomFeatureGP(keras.layers.Layer):
         trainable: bool = True,
     ) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable)
-        if not 0.0 < base_rate < 1.0:
-            raise ValueError(f"base_rate must lie between 0 and 1, both excluded. Received: {base_rate}.")
         if features < 1 or amplitude <= 0.0 or length_scale <= 0.0:
             raise ValueError(
                 "RandomFeatureGP needs features >= 1, amplitude > 0 and length_scale > 0. "
                 f"Received: {features}, {amplitude} and {length_scale}."
             )
         self.features = features
-        self.base_rate = base_rate
         self.amplitude = amplitude
         self.length_scale = length_scale
         self.normalize = normalize
         self.decay = decay
         self.seed = seed
+        # Its base rate is checked there.
         self._last = LastLayerLaplace(
             base_rate=base_rate, decay=decay, use_bias=False, name="last", dtype=dtype, trainable=trainable
         )
 
     def build(self, input_shape: Any) -> None:
-        """Draws omega `[U, R]` and b `[R]`."""
-        if len(input_shape) != 2 or input_shape[-1] is None:
-            raise ValueError(f"RandomFeatureGP needs inputs [B, U] of known U. Received: {tuple(input_shape)}.")
+        """Draws omega `[T, U, R]` and b `[T, R]`."""
+        if len(input_shape) not in (2, 3) or input_shape[-1] is None or (len(input_shape) == 3 and not input_shape[1]):
+            raise ValueError(f"RandomFeatureGP needs inputs [B, U] or [B, T, U]. Received: {tuple(input_shape)}.")
+        tasks, width = (input_shape[1] if len(input_shape) == 3 else 1), input_shape[-1]
         normal = keras.initializers.RandomNormal(stddev=1.0, seed=self.seed)
         # Drawn from the same seed, phases would follow frequencies.
         phase_seed = None if self.seed is None else self.seed + 1
         uniform = keras.initializers.RandomUniform(0.0, 2.0 * math.pi, seed=phase_seed)
-        self._frequencies = self._fixed("frequencies", (input_shape[-1], self.features), normal)
-        self._phases = self._fixed("phases", (self.features,), uniform)
+        self._frequencies = self._fixed("frequencies", (tasks, width, self.features), normal)
+        self._phases = self._fixed("phases", (tasks, self.features), uniform)
         super().build(input_shape)
 
     def _fixed(self, name: str, shape: tuple[int, ...], initializer: Any) -> tf.Variable:
@@ -97,11 +99,15 @@ class RandomFeatureGP(keras.layers.Layer):
         )
 
     def fourier_features(self, inputs: tf.Tensor) -> tf.Tensor:
-        """phi, `[B, R]` float32: cosines of large angles do not stand low precision."""
+        """phi, `[B, R]` or `[B, T, R]`, float32: cosines of large angles do not stand low precision."""
         x = tf.cast(inputs, tf.float32)
         x = tf.math.l2_normalize(x, axis=-1, epsilon=1e-6) if self.normalize else x
-        angles = tf.matmul(x, self._frequencies) / self.length_scale + self._phases
-        return self.amplitude * math.sqrt(2.0 / self.features) * tf.cos(angles)
+        if x.shape.rank == 2:
+            projected = tf.matmul(x, self._frequencies[0])
+        else:
+            projected = tf.transpose(tf.matmul(tf.transpose(x, (1, 0, 2)), self._frequencies), (1, 0, 2))
+        phases = self._phases[0] if x.shape.rank == 2 else self._phases
+        return self.amplitude * math.sqrt(2.0 / self.features) * tf.cos(projected / self.length_scale + phases)
 
     def call(self, inputs: tf.Tensor) -> GaussianLogits:
         """Returns mean and variance of the logit."""
@@ -109,17 +115,20 @@ class RandomFeatureGP(keras.layers.Layer):
         return logits
 
     def prior_penalty(self) -> tf.Tensor:
-        """`|beta|^2 / 2`. Divide it by N in the objective."""
+        """`|beta|^2 / 2`, a scalar or `[T]`. Divide it by N in the objective."""
         return self._last.prior_penalty()
 
-    def accumulate(self, inputs: tf.Tensor, *, weights: tf.Tensor | None = None) -> None:
+    def accumulate(
+        self, inputs: tf.Tensor, *, weights: tf.Tensor | None = None, decay: float | tf.Tensor | None = None
+    ) -> None:
         """Adds a batch to the posterior's precision.
 
         Args:
-          inputs: `[B, U]`.
+          inputs: `[B, U]`, or `[B, T, U]`.
           weights: `[B]` sample weights; ones if `None`.
+          decay: What remains of earlier batches; the layer's own if `None`.
         """
-        self._last.accumulate(self.fourier_features(inputs), weights=weights)
+        self._last.accumulate(self.fourier_features(inputs), weights=weights, decay=decay)
 
     def refresh(self) -> None:
         """Lets the variance follow what was accumulated."""
@@ -133,7 +142,7 @@ class RandomFeatureGP(keras.layers.Layer):
         """The arguments."""
         own = {
             "features": self.features,
-            "base_rate": self.base_rate,
+            "base_rate": self._last.base_rate,
             "amplitude": self.amplitude,
             "length_scale": self.length_scale,
             "normalize": self.normalize,

@@ -151,9 +151,9 @@ def _check(
         return
     if not tasks:
         raise ValueError("Ranking losses, focal and balanced losses and teachers are for binary tasks: there is none.")
-    if options.head == "gp":
+    if options.head != "logit":
         raise ValueError(
-            "A Gaussian-process head is trained by its evidence: it goes with no other loss and no teacher. Take "
+            f"head={options.head!r} is trained by its evidence: it goes with no other loss and no teacher. Take "
             "head='logit'."
         )
     if options.scenario is not None and (taught or objective.ranking == "jrc"):

@@ -23,7 +23,6 @@ from fullrank.models.encoding.dense_inputs import DenseEncoder
 from fullrank.models.encoding.elapsed import elapsed_seconds
 from fullrank.models.encoding.encoder import FeatureEncoder
 from fullrank.models.field_layout import field_layout
-from fullrank.models.gaussian_heads import GaussianHeads
 from fullrank.models.group_places import FoundGroups, GroupPlaces, no_groups
 from fullrank.models.interactions import build_interaction
 from fullrank.models.learning import Learning
@@ -35,6 +34,7 @@ from fullrank.models.ranker_options import RankerOptions
 from fullrank.models.scenarios import check_scenario_column
 from fullrank.models.set_inputs import SetInputs
 from fullrank.models.task_outputs import Predicted, TaskOutputs
+from fullrank.models.uncertain_heads import UncertainHeads, uncertain_heads
 from fullrank.models.wiring import Wiring, set_scopes
 
 _UNKNOWN_EXAMPLES: Final = 1_000_000
@@ -168,20 +168,12 @@ class Ranker(tfrs.Model):
         """Sets the teacher of a model that was built to be taught; nothing of it is saved with the model."""
         self.learning.learn_from(teacher)
 
-    def _heads(self) -> TaskHeads | GaussianHeads:
+    def _heads(self) -> TaskHeads | UncertainHeads:
         options, towers = self.options, self.outputs.tower_of
         if options.head == "logit":
             return TaskHeads(towers, name="logits", dtype="float32")
         rates = 1.0 / (1.0 + np.exp(-self.outputs.start().astype(np.float64)))
-        return GaussianHeads(
-            towers,
-            base_rates=rates.tolist(),
-            inducing_points=options.inducing_points,
-            kernel=options.kernel,
-            examples=self._examples,
-            name="logits",
-            dtype="float32",
-        )
+        return uncertain_heads(towers, options=options, base_rates=rates.tolist(), examples=self._examples)
 
     def example_batch(self, size: int = 1) -> dict[str, tf.Tensor]:
         """A batch of missing values in the right shapes and dtypes, inputs only."""
@@ -236,23 +228,25 @@ class Ranker(tfrs.Model):
     @property
     def is_uncertain(self) -> bool:
         """Whether the logits have a distribution."""
-        return isinstance(self.head, GaussianHeads)
+        return not isinstance(self.head, TaskHeads)
 
     def logit_distributions(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
-        """`{task: (mean [B], variance [B])}` of the logits, with a Gaussian-process head.
+        """`{task: (mean [B], variance [B])}` of the logits, with a head that has them.
 
         Raises:
           ValueError: If the model has another one.
         """
         predicted = self._predict(batch, False)
         if predicted.variance is None:
-            raise ValueError("Logits have a distribution with a Gaussian-process head only: build with head='gp'.")
+            raise ValueError(
+                "A logit head has no distribution: build with head='gp', 'rff_gp', 'laplace' or 'dropout'."
+            )
         means, variances = self.outputs.by_task(predicted.logits), self.outputs.by_task(predicted.variance)
         return {task: (means[task], variances[task]) for task in self.wiring.tasks}
 
     def precompute(self) -> None:
         """Makes ready for serving what depends on weights alone; do not train on."""
-        if isinstance(self.head, GaussianHeads):
+        if not isinstance(self.head, TaskHeads):
             self.head.precompute()
 
     def logits(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> dict[str, tf.Tensor]:

@@ -39,9 +39,10 @@ class RankerOptions:
       value_loss: Of tasks with a real value: `ziln`, a zero-inflated log-normal for values of at least 0, or `squared`.
       quantiles: Quantiles that are predicted beside the mean of a value task with `ziln`.
       scenario: Column that tells the scenario of an example, for a wiring with scenarios: a feature of one id.
-      head: `logit`, or `gp` for a Gaussian process a task, which also says how sure it is (Tencent §6.4).
-      inducing_points: Of each process.
-      kernel: Its covariance: `rbf`, `matern_1_2`, `matern_3_2`, `matern_5_2` or `linear_rbf`.
+      head: `logit`, or one that also says how sure it is (Tencent §6.4): `gp`, a Gaussian process a task, its cheaper
+        relatives `rff_gp` (in random features) and `laplace` (a Bayesian last layer), or `dropout`, left on in serving.
+      inducing_points: Of each process; of `rff_gp`, its features.
+      kernel: Covariance of `gp`: `rbf`, `matern_1_2`, `matern_3_2`, `matern_5_2` or `linear_rbf`.
       group_structure: Groups that the model learns on its way (Meta §3.1), and where.
       dropout: Share of expert outputs and tower units dropped in training.
       embedding_l2: Weight of the squared norm of the fields that a batch looked up (mean over examples); rows that were
@@ -67,7 +68,7 @@ class RankerOptions:
     value_loss: ValueLoss = "ziln"
     quantiles: tuple[float, ...] = (0.5, 0.9)
     scenario: str | None = None
-    head: Literal["logit", "gp"] = "logit"
+    head: Literal["logit", "gp", "rff_gp", "laplace", "dropout"] = "logit"
     inducing_points: int = 128
     kernel: KernelName = "rbf"
     group_structure: GroupOptions = dataclasses.field(default_factory=GroupOptions)

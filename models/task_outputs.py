@@ -77,10 +77,10 @@ class TaskOutputs:
             raise ValueError(
                 f"Values of {', '.join(negative)} fall below 0, which no log-normal has: take --value_loss=squared."
             )
-        if options.head == "gp" and (self.values or options.chain or options.scenario is not None):
+        if options.head != "logit" and (self.values or options.chain or options.scenario is not None):
             raise ValueError(
-                "A Gaussian-process head predicts binary tasks, one probability each: it goes with no real values, no "
-                "chain and no scenarios. Take head='logit', or other tasks."
+                f"head={options.head!r} predicts binary tasks, one probability each: it goes with no real values, "
+                "no chain and no scenarios. Take head='logit', or other tasks."
             )
         self._parts = self.tasks
         if self.has_ziln:
@@ -161,7 +161,7 @@ class TaskOutputs:
         )
 
     def uncertain(self, found: GaussianLogits, *, divergence: tf.Tensor) -> Predicted:
-        """Gives the logits of Gaussian heads, `[B, T]`, their meaning."""
+        """Gives the logits of uncertain heads, `[B, T]`, their meaning."""
         none = found.mean[:, :0]
         return Predicted(found.mean, found.mean, none, none, variance=found.variance, divergence=divergence)
 

@@ -60,7 +60,12 @@ def test_the_command_reports_and_goes_on(tmp_path: Path, capsys: pytest.CaptureF
     sizes = [
         f"--{name}={getattr(SMALL, name)}" for name in ("rounds", "requests", "candidates", "first_ads", "lifetime")
     ]
-    flags = [f"--output={output}", "--policies=greedy,epsilon_greedy,thompson", *sizes]
+    flags = [
+        f"--output={output}",
+        f"--json={tmp_path / 'numbers.json'}",
+        "--policies=greedy,epsilon_greedy,thompson",
+        *sizes,
+    ]
     assert run(*flags, "--seeds=2") == 0
     assert "| thompson " in capsys.readouterr().out
     assert {file.name for file in output.iterdir()} == {
@@ -70,6 +75,12 @@ def test_the_command_reports_and_goes_on(tmp_path: Path, capsys: pytest.CaptureF
         "deviations.png",
         "settings.json",
     }
+    numbers = json.loads((tmp_path / "numbers.json").read_text())
+    assert numbers["dataset"] == "simulator"
+    thompson = numbers["results"]["thompson"]
+    assert thompson["regret"]["low"] < thompson["regret"]["value"] < thompson["regret"]["high"]
+    gap = thompson["regret"]["value"] - numbers["results"]["epsilon_greedy"]["regret"]["value"]
+    assert thompson["regret_difference"]["value"] == pytest.approx(gap)
     lines = (output / "results.jsonl").read_text().splitlines()
     assert len(lines) == 6
     # A run that was stopped in the middle of a line goes on.
@@ -80,7 +91,7 @@ def test_the_command_reports_and_goes_on(tmp_path: Path, capsys: pytest.CaptureF
     assert [json.loads(line) for line in lines[:3]] == again[:3]
     assert "Seeds 1 to 3" in (output / "report.md").read_text()
     assert run(*flags, "--seeds=3", "--epsilon=0.2") == 1
-    assert "results of other settings, --epsilon=0.1" in capsys.readouterr().err
+    assert "results of other settings, --epsilon=0.02" in capsys.readouterr().err
 
 
 def test_refuses_a_baseline_that_does_not_play(tmp_path: Path) -> None:
@@ -88,5 +99,9 @@ def test_refuses_a_baseline_that_does_not_play(tmp_path: Path) -> None:
         ExploreConfig(output=str(tmp_path), policies=("greedy",))
     with pytest.raises(ValueError, match="twice"):
         dataclasses.replace(SMALL, policies=("greedy", "epsilon_greedy", "greedy"))
+    with pytest.raises(ValueError, match="--dataset=obd needs --raw_dir"):
+        dataclasses.replace(SMALL, dataset="obd")
+    with pytest.raises(ValueError, match="--requests means nothing to --dataset=hillstrom"):
+        ExploreConfig(output="none", dataset="hillstrom", raw_dir="there", requests=30)
     with pytest.raises(ValueError, match="needs 4 candidates"):
         explore_run(dataclasses.replace(SMALL, output=str(tmp_path / "few"), first_ads=3, new_ads=0))

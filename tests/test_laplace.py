@@ -46,11 +46,34 @@ def test_variance_equals_numpy_over_several_batches(use_bias: bool) -> None:
     np.testing.assert_allclose(layer(points).variance, prior.variance, rtol=1e-5)
 
 
+def test_several_tasks_are_several_layers() -> None:
+    rates = (0.3, 0.1)
+    inputs = normal(40, 2, 3)
+    for make in (
+        lambda rate: LastLayerLaplace(base_rate=rate),
+        lambda rate: RandomFeatureGP(16, base_rate=rate),
+    ):
+        both = make(rates)
+        both(inputs)
+        both.accumulate(inputs, decay=0.5)
+        both.accumulate(inputs, decay=0.5)
+        both.refresh()
+        penalties = both.prior_penalty()
+        assert penalties.shape == (2,)
+        for task, rate in enumerate(rates):
+            one, own = make(rate), inputs[:, task]
+            one(own)
+            one.set_weights([weight[task : task + 1] for weight in both.get_weights()])
+            for mine, theirs in zip(one(own), both(inputs), strict=True):
+                np.testing.assert_allclose(mine, theirs[:, task], rtol=1e-5)
+            np.testing.assert_allclose(one.prior_penalty(), penalties[task], rtol=1e-6)
+
+
 def test_decay_forgets() -> None:
     # x = 2, no bias, w = 0: p (1 - p) = 1/4, so a batch of one adds 1. Twice with decay 0.5: 0.5 + 1 = 1.5; H = 2.5.
     layer = LastLayerLaplace(decay=0.5, use_bias=False)
     layer(tf.zeros([1, 1]))
-    layer.set_weights([np.zeros_like(weight) if weight.shape == (1, 1) else weight for weight in layer.get_weights()])
+    layer.set_weights([np.zeros_like(weight) if n == 0 else weight for n, weight in enumerate(layer.get_weights())])
     for _ in range(2):
         layer.accumulate(tf.constant([[2.0]]))
     layer.refresh()
@@ -89,6 +112,7 @@ def test_random_features_are_sure_near_the_data_and_have_the_prior_far_away() ->
         (LastLayerLaplace, {"prior_precision": 0.0}, "prior_precision > 0"),
         (LastLayerLaplace, {"decay": 0.0}, "decay <= 1"),
         (LastLayerLaplace, {"base_rate": 1.0}, "base_rate must lie between"),
+        (LastLayerLaplace, {"base_rate": (0.5, 0.0)}, "base_rate must lie between"),
         (RandomFeatureGP, {"features": 8, "base_rate": 0.0}, "base_rate must lie between"),
         (RandomFeatureGP, {"features": 0, "base_rate": 0.1}, "features >= 1"),
     ],

@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fullrank.analysis.off_policy import on_policy_value, policy_values
+from fullrank.analysis.off_policy import (
+    PolicyValue,
+    independent_difference,
+    on_policy_value,
+    policy_values,
+    value_difference,
+    widened,
+)
 
 
 def test_by_hand() -> None:
@@ -76,3 +83,40 @@ def test_a_policy_that_never_meets_the_log_has_no_value() -> None:
     assert found["ips"].value == 0.0
     assert np.isnan(found["snips"].value)
     assert found["ips"].effective == 0.0
+
+
+def test_difference_of_policies_that_share_their_rows() -> None:
+    # Rows (reward, p): (1, .5), (0, .5), (1, .5), (0, .5). Target takes the first two: 1 / 2; baseline all: 1 / 2.
+    shared: dict[str, Any] = {"rewards": [1, 0, 1, 0], "logged": [0.5] * 4}
+    found = value_difference(**shared, target=[1, 1, 0, 0], baseline=[1, 1, 1, 1])
+    assert found.value == pytest.approx(0.0)
+    # Influences: target +-1 on the first two rows, baseline +-.5 on all, so .5, -.5, -.5, .5; error sqrt(.25 / 3).
+    assert found.high == pytest.approx(1.959964 * (0.25 / 3) ** 0.5, rel=1e-5)
+    assert found.effective == pytest.approx(2.0)
+    same = value_difference(**shared, target=[0.3] * 4, baseline=[0.6] * 4)
+    assert (same.value, same.low, same.high) == pytest.approx((0.0, 0.0, 0.0))
+
+
+def test_no_reward_among_few_rows_does_not_mean_no_value() -> None:
+    # Wilson's upper end for 0 of n: z^2 / (n + z^2).
+    none = policy_values(rewards=[0.0] * 20, logged=[0.5] * 20, target=[0.5] * 20)["snips"]
+    assert (none.value, none.high) == (0.0, 0.0)
+    wide = widened(none)
+    assert wide.value == 0.0
+    assert wide.low == pytest.approx(0.0, abs=1e-12)
+    assert wide.high == pytest.approx(1.959964**2 / (20 + 1.959964**2), rel=1e-5)
+    # An interval that is wider already stays as it is.
+    kept = PolicyValue(value=0.5, low=0.0, high=1.0, effective=400.0)
+    assert widened(kept) == kept
+    assert np.isnan(widened(PolicyValue(value=0.0, low=0.0, high=0.0, effective=0.0)).high)
+
+
+def test_difference_of_independent_logs_by_hand() -> None:
+    # Down: from .5 to .2 and up to .1 above .3, so hypot(.3, .1); up: hypot(.4, .2).
+    one = PolicyValue(value=0.5, low=0.2, high=0.9, effective=10.0)
+    other = PolicyValue(value=0.3, low=0.1, high=0.4, effective=5.0)
+    found = independent_difference(one, other)
+    assert found.value == pytest.approx(0.2)
+    assert found.low == pytest.approx(0.2 - 0.1**0.5)
+    assert found.high == pytest.approx(0.2 + 0.2**0.5)
+    assert found.effective == 5.0

@@ -149,12 +149,12 @@ class ModelConfig:
     )
     initial_scale: float = setting(0.05, "Embedding rows start uniform between plus and minus this.", above=0)
     tower: tuple[int, ...] = setting((64,), "Hidden layers of each task's tower; empty for none.", minimum=1)
-    head: Literal["logit", "gp"] = setting(
+    head: Literal["logit", "gp", "rff_gp", "laplace", "dropout"] = setting(
         "logit",
-        "What ends a tower: a logit, or a Gaussian process over it, which also says how sure it is: the export then "
-        "has the signatures posterior and thompson.",
+        "What ends a tower: a logit, or what also says how sure it is, so that the export has the signatures posterior "
+        "and thompson: a Gaussian process, one in random features, a Bayesian last layer, or --dropout left on.",
     )
-    inducing_points: int = setting(128, "Inducing points of --head=gp.", minimum=1)
+    inducing_points: int = setting(128, "Inducing points of --head=gp, or features of --head=rff_gp.", minimum=1)
     kernel: Literal["rbf", "matern_1_2", "matern_3_2", "matern_5_2", "linear_rbf"] = setting(
         "rbf", "Covariance of --head=gp."
     )

@@ -1,12 +1,20 @@
-"""Lets exploration policies compete on a simulated ad platform whose true click rates are known (Tencent §6.4).
+"""Lets exploration policies compete (Tencent §6.4): on a simulated ad platform, in a replay, in another one's log.
 
-    python -m fullrank.trainers.explore --output=explore --seeds=40
+    python -m fullrank.trainers.explore --output=explored --seeds=40
+    python -m fullrank.trainers.explore --dataset=hillstrom --raw_dir=hillstrom --output=explored_hillstrom
+    python -m fullrank.trainers.explore --dataset=obd --raw_dir=obd --output=explored_obd
 
-New ads arrive in every round, and a policy learns only from the ads that it shows. All policies see the same requests
-and, for the same ad, the same click; they rank by the bid times the click rate of their score. The report has
-cumulative regret, revenue, the share of new ads among those shown, and how many new ads reach their true rank; all with
-intervals over seeds. The data is synthetic: it shows what a policy does where its model is right, not what a market
-would pay.
+All policies learn by the same Gaussian process over the cells of a table, ads by segments; how they choose differs.
+
+* `simulator`: true click rates are known and new ads arrive in every round. All policies see the same requests and, for
+  the same ad, the same click; they rank by the bid times the click rate of their score. The report has cumulative
+  regret, revenue, the share of new ads among those shown, and how many new ads reach their true rank; with intervals
+  over seeds. The defaults are a world in which exploration matters: good ads are rare, arrive late, and nothing but
+  showing them tells. It shows what a policy does where its model is right, not what a market would pay.
+* `hillstrom`: a randomised e-mail campaign is replayed; a policy learns from the customers whose treatment, drawn with
+  probability 1/3, is the one it would have chosen, and so meets what it would have met in the world.
+* `obd`: policies that learned from one log of the Open Bandit Dataset are valued by the log of the other policy, by
+  inverse propensities, self-normalised ones and doubly robust, beside what the logged Thompson sampler earned itself.
 """
 
 from __future__ import annotations

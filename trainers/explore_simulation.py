@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -11,20 +9,23 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from fullrank.data.ad_platform import AdPlatform, PlatformConfig
-from fullrank.models.exploration import POLICIES, CountedProcess, joint_thompson
+from fullrank.models.exploration import CountedProcess
 from fullrank.trainers.explore_config import ExploreConfig
+from fullrank.trainers.explore_scores import scores_of
 
 AMPLITUDE: Final = 1.5
 """Prior standard deviation of a cell's logit."""
 _BETWEEN_SEGMENTS, _BETWEEN_ADS, _OF_CONTENT = 0.98, 1.28, 0.36
 _NEAR: Final = 0.1
 """A new ad has reached its true rank if its percentile is off by no more than this."""
-Scores = Callable[[CountedProcess, npt.NDArray[np.int64], tf.Tensor], npt.NDArray[np.float64]]
 
 
 def platform_of(config: ExploreConfig, *, seed: int) -> AdPlatform:
     """The platform of a seed."""
-    names = ("rounds", "requests", "candidates", "first_ads", "new_ads", "lifetime", "segments", "base_rate")
+    names = (
+        "rounds", "requests", "candidates", "first_ads", "new_ads", "lifetime", "segments", "base_rate", "appeal",
+        "quality",
+    )  # fmt: skip
     return AdPlatform(PlatformConfig(**{name: getattr(config, name) for name in names}), seed=seed)
 
 
@@ -42,7 +43,7 @@ def simulate(platform: AdPlatform, policy: str, *, seed: int, epsilon: float) ->
       shown), `ranked_share` (of the new ads that reach their true rank), and `shown` and `deviation` of each cell at
       the end.
     """
-    config, score = platform.config, _scores(policy, epsilon)
+    config, score = platform.config, scores_of(policy, epsilon=epsilon)
     process = CountedProcess(
         prior_covariance(platform), prior_mean=float(np.log(config.base_rate / (1 - config.base_rate)))
     )
@@ -85,27 +86,6 @@ def prior_covariance(platform: AdPlatform) -> npt.NDArray[np.float64]:
     squared += _BETWEEN_SEGMENTS * np.kron(np.ones_like(apart), 1 - np.eye(segments))
     found: npt.NDArray[np.float64] = AMPLITUDE**2 * np.exp(-0.5 * squared) + 1e-6 * np.eye(len(squared))
     return found
-
-
-def _scores(policy: str, epsilon: float) -> Scores:
-    if policy == "joint_thompson":
-
-        def joint(process: CountedProcess, cells: npt.NDArray[np.int64], seed: tf.Tensor) -> npt.NDArray[np.float64]:
-            drawn = joint_thompson(
-                mean=tf.constant(process.mean[cells]), covariance=tf.constant(process.covariance(cells)), seed=seed
-            )
-            return np.asarray(drawn.numpy(), np.float64)
-
-        return joint
-    chosen: Any = POLICIES[policy]
-    if policy == "epsilon_greedy":
-        chosen = functools.partial(chosen, epsilon=epsilon)
-
-    def alone(process: CountedProcess, cells: npt.NDArray[np.int64], seed: tf.Tensor) -> npt.NDArray[np.float64]:
-        mean, variance = (tf.constant(each[cells], tf.float32) for each in (process.mean, process.variance))
-        return np.asarray(chosen(mean=mean, variance=variance, seed=seed).numpy(), np.float64)
-
-    return alone
 
 
 def _ranked(platform: AdPlatform, process: CountedProcess, number: int) -> list[bool]:

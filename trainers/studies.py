@@ -88,7 +88,7 @@ _HASH_ID: Final = Study(
 
 _HEADS: Final = Study(
     name="heads",
-    question="Does a Gaussian-process head predict as well as a logit (Tencent §6.4)?",
+    question="Do heads that know how sure they are predict as well as a logit (Tencent §6.4)?",
     # The variational parameters need a faster rate than SMALL_DATA's; the logit has the same.
     flags=(*SMALL_DATA, "--learning_rate=0.002", "--model=me", "--epochs=6", "--patience=1"),
     baseline="logit",
@@ -97,6 +97,9 @@ _HEADS: Final = Study(
         "gp": ("--head=gp",),
         "gp matern 5-2": ("--head=gp", "--kernel=matern_5_2"),
         "gp no tower": ("--head=gp", "--tower="),
+        "rff gp": ("--head=rff_gp",),
+        "laplace": ("--head=laplace",),
+        "dropout": ("--head=dropout", "--dropout=0.1"),
     },
     metrics=("auc", "ne", "ece", "log_loss"),
 )

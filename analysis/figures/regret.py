@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from fullrank.analysis.figures.style import figure
 
@@ -23,15 +24,40 @@ def draw_regret(regrets: Mapping[str, np.ndarray[Any, Any]], *, path: str | os.P
     """
     with figure(path=path, width=7.0, height=4.5) as axes:
         for (policy, values), colour in zip(regrets.items(), _COLOURS, strict=False):
-            rounds = np.arange(1, values.shape[1] + 1)
-            mean = values.mean(axis=0)
-            error = 1.96 * values.std(axis=0, ddof=1) / np.sqrt(len(values))
-            axes.plot(rounds, mean, color=colour, label=policy.replace("_", " "))
-            axes.fill_between(rounds, mean - error, mean + error, color=colour, alpha=0.2, linewidth=0)
+            _draw_mean(axes, values, label=policy.replace("_", " "), colour=colour)
         axes.set_xlabel("round")
         axes.set_ylabel("cumulative regret, in median bids")
         axes.set_title(f"Regret: mean over {len(next(iter(regrets.values())))} seeds, 95 % interval")
         axes.legend()
+
+
+def draw_rates(
+    rates: Mapping[str, np.ndarray[Any, Any]], *, constant: Mapping[str, float], path: str | os.PathLike[str]
+) -> None:
+    """Draws the mean reward of policies that learn, until each round, with its 95 % interval over orders of the rows.
+
+    Args:
+        rates: policy -> `[orders, rounds]`.
+        constant: policy that does not learn -> its mean reward, drawn as a level.
+        path: the PNG to write.
+    """
+    with figure(path=path, width=7.0, height=5.2) as axes:
+        for (policy, values), colour in zip(rates.items(), _COLOURS, strict=False):
+            _draw_mean(axes, values, label=policy.replace("_", " "), colour=colour)
+        for (policy, rate), style in zip(constant.items(), ("--", "-.", ":", (0, (1, 4))), strict=False):
+            axes.axhline(rate, color="#333333", linewidth=1.0, linestyle=style, label=policy)
+        axes.set_xlabel("round")
+        axes.set_ylabel("mean reward until then")
+        axes.set_title(f"Replay: mean over {len(next(iter(rates.values())))} orders, 95 % interval over them")
+        axes.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.14))
+
+
+def _draw_mean(axes: Axes, values: np.ndarray[Any, Any], *, label: str, colour: str) -> None:
+    rounds = np.arange(1, values.shape[1] + 1)
+    mean = values.mean(axis=0)
+    error = 1.96 * values.std(axis=0, ddof=1) / np.sqrt(len(values))
+    axes.plot(rounds, mean, color=colour, label=label)
+    axes.fill_between(rounds, mean - error, mean + error, color=colour, alpha=0.2, linewidth=0)
 
 
 def draw_deviations(

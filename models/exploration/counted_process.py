@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import scipy.linalg
+import scipy.special
 
 Floats = npt.NDArray[np.float64]
 _NODES, _WEIGHTS = (np.asarray(each, np.float64) for each in np.polynomial.hermite_e.hermegauss(20))
@@ -78,6 +79,11 @@ class CountedProcess:
         reduced = np.einsum("ij,ji->i", across, scipy.linalg.cho_solve(factor, across.T))
         self.variance = np.maximum(np.diag(self._prior) - reduced, 1e-9)
 
+    @property
+    def probability(self) -> Floats:
+        """`[C]`: the calibrated probability of a click, `E s(f)`."""
+        return _expectations(self.mean, self.variance)[0]
+
     def covariance(self, cells: npt.NDArray[np.int64]) -> Floats:
         """Covariance of f at the cells of each slate, `[R, S]` to `[R, S, S]`."""
         prior = self._prior[cells[:, :, np.newaxis], cells[:, np.newaxis, :]]
@@ -92,6 +98,6 @@ class CountedProcess:
 def _expectations(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
     """`E s(f)` and `E s'(f)` of the sigmoid s under `N(mean, variance)`."""
     f = mean[:, np.newaxis] + np.sqrt(variance)[:, np.newaxis] * _NODES
-    s = 1.0 / (1.0 + np.exp(-f))
+    s = scipy.special.expit(f)
     weights = _WEIGHTS / _WEIGHTS.sum()
     return s @ weights, (s * (1.0 - s)) @ weights

@@ -1,0 +1,89 @@
+"""The cheaper heads that know how sure they are: a Bayesian last layer, or a process in random features, a task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from fullrank.layers.gaussian_process import GaussianLogits
+from fullrank.layers.last_layer_laplace import LastLayerLaplace
+from fullrank.layers.legacy_keras import keras
+from fullrank.layers.random_feature_gp import RandomFeatureGP
+
+
+class LaplaceHeads(keras.layers.Layer):
+    """`f_t ~ N(w_t^T x~, x~^T H_t^-1 x~)` over the tower of task t, by `LastLayerLaplace` or `RandomFeatureGP`.
+
+    Training takes the logit for certain, so that the loss is the cross entropy plus the prior's penalty over N, and
+    builds H on the way: each batch is added to it, and once N examples are in it, as much of the older ones is
+    forgotten. H is then that of the last N examples, at the weights that were there when each came by, and no pass over
+    the data is needed after training or after weights of an earlier epoch are restored. An example counts in H of every
+    task, also where the task's label was not observed.
+
+    Call arguments:
+      inputs: `[B, G, U]`, what the towers give.
+
+    Returns:
+      `GaussianLogits` of `[B, T]`; in training with variance 0.
+
+    Args:
+      tower_of: The tower of each task, counted from 0.
+      base_rates: Share of positives of each task.
+      random_features: R of `RandomFeatureGP`; `None` for `LastLayerLaplace`.
+      examples: N, of the training split.
+    """
+
+    def __init__(
+        self,
+        tower_of: Sequence[int],
+        *,
+        base_rates: Sequence[float],
+        random_features: int | None,
+        examples: int,
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self._tower_of = np.array(tower_of, np.int32)
+        self._examples = float(examples)
+        rates = tuple(base_rates)
+        self.last: LastLayerLaplace | RandomFeatureGP
+        if random_features is None:
+            self.last = LastLayerLaplace(base_rate=rates, name="last", dtype=dtype)
+        else:
+            self.last = RandomFeatureGP(random_features, base_rate=rates, name="features", dtype=dtype)
+
+    def build(self, input_shape: Any) -> None:
+        """Creates the number of examples in H."""
+        self._seen = self.add_weight(
+            name="seen", shape=(), dtype="float32", initializer="zeros", trainable=False, experimental_autocast=False
+        )
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> GaussianLogits:
+        """Returns mean and variance of each logit."""
+        own = tf.gather(inputs, self._tower_of, axis=1)
+        found: GaussianLogits = self.last(own)
+        if not training:
+            return found
+        if self.trainable:
+            self._remember(tf.stop_gradient(own))
+        return GaussianLogits(mean=found.mean, variance=tf.zeros_like(found.mean))
+
+    def _remember(self, inputs: tf.Tensor) -> None:
+        size = tf.cast(tf.shape(inputs)[0], tf.float32)
+        before, after = self._seen, tf.minimum(self._seen + size, self._examples)
+        kept = tf.math.divide_no_nan(tf.maximum(after - size, 0.0), before)
+        self.last.accumulate(inputs, decay=kept)
+        self._seen.assign(after)
+        self.last.refresh()
+
+    def divergence(self) -> tf.Tensor:
+        """`-log p(w) / N` of each task but for a constant, `[T]`."""
+        return self.last.prior_penalty() / self._examples
+
+    def precompute(self) -> None:
+        """Nothing: what serving needs is kept up to date in training."""

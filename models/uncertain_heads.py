@@ -1,0 +1,54 @@
+"""Heads that know how sure they are, by the name of the option."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fullrank.models.dropout_heads import DropoutHeads
+from fullrank.models.gaussian_heads import GaussianHeads
+from fullrank.models.laplace_heads import LaplaceHeads
+from fullrank.models.ranker_options import RankerOptions
+
+UncertainHeads = GaussianHeads | LaplaceHeads | DropoutHeads
+"""All give `GaussianLogits` of `[B, T]`, a `divergence` of `[T]`, and `precompute` what depends on weights alone."""
+
+
+def uncertain_heads(
+    tower_of: Sequence[int], *, options: RankerOptions, base_rates: Sequence[float], examples: int
+) -> UncertainHeads:
+    """Builds what `options.head` names.
+
+    Args:
+      tower_of: The tower of each task.
+      options: With a head other than `logit`.
+      base_rates: Share of positives of each task.
+      examples: Of the training split.
+
+    Raises:
+      ValueError: If dropout is asked for and there is none.
+    """
+    if options.head == "gp":
+        return GaussianHeads(
+            tower_of,
+            base_rates=base_rates,
+            inducing_points=options.inducing_points,
+            kernel=options.kernel,
+            examples=examples,
+            name="logits",
+            dtype="float32",
+        )
+    if options.head == "dropout":
+        if not options.dropout or not options.tower:
+            raise ValueError(
+                "head='dropout' reads its uncertainty off a tower that drops units: give dropout > 0 and a tower. "
+                f"Received: dropout={options.dropout:g}, tower={options.tower}."
+            )
+        return DropoutHeads(tower_of, base_rates=base_rates, rate=options.dropout, name="logits", dtype="float32")
+    return LaplaceHeads(
+        tower_of,
+        base_rates=base_rates,
+        random_features=options.inducing_points if options.head == "rff_gp" else None,
+        examples=examples,
+        name="logits",
+        dtype="float32",
+    )

@@ -1,0 +1,85 @@
+"""Results of many runs in one file: what is there is kept, what is missing is computed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+RESULTS: Final = "results.jsonl"
+_SETTINGS: Final = "settings.json"
+Floats = npt.NDArray[np.float64]
+Key = tuple[str | int, ...]
+Results = dict[Key, dict[str, Any]]
+
+
+def resumed(
+    directory: Path,
+    *,
+    settings: Mapping[str, Any],
+    keys: Sequence[Key],
+    compute: Callable[[Key], Mapping[str, Any]],
+) -> Results:
+    """Computes what a directory does not hold yet, with a progress bar, and writes it there run by run.
+
+    Args:
+      directory: Where `results.jsonl` and `settings.json` are, or will be.
+      settings: What all results in a directory have in common.
+      keys: Which runs are wanted.
+      compute: From a key to its result, which JSON can hold.
+
+    Returns:
+      The result of every key.
+
+    Raises:
+      ValueError: If the directory holds results of other settings.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    _check_settings(directory / _SETTINGS, settings)
+    file = directory / RESULTS
+    missing = [key for key in keys if key not in _read(file)]
+    with file.open("a", encoding="utf-8") as lines:
+        for key in tqdm(missing, desc="exploring", unit="run", mininterval=1.0):
+            lines.write(json.dumps({"key": key, "result": compute(key)}) + "\n")
+            lines.flush()
+    found = _read(file)
+    return {key: found[key] for key in keys}
+
+
+def shown_and_deviation(runs: Iterable[Mapping[str, Any]]) -> tuple[Floats, Floats]:
+    """How often each cell of the runs was shown, and its posterior deviation, for a figure."""
+    shown, deviation = zip(*((run["shown"], run["deviation"]) for run in runs), strict=True)
+    return np.concatenate(shown), np.concatenate(deviation)
+
+
+def _read(file: Path) -> Results:
+    """Results by key; a line that a stopped run left half-written is dropped."""
+    found: Results = {}
+    if not file.exists():
+        return found
+    whole = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        whole.append(line)
+        found[tuple(entry["key"])] = entry["result"]
+    file.write_text("".join(f"{line}\n" for line in whole), encoding="utf-8")
+    return found
+
+
+def _check_settings(file: Path, settings: Mapping[str, Any]) -> None:
+    if file.exists():
+        before = json.loads(file.read_text(encoding="utf-8"))
+        changed = sorted(name for name in settings if before.get(name) != settings[name])
+        if changed:
+            listed = ", ".join(f"--{name}={before.get(name)}" for name in changed)
+            raise ValueError(f"{file.parent} holds results of other settings, {listed}: take another --output.")
+        return
+    file.write_text(json.dumps(dict(settings), indent=1) + "\n", encoding="utf-8")
