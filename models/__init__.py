@@ -1,6 +1,6 @@
 """Wirings of the papers' models, and the one model class that builds them."""
 
-from fullrank.models.group_options import GroupOptions
+from fullrank.models.group_options import GroupOptions, GroupPlace
 from fullrank.models.interactions import InteractionOptions
 from fullrank.models.multi_task import ame, me_mmoe, mmoe, omoe, shared_bottom
 from fullrank.models.objective_options import ObjectiveOptions
@@ -15,6 +15,7 @@ from fullrank.models.wiring import ExpertSpec, Level, Reader, SetSpec, StackedEx
 __all__ = [
     "ExpertSpec",
     "GroupOptions",
+    "GroupPlace",
     "InteractionOptions",
     "Level",
     "ObjectiveOptions",

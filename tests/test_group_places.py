@@ -19,7 +19,7 @@ from fullrank.models.serving.request_inputs import input_name
 from fullrank.models.serving.sample_rows import drawn_rows
 
 TASKS = ("click", "buy")
-PLACES = ("user", "user_ad", "representation")
+PLACES: tuple[models.GroupPlace, ...] = ("user", "user_ad", "representation")
 WIRING = models.multi_embedding(
     widths=(4, 3), experts=(("gwpfm", 0), ("crossnet", 0), ("flat", 1)), tasks=TASKS, expert_width=6
 )

@@ -129,6 +129,7 @@ def test_equation_8_of_meta(build: Build, make_batch: Any) -> None:
     model = build(taught=True, residual_weight=0.7)
     model.learn_from(teach)
     batch = make_batch(size=40)
+    assert model.learning.heads is not None
     heads = model.learning.heads(model.representation(batch, training=True))
     logits = model.logits(batch)
     total = 0.0
@@ -156,6 +157,7 @@ def test_negatives_leave_the_positive_residual_alone(build: Build, make_batch: A
     batch = make_batch(size=16)
     batch |= {"click": tf.zeros([16]), "buy": tf.ones([16])}
     # Parts pseudo, negative, positive, each of click and buy: f_1 of click and f_0 of buy see no example of theirs.
+    assert model.learning.heads is not None
     kernel = model.learning.heads.weights[-2]
     assert kernel.shape == (6, 64, 1)
     found = gradients(model, batch, [kernel])[0]

@@ -68,7 +68,8 @@ def test_a_column_of_the_records_teaches(toy_records: Path, tmp_path: Path) -> N
     schema = dataclasses.replace(read_schema(toy_records), extras=("teacher",))
     from fullrank.data import Ragged, write_records
 
-    draw, splits = np.random.default_rng(0), {}
+    draw = np.random.default_rng(0)
+    splits: dict[str, Any] = {}
     for name, size in (("train", 600), ("validation", 200)):
         clicks = (draw.random(size) < 0.4).astype(np.float32)
         splits[name] = {

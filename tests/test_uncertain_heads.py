@@ -127,7 +127,7 @@ def test_starts_near_the_base_rates_and_every_weight_has_a_gradient(head: str) -
 @pytest.mark.parametrize("head", ["laplace", "rff_gp"])
 def test_training_minimises_cross_entropy_and_penalty(head: str) -> None:
     model, given = built(head), batch(64)
-    predicted = model._predict(given, True)[0]
+    predicted = model._predict(given, True)
     labels = tf.stack([given["click"], given["like"]], axis=1)
     found = model.objective.losses(predicted, labels, None).numpy()
     f, y = predicted.logits.numpy(), labels.numpy()
