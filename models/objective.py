@@ -11,6 +11,7 @@ import tf_keras as keras
 from fullrank.models.losses import binary_cross_entropy, squared_error
 from fullrank.models.objectives.evidence import negative_elbo
 from fullrank.models.objectives.zero_inflated_lognormal import ziln_loss
+from fullrank.models.sample_weights import of_tasks
 from fullrank.models.task_outputs import Predicted, TaskOutputs
 from fullrank.models.task_weights import TaskWeights, task_shares
 from fullrank.models.uncertainty_weights import UncertaintyWeights
@@ -22,7 +23,7 @@ class Objective(keras.layers.Layer):
     Call arguments:
       predicted: What the model says of each task.
       labels: `[B, T]`; NaN where not observed.
-      weights: Of the examples, `[B]`; ones if `None`.
+      weights: Of the examples, `[B]`, or of each for each task, `[B, T]`; ones if `None`.
 
     Returns:
       A scalar.
@@ -61,11 +62,15 @@ class Objective(keras.layers.Layer):
                 weights=weights,
             )
         entropies = binary_cross_entropy(
-            labels=own.of_binary(labels), logits=own.of_binary(predicted.logits), weights=weights
+            labels=own.of_binary(labels),
+            logits=own.of_binary(predicted.logits),
+            weights=of_tasks(weights, own.of_binary),
         )
         if not own.values:
             return entropies
-        return own.merged(entropies, self._value_losses(predicted, own.of_values(labels), weights))
+        return own.merged(
+            entropies, self._value_losses(predicted, own.of_values(labels), of_tasks(weights, own.of_values))
+        )
 
     def _value_losses(self, predicted: Predicted, labels: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
         heads = self._outputs.of_values(predicted.logits)

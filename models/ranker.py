@@ -28,6 +28,7 @@ from fullrank.models.mixture import Mixture
 from fullrank.models.objective import Objective, embedding_penalty
 from fullrank.models.pruning import without_tasks
 from fullrank.models.ranker_options import RankerOptions
+from fullrank.models.sample_weights import SampleWeights
 from fullrank.models.scenarios import check_scenario_column
 from fullrank.models.set_inputs import SetInputs
 from fullrank.models.task_metrics import TaskMetrics
@@ -110,6 +111,7 @@ class Ranker(tfrs.Model):
         self.tower = Towers(options.tower, dropout=options.dropout, name="towers")
         self.head = self._heads()
         self.objective = Objective(self.outputs, task_weights=options.task_weights, name="objective", dtype="float32")
+        self.sample_weights = SampleWeights(schema, self.outputs, repetition=options.repetition, name="sample_weights")
         self.task_metrics = TaskMetrics(self.outputs, name="task_metrics")
         self(self.example_batch())
         if isinstance(self.head, TaskHeads):
@@ -213,10 +215,10 @@ class Ranker(tfrs.Model):
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """The objective, plus the penalty on looked-up rows; updates the metrics."""
         predicted, fields = self._predict(inputs, training)
-        weights = inputs[self.schema.weight] if self.schema.weight is not None else None
         labels = tf.stack([inputs[task] for task in self.wiring.tasks], axis=1)
-        self.task_metrics.update(labels, self.outputs.predictions(predicted), weights)
-        loss = self.objective(predicted, labels, weights)
+        given = inputs[self.schema.weight] if self.schema.weight is not None else None
+        self.task_metrics.update(labels, self.outputs.predictions(predicted), given)
+        loss = self.objective(predicted, labels, self.sample_weights(inputs, labels))
         if self.options.embedding_l2:
             loss += self.options.embedding_l2 * embedding_penalty(fields)
         return loss

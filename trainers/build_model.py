@@ -8,20 +8,24 @@ from collections.abc import Iterator
 from fullrank.data.schema import Schema
 from fullrank.data.without_features import without_features
 from fullrank.layers.legacy_keras import keras
-from fullrank.models import InteractionOptions, Ranker, RankerOptions
+from fullrank.models import InteractionOptions, Ranker, RankerOptions, Repetition
 from fullrank.models.optimizers import OptimizerSpec, build_optimizer
 from fullrank.trainers.config import ModelConfig, OptimizerConfig
+from fullrank.trainers.exposure_config import ExposureConfig
 from fullrank.trainers.paradigm_settings import task_weights
 from fullrank.trainers.wiring_of_data import wiring_of_data
 
 
-def build_model(config: ModelConfig, schema: Schema, *, embedding_l2: float = 0.0) -> Ranker:
+def build_model(
+    config: ModelConfig, schema: Schema, *, embedding_l2: float = 0.0, exposure: ExposureConfig | None = None
+) -> Ranker:
     """Builds the model with all its weights; call it in the scope of a distribution strategy if there is one.
 
     Args:
       config: Which model.
       schema: Of the data or of the run; its directory holds the vocabularies.
       embedding_l2: Penalty on looked-up rows.
+      exposure: What training does about repeated exposures; `None` for nothing, as to a model that is only used.
 
     Raises:
       ValueError: If the configuration does not fit the schema.
@@ -65,9 +69,23 @@ def build_model(config: ModelConfig, schema: Schema, *, embedding_l2: float = 0.
         embedding_l2=embedding_l2,
         initial_scale=config.initial_scale,
         groups=config.groups,
+        repetition=_repetition(exposure),
     )
     with _layer_settings(mixed_precision=config.mixed_precision):
         return Ranker(schema, wiring, options)
+
+
+def _repetition(config: ExposureConfig | None) -> Repetition | None:
+    if config is None or not config.repetition_weight:
+        return None
+    count, gap_days = config.repetition_columns
+    return Repetition(
+        count=count,
+        gap_days=gap_days,
+        alpha=config.repetition_alpha,
+        tau_days=config.repetition_tau_days,
+        recency=config.repetition_recency,
+    )
 
 
 def compile_model(model: Ranker, config: OptimizerConfig, *, total_steps: int, steps_per_execution: int = 1) -> None:

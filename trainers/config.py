@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from fullrank.trainers.exposure_config import ExposureConfig
 from fullrank.trainers.paradigm_settings import check_paradigm
 from fullrank.trainers.setting import REQUIRED, check_settings, setting
 
@@ -253,6 +254,7 @@ class RunConfig:
 
     data: DataConfig
     model: ModelConfig = ModelConfig()
+    exposure: ExposureConfig = dataclasses.field(default_factory=ExposureConfig)
     optimizer: OptimizerConfig = OptimizerConfig()
     train: TrainConfig
 

@@ -15,7 +15,13 @@ from fullrank.trainers import config_json
 from fullrank.trainers.config import RunConfig
 from fullrank.trainers.field_type import FieldType, field_types
 
-TITLES: Final = {"data": "Data", "model": "Model", "optimizer": "Optimisation", "train": "Training"}
+TITLES: Final = {
+    "data": "Data",
+    "model": "Model",
+    "exposure": "Repeated exposures",
+    "optimizer": "Optimisation",
+    "train": "Training",
+}
 _FORMS: Final = {str: "string", int: "int", float: "float", bool: "bool"}
 _SEVERAL: Final = {str: "A,B,...", int: "N,N,...", float: "X,X,..."}
 

@@ -28,6 +28,7 @@ from fullrank.trainers.callbacks.saving import Saving
 from fullrank.trainers.callbacks.stop_on_nan import StopOnNaN
 from fullrank.trainers.checkpoints import Checkpoints
 from fullrank.trainers.config import RunConfig
+from fullrank.trainers.exposure_report import exposure_report
 from fullrank.trainers.metrics_log import MetricsLog
 from fullrank.trainers.quiet_callbacks import quiet_callbacks
 from fullrank.trainers.records import explained
@@ -76,7 +77,9 @@ class _Training:
         if config.train.deterministic:
             tf.config.experimental.enable_op_determinism()
         with tf.distribute.get_strategy().scope():
-            self._model = build_model(config.model, schema, embedding_l2=config.optimizer.embedding_l2)
+            self._model = build_model(
+                config.model, schema, embedding_l2=config.optimizer.embedding_l2, exposure=config.exposure
+            )
             compile_model(
                 self._model,
                 config.optimizer,
@@ -100,6 +103,10 @@ class _Training:
             self._train()
         result = self._result()
         write_json(result, self._run.result_file)
+        if self._config.exposure.repetition_weight:
+            tasks = self._model.wiring.tasks
+            binary = [tasks[place] for place in self._model.outputs.binary]
+            _say(exposure_report(result["best"], tasks=binary))
         _say(f"{self._run.path} is finished: {_summary(result)}.")
         return result
 
