@@ -5,6 +5,7 @@ Usage:
   python -m fullrank.data.convert --input=train.csv.gz --test_input=test.csv.gz --schema=schema.json --output=records
   python -m fullrank.data.convert --input=log.csv --split_column=fold --schema=schema.json --output=records
   python -m fullrank.data.convert --input=log.csv --join=bits.parquet --on=item_id --schema=schema.json --output=records
+  python -m fullrank.data.convert --input=log.csv --exposures=user_id:item_id --schema=schema.json --output=records
 
 `python -m fullrank.data.infer` proposes the schema, `python -m fullrank.data.inspect` shows the result.
 
@@ -14,6 +15,7 @@ whole when everything is written, and does not depend on --workers.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -24,6 +26,10 @@ from fullrank.data.bad_rows import BadRows
 from fullrank.data.build import build_records
 from fullrank.data.command import new_flags, run_command
 from fullrank.data.command_errors import UsageError
+from fullrank.data.exposure_flags import define_exposure_flags, read_exposures
+from fullrank.data.exposure_spec import exposed_schema
+from fullrank.data.exposure_store import ExposureStore
+from fullrank.data.exposure_tables import expose_readers
 from fullrank.data.join_table import JoinTable
 from fullrank.data.schema import Schema
 from fullrank.data.schema_json import FILE_NAME, read_schema
@@ -42,12 +48,21 @@ def convert(flag_values: flags.FlagValues) -> None:
     Raises:
       ValueError: If anything is wrong with flags, schema or tables.
     """
-    schema = read_schema(flag_values.schema)
     output = Path(flag_values.output)
     check_replaceable(output, overwrite=flag_values.overwrite, made_of=FILE_NAME)
+    with tempfile.TemporaryDirectory(prefix="fullrank-exposures-") as directory:
+        _convert(flag_values, output, Path(directory))
+
+
+def _convert(flag_values: flags.FlagValues, output: Path, directory: Path) -> None:
+    schema, store = read_schema(flag_values.schema), None
+    exposures = read_exposures(flag_values)
+    if exposures is not None:
+        schema = exposed_schema(schema, exposures)
+        store = ExposureStore(exposures, schema=schema, directory=directory, list_delimiter=flag_values.list_delimiter)
     malformed = BadRows(on_bad_record=flag_values.on_bad_record, max_fraction=flag_values.max_bad_fraction)
     joins = read_joins(flag_values)
-    splits = _splits(flag_values, schema, malformed, joins)
+    splits = _splits(flag_values, schema, malformed, joins, store)
     bad_rows = malformed.again()
     written = build_records(
         splits=splits,
@@ -63,8 +78,8 @@ def convert(flag_values: flags.FlagValues) -> None:
         bad_rows=bad_rows,
         max_distinct_in_memory=flag_values.max_distinct_in_memory,
     )
-    reports = (malformed.report(), bad_rows.report(), *(join.report() for join in joins))
-    for report in filter(None, reports):
+    reports = [malformed.report(), bad_rows.report(), *(join.report() for join in joins)]
+    for report in filter(None, [*reports, store and store.report()]):
         print(report)
     print(summary(written))
 
@@ -86,7 +101,11 @@ def summary(schema: Schema) -> str:
 
 
 def _splits(
-    flag_values: flags.FlagValues, schema: Schema, malformed: BadRows, joins: tuple[JoinTable, ...]
+    flag_values: flags.FlagValues,
+    schema: Schema,
+    malformed: BadRows,
+    joins: tuple[JoinTable, ...],
+    store: ExposureStore | None,
 ) -> dict[str, SplitRows]:
     patterns = dict(zip(SPLITS, (flag_values.input, flag_values.validation_input, flag_values.test_input), strict=True))
     readers: dict[str, TableReader] = {
@@ -94,6 +113,8 @@ def _splits(
         for name, pattern in patterns.items()
         if pattern
     }
+    if store is not None:
+        readers = expose_readers(readers, store)
     for reader in readers.values():
         for file in reader.files:
             check_names(reader.names(file), schema, source=str(file))
@@ -142,6 +163,7 @@ def run(argv: Sequence[str] | None = None) -> None:
     flag_values = new_flags()
     _define_flags(flag_values)
     define_table_flags(flag_values)
+    define_exposure_flags(flag_values)
     run_command(lambda: convert(flag_values), flag_values=flag_values, argv=argv)
 
 

@@ -4,6 +4,7 @@ Usage:
   python -m fullrank.data.prepare --dataset=movielens --output=records
   python -m fullrank.data.prepare --dataset=synthetic --rows=200000 --seed=1 --output=records
   python -m fullrank.data.prepare --dataset=movielens --graph=graphs/movielens --output=records_with_vectors
+  python -m fullrank.data.prepare --dataset=synthetic --exposures=user_id:ad_id --output=records
   python -m fullrank.data.prepare --dataset=criteo --raw_dir=~/criteo --output=records
 
 Data sets (the card of each, with rates, split and leaks, is the documentation of fullrank.data.sources.<name>):
@@ -21,6 +22,7 @@ Statistics and vocabularies come from the training split only. The output appear
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,6 +34,8 @@ from fullrank.data.build import build_records
 from fullrank.data.command import new_flags, run_command
 from fullrank.data.command_errors import UsageError
 from fullrank.data.convert import COMPRESSIONS, summary
+from fullrank.data.exposure_flags import define_exposure_flags, read_exposures
+from fullrank.data.exposure_tables import expose_source
 from fullrank.data.graph_join import join_graph
 from fullrank.data.rare_positives import rare_positives
 from fullrank.data.schema_json import FILE_NAME
@@ -75,9 +79,8 @@ def prepare(flag_values: flags.FlagValues) -> None:
     """
     output = Path(flag_values.output)
     check_replaceable(output, overwrite=flag_values.overwrite, made_of=FILE_NAME)
+    exposures = read_exposures(flag_values)
     source = DATASETS[flag_values.dataset].load(**_arguments(flag_values))
-    if flag_values.graph:
-        source = join_graph(source, directory=Path(flag_values.graph))
     if flag_values["keep_positives"].present:
         label = flag_values.positives_of or source.schema.labels[0].name
         source = rare_positives(source, label=label, share=flag_values.keep_positives)
@@ -85,17 +88,23 @@ def prepare(flag_values: flags.FlagValues) -> None:
         raise UsageError("--positives_of has no meaning without --keep_positives.")
     if source.notice:
         print(textwrap.fill(source.notice, width=100))
-    written = build_records(
-        splits=source.splits,
-        schema=source.schema,
-        output=output,
-        layout=flag_values.layout,
-        compression=COMPRESSIONS[flag_values.compression],
-        shards=flag_values.shards,
-        workers=flag_values.workers,
-        overwrite=flag_values.overwrite,
-        progress=flag_values.progress,
-    )
+    with tempfile.TemporaryDirectory(prefix="fullrank-exposures-") as directory:
+        if exposures is not None:
+            source, store = expose_source(source, exposures, directory=Path(directory))
+            print(store.report())
+        if flag_values.graph:
+            source = join_graph(source, directory=Path(flag_values.graph))
+        written = build_records(
+            splits=source.splits,
+            schema=source.schema,
+            output=output,
+            layout=flag_values.layout,
+            compression=COMPRESSIONS[flag_values.compression],
+            shards=flag_values.shards,
+            workers=flag_values.workers,
+            overwrite=flag_values.overwrite,
+            progress=flag_values.progress,
+        )
     print(summary(written))
 
 
@@ -144,6 +153,7 @@ def run(argv: Sequence[str] | None = None) -> None:
         "keep_positives", None, "Share of the positives to keep, in every split, for a study of sparse feedback.", **at
     )
     flags.DEFINE_string("positives_of", None, "Label that --keep_positives thins. By default the first.", **at)
+    define_exposure_flags(flag_values)
     flags.DEFINE_enum("layout", "block", ["block", "example"], "Layout of the records.", **at)
     flags.DEFINE_enum("compression", "none", list(COMPRESSIONS), "Of the records.", **at)
     flags.DEFINE_integer("shards", None, "Files a split. By default four, or more in large data.", lower_bound=1, **at)

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from fullrank.data.added_columns import AddedColumns
 from fullrank.data.bad_rows import BadRows
-from fullrank.data.join_table import JoinTable
 from fullrank.data.naming_errors import naming_errors
 from fullrank.data.table_columns import FILE_COLUMN, ROW_COLUMN
 
@@ -65,14 +65,14 @@ class TableReader:
       separator: Of CSV and TSV; `None` for a comma or tab by the name's ending.
       header: Column names, where CSV and TSV have no line of names; `None` where they do.
       bad_rows: What to do about lines with too many or too few cells.
-      joins: Tables whose columns are added to every row, one after the other.
+      joins: What adds columns to every row, such as tables that are joined, one after the other.
     """
 
     files: tuple[Path, ...]
     separator: str | None = None
     header: tuple[str, ...] | None = None
     bad_rows: BadRows = dataclasses.field(default_factory=BadRows)
-    joins: tuple[JoinTable, ...] = ()
+    joins: tuple[AddedColumns, ...] = ()
     _counted: set[Path] = dataclasses.field(default_factory=set, init=False, repr=False)
 
     def names(self, file: Path) -> list[str]:
@@ -104,7 +104,7 @@ class TableReader:
           ValueError: If a file cannot be read, or a line is malformed and bad rows are not skipped.
         """
         wanted = None if columns is None else set(columns)
-        joins: list[JoinTable] = []
+        joins: list[AddedColumns] = []
         for join in reversed(self.joins):
             if wanted is None or wanted & {*join.columns}:
                 joins.insert(0, join)

@@ -7,6 +7,7 @@ from fullrank.models.objective_options import ObjectiveOptions
 from fullrank.models.paradigms import multi_embedding, single
 from fullrank.models.ranker import Ranker
 from fullrank.models.ranker_options import RankerOptions
+from fullrank.models.sample_weights import Repetition
 from fullrank.models.scenarios import scenario_tasks
 from fullrank.models.task_groups import group_by_volume
 from fullrank.models.task_specific import ple, stem, stem_al
@@ -22,6 +23,7 @@ __all__ = [
     "Ranker",
     "RankerOptions",
     "Reader",
+    "Repetition",
     "SetSpec",
     "StackedExpert",
     "Wiring",

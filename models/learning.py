@@ -15,6 +15,7 @@ from fullrank.models.beside import LEVEL, NEGATIVE, POSITIVE, PSEUDO, Beside, Te
 from fullrank.models.objective import Objective
 from fullrank.models.objective_options import ObjectiveOptions
 from fullrank.models.ranker_options import RankerOptions
+from fullrank.models.sample_weights import SampleWeights
 from fullrank.models.task_metrics import TaskMetrics
 from fullrank.models.task_outputs import Predicted, TaskOutputs
 from fullrank.models.wiring import Wiring
@@ -75,6 +76,7 @@ class Learning(keras.layers.Layer):
             name="objective",
             dtype="float32",
         )
+        self.sample_weights = SampleWeights(schema, outputs, repetition=options.repetition, name="sample_weights")
         self.task_metrics = TaskMetrics(outputs, name="task_metrics")
         self.heads: TrainingHeads | None = None
         if self._parts:
@@ -119,9 +121,10 @@ class Learning(keras.layers.Layer):
         training: bool = False,
     ) -> tf.Tensor:
         """Returns the loss; updates the metrics."""
-        weights = batch[self._schema.weight] if self._schema.weight is not None else None
         labels = tf.stack([batch[task] for task in self._outputs.tasks], axis=1)
-        self.task_metrics.update(labels, self._outputs.predictions(predicted), weights)
+        given = batch[self._schema.weight] if self._schema.weight is not None else None
+        self.task_metrics.update(labels, self._outputs.predictions(predicted), given)
+        weights = self.sample_weights(batch, labels)
         return self.objective(predicted, labels, weights, self._beside(batch, read, step=step, training=training))
 
     def _beside(

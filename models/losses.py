@@ -13,7 +13,7 @@ def binary_cross_entropy(*, labels: tf.Tensor, logits: tf.Tensor, weights: tf.Te
     Args:
       labels: `[B]`, or `[B, T]` for several tasks at once; 0 or 1; NaN where not observed.
       logits: As many.
-      weights: `[B]`, or one for each label; non-negative; ones if `None`.
+      weights: `[B]`, or as the labels; non-negative; ones if `None`.
 
     Returns:
       A scalar, or `[T]`; 0 where nothing was observed.
@@ -31,7 +31,7 @@ def squared_error(*, labels: tf.Tensor, predictions: tf.Tensor, weights: tf.Tens
     Args:
       labels: `[B]`, or `[B, V]` for several tasks at once; NaN where not observed.
       predictions: As many.
-      weights: `[B]`, or one for each label; non-negative; ones if `None`.
+      weights: `[B]`, or as the labels; non-negative; ones if `None`.
 
     Returns:
       A scalar, or `[V]`; 0 where nothing was observed.

@@ -16,6 +16,7 @@ from fullrank.models.objectives.distillation import distillation_loss
 from fullrank.models.objectives.evidence import negative_elbo
 from fullrank.models.objectives.residual import residual_loss
 from fullrank.models.objectives.zero_inflated_lognormal import ziln_loss
+from fullrank.models.sample_weights import of_tasks
 from fullrank.models.task_outputs import Predicted, TaskOutputs
 from fullrank.models.task_weights import TaskWeights, task_shares
 from fullrank.models.uncertainty_weights import UncertaintyWeights
@@ -83,15 +84,17 @@ class Objective(keras.layers.Layer):
                 examples=1.0,
                 weights=weights,
             )
-        of_binary, of_values = (weights, weights)
-        if weights is not None and weights.shape.rank == 2:
-            of_binary, of_values = own.of_binary(weights), own.of_values(weights)
         binary = self._binary_losses(
-            own.of_binary(predicted.logits), own.of_binary(labels), of_binary, beside or Beside({})
+            own.of_binary(predicted.logits),
+            own.of_binary(labels),
+            of_tasks(weights, own.of_binary),
+            beside or Beside({}),
         )
         if not own.values:
             return binary
-        return own.merged(binary, self._value_losses(predicted, own.of_values(labels), of_values))
+        return own.merged(
+            binary, self._value_losses(predicted, own.of_values(labels), of_tasks(weights, own.of_values))
+        )
 
     def _binary_losses(
         self, logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor | None, beside: Beside

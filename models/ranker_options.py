@@ -10,6 +10,7 @@ from fullrank.models.encoding.dense_inputs import Similarity, VectorEncoding
 from fullrank.models.encoding.numbers import NumericEncoding
 from fullrank.models.group_options import GroupOptions
 from fullrank.models.interactions import InteractionOptions
+from fullrank.models.sample_weights import Repetition
 from fullrank.models.sequence_encoders import EncoderName, TimPart
 
 ValueLoss = Literal["ziln", "squared"]
@@ -49,6 +50,7 @@ class RankerOptions:
         not looked up are left alone, so the price does not grow with the table.
       initial_scale: Embedding rows start uniform in ± this.
       groups: Variables that a set's tables are stored in; `None` for one a table.
+      repetition: Weight of repeated exposures in the loss (Tencent §6.2); `None` for none.
     """
 
     tower: tuple[int, ...] = (64,)
@@ -76,3 +78,4 @@ class RankerOptions:
     embedding_l2: float = 0.0
     initial_scale: float = 0.05
     groups: int | None = 2
+    repetition: Repetition | None = None

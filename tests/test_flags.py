@@ -141,7 +141,7 @@ def test_help_shows_usage_and_every_flag(command: Any, capsys: pytest.CaptureFix
 def test_help_of_train_is_grouped_with_defaults_and_choices(capsys: pytest.CaptureFixture[str]) -> None:
     run_main(train_command, "--help")
     shown = capsys.readouterr().out
-    headings = ["Data:", "Model:", "Optimisation:", "Training:"]
+    headings = ["Data:", "Model:", "Repeated exposures:", "Optimisation:", "Training:"]
     assert all(f"\n{heading}\n" in shown for heading in headings)
     for part in config_json.PARTS.values():
         for field in dataclasses.fields(part):

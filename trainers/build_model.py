@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from fullrank.data.schema import Schema
 from fullrank.data.without_features import without_features
 from fullrank.layers.legacy_keras import keras
-from fullrank.models import GroupOptions, InteractionOptions, ObjectiveOptions, Ranker, RankerOptions
+from fullrank.models import GroupOptions, InteractionOptions, ObjectiveOptions, Ranker, RankerOptions, Repetition
 from fullrank.models.optimizers import OptimizerSpec, build_optimizer
 from fullrank.trainers.config import ModelConfig, OptimizerConfig
+from fullrank.trainers.exposure_config import ExposureConfig
 from fullrank.trainers.objective_config import ObjectiveConfig
 from fullrank.trainers.paradigm_settings import task_weights
 from fullrank.trainers.wiring_of_data import wiring_of_data
@@ -22,6 +23,7 @@ def build_model(
     *,
     embedding_l2: float = 0.0,
     objective: ObjectiveConfig | None = None,
+    exposure: ExposureConfig | None = None,
     seed: int = 0,
     tables_of: Ranker | None = None,
 ) -> Ranker:
@@ -34,6 +36,7 @@ def build_model(
       objective: How it is trained; `None` for a model that is not.
       seed: Of what groups and objective draw, whose generators a checkpoint could not save.
       tables_of: A model of the same configuration whose embedding sets are taken for this one's.
+      exposure: What training does about repeated exposures; `None` for nothing, as to a model that is only used.
 
     Raises:
       ValueError: If the configuration does not fit the schema.
@@ -89,6 +92,7 @@ def build_model(
         embedding_l2=embedding_l2,
         initial_scale=config.initial_scale,
         groups=config.groups,
+        repetition=_repetition(exposure),
     )
     with _layer_settings(mixed_precision=config.mixed_precision):
         return Ranker(
@@ -115,6 +119,19 @@ def _objective(config: ObjectiveConfig, *, seed: int) -> ObjectiveOptions:
         residual_target=config.residual_target,
         training_hidden=config.training_hidden,
         seed=seed,
+    )
+
+
+def _repetition(config: ExposureConfig | None) -> Repetition | None:
+    if config is None or not config.repetition_weight:
+        return None
+    count, gap_days = config.repetition_columns
+    return Repetition(
+        count=count,
+        gap_days=gap_days,
+        alpha=config.repetition_alpha,
+        tau_days=config.repetition_tau_days,
+        recency=config.repetition_recency,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from fullrank.trainers.exposure_config import ExposureConfig
 from fullrank.trainers.objective_config import ObjectiveConfig
 from fullrank.trainers.paradigm_settings import check_paradigm
 from fullrank.trainers.setting import REQUIRED, check_settings, setting
@@ -278,6 +279,7 @@ class RunConfig:
     model: ModelConfig = ModelConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     objective: ObjectiveConfig = dataclasses.field(default_factory=ObjectiveConfig)
+    exposure: ExposureConfig = dataclasses.field(default_factory=ExposureConfig)
     train: TrainConfig
 
     def __post_init__(self) -> None:

@@ -20,6 +20,7 @@ TITLES: Final = {
     "model": "Model",
     "optimizer": "Optimisation",
     "objective": "Objective",
+    "exposure": "Repeated exposures",
     "train": "Training",
 }
 _FORMS: Final = {str: "string", int: "int", float: "float", bool: "bool"}

@@ -28,6 +28,7 @@ from fullrank.trainers.callbacks.saving import Saving
 from fullrank.trainers.callbacks.stop_on_nan import StopOnNaN
 from fullrank.trainers.checkpoints import Checkpoints
 from fullrank.trainers.config import RunConfig
+from fullrank.trainers.exposure_report import exposure_report
 from fullrank.trainers.metrics_log import MetricsLog
 from fullrank.trainers.quiet_callbacks import quiet_callbacks
 from fullrank.trainers.records import explained
@@ -82,6 +83,7 @@ class _Training:
                 schema,
                 embedding_l2=config.optimizer.embedding_l2,
                 objective=config.objective,
+                exposure=config.exposure,
                 seed=config.train.seed,
             )
             compile_model(
@@ -108,6 +110,10 @@ class _Training:
             self._train()
         result = self._result()
         write_json(result, self._run.result_file)
+        if self._config.exposure.repetition_weight:
+            tasks = self._model.wiring.tasks
+            binary = [tasks[place] for place in self._model.outputs.binary]
+            _say(exposure_report(result["best"], tasks=binary))
         _say(f"{self._run.path} is finished: {_summary(result)}.")
         return result
 

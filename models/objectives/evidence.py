@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from fullrank.layers.gauss_hermite import bernoulli_log_likelihood
+from fullrank.models.losses import observed_weights
 
 
 def negative_elbo(
@@ -27,7 +28,7 @@ def negative_elbo(
       variance: Its variance, as many.
       divergence: `KL(q(u) || p(u))`, a scalar or `[T]`.
       examples: N, the number of training examples; positive.
-      weights: `[B]`, non-negative; ones if `None`.
+      weights: `[B]`, or as the labels; non-negative; ones if `None`.
 
     Returns:
       A scalar, or `[T]`; of the likelihood 0 where nothing was observed.
@@ -35,9 +36,6 @@ def negative_elbo(
     observed = tf.logical_not(tf.math.is_nan(labels))
     safe = tf.where(observed, labels, tf.zeros_like(labels))
     losses = -bernoulli_log_likelihood(labels=safe, mean=mean, variance=variance)
-    weight = tf.cast(observed, tf.float32)
-    if weights is not None:
-        known = tf.where(tf.math.is_nan(weights), tf.ones_like(weights), weights)
-        weight *= known if labels.shape.rank == 1 else known[:, tf.newaxis]
+    weight = observed_weights(labels, weights)
     likelihood = tf.math.divide_no_nan(tf.reduce_sum(weight * losses, axis=0), tf.reduce_sum(weight, axis=0))
     return likelihood + divergence / tf.cast(examples, tf.float32)

@@ -6,7 +6,7 @@ from typing import Literal
 
 import tensorflow as tf
 
-from fullrank.models.objectives.observed import observed
+from fullrank.models.losses import observed_weights
 
 Recency = Literal["decay", "gap"]
 
@@ -30,8 +30,8 @@ def repetition_weights(
     * max(1, .) keeps what the paper says beside its formula, w_rep >= 1.
 
     Args:
-      count: `[B]`, decayed number of earlier exposures, 0 for a first one; `data.exposure_history` computes it.
-      gap_days: `[B]`, days since the last one; ignored where `count` is 0.
+      count: `[B]`, decayed number of earlier exposures, 0 or NaN for a first one; `data.exposure_history` computes it.
+      gap_days: `[B]`, days since the last one; ignored where `count` is 0, and without recency where NaN.
       alpha: In [0, 1].
       tau_days: Days after which recency has fallen to 1/e.
       recency: `decay` or `gap`.
@@ -50,8 +50,9 @@ def repetition_weights(
         )
     count = tf.cast(count, tf.float32)
     repeated = count > 0.0
-    gap = tf.where(repeated, tf.cast(gap_days, tf.float32), 0.0)
-    recent = tf.exp(-gap / tau_days) if recency == "decay" else gap
+    known = repeated & tf.math.is_finite(tf.cast(gap_days, tf.float32))
+    gap = tf.where(known, tf.cast(gap_days, tf.float32), 0.0)
+    recent = tf.where(known, tf.exp(-gap / tau_days) if recency == "decay" else gap, 0.0)
     weight = alpha * (count + float(include_current)) + (1.0 - alpha) * recent
     return tf.stop_gradient(tf.where(repeated, tf.maximum(weight, 1.0), 1.0))
 
@@ -60,19 +61,21 @@ def exposure_weights(*, labels: tf.Tensor, repetition: tf.Tensor, weights: tf.Te
     """Sample weights: w_rep on negatives, `w_debias = sum_i (1 - y_i) w_rep_i / sum_i (1 - y_i)` on positives.
 
     So negatives and positives grow by the same factor in sum, and the weighted share of positives is the unweighted
-    one. Sums are taken over the batch, and with `weights` they and the share are weighted ones.
+    one. Sums are taken over the batch and for each task, and with `weights` they and the share are weighted ones.
 
     Args:
-      labels: `[B]`; above 1/2 is positive; NaN where not observed.
+      labels: `[B]`, or `[B, T]` for several tasks at once; above 1/2 is positive; NaN where not observed.
       repetition: `[B]`, w_rep.
-      weights: `[B]`, non-negative weights that the examples have anyway; ones if `None`.
+      weights: `[B]`, non-negative weights that the examples have anyway; ones if `None`, and where NaN.
 
     Returns:
-      `[B]` float32: the given weights times w_rep or w_debias; w_debias is 1 without negatives.
+      Float32 in the labels' shape: the given weights times w_rep or w_debias; w_debias is 1 without negatives.
     """
-    rows = observed(labels=labels, logits=repetition, weights=weights)
-    positive = rows.labels > 0.5
-    negative = tf.where(positive, 0.0, rows.weights)
-    total = tf.reduce_sum(negative)
-    debias = tf.where(total > 0.0, tf.math.divide_no_nan(tf.reduce_sum(negative * rows.logits), total), 1.0)
-    return tf.stop_gradient(rows.weights * tf.where(positive, debias, rows.logits))
+    own = observed_weights(labels, weights)
+    positive = labels > 0.5
+    negative = tf.where(positive, 0.0, own)
+    repeated = repetition if labels.shape.rank == 1 else repetition[:, tf.newaxis]
+    repeated = tf.where(own > 0.0, repeated, 1.0)  # what was not observed may be NaN
+    total = tf.reduce_sum(negative, axis=0)
+    debias = tf.where(total > 0.0, tf.math.divide_no_nan(tf.reduce_sum(negative * repeated, axis=0), total), 1.0)
+    return tf.stop_gradient(own * tf.where(positive, debias, repeated))

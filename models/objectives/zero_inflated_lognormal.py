@@ -41,7 +41,7 @@ def ziln_loss(
       logits: f, as many: the logit of p.
       location: mu, as many.
       scale: s, as many; positive.
-      weights: `[B]`, non-negative; ones if `None`, and where NaN.
+      weights: `[B]`, or as the labels; non-negative; ones if `None`, and where NaN.
 
     Returns:
       A scalar, or `[V]`; 0 where nothing was observed.
