@@ -38,7 +38,7 @@ def small(records: Path, output: Path, **changes: Any) -> RunConfig:
     }
     for part, part_class in config_json.PARTS.items():
         fields = {field.name for field in dataclasses.fields(part_class)}
-        defaults[part].update({name: changes.pop(name) for name in list(changes) if name in fields})
+        defaults.setdefault(part, {}).update({name: changes.pop(name) for name in list(changes) if name in fields})
     assert not changes
     return config_json.from_json(defaults, source="test")
 
