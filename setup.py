@@ -20,6 +20,7 @@ COMMANDS = {
     "fullrank-pretrain-graph": "trainers.pretrain_graph",
     "fullrank-study": "trainers.study",
     "fullrank-explore": "trainers.explore",
+    "fullrank-replay-exposures": "trainers.replay_exposures",
     "fullrank-collapse": "analysis.collapse",
     "fullrank-entanglement": "analysis.entanglement",
 }

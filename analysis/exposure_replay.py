@@ -83,7 +83,7 @@ def exposure_replay(
         raise ValueError(f"exposure_replay needs scores and slots >= 1; received {broken} NaN and slots={slots}")
     names, request = np.unique(request_ids, return_inverse=True)
     _, key = np.unique(key_ids, return_inverse=True)
-    shown_old, shown_new = (_first(request, values, slots) for values in (old, new))
+    shown_old, shown_new = (first_slots(request, values, slots) for values in (old, new))
     repeats_old, repeats_new = ((repeats & shown).astype(np.float64) for shown in (shown_old, shown_new))
     drawn = ratio_draws(
         groups=np.zeros_like(key), keys=key, numerators=repeats_new, denominators=repeats_old, draws=draws, seed=seed
@@ -104,8 +104,8 @@ def exposure_replay(
     )
 
 
-def _first(request: npt.NDArray[np.int64], scores: npt.NDArray[np.float64], slots: int) -> npt.NDArray[np.bool_]:
-    """Which rows are among the `slots` best of their request."""
+def first_slots(request: npt.NDArray[np.int64], scores: npt.NDArray[np.float64], slots: int) -> npt.NDArray[np.bool_]:
+    """Which rows are among the `slots` best of their request; equal scores keep the order of the rows."""
     order = np.lexsort((-scores, request))
     sorted_request = request[order]
     place = np.arange(request.size)

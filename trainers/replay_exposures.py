@@ -1,0 +1,38 @@
+"""Ranks logged candidates anew by two runs, and compares how much of what they would show was shown before.
+
+    python -m fullrank.trainers.replay_exposures --run=runs/weighted --baseline=runs/plain
+    python -m fullrank.trainers.replay_exposures --run=heavy/1,heavy/2 --baseline=plain/1,plain/2 --json=replay.json
+
+The candidates of a request are the rows of one person in one window of time (--request, --window_hours); the best
+--slots of them are shown. AUC stands beside the share of repeats, because fewer repeats have a price (Tencent §6.2):
+auc_penalty is that of the baseline with a constant taken from the logit of every repeat, as large as leads to the same
+share of them. The records need the column that convert and prepare --exposures write.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from fullrank.data.command import new_flags, run_command
+from fullrank.trainers.flags import define, read
+from fullrank.trainers.replay_exposures_config import ReplayExposuresConfig
+
+
+def run(argv: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    flag_values = new_flags()
+    define(ReplayExposuresConfig, title="Flags", flag_values=flag_values)
+
+    def main() -> None:
+        config = read(ReplayExposuresConfig, flag_values=flag_values)
+        # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
+        from fullrank.trainers.replay_exposures_run import replay_exposures
+
+        replay_exposures(config)
+
+    run_command(main, flag_values=flag_values, argv=list(sys.argv if argv is None else argv), tensorflow=True)
+
+
+if __name__ == "__main__":
+    run()
