@@ -45,7 +45,7 @@ class ExploreConfig:
     seeds: int = setting(20, "Number of seeds.", minimum=2)
     epsilon: float = setting(0.02, "Share of the requests at which epsilon_greedy explores.", above=0, below=1)
     rounds: int = setting(80, "Rounds; a policy learns from its clicks after each.", minimum=2)
-    requests: int = setting(500, "Requests a round.", minimum=1)
+    requests: int = setting(2000, "Requests a round.", minimum=1)
     candidates: int = setting(25, "Ads that a request chooses one of.", minimum=2)
     first_ads: int = setting(40, "Ads at the start.", minimum=2)
     new_ads: int = setting(1, "Ads that arrive in each later round.", minimum=0)
