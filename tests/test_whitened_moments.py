@@ -12,12 +12,13 @@ JITTER = 1e-6
 
 
 def inputs(tasks: int, batch: int, points: int, *, seed: int = 0) -> list[tf.Tensor]:
-    """Rows and covariance of an RBF kernel, and a q; float64 but for nothing."""
+    """Rows and covariance of an RBF kernel, and a q; all float64."""
     draw = np.random.default_rng(seed)
     x, z = draw.normal(size=(tasks, batch, 3)), draw.normal(size=(tasks, points, 3))
 
     def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return np.exp(-0.5 * ((a[:, :, None] - b[:, None]) ** 2).sum(axis=-1))
+        found: np.ndarray = np.exp(-0.5 * ((a[:, :, None] - b[:, None]) ** 2).sum(axis=-1))
+        return found
 
     scale = np.tril(0.2 * draw.normal(size=(tasks, points, points))) + 0.6 * np.eye(points)
     arrays = (kernel(x, z), kernel(z, z), draw.normal(size=(tasks, points)), scale)
