@@ -44,5 +44,8 @@ def draw_values(
             axes.set_ylabel(campaign)
         all_[0].legend(loc="lower right", fontsize=8)
         all_[0].set_title(title)
-        all_[-1].set_xlim(right=min(all_[-1].get_xlim()[1], 6 * max(value.value for _, value in own.values())))
+        every = [value for policies in values.values() for value in policies.values()]
+        low = min(0.0, *(value.low for value in every))
+        high = min(max(value.high for value in every), 6 * max(value.value for _, value in own.values()))
+        all_[-1].set_xlim(low - 0.05 * (high - low), high)
         all_[-1].set_xlabel("clicks an impression")
