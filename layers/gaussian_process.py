@@ -45,8 +45,11 @@ class Adapter(NamedTuple):
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
         """Gives x, `[T, B, D]` float32, of inputs `[B, U]` or `[B, T, U]` in the type of the kernel."""
-        inputs = tf.expand_dims(inputs, 0) if inputs.shape.rank == 2 else tf.transpose(inputs, (1, 0, 2))
-        x = tf.cast(tf.matmul(inputs, self.kernel) + self.bias, tf.float32)
+        if inputs.shape.rank == 2:  # a plain product costs less than a batch of one
+            x = tf.expand_dims(tf.matmul(inputs, tf.squeeze(self.kernel, 0)), 0)
+        else:
+            x = tf.matmul(tf.transpose(inputs, (1, 0, 2)), self.kernel)
+        x = tf.cast(x + self.bias, tf.float32)
         return tf.math.l2_normalize(x, axis=-1, epsilon=1e-6) if self.normalize else x
 
 
@@ -237,7 +240,8 @@ class GaussianProcessHead(keras.layers.Layer):
         theta = self.hyperparameters(tf.float32)
         location, scale = self.variational()
         row = cross_covariance(self.kernel, x, self.inducing(), **theta)
-        mean, explained = whitened_moments(row, self._covariance(), location, scale, jitter=self.jitter)
+        own = cross_covariance(self.kernel, self.inducing(), self.inducing(), **theta)
+        mean, explained = whitened_moments(row, own, location, scale, exact=self._covariance(), jitter=self.jitter)
         mean += self.prior_mean[:, tf.newaxis]
         prior = prior_variance(x, amplitude=theta["amplitude"], slope=theta.get("slope"))
         # Rounding must not make it negative.

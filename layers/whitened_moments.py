@@ -11,7 +11,7 @@ from fullrank.layers.stable_cholesky import inverse_cholesky
 
 
 def whitened_moments(
-    rows: tf.Tensor, covariance: tf.Tensor, location: tf.Tensor, scale: tf.Tensor, *, jitter: float
+    rows: tf.Tensor, covariance: tf.Tensor, location: tf.Tensor, scale: tf.Tensor, *, exact: tf.Tensor, jitter: float
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """`(a^T v, a^T P a)` with `a = L^-1 k_zx`, `P = I - S S^T`, `L L^T = K_zz + jitter` (Tencent A.1).
 
@@ -27,20 +27,22 @@ def whitened_moments(
 
     Args:
       rows: `k_xz`, `[T, B, M]` float32.
-      covariance: `K_zz`, `[T, M, M]` float64.
+      covariance: `K_zz`, `[T, M, M]` float32: what the gradient goes to, which is float32 like all that leads to it.
       location: v, `[T, M]` float32.
       scale: S, `[T, M, M]` float32.
+      exact: The same in float64: what is factorised.
       jitter: As of `cholesky`.
 
     Returns:
       What is added to the prior's mean, and taken off its variance; both `[T, B]` float32.
     """
+    exact = tf.stop_gradient(exact)
 
     @tf.custom_gradient
     def moments(
         rows: tf.Tensor, covariance: tf.Tensor, location: tf.Tensor, scale: tf.Tensor
     ) -> tuple[tuple[tf.Tensor, tf.Tensor], Any]:
-        inverse = inverse_cholesky(covariance, jitter=jitter, dtype=tf.float32)
+        inverse = inverse_cholesky(exact, jitter=jitter, dtype=tf.float32)
         reduction = tf.eye(scale.shape[-1]) - tf.matmul(scale, scale, transpose_b=True)
         whitened = tf.matmul(rows, inverse, transpose_b=True)
         product = tf.matmul(whitened, reduction)
@@ -48,15 +50,14 @@ def whitened_moments(
         def gradient(of_mean: tf.Tensor, of_explained: tf.Tensor) -> tuple[tf.Tensor, ...]:
             weight = of_explained[..., tf.newaxis]
             gram = tf.matmul(whitened, weight * whitened, transpose_a=True)
-            towards = tf.reduce_sum(whitened * of_mean[..., tf.newaxis], axis=1)
+            towards = tf.linalg.matvec(whitened, of_mean, transpose_a=True)
             back = 2.0 * weight * product + of_mean[..., tf.newaxis] * location[:, tf.newaxis]
             inner = 2.0 * tf.matmul(reduction, gram) + location[:, :, tf.newaxis] * towards[:, tf.newaxis]
             inner = tf.linalg.set_diag(lower_triangle(inner), 0.5 * tf.linalg.diag_part(inner))
             of_covariance = -tf.matmul(inverse, tf.matmul(inner, inverse), transpose_a=True)
-            return tf.matmul(back, inverse), tf.cast(of_covariance, tf.float64), towards, -2.0 * tf.matmul(gram, scale)
+            return tf.matmul(back, inverse), of_covariance, towards, -2.0 * tf.matmul(gram, scale)
 
-        # Sums and not products with a vector, which cost as much as those with a matrix.
-        mean = tf.reduce_sum(whitened * location[:, tf.newaxis], axis=-1)
+        mean = tf.linalg.matvec(whitened, location)
         return (mean, tf.reduce_sum(whitened * product, axis=-1)), gradient
 
     found: tuple[tf.Tensor, tf.Tensor] = moments(rows, covariance, location, scale)
