@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from fullrank.layers.batched_product import batched_product
 from fullrank.layers.covariance_kernels import KERNELS, KernelName, covariance_kernel, cross_covariance, prior_variance
 from fullrank.layers.legacy_keras import keras, tfp
 from fullrank.layers.nearest_codes import k_means
@@ -45,10 +46,8 @@ class Adapter(NamedTuple):
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
         """Gives x, `[T, B, D]` float32, of inputs `[B, U]` or `[B, T, U]` in the type of the kernel."""
-        if inputs.shape.rank == 2:  # a plain product costs less than a batch of one
-            x = tf.expand_dims(tf.matmul(inputs, tf.squeeze(self.kernel, 0)), 0)
-        else:
-            x = tf.matmul(tf.transpose(inputs, (1, 0, 2)), self.kernel)
+        inputs = tf.expand_dims(inputs, 0) if inputs.shape.rank == 2 else tf.transpose(inputs, (1, 0, 2))
+        x = batched_product(inputs, self.kernel)
         x = tf.cast(x + self.bias, tf.float32)
         return tf.math.l2_normalize(x, axis=-1, epsilon=1e-6) if self.normalize else x
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from fullrank.layers.batched_product import batched_product
 from fullrank.layers.positive_triangle import lower_triangle
 from fullrank.layers.stable_cholesky import inverse_cholesky
 
@@ -43,19 +44,19 @@ def whitened_moments(
         rows: tf.Tensor, covariance: tf.Tensor, location: tf.Tensor, scale: tf.Tensor
     ) -> tuple[tuple[tf.Tensor, tf.Tensor], Any]:
         inverse = inverse_cholesky(exact, jitter=jitter, dtype=tf.float32)
-        reduction = tf.eye(scale.shape[-1]) - tf.matmul(scale, scale, transpose_b=True)
-        whitened = tf.matmul(rows, inverse, transpose_b=True)
-        product = tf.matmul(whitened, reduction)
+        reduction = tf.eye(scale.shape[-1]) - batched_product(scale, scale, transpose_b=True)
+        whitened = batched_product(rows, inverse, transpose_b=True)
+        product = batched_product(whitened, reduction)
 
         def gradient(of_mean: tf.Tensor, of_explained: tf.Tensor) -> tuple[tf.Tensor, ...]:
             weight = of_explained[..., tf.newaxis]
-            gram = tf.matmul(whitened, weight * whitened, transpose_a=True)
+            gram = batched_product(whitened, weight * whitened, transpose_a=True)
             towards = tf.linalg.matvec(whitened, of_mean, transpose_a=True)
             back = 2.0 * weight * product + of_mean[..., tf.newaxis] * location[:, tf.newaxis]
-            inner = 2.0 * tf.matmul(reduction, gram) + location[:, :, tf.newaxis] * towards[:, tf.newaxis]
+            inner = 2.0 * batched_product(reduction, gram) + location[:, :, tf.newaxis] * towards[:, tf.newaxis]
             inner = tf.linalg.set_diag(lower_triangle(inner), 0.5 * tf.linalg.diag_part(inner))
-            of_covariance = -tf.matmul(inverse, tf.matmul(inner, inverse), transpose_a=True)
-            return tf.matmul(back, inverse), of_covariance, towards, -2.0 * tf.matmul(gram, scale)
+            of_covariance = -batched_product(inverse, batched_product(inner, inverse), transpose_a=True)
+            return batched_product(back, inverse), of_covariance, towards, -2.0 * batched_product(gram, scale)
 
         mean = tf.linalg.matvec(whitened, location)
         return (mean, tf.reduce_sum(whitened * product, axis=-1)), gradient
