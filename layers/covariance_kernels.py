@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 import tensorflow as tf
 
+from fullrank.layers.batched_product import batched_product
 from fullrank.layers.legacy_keras import tfp
 
 KernelName = Literal["rbf", "matern_1_2", "matern_3_2", "matern_5_2", "linear_rbf"]
@@ -77,7 +78,7 @@ def cross_covariance(
         return covariance_kernel(name, amplitude=amplitude, length_scale=length_scale).matrix(x, points)
     inverse = tf.math.reciprocal(length_scale)[:, tf.newaxis, tf.newaxis]
     far = extended_points(points, amplitude=amplitude, inverse_length_scale=inverse)
-    covariance = tf.exp(tf.matmul(extended_inputs(x, inverse_length_scale=inverse), far, transpose_b=True))
+    covariance = tf.exp(batched_product(extended_inputs(x, inverse_length_scale=inverse), far, transpose_b=True))
     if slope is None:
         return covariance
     return covariance + tf.matmul(x * tf.square(slope)[:, tf.newaxis, tf.newaxis], points, transpose_b=True)

@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from fullrank.layers.batched_product import batched_product
 from fullrank.layers.covariance_kernels import KERNELS, KernelName, covariance_kernel, cross_covariance, prior_variance
 from fullrank.layers.legacy_keras import keras, tfp
 from fullrank.layers.nearest_codes import k_means
 from fullrank.layers.positive_triangle import UnitTriangle, positive_triangle, triangle_weight
 from fullrank.layers.stable_cholesky import SMALLEST_JITTER, inverse_cholesky
 from fullrank.layers.towers import GlorotOfEach
+from fullrank.layers.whitened_moments import whitened_moments
 
 
 class GaussianLogits(NamedTuple):
@@ -44,8 +46,9 @@ class Adapter(NamedTuple):
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
         """Gives x, `[T, B, D]` float32, of inputs `[B, U]` or `[B, T, U]` in the type of the kernel."""
-        inputs = inputs[tf.newaxis] if inputs.shape.rank == 2 else tf.transpose(inputs, (1, 0, 2))
-        x = tf.cast(tf.matmul(inputs, self.kernel) + self.bias, tf.float32)
+        inputs = tf.expand_dims(inputs, 0) if inputs.shape.rank == 2 else tf.transpose(inputs, (1, 0, 2))
+        x = batched_product(inputs, self.kernel)
+        x = tf.cast(x + self.bias, tf.float32)
         return tf.math.l2_normalize(x, axis=-1, epsilon=1e-6) if self.normalize else x
 
 
@@ -221,8 +224,12 @@ class GaussianProcessHead(keras.layers.Layer):
 
     def whitening(self, dtype: tf.DType = tf.float64) -> tf.Tensor:
         """`L^-1`, `[T, M, M]`, found in float64 and given in a type."""
+        return inverse_cholesky(self._covariance(), jitter=self.jitter, dtype=dtype)
+
+    def _covariance(self) -> tf.Tensor:
+        """`K_zz`, `[T, M, M]` float64."""
         points = tf.cast(self._inducing, tf.float64)
-        return inverse_cholesky(self.covariance_function().matrix(points, points), jitter=self.jitter, dtype=dtype)
+        return cross_covariance(self.kernel, points, points, **self.hyperparameters())
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> GaussianLogits:
         """Returns mean and variance of the posterior logit."""
@@ -232,11 +239,10 @@ class GaussianProcessHead(keras.layers.Layer):
         theta = self.hyperparameters(tf.float32)
         location, scale = self.variational()
         row = cross_covariance(self.kernel, x, self.inducing(), **theta)
-        whitened = tf.matmul(row, self.whitening(tf.float32), transpose_b=True)
-        mean = tf.linalg.matvec(whitened, location) + self.prior_mean[:, tf.newaxis]
+        own = cross_covariance(self.kernel, self.inducing(), self.inducing(), **theta)
+        mean, explained = whitened_moments(row, own, location, scale, exact=self._covariance(), jitter=self.jitter)
+        mean += self.prior_mean[:, tf.newaxis]
         prior = prior_variance(x, amplitude=theta["amplitude"], slope=theta.get("slope"))
-        unit = tf.eye(self.inducing_points)
-        explained = _quadratic_form(whitened, unit - tf.matmul(scale, scale, transpose_b=True))
         # Rounding must not make it negative.
         variance = tf.maximum(prior - explained, 1e-6 * prior)
         mean, variance = by_example(mean, inputs), by_example(variance, inputs)
@@ -306,18 +312,3 @@ class GaussianProcessHead(keras.layers.Layer):
             "seed": self.seed,
         }
         return {**super().get_config(), **own}
-
-
-@tf.custom_gradient
-def _quadratic_form(rows: tf.Tensor, matrix: tf.Tensor) -> tuple[tf.Tensor, Any]:
-    """`a^T P a` of rows a `[T, B, M]` and symmetric P `[T, M, M]`: `[T, B]`.
-
-    The gradient to a is `2 P a`, which is there already: a product with the batch less than otherwise.
-    """
-    product = tf.matmul(rows, matrix)
-
-    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        weight = upstream[..., tf.newaxis]
-        return 2.0 * weight * product, tf.matmul(rows, weight * rows, transpose_a=True)
-
-    return tf.reduce_sum(rows * product, axis=-1), gradient

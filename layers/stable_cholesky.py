@@ -30,7 +30,7 @@ def cholesky(matrix: tf.Tensor, *, jitter: float = SMALLEST_JITTER) -> tf.Tensor
         return tf.linalg.cholesky(tf.linalg.set_diag(matrix, diagonal + relative * scale))
 
     def failed(found: tf.Tensor) -> tf.Tensor:
-        return tf.logical_not(tf.reduce_all(tf.math.is_finite(found), axis=[-2, -1]))
+        return tf.logical_not(tf.math.is_finite(tf.reduce_sum(found, axis=[-2, -1])))
 
     def goes_on(relative: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
         return tf.reduce_any(tf.logical_and(failed(found), relative[..., 0] < 0.99 * LARGEST_JITTER))

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from fullrank.trainers.setting import REQUIRED, check_settings, setting
 
-_MEANS_NOTHING: Final[dict[str, tuple[str, ...]]] = {
+MEANS_NOTHING: Final[dict[str, tuple[str, ...]]] = {
     "simulator": ("raw_dir",),
     "hillstrom": (
         "requests", "candidates", "first_ads", "new_ads", "lifetime", "segments", "base_rate", "appeal", "quality",
@@ -17,6 +17,7 @@ _MEANS_NOTHING: Final[dict[str, tuple[str, ...]]] = {
         "appeal", "quality",
     ),
 }  # fmt: skip
+"""Settings that a data set has no use for."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ class ExploreConfig:
     seeds: int = setting(20, "Number of seeds.", minimum=2)
     epsilon: float = setting(0.02, "Share of the requests at which epsilon_greedy explores.", above=0, below=1)
     rounds: int = setting(80, "Rounds; a policy learns from its clicks after each.", minimum=2)
-    requests: int = setting(500, "Requests a round.", minimum=1)
+    requests: int = setting(2000, "Requests a round.", minimum=1)
     candidates: int = setting(25, "Ads that a request chooses one of.", minimum=2)
     first_ads: int = setting(40, "Ads at the start.", minimum=2)
     new_ads: int = setting(1, "Ads that arrive in each later round.", minimum=0)
@@ -65,6 +66,6 @@ class ExploreConfig:
         if self.dataset != "simulator" and self.raw_dir is None:
             raise ValueError(f"--dataset={self.dataset} needs --raw_dir, the folder with its files.")
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
-        for name in _MEANS_NOTHING[self.dataset]:
+        for name in MEANS_NOTHING[self.dataset]:
             if getattr(self, name) != defaults[name]:
                 raise ValueError(f"--{name} means nothing to --dataset={self.dataset}: leave it out.")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fullrank.trainers.explore_campaign import explore_hillstrom
-from fullrank.trainers.explore_config import ExploreConfig
+from fullrank.trainers.explore_config import MEANS_NOTHING, ExploreConfig
 from fullrank.trainers.explore_regret import explore_simulator
 from fullrank.trainers.explore_values import explore_obd
 from fullrank.trainers.write_json import write_json
@@ -27,7 +27,8 @@ def explore_run(config: ExploreConfig) -> dict[str, Any]:
       ValueError: If the output holds results of other settings, or the data cannot be used.
       FileNotFoundError: If there is no such data.
     """
-    settings = {name: value for name, value in vars(config).items() if name not in _OPERATIONAL}
+    apart = (*_OPERATIONAL, *MEANS_NOTHING[config.dataset])
+    settings = {name: value for name, value in vars(config).items() if name not in apart}
     text, numbers = _RUNS[config.dataset](config, settings=settings)
     directory = Path(config.output)
     aside = directory / f"{REPORT}.writing-{os.getpid()}"

@@ -34,10 +34,11 @@ def written(value: float, interval: Interval, *, digits: int | None = None, sign
       digits: After the point; 3, or none from 10 on, if `None`.
       sign: Whether a plus is written.
     """
+    many = max(abs(value), abs(interval.low), abs(interval.high)) >= 10
+    shown = (0 if many else 3) if digits is None else digits
 
     def short(number: float) -> str:
-        own = (0 if abs(number) >= 10 else 3) if digits is None else digits
-        return f"{number:{'+' if sign else ''},.{own}f}"
+        return f"{number:{'+' if sign else ''},.{shown}f}"
 
     return "-" if math.isnan(value) else f"{short(value)} [{short(interval.low)}, {short(interval.high)}]"
 

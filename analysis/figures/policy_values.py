@@ -18,6 +18,8 @@ def draw_values(
 ) -> None:
     """Draws a panel a campaign, with a line a policy.
 
+    The axis ends at six times the largest own value, beyond which the widest intervals are cut off.
+
     Args:
         values: campaign -> policy -> its estimated value.
         own: campaign -> name and value of the policy that made a log, drawn as a line with a band.
@@ -40,6 +42,10 @@ def draw_values(
             axes.set_ylim(len(policies) - 0.5, -0.5)
             axes.grid(visible=False, axis="y")
             axes.set_ylabel(campaign)
-        all_[0].legend(loc="upper right", fontsize=8)
+        all_[0].legend(loc="lower right", fontsize=8)
         all_[0].set_title(title)
+        every = [value for policies in values.values() for value in policies.values()]
+        low = min(0.0, *(value.low for value in every))
+        high = min(max(value.high for value in every), 6 * max(value.value for _, value in own.values()))
+        all_[-1].set_xlim(low - 0.05 * (high - low), high)
         all_[-1].set_xlabel("clicks an impression")
