@@ -99,13 +99,14 @@ def build_model(
             schema,
             wiring,
             options,
-            objective=_objective(objective, seed=seed) if objective is not None else None,
+            objective=objective_options(objective, seed=seed) if objective is not None else None,
             taught=objective is not None and objective.is_taught,
             tables_of=tables_of,
         )
 
 
-def _objective(config: ObjectiveConfig, *, seed: int) -> ObjectiveOptions:
+def objective_options(config: ObjectiveConfig, *, seed: int) -> ObjectiveOptions:
+    """What the flags say of the objective, as a model takes it; `seed` is that of the pairs drawn."""
     return ObjectiveOptions(
         classification=config.classification,
         focus=config.focus,

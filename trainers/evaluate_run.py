@@ -14,6 +14,7 @@ from fullrank.models.metrics import BinaryEvaluator, RegressionEvaluator
 from fullrank.trainers import against_baseline
 from fullrank.trainers.duplicate_pairs import duplicate_inconsistency, read_duplicates
 from fullrank.trainers.evaluate_config import EvaluateConfig
+from fullrank.trainers.gradient_figure import draw_gradients
 from fullrank.trainers.load_run import LoadedRun, load_run
 from fullrank.trainers.records import explained, read_split
 from fullrank.trainers.same_schema import check_same_columns
@@ -83,6 +84,7 @@ def evaluate_run(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
             if isinstance(evaluator, BinaryEvaluator):
                 draw(evaluator, results[task], task=task, directory=Path(config.output))
         against_baseline.draw(gains, directory=Path(config.output))
+        draw_gradients(loaded, directory=Path(config.output))
     return results
 
 

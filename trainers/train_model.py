@@ -21,6 +21,7 @@ from fullrank.trainers.callbacks.collapse import Collapse
 from fullrank.trainers.callbacks.counting import Counting
 from fullrank.trainers.callbacks.early_stopping import EarlyStopping, monitored
 from fullrank.trainers.callbacks.events import Events
+from fullrank.trainers.callbacks.groups import Groups
 from fullrank.trainers.callbacks.metrics_lines import MetricsLines
 from fullrank.trainers.callbacks.progress_bar import ProgressBar
 from fullrank.trainers.callbacks.resume import Resume
@@ -29,6 +30,7 @@ from fullrank.trainers.callbacks.stop_on_nan import StopOnNaN
 from fullrank.trainers.checkpoints import Checkpoints
 from fullrank.trainers.config import RunConfig
 from fullrank.trainers.exposure_report import exposure_report
+from fullrank.trainers.gradient_log import gradient_log
 from fullrank.trainers.metrics_log import MetricsLog
 from fullrank.trainers.quiet_callbacks import quiet_callbacks
 from fullrank.trainers.records import explained
@@ -160,6 +162,8 @@ class _Training:
             watch,
             *self._taught.callbacks,
             *([Collapse()] if train.log_collapse else []),
+            *([Groups()] if self._model.groups.learners else []),
+            *([self._gradients()] if self._config.objective.log_gradients else []),
             EarlyStopping(
                 state,
                 monitor=self._monitor,
@@ -179,6 +183,9 @@ class _Training:
             steps=train.checkpoint_steps,
         )
         return [*callbacks, saving]
+
+    def _gradients(self) -> keras.callbacks.Callback:
+        return gradient_log(self._model, self._config, self._schema, cache=self._run.repaired)
 
     def _monitored(self, model: Ranker) -> str | None:
         if not self._config.data.validation_split:
