@@ -13,6 +13,7 @@ COMMANDS = {
     "fullrank-predict": "trainers.predict",
     "fullrank-prepare": "data.prepare",
     "fullrank-conflicts": "trainers.conflicts",
+    "fullrank-groups": "trainers.groups",
     "fullrank-convert": "data.convert",
     "fullrank-infer": "data.infer",
     "fullrank-hash-id": "data.hash_id",

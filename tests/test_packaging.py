@@ -29,6 +29,8 @@ SCRIPTS = {
     "fullrank-collapse",
     "fullrank-entanglement",
     "fullrank-conflicts",
+    "fullrank-groups",
+    "fullrank-replay-exposures",
 }
 
 pytestmark = pytest.mark.slow

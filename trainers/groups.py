@@ -1,0 +1,36 @@
+"""Shows the groups that a run has learned: how its codes are used, and what its groups mean (Meta §3.1).
+
+    python -m fullrank.trainers.groups --run=runs/groups --output=groups
+
+For each place of --group_places and each level: the share of codes in use, their perplexity, and how much of the
+encoded input is left over. For the largest groups of the first level: the feature values that they have more often than
+everybody, the most certain first, and the rate of each label with its 95 % interval.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from fullrank.data.command import new_flags, run_command
+from fullrank.trainers.flags import define, read
+from fullrank.trainers.groups_config import GroupsConfig
+
+
+def run(argv: Sequence[str] | None = None) -> None:
+    """Runs the command."""
+    flag_values = new_flags()
+    define(GroupsConfig, title="Flags", flag_values=flag_values)
+
+    def main() -> None:
+        config = read(GroupsConfig, flag_values=flag_values)
+        # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
+        from fullrank.trainers.groups_run import groups_run
+
+        groups_run(config)
+
+    run_command(main, flag_values=flag_values, argv=list(sys.argv if argv is None else argv), tensorflow=True)
+
+
+if __name__ == "__main__":
+    run()
