@@ -6,6 +6,9 @@ sequence left sparse. Ours also pads the sequence and checks values. Both read t
 draws a fixed number of batches from each, after some to come up to speed. Rows without a goal are for information:
 reading shuffled, a reference that parses single examples in parallel, and examples per second of processor time, which
 other programs on the machine disturb less.
+
+The last row is about the end of a pass: how long whoever lets go of an iterator waits. The reference is our pipeline
+with TensorFlow's tuning thread, which is on by default and off in ours.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from fullrank import data
 
 IDS, NUMBERS, LENGTH, BATCH = 27, 13, 50, 2048
 ROWS, SHARDS = 40_960, 4
+LIFE = 0.5
 
 
 def schema_of(layout: Any) -> data.Schema:
@@ -103,6 +107,42 @@ def compare(
     return rows
 
 
+def endings(dataset: tf.data.Dataset, *, number: int) -> report.Sample:
+    """Seconds that it takes to let go of an iterator which has lived for `LIFE`, for a number of them."""
+    seconds = []
+    for _ in range(number):
+        iterator = iter(dataset)
+        end = time.perf_counter() + LIFE
+        while time.perf_counter() < end:
+            next(iterator)
+            time.sleep(0.005)
+        start = time.perf_counter()
+        del iterator
+        seconds.append(time.perf_counter() - start)
+    return report.Sample(tuple(seconds))
+
+
+def tuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """The same with TensorFlow's tuning thread."""
+    options = tf.data.Options()
+    options.autotune.enabled = True
+    return dataset.with_options(options)
+
+
+def compare_endings(schema: data.Schema, *, number: int) -> report.Row:
+    """The mean wait, since it is long once in a few times; medians hide it."""
+    ours = data.read_records(schema, batch_size=BATCH, seed=1, epochs=None)
+    waits = [endings(dataset, number=number) for dataset in (ours, tuned(ours))]
+    means = [statistics.fmean(wait.values) for wait in waits]
+    return report.compare(
+        name=f"end of an iterator after {LIFE} s, mean {means[0] * 1e3:.2g} and {means[1] * 1e3:.2g} ms",
+        ours=waits[0].scaled(1e3),
+        reference=waits[1].scaled(1e3),
+        ratio=means[0] / means[1],
+        unit="ms",
+    )
+
+
 def main() -> None:
     options = report.arguments(__doc__.splitlines()[0])
     rounds = 3 if options.quick else 11
@@ -132,6 +172,7 @@ def main() -> None:
             ours = data.read_records(schemas[layout], batch_size=BATCH, seed=seed, epochs=None)
             sizes = (batches[layout], batches["reference"])
             rows += compare(name, ours, reference, batches=sizes, rounds=rounds, goal=goal)
+        rows.append(compare_endings(schemas["block"], number=4 if options.quick else 40))
     report.emit(rows, options.json)
 
 

@@ -126,6 +126,12 @@ def test_dropping_the_remainder_fixes_the_batch_dimension(directory: Path) -> No
     assert items(dataset) == [*range(256)]
 
 
+def test_no_thread_of_tensorflow_tunes_the_pipeline(directory: Path) -> None:
+    """It can miss that its iterator has ended and then holds up the end of an epoch by up to 10 s (`data/pipeline`)."""
+    mapped = data.read_records(directory, batch_size=16).map(lambda batch: batch, num_parallel_calls=tf.data.AUTOTUNE)
+    assert mapped.options().autotune.enabled is False
+
+
 def test_without_an_end(directory: Path) -> None:
     # Otherwise windows may overtake one another, also from one pass to the next.
     endless = data.read_records(directory, batch_size=100, seed=1, epochs=None, deterministic=True)
