@@ -88,15 +88,17 @@ class MultipleNumeralSystem(keras.layers.Layer):
         else:
             rows = digit_rows(integers, bases=self.bases, bits=self.bits)
             starts = self._rows * numbers[:, tf.newaxis]
-            embedded = tf.cast(tf.reduce_sum(tf.gather(self._table, rows + starts), axis=2), self.compute_dtype)
+            embedded = tf.reduce_sum(tf.gather(self._table, rows + starts), axis=2)
+        # Cast after the lookup: its gradient is summed over the batch in the dtype of what is looked up.
+        embedded = tf.cast(embedded, self.compute_dtype)
         return embedded[:, 0] if values.shape.rank == 1 else embedded
 
     def _sums(self) -> tf.Tensor:
-        """Eq. 2 of every integer, the missing one (-1) first: `[n, 1 + 2^bits, d]`."""
+        """Eq. 2 of every integer, the missing one (-1) first: `[n, 1 + 2^bits, d]` in float32."""
         rows = digit_rows(tf.range(-1, 2**self.bits, dtype=tf.int64), bases=self.bases, bits=self.bits)
         counts = tf.reduce_sum(tf.one_hot(rows, self._rows, dtype=tf.float32), axis=1)
         tables = tf.reshape(self._table, (-1, self._rows, self.width))
-        return tf.cast(tf.matmul(counts, tf.cast(tables, tf.float32)), self.compute_dtype)
+        return tf.matmul(counts, tf.cast(tables, tf.float32))
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
