@@ -6,6 +6,7 @@ from fullrank.layers.bucket_embedding import BucketEmbedding
 from fullrank.layers.compressed_interaction import CompressedInteraction
 from fullrank.layers.conversion_chain import ConversionChain
 from fullrank.layers.cross_net import CrossNetV2
+from fullrank.layers.dense import Dense
 from fullrank.layers.embedding_set import EmbeddingSet
 from fullrank.layers.expert import Expert
 from fullrank.layers.factorization_machine import FactorizationMachine
@@ -51,6 +52,7 @@ __all__ = [
     "CompressedInteraction",
     "ConversionChain",
     "CrossNetV2",
+    "Dense",
     "EmbeddingSet",
     "Expert",
     "FactorizationMachine",

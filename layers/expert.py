@@ -7,6 +7,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.dense import Dense
+
 
 @keras.saving.register_keras_serializable(package="fullrank")
 class Expert(keras.layers.Layer):
@@ -45,7 +47,7 @@ class Expert(keras.layers.Layer):
         self.width = width
         self.activation = activation
         self.dropout = dropout
-        self._projection = keras.layers.Dense(width, activation=activation, name="projection", dtype=dtype)
+        self._projection = Dense(width, activation=activation, name="projection", dtype=dtype)
         self._drop = keras.layers.Dropout(dropout, name="dropout", dtype=dtype)
 
     def call(self, fields: tf.Tensor, side: tf.Tensor | None = None, training: bool | None = None) -> tf.Tensor:

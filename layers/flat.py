@@ -7,6 +7,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.dense import Dense
+
 
 @keras.saving.register_keras_serializable(package="fullrank")
 class FlatDNN(keras.layers.Layer):
@@ -38,9 +40,7 @@ class FlatDNN(keras.layers.Layer):
         self.units = tuple(units)
         self.activation = activation
         self.dropout = dropout
-        self._dense = [
-            keras.layers.Dense(u, activation=activation, name=f"dense_{i}", dtype=dtype) for i, u in enumerate(units)
-        ]
+        self._dense = [Dense(u, activation=activation, name=f"dense_{i}", dtype=dtype) for i, u in enumerate(units)]
         self._drop = [keras.layers.Dropout(dropout, name=f"dropout_{i}", dtype=dtype) for i, _ in enumerate(units)]
 
     def call(self, fields: tf.Tensor, training: bool | None = None) -> tf.Tensor:

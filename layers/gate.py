@@ -7,6 +7,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.dense import Dense
+
 Access = tuple[tuple[str, ...], ...]
 OFF, DETACHED, TRAIN = "off", "detached", "train"
 
@@ -59,7 +61,7 @@ class Gate(keras.layers.Layer):
             raise ValueError(f"A gate that all tasks share needs equal rows of access. Received: {access}.")
         self._gated = kind != "mean" and len(self.access[0]) > 1
         self._rows = 1 if kind == "shared" else len(self.access)
-        self._linear = keras.layers.Dense(self._rows * len(self.access[0]), name="linear", dtype=dtype)
+        self._linear = Dense(self._rows * len(self.access[0]), name="linear", dtype=dtype)
 
     def weights_of(self, inputs: tf.Tensor | None, batch: tf.Tensor) -> tf.Tensor:
         """The mixing weights `[B, T, E]` in float32; a row sums to 1."""

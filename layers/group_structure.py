@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.dense import Dense
 from fullrank.layers.residual_quantizer import ResidualQuantizer
 
 
@@ -92,8 +93,8 @@ class GroupStructureLearning(keras.layers.Layer):
         *hidden, last = widths
         policy = self._given_dtype
         return [
-            *(keras.layers.Dense(n, "relu", name=f"{name}_{i}", dtype=policy) for i, n in enumerate(hidden)),
-            keras.layers.Dense(last, name=f"{name}_out", dtype=policy),
+            *(Dense(n, "relu", name=f"{name}_{i}", dtype=policy) for i, n in enumerate(hidden)),
+            Dense(last, name=f"{name}_out", dtype=policy),
         ]
 
     def build(self, input_shape: Any) -> None:

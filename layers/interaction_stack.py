@@ -9,6 +9,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.dense import Dense
+
 
 @keras.saving.register_keras_serializable(package="fullrank")
 class InteractionStack(keras.layers.Layer):
@@ -54,8 +56,7 @@ class InteractionStack(keras.layers.Layer):
         """Creates the projections."""
         wide = input_shape[1] * input_shape[2]
         self._back = [
-            keras.layers.Dense(wide, name=f"back_{number}", dtype=self._dtype_policy)
-            for number, _ in enumerate(self.interactions)
+            Dense(wide, name=f"back_{number}", dtype=self._dtype_policy) for number, _ in enumerate(self.interactions)
         ]
         super().build(input_shape)
 

@@ -7,6 +7,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.dense import Dense
+
 
 @keras.saving.register_keras_serializable(package="fullrank")
 class SelfAttention(keras.layers.Layer):
@@ -111,8 +113,8 @@ class _Block(keras.layers.Layer):
     def __init__(self, width: int, heads: int, *, name: str, dtype: Any) -> None:
         super().__init__(name=name, dtype=dtype)
         self._attend = keras.layers.MultiHeadAttention(heads, max(1, width // heads), name="attention", dtype=dtype)
-        self._widen = keras.layers.Dense(4 * width, activation=tf.nn.leaky_relu, name="widen", dtype=dtype)
-        self._narrow = keras.layers.Dense(width, name="narrow", dtype=dtype)
+        self._widen = Dense(4 * width, activation=tf.nn.leaky_relu, name="widen", dtype=dtype)
+        self._narrow = Dense(width, name="narrow", dtype=dtype)
         self._norms = [keras.layers.LayerNormalization(epsilon=1e-6, name=f"norm_{i}", dtype=dtype) for i in range(2)]
 
     def call(self, queries: tf.Tensor, tokens: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

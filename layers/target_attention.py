@@ -7,6 +7,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.dense import Dense
+
 
 @keras.saving.register_keras_serializable(package="fullrank")
 class TargetAttention(keras.layers.Layer):
@@ -52,14 +54,14 @@ class TargetAttention(keras.layers.Layer):
             raise ValueError(f"TargetAttention needs at least one hidden layer. Received: hidden={hidden}.")
         self.hidden = tuple(hidden)
         self.normalise = normalise
-        self._of_target = keras.layers.Dense(hidden[0], name="target", dtype=dtype)
-        self._deeper = [keras.layers.Dense(n, name=f"dense_{i}", dtype=dtype) for i, n in enumerate(hidden[1:], 1)]
+        self._of_target = Dense(hidden[0], name="target", dtype=dtype)
+        self._deeper = [Dense(n, name=f"dense_{i}", dtype=dtype) for i, n in enumerate(hidden[1:], 1)]
         self._bends = [
             keras.layers.PReLU(keras.initializers.Constant(0.25), shared_axes=[1], name=f"prelu_{i}", dtype=dtype)
             for i in range(len(hidden))
         ]
         # A softmax does not see a bias.
-        self._score = keras.layers.Dense(1, use_bias=not normalise, name="score", dtype=dtype)
+        self._score = Dense(1, use_bias=not normalise, name="score", dtype=dtype)
 
     def build(self, input_shape: Any) -> None:
         """Creates the first layer's kernels of behaviour and product; that of the target comes with its own layer."""

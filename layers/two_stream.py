@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.dense import Dense
 from fullrank.layers.flat import FlatDNN
 
 
@@ -64,9 +65,7 @@ class TwoStream(keras.layers.Layer):
         self.gate = gate
         self.dropout = dropout
         self._streams = [FlatDNN(self.units, dropout=dropout, name=f"stream_{s}", dtype=dtype) for s in range(2)]
-        self._hidden = [
-            keras.layers.Dense(gate, activation="relu", name=f"gate_hidden_{s}", dtype=dtype) for s in range(2)
-        ]
+        self._hidden = [Dense(gate, activation="relu", name=f"gate_hidden_{s}", dtype=dtype) for s in range(2)]
 
     def build(self, input_shape: Any) -> None:
         """Creates the gates' outputs and the bilinear kernel."""
@@ -75,7 +74,7 @@ class TwoStream(keras.layers.Layer):
         if beyond:
             raise ValueError(f"contexts name field {beyond[0]}, but there are {number}, counted from 0.")
         policy = self._dtype_policy
-        self._open = [keras.layers.Dense(number * width, name=f"gate_{s}", dtype=policy) for s in range(2)]
+        self._open = [Dense(number * width, name=f"gate_{s}", dtype=policy) for s in range(2)]
         self._constants = [
             None if fields else self.add_weight(name=f"context_{s}", shape=(1, width), initializer="ones")
             for s, fields in enumerate(self.contexts)

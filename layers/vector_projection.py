@@ -7,6 +7,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.dense import Dense
+
 
 @keras.saving.register_keras_serializable(package="fullrank")
 class VectorProjection(keras.layers.Layer):
@@ -26,7 +28,7 @@ class VectorProjection(keras.layers.Layer):
     def __init__(self, width: int, *, name: str | None = None, dtype: Any = None, trainable: bool = True) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable)
         self.width = width
-        self._linear = keras.layers.Dense(width, name="linear", dtype=dtype)
+        self._linear = Dense(width, name="linear", dtype=dtype)
 
     def build(self, input_shape: Any) -> None:
         """Creates the row of a missing vector."""

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from fullrank import layers
+from fullrank.layers.legacy_keras import tfrs
 
 # One example is enough: interactions treat every example alike, and the conformance table varies the batch.
 FIELDS = np.array([[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]], np.float32)
@@ -63,6 +64,20 @@ def test_cross_net_equals_a_slow_reference() -> None:
     for kernel, bias in zip(weights[::2], weights[1::2], strict=True):
         x = x0 * (x @ kernel + bias) + x
     np.testing.assert_allclose(output, x, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("rank", [None, 3])
+def test_cross_net_equals_a_stack_of_tfrs_layers(rank: int | None) -> None:
+    net, fields = layers.CrossNetV2(2, projection_dim=rank), np.random.default_rng(4).normal(size=(5, 3, 4))
+    output = net(fields.astype(np.float32)).numpy()
+    theirs = [tfrs.layers.feature_interaction.Cross(projection_dim=rank) for _ in range(2)]
+    x = x0 = fields.reshape(5, 12).astype(np.float32)
+    for number, cross in enumerate(theirs):
+        cross(x0, x)
+        each = len(net.get_weights()) // 2
+        cross.set_weights(net.get_weights()[number * each : (number + 1) * each])
+        x = cross(x0, x)
+    np.testing.assert_allclose(output, np.asarray(x), rtol=1e-5, atol=1e-5)
 
 
 def test_low_rank_cross_has_fewer_weights() -> None:
