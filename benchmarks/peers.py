@@ -14,7 +14,9 @@ FuxiCTR needs an environment of its own, because its requirements do not go toge
     python -m venv peer && peer/bin/pip install torch==2.13.0 fuxictr==2.3.10
     python benchmarks/peers.py --peer_python=peer/bin/python
 
-The goals on mixed_bfloat16 are meant for processors with a bfloat16 matrix unit; the rows say when there is none.
+The goals on mixed_bfloat16 are meant for processors with a bfloat16 matrix unit; the rows say when there is none. The
+rows "products alone" give the time of our step over that of its matrix products, which are TensorFlow's: 1 is the
+least, and what is above it is all that we could still save.
 """
 
 from __future__ import annotations
@@ -108,7 +110,8 @@ def write(directory: Path, size: Size) -> None:
 
 
 def serve(directory: Path, *, policy: str, threads: int) -> None:
-    """Trains and scores on order: `train PART` and `test PART` on standard input, a line of JSON back for each."""
+    """Works on order: `train PART`, `test PART`, `products STEPS` on standard input; answers with a line of JSON."""
+    import bare_products
     import tensorflow as tf
     import tf_keras as keras
 
@@ -139,6 +142,9 @@ def serve(directory: Path, *, policy: str, threads: int) -> None:
     print(json.dumps({"ready": f"{policy}: TensorFlow {tf.__version__}"}), flush=True)
     for line in sys.stdin:
         order, _, part = line.strip().partition(" ")
+        if order == "products":
+            print(json.dumps({"seconds": bare_products.seconds(model, batch=BATCH, steps=int(part))}), flush=True)
+            continue
         batches = data.read_records(schema, split=part, batch_size=BATCH, seed=1 if order == "train" else None)
         if order == "train":
             wall, cpu = time.perf_counter(), time.process_time()
@@ -198,6 +204,9 @@ def compare(size: Size, *, peer_python: str, threads: int) -> list[report.Row]:
         for part in range(size.parts + 1):
             for name_of in sides if part % 2 == 0 else reversed(sides):
                 turns[name_of].append(sides[name_of].order(f"train part{part}"))
+                if name_of != PEER:
+                    steps = size.rows // BATCH
+                    turns[name_of][-1]["products"] = sides[name_of].order(f"products {steps}")["seconds"]
                 print(f"# part {part}: {name_of}: {turns[name_of][-1]['seconds']:.1f} s", flush=True)
         labels = np.load(directory / "test_labels.npy")
         scores = {side: np.load(process.order("test test")["predictions"]) for side, process in sides.items()}
@@ -226,10 +235,19 @@ def rows_of(size: Size, turns: dict[str, list[Any]], areas: dict[str, float]) ->
                     ratio=statistics.median(b / a for a, b in zip(mine, theirs, strict=True)),
                 )
             )
+        rows.append(_bound(f"{ours}: step / its products alone, {size.table_rows:,} rows", turns[ours]))
         rows.append(_areas(f"AUC: {what}", areas[ours], areas[PEER]))
     difference = abs(areas[OURS_16] - areas[OURS])
     name = f"AUC: {OURS_16} - {OURS}, {size.table_rows:,} rows, difference"
     return [*rows, _areas(name, areas[OURS_16], areas[OURS], goal="<= 0.001", ratio=difference)]
+
+
+def _bound(name: str, turns: list[Any]) -> report.Row:
+    """How far a step is from the least that its matrix products take."""
+    steps, products = ([turn[key] for turn in turns] for key in ("seconds", "products"))
+    return report.compare(
+        name=name, ours=report.Sample(tuple(steps)), reference=report.Sample(tuple(products)), unit="s"
+    )
 
 
 def _areas(name: str, ours: float, reference: float, *, goal: str = "", ratio: float | None = None) -> report.Row:
