@@ -34,7 +34,7 @@ def onnx_model(model: Ranker) -> onnx.ModelProto:
     width = len(tables) * embeddings.width
     fields = graph.add("Reshape", [gathered, graph.constant(np.array([-1, width]))])
     crossed, hidden = fields, fields
-    cross, flat = model.experts
+    cross, flat = model.trunk.experts
     for kernel, bias in _layers(cross.interaction):
         product = graph.add("Gemm", [crossed, kernel, bias])
         crossed = graph.add("Add", [crossed, graph.add("Mul", [fields, product])])

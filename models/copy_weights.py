@@ -22,19 +22,19 @@ def copy_weights(source: Ranker, target: Ranker) -> None:
       target: One of the same schema and options but for `groups`, whose wiring is the source's or what is left of it
         `without_tasks`.
     """
-    for name, inputs in target.inputs_of_sets.items():
+    for name, inputs in target.trunk.inputs_of_sets.items():
         tables = {variable.ref() for variable in inputs.embeddings.variables_of_groups}
         theirs = {variable.ref() for variable in source.sets[name].variables_of_groups}
         _assign(
             [w for w in inputs.weights if w.ref() not in tables],
-            [w for w in source.inputs_of_sets[name].weights if w.ref() not in theirs],
+            [w for w in source.trunk.inputs_of_sets[name].weights if w.ref() not in theirs],
         )
         inputs.embeddings.assign_tables(source.sets[name])
-    experts = {spec.name: expert for spec, expert in zip(source.wiring.experts, source.experts, strict=True)}
-    for spec, expert in zip(target.wiring.experts, target.experts, strict=True):
+    experts = {spec.name: expert for spec, expert in zip(source.wiring.experts, source.trunk.experts, strict=True)}
+    for spec, expert in zip(target.wiring.experts, target.trunk.experts, strict=True):
         _assign(expert.weights, experts[spec.name].weights)
     _copy_mixture(source, target)
-    target.groups.copy_from(source.groups)
+    target.trunk.groups.copy_from(source.trunk.groups)
     towers = _places([r.task for r in source.wiring.readers], [r.task for r in target.wiring.readers])
     _assign_rows(target.tower, source.tower, towers)
     _assign_rows(target.head, source.head, _places(source.outputs.columns, target.outputs.columns))
@@ -44,7 +44,9 @@ def copy_weights(source: Ranker, target: Ranker) -> None:
 
 
 def _copy_mixture(source: Ranker, target: Ranker) -> None:
-    stages = zip(source.wiring.stages, target.wiring.stages, source.mixture.gates, target.mixture.gates, strict=True)
+    stages = zip(
+        source.wiring.stages, target.wiring.stages, source.trunk.mixture.gates, target.trunk.mixture.gates, strict=True
+    )
     for number, ((readers, experts), (readers_left, experts_left), gate, gate_left) in enumerate(stages):
         rows = _places([r.task for r in readers], [r.task for r in readers_left])
         columns = _places(_names(experts), _names(experts_left))
@@ -59,7 +61,7 @@ def _copy_mixture(source: Ranker, target: Ranker) -> None:
             weight.assign(shaped[np.ix_(range(len(shaped)), *picks)].reshape(weight.shape))
     for place, (level, level_left) in enumerate(zip(source.wiring.levels, target.wiring.levels, strict=True)):
         picked = _places(_names(level.experts), _names(level_left.experts))
-        _assign_rows(target.mixture.levels[place], source.mixture.levels[place], picked)
+        _assign_rows(target.trunk.mixture.levels[place], source.trunk.mixture.levels[place], picked)
 
 
 def _inputs_left(source: Ranker, target: Ranker) -> np.ndarray:

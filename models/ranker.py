@@ -12,30 +12,23 @@ import tensorflow as tf
 from fullrank.data.schema import Schema
 from fullrank.data.vocabulary import read_vocabularies
 from fullrank.layers.embedding_set import EmbeddingSet
-from fullrank.layers.expert import Expert
 from fullrank.layers.legacy_keras import tfrs
 from fullrank.layers.task_heads import TaskHeads
 from fullrank.layers.towers import Towers
 from fullrank.models.beside import Teacher
 from fullrank.models.chain import chain_without
 from fullrank.models.copy_weights import copy_weights
-from fullrank.models.encoding.dense_inputs import DenseEncoder
-from fullrank.models.encoding.elapsed import elapsed_seconds
-from fullrank.models.encoding.encoder import FeatureEncoder
-from fullrank.models.field_layout import field_layout
-from fullrank.models.group_places import FoundGroups, GroupPlaces, no_groups
-from fullrank.models.interactions import build_interaction
+from fullrank.models.group_places import FoundGroups
 from fullrank.models.learning import Learning
-from fullrank.models.mixture import Mixture
 from fullrank.models.objective import Objective, embedding_penalty
 from fullrank.models.objective_options import ObjectiveOptions
 from fullrank.models.pruning import without_tasks
 from fullrank.models.ranker_options import RankerOptions
 from fullrank.models.scenarios import check_scenario_column
-from fullrank.models.set_inputs import SetInputs
 from fullrank.models.task_outputs import Predicted, TaskOutputs
+from fullrank.models.trunk import Trunk
 from fullrank.models.uncertain_heads import UncertainHeads, uncertain_heads
-from fullrank.models.wiring import Wiring, set_scopes
+from fullrank.models.wiring import Wiring
 
 _UNKNOWN_EXAMPLES: Final = 1_000_000
 """Examples that a schema without records is taken to have."""
@@ -56,16 +49,6 @@ class Inside(NamedTuple):
     fields: list[tf.Tensor]
     gates: tf.Tensor
     read: tf.Tensor
-    groups: FoundGroups
-
-
-class _Mixed(NamedTuple):
-    """The way from a batch to the towers."""
-
-    read: tf.Tensor
-    fields: dict[str, tf.Tensor]
-    experts: tf.Tensor
-    means: dict[str, tf.Tensor]
     groups: FoundGroups
 
 
@@ -103,40 +86,13 @@ class Ranker(tfrs.Model):
         check_scenario_column(schema, wiring, options.scenario)
         self.schema, self.wiring, self.options = schema, wiring, options
         self._vocabularies = read_vocabularies(schema) if vocabularies is None else vocabularies
-        self.encoder = FeatureEncoder(
+        self.trunk: Trunk = Trunk(
             schema,
+            wiring,
+            options,
             vocabularies=self._vocabularies,
-            numeric=options.numeric,
-            buckets=options.buckets,
-            bases=options.bases,
-            bits=options.bits,
+            tables_of=None if tables_of is None else tables_of.trunk,
         )
-        self.dense = DenseEncoder(
-            schema, numeric=options.numeric, vectors=options.vectors, similarity=options.similarity
-        )
-        self.inputs_of_sets = {
-            spec.name: SetInputs(self.encoder, self.dense, schema, width=spec.width, options=options, name=scope)
-            for spec, scope in zip(wiring.sets, set_scopes(wiring), strict=True)
-        }
-        if tables_of is not None:
-            for of_set, inputs in self.inputs_of_sets.items():
-                inputs.embeddings = tables_of.sets[of_set]
-        names = next(iter(self.inputs_of_sets.values())).field_names
-        self.groups = GroupPlaces(
-            options.group_structure, wiring=wiring, schema=schema, field_names=names, name="groups"
-        )
-        self.field_names = (*names, *self.groups.more_fields)
-        layout = field_layout(schema, names, learned=self.groups.more_fields)
-        self.experts = [
-            Expert(
-                build_interaction(spec.kind, options=options.interactions, layout=layout),
-                wiring.expert_width,
-                dropout=options.dropout,
-                name=spec.name,
-            )
-            for spec in wiring.experts
-        ]
-        self.mixture = Mixture(wiring, dropout=options.dropout, name="mixture")
         self.tower = Towers(options.tower, dropout=options.dropout, name="towers")
         self.head = self._heads()
         self.learning = Learning(
@@ -153,7 +109,7 @@ class Ranker(tfrs.Model):
         self(example)
         if isinstance(self.head, TaskHeads):
             self.head.bias.assign(self.outputs.start()[:, np.newaxis])
-        self.learning.start(*self._mixed(example, False).read.shape[1:])
+        self.learning.start(*self.trunk(example, training=False).read.shape[1:])
 
     @property
     def objective(self) -> Objective:
@@ -186,37 +142,29 @@ class Ranker(tfrs.Model):
             for column in self.schema.input_columns
         }
 
+    @property
+    def learns_groups(self) -> bool:
+        """Whether it learns groups at any place."""
+        return bool(self.trunk.groups.learners)
+
     def representation(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
         """What each tower reads, `[B, G, H]`; G = T unless the wiring groups tasks."""
-        return self._mixed(batch, training).read
-
-    def _mixed(self, batch: Mapping[str, tf.Tensor], training: bool | None) -> _Mixed:
-        lookups, dense, elapsed = self.encoder(batch), self.dense(batch), elapsed_seconds(batch, schema=self.schema)
-        inputs = {name: read(lookups, dense, elapsed) for name, read in self.inputs_of_sets.items()}
-        fields, groups = {name: read[0] for name, read in inputs.items()}, no_groups()
-        extended = self.groups.at_fields(fields, groups, training=training)
-        outputs = [
-            expert(extended[spec.set], inputs[spec.set][1], training=training)
-            for spec, expert in zip(self.wiring.experts, self.experts, strict=True)
-        ]
-        experts = tf.stack(outputs, axis=1)
-        means = {name: tf.reduce_mean(each, axis=1) for name, each in fields.items()}
-        read = self.groups.at_representation(self.mixture(experts, means, training=training), groups, training=training)
-        return _Mixed(read, fields, experts, means, groups)
+        return self.trunk(batch, training=training).read
 
     def inside(self, batch: Mapping[str, tf.Tensor]) -> Inside:
         """What an analysis looks at, without dropout."""
-        mixed = self._mixed(batch, False)
+        mixed = self.trunk(batch, training=False)
         predicted = self._ended(mixed.read, batch, False)
-        gates = self.mixture.weights_of(mixed.experts, mixed.means)
+        gates = self.trunk.mixture.weights_of(mixed.experts, mixed.means)
         return Inside(predicted, list(mixed.fields.values()), gates, mixed.read, mixed.groups)
 
     def group_codes(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """`{place: codes [B, Q]}`, the groups that an example belongs to at each place, coarse to fine."""
-        return self._mixed(batch, False).groups.codes
+        codes: dict[str, tf.Tensor] = self.trunk(batch, training=False).groups.codes
+        return codes
 
     def _predict(self, batch: Mapping[str, tf.Tensor], training: bool | None) -> Predicted:
-        return self._ended(self._mixed(batch, training).read, batch, training)
+        return self._ended(self.trunk(batch, training=training).read, batch, training)
 
     def _ended(self, read: tf.Tensor, batch: Mapping[str, tf.Tensor], training: bool | None) -> Predicted:
         """From what the towers read to what is predicted."""
@@ -259,12 +207,12 @@ class Ranker(tfrs.Model):
 
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """The objective, plus the losses of groups and the penalty on looked-up rows; updates the metrics."""
-        mixed = self._mixed(inputs, training)
+        mixed = self.trunk(inputs, training=training)
         predicted = self._ended(mixed.read, inputs, training)
         step = getattr(getattr(self, "optimizer", None), "iterations", None)
         loss = self.learning(inputs, predicted, mixed.read, step=step, training=training)
         if mixed.groups.losses:
-            loss += self.groups.loss(mixed.groups)
+            loss += self.trunk.groups.loss(mixed.groups)
         if self.options.embedding_l2:
             loss += self.options.embedding_l2 * embedding_penalty(list(mixed.fields.values()))
         return loss
@@ -280,7 +228,7 @@ class Ranker(tfrs.Model):
     @property
     def sets(self) -> dict[str, EmbeddingSet]:
         """The embedding sets by name."""
-        return {name: inputs.embeddings for name, inputs in self.inputs_of_sets.items()}
+        return self.trunk.sets
 
     @property
     def table_variables(self) -> dict[str, tf.Variable]:

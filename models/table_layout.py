@@ -14,16 +14,16 @@ def table_layout(model: Ranker) -> TableLayout:
     """The variables, rows and names of all tables of a model, and the first matrix of each CrossNet expert."""
     variables = [found for name, layer in model.sets.items() for found in _variables(name, layer)]
     crosses = []
-    for spec, expert in zip(model.wiring.experts, model.experts, strict=True):
+    for spec, expert in zip(model.wiring.experts, model.trunk.experts, strict=True):
         if isinstance(expert.interaction, CrossNetV2):
-            inputs = model.inputs_of_sets[spec.set]
+            inputs = model.trunk.inputs_of_sets[spec.set]
             tables = {field.name: field.table for field in inputs.embeddings.plan.fields}
             crosses.append(
                 CrossMatrix(
                     expert=spec.name,
                     set=spec.set,
-                    fields=model.field_names,
-                    tables=tuple(tables.get(name) for name in model.field_names),
+                    fields=model.trunk.field_names,
+                    tables=tuple(tables.get(name) for name in model.trunk.field_names),
                     scope=_full_name(expert.interaction.first_kernels[0]).rsplit("/", 2)[0],
                 )
             )

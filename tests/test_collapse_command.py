@@ -110,7 +110,7 @@ def test_projections_are_those_that_the_cross_network_applies(
     options = models.RankerOptions(interactions=models.InteractionOptions(cross_depth=1, cross_rank=rank))
     model = models.Ranker(schema, wiring, options, vocabularies=vocabularies)
     (cross,) = table_layout(model).crosses
-    (expert,) = model.experts
+    (expert,) = model.trunk.experts
     first = expert.interaction.first_kernels
     assert [weight.name.startswith(f"{cross.scope}/") for weight in first] == [True] * (1 if rank is None else 2)
     kernels = [weight.numpy() for weight in first]
@@ -121,7 +121,7 @@ def test_projections_are_those_that_the_cross_network_applies(
     expected = fields * np.einsum("bid,ijde->bje", fields, projections)
     found = expert.interaction(fields).numpy().reshape(fields.shape) - fields
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    assert cross.fields == model.inputs_of_sets["set0"].field_names
+    assert cross.fields == model.trunk.inputs_of_sets["set0"].field_names
     assert cross.tables[cross.fields.index("user")] == "user"
 
 
@@ -129,7 +129,7 @@ def test_abundance_by_partner_is_that_of_table_times_projection(crossed_run: Pat
     (found,) = analyse_collapse(open_input(crossed_run)).partners
     model = load_run(crossed_run).model
     assert (found.expert, found.set) == ("crossnet_1", "set1")
-    (kernel,) = model.experts[1].interaction.first_kernels
+    (kernel,) = model.trunk.experts[1].interaction.first_kernels
     i, j = found.partners.index("user"), found.partners.index("age")
     block = kernel.numpy()[4 * i : 4 * i + 4, 4 * j : 4 * j + 4]
     exact = np.linalg.svd(model.sets["set1"].table("user").numpy()[2:] @ block, compute_uv=False)

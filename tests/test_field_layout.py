@@ -49,8 +49,8 @@ def test_fields_of_one_side_are_one_part() -> None:
 def test_a_ranker_gives_its_interactions_the_layout_of_its_fields() -> None:
     wiring = models.multi_embedding(widths=(6,), experts=(("gwpfm", 0), ("finalmlp", 0)))
     ranker = models.Ranker(SCHEMA, wiring)
-    grouped, streams = (expert.interaction for expert in ranker.experts)
-    names = ranker.inputs_of_sets["set0"].field_names
+    grouped, streams = (expert.interaction for expert in ranker.trunk.experts)
+    names = ranker.trunk.inputs_of_sets["set0"].field_names
     assert isinstance(grouped, GroupWeightedFM)
     assert isinstance(streams, TwoStream)
     place = names.index("ad")
@@ -72,9 +72,9 @@ def test_every_interaction_trains_in_a_ranker(ranker: models.Ranker) -> None:
     numbers = tf.range(8, dtype=tf.int64)
     batch: dict[str, Any] = dict.fromkeys(("user", "job", "pay", "ad", "hour"), numbers)
     batch |= {"age": tf.range(20.0, 60.0, 5.0), "click": tf.constant([0.0, 1.0] * 4)}
-    before = [[weight.numpy() for weight in expert.trainable_weights] for expert in ranker.experts]
+    before = [[weight.numpy() for weight in expert.trainable_weights] for expert in ranker.trunk.experts]
     ranker.fit(tf.data.Dataset.from_tensors(batch), epochs=2, verbose=0)
-    for spec, expert, old in zip(ranker.wiring.experts, ranker.experts, before, strict=True):
+    for spec, expert, old in zip(ranker.wiring.experts, ranker.trunk.experts, before, strict=True):
         changed = [(a != b.numpy()).any() for a, b in zip(old, expert.trainable_weights, strict=True)]
         assert any(changed), spec.kind
 

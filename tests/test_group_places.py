@@ -76,12 +76,12 @@ def test_groups_are_fields_of_their_set_and_stand_behind_the_representation(
     count = before.fields[0].shape[1]
     given = dict(zip(("set0", "set1"), inside.fields, strict=True))
     found = no_groups()
-    extended = model.groups.at_fields(given, found, training=False)
-    assert model.field_names[count:] == model.groups.more_fields
+    extended = model.trunk.groups.at_fields(given, found, training=False)
+    assert model.trunk.field_names[count:] == model.trunk.groups.more_fields
     for name, original in given.items():
-        assert extended[name].shape[1] == len(model.field_names) == count + 2 * fields
+        assert extended[name].shape[1] == len(model.trunk.field_names) == count + 2 * fields
         np.testing.assert_array_equal(extended[name][:, :count].numpy(), original.numpy())
-        quantizer = model.groups.learners[f"user_{name}"].quantizer
+        quantizer = model.trunk.groups.learners[f"user_{name}"].quantizer
         groups = tf.reshape(quantizer.embed(found.codes[f"user_{name}"]), (6, fields, -1))
         np.testing.assert_allclose(extended[name][:, count : count + fields].numpy(), groups.numpy(), atol=1e-6)
 
@@ -120,7 +120,7 @@ def test_gradient_reaches_every_weight(build: Build, make_batch: Any) -> None:
 def test_commitment_of_each_level_reaches_the_embeddings(build: Build, make_batch: Any) -> None:
     model, batch = apart(build(ONE_SET, levels=3, places=("user",))), make_batch(size=16)
     table = model.table_variables["set0/tables_0"]
-    learner = model.groups.learners["user"]
+    learner = model.trunk.groups.learners["user"]
 
     def commitment(levels: int) -> np.ndarray[Any, Any]:
         with tf.GradientTape() as tape:
@@ -146,7 +146,7 @@ def test_commitment_of_each_level_reaches_the_embeddings(build: Build, make_batc
 
 def fields_of_user(model: models.Ranker, batch: Any) -> tf.Tensor:
     fields = model.inside(batch).fields[0]
-    return fields[:, model.field_names.index("user")]
+    return fields[:, model.trunk.field_names.index("user")]
 
 
 def encoded(learner: Any, x: tf.Tensor) -> tf.Tensor:
@@ -161,7 +161,7 @@ def test_detached_groups_leave_what_lies_below_alone(build: Build, make_batch: A
         model = apart(build(ONE_SET, detach=detach))
         tables = list(model.table_variables.values())
         with tf.GradientTape() as tape:
-            loss = model.groups.loss(model.inside(batch).groups)
+            loss = model.trunk.groups.loss(model.inside(batch).groups)
         found = [g for g in tape.gradient(loss, tables) if g is not None]
         biggest = max((float(tf.reduce_max(tf.abs(tf.convert_to_tensor(g)))) for g in found), default=0.0)
         assert (biggest == 0.0) == zero
@@ -186,7 +186,7 @@ def test_training_starts_and_uses_the_codebooks(build: Build, make_batch: Any) -
     data = tf.data.Dataset.from_tensors(make_batch(size=128)).repeat(40)
     losses = model.fit(data, epochs=3, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
-    for place, found in model.groups.statistics().items():
+    for place, found in model.trunk.groups.statistics().items():
         assert (found["usage"].numpy() >= 0.75).all(), place
     groups = model.inside(make_batch(size=128)).groups
     for place in ("user_ad", "representation_click"):  # the five rows of users leave nothing to a second level

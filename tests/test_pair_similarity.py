@@ -130,8 +130,8 @@ def ranker(schema: Schema | None = None, **options: Any) -> models.Ranker:
 
 def test_an_encoded_similarity_joins_the_side_and_not_the_fields() -> None:
     model = ranker(bits=2, bases=(2,))
-    read = model.inputs_of_sets["set0"]
-    lookups, dense = model.encoder(BATCH), model.dense(BATCH)
+    read = model.trunk.inputs_of_sets["set0"]
+    lookups, dense = model.trunk.encoder(BATCH), model.trunk.dense(BATCH)
     # 2 bits of -1..1: 0.96 is 2.94 -> 3 = 11, -1 is 0 = 00, 0 is 1.5 -> the even 2 = 10. Row 0 is missing, bit k of
     # value b row 1 + 2 k + b, the lowest bit first; row r holds 10^r in each of the 3 places.
     assert read.similarities is not None
@@ -145,8 +145,8 @@ def test_an_encoded_similarity_joins_the_side_and_not_the_fields() -> None:
 def test_sides_of_the_other_options() -> None:
     for vectors, names, width in (("projection", ("item", "user", "ad", "text"), None), ("raw", ("item",), 10)):
         model = ranker(vectors=vectors)
-        read = model.inputs_of_sets["set1"]
-        fields, side = read(model.encoder(BATCH), model.dense(BATCH), {})
+        read = model.trunk.inputs_of_sets["set1"]
+        fields, side = read(model.trunk.encoder(BATCH), model.trunk.dense(BATCH), {})
         assert read.field_names == names
         assert fields.shape == (5, len(names), 4)
         assert (None if side is None else side.shape[1]) == width

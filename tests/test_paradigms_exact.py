@@ -37,8 +37,8 @@ def build(every_kind: Any) -> Build:
 
 def trained_sets(model: models.Ranker, batch: dict[str, tf.Tensor], task: str) -> set[str]:
     """The sets of which the loss of a task trains any weight: a row, an encoder's, or one of an expert on the set."""
-    weights = {name: list(inputs.trainable_weights) for name, inputs in model.inputs_of_sets.items()}
-    for spec, expert in zip(model.wiring.experts, model.experts, strict=True):
+    weights = {name: list(inputs.trainable_weights) for name, inputs in model.trunk.inputs_of_sets.items()}
+    for spec, expert in zip(model.wiring.experts, model.trunk.experts, strict=True):
         weights[spec.set] += expert.trainable_weights
     with tf.GradientTape() as tape:
         logits = model.logits(batch, training=True)[task]
@@ -81,7 +81,7 @@ def test_ple_with_levels_lets_tasks_train_each_other_where_stem_does_not(build: 
     for levels, leaks in ((1, False), (2, True)):
         model = build(models.ple(tasks=TASKS, width=4, levels=levels, expert_width=6))
         batch = make_batch(size=64)
-        (of_buy,) = (e for e, s in zip(model.experts, model.wiring.experts, strict=True) if s.name == "flat_3")
+        (of_buy,) = (e for e, s in zip(model.trunk.experts, model.wiring.experts, strict=True) if s.name == "flat_3")
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(model.logits(batch)["click"])
         assert any(_is_any(g) for g in tape.gradient(loss, of_buy.trainable_weights)) == leaks
@@ -192,7 +192,7 @@ def test_a_masked_label_contributes_no_gradient(build: Build, make_batch: Any) -
     batch["buy"] = tf.fill([32], float("nan"))
     with tf.GradientTape() as tape:
         loss = model.compute_loss(batch, training=True)
-    for gradient in tape.gradient(loss, model.inputs_of_sets["buy"].trainable_weights):
+    for gradient in tape.gradient(loss, model.trunk.inputs_of_sets["buy"].trainable_weights):
         assert not _is_any(gradient)
 
 

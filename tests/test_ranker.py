@@ -206,8 +206,8 @@ def test_penalty_on_looked_up_rows_by_hand(rankers: Any, make_batch: Any) -> Non
     batch = make_batch(size=4)
     plain = float(rankers(WIRINGS[models.single]).compute_loss(batch))
     model = rankers(WIRINGS[models.single], embedding_l2=0.5)
-    fields = model.sets["set0"](model.encoder(batch)).numpy()
-    picture = model.inputs_of_sets["set0"].projections[0](batch["picture"]).numpy()
+    fields = model.sets["set0"](model.trunk.encoder(batch)).numpy()
+    picture = model.trunk.inputs_of_sets["set0"].projections[0](batch["picture"]).numpy()
     expected = 0.5 * (np.square(fields).sum() + np.square(picture).sum()) / 4
     np.testing.assert_allclose(float(model.compute_loss(batch)) - plain, expected, rtol=1e-4)
 
@@ -215,10 +215,10 @@ def test_penalty_on_looked_up_rows_by_hand(rankers: Any, make_batch: Any) -> Non
 @pytest.mark.parametrize("numeric", ["autodis", "periodic"])
 def test_numbers_of_a_network_stand_between_plan_and_vectors(rankers: Any, make_batch: Any, numeric: str) -> None:
     model, batch = rankers(WIRINGS[models.single], numeric=numeric), make_batch(size=6)
-    read, dense = model.inputs_of_sets["set0"], model.dense(batch)
-    fields, _ = read(model.encoder(batch), dense, elapsed_seconds(batch, schema=model.schema))
-    assert read.field_names == (*model.encoder.plan.field_names, "price", "new", "picture")
-    assert "price" not in model.encoder.plan.field_names
+    read, dense = model.trunk.inputs_of_sets["set0"], model.trunk.dense(batch)
+    fields, _ = read(model.trunk.encoder(batch), dense, elapsed_seconds(batch, schema=model.schema))
+    assert read.field_names == (*model.trunk.encoder.plan.field_names, "price", "new", "picture")
+    assert "price" not in model.trunk.encoder.plan.field_names
     # The schema's mean is 0 and its deviation 1.
     np.testing.assert_allclose(dense.numbers.numpy(), np.stack([batch["price"], batch["new"]], axis=1))
     np.testing.assert_allclose(fields[:, -3:-1].numpy(), read.numbers(dense.numbers).numpy())

@@ -258,7 +258,7 @@ def test_the_saved_model_holds_the_weights_and_nothing_else(exported: Exported, 
 
 
 def test_tables_are_fused_into_one_variable_a_set(exported: Exported, model: models.Ranker) -> None:
-    rows = sum(table.rows for table in model.encoder.plan.tables)
+    rows = sum(table.rows for table in model.trunk.encoder.plan.tables)
     shapes = [shape for _, shape in tf.train.list_variables(str(exported.path / "variables" / "variables"))]
     assert shapes.count([rows, 4]) == 2
 

@@ -93,7 +93,7 @@ def cosines_of(products: Floats) -> Floats:
 
 def _content(model: Ranker, gates: Floats, cosines: Floats) -> dict[str, Any]:
     wiring = model.wiring
-    readers, experts = wiring.readers, model.mixture.read_experts
+    readers, experts = wiring.readers, model.trunk.mixture.read_experts
     rows = {
         reader.task: dict(zip(experts, row.tolist(), strict=True)) for reader, row in zip(readers, gates, strict=True)
     }

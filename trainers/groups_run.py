@@ -40,7 +40,7 @@ def groups_run(config: GroupsConfig) -> dict[str, Any]:
     """
     check_replaceable(Path(config.output), overwrite=config.overwrite, made_of=RESULT)
     loaded = load_run(config.run)
-    if not loaded.model.groups.learners:
+    if not loaded.model.learns_groups:
         raise ValueError(f"--run={config.run} has learned no groups: train it with --group_places=user, for example.")
     schema = read_schema(config.data if config.data is not None else loaded.config.data.data)
     needed = [column.name for column in loaded.schema.input_columns]

@@ -162,7 +162,7 @@ class _Training:
             watch,
             *self._taught.callbacks,
             *([Collapse()] if train.log_collapse else []),
-            *([Groups()] if self._model.groups.learners else []),
+            *([Groups()] if self._model.learns_groups else []),
             *([self._gradients()] if self._config.objective.log_gradients else []),
             EarlyStopping(
                 state,

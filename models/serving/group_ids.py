@@ -13,7 +13,7 @@ from fullrank.models.serving.request_inputs import input_specs, to_batch
 
 def has_groups(model: Any) -> bool:
     """Whether a model learns groups anywhere."""
-    return bool(getattr(getattr(model, "groups", None), "learners", None))
+    return bool(getattr(model, "learns_groups", False))
 
 
 def group_answers(model: Any, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:

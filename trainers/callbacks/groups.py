@@ -22,7 +22,7 @@ class Groups(keras.callbacks.Callback):
         """Reads the statistics of every place."""
         if logs is None:
             return
-        for place, statistics in self.model.groups.statistics().items():
+        for place, statistics in self.model.trunk.groups.statistics().items():
             for name, values in statistics.items():
                 for level, value in enumerate(values.numpy().tolist(), 1):
                     logs[f"groups/{place}/{name}_{level}"] = value
