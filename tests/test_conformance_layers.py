@@ -231,7 +231,7 @@ LOW_ROWS = [row for row in ROWS.values() if row.low == tf.bfloat16 and not row.e
 
 
 def name_of(row: Row) -> str:
-    return row.make().__class__.__name__
+    return type(row.make()).__name__
 
 
 EVERY_ROW = pytest.mark.parametrize("row", ROWS.values(), ids=name_of)
