@@ -31,7 +31,7 @@ class Row:
     """A layer, how to feed it, and what must come out for B examples (`None` stands for B).
 
     `dtype` is that of the output, and `low` that under mixed_bfloat16. `exact` allows products of matrices in float32
-    even then; such a layer's docstring says which.
+    even then; such a layer says which, in its docstring or beside the code.
     """
 
     make: Callable[..., keras.layers.Layer]
