@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
+from fullrank.analysis.confidence import check_confidence
 from fullrank.analysis.key_bootstrap import percentile_interval, ratio_draws
 
 
@@ -71,6 +72,7 @@ def exposure_replay(
     Raises:
       ValueError: If lengths differ, there is no candidate, a score is NaN, or `slots` < 1.
     """
+    check_confidence(confidence)
     request_ids, old, new = np.asarray(requests), np.asarray(baseline, np.float64), np.asarray(scores, np.float64)
     repeats = np.asarray(repeated, bool)
     key_ids = request_ids if keys is None else np.asarray(keys)

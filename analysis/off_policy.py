@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from fullrank.analysis.confidence import check_confidence
 from fullrank.analysis.figures.wilson import wilson_interval
 
 Floats = npt.NDArray[np.float64]
@@ -19,7 +20,7 @@ class PolicyValue:
 
     Attributes:
       value: The estimate.
-      low: Lower end of its 95 % interval.
+      low: Lower end of its interval; NaN of fewer than two rows, which have no spread.
       high: Upper end.
       effective: Effective number of rows, `(sum w)^2 / sum w^2`; the estimate is about as good as from so many rows of
         the policy itself.
@@ -58,15 +59,15 @@ def policy_values(
       target: `[N]`, pi: probability with which the target policy takes that action.
       model_logged: `[N]`, q of the action taken; with `model_target` adds `dr`.
       model_target: `[N]`, mean of q over the target policy's actions.
-      confidence: Level of the intervals.
+      confidence: Level of the intervals, in (0, 1).
 
     Raises:
-      ValueError: If lengths differ, there are no rows, a logged probability is not in (0, 1], or one model value comes
-        without the other.
+      ValueError: If lengths differ, there are no rows, a reward or a model value is not finite, a logged probability is
+        not in (0, 1], one model value comes without the other, or `confidence` is out of range.
     """
     if (model_logged is None) != (model_target is None):
         raise ValueError("A doubly robust estimate needs both model_logged and model_target.")
-    reach = float(stats.norm.ppf(0.5 + confidence / 2))
+    reach = _reach(confidence)
     reward, weights = _weights(rewards, logged, target)
     effective = _effective(weights)
     values = {
@@ -75,6 +76,13 @@ def policy_values(
     }
     if model_logged is not None and model_target is not None:
         q, q_target = (np.asarray(given, np.float64) for given in (model_logged, model_target))
+        if not q.shape == q_target.shape == reward.shape:
+            raise ValueError(
+                "model_logged and model_target need one value for each row, as rewards do. "
+                f"Received: {q.shape} and {q_target.shape} for rewards {reward.shape}."
+            )
+        _check_finite("model_logged", q)
+        _check_finite("model_target", q_target)
         values["dr"] = _estimate(q_target + weights * (reward - q), effective, reach)
     return values
 
@@ -94,7 +102,7 @@ def value_difference(
       logged: `[N]`, probability with which the log's policy took the action that it took.
       target: `[N]`, probability with which the policy takes that action.
       baseline: `[N]`, probability with which the other one does.
-      confidence: Level of the interval.
+      confidence: Level of the interval, in (0, 1).
 
     Raises:
       ValueError: As `policy_values`.
@@ -102,14 +110,21 @@ def value_difference(
     reward, weights = _weights(rewards, logged, target)
     _, others = _weights(rewards, logged, baseline)
     (value, influence), (other, away) = _self_normalised(reward, weights), _self_normalised(reward, others)
-    reach = float(stats.norm.ppf(0.5 + confidence / 2))
+    reach = _reach(confidence)
     return _shifted(value - other, influence - away, min(_effective(weights), _effective(others)), reach)
 
 
 def on_policy_value(*, rewards: npt.ArrayLike, confidence: float = 0.95) -> PolicyValue:
-    """The mean reward of the policy that made the log."""
+    """The mean reward of the policy that made the log.
+
+    Raises:
+      ValueError: If rewards are not `[N]` with N >= 1 or not finite, or `confidence` is not in (0, 1).
+    """
     reward = np.asarray(rewards, np.float64)
-    return _estimate(reward, float(len(reward)), float(stats.norm.ppf(0.5 + confidence / 2)))
+    if reward.ndim != 1 or not reward.size:
+        raise ValueError(f"rewards are [N], N >= 1. Received: {reward.shape}.")
+    _check_finite("rewards", reward)
+    return _estimate(reward, float(len(reward)), _reach(confidence))
 
 
 def widened(value: PolicyValue) -> PolicyValue:
@@ -150,11 +165,26 @@ def _weights(rewards: npt.ArrayLike, logged: npt.ArrayLike, target: npt.ArrayLik
         raise ValueError(
             f"rewards, logged and target are [N], N >= 1. Received: {reward.shape}, {p.shape}, {pi.shape}."
         )
+    _check_finite("rewards", reward)
     if not ((p > 0) & (p <= 1)).all():
         raise ValueError(f"Logged probabilities lie in (0, 1]. Received: {p.min():g} to {p.max():g}.")
     if not ((pi >= 0) & (pi <= 1 + 1e-6)).all():
         raise ValueError(f"Target probabilities lie in [0, 1]. Received: {pi.min():g} to {pi.max():g}.")
     return reward, pi / p
+
+
+def _check_finite(name: str, values: Floats) -> None:
+    wrong = np.flatnonzero(~np.isfinite(values))
+    if wrong.size:
+        raise ValueError(
+            f"{name} must be finite. Received: {values[wrong[0]]} in row {wrong[0]}, and {wrong.size} such rows in all."
+        )
+
+
+def _reach(confidence: float) -> float:
+    """How many standard errors a normal interval reaches to either side."""
+    check_confidence(confidence)
+    return float(stats.norm.ppf(0.5 + confidence / 2))
 
 
 def _effective(weights: Floats) -> float:
@@ -176,5 +206,6 @@ def _estimate(terms: Floats, effective: float, reach: float) -> PolicyValue:
 
 
 def _shifted(value: float, influence: Floats, effective: float, reach: float) -> PolicyValue:
-    error = float(np.sqrt(np.mean(influence**2) / max(len(influence) - 1, 1)))
+    number = len(influence)
+    error = float(np.sqrt(np.mean(influence**2) / (number - 1))) if number > 1 else float("nan")
     return PolicyValue(value=value, low=value - reach * error, high=value + reach * error, effective=effective)

@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
+from fullrank.analysis.confidence import check_confidence
+
 Verdict = Literal["as expected", "opposite", "not resolved"]
 
 
@@ -19,7 +21,7 @@ class PairedDifference:
     Attributes:
       pairs: Number of pairs.
       mean: Mean difference.
-      low: Lower end of the interval; equal to `high` where there is one pair, NaN where there is none.
+      low: Lower end of the interval; NaN of fewer than two pairs, which have no spread.
       high: Upper end.
     """
 
@@ -30,7 +32,7 @@ class PairedDifference:
 
     def verdict(self, expected: Literal["+", "-"]) -> Verdict:
         """Whether the whole interval lies on the expected side of zero, on the other one, or holds zero."""
-        if self.pairs < 2 or not (self.low > 0 or self.high < 0):
+        if not (self.low > 0 or self.high < 0):
             return "not resolved"
         return "as expected" if (self.low > 0) == (expected == "+") else "opposite"
 
@@ -45,11 +47,12 @@ def paired_difference(
     Args:
       values: One measurement a seed.
       baseline: Of the same seeds, in the same order.
-      confidence: Level of the interval.
+      confidence: Level of the interval, in (0, 1).
 
     Raises:
-      ValueError: If the two differ in length.
+      ValueError: If the two differ in length, or `confidence` is out of range.
     """
+    check_confidence(confidence)
     if len(values) != len(baseline):
         raise ValueError(f"Paired values need equal lengths. Received: {len(values)} and {len(baseline)}.")
     differences = np.asarray(values, np.float64) - np.asarray(baseline, np.float64)
@@ -58,7 +61,7 @@ def paired_difference(
         return PairedDifference(pairs=0, mean=float("nan"), low=float("nan"), high=float("nan"))
     mean = float(differences.mean())
     if number == 1:
-        return PairedDifference(pairs=1, mean=mean, low=mean, high=mean)
+        return PairedDifference(pairs=1, mean=mean, low=float("nan"), high=float("nan"))
     error = float(differences.std(ddof=1)) / number**0.5
     reach = float(stats.t.ppf(0.5 + confidence / 2, number - 1)) * error
     return PairedDifference(pairs=number, mean=mean, low=mean - reach, high=mean + reach)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import xlog1py, xlogy
 
+from fullrank.analysis.confidence import check_confidence
 from fullrank.analysis.key_bootstrap import percentile_interval, ratio_draws
 from fullrank.analysis.tables import format_table
 
@@ -117,8 +118,9 @@ def paired_gain(
     if {column.shape for column in columns.values()} != {(columns["labels"].size,)}:
         sizes = ", ".join(f"{name} {column.shape}" for name, column in columns.items())
         raise ValueError(f"paired_gain takes columns of one length; received {sizes}")
-    if not 0.0 < confidence < 1.0 or draws < 1:
-        raise ValueError(f"paired_gain needs confidence in (0, 1) and draws >= 1; received {confidence} and {draws}")
+    check_confidence(confidence)
+    if draws < 1:
+        raise ValueError(f"paired_gain needs draws >= 1; received {draws}")
     used = ~np.isnan(columns["labels"]) & (columns["weights"] > 0)
     if not used.any():
         raise ValueError(f"paired_gain needs an observed row of positive weight; received none in {used.size}")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fullrank.analysis.exposure_replay import exposure_replay
 from fullrank.analysis.off_policy import (
     PolicyValue,
     independent_difference,
@@ -15,6 +16,8 @@ from fullrank.analysis.off_policy import (
     value_difference,
     widened,
 )
+from fullrank.analysis.paired import paired_difference
+from fullrank.analysis.paired_gain import paired_gain
 
 
 def test_by_hand() -> None:
@@ -76,6 +79,40 @@ def test_what_cannot_be_estimated_is_refused() -> None:
         policy_values(rewards=[1.0, 2.0], logged=[0.5], target=[0.5])
     with pytest.raises(ValueError, match="both model_logged and model_target"):
         policy_values(rewards=[1.0], logged=[0.5], target=[0.5], model_logged=[0.1])
+    two: dict[str, Any] = {"rewards": [1.0, 0.0], "logged": [0.5, 0.5], "target": [0.5, 0.5]}
+    # One model value for all rows would be spread over them.
+    for short in ({"model_logged": [0.1], "model_target": [0.1, 0.2]}, {"model_logged": 0.1, "model_target": 0.1}):
+        with pytest.raises(ValueError, match=r"one value for each row.* for rewards \(2,\)"):
+            policy_values(**two, **short)
+    with pytest.raises(ValueError, match=r"model_target must be finite\. Received: nan in row 1, and 1 such rows"):
+        policy_values(**two, model_logged=[0.1, 0.2], model_target=[0.1, np.nan])
+    with pytest.raises(ValueError, match=r"rewards must be finite\. Received: inf in row 0"):
+        policy_values(**{**two, "rewards": [np.inf, 0.0]})
+    with pytest.raises(ValueError, match=r"N >= 1"):
+        on_policy_value(rewards=[])
+
+
+@pytest.mark.parametrize("confidence", [0.0, 1.0, 95, -0.5, float("nan")])
+def test_a_level_is_a_share_and_no_percentage(confidence: float) -> None:
+    rows: dict[str, Any] = {"rewards": [1.0, 0.0], "logged": [0.5, 0.5], "target": [0.5, 0.5]}
+    calls = (
+        lambda: policy_values(**rows, confidence=confidence),
+        lambda: value_difference(**rows, baseline=[0.5, 0.5], confidence=confidence),
+        lambda: on_policy_value(rewards=[1.0, 0.0], confidence=confidence),
+        lambda: paired_difference(values=[1.0, 2.0], baseline=[0.0, 0.0], confidence=confidence),
+        lambda: paired_gain(labels=[1, 0], baseline=[0.5, 0.5], predictions=[0.6, 0.4], confidence=confidence),
+        lambda: exposure_replay(requests=[1], repeated=[True], baseline=[0.1], scores=[0.1], confidence=confidence),
+    )
+    for call in calls:
+        with pytest.raises(ValueError, match="confidence must lie between 0 and 1") as caught:
+            call()
+        assert ("give 0.95" in str(caught.value)) == (confidence == 95)
+
+
+def test_a_single_row_has_no_interval() -> None:
+    found = on_policy_value(rewards=[1.0])
+    assert found.value == 1.0
+    assert np.isnan([found.low, found.high]).all()
 
 
 def test_a_policy_that_never_meets_the_log_has_no_value() -> None:

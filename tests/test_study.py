@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +29,10 @@ def test_paired_interval_by_hand() -> None:
     assert found.verdict("+") == "not resolved"  # 2 - 2.48 < 0
     steady = paired_difference(values=[2.0, 3.1, 4.0], baseline=[1.0, 2.0, 3.0])
     assert (steady.verdict("+"), steady.verdict("-")) == ("as expected", "opposite")
-    assert paired_difference(values=[1.0], baseline=[0.0]).verdict("+") == "not resolved"
+    single = paired_difference(values=[1.0], baseline=[0.0])
+    assert (single.mean, single.verdict("+")) == (1.0, "not resolved")
+    assert math.isnan(single.low)
+    assert math.isnan(single.high)
     with pytest.raises(ValueError, match="equal lengths"):
         paired_difference(values=[1.0], baseline=[])
 

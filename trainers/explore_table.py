@@ -26,7 +26,7 @@ def over_seeds(values: list[float]) -> PairedDifference:
 
 
 def written(value: float, interval: Interval, *, digits: int | None = None, sign: bool = False) -> str:
-    """`.151 [.148, .154]`.
+    """`.151 [.148, .154]`; without the brackets where the interval is not defined, `-` where the number is not.
 
     Args:
       value: The number.
@@ -34,13 +34,17 @@ def written(value: float, interval: Interval, *, digits: int | None = None, sign
       digits: After the point; 3, or none from 10 on, if `None`.
       sign: Whether a plus is written.
     """
-    many = max(abs(value), abs(interval.low), abs(interval.high)) >= 10
+    has_interval = not (math.isnan(interval.low) or math.isnan(interval.high))
+    ends = (interval.low, interval.high) if has_interval else ()
+    many = max(abs(each) for each in (value, *ends)) >= 10
     shown = (0 if many else 3) if digits is None else digits
 
     def short(number: float) -> str:
         return f"{number:{'+' if sign else ''},.{shown}f}"
 
-    return "-" if math.isnan(value) else f"{short(value)} [{short(interval.low)}, {short(interval.high)}]"
+    if math.isnan(value):
+        return "-"
+    return f"{short(value)} [{', '.join(map(short, ends))}]" if ends else short(value)
 
 
 def number(value: float, interval: Interval) -> dict[str, Any]:

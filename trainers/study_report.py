@@ -121,6 +121,8 @@ def _cell(study: Study, results: Results, variant: str, statistic: Statistic) ->
     if variant == study.baseline:
         return text
     difference = difference_of(results, statistic, variant=variant, baseline=study.baseline)
+    if difference.pairs < 2:
+        return f"{text} ({difference.mean:+.4f})" if difference.pairs else text
     return f"{text} ({difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}])"
 
 
