@@ -59,6 +59,7 @@ class GroupStructureLearning(keras.layers.Layer):
         embeddings, and the task trains the codes.
       mu: Weight of the codes' term in Eq. 2.
       combine: `sum` or `concat` of the levels; with `concat`, groups are `Q d` wide.
+      k_means_steps, usage_decay, restart_share: As in `ResidualQuantizer`.
       seed: Of codebooks, start and restarts.
     """
 
@@ -73,6 +74,9 @@ class GroupStructureLearning(keras.layers.Layer):
         straight_through: bool = True,
         mu: float = 1.0,
         combine: Literal["sum", "concat"] = "sum",
+        k_means_steps: int = 10,
+        usage_decay: float = 0.95,
+        restart_share: float = 0.05,
         seed: int | None = None,
         name: str | None = None,
         dtype: Any = None,
@@ -84,7 +88,17 @@ class GroupStructureLearning(keras.layers.Layer):
         self.detach = detach
         self.straight_through = straight_through
         self.quantizer = ResidualQuantizer(
-            levels, codes, mu=mu, combine=combine, seed=seed, name="quantizer", dtype=dtype, trainable=trainable
+            levels,
+            codes,
+            mu=mu,
+            combine=combine,
+            k_means_steps=k_means_steps,
+            usage_decay=usage_decay,
+            restart_share=restart_share,
+            seed=seed,
+            name="quantizer",
+            dtype=dtype,
+            trainable=trainable,
         )
         self._given_dtype = dtype
         self._encoder = self._network((*self.hidden, width), "encoder")
@@ -141,6 +155,9 @@ class GroupStructureLearning(keras.layers.Layer):
             "straight_through": self.straight_through,
             "mu": self.quantizer.mu,
             "combine": self.quantizer.combine,
+            "k_means_steps": self.quantizer.k_means_steps,
+            "usage_decay": self.quantizer.usage_decay,
+            "restart_share": self.quantizer.restart_share,
             "seed": self.quantizer.seed,
         }
         return {**super().get_config(), **own}

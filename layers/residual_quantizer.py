@@ -85,6 +85,11 @@ class ResidualQuantizer(keras.layers.Layer):
             raise ValueError(f"ResidualQuantizer needs levels >= 1, codes >= 2. Received: {levels} and {codes}.")
         if combine not in ("sum", "concat"):
             raise ValueError(f"combine must be 'sum' or 'concat'. Received: {combine!r}.")
+        if k_means_steps < 0 or not 0.0 <= usage_decay < 1.0 or not 0.0 <= restart_share < 1.0:
+            raise ValueError(
+                "ResidualQuantizer needs k_means_steps >= 0, usage_decay in [0, 1) and restart_share in [0, 1). "
+                f"Received: {k_means_steps}, {usage_decay} and {restart_share}."
+            )
         self.levels = levels
         self.codes = codes
         self.mu = mu

@@ -20,6 +20,12 @@ class GroupOptions:
       hidden: Hidden layers of the encoder, in reverse those of the decoder.
       mu: Weight of the codes' own term in Eq. 2.
       combine: Levels are summed or concatenated.
+      straight_through: Whether the gradient of a task passes through its groups to the encoder; otherwise it trains
+        their codes.
+      k_means_steps: Iterations of k-means that start the codebooks on the first batch; 0 takes random rows of it.
+      usage_decay: Decay, for one step, of the running share of examples that choose a code.
+      restart_share: A code is moved onto a random residual once its running share is below this part of the even
+        share 1 / C; 0 never moves one.
       weight: Of reconstruction and commitment loss in the objective; the paper gives none.
       seed: Of codebooks, their start and restarts; every quantiser of a model draws otherwise.
       detach: Whether groups and their loss leave what lies below them alone.
@@ -32,6 +38,10 @@ class GroupOptions:
     hidden: tuple[int, ...] = (64,)
     mu: float = 1.0
     combine: Literal["sum", "concat"] = "sum"
+    straight_through: bool = True
+    k_means_steps: int = 10
+    usage_decay: float = 0.95
+    restart_share: float = 0.05
     weight: float = 0.1
     detach: bool = False
     seed: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank import models
+from fullrank.layers import GroupStructureLearning, ResidualQuantizer
 from fullrank.models.group_places import no_groups
 from fullrank.models.serving import export_model
 from fullrank.models.serving.request_inputs import input_name
 from fullrank.models.serving.sample_rows import drawn_rows
+from fullrank.trainers.config import ModelConfig
 
 TASKS = ("click", "buy")
 PLACES: tuple[models.GroupPlace, ...] = ("user", "user_ad", "representation")
@@ -228,3 +231,51 @@ def test_places_are_checked(build: Build) -> None:
         build(places=("user", "elsewhere"))
     with pytest.raises(ValueError, match="each once"):
         build(places=("user", "user"))
+
+
+def test_flags_options_and_layer_have_the_same_defaults() -> None:
+    flags = {field.name: field.default for field in dataclasses.fields(ModelConfig)}
+    options = {field.name: field.default for field in dataclasses.fields(models.GroupOptions)}
+    for name in set(options) - {"seed"}:  # the seed is that of the run
+        assert flags[f"group_{name}"] == options[name], name
+    for layer in (GroupStructureLearning, ResidualQuantizer):
+        given = {name: each.default for name, each in inspect.signature(layer).parameters.items()}
+        for name in set(given) & set(options) - {"levels", "codes", "width", "seed"}:
+            assert given[name] == options[name], name
+
+
+def test_what_looks_after_codebooks_is_optional(build: Build, make_batch: Any) -> None:
+    def trained(**changes: Any) -> models.Ranker:
+        model = build(ONE_SET, places=("user_ad",), codes=16, hidden=(), levels=1, **changes)
+        model.compile(optimizer=keras.optimizers.Adam(0.0))
+        model.fit(tf.data.Dataset.from_tensors(make_batch(size=64)).repeat(2), verbose=0)
+        return model
+
+    books = [model.trunk.groups.learners["user_ad"].quantizer for model in (trained(), trained(k_means_steps=0))]
+    assert np.abs(books[0]._codebooks.numpy() - books[1]._codebooks.numpy()).max() > 0
+    # With decay 0 the running share is that of the last batch: 64 choices make multiples of 1/64.
+    shares = trained(usage_decay=0.0, restart_share=0.0).trunk.groups.learners["user_ad"].quantizer._usage.numpy()
+    np.testing.assert_allclose(shares * 64, np.round(shares * 64), atol=1e-4)
+    # Twenty codes of a batch of four rows: whatever no row chose is moved at once, or never.
+    for share, moves in ((0.9, True), (0.0, False)):
+        model = build(ONE_SET, places=("user_ad",), codes=20, levels=1, usage_decay=0.0, restart_share=share)
+        model.compile(optimizer=keras.optimizers.SGD(0.0))
+        steps = [make_batch(size=4, seed=seed) for seed in (0, 1)]
+        quantizer = model.trunk.groups.learners["user_ad"].quantizer
+        model.fit(tf.data.Dataset.from_tensors(steps[0]), verbose=0)
+        before = quantizer._codebooks.numpy()
+        model.fit(tf.data.Dataset.from_tensors(steps[1]), verbose=0)
+        assert (np.abs(quantizer._codebooks.numpy() - before).max() > 0) == moves
+
+
+@pytest.mark.parametrize("straight_through", [True, False])
+def test_what_a_task_trains_through_its_groups(build: Build, make_batch: Any, straight_through: bool) -> None:
+    model = apart(build(ONE_SET, places=("representation",), weight=0.0, straight_through=straight_through))
+    learner = model.trunk.groups.learners["representation"]
+    weights = [learner._encoder[0].kernel, learner.quantizer._codebooks]
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss(make_batch(size=64), training=True)
+    sizes = [
+        0.0 if g is None else float(np.abs(tf.convert_to_tensor(g).numpy()).max()) for g in tape.gradient(loss, weights)
+    ]
+    assert [size > 0 for size in sizes] == [straight_through, not straight_through]

@@ -175,6 +175,22 @@ class ModelConfig:
     )
     group_mu: float = setting(1.0, "Weight of the codes' own term in the commitment loss.", above=0)
     group_combine: Literal["sum", "concat"] = setting("sum", "What becomes of the codes of the levels.")
+    group_straight_through: bool = setting(
+        True,
+        "Pass the gradient of the tasks through the groups to their encoder; otherwise it trains the codes.",
+    )
+    group_k_means_steps: int = setting(
+        10, "Iterations of k-means that start the codebooks on the first batch; 0 takes random rows of it.", minimum=0
+    )
+    group_usage_decay: float = setting(
+        0.95, "Decay, for one step, of the running share of examples that choose a code.", minimum=0, below=1
+    )
+    group_restart_share: float = setting(
+        0.05,
+        "Move a code onto a random residual once its running share is below this part of the even share; 0: never.",
+        minimum=0,
+        below=1,
+    )
     group_weight: float = setting(0.1, "Weight of reconstruction and commitment loss.", minimum=0)
     group_detach: bool = setting(False, "Keep groups and their loss from training what lies below them.")
     dropout: float = setting(0.0, "Share of hidden units dropped in training.", minimum=0, below=1)
