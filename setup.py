@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).resolve().parent
 FOLDERS = ("data", "layers", "models", "trainers", "analysis")
 COMMANDS = {
+    "fullrank": "trainers.commands",
     "fullrank-train": "trainers.train",
     "fullrank-evaluate": "trainers.evaluate",
     "fullrank-export": "trainers.export",
@@ -28,8 +29,9 @@ COMMANDS = {
 TESTING = ["hypothesis", "pytest>=8", "pytest-xdist"]
 DEVELOPING = ["build", "mypy", "pdoc", "pre-commit", "ruff", "setuptools>=65", "wheel"]
 
-# The package has no folder and no __init__.py of its own: `fullrank` is a namespace whose parts are the top-level
-# folders. find_packages walks only those, so that tests, benchmarks and virtual environments stay outside.
+# The package has no __init__.py of its own: `fullrank` is a namespace whose parts are the top-level folders, and the
+# only file of its own is __main__.py. find_packages walks only those folders, so that tests, benchmarks and virtual
+# environments stay outside.
 PACKAGES = find_packages(where=str(ROOT), include=[pattern for name in FOLDERS for pattern in (name, f"{name}.*")])
 
 setup(
@@ -55,7 +57,7 @@ setup(
         "Typing :: Typed",
     ],
     python_requires=">=3.10,<3.14",
-    packages=["fullrank." + package for package in PACKAGES],
+    packages=["fullrank", *("fullrank." + package for package in PACKAGES)],
     package_dir={"fullrank": "."},
     package_data={"": ["py.typed"]},
     zip_safe=False,

@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "fullrank"
 FOLDERS = ("data", "layers", "models", "trainers", "analysis")
 OTHER_FOLDERS = (".ci", "benchmarks", "tests")
+MAIN = "__main__.py"
 
 # A string that is a module's whole name is a command line's `-m` argument, and needs the module as an import does.
 _MODULE_NAME = re.compile(rf"{PACKAGE}\.(?:{'|'.join(FOLDERS)})(?:\.\w+)*")
@@ -23,14 +24,14 @@ def folder_files(root: Path, folder: str) -> list[str]:
 
 
 def package_files(root: Path) -> list[str]:
-    """The files of the package `fullrank`."""
+    """The files of the package `fullrank`, without its `__main__.py`."""
     return [path for folder in FOLDERS for path in folder_files(root, folder)]
 
 
 def all_files(root: Path) -> list[str]:
     """Every Python file of the project."""
     others = [path for folder in OTHER_FOLDERS for path in folder_files(root, folder)]
-    return [*package_files(root), *others, "setup.py"]
+    return [*package_files(root), *others, MAIN, "setup.py"]
 
 
 def module_name(path: str) -> str:

@@ -14,10 +14,10 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-from sources import FOLDERS, ROOT, folder_files, needs_source_tree
+from sources import FOLDERS, MAIN, ROOT, folder_files, needs_source_tree
 
 # What packaging reads besides the package itself.
-PACKAGING_FILES = ("LICENSE", "README.md", "pyproject.toml", "setup.py")
+PACKAGING_FILES = (MAIN, "LICENSE", "README.md", "pyproject.toml", "setup.py")
 
 # Makes distutils importable where only setuptools provides it, as the line that setuptools puts into an environment of
 # its own does. Lines of .pth files in a folder that a .pth file names are not run, so it has to be said again.

@@ -56,8 +56,9 @@ def test_build_is_what_the_generator_writes(repository: Path) -> None:
 
 def test_every_source_file_is_in_one_target(repository: Path, targets: dict[str, dict[str, Any]]) -> None:
     listed = Counter(path for target in targets.values() for path in files_of(target))
-    # defs.bzl adds the test runner to every test; setup.py packages, and Bazel does not package with it.
-    expected = {*sources.all_files(repository)} - {"setup.py", build_targets.TEST_MAIN}
+    # defs.bzl adds the test runner to every test; setup.py packages, and Bazel does not package with it; what
+    # __main__.py starts is the target `commands`.
+    expected = {*sources.all_files(repository)} - {"setup.py", sources.MAIN, build_targets.TEST_MAIN}
     assert set(listed) == expected
     assert [path for path, times in listed.items() if times > 1] == []
 

@@ -14,6 +14,7 @@ import sources
 import wheel_environment
 
 SCRIPTS = {
+    "fullrank",
     "fullrank-train",
     "fullrank-evaluate",
     "fullrank-export",
@@ -62,7 +63,7 @@ def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
 def test_the_wheel_holds_the_package_and_nothing_else(repository: Path, distributions: tuple[Path, Path]) -> None:
     names = set(zipfile.ZipFile(distributions[1]).namelist())
     metadata = {name for name in names if ".dist-info/" in name}
-    files = {f"fullrank/{path}" for path in sources.package_files(repository)}
+    files = {f"fullrank/{path}" for path in [sources.MAIN, *sources.package_files(repository)]}
     assert names - metadata == files | {f"fullrank/{folder}/py.typed" for folder in sources.FOLDERS}
     assert any(name.endswith("/LICENSE") for name in metadata)
 
@@ -109,7 +110,7 @@ def test_the_training_command_shows_its_help(wheel_python: Path, tmp_path: Path)
 
 
 def test_console_scripts_call_the_commands(wheel_python: Path, tmp_path: Path) -> None:
-    assert {path.name for path in wheel_python.parent.glob("fullrank-*")} == SCRIPTS
+    assert {path.name for path in wheel_python.parent.glob("fullrank*")} == SCRIPTS
     program = (
         "from importlib.metadata import distribution\n"
         "for entry in distribution('fullrank').entry_points:\n"
@@ -122,6 +123,15 @@ def test_console_scripts_call_the_commands(wheel_python: Path, tmp_path: Path) -
     shown = run(wheel_python.parent / "fullrank-inspect", "--help", cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr
     assert "--data" in shown.stdout or "--input" in shown.stdout
+
+
+def test_python_m_fullrank_lists_and_starts_the_commands(wheel_python: Path, tmp_path: Path) -> None:
+    listed = run(wheel_python, "-m", "fullrank", cwd=tmp_path)
+    assert listed.returncode == 0, listed.stderr
+    assert [name for name in SCRIPTS - {"fullrank"} if name.removeprefix("fullrank-") not in listed.stdout] == []
+    started = run(wheel_python, "-m", "fullrank", "train", "--help", cwd=tmp_path)
+    assert started.returncode == 0, started.stderr
+    assert "--data" in started.stdout
 
 
 def test_metadata_names_version_and_dependencies(wheel_python: Path, tmp_path: Path) -> None:

@@ -1,0 +1,85 @@
+"""Lists the commands of fullrank and starts one of them by its short name.
+
+    fullrank
+    fullrank train --data=records --output=runs/first
+    python -m fullrank train --help
+
+`fullrank NAME ...` is the same as the script `fullrank-NAME ...` and as `python -m fullrank.<folder>.<name> ...`.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from fullrank.data.command import WRONG_USAGE
+from fullrank.data.command_help import HELP_FLAGS
+from fullrank.data.suggest import closest
+
+_PREFIX: Final = "fullrank-"
+_SECTIONS: Final = {"data": "Records", "trainers": "Models", "analysis": "Analysis"}
+
+
+def run(argv: Sequence[str] | None = None) -> None:
+    """Starts the command that the first argument names, or lists all commands.
+
+    Args:
+      argv: Program name and arguments; `None` for those of the process.
+
+    Raises:
+      SystemExit: With the exit code of the command; 2 if there is no such command.
+    """
+    arguments = list(sys.argv if argv is None else argv)
+    modules = command_modules()
+    name = arguments[1] if len(arguments) > 1 else None
+    if name is None or name in HELP_FLAGS:
+        print(list_commands(modules))
+        return
+    module = modules.get(name.removeprefix(_PREFIX))
+    if module is None:
+        meant = closest(name, modules)
+        hint = f" Did you mean {meant!r}?" if meant else ""
+        print(f"error: there is no command {name!r}.{hint} `fullrank` alone lists all of them.", file=sys.stderr)
+        sys.exit(WRONG_USAGE)
+    command: Callable[[Sequence[str]], None] = importlib.import_module(module).run
+    command([f"fullrank {name}", *arguments[2:]])
+
+
+def command_modules() -> dict[str, str]:
+    """The installed commands: short name -> module, as `setup.py` declares their scripts."""
+    entries = importlib.metadata.distribution("fullrank").entry_points.select(group="console_scripts")
+    return {
+        entry.name.removeprefix(_PREFIX): entry.module
+        for entry in sorted(entries, key=lambda entry: entry.name)
+        if entry.name.startswith(_PREFIX)
+    }
+
+
+def list_commands(modules: Mapping[str, str]) -> str:
+    """The commands by folder, each with the first line of its module's docstring."""
+    width = max(len(name) for name in modules)
+    parts = ["usage: fullrank COMMAND [--flag=value ...]; `fullrank COMMAND --help` lists the flags of a command."]
+    for folder, title in _SECTIONS.items():
+        names = [name for name, module in modules.items() if module.split(".")[1] == folder]
+        lines = (f"  {name.ljust(width)}  {summary(modules[name])}" for name in names)
+        parts.append("\n".join([f"{title}:", *lines]))
+    return "\n\n".join(parts)
+
+
+def summary(module: str) -> str:
+    """The first line of a module's docstring, read without importing the module and what it imports."""
+    spec = importlib.util.find_spec(module)
+    assert spec is not None  # noqa: S101
+    assert spec.origin is not None  # noqa: S101
+    text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
+    return text.splitlines()[0] if text else ""
+
+
+if __name__ == "__main__":
+    run()
