@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 FOLDERS = ("data", "layers", "models", "trainers", "analysis")
@@ -26,7 +27,7 @@ COMMANDS = {
     "fullrank-collapse": "analysis.collapse",
     "fullrank-entanglement": "analysis.entanglement",
 }
-TESTING = ["hypothesis", "pytest>=8", "pytest-xdist"]
+TESTING = ["hypothesis", "jsonschema", "pytest>=8", "pytest-xdist"]
 DEVELOPING = ["build", "mypy", "pdoc", "pre-commit", "ruff", "setuptools>=65", "wheel"]
 
 # The package has no __init__.py of its own: `fullrank` is a namespace whose parts are the top-level folders, and the
@@ -34,8 +35,19 @@ DEVELOPING = ["build", "mypy", "pdoc", "pre-commit", "ruff", "setuptools>=65", "
 # environments stay outside.
 PACKAGES = find_packages(where=str(ROOT), include=[pattern for name in FOLDERS for pattern in (name, f"{name}.*")])
 
+
+class BuildWithoutThisFile(build_py):
+    """Leaves setup.py, which lies beside __main__.py, out of the package."""
+
+    def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
+        """The modules of a package as (package, module, file)."""
+        found: list[tuple[str, str, str]] = super().find_package_modules(package, package_dir)
+        return [entry for entry in found if entry[:2] != ("fullrank", "setup")]
+
+
 setup(
     name="fullrank",
+    cmdclass={"build_py": BuildWithoutThisFile},
     version="0.1.0",
     description="A TensorFlow model zoo for ad ranking.",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),

@@ -37,6 +37,7 @@ DISTRIBUTIONS: Mapping[str, str] = {
     "google": "protobuf",
     "google_crc32c": "google_crc32c",
     "hypothesis": "hypothesis",
+    "jsonschema": "jsonschema",
     "keras": "keras",
     "matplotlib": "matplotlib",
     "numpy": "numpy",

@@ -48,7 +48,13 @@ class IdMap:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SparseStatistics:
-    """What the training split showed of a sparse feature."""
+    """What the training split showed of a sparse feature.
+
+    Attributes:
+      distinct: Different ids.
+      missing: Share of examples without an id.
+      mean_length: Mean number of ids of an example.
+    """
 
     distinct: int
     missing: float
@@ -57,7 +63,16 @@ class SparseStatistics:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NumericStatistics:
-    """What the training split showed of a numeric feature; `quantiles` are equally spaced from 0 to 1."""
+    """What the training split showed of a numeric feature.
+
+    Attributes:
+      mean: Mean of the numbers that are not missing.
+      std: Their standard deviation.
+      minimum: Least of them.
+      maximum: Greatest of them.
+      missing: Share of examples without a number.
+      quantiles: Their quantiles, equally spaced from 0 to 1.
+    """
 
     mean: float
     std: float
@@ -205,7 +220,14 @@ class Vector:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Bits:
-    """HashID bits of a content vector, each 0 or 1; all -1 when missing."""
+    """HashID bits of a content vector, each 0 or 1; all -1 when missing.
+
+    Attributes:
+      name: Its column.
+      length: Number of bits.
+      side: As in `Sparse`.
+      group: As in `Sparse`.
+    """
 
     kind: ClassVar[str] = "bits"
     name: str
@@ -245,7 +267,12 @@ class Label:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Key:
-    """A column that groups or slices examples (user, request, region); it may also be a feature's own column."""
+    """A column that groups or slices examples (user, request, region); it may also be a feature's own column.
+
+    Attributes:
+      name: Its column.
+      dtype: `int64` or `bytes`.
+    """
 
     name: str
     dtype: Literal["int64", "bytes"] = "int64"

@@ -22,9 +22,13 @@ class SchemaError(ValueError):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shard:
-    """One file of a split: its path relative to the schema, the examples in it and its size in bytes.
+    """One file of a split.
 
-    By its size a file that was cut off or replaced is noticed before the first step; `None` leaves that check out.
+    Attributes:
+      file: Path relative to the schema.
+      examples: Examples in it.
+      size: Size in bytes, by which a file that was cut off or replaced is noticed before the first step; `None` leaves
+        that check out.
     """
 
     file: str
@@ -34,7 +38,12 @@ class Shard:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Split:
-    """The shards of one split, e.g. `train`."""
+    """The shards of one split.
+
+    Attributes:
+      name: Name of the split, such as `train`.
+      shards: Its files.
+    """
 
     name: str
     shards: tuple[Shard, ...]

@@ -2,7 +2,8 @@
 
 The file is meant to be edited: what equals a default may be left out, short objects stand on one line, and every
 mistake is reported with the file and the place in it. Nothing is guessed: an unknown key, a key given twice, a value of
-another type or a missing one is an error.
+another type or a missing one is an error. The key `$schema`, by which editors find `docs/schema.schema.json`, is
+allowed and not kept.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def schema_from_json(value: object, *, source: str = FILE_NAME) -> Schema:
     """Builds a schema from parsed JSON; `source` is what errors call it."""
     if not isinstance(value, dict):
         _fail(source, "", "a schema is a JSON object", value)
-    fields = dict(value)
+    fields = {key: item for key, item in value.items() if key != "$schema"}
     if fields.pop("format", None) != FORMAT:
         _fail(source, "format", f"this version of fullrank reads format {FORMAT}", value.get("format"))
     schema: Schema = _decode_dataclass(Schema, fields, source, "")
