@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.derived_seed import derived_seed
 from fullrank.layers.lookup_plan import BehaviourSequence, Block, Field, LookupPlan, Lookups, Table
 from fullrank.layers.uniform_rows import UniformRows
 
@@ -73,7 +74,7 @@ class EmbeddingSet(keras.layers.Layer):
                     name=run[0].name if len(run) == 1 else f"tables_{g}",
                     shape=(sum(table.rows for table in run), self.width),
                     dtype="float32",
-                    initializer=UniformRows(self.initial_scale, None if self.seed is None else self.seed + g),
+                    initializer=UniformRows(self.initial_scale, derived_seed(self.seed, g)),
                     experimental_autocast=False,
                 )
             )

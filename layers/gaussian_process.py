@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from fullrank.layers.batched_product import batched_product
 from fullrank.layers.covariance_kernels import KERNELS, KernelName, covariance_kernel, cross_covariance, prior_variance
+from fullrank.layers.derived_seed import derived_seed
 from fullrank.layers.legacy_keras import keras, tfp
 from fullrank.layers.nearest_codes import k_means
 from fullrank.layers.positive_triangle import UnitTriangle, positive_triangle, triangle_weight
@@ -154,11 +155,13 @@ class GaussianProcessHead(keras.layers.Layer):
         self._adapter = self.add_weight(name="adapter", shape=(tasks, width, self.features), initializer=GlorotOfEach())
         self._adapter_bias = self.add_weight(name="adapter_bias", shape=(tasks, 1, self.features), initializer="zeros")
         self._inducing = self._full(
-            "inducing", (tasks, size, self.features), normal(stddev=self.features**-0.5, seed=self.seed)
+            "inducing",
+            (tasks, size, self.features),
+            normal(stddev=self.features**-0.5, seed=derived_seed(self.seed, "inducing")),
         )
         # Not 0: with v = 0 and S = I, no gradient would reach adapter, kernel and inducing points.
         self._location = self._full(
-            "location", (tasks, size), normal(stddev=0.05, seed=None if self.seed is None else self.seed + 1)
+            "location", (tasks, size), normal(stddev=0.05, seed=derived_seed(self.seed, "location"))
         )
         self._scale = self._full("scale", (tasks, size, size), UnitTriangle())
         self._amplitude = self._positive("amplitude", tasks, self.amplitude)

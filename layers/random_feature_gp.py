@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.derived_seed import derived_seed
 from fullrank.layers.gaussian_process import GaussianLogits
 from fullrank.layers.last_layer_laplace import LastLayerLaplace
 
@@ -80,10 +81,11 @@ class RandomFeatureGP(keras.layers.Layer):
         if len(input_shape) not in (2, 3) or input_shape[-1] is None or (len(input_shape) == 3 and not input_shape[1]):
             raise ValueError(f"RandomFeatureGP needs inputs [B, U] or [B, T, U]. Received: {tuple(input_shape)}.")
         tasks, width = (input_shape[1] if len(input_shape) == 3 else 1), input_shape[-1]
-        normal = keras.initializers.RandomNormal(stddev=1.0, seed=self.seed)
         # Drawn from the same seed, phases would follow frequencies.
-        phase_seed = None if self.seed is None else self.seed + 1
-        uniform = keras.initializers.RandomUniform(0.0, 2.0 * math.pi, seed=phase_seed)
+        normal, uniform = (
+            keras.initializers.RandomNormal(stddev=1.0, seed=derived_seed(self.seed, "frequencies")),
+            keras.initializers.RandomUniform(0.0, 2.0 * math.pi, seed=derived_seed(self.seed, "phases")),
+        )
         self._frequencies = self._fixed("frequencies", (tasks, width, self.features), normal)
         self._phases = self._fixed("phases", (tasks, self.features), uniform)
         super().build(input_shape)

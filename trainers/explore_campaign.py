@@ -65,9 +65,11 @@ def explore_hillstrom(config: ExploreConfig, *, settings: Mapping[str, Any]) -> 
 
 
 def arm_values(log: BanditLog) -> dict[str, PolicyValue]:
-    """The mean reward of always taking one action, from the rows that took it; and of any at random."""
+    """The mean reward of always taking one action that the log took, from its rows; and of any at random."""
     found = {
-        f"always {name}": on_policy_value(rewards=log.reward[log.action == k]) for k, name in enumerate(log.actions)
+        f"always {name}": on_policy_value(rewards=log.reward[log.action == k])
+        for k, name in enumerate(log.actions)
+        if (log.action == k).any()
     }
     return {**found, "any at random": on_policy_value(rewards=log.reward)}
 

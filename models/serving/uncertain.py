@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from typing import Any, Final, Protocol, runtime_checkable
 
@@ -36,10 +37,15 @@ def posterior_answers(model: Uncertain, batch: Mapping[str, tf.Tensor]) -> dict[
 
 
 def thompson_answers(model: Uncertain, batch: Mapping[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
-    """`{task: sigma(f) [B]}` with f drawn for each example by itself; the same seed gives the same draw."""
+    """`{task: sigma(f) [B]}` with f drawn for each example and each task by itself.
+
+    The same seed gives the same draw. A task's name is hashed into the seed, so that neither another task nor a seed
+    that was counted up repeats its numbers, and leaving out other tasks does not change them.
+    """
     found = {}
-    for number, (task, (mean, variance)) in enumerate(model.logit_distributions(batch).items()):
-        draw = thompson(mean=mean, variance=variance, seed=seed + tf.constant([0, number]))
+    for task, (mean, variance) in model.logit_distributions(batch).items():
+        of_task = tf.random.fold_in(seed, tf.constant(zlib.crc32(task.encode()), tf.int64))
+        draw = thompson(mean=mean, variance=variance, seed=of_task)
         found[task] = tf.identity(tf.sigmoid(draw), name=task)
     return found
 
