@@ -8,9 +8,13 @@ module sets the variable, and says what to do when the process has decided other
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import logging
 import os
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
@@ -33,7 +37,37 @@ _require_keras_2()
 # TensorFlow Probability imports Keras 2 by this name, which is there only if the variable was set before TensorFlow.
 sys.modules.setdefault("tensorflow.compat.v2.keras", importlib.import_module("tf_keras.api._v2.keras"))
 
+
+@contextlib.contextmanager
+def _past_scann_that_does_not_load() -> Iterator[None]:
+    """Lets TensorFlow Recommenders be imported beside a ScaNN that was built for another TensorFlow.
+
+    TensorFlow Recommenders imports `scann` where it is installed, and does without it only on an ImportError. One whose
+    operators do not fit fails with an error of TensorFlow's instead. Here, it counts as not installed while TensorFlow
+    Recommenders is imported; whoever imports `scann` afterwards sees its own error. Nothing in fullrank needs it.
+    """
+    modules: dict[str, Any] = sys.modules
+    try:
+        importlib.import_module("scann.scann_ops")
+    except ImportError:
+        # Not installed, or TensorFlow Recommenders can handle it.
+        yield
+        return
+    except Exception as error:
+        logging.getLogger("fullrank").info("scann is installed, but does not load: %s", error)
+    else:
+        yield
+        return
+    modules["scann"] = None
+    try:
+        yield
+    finally:
+        del modules["scann"]
+
+
 import tensorflow_probability as tfp  # noqa: E402
-import tensorflow_recommenders as tfrs  # noqa: E402
+
+with _past_scann_that_does_not_load():
+    import tensorflow_recommenders as tfrs
 
 __all__ = ["keras", "tfp", "tfrs"]
