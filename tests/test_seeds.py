@@ -48,7 +48,7 @@ def test_a_draw_depends_on_its_own_task_alone() -> None:
 
 
 def test_derived_seeds_differ_and_repeat() -> None:
-    parts = ("inducing", "location", 0, 1, 2, -1)
+    parts: tuple[str | int, ...] = ("inducing", "location", 0, 1, 2, -1)
     found = {derived_seed(seed, part) for seed, part in itertools.product(range(-50, 50), parts)}
     assert len(found) == 100 * len(parts)
     assert all(0 <= seed < 2**31 for seed in found)
