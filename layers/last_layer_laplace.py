@@ -132,16 +132,16 @@ class LastLayerLaplace(keras.layers.Layer):
 
         Args:
           inputs: `[B, U]`, or `[B, T, U]`.
-          weights: `[B]` sample weights; ones if `None`.
-          decay: What remains of the sum; the layer's own if `None`.
+          weights: Sample weights, `[B]`, or `[B, T]` of each task's labels, 0 where not observed; ones if `None`.
+          decay: What remains of the sum, a scalar or `[T]`; the layer's own if `None`.
         """
         x = self._extended(inputs)
         probability = tf.sigmoid(self._mean(x))
         curvature = probability * (1.0 - probability)
         if weights is not None:
-            curvature *= tf.cast(weights, tf.float32)
+            curvature *= tf.transpose(tf.cast(weights, tf.float32))  # [B], or [T, B]
         added = tf.matmul(x * curvature[..., tf.newaxis], x, transpose_a=True)
-        kept = tf.cast(self.decay if decay is None else decay, tf.float32)
+        kept = tf.reshape(tf.cast(self.decay if decay is None else decay, tf.float32), [-1, 1, 1])
         self._sum.assign_add(added - (1.0 - kept) * self._sum)
 
     def refresh(self) -> None:

@@ -127,8 +127,8 @@ class RandomFeatureGP(keras.layers.Layer):
 
         Args:
           inputs: `[B, U]`, or `[B, T, U]`.
-          weights: `[B]` sample weights; ones if `None`.
-          decay: What remains of earlier batches; the layer's own if `None`.
+          weights: Sample weights, `[B]`, or `[B, T]` of each task's labels, 0 where not observed; ones if `None`.
+          decay: What remains of earlier batches, a scalar or `[T]`; the layer's own if `None`.
         """
         self._last.accumulate(self.fourier_features(inputs), weights=weights, decay=decay)
 

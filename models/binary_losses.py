@@ -21,16 +21,18 @@ class BinaryLosses:
     Args:
       options: Which losses.
       base_rates: Share of positives of each task, `[T]`; used with `class_balanced` alone.
-      examples: Of the training split; used with `class_balanced` alone.
+      labels: N of each task, its observed labels in the training split, `[T]`; used with `class_balanced` alone.
     """
 
-    def __init__(self, options: ObjectiveOptions, *, base_rates: np.ndarray[Any, Any], examples: int) -> None:
+    def __init__(
+        self, options: ObjectiveOptions, *, base_rates: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]
+    ) -> None:
         self._options = options
         self._of_class: np.ndarray[Any, Any] | None = None
         if options.classification == "class_balanced":
             pairs = [
-                class_weights(positives=rate * examples, negatives=(1.0 - rate) * examples, beta=options.balance)
-                for rate in base_rates.tolist()
+                class_weights(positives=rate * number, negatives=(1.0 - rate) * number, beta=options.balance)
+                for rate, number in zip(base_rates.tolist(), labels.tolist(), strict=True)
             ]
             self._of_class = np.array(pairs, np.float32).T
 

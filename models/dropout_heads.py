@@ -64,5 +64,8 @@ class DropoutHeads(keras.layers.Layer):
         """0 of each task, `[T]`."""
         return tf.zeros([len(self._tower_of)])
 
+    def observe(self, inputs: tf.Tensor, weights: tf.Tensor) -> None:
+        """Nothing: the variance is that of the masks."""
+
     def precompute(self) -> None:
         """Nothing."""

@@ -31,7 +31,7 @@ class GaussianHeads(keras.layers.Layer):
       base_rates: Share of positives of each task.
       inducing_points: M.
       kernel: As in `GaussianProcessHead`.
-      examples: N, of the training split, by which the divergence is divided.
+      labels: N of each task, its observed labels in the training split, by which its divergence is divided.
     """
 
     def __init__(
@@ -41,13 +41,13 @@ class GaussianHeads(keras.layers.Layer):
         base_rates: Sequence[float],
         inducing_points: int,
         kernel: KernelName,
-        examples: int,
+        labels: Sequence[float],
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         self._tower_of = np.array(tower_of, np.int32)
-        self._examples = examples
+        self._labels = np.array(labels, np.float32)
         self.process = GaussianProcessHead(
             inducing_points, base_rate=tuple(base_rates), kernel=kernel, name="process", dtype=dtype
         )
@@ -64,7 +64,10 @@ class GaussianHeads(keras.layers.Layer):
 
     def divergence(self) -> tf.Tensor:
         """`KL(q(u) || p(u)) / N` of each task, `[T]`."""
-        return tf.cast(self.process.kl_divergence(), tf.float32) / float(self._examples)
+        return tf.cast(self.process.kl_divergence(), tf.float32) / self._labels
+
+    def observe(self, inputs: tf.Tensor, weights: tf.Tensor) -> None:
+        """Nothing: the posterior is trained by gradients."""
 
     def precompute(self) -> None:
         """Answers from a posterior that is computed now, for serving; what is trained later does not change it."""

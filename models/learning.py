@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -23,11 +23,24 @@ from fullrank.models.wiring import Wiring
 _OTHER_THAN_DEFAULT: Final = ("classification", "ranking")
 
 
+class Targets(NamedTuple):
+    """What a batch is learned towards.
+
+    Attributes:
+      labels: `[B, T]`; NaN where not observed.
+      weights: `None` for ones, `[B]`, or `[B, T]`.
+    """
+
+    labels: tf.Tensor
+    weights: tf.Tensor | None
+
+
 class Learning(keras.layers.Layer):
     """The objective with all that it reads; also keeps the metrics of training.
 
     Call arguments:
       batch: Columns, with labels.
+      targets: What `targets` made of them.
       predicted: What the model says of each task.
       read: `[B, G, H]`, what the towers read.
       step: Number of the training step, for the draw of pairs; `None` draws from TensorFlow's global generator.
@@ -111,9 +124,15 @@ class Learning(keras.layers.Layer):
             raise ValueError("This model has no heads to learn from a teacher: build it with taught=True.")
         self.teacher = teacher
 
+    def targets(self, batch: Mapping[str, tf.Tensor]) -> Targets:
+        """Labels and weights of a batch; counts its repeated exposures, so ask once a step."""
+        labels = tf.stack([batch[task] for task in self._outputs.tasks], axis=1)
+        return Targets(labels, self.sample_weights(batch, labels))
+
     def call(
         self,
         batch: Mapping[str, tf.Tensor],
+        targets: Targets,
         predicted: Predicted,
         read: tf.Tensor,
         *,
@@ -121,11 +140,10 @@ class Learning(keras.layers.Layer):
         training: bool = False,
     ) -> tf.Tensor:
         """Returns the loss; updates the metrics."""
-        labels = tf.stack([batch[task] for task in self._outputs.tasks], axis=1)
         given = batch[self._schema.weight] if self._schema.weight is not None else None
-        self.task_metrics.update(labels, self._outputs.predictions(predicted), given)
-        weights = self.sample_weights(batch, labels)
-        return self.objective(predicted, labels, weights, self._beside(batch, read, step=step, training=training))
+        self.task_metrics.update(targets.labels, self._outputs.predictions(predicted), given)
+        beside = self._beside(batch, read, step=step, training=training)
+        return self.objective(predicted, targets.labels, targets.weights, beside)
 
     def _beside(
         self, batch: Mapping[str, tf.Tensor], read: tf.Tensor, *, step: tf.Tensor | None, training: bool

@@ -58,7 +58,8 @@ class Objective(keras.layers.Layer):
         super().__init__(name=name, dtype=dtype)
         self._outputs = outputs
         self._options = options or ObjectiveOptions()
-        self._binary = BinaryLosses(self._options, base_rates=outputs.base_rates, examples=examples)
+        own_labels = outputs.labels_among(examples)[list(outputs.binary)]
+        self._binary = BinaryLosses(self._options, base_rates=outputs.base_rates, labels=own_labels)
         self._task_weights = task_shares(task_weights, tasks=outputs.tasks)
         self.uncertainty: UncertaintyWeights | None = None
         if task_weights == "uncertainty":

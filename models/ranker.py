@@ -20,6 +20,7 @@ from fullrank.models.chain import chain_without
 from fullrank.models.copy_weights import copy_weights
 from fullrank.models.group_places import FoundGroups
 from fullrank.models.learning import Learning
+from fullrank.models.losses import observed_weights
 from fullrank.models.objective import Objective, embedding_penalty
 from fullrank.models.objective_options import ObjectiveOptions
 from fullrank.models.pruning import without_tasks
@@ -65,6 +66,7 @@ class Ranker(tfrs.Model):
       vocabularies: Feature -> known ids; read from the schema's directory if `None`.
       objective: How binary tasks are learned; by cross entropy alone if `None`.
       taught: Whether training also learns from a teacher, which `learn_from` is given (Meta §3.2).
+      train_split: What it is trained on; of the largest split if the schema has none of this name.
       tables_of: A ranker of the same schema, wiring and options, whose embedding sets are taken for this one's.
     """
 
@@ -77,6 +79,7 @@ class Ranker(tfrs.Model):
         vocabularies: Mapping[str, np.ndarray[Any, Any]] | None = None,
         objective: ObjectiveOptions | None = None,
         taught: bool = False,
+        train_split: str = "train",
         tables_of: Ranker | None = None,
         name: str = "ranker",
     ) -> None:
@@ -85,6 +88,7 @@ class Ranker(tfrs.Model):
         self.outputs = TaskOutputs(schema, wiring, options)
         check_scenario_column(schema, wiring, options.scenario)
         self.schema, self.wiring, self.options = schema, wiring, options
+        self._train_split = train_split
         self._vocabularies = read_vocabularies(schema) if vocabularies is None else vocabularies
         self.trunk: Trunk = Trunk(
             schema,
@@ -118,7 +122,8 @@ class Ranker(tfrs.Model):
 
     @property
     def _examples(self) -> int:
-        return max((split.examples for split in self.schema.splits), default=_UNKNOWN_EXAMPLES)
+        sizes = {split.name: split.examples for split in self.schema.splits}
+        return sizes.get(self._train_split, max(sizes.values(), default=_UNKNOWN_EXAMPLES)) or _UNKNOWN_EXAMPLES
 
     def learn_from(self, teacher: Teacher) -> None:
         """Sets the teacher of a model that was built to be taught; nothing of it is saved with the model."""
@@ -129,7 +134,8 @@ class Ranker(tfrs.Model):
         if options.head == "logit":
             return TaskHeads(towers, name="logits", dtype="float32")
         rates = 1.0 / (1.0 + np.exp(-self.outputs.start().astype(np.float64)))
-        return uncertain_heads(towers, options=options, base_rates=rates.tolist(), examples=self._examples)
+        labels = self.outputs.labels_among(self._examples)
+        return uncertain_heads(towers, options=options, base_rates=rates.tolist(), labels=labels.tolist())
 
     def example_batch(self, size: int = 1) -> dict[str, tf.Tensor]:
         """A batch of missing values in the right shapes and dtypes, inputs only."""
@@ -154,7 +160,7 @@ class Ranker(tfrs.Model):
     def inside(self, batch: Mapping[str, tf.Tensor]) -> Inside:
         """What an analysis looks at, without dropout."""
         mixed = self.trunk(batch, training=False)
-        predicted = self._ended(mixed.read, batch, False)
+        predicted = self._ended(self.tower(mixed.read, training=False), batch, False)
         gates = self.trunk.mixture.weights_of(mixed.experts, mixed.means)
         return Inside(predicted, list(mixed.fields.values()), gates, mixed.read, mixed.groups)
 
@@ -164,11 +170,11 @@ class Ranker(tfrs.Model):
         return codes
 
     def _predict(self, batch: Mapping[str, tf.Tensor], training: bool | None) -> Predicted:
-        return self._ended(self.trunk(batch, training=training).read, batch, training)
+        top = self.tower(self.trunk(batch, training=training).read, training=training)
+        return self._ended(top, batch, training)
 
-    def _ended(self, read: tf.Tensor, batch: Mapping[str, tf.Tensor], training: bool | None) -> Predicted:
-        """From what the towers read to what is predicted."""
-        top = self.tower(read, training=training)
+    def _ended(self, top: tf.Tensor, batch: Mapping[str, tf.Tensor], training: bool | None) -> Predicted:
+        """From what the towers give to what is predicted."""
         if isinstance(self.head, TaskHeads):
             return self.outputs.read(self.head(top), batch)
         return self.outputs.uncertain(self.head(top, training=training), divergence=self.head.divergence())
@@ -208,9 +214,13 @@ class Ranker(tfrs.Model):
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """The objective, plus the losses of groups and the penalty on looked-up rows; updates the metrics."""
         mixed = self.trunk(inputs, training=training)
-        predicted = self._ended(mixed.read, inputs, training)
+        top = self.tower(mixed.read, training=training)
+        predicted = self._ended(top, inputs, training)
         step = getattr(getattr(self, "optimizer", None), "iterations", None)
-        loss = self.learning(inputs, predicted, mixed.read, step=step, training=training)
+        targets = self.learning.targets(inputs)
+        loss = self.learning(inputs, targets, predicted, mixed.read, step=step, training=training)
+        if training and not isinstance(self.head, TaskHeads):
+            self.head.observe(top, observed_weights(targets.labels, targets.weights))
         if mixed.groups.losses:
             loss += self.trunk.groups.loss(mixed.groups)
         if self.options.embedding_l2:

@@ -115,6 +115,15 @@ class TaskOutputs:
         """Share of positives of each binary task, 0.5 where the schema does not know."""
         return np.array([self._labels[place].mean or 0.5 for place in self.binary], np.float64)
 
+    def labels_among(self, examples: int) -> np.ndarray[Any, Any]:
+        """N of each task, `[T]`: how many of the training examples have its label.
+
+        The share that the records' statistics show of the split `train`, of as many examples; all of them where the
+        schema does not know, and at least 1. A sample weight does not change N: weights say how labels share it.
+        """
+        shares = [1.0 if label.observed is None else label.observed for label in self._labels]
+        return np.maximum(np.array(shares, np.float64) * examples, 1.0)
+
     @property
     def names(self) -> tuple[str, ...]:
         """What `named` gives: a prediction a task, and what else follows from chain and values."""

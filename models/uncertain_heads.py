@@ -10,11 +10,12 @@ from fullrank.models.laplace_heads import LaplaceHeads
 from fullrank.models.ranker_options import RankerOptions
 
 UncertainHeads = GaussianHeads | LaplaceHeads | DropoutHeads
-"""All give `GaussianLogits` of `[B, T]`, a `divergence` of `[T]`, and `precompute` what depends on weights alone."""
+"""All give `GaussianLogits` of `[B, T]` and a `divergence` of `[T]`; in training they `observe` which labels a batch
+has, and for serving they `precompute` what depends on weights alone."""
 
 
 def uncertain_heads(
-    tower_of: Sequence[int], *, options: RankerOptions, base_rates: Sequence[float], examples: int
+    tower_of: Sequence[int], *, options: RankerOptions, base_rates: Sequence[float], labels: Sequence[float]
 ) -> UncertainHeads:
     """Builds what `options.head` names.
 
@@ -22,7 +23,7 @@ def uncertain_heads(
       tower_of: The tower of each task.
       options: With a head other than `logit`.
       base_rates: Share of positives of each task.
-      examples: Of the training split.
+      labels: N of each task, its observed labels in the training split.
 
     Raises:
       ValueError: If dropout is asked for and there is none.
@@ -33,7 +34,7 @@ def uncertain_heads(
             base_rates=base_rates,
             inducing_points=options.inducing_points,
             kernel=options.kernel,
-            examples=examples,
+            labels=labels,
             name="logits",
             dtype="float32",
         )
@@ -48,7 +49,7 @@ def uncertain_heads(
         tower_of,
         base_rates=base_rates,
         random_features=options.inducing_points if options.head == "rff_gp" else None,
-        examples=examples,
+        labels=labels,
         name="logits",
         dtype="float32",
     )

@@ -26,7 +26,7 @@ KEYS = tf.constant([b"a", b"a", b"b", b"b"])
 
 
 def losses(**options: Any) -> BinaryLosses:
-    return BinaryLosses(ObjectiveOptions(**options), base_rates=RATES, examples=1000)
+    return BinaryLosses(ObjectiveOptions(**options), base_rates=RATES, labels=np.full(len(RATES), 1000.0))
 
 
 def column(task: int) -> dict[str, tf.Tensor]:
@@ -83,7 +83,7 @@ def test_a_weight_a_label_is_that_of_its_task(ranking: Any) -> None:
     weights = tf.constant([[1.0, 0.5], [2.0, 1.0], [0.0, 3.0], [1.5, 1.0]])
     both = losses(ranking=ranking)(labels=LABELS, logits=LOGITS, weights=weights).numpy()
     for task in (0, 1):
-        alone = BinaryLosses(ObjectiveOptions(ranking=ranking), base_rates=RATES[:1], examples=1)
+        alone = BinaryLosses(ObjectiveOptions(ranking=ranking), base_rates=RATES[:1], labels=np.ones(1))
         one = alone(labels=LABELS[:, task : task + 1], logits=LOGITS[:, task : task + 1], weights=weights[:, task])
         assert both[task] == pytest.approx(float(one[0]), rel=1e-6)
 
@@ -101,7 +101,9 @@ def test_pairs_beyond_the_cap_are_drawn_by_the_seed() -> None:
 def test_many_tasks_are_one_graph() -> None:
     def nodes(tasks: int) -> int:
         spec = tf.TensorSpec([None, tasks])
-        given = BinaryLosses(ObjectiveOptions(ranking="pairwise"), base_rates=np.full(tasks, 0.5), examples=1)
+        given = BinaryLosses(
+            ObjectiveOptions(ranking="pairwise"), base_rates=np.full(tasks, 0.5), labels=np.ones(tasks)
+        )
         graph = tf.function(lambda labels, logits: given(labels=labels, logits=logits), input_signature=[spec, spec])
         return len(graph.get_concrete_function().graph.get_operations())
 

@@ -25,6 +25,7 @@ def build_model(
     objective: ObjectiveConfig | None = None,
     exposure: ExposureConfig | None = None,
     seed: int = 0,
+    train_split: str = "train",
     tables_of: Ranker | None = None,
 ) -> Ranker:
     """Builds the model with all its weights; call it in the scope of a distribution strategy if there is one.
@@ -35,6 +36,7 @@ def build_model(
       embedding_l2: Penalty on looked-up rows.
       objective: How it is trained; `None` for a model that is not.
       seed: Of what groups and objective draw, whose generators a checkpoint could not save.
+      train_split: What it is trained on, whose labels are counted.
       tables_of: A model of the same configuration whose embedding sets are taken for this one's.
       exposure: What training does about repeated exposures; `None` for nothing, as to a model that is only used.
 
@@ -105,6 +107,7 @@ def build_model(
             options,
             objective=objective_options(objective, seed=seed) if objective is not None else None,
             taught=objective is not None and objective.is_taught,
+            train_split=train_split,
             tables_of=tables_of,
         )
 

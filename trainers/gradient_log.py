@@ -65,10 +65,9 @@ def _cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 def _objective(model: Ranker, config: RunConfig, schema: Schema, batch: dict[str, tf.Tensor]) -> LogitLoss:
     options = objective_options(config.objective, seed=config.train.seed)
+    labels = model.outputs.labels_among(schema.split(config.data.train_split).examples)
     binary = BinaryLosses(
-        options,
-        base_rates=model.outputs.base_rates[:1],
-        examples=schema.split(config.data.train_split).examples,
+        options, base_rates=model.outputs.base_rates[:1], labels=labels[list(model.outputs.binary[:1])]
     )
     keys = batch[options.ranking_key] if options.ranking_key is not None else None
     seed = tf.constant([options.seed, 0], tf.int32)

@@ -87,6 +87,7 @@ class _Training:
                 objective=config.objective,
                 exposure=config.exposure,
                 seed=config.train.seed,
+                train_split=config.data.train_split,
             )
             compile_model(
                 self._model,

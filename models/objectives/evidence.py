@@ -19,23 +19,26 @@ def negative_elbo(
 ) -> tf.Tensor:
     """`-sum_i w_i E log Ber(y_i; sigma(f_i)) / sum_i w_i + KL / N`, in float32.
 
-    The likelihood is the mean of the batch, so that its gradient does not depend on the batch size; the divergence
-    counts once in N examples. With variance 0 and no divergence it is the cross entropy.
+    The likelihood is the mean over the batch's observed labels, so that its gradient does not depend on the batch size;
+    the divergence counts once in N of them. A batch without a label says nothing of either: counted there as well, the
+    divergence would weigh more than the labels do. With variance 0 and no divergence it is the cross entropy.
 
     Args:
       labels: `[B]`, or `[B, T]` for several tasks at once; 0 or 1; NaN where not observed.
       mean: Mean of the logit, as many.
       variance: Its variance, as many.
       divergence: `KL(q(u) || p(u))`, a scalar or `[T]`.
-      examples: N, the number of training examples; positive.
+      examples: N, the number of training labels that were observed, a scalar or `[T]`; positive.
       weights: `[B]`, or as the labels; non-negative; ones if `None`.
 
     Returns:
-      A scalar, or `[T]`; of the likelihood 0 where nothing was observed.
+      A scalar, or `[T]`; 0, with gradient 0, where nothing was observed.
     """
     observed = tf.logical_not(tf.math.is_nan(labels))
     safe = tf.where(observed, labels, tf.zeros_like(labels))
     losses = -bernoulli_log_likelihood(labels=safe, mean=mean, variance=variance)
     weight = observed_weights(labels, weights)
-    likelihood = tf.math.divide_no_nan(tf.reduce_sum(weight * losses, axis=0), tf.reduce_sum(weight, axis=0))
-    return likelihood + divergence / tf.cast(examples, tf.float32)
+    total = tf.reduce_sum(weight, axis=0)
+    likelihood = tf.math.divide_no_nan(tf.reduce_sum(weight * losses, axis=0), total)
+    share = tf.cast(divergence, tf.float32) / tf.cast(examples, tf.float32)
+    return likelihood + tf.where(total > 0.0, share, tf.zeros_like(share))
