@@ -10,13 +10,23 @@ import tensorflow as tf
 
 from fullrank.models.losses import binary_cross_entropy, observed_weights
 from fullrank.models.objective_options import ObjectiveOptions
+from fullrank.models.objectives.evidence import negative_elbo
 from fullrank.models.objectives.imbalance import class_weights, focal_loss
 from fullrank.models.objectives.listwise import joint_ranking_and_calibration, listwise_softmax_loss
 from fullrank.models.objectives.ranking import pairwise_loss
 
 
 class BinaryLosses:
-    """`(1 - w) L_classification + w L_ranking` of each task, or JRC in place of both.
+    """`(1 - w) L_classification + w L_ranking` of each task (Tencent §6.1); of JRC, the parts of the same name.
+
+    Where logits have a distribution `f ~ N(mean, variance)`, the classification loss is the negative evidence,
+    `-E log Ber(y; sigma(f)) + KL / N` (`objectives.evidence`), and the ranking loss compares the means:
+
+        L = (1 - w) (-E log Ber(y; sigma(f)) + KL / N) + w L_ranking(mean)
+
+    Means do not depend on the variances' own parameters, such as the deviations of a Gaussian process at its inducing
+    points. For these the minimum is thus that of the evidence, whatever w: the ranking loss moves the means, and the
+    posterior around them keeps the width that the labels give it.
 
     Args:
       options: Which losses.
@@ -42,6 +52,8 @@ class BinaryLosses:
         labels: tf.Tensor,
         logits: tf.Tensor,
         weights: tf.Tensor | None = None,
+        variance: tf.Tensor | None = None,
+        divergence: tf.Tensor | None = None,
         levels: tf.Tensor | None = None,
         keys: tf.Tensor | None = None,
         seed: tf.Tensor | None = None,
@@ -50,8 +62,10 @@ class BinaryLosses:
 
         Args:
           labels: `[B, T]`; 0 or 1; NaN where not observed.
-          logits: `[B, T]`.
+          logits: `[B, T]`; with a variance, the means.
           weights: `[B]` or `[B, T]`, non-negative; ones if `None`.
+          variance: `[B, T]`, of the logits; `None` where they are taken for certain.
+          divergence: `[T]`, `KL(q || p) / N` of uncertain logits.
           levels: `[B, T]`, the logit f_0 of the negative class; with `jrc` alone, whose f_1 is f_0 + logit. `None`
             leaves its ranking part out, as where a trained model is validated.
           keys: `[B]`; `None` for one list, the batch.
@@ -59,16 +73,16 @@ class BinaryLosses:
         """
         options, w = self._options, self._options.ranking_weight
         weights = observed_weights(labels, weights)
+        classified = self._classification(labels, logits, weights, variance, divergence)
         if options.ranking == "jrc" and levels is not None:
 
             def jrc(y: tf.Tensor, z: tf.Tensor, v: tf.Tensor, f_0: tf.Tensor) -> tf.Tensor:
                 pair = tf.stack([f_0, f_0 + z], axis=1)
                 return joint_ranking_and_calibration(
-                    labels=y, logits=pair, weights=v, keys=keys, calibration_weight=1.0 - w
+                    labels=y, logits=pair, weights=v, keys=keys, calibration_weight=0.0
                 )
 
-            return of_each_task(jrc, labels, logits, weights, levels)
-        classified = self._classification(labels, logits, weights)
+            return (1.0 - w) * classified + w * of_each_task(jrc, labels, logits, weights, levels)
         if options.ranking in ("none", "jrc"):
             return classified
 
@@ -79,7 +93,14 @@ class BinaryLosses:
 
         return (1.0 - w) * classified + w * of_each_task(ranking, labels, logits, weights)
 
-    def _classification(self, labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    def _classification(
+        self,
+        labels: tf.Tensor,
+        logits: tf.Tensor,
+        weights: tf.Tensor,
+        variance: tf.Tensor | None,
+        divergence: tf.Tensor | None,
+    ) -> tf.Tensor:
         if self._options.classification == "focal":
 
             def focal(y: tf.Tensor, z: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
@@ -88,6 +109,10 @@ class BinaryLosses:
             return of_each_task(focal, labels, logits, weights)
         if self._of_class is not None:
             weights *= tf.where(labels > 0.5, *self._of_class)
+        if variance is not None:
+            return negative_elbo(
+                labels=labels, mean=logits, variance=variance, divergence=divergence, examples=1.0, weights=weights
+            )
         return binary_cross_entropy(labels=labels, logits=logits, weights=weights)
 
 

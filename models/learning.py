@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
@@ -21,6 +20,8 @@ from fullrank.models.task_outputs import Predicted, TaskOutputs
 from fullrank.models.wiring import Wiring
 
 _OTHER_THAN_DEFAULT: Final = ("classification", "ranking")
+_OF_A_LIKELIHOOD: Final = ("gp", "rff_gp", "laplace")
+"""Heads whose distribution follows from the likelihood of the labels."""
 
 
 class Targets(NamedTuple):
@@ -93,9 +94,11 @@ class Learning(keras.layers.Layer):
         self.task_metrics = TaskMetrics(outputs, name="task_metrics")
         self.heads: TrainingHeads | None = None
         if self._parts:
-            towers = tuple(outputs.tower_of[place] for place in outputs.binary)
             self.heads = TrainingHeads(
-                self._parts, tower_of=towers, hidden=objective.training_hidden, name="training_heads"
+                self._parts,
+                tower_of=outputs.towers_of_binary,
+                hidden=objective.training_hidden,
+                name="training_heads",
             )
         self.teacher: Teacher | None = None
 
@@ -110,8 +113,7 @@ class Learning(keras.layers.Layer):
         if self.heads is None:
             return
         self.heads(tf.zeros([1, towers, width]))
-        rates = self._outputs.base_rates
-        logits = np.log(rates / (1.0 - rates))
+        logits = self._outputs.binary_start()
         self.heads.start_at({PSEUDO: logits, NEGATIVE: logits, POSITIVE: -logits})
 
     def learn_from(self, teacher: Teacher) -> None:
@@ -158,7 +160,8 @@ class Learning(keras.layers.Layer):
             if self.teacher is None:
                 raise ValueError("This model was built to be taught: give it a teacher by learn_from before training.")
             teacher = predictions_of(self.teacher, batch, tasks=self._tasks)
-        return Beside(self.heads(read), teacher=teacher, keys=keys, seed=seed)
+        heads = {part: self._outputs.of_own_scenario(each, batch) for part, each in self.heads(read).items()}
+        return Beside(heads, teacher=teacher, keys=keys, seed=seed)
 
 
 def _check(
@@ -172,13 +175,11 @@ def _check(
         return
     if not tasks:
         raise ValueError("Ranking losses, focal and balanced losses and teachers are for binary tasks: there is none.")
-    if options.head != "logit":
+    if objective.classification == "focal" and options.head in _OF_A_LIKELIHOOD:
         raise ValueError(
-            f"head={options.head!r} is trained by its evidence: it goes with no other loss and no teacher. Take "
-            "head='logit'."
+            f"head={options.head!r} learns how sure it is from the likelihood of the labels, which the focal loss is "
+            "not. Take classification='cross_entropy' or 'class_balanced', or head='logit' or 'dropout'."
         )
-    if options.scenario is not None and (taught or objective.ranking == "jrc"):
-        raise ValueError("A teacher, or jrc, goes with no scenarios: leave one of them out.")
     if objective.ranking == "jrc" and objective.classification != "cross_entropy":
         raise ValueError("jrc holds a cross entropy of its own: it goes with no other classification loss.")
     columns = {column.name: column for column in schema.columns}

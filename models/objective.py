@@ -13,7 +13,6 @@ from fullrank.models.binary_losses import BinaryLosses
 from fullrank.models.losses import squared_error
 from fullrank.models.objective_options import ObjectiveOptions
 from fullrank.models.objectives.distillation import distillation_loss
-from fullrank.models.objectives.evidence import negative_elbo
 from fullrank.models.objectives.residual import residual_loss
 from fullrank.models.objectives.zero_inflated_lognormal import ziln_loss
 from fullrank.models.sample_weights import of_tasks
@@ -76,17 +75,8 @@ class Objective(keras.layers.Layer):
     ) -> tf.Tensor:
         """The loss of each task, `[T]`, before weighting."""
         own = self._outputs
-        if predicted.variance is not None:
-            return negative_elbo(
-                labels=labels,
-                mean=predicted.logits,
-                variance=predicted.variance,
-                divergence=predicted.divergence,
-                examples=1.0,
-                weights=weights,
-            )
         binary = self._binary_losses(
-            own.of_binary(predicted.logits),
+            predicted,
             own.of_binary(labels),
             of_tasks(weights, own.of_binary),
             beside or Beside({}),
@@ -98,13 +88,15 @@ class Objective(keras.layers.Layer):
         )
 
     def _binary_losses(
-        self, logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor | None, beside: Beside
+        self, predicted: Predicted, labels: tf.Tensor, weights: tf.Tensor | None, beside: Beside
     ) -> tf.Tensor:
         heads, teacher = beside.heads, beside.teacher
         losses = self._binary(
             labels=labels,
-            logits=logits,
+            logits=self._outputs.of_binary(predicted.logits),
             weights=weights,
+            variance=None if predicted.variance is None else self._outputs.of_binary(predicted.variance),
+            divergence=predicted.divergence,
             levels=heads.get(LEVEL),
             keys=beside.keys,
             seed=beside.seed,

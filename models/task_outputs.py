@@ -111,6 +111,35 @@ class TaskOutputs:
         return (*self._wiring.tower_of, *(towers[head] for head in heads))
 
     @property
+    def _binary_heads(self) -> dict[str, int]:
+        """The heads of binary tasks by name, with their towers: one a task, or one for each of its scenarios."""
+        binary = {self.tasks[place] for place in self.binary}
+        heads = zip(self._wiring.heads, self._wiring.task_of_heads, self._wiring.tower_of, strict=True)
+        return {head: tower for head, task, tower in heads if task in binary}
+
+    @property
+    def towers_of_binary(self) -> tuple[int, ...]:
+        """The tower of each head of a binary task, which heads that only train stand beside."""
+        return tuple(self._binary_heads.values())
+
+    def binary_start(self) -> np.ndarray[Any, Any]:
+        """The logit of the label's mean, for each head of a binary task."""
+        places = {self.tasks[place]: number for number, place in enumerate(self.binary)}
+        scenarios = self._wiring.scenarios
+        tasks = [head.rpartition("@")[0] if scenarios else head for head in self._binary_heads]
+        rates = self.base_rates[[places[task] for task in tasks]]
+        logits: np.ndarray[Any, Any] = np.log(rates / (1.0 - rates))
+        return logits
+
+    def of_own_scenario(self, values: tf.Tensor, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Of a value for each head of a binary task the one that an example's scenario has; a value a task."""
+        if self._options.scenario is None:
+            return values
+        parts = [self.tasks[place] for place in self.binary]
+        ids, scenarios = batch[self._options.scenario], self._wiring.scenarios
+        return of_scenario(values, ids, columns=tuple(self._binary_heads), parts=parts, scenarios=scenarios)
+
+    @property
     def base_rates(self) -> np.ndarray[Any, Any]:
         """Share of positives of each binary task, 0.5 where the schema does not know."""
         return np.array([self._labels[place].mean or 0.5 for place in self.binary], np.float64)

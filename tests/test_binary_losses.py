@@ -115,3 +115,61 @@ def test_of_each_task_passes_gradients() -> None:
     with tf.GradientTape() as tape:
         value = tf.reduce_sum(of_each_task(lambda each: tf.reduce_sum(tf.square(each)), z) * [1.0, 10.0])
     np.testing.assert_allclose(tape.gradient(value, z).numpy(), [[2.0, 40.0], [6.0, 80.0]])
+
+
+def test_uncertain_logits_by_hand() -> None:
+    # One logit of mean 0 and variance 1.5 on a positive, one of mean -1 and variance 0 on a negative. By symmetry of
+    # f, E softplus(-f) = E softplus(f); a sum over 10^6 equal steps from -12 to 12 deviations gives .8559147. The
+    # negative has softplus(-1) = .3132617; mean .5845882, and with KL / N = .02 it is .6045882. The means make one
+    # pair, softplus(-1 - 0) = .3132617. Joined with w = 1/4: .75 x .6045882 + .25 x .3132617 = .5317566.
+    z = np.linspace(-12.0, 12.0, 1_000_001)
+    density = np.exp(-0.5 * z**2)
+    expected = (np.logaddexp(0.0, np.sqrt(1.5) * z) * density).sum() / density.sum()
+    assert expected == pytest.approx(0.8559147, abs=1e-7)
+    given = {
+        "labels": tf.constant([[1.0], [0.0]]),
+        "logits": tf.constant([[0.0], [-1.0]]),
+        "variance": tf.constant([[1.5], [0.0]]),
+        "divergence": tf.constant([0.02]),
+    }
+    one = BinaryLosses(
+        ObjectiveOptions(ranking="pairwise", ranking_weight=0.25), base_rates=RATES[:1], labels=np.array([9.0])
+    )
+    np.testing.assert_allclose(one(**given), [0.5317566], atol=2e-6)
+    # JRC with f_0 = 0 on both: p(x_i | y) over two examples. The positive has f_1 = 0 among (0, -1): ln(1 + e^-1) =
+    # .3132617; the negative f_0 = 0 among (0, 0): ln 2. Mean .5032044. .75 x .6045882 + .25 x .5032044 = .5792423.
+    jrc = BinaryLosses(
+        ObjectiveOptions(ranking="jrc", ranking_weight=0.25), base_rates=RATES[:1], labels=np.array([9.0])
+    )
+    np.testing.assert_allclose(jrc(**given, levels=tf.zeros([2, 1])), [0.5792423], atol=2e-6)
+
+
+@pytest.mark.parametrize("ranking", ["pairwise", "listwise", "jrc"])
+def test_ranking_leaves_the_variances_to_the_evidence(ranking: Any) -> None:
+    variance = tf.constant([[0.5, 1.0], [2.0, 0.1], [0.3, 0.7], [1.5, 0.2]])
+    gradients = []
+    for given in (losses(), losses(ranking=ranking, ranking_weight=0.25)):
+        with tf.GradientTape() as tape:
+            tape.watch(variance)
+            found = given(
+                labels=LABELS, logits=LOGITS, variance=variance, divergence=tf.zeros([2]), levels=tf.ones([4, 2])
+            )
+            total = tf.reduce_sum(found)
+        gradients.append(tape.gradient(total, variance).numpy())
+    np.testing.assert_allclose(gradients[1], 0.75 * gradients[0], rtol=1e-5)
+    assert gradients[0][2, 1] == 0.0  # not observed
+
+
+@pytest.mark.parametrize("ranking", ["none", "pairwise", "listwise", "jrc"])
+def test_without_variance_uncertain_logits_are_logits(ranking: Any) -> None:
+    given = losses(ranking=ranking)
+    plain = given(labels=LABELS, logits=LOGITS, levels=tf.ones([4, 2]), keys=KEYS)
+    uncertain = given(
+        labels=LABELS,
+        logits=LOGITS,
+        variance=tf.zeros([4, 2]),
+        divergence=tf.zeros([2]),
+        levels=tf.ones([4, 2]),
+        keys=KEYS,
+    )
+    np.testing.assert_allclose(uncertain, plain, rtol=1e-5)

@@ -222,8 +222,8 @@ def test_task_losses_keep_to_their_embeddings_in_stem(build: Build, make_batch: 
     ("taught", "changes", "objective", "message"),
     [
         (False, {}, {"residual_weight": 0.1}, "Residual learning needs a teacher"),
-        (False, {"head": "gp"}, {"ranking": "pairwise"}, "trained by its evidence"),
-        (True, {"head": "gp"}, {}, "trained by its evidence"),
+        (False, {"head": "gp"}, {"classification": "focal"}, "from the likelihood of the labels, which the focal loss"),
+        (True, {"head": "laplace"}, {"classification": "focal"}, "or head='logit' or 'dropout'"),
         (
             False,
             {},

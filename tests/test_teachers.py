@@ -157,7 +157,7 @@ def test_the_moving_average_follows_the_model_and_shares_its_tables(toy_records:
         (("--teacher_columns=like:age",), "the model has no task 'like'. Tasks: click."),
         (("--ranking=pairwise", "--ranking_key=age"), "The ranking key is a column of one id"),
         (("--group_codes=9",), "--group_codes has no meaning without --group_places."),
-        (("--ranking=pairwise", "--head=gp"), "trained by its evidence"),
+        (("--classification=focal", "--head=gp"), "Take classification='cross_entropy' or 'class_balanced'"),
     ],
 )
 def test_flags_that_cannot_be(

@@ -122,7 +122,13 @@ def _moving_average(model: Ranker, twin: Ranker, *, decay: float) -> Taught:
 
 
 def _averaged(model: Ranker) -> list[tf.Variable]:
-    """What a model trains but for its embedding tables, which teacher and student share, and heads that only train."""
+    """What predictions depend on but for embedding tables, which teacher and student share.
+
+    Heads that only train, and metrics, belong to `learning`, which predictions do not depend on. Among the rest are
+    weights that are not trained: without the student's precision and random features a teacher with an uncertain head
+    would say something else.
+    """
     left_out = {variable.ref() for variable in model.table_variables.values()}
     left_out |= {variable.ref() for variable in model.learning.weights}
-    return [variable for variable in model.trainable_weights if variable.ref() not in left_out]
+    found = [*model.trainable_weights, *model.non_trainable_weights]
+    return [variable for variable in found if variable.ref() not in left_out and variable.dtype.is_floating]

@@ -30,6 +30,9 @@ def ema_update(*, averages: Sequence[tf.Variable], variables: Sequence[tf.Variab
 class EmaTeacher(keras.callbacks.Callback):
     """Follows the student's dense weights with the teacher's while `fit` runs.
 
+    Weights that are not trained, such as the precision of a last layer, random features or the running shares of codes,
+    are copied: their mean over steps would be that of nothing.
+
     After n updates the decay is `min(decay, (1 + n) / (10 + n))`, so that a young average is not mostly the first
     weights. The teacher takes the student's values when the callback is made; restore a teacher from a checkpoint after
     that. Steps are counted on from the optimiser's, so a resumed run goes on as one that was never interrupted.
@@ -83,4 +86,9 @@ class EmaTeacher(keras.callbacks.Callback):
             self._update(tf.constant(min(self._decay, (1 + self._updates) / (10 + self._updates))))
 
     def _step(self, decay: tf.Tensor) -> None:
-        ema_update(averages=self._averages, variables=self._variables, decay=decay)
+        pairs = list(zip(self._averages, self._variables, strict=True))
+        trained = [pair for pair in pairs if pair[1].trainable]
+        ema_update(averages=[a for a, _ in trained], variables=[v for _, v in trained], decay=decay)
+        for copy, variable in pairs:
+            if not variable.trainable:
+                copy.assign(variable)

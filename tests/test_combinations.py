@@ -1,0 +1,164 @@
+"""What goes together: heads with ranking losses, teachers and scenarios, trained for two steps and served."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fullrank import models
+from fullrank.data.features import IdMap, Label, Sparse
+from fullrank.data.schema import Schema, Shard, Split
+from fullrank.layers.legacy_keras import keras
+from fullrank.models.serving.request_inputs import input_name
+from fullrank.models.serving.sample_rows import drawn_rows
+from fullrank.models.serving.signatures import serving_signatures
+
+IDS = IdMap(kind="identity", size=40)
+SCHEMA = Schema(
+    name="combined",
+    features=(
+        Sparse(name="user", side="user", ids=IDS),
+        Sparse(name="ad", side="ad", ids=IDS),
+        Sparse(name="tab", ids=IdMap(kind="identity", size=4)),
+    ),
+    labels=(Label(name="click", mean=0.3, observed=1.0), Label(name="like", mean=0.1, observed=1.0)),
+    splits=(Split(name="train", shards=(Shard(file="train-0", examples=4000),)),),
+)
+TASKS = ("click", "like")
+TABS = (1, 0)
+MMOE = models.mmoe(tasks=TASKS, width=4, experts=("flat",), expert_width=8)
+OF_TABS = dataclasses.replace(
+    models.stem(tasks=models.scenario_tasks(TASKS, scenarios=TABS), widths=(4,), experts=None, expert_width=8),
+    scenarios=TABS,
+)
+OPTIONS = models.RankerOptions(
+    tower=(8,), dropout=0.2, inducing_points=8, interactions=models.InteractionOptions(hidden=(8,), cross_depth=1)
+)
+RESIDUALS: dict[str, Any] = {"taught": True, "residual_weight": 0.5, "training_hidden": (4,)}
+PAIRS: dict[str, Any] = {"ranking": "pairwise", "ranking_key": "user"}
+JRC: dict[str, Any] = {"ranking": "jrc", "training_hidden": (4,)}
+
+
+def built(
+    wiring: models.Wiring = MMOE, *, taught: bool = False, head: Any = "logit", **objective: Any
+) -> models.Ranker:
+    scenario = "tab" if wiring.scenarios else None
+    return models.Ranker(
+        SCHEMA,
+        wiring,
+        dataclasses.replace(OPTIONS, head=head, scenario=scenario),
+        objective=models.ObjectiveOptions(**objective),
+        taught=taught,
+    )
+
+
+def batch(size: int = 64, *, seed: int = 0) -> dict[str, tf.Tensor]:
+    draw = np.random.default_rng(seed)
+    user, ad = draw.integers(0, 10, size), draw.integers(0, 20, size)
+    chance = np.where((user + ad) % 2, 0.6, 0.1)
+    columns = {
+        "user": user,
+        "ad": ad,
+        "tab": draw.integers(0, 4, size),  # 2 and 3 are none of the wiring's scenarios
+        "click": (draw.random(size) < chance).astype(np.float32),
+        "like": np.where(draw.random(size) < 0.3, np.nan, draw.random(size) < 0.3).astype(np.float32),
+    }
+    return {name: tf.constant(values) for name, values in columns.items()}
+
+
+def signatures_of(model: models.Ranker) -> dict[str, Any]:
+    """What an export would hold; writing and replaying it takes longer than all else here."""
+    if model.wiring.auxiliary:
+        model = model.without(tasks=model.wiring.auxiliary)
+    fused = model.regrouped(groups=1)
+    fused.precompute()
+    found: dict[str, Any] = serving_signatures(fused, SCHEMA)
+    return found
+
+
+def teach(given: Any) -> dict[str, tf.Tensor]:
+    return {task: 0.2 + 0.5 * tf.cast(given["ad"] % 2, tf.float32) for task in TASKS}
+
+
+@pytest.mark.parametrize(
+    ("wiring", "head", "objective"),
+    [
+        (MMOE, "gp", PAIRS),
+        (MMOE, "gp", {**JRC, **RESIDUALS}),
+        (MMOE, "gp", {"classification": "class_balanced", "ranking": "listwise"}),
+        (MMOE, "rff_gp", {**PAIRS, **RESIDUALS}),
+        (MMOE, "laplace", {**JRC, **RESIDUALS}),
+        (MMOE, "dropout", {"classification": "focal", **PAIRS, **RESIDUALS}),
+        (OF_TABS, "logit", {**JRC, **RESIDUALS}),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else getattr(value, "paradigm", value),
+)
+def test_trains_two_steps_and_serves(wiring: models.Wiring, head: str, objective: dict[str, Any]) -> None:
+    model = built(wiring, head=head, **objective)
+    if objective.get("taught"):
+        model.learn_from(teach)
+    before = [weight.numpy() for weight in model.trainable_weights]
+    model.compile(optimizer=keras.optimizers.Adam(0.01))
+    losses = model.fit(tf.data.Dataset.from_tensors(batch()).repeat(2), verbose=0).history["loss"]
+    assert np.isfinite(losses).all()
+    for weight, old in zip(model.trainable_weights, before, strict=True):
+        assert np.isfinite(weight.numpy()).all(), weight.name
+        assert not np.array_equal(weight.numpy(), old), weight.name
+    rows = drawn_rows(SCHEMA, number=16, seed=1)
+    signatures = signatures_of(model)
+    given = {column.name: tf.constant(rows[column.name]) for column in SCHEMA.input_columns}
+    answers = signatures["serving_default"]({input_name(name): value for name, value in given.items()})
+    for task, expected in model(given, training=False).items():
+        np.testing.assert_allclose(answers[task].numpy(), expected.numpy(), rtol=1e-3, atol=1e-5)
+    if head != "logit":
+        posterior = signatures["posterior"]({input_name(name): value for name, value in given.items()})
+        for task, (mean, variance) in model.logit_distributions(given).items():
+            np.testing.assert_allclose(posterior[f"{task}_mean"].numpy(), mean.numpy(), rtol=1e-3, atol=1e-4)
+            np.testing.assert_allclose(posterior[f"{task}_variance"].numpy(), variance.numpy(), rtol=1e-2, atol=1e-5)
+            assert (variance.numpy() > 0).all()
+
+
+@pytest.mark.parametrize("objective", [{**JRC, **RESIDUALS}, {**PAIRS, **RESIDUALS}], ids=["jrc", "pairwise"])
+def test_an_example_trains_the_heads_of_its_own_scenario_alone(objective: dict[str, Any]) -> None:
+    model = built(OF_TABS, **objective)
+    model.learn_from(teach)
+    given = batch() | {"tab": tf.ones([64], tf.int64)}
+    assert model.learning.heads is not None
+    kernel = model.learning.heads.weights[-2]  # a row for each part and each of click@1, click@0, like@1, like@0
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss(given, training=True)
+    tables = model.table_variables
+    found = tape.gradient(loss, [kernel, *tables.values()])
+    moved = np.abs(found[0].numpy()[:, :, 0]).max(axis=1).reshape(-1, 4)
+    np.testing.assert_array_equal(moved > 0, np.tile([True, False, True, False], (len(moved), 1)))
+    for name, gradient in zip(tables, found[1:], strict=True):
+        dense = np.zeros(1) if gradient is None else tf.convert_to_tensor(gradient).numpy()
+        if name.split("/")[0].endswith("@0"):
+            np.testing.assert_array_equal(dense, 0.0)
+        else:
+            assert np.abs(dense).max() > 0, name
+
+
+def test_an_unlisted_scenario_trains_the_mean_of_the_heads() -> None:
+    model = built(OF_TABS, **RESIDUALS)
+    model.learn_from(teach)
+    given = batch() | {"tab": tf.fill([64], tf.constant(3, tf.int64))}
+    assert model.learning.heads is not None
+    heads = model.learning.heads(model.representation(given, training=True))
+    own = {part: model.outputs.of_own_scenario(value, given) for part, value in heads.items()}
+    for part, value in heads.items():
+        assert value.shape == (64, 4)
+        expected = np.stack([value[:, :2].numpy().mean(axis=1), value[:, 2:].numpy().mean(axis=1)], axis=1)
+        np.testing.assert_allclose(own[part].numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_heads_that_only_train_start_at_the_mean_of_their_task() -> None:
+    model = built(OF_TABS, **RESIDUALS)
+    assert model.learning.heads is not None
+    bias = model.learning.heads.weights[-1].numpy()[:, 0].reshape(3, 4)
+    logits = [np.log(3 / 7)] * 2 + [np.log(1 / 9)] * 2
+    np.testing.assert_allclose(bias, [logits, logits, [-logit for logit in logits]], rtol=1e-5)
