@@ -216,7 +216,53 @@ def test_regression_by_hand() -> None:
         "decile_error": 0.0,
         "examples": 1,
         "weight": 1.0,
+        "undefined": {"gini": "all labels are equal"},
     }
+
+
+def test_regression_without_a_label_that_counts_is_undefined_with_the_reason() -> None:
+    found = RegressionEvaluator(task="spend")
+    found.update(labels=[1.0, math.nan], scores=[2.0, 2.0], weights=[0.0, 1.0])
+    result = found.result()
+    names = {"rmse", "mae", "bias", "mean_label", "mean_prediction", "gini", "decile_error"}
+    assert result["undefined"] == dict.fromkeys(names, "no observed label of positive weight")
+    assert all(result[name] is None for name in names)
+    json.dumps(result, allow_nan=False)
+    found = RegressionEvaluator(task="spend")
+    found.update(labels=[0.0, -1.0], scores=[2.0, 2.0])
+    assert found.result()["undefined"] == dict.fromkeys(["bias", "decile_error"], "labels whose sum is not positive")
+
+
+@pytest.mark.parametrize(
+    "keys", [[1, 1, -1, -1, -1, 2], [b"a", b"a", b"", b"", b"", b"b"], ["a", "a", "", "", "", "b"]]
+)
+def test_rows_without_a_key_are_left_out_of_gauc_and_counted(keys: list[Any]) -> None:
+    # Key 1 orders its rows rightly; the rows without a key, taken for one, would have an AUC of 0.
+    found = BinaryEvaluator(task="click", key="user", segments=("country",))
+    labels, scores = [0.0, 1.0, 1.0, 0.0, 0.0, 1.0], [0.2, 0.6, 0.1, 0.7, 0.8, 0.9]
+    countries = {"country": ["de", "de", "fr", "fr", "", ""]}
+    found.update(labels=labels, scores=scores, keys=np.array(keys), segments=countries)
+    result = found.result()
+    assert (result["gauc"], result["gauc_keys"], result["gauc_rows_without_key"]) == (1.0, 1, 3)
+    assert result["gauc_share"] == pytest.approx(2 / 6)
+    assert group_auc(keys=np.array(keys), labels=labels, scores=scores) == 1.0
+    segments = result["segments"]["country"]
+    assert {name: entry["gauc_rows_without_key"] for name, entry in segments.items()} == {
+        "de": 0,
+        "fr": 2,
+        "(missing)": 1,
+    }
+    assert segments["fr"]["undefined"]["gauc"] == "no user has both classes"
+
+
+def test_metrics_of_one_class_name_the_class_that_is_missing() -> None:
+    for label, reason in ((0.0, "no positive label"), (1.0, "no negative label")):
+        found = BinaryEvaluator(task="click")
+        found.update(labels=[label, label], scores=[0.2, 0.6])
+        assert found.result()["undefined"]["auc"] == reason
+    found = BinaryEvaluator(task="click")
+    found.update(labels=[1.0, 0.0], scores=[0.2, 0.6], weights=[0.0, 0.0])
+    assert found.result()["undefined"]["log_loss"] == "no observed label of positive weight"
 
 
 def test_regression_parts_equal_the_whole(rows: dict[str, Any]) -> None:

@@ -47,8 +47,20 @@ def test_within_keys_by_hand() -> None:
     labels = tf.constant([1.0, 0.0, 1.0, 0.0, 0.0])
     logits = tf.constant([0.0, np.log(3.0), np.log(3.0), 0.0, 9.0], tf.float32)
     expected = (np.log(4) + np.log(4 / 3)) / 2
-    for keys in (tf.constant([7, 7, -1, -1, 2], tf.int64), tf.constant(["a", "a", "b", "b", "c"])):
+    for keys in (tf.constant([7, 7, -3, -3, 2], tf.int64), tf.constant(["a", "a", "b", "b", "c"])):
         np.testing.assert_allclose(pairwise_loss(labels=labels, logits=logits, keys=keys).numpy(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("keys", [[7, 7, -1, -1, -1], ["a", "a", "", "", ""]])
+def test_rows_without_a_key_are_no_pairs_of_one_another(keys: list[Any]) -> None:
+    # The pair of key 7 alone: ln 4. Without a key there is no pair, and no gradient.
+    labels = tf.constant([1.0, 0.0, 1.0, 0.0, 0.0])
+    logits = tf.constant([0.0, np.log(3.0), np.log(3.0), 0.0, 9.0], tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        loss = pairwise_loss(labels=labels, logits=logits, keys=tf.constant(keys))
+    np.testing.assert_allclose(loss.numpy(), np.log(4), rtol=1e-6)
+    assert tape.gradient(loss, logits).numpy()[2:].tolist() == [0.0, 0.0, 0.0]
 
 
 def test_pair_weighs_the_product_by_hand() -> None:

@@ -86,7 +86,7 @@ def gains_over(
             weights=None if weight is None else rows.weights(weight),
         )
 
-    observed = [task for task in tasks if rows.has_label(task)]
+    observed = [task for task in tasks if rows.has_label(task, weight=weight)]
     return {task: {segment: compared(task, segment) for segment in segments or ("",)} for task in observed}
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import tensorflow as tf
 import tf_keras as keras
 
 from fullrank.trainers.checkpoints import remove_debris
+from fullrank.trainers.finite_weights import describe_not_finite, not_finite
+from fullrank.trainers.saved_weights import READING_ERRORS, is_misfit, newest_first, reason
+
+_REPAIR: Final = "copy the run directory again from where it was trained, or train it anew with --overwrite."
 
 
 def _manager(model: keras.Model, directory: Path) -> tf.train.CheckpointManager:
@@ -27,7 +32,7 @@ def save_best(model: keras.Model, directory: Path) -> None:
     """Replaces the best weights by the model's; the old ones stay until the new ones are whole."""
     manager = _manager(model, directory)
     # A new number each time: files of one name would be replaced one after the other, and a kill could come between.
-    last = manager.latest_checkpoint
+    last = next(iter(newest_first(manager, directory)), None)
     number = int(last.rsplit("-", 1)[1]) + 1 if last else 1
     try:
         manager.save(checkpoint_number=number)
@@ -39,13 +44,22 @@ def restore_best(model: keras.Model, directory: Path) -> None:
     """Loads the best weights into a model of the same configuration.
 
     Raises:
-      ValueError: If there are none, or they are another model's.
+      ValueError: If there are none, they cannot be read, they are another model's, or they are not finite.
     """
     manager = _manager(model, directory)
-    if manager.latest_checkpoint is None:
+    file = next(iter(newest_first(manager, directory)), None)
+    if file is None:
         raise ValueError(f"{directory} holds no weights: the run has not finished an epoch yet.")
     try:
-        manager.checkpoint.restore(manager.latest_checkpoint).assert_existing_objects_matched().expect_partial()
-    except (AssertionError, ValueError, tf.errors.OpError) as error:
-        text = " ".join(str(getattr(error, "message", None) or error).split())[:300]
-        raise ValueError(f"The weights {manager.latest_checkpoint} do not fit the model of this run: {text}") from error
+        manager.checkpoint.restore(file).assert_existing_objects_matched().expect_partial()
+    except READING_ERRORS as error:
+        if is_misfit(error):
+            raise ValueError(f"The weights {file} do not fit the model of this run: {reason(error)}.") from error
+        raise ValueError(f"The weights {file} cannot be read: {reason(error)}. {_REPAIR.capitalize()}") from error
+    broken = not_finite(model.weights)
+    if broken:
+        raise ValueError(
+            f"The weights {file} hold NaN or infinite numbers in {len(broken)} variables "
+            f"({describe_not_finite(broken)}): training had diverged. Train anew with a lower --learning_rate and "
+            "--overwrite."
+        )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.trainers.finite_weights import describe_not_finite, not_finite
+from fullrank.trainers.saved_weights import READING_ERRORS, is_misfit, newest_first, reason
 from fullrank.trainers.stream import Stream
 from fullrank.trainers.training_state import TrainingState
 
@@ -46,17 +47,12 @@ class Checkpoints:
             generators=random_generators(model),
             averages=list(averages),
         )
+        self._averages = averages
         self._directory = directory
         self._manager = tf.train.CheckpointManager(
             self._checkpoint, str(directory), max_to_keep=KEPT, checkpoint_name="state"
         )
         remove_debris(self._manager, directory)
-
-    @property
-    def latest(self) -> str | None:
-        """Path of the last checkpoint; `None` if there is none."""
-        path: str | None = self._manager.latest_checkpoint
-        return path
 
     def save(self) -> str:
         """Writes a checkpoint; one that was not written to its end is never taken for one."""
@@ -67,25 +63,53 @@ class Checkpoints:
             raise
         return path
 
-    def restore(self) -> bool:
-        """Restores the last checkpoint.
+    def restore(self, *, say: Callable[[str], None] = print) -> bool:
+        """Restores the last checkpoint, or the one before it where the last one is damaged or not finite.
+
+        Args:
+          say: Takes a sentence about a checkpoint that could not be used.
 
         Returns:
           Whether there was one.
 
         Raises:
-          ValueError: If it does not fit the model, or cannot be read.
+          ValueError: If it does not fit the model, or none can be used.
         """
-        if self.latest is None:
-            return False
+        problems: list[str] = []
+        for path in newest_first(self._manager, self._directory):
+            problem = self._restored(path)
+            if problem is None:
+                for found in problems:
+                    say(f"{found} Training resumes from {path}.")
+                return True
+            problems.append(problem)
+        if problems:
+            raise ValueError(f"{' '.join(problems)} Start anew with --overwrite.")
+        return False
+
+    def variables(self) -> list[tf.Variable]:
+        """The numbers that a checkpoint holds, but for the metrics: weights, optimiser slots, a teacher's averages."""
+        model = self._checkpoint.model
+        of_metrics = {variable.ref() for metric in model.metrics for variable in metric.variables}
+        found = [*model.weights, *model.optimizer.variables, *self._averages]
+        return [variable for variable in found if variable.ref() not in of_metrics]
+
+    def _restored(self, path: str) -> str | None:
+        """What is wrong with a checkpoint; `None` after it was restored."""
         try:
-            self._checkpoint.restore(self.latest).assert_existing_objects_matched()
-        except (AssertionError, ValueError, tf.errors.OpError) as error:
-            raise ValueError(
-                f"The checkpoint {self.latest} cannot be restored: {_first_line(error)} If it was written by another "
-                "version of fullrank, go on with that one; otherwise start anew with --overwrite."
-            ) from error
-        return True
+            self._checkpoint.restore(path).assert_existing_objects_matched()
+        except READING_ERRORS as error:
+            if is_misfit(error):
+                raise ValueError(
+                    f"The checkpoint {path} cannot be restored: {reason(error)}. If it was written by another version "
+                    "of fullrank, go on with that one; otherwise start anew with --overwrite."
+                ) from error
+            return f"The checkpoint {path} cannot be read: {reason(error)}."
+        broken = not_finite(self.variables())
+        if broken:
+            names = describe_not_finite(broken)
+            return f"The checkpoint {path} holds NaN or infinite numbers in {len(broken)} variables ({names})."
+        return None
 
 
 def random_generators(model: keras.Model) -> list[tf.random.Generator]:
@@ -100,10 +124,13 @@ def random_generators(model: keras.Model) -> list[tf.random.Generator]:
 
 
 def remove_debris(manager: tf.train.CheckpointManager, directory: Path) -> None:
-    """Removes what a killed or failed save left behind: files that belong to no complete checkpoint."""
-    if not directory.is_dir():
-        return
+    """Removes what a killed or failed save left behind: files that belong to no complete checkpoint.
+
+    Nothing is removed where the list of complete ones, the file `checkpoint`, is there but cannot be read.
+    """
     whole = {Path(path).name for path in manager.checkpoints}
+    if not directory.is_dir() or (not whole and (directory / "checkpoint").exists()):
+        return
     for entry in directory.iterdir():
         if entry.name == "checkpoint" or entry.name.split(".")[0] in whole:
             continue
@@ -111,8 +138,3 @@ def remove_debris(manager: tf.train.CheckpointManager, directory: Path) -> None:
             shutil.rmtree(entry)
         else:
             entry.unlink()
-
-
-def _first_line(error: BaseException) -> str:
-    text: Any = getattr(error, "message", None) or str(error)
-    return " ".join(str(text).split())[:300]

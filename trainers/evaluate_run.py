@@ -11,9 +11,11 @@ from fullrank.analysis.tables import format_table
 from fullrank.data.schema import Schema, SchemaError
 from fullrank.data.schema_json import read_schema
 from fullrank.models.metrics import BinaryEvaluator, RegressionEvaluator
+from fullrank.models.metrics.binary_sums import NO_LABEL
 from fullrank.trainers import against_baseline
 from fullrank.trainers.duplicate_pairs import duplicate_inconsistency, read_duplicates
 from fullrank.trainers.evaluate_config import EvaluateConfig
+from fullrank.trainers.evaluate_notes import notes
 from fullrank.trainers.gradient_figure import draw_gradients
 from fullrank.trainers.load_run import LoadedRun, load_run
 from fullrank.trainers.records import explained, read_split
@@ -65,6 +67,10 @@ def evaluate_run(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
             key=key,
             segments=segments,
         )
+    for task in compared:
+        if task not in gains:
+            results[task]["gain"] = None
+            results[task].setdefault("undefined", {})["gain"] = NO_LABEL
     for task, gain in gains.items():
         results[task]["gain"] = against_baseline.to_json(
             gain, baseline=str(config.baseline), min_keys=config.min_segment_keys
@@ -72,6 +78,8 @@ def evaluate_run(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
     by = f", GAUC by {key}" if key else ""
     print(f"{loaded.directory.path} on the {config.split} split of {schema.directory}{by}:")
     print(table(results))
+    for note in notes(results, key=key):
+        print(note)
     if config.duplicates is not None:
         _add_inconsistency(results, config, loaded, schema)
     if gains:

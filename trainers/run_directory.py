@@ -7,6 +7,7 @@ checkpoints/      the latest state of training; best/ holds the best weights
 metrics.jsonl     one line every few steps and every epoch
 events/           event files for TensorBoard
 result.json       best epoch and its metrics; only a finished run has it
+diverged.json     why training ended without a result, if its weights became NaN or infinite
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class RunDirectory:
         self.events = self.path / "events"
         self.repaired = self.path / "repaired"
         self.result_file = self.path / "result.json"
+        self.diverged_file = self.path / "diverged.json"
 
     @property
     def exists(self) -> bool:
@@ -65,6 +67,21 @@ class RunDirectory:
             return None
         loaded: dict[str, Any] = json.loads(self.result_file.read_text(encoding="utf-8"))
         return loaded
+
+    def divergence(self) -> str | None:
+        """How training diverged, as it was said then; `None` for a run that did not."""
+        if not self.diverged_file.is_file():
+            return None
+        return str(json.loads(self.diverged_file.read_text(encoding="utf-8"))["message"])
+
+    def note_divergence(self, message: str) -> str:
+        """Writes down how training diverged, so that the same command does not do so again.
+
+        Returns:
+          The message with what is left of the run, and what to do.
+        """
+        write_json({"message": message}, self.diverged_file)
+        return f"{self.path}: {message} {self._what_is_left()}"
 
     def config(self) -> RunConfig:
         """The configuration of the run.
@@ -122,18 +139,47 @@ class RunDirectory:
         Raises:
           ValueError: If they differ; the message names the fields.
         """
+        difference = self._difference(config, schema)
+        if difference is not None:
+            raise ValueError(difference)
+
+    def check_not_diverged(self, config: RunConfig, schema: Schema) -> None:
+        """Refuses to train again what diverged with the same configuration and data.
+
+        Raises:
+          ValueError: If it did.
+        """
+        message = self.divergence()
+        if message is not None and self._difference(config, schema) is None:
+            raise ValueError(
+                f"{self.path}: this run has diverged, and the same command would do so again: {message} "
+                f"{self._what_is_left()}"
+            )
+
+    def _what_is_left(self) -> str:
+        left = [str(place) for place in (self.best, self.checkpoints) if any(place.glob("*.index"))]
+        if not left:
+            return "Nothing had been saved before. Give the changed flags with the same --output."
+        return (
+            f"What was saved before, in {' and '.join(left)}, is finite and was kept. Give the changed flags with "
+            "another --output, or with --overwrite to replace this run."
+        )
+
+    def _difference(self, config: RunConfig, schema: Schema) -> str | None:
+        """How the run in the directory differs from one of this configuration and data, in words."""
         different = config_json.differences(self.config(), config)
         if different:
-            raise ValueError(
+            return (
                 f"{self.path} holds a run with another configuration: {'; '.join(different)}. "
                 "Give the same flags to resume it, another --output to keep it, or --overwrite to replace it."
             )
         stored = json.loads(self.config_file.read_text(encoding="utf-8")).get("data", {})
         if stored.get("fingerprint") != data_fingerprint(schema):
-            raise ValueError(
+            return (
                 f"{self.path} holds a run on other data: {stored.get('directory')} then, {schema.directory} now, with "
                 "other shards, schema or vocabularies. Choose another --output, or replace the run by --overwrite."
             )
+        return None
 
     def remove(self) -> None:
         """Removes the run; anything that is not a run stays."""

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fullrank.data.columns import MISSING_BYTES, MISSING_INT
+from fullrank.models.metrics.segments import segment_name
 from fullrank.trainers.score import Arrays
 
 
@@ -34,9 +35,10 @@ class ScoredRows:
         """A column of floats, `[N]`."""
         return np.concatenate(self._columns[name])
 
-    def has_label(self, name: str) -> bool:
-        """Whether a column of labels holds one."""
-        return not bool(np.isnan(self.numbers(name)).all())
+    def has_label(self, name: str, *, weight: str | None) -> bool:
+        """Whether a column of labels holds one that counts: of a weight above 0, if there are weights."""
+        there = ~np.isnan(self.numbers(name))
+        return bool((there if weight is None else there & (self.weights(weight) > 0.0)).any())
 
     def weights(self, name: str) -> npt.NDArray[Any]:
         """A column of sample weights, `[N]`; 1 where missing."""
@@ -58,10 +60,7 @@ class ScoredRows:
     def segments(self, name: str, *, largest: int, others: str) -> npt.NDArray[Any]:
         """The values of a column of ids as text, `[N]`; all but the `largest` most frequent ones are `others`."""
         codes = np.concatenate(self._columns[name])
-        texts = [
-            value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
-            for value in self._codes[name]
-        ]
+        texts = [segment_name(value) for value in self._codes[name]]
         if len(texts) > largest:
             rare = np.argsort(-np.bincount(codes, minlength=len(texts)), kind="stable")[largest:]
             for code in rare.tolist():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -19,18 +19,19 @@ from fullrank.trainers.best_weights import save_best
 from fullrank.trainers.build_model import build_model, compile_model
 from fullrank.trainers.callbacks.collapse import Collapse
 from fullrank.trainers.callbacks.counting import Counting
-from fullrank.trainers.callbacks.early_stopping import EarlyStopping, monitored
+from fullrank.trainers.callbacks.early_stopping import EarlyStopping, monitored, watched
 from fullrank.trainers.callbacks.events import Events
 from fullrank.trainers.callbacks.groups import Groups
 from fullrank.trainers.callbacks.metrics_lines import MetricsLines
 from fullrank.trainers.callbacks.progress_bar import ProgressBar
 from fullrank.trainers.callbacks.resume import Resume
 from fullrank.trainers.callbacks.saving import Saving
-from fullrank.trainers.callbacks.stop_on_nan import StopOnNaN
+from fullrank.trainers.callbacks.stop_on_nan import StopOnNaN, TrainingDivergedError
 from fullrank.trainers.checkpoints import Checkpoints
 from fullrank.trainers.config import RunConfig
 from fullrank.trainers.exposure_report import exposure_report
 from fullrank.trainers.gradient_log import gradient_log
+from fullrank.trainers.label_warnings import label_warnings
 from fullrank.trainers.metrics_log import MetricsLog
 from fullrank.trainers.quiet_callbacks import quiet_callbacks
 from fullrank.trainers.records import explained
@@ -39,6 +40,7 @@ from fullrank.trainers.stream import Stream
 from fullrank.trainers.teachers import Taught, give_teacher
 from fullrank.trainers.training_data import check_splits, steps_per_epoch, training_batches, validation_batches
 from fullrank.trainers.training_state import TrainingState
+from fullrank.trainers.undefined_metrics import undefined_metrics
 from fullrank.trainers.write_json import write_json
 
 
@@ -61,8 +63,10 @@ def train_model(config: RunConfig, *, command: Sequence[str] = ()) -> dict[str, 
     with run.locked():
         if not run.exists:
             run.check_free()
-        elif run.resumable and not config.train.overwrite:
-            run.check_resumable(config, schema)
+        elif not config.train.overwrite:
+            if run.resumable:
+                run.check_resumable(config, schema)
+            run.check_not_diverged(config, schema)
             result = run.result()
             if result is not None:
                 _say(f"{run.path} is finished: {_summary(result)}. Give --overwrite to start anew.")
@@ -110,7 +114,11 @@ class _Training:
         write_json(layout_json(table_layout(self._model)), self._run.tables_file)
         data = self._config.data
         with explained(self._schema, splits=[split for split in (data.train_split, data.validation_split) if split]):
-            self._train()
+            self._warn()
+            try:
+                self._train()
+            except TrainingDivergedError as error:
+                raise TrainingDivergedError(self._run.note_divergence(str(error))) from error
         result = self._result()
         write_json(result, self._run.result_file)
         if self._config.exposure.repetition_weight:
@@ -119,6 +127,17 @@ class _Training:
             _say(exposure_report(result["best"], tasks=binary))
         _say(f"{self._run.path} is finished: {_summary(result)}.")
         return result
+
+    def _warn(self) -> None:
+        """Says what the labels cannot give, before time is spent on it."""
+        for sentence in label_warnings(
+            self._config.data,
+            self._schema,
+            tasks=self._model.wiring.tasks,
+            monitor=self._monitor,
+            cache=self._run.repaired,
+        ):
+            print(f"warning: {sentence}", file=sys.stderr, flush=True)
 
     def _train(self) -> None:
         stream = Stream(training_batches(self._config, self._schema, cache=self._run.repaired))
@@ -130,7 +149,7 @@ class _Training:
             directory=self._run.checkpoints,
             averages=self._taught.averages,
         )
-        if checkpoints.restore():
+        if checkpoints.restore(say=_say):
             self._say_resumed()
         progress = self._state.progress
         self._log.cut_after(progress.global_step)
@@ -155,7 +174,7 @@ class _Training:
 
     def _callbacks(self, checkpoints: Checkpoints) -> list[keras.callbacks.Callback]:
         train, state = self._config.train, self._state
-        watch = StopOnNaN(state, every=train.log_steps)
+        watch = StopOnNaN(state, every=train.log_steps, variables=checkpoints.variables)
         callbacks = [
             Resume(state),
             ProgressBar(tasks=self._model.wiring.tasks),
@@ -170,6 +189,7 @@ class _Training:
                 monitor=self._monitor,
                 patience=train.patience,
                 save_best=lambda: save_best(self._model, self._run.best),
+                on_undefined=self._say_undefined,
             ),
             MetricsLines(self._log, state, every=train.log_steps, batch_size=self._config.data.batch_size),
         ]
@@ -195,6 +215,12 @@ class _Training:
         binary, values = (tuple(named[n] for n in places) for places in (model.outputs.binary, model.outputs.values))
         return monitored(self._config.train.monitor, tasks=binary, values=values)
 
+    def _say_undefined(self, epoch: int, logs: Mapping[str, Any]) -> None:
+        tasks = {task: self._schema.label(task).type == "binary" for task in self._model.wiring.tasks}
+        of, _ = watched(str(self._monitor), tasks=tasks)
+        why = " and ".join(dict.fromkeys(undefined_metrics(logs, tasks=of).values()))
+        _say(f"epoch {epoch}: {self._monitor} is undefined ({why}), so this epoch is neither better nor worse.")
+
     def _say_resumed(self) -> None:
         progress = self._state.progress
         place = (
@@ -217,6 +243,7 @@ class _Training:
             "monitor": self._monitor,
             "best_epoch": counters["best_epoch"],
             "best": metrics,
+            "undefined": undefined_metrics(metrics, tasks=self._model.wiring.tasks),
             "weights": sum(weight.shape.num_elements() for weight in self._model.trainable_weights),
         }
 
@@ -230,7 +257,12 @@ def _verbosity(progress: str) -> int:
 def _summary(result: dict[str, Any]) -> str:
     monitor = result["monitor"]
     value = result["best"].get(monitor) if monitor else None
-    best = f"{monitor} {value:.4f}" if isinstance(value, float) else "last weights"
+    if isinstance(value, float):
+        best = f"{monitor} {value:.4f}"
+    else:
+        best = (
+            "last weights" if monitor is None else f"last weights, because {monitor} was undefined in every validation,"
+        )
     why = f"; stopped: {result['stopped']}" if result["stopped"] else ""
     return f"{best} after epoch {result['best_epoch']} of {result['epochs']}{why}"
 

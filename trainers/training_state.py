@@ -16,9 +16,10 @@ class Progress:
       epoch: Epochs finished, each with its validation.
       step: Steps taken of the epoch after those.
       global_step: Steps taken in all.
-      best: Best value of the monitored metric, `None` before the first.
-      best_epoch: The epoch it is of, from 1.
-      stale: Epochs since then.
+      best: Best value of the monitored metric, `None` before the first defined one.
+      best_epoch: The epoch whose weights are kept, from 1: that of `best`, or the last one while there is none.
+      stale: Epochs since then whose metric was defined.
+      undefined: Epochs whose metric was not defined.
       stopped: Why training ended before the last epoch; empty if it did not.
     """
 
@@ -28,6 +29,7 @@ class Progress:
     best: float | None = None
     best_epoch: int = 0
     stale: int = 0
+    undefined: int = 0
     stopped: str = ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,8 @@ import numpy.typing as npt
 from fullrank.models.metrics.array_ops import NUMPY
 from fullrank.models.metrics.binary_formulas import TOTALS, BinaryRows, binary_statistics
 from fullrank.models.metrics.logit_grid import LogitGrid
+
+NO_LABEL: Final = "no observed label of positive weight"
 
 
 class BinarySums:
@@ -63,7 +65,8 @@ class BinarySums:
         }
         missing = [key for key, value in result.items() if value is None]
         if missing:
-            reason = "no observed label" if not examples else f"one class only in {examples} examples"
+            share = result["base_rate"]
+            reason = NO_LABEL if not examples else f"no {'negative' if share else 'positive'} label"
             result["undefined"] = dict.fromkeys(missing, reason)
         return result
 

@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from fullrank.models.metrics.array_ops import NUMPY
 from fullrank.models.metrics.binary_formulas import CALIBRATION_GROUPS, binary_rows
-from fullrank.models.metrics.binary_sums import BinarySums
+from fullrank.models.metrics.binary_sums import NO_LABEL, BinarySums
 from fullrank.models.metrics.curves import Reliability, Roc, reliability, roc
 from fullrank.models.metrics.evaluator_rows import check_lengths, check_segments, evaluator_rows
+from fullrank.models.metrics.factorise import has_key
 from fullrank.models.metrics.group_auc import KeyAucs, mean_auc
 from fullrank.models.metrics.key_rows import KeyRows, key_codes
 from fullrank.models.metrics.logit_grid import LogitGrid
@@ -27,8 +28,10 @@ class BinaryEvaluator:
     40 MB a full segment), and with a key 20 bytes a row and 2 more a segment. The formulas are those of the training
     metric, `StreamingBinary`; the bins are finer.
 
-    GAUC is exact, so it needs all rows of a key; a bounded approximation (hashed keys times coarse bins) would confuse
-    the many keys of few rows, which are the rule in logs. The training metric therefore has none.
+    A row without a key (-1 or an empty string, which is what records hold then) is not a row of one user that all such
+    rows share: GAUC leaves it out. GAUC is exact, so it needs all rows of a key; a bounded approximation (hashed keys
+    times coarse bins) would confuse the many keys of few rows, which are the rule in logs. The training metric
+    therefore has none.
 
     Args:
         task: name of the task, for messages.
@@ -82,7 +85,7 @@ class BinaryEvaluator:
             labels: in [0, 1]; NaN where not observed, which leaves the row out.
             scores: probabilities, or logits, of rows with a label finite.
             weights: not negative; default 1. A weight of 0 leaves the row out.
-            keys: integers, bytes or strings; needed if the evaluator has a key.
+            keys: integers, bytes or strings, -1 or empty where a row has none; needed if the evaluator has a key.
             segments: name -> integers, bytes or strings, for exactly the evaluator's segments.
 
         Raises:
@@ -112,7 +115,14 @@ class BinaryEvaluator:
             sums.reserve(rows=len(directory))
             sums.add(row=row, summands=summands)
         if codes is not None:
-            self._key_rows.add(keys=codes, labels=y, scores=p, weights=w, segment_rows=segment_rows)
+            keyed = has_key(np.asarray(keys).reshape(-1)[used])
+            self._key_rows.add(
+                keys=codes[keyed],
+                labels=y[keyed],
+                scores=p[keyed],
+                weights=w[keyed],
+                segment_rows=[row[keyed] for row in segment_rows],
+            )
 
     def merge(self, other: BinaryEvaluator) -> None:
         """Adds all rows of another evaluator with the same arguments, such as another worker's.
@@ -135,9 +145,10 @@ class BinaryEvaluator:
         """Returns the statistics as plain numbers that JSON can hold.
 
         Keys: `auc, log_loss, ne, gauc, ece, bias, base_rate, mean_prediction, examples, positives, weight` (see
-        `binary_formulas.binary_statistics`); with a key also `gauc_keys`, the number of keys with both classes, and
-        `gauc_share`, their share of the weight; without one `gauc` is None. What is not defined is None, and
-        `undefined` (there only then) gives the reason. `segments` is name -> value -> the same statistics.
+        `binary_formulas.binary_statistics`); with a key also `gauc_keys`, the number of keys with both classes,
+        `gauc_share`, their share of the weight of all rows, and `gauc_rows_without_key`, the rows that GAUC leaves out;
+        without one `gauc` is None. What is not defined is None, and `undefined` (there only then) gives the reason.
+        `segments` is name -> value -> the same statistics.
         """
         result = self._entry(self._all, 0, self._key_rows.aucs())
         result["segments"] = {name: self._segment_result(number, name) for number, name in enumerate(self._segments)}
@@ -171,12 +182,16 @@ class BinaryEvaluator:
         if self._key is None:
             return result | {"gauc": None}
         gauc = mean_auc(aucs)
+        total = float(result["weight"])
         if math.isnan(gauc):
-            result["undefined"] = {**result.get("undefined", {}), "gauc": f"no {self._key} has both classes"}
+            undefined = {"gauc": f"no {self._key} has both classes"}
+            if not total:
+                undefined["gauc_share"] = NO_LABEL
+            result["undefined"] = {**result.get("undefined", {}), **undefined}
         defined = ~np.isnan(aucs.auc)
-        total = float(aucs.weight.sum())
         return result | {
             "gauc": None if math.isnan(gauc) else gauc,
             "gauc_keys": int(defined.sum()),
             "gauc_share": float(aucs.weight[defined].sum()) / total if total else None,
+            "gauc_rows_without_key": result["examples"] - int(aucs.rows.sum()),
         }

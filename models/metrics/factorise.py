@@ -1,4 +1,4 @@
-"""Distinct values of a column of ids."""
+"""Distinct values of a column of ids, and which of its rows have one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from fullrank.data.columns import MISSING_BYTES, MISSING_INT
 
 
 def factorise(*, values: npt.ArrayLike, column: str) -> tuple[list[int | bytes], npt.NDArray[np.int64]]:
@@ -33,6 +35,16 @@ def factorise(*, values: npt.ArrayLike, column: str) -> tuple[list[int | bytes],
     seen: dict[Any, int] = {}
     codes = np.fromiter((seen.setdefault(value, len(seen)) for value in array.tolist()), np.int64, array.size)
     return [_as_bytes(value, column) for value in seen], codes
+
+
+def has_key(keys: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Which rows have a key, `[B]`: records hold -1 or an empty string where there is none."""
+    array = np.asarray(keys).reshape(-1)
+    if array.dtype.kind in "iub":
+        return np.asarray(array != MISSING_INT)
+    if array.dtype.kind in "SU":
+        return np.asarray(array != array.dtype.type())
+    return np.asarray((array != MISSING_BYTES) & (array != MISSING_BYTES.decode()))
 
 
 def _as_bytes(value: Any, column: str) -> bytes:

@@ -7,16 +7,17 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fullrank.models.metrics.factorise import factorise
+from fullrank.models.metrics.factorise import factorise, has_key
 
 
 class KeyAucs(NamedTuple):
-    """AUC of each key, `[K]`: the keys' codes, AUC (NaN with one class), weight of all rows and weight of positives."""
+    """AUC of each key, `[K]`: the keys' codes, AUC (NaN with one class), weight of all rows and of positives, rows."""
 
     key: npt.NDArray[np.int64]
     auc: npt.NDArray[np.float64]
     weight: npt.NDArray[np.float64]
     positives: npt.NDArray[np.float64]
+    rows: npt.NDArray[np.int64]
 
 
 def group_auc(
@@ -29,7 +30,7 @@ def group_auc(
     count most).
 
     Args:
-        keys: integers, bytes or strings, `[N]`.
+        keys: integers, bytes or strings, `[N]`; a row with -1 or an empty string has no key and is left out.
         labels: `[N]` in [0, 1]; NaN where not observed.
         scores: `[N]`; only their order within a key matters. Ties count one half.
         weights: `[N]`, not negative; default 1. Rows of weight 0 are left out.
@@ -49,7 +50,10 @@ def group_auc(
             "group_auc takes one key, label, score and weight a row; received "
             f"{sizes[0]} keys, {sizes[1]} labels, {sizes[2]} scores, {sizes[3]} weights"
         )
-    return mean_auc(key_aucs(keys=codes, labels=label_array, scores=score_array, weights=weight_array))
+    keyed = has_key(keys)
+    return mean_auc(
+        key_aucs(keys=codes[keyed], labels=label_array[keyed], scores=score_array[keyed], weights=weight_array[keyed])
+    )
 
 
 def mean_auc(aucs: KeyAucs) -> float:
@@ -85,7 +89,7 @@ def key_aucs(
     positive = weight * labels[order]
     if not key.size:
         empty = np.zeros(0)
-        return KeyAucs(key, empty, empty, empty)
+        return KeyAucs(key, empty, empty, empty, np.zeros(0, np.int64))
     new_key = np.concatenate(([True], key[1:] != key[:-1]))
     new_run = new_key | np.concatenate(([True], score[1:] != score[:-1]))
     # A run is the rows of one key with one score: the positives in it win against the key's negatives in runs before
@@ -102,4 +106,6 @@ def key_aucs(
     pairs = key_positive * key_negative
     auc = np.full(pairs.shape, np.nan)
     np.divide(won, pairs, out=auc, where=pairs > 0.0)
-    return KeyAucs(key[runs[first_runs]], auc, key_positive + key_negative, key_positive)
+    first_rows = runs[first_runs]
+    rows = np.diff(np.append(first_rows, key.size))
+    return KeyAucs(key[first_rows], auc, key_positive + key_negative, key_positive, rows)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fullrank.models.metrics.array_ops import NUMPY
-from fullrank.models.metrics.binary_sums import plain_numbers
+from fullrank.models.metrics.binary_sums import NO_LABEL, plain_numbers
 from fullrank.models.metrics.evaluator_rows import check_lengths, check_segments, evaluator_rows
 from fullrank.models.metrics.regression_formulas import TOTALS, regression_rows, regression_statistics
 from fullrank.models.metrics.segments import SegmentRows
@@ -96,8 +96,8 @@ class RegressionEvaluator:
 
         Keys: `rmse, mae, bias, mean_label, mean_prediction` (see `regression_formulas.regression_statistics`), `gini`
         and `decile_error` (see `value_ranking`), `examples, weight`, and `deciles`: lists of `mean_label`,
-        `mean_prediction` and `weight`. What is not defined is None. `segments` is name -> value -> the same statistics
-        but for `deciles`.
+        `mean_prediction` and `weight`. What is not defined is None, and `undefined` (there only then) gives the reason.
+        `segments` is name -> value -> the same statistics but for `deciles`.
         """
         columns = zip(*self._kept, strict=True) if self._kept else ((np.empty(0),),) * 3
         rows = _Rows(*(np.concatenate(column) for column in columns))
@@ -129,4 +129,11 @@ class _Rows(NamedTuple):
 def _entry(totals: npt.NDArray[np.float64], rows: _Rows) -> dict[str, Any]:
     ranking = {"gini": normalised_gini(**rows._asdict()), "decile_error": decile_error(deciles(**rows._asdict()))}
     result = plain_numbers({**regression_statistics(totals=totals, ops=NUMPY), **ranking})
-    return {**result, "examples": round(float(totals[0])), "weight": float(totals[1])}
+    reasons = {"gini": "all labels are equal"}
+    undefined = {
+        name: reasons.get(name, "labels whose sum is not positive") if rows.labels.size else NO_LABEL
+        for name, value in result.items()
+        if value is None
+    }
+    counted = {**result, "examples": round(float(totals[0])), "weight": float(totals[1])}
+    return {**counted, "undefined": undefined} if undefined else counted

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from fullrank.data.columns import MISSING_BYTES, MISSING_INT
 from fullrank.models.metrics.factorise import factorise
 
 OTHER = "(other)"
+MISSING = "(missing)"
+"""The name of the rows that have no value: -1 or an empty string in records."""
 
 
 class SegmentRows:
@@ -54,7 +57,7 @@ class SegmentRows:
         names = [OTHER]
         taken = {OTHER}
         for value in self._rows:
-            text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+            text = segment_name(value)
             while text in taken:
                 text += "'"
             taken.add(text)
@@ -66,3 +69,10 @@ class SegmentRows:
             if len(self._rows) >= self._max_values:
                 return
             self._rows.setdefault(values[place], len(self._rows) + 1)
+
+
+def segment_name(value: int | bytes) -> str:
+    """The value of a segment as text; `MISSING` where there is none."""
+    if value in (MISSING_INT, MISSING_BYTES):
+        return MISSING
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)

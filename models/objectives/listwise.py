@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from fullrank.models.objectives.observed import observed, weighted_mean
+from fullrank.models.objectives.observed import key_numbers, observed, weighted_mean
 
 
 def listwise_softmax_loss(
@@ -18,7 +18,8 @@ def listwise_softmax_loss(
       labels: `[B]`; above 1/2 is positive; NaN where not observed.
       logits: `[B]`, in any float dtype; the loss is computed in float32.
       weights: `[B]`, non-negative; ones if `None`.
-      keys: `[B]` integers or strings; `None` makes the whole batch one list.
+      keys: `[B]` integers or strings, of which -1 and the empty string are no key and make a list of their own each;
+        `None` makes the whole batch one list.
 
     Returns:
       A scalar; 0, with gradient 0, if no key has both classes.
@@ -51,7 +52,8 @@ def joint_ranking_and_calibration(
       logits: `[B, 2]`: f_0, f_1, in any float dtype; the loss is computed in float32.
       calibration_weight: a, in [0, 1].
       weights: `[B]`, non-negative; ones if `None`. A weight acts as that many copies.
-      keys: `[B]` integers or strings; `None` contrasts with the whole batch.
+      keys: `[B]` integers or strings, of which -1 and the empty string are no key and contrast with nothing; `None`
+        contrasts with the whole batch.
 
     Returns:
       A scalar; 0, with gradient 0, if nothing was observed.
@@ -76,7 +78,7 @@ def joint_ranking_and_calibration(
 
 def _lists(keys: tf.Tensor | None, labels: tf.Tensor) -> tf.Tensor:
     """The number of each example's list, `[B]`."""
-    return tf.zeros_like(labels, tf.int32) if keys is None else tf.unique(keys).idx
+    return tf.zeros_like(labels, tf.int32) if keys is None else key_numbers(keys)
 
 
 def _log_sum_exp(logits: tf.Tensor, weights: tf.Tensor, lists: tf.Tensor) -> tf.Tensor:

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from fullrank.data.columns import MISSING_BYTES, MISSING_INT
+
 
 class Observed(NamedTuple):
     """Labels without gaps, logits in float32 and weights that are zero where nothing was observed; each `[B]`."""
@@ -36,6 +38,20 @@ def observed(*, labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor | None 
     return Observed(
         tf.where(seen, labels, tf.zeros_like(labels)), tf.where(wide, logits, tf.zeros_like(logits)), weight
     )
+
+
+def key_numbers(keys: tf.Tensor) -> tf.Tensor:
+    """Numbers the keys of a batch, `[B]` below B; each row without a key (-1 or empty) has a number of its own.
+
+    Rows whose user is not known are not rows of one user: no two of them make a pair or share a list.
+
+    Args:
+      keys: `[B]` integers or strings.
+    """
+    numbers = tf.unique(keys).idx
+    missing = tf.equal(keys, tf.constant(MISSING_BYTES if keys.dtype == tf.string else MISSING_INT, keys.dtype))
+    rows = tf.size(numbers)
+    return tf.unique(tf.where(missing, rows + tf.range(rows), numbers)).idx
 
 
 def weighted_mean(losses: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from fullrank.models.objectives.observed import Observed
+from fullrank.models.objectives.observed import Observed, key_numbers
 
 _NEGATIVE, _POSITIVE, _LEFT_OUT = 0, 1, 2
 
@@ -67,11 +67,11 @@ def pairs_in_key(rows: Observed, *, keys: tf.Tensor, max_pairs: int, seed: tf.Te
 
     Args:
       rows: As in `pairs_in_batch`.
-      keys: `[B]` integers or strings: a user, a request.
+      keys: `[B]` integers or strings: a user, a request. -1 and the empty string are no key, whose rows have no pair.
       max_pairs: Largest number of pairs.
       seed: As in `pairs_in_batch`.
     """
-    keys = tf.unique(keys).idx
+    keys = key_numbers(keys)
     number = tf.size(keys)
     used = rows.weights > 0.0
     is_positive = tf.logical_and(used, rows.labels > 0.5)

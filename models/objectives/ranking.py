@@ -33,7 +33,8 @@ def pairwise_loss(
       labels: `[B]`; above 1/2 is positive; NaN where not observed.
       logits: `[B]`, in any float dtype; the loss is computed in float32.
       weights: `[B]`, non-negative; ones if `None`. A pair weighs the product of its members' weights.
-      keys: `[B]` integers or strings; only examples of equal key make a pair. `None` pairs the whole batch.
+      keys: `[B]` integers or strings; only examples of equal key make a pair, and those without one (-1 or the empty
+        string) make none. `None` pairs the whole batch.
       max_pairs: Beyond it, pairs are drawn; a batch of 4,096 with 1 % positives has 166,255.
       seed: Two integers for the draw, which should differ between steps; `None` uses TensorFlow's global generator.
 

@@ -13,13 +13,17 @@ from fullrank.trainers.training_state import TrainingState
 MONITORED: Final = ("auc", "log_loss", "ne", "ece")
 """Statistics of which one is better the larger (AUC) or the smaller (the others) it is."""
 MONITORED_OF_VALUES: Final = ("rmse", "mae")
-_MEAN: Final = "val_mean_"
+_VALIDATION: Final = "val_"
+_MEAN: Final = f"{_VALIDATION}mean_"
 
 
 class EarlyStopping(keras.callbacks.Callback):
     """Compares the monitored validation metric with the best so far; its memory is `state.progress`.
 
-    Keras's own callback forgets its best value whenever `fit` starts, so an interrupted run would wait anew.
+    Keras's own callback forgets its best value whenever `fit` starts, so an interrupted run would wait anew. A
+    validation in which the metric is undefined (NaN), such as the AUC where no label is positive, is neither better nor
+    worse: it counts as no epoch without improvement, and its weights are kept only as long as no validation has had a
+    defined value, so that a metric that is undefined throughout leaves the last weights.
 
     Args:
       state: The run's counters.
@@ -27,10 +31,17 @@ class EarlyStopping(keras.callbacks.Callback):
         validation: the last epoch is the best.
       patience: Epochs without a new best after which to stop; `None` never stops.
       save_best: Called when there is a new best.
+      on_undefined: Called with epoch and logs after a validation in which the metric was undefined.
     """
 
     def __init__(
-        self, state: TrainingState, *, monitor: str | None, patience: int | None, save_best: Callable[[], None]
+        self,
+        state: TrainingState,
+        *,
+        monitor: str | None,
+        patience: int | None,
+        save_best: Callable[[], None],
+        on_undefined: Callable[[int, Mapping[str, Any]], None] | None = None,
     ) -> None:
         super().__init__()
         self._supports_tf_logs = True
@@ -38,6 +49,7 @@ class EarlyStopping(keras.callbacks.Callback):
         self._monitor = monitor
         self._patience = patience
         self._save_best = save_best
+        self._on_undefined = on_undefined
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Saves the weights or counts an epoch without improvement."""
@@ -47,8 +59,16 @@ class EarlyStopping(keras.callbacks.Callback):
             self._save_best()
             return
         value = _value(logs or {}, self._monitor)
-        if progress.best_epoch == 0 or _better(value, progress.best, self._monitor):
-            progress.best = value if math.isfinite(value) else None
+        if not math.isfinite(value):
+            progress.undefined += 1
+            if progress.best is None:
+                progress.best_epoch = epoch + 1
+                self._save_best()
+            if self._on_undefined is not None:
+                self._on_undefined(epoch + 1, logs or {})
+            return
+        if progress.best is None or _better(value, progress.best, self._monitor):
+            progress.best = value
             progress.best_epoch, progress.stale = epoch + 1, 0
             self._save_best()
             return
@@ -68,11 +88,7 @@ def _value(logs: Mapping[str, Any], monitor: str) -> float:
     return sum(finite) / len(finite) if finite else math.nan
 
 
-def _better(value: float, best: float | None, monitor: str) -> bool:
-    if not math.isfinite(value):
-        return False
-    if best is None:
-        return True
+def _better(value: float, best: float, monitor: str) -> bool:
     return value > best if monitor.endswith("_auc") else value < best
 
 
@@ -95,3 +111,18 @@ def monitored(name: str, *, tasks: tuple[str, ...], values: tuple[str, ...] = ()
     if found is None:
         raise ValueError(f"--monitor={name}: no such metric. Known: {', '.join([*first, *mean, *known])}.")
     return found
+
+
+def watched(monitor: str, *, tasks: Mapping[str, bool]) -> tuple[tuple[str, ...], str]:
+    """The tasks and the statistic that a name from `monitored` stands for.
+
+    Args:
+      monitor: Such as `val_click_auc` or `val_mean_auc`.
+      tasks: Name -> whether it is binary, which decides what a mean is taken over.
+    """
+    if not monitor.startswith(_MEAN):
+        task = max((task for task in tasks if monitor.startswith(f"{_VALIDATION}{task}_")), key=len)
+        return (task,), monitor.removeprefix(f"{_VALIDATION}{task}_")
+    statistic = monitor.removeprefix(_MEAN)
+    is_binary = statistic in MONITORED
+    return tuple(task for task, binary in tasks.items() if binary == is_binary), statistic

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -14,7 +15,8 @@ _MOST: Final = 4
 class ProgressBar(keras.callbacks.ProgbarLogger):
     """Shows the loss, and each task's AUC and NE, or RMSE, over the epoch so far; at its end also validation's.
 
-    Of many tasks it shows the first few, as many as a line can hold.
+    Of many tasks it shows the first few, as many as a line can hold. What is undefined at the end of an epoch is left
+    out.
 
     Args:
       tasks: Names of the tasks.
@@ -32,7 +34,8 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Ends the bar."""
-        super().on_epoch_end(epoch, self._short(logs))
+        shown = self._short(logs)
+        super().on_epoch_end(epoch, {name: value for name, value in shown.items() if math.isfinite(float(value))})
 
     def _short(self, logs: Mapping[str, Any] | None) -> dict[str, Any]:
         return {name: logs[name] for name in self._names if name in logs} if logs else {}
