@@ -122,4 +122,4 @@ def test_rows_keep_ids_as_codes() -> None:
     assert rows.segments("shop", largest=3, others="(others)").tolist() == ["a", "b", "a", "c", "a"]
     assert rows.segments("shop", largest=1, others="(others)").tolist() == ["a", "(others)", "a", "(others)", "a"]
     assert rows.weights("w").tolist() == [1.0] * 5
-    assert not rows.has_label("w")
+    assert not rows.has_label("w", weight=None)

@@ -59,7 +59,6 @@ def restore_best(model: keras.Model, directory: Path) -> None:
     broken = not_finite(model.weights)
     if broken:
         raise ValueError(
-            f"The weights {file} hold NaN or infinite numbers in {len(broken)} variables "
-            f"({describe_not_finite(broken)}): training had diverged. Train anew with a lower --learning_rate and "
-            "--overwrite."
+            f"The weights {file} hold NaN or infinite numbers in {describe_not_finite(broken)}: training had diverged. "
+            "Train anew with a lower --learning_rate and --overwrite."
         )

@@ -107,8 +107,7 @@ class Checkpoints:
             return f"The checkpoint {path} cannot be read: {reason(error)}."
         broken = not_finite(self.variables())
         if broken:
-            names = describe_not_finite(broken)
-            return f"The checkpoint {path} holds NaN or infinite numbers in {len(broken)} variables ({names})."
+            return f"The checkpoint {path} holds NaN or infinite numbers in {describe_not_finite(broken)}."
         return None
 
 

@@ -77,8 +77,8 @@ class StopOnNaN(keras.callbacks.Callback):
         found = not_finite(self._variables())
         if found:
             raise TrainingDivergedError(
-                f"after step {self._state.progress.global_step}, {len(found)} variables hold NaN or infinite numbers "
-                f"({describe_not_finite(found)}): training has diverged. {ADVICE}."
+                f"after step {self._state.progress.global_step}, there are NaN or infinite numbers in "
+                f"{describe_not_finite(found)}: training has diverged. {ADVICE}."
             )
 
     def _check_loss(self, logs: Any) -> None:
