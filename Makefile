@@ -86,10 +86,8 @@ bench: setup  ## run every benchmark; JSON goes to build/bench (PEER_PYTHON=... 
 	fi; \
 	if [ -n "$$failed" ]; then echo "these benchmarks did not end well:$$failed" >&2; exit 1; fi
 
-docs: setup  ## write the API pages to build/docs
-	@rm -rf build/docs
-	PDOC_ALLOW_EXEC=1 $(BIN)/pdoc --docformat google --output-directory build/docs \
-	  fullrank.data fullrank.layers fullrank.models fullrank.trainers fullrank.analysis
+docs: setup  ## build the site in build/docs, without a network; warnings, such as a broken link, are errors
+	$(BIN)/python .ci/build_site.py
 
 lock: $(INSTALLED)  ## resolve requirements.lock anew
 	@test -x build/lock/bin/uv || { $(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet $(UV); }

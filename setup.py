@@ -28,7 +28,7 @@ COMMANDS = {
     "fullrank-entanglement": "analysis.entanglement",
 }
 TESTING = ["hypothesis", "jsonschema", "pytest>=8", "pytest-xdist"]
-DEVELOPING = ["build", "mypy", "pdoc", "pre-commit", "ruff", "setuptools>=65", "wheel"]
+DEVELOPING = ["build", "mkdocstrings-python", "mypy", "pre-commit", "ruff", "setuptools>=65", "wheel", "zensical"]
 
 # The package has no __init__.py of its own: `fullrank` is a namespace whose parts are the top-level folders, and the
 # only file of its own is __main__.py. find_packages walks only those folders, so that tests, benchmarks and virtual

@@ -41,7 +41,6 @@ DISTRIBUTIONS: Mapping[str, str] = {
     "keras": "keras",
     "matplotlib": "matplotlib",
     "numpy": "numpy",
-    "pdoc": "pdoc",
     "pyarrow": "pyarrow",
     "pytest": "pytest",
     "scipy": "scipy",
