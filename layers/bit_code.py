@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank.layers.bit_rows import bit_rows, bit_table_rows
+from fullrank.layers.missing_once import missing_once
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
@@ -26,7 +27,7 @@ class BitCode(keras.layers.Layer):
         missing, as is the group that it lies in.
 
     Returns:
-      `[B, d]`. Missing bits read a row of their own, once a group.
+      `[B, d]`. If any bits are missing, a row of their own joins the sum, once.
 
     Args:
       width: d.
@@ -64,7 +65,9 @@ class BitCode(keras.layers.Layer):
     def call(self, bits: tf.Tensor) -> tf.Tensor:
         """Returns the sum of the bits' rows, `[B, d]`."""
         rows = bit_rows(tf.cast(bits, tf.int64), group=self.group)
-        return tf.cast(tf.reduce_sum(tf.gather(self._table, rows), axis=1), self.compute_dtype)
+        found = tf.gather(self._table, rows)
+        weights = tf.cast(missing_once(rows), found.dtype)
+        return tf.cast(tf.reduce_sum(found * weights[..., tf.newaxis], axis=1), self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

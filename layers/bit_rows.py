@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-MISSING_ROW = 0
+from fullrank.layers.missing_once import MISSING_ROW
 
 
 def bit_table_rows(bits: int, *, group: int = 1) -> int:
@@ -26,7 +26,8 @@ def bit_rows(bits: tf.Tensor, *, group: int = 1) -> tf.Tensor:
       group: g, how many neighbouring bits read one row together.
 
     Returns:
-      `[B, ceil(K / g)]` int64; the missing row wherever a bit of the group is missing.
+      `[B, ceil(K / g)]` int64; the missing row wherever a bit of the group is missing; `missing_once` leaves
+      one of them.
     """
     count = -(-bits.shape[1] // group)
     ones = tf.minimum(bits, tf.ones([], tf.int64))

@@ -8,14 +8,14 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.reached_edges import reached_edges
 from fullrank.layers.real_numbers import as_columns, columns_in, per_column
 
 
 def bucket_rows(values: tf.Tensor, edges: tf.Tensor) -> tf.Tensor:
     """The row of each number's bucket: values `[B, n]`, edges `[n, k - 1]` -> `[B, n]` int64 in 1..k; 0 if missing."""
     missing = tf.math.is_nan(values)
-    found = tf.searchsorted(edges, tf.transpose(tf.where(missing, tf.zeros([]), values)), side="right")
-    rows = tf.cast(tf.transpose(found), tf.int64) + 1
+    rows = tf.cast(reached_edges(values, edges), tf.int64) + 1
     return tf.where(missing, tf.zeros([], tf.int64), rows)
 
 
@@ -68,7 +68,8 @@ class BucketEmbedding(keras.layers.Layer):
 
     def call(self, values: tf.Tensor) -> tf.Tensor:
         """Returns the rows, `[B, d]` or `[B, n, d]`."""
-        rows = bucket_rows(as_columns(values), tf.constant(self._edges))
+        numbers = as_columns(values)
+        rows = bucket_rows(numbers, tf.constant(self._edges, numbers.dtype))
         starts = self._rows * tf.range(len(self._edges), dtype=tf.int64)
         embedded = tf.cast(tf.gather(self._table, rows + starts), self.compute_dtype)
         return embedded[:, 0] if values.shape.rank == 1 else embedded

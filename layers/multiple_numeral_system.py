@@ -8,11 +8,14 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.layers.numeral_systems import digit_rows, scaled_integers, table_rows
+from fullrank.layers.exact_dtype import exact_dtype
+from fullrank.layers.missing_once import missing_once
+from fullrank.layers.numeral_systems import digit_rows, require_exact, scaled_integers, table_rows
 from fullrank.layers.real_numbers import as_columns, columns_in, per_column
 
 _SUMMED_BITS: Final = 10
 """Up to this range the digits of every integer are summed once a step, and an example looks up one row."""
+_LARGEST_KNOT: Final = float(np.finfo(np.float32).max)
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
@@ -24,18 +27,22 @@ class MultipleNumeralSystem(keras.layers.Layer):
     survives; a second base repairs what one alone gets wrong: all binary digits of 127 and 128 differ.
 
     The paper leaves open how a real number becomes an integer: here by a map, piecewise linear between `knots`, to
-    0..2^bits-1; see `scaled_integers`. A missing number (NaN) has a row of its own, one out of range is clipped.
+    0..2^bits-1; see `scaled_integers`. A missing number (NaN) has a row of its own, which stands in place of the sum;
+    one out of range is clipped.
+
+    The map is computed in float64, so that it is exact for what the numbers' own type can hold: 24 bits of float32, 53
+    of float64, all of an integer. Numbers of a type with fewer bits than the range are refused.
 
     Call arguments:
-      values: `[B]`, or `[B, n]` for n numbers with rows of their own.
+      values: `[B]`, or `[B, n]` for n numbers with rows of their own; floating or integer.
 
     Returns:
       `[B, d]`, or `[B, n, d]`.
 
     Args:
       width: d.
-      bases: Numeral systems.
-      bits: The integers' range.
+      bases: Numeral systems, each once.
+      bits: The integers' range, 1 to 31.
       low: With `high`, the ends of a linear map; ignored if `knots` are given.
       high: See `low`.
       knots: Non-decreasing values that map to equally spaced integers, e.g. quantiles of the training data; for n
@@ -55,12 +62,14 @@ class MultipleNumeralSystem(keras.layers.Layer):
         dtype: Any = None,
         trainable: bool = True,
     ) -> None:
-        # Numbers are mapped in float32 whatever the compute dtype: bfloat16 has 8 bits and would merge their codes.
+        # Numbers are mapped in float64 whatever the compute dtype: bfloat16 has 8 bits and would merge their codes.
         super().__init__(name=name, dtype=dtype, trainable=trainable, autocast=False)
         self.knots = knots if knots is not None else (float(low), float(high))
         table = np.array(self.knots, np.float64, ndmin=2)
-        if table.shape[1] < 2 or not (table[:, 1:] >= table[:, :-1]).all():
-            raise ValueError(f"knots must be two or more and must not fall; low < high. Received: {self.knots}.")
+        if table.shape[1] < 2 or not (table[:, 1:] >= table[:, :-1]).all() or np.abs(table).max() > _LARGEST_KNOT:
+            raise ValueError(
+                f"knots must be two or more numbers of float32 and must not fall; low < high. Received: {self.knots}."
+            )
         self.width = width
         self.bases = tuple(bases)
         self.bits = bits
@@ -79,7 +88,7 @@ class MultipleNumeralSystem(keras.layers.Layer):
 
     def call(self, values: tf.Tensor) -> tf.Tensor:
         """Returns the sum of the digits' rows, `[B, d]` or `[B, n, d]`."""
-        integers = scaled_integers(as_columns(values), tf.constant(self._knots_of), bits=self.bits)
+        integers = self._integers(values)
         numbers = tf.range(len(self._knots_of), dtype=tf.int64)
         if self.bits <= _SUMMED_BITS:
             sums = self._sums()
@@ -88,17 +97,28 @@ class MultipleNumeralSystem(keras.layers.Layer):
         else:
             rows = digit_rows(integers, bases=self.bases, bits=self.bits)
             starts = self._rows * numbers[:, tf.newaxis]
-            embedded = tf.reduce_sum(tf.gather(self._table, rows + starts), axis=2)
+            found = tf.gather(self._table, rows + starts)
+            weights = tf.cast(missing_once(rows), found.dtype)
+            embedded = tf.reduce_sum(found * weights[..., tf.newaxis], axis=2)
         # Cast after the lookup: its gradient is summed over the batch in the dtype of what is looked up.
         embedded = tf.cast(embedded, self.compute_dtype)
         return embedded[:, 0] if values.shape.rank == 1 else embedded
 
+    def _integers(self, values: tf.Tensor) -> tf.Tensor:
+        """The numbers as integers, `[B, n]`; -1 if missing."""
+        require_exact(values.dtype, bits=self.bits, who=f"Layer {self.name!r}")
+        numbers = as_columns(values)
+        # Rounded as the numbers are: one that was on a knot still is.
+        knots = tf.cast(tf.constant(self._knots_of, numbers.dtype), tf.float64)
+        return scaled_integers(tf.cast(numbers, tf.float64), knots, bits=self.bits)
+
     def _sums(self) -> tf.Tensor:
-        """Eq. 2 of every integer, the missing one (-1) first: `[n, 1 + 2^bits, d]` in float32."""
+        """Eq. 2 of every integer, the missing one (-1) first: `[n, 1 + 2^bits, d]` in float32, or float64."""
         rows = digit_rows(tf.range(-1, 2**self.bits, dtype=tf.int64), bases=self.bases, bits=self.bits)
-        counts = tf.reduce_sum(tf.one_hot(rows, self._rows, dtype=tf.float32), axis=1)
-        tables = tf.reshape(self._table, (-1, self._rows, self.width))
-        return tf.matmul(counts, tf.cast(tables, tf.float32))
+        tables = tf.cast(tf.reshape(self._table, (-1, self._rows, self.width)), exact_dtype(self.compute_dtype))
+        once = tf.cast(missing_once(rows), tables.dtype)[..., tf.newaxis]
+        counts = tf.reduce_sum(once * tf.one_hot(rows, self._rows, dtype=tables.dtype), axis=1)
+        return tf.matmul(counts, tables)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import tensorflow as tf
 
-MISSING_ROW = 0
+from fullrank.layers.missing_once import MISSING_ROW
+from fullrank.layers.reached_edges import passed_edges, reached_edges
+
+_SIGNIFICANT_BITS: Final = {tf.bfloat16: 8, tf.float16: 11, tf.float32: 24, tf.float64: 53}
 
 
 def digits_of(*, base: int, bits: int) -> int:
@@ -19,7 +23,13 @@ def digits_of(*, base: int, bits: int) -> int:
 
 
 def table_rows(*, bases: Sequence[int], bits: int) -> int:
-    """Rows of the table: one for a missing number, then n rows a digit in base n."""
+    """Rows of the table: one for a missing number, then n rows a digit in base n.
+
+    Raises:
+      ValueError: If there is no base, or one twice, which would only double its rows.
+    """
+    if not bases or len(set(bases)) != len(bases):
+        raise ValueError(f"Numeral systems need one base or more, each once. Received: bases={tuple(bases)}.")
     return 1 + sum(base * digits_of(base=base, bits=bits) for base in bases)
 
 
@@ -35,7 +45,8 @@ def digit_rows(integers: tf.Tensor, *, bases: Sequence[int], bits: int) -> tf.Te
       bits: The range.
 
     Returns:
-      `[..., K]` int64 with K the sum of all K_n; where the number is missing, K times the missing row.
+      `[..., K]` int64 with K the sum of all K_n; where the number is missing, K times the missing row, of which
+      `missing_once` leaves one.
     """
     powers, systems, starts = [], [], []
     start = 1
@@ -51,6 +62,25 @@ def digit_rows(integers: tf.Tensor, *, bases: Sequence[int], bits: int) -> tf.Te
     return tf.where(integers < 0, tf.constant(MISSING_ROW, tf.int64), rows)
 
 
+def require_exact(dtype: tf.DType, *, bits: int, who: str) -> None:
+    """Refuses numbers of a type that cannot hold every integer of the range.
+
+    Args:
+      dtype: Of the numbers.
+      bits: The range, 0..2^bits-1.
+      who: What takes the numbers, for the error.
+
+    Raises:
+      ValueError: If the type has fewer significant bits, so that neighbours would have become one number.
+    """
+    if dtype.is_floating and bits > (held := _SIGNIFICANT_BITS[dtype]):
+        raise ValueError(
+            f"{who} tells the integers below 2^{bits} apart, and {dtype.name} holds only those below 2^{held}: "
+            f"neighbours would have one code. Give numbers in float64 or as integers, or at most {held} bits. "
+            f"Received: bits={bits}, {dtype.name}."
+        )
+
+
 def scaled_integers(values: tf.Tensor, knots: tf.Tensor, *, bits: int | Sequence[int]) -> tf.Tensor:
     """The fitted map of Eq. 2's real numbers to integers: piecewise linear between knots.
 
@@ -58,9 +88,11 @@ def scaled_integers(values: tf.Tensor, knots: tf.Tensor, *, bits: int | Sequence
     map, quantiles of the data the quantile map. What lies outside is clipped to the ends; NaN becomes -1. Where knots
     coincide (a number with few values), the value maps to the middle of their places.
 
+    All of it is float64: a place of float32 times 2^bits would merge neighbours above 24 bits.
+
     Args:
-      values: `[B, F]`.
-      knots: `[F, J]`, non-decreasing, J >= 2.
+      values: `[B, F]` float64.
+      knots: `[F, J]` float64, finite, non-decreasing, J >= 2.
       bits: The range, 0..2^bits-1: one, or one a feature.
 
     Returns:
@@ -68,19 +100,15 @@ def scaled_integers(values: tf.Tensor, knots: tf.Tensor, *, bits: int | Sequence
     """
     missing = tf.math.is_nan(values)
     number = knots.shape[1]
-    queries = tf.transpose(tf.where(missing, tf.zeros([], values.dtype), values))
-    left = tf.searchsorted(knots, queries, side="left")
-    right = tf.searchsorted(knots, queries, side="right")
+    known = tf.where(missing, tf.zeros([], values.dtype), values)
+    left, right = passed_edges(known, knots), reached_edges(known, knots)
     below = tf.clip_by_value(right - 1, 0, number - 2)
-    low = tf.gather(knots, below, batch_dims=1)
-    high = tf.gather(knots, below + 1, batch_dims=1)
-    between = tf.cast(below, values.dtype) + tf.clip_by_value(
-        tf.math.divide_no_nan(queries - low, high - low), 0.0, 1.0
-    )
+    flat, at = tf.reshape(knots, [-1]), below + number * tf.range(knots.shape[0])
+    low, high = tf.gather(flat, at), tf.gather(flat, at + 1)
+    share = tf.clip_by_value(tf.math.divide_no_nan(known - low, high - low), 0.0, 1.0)
+    between = tf.cast(below, values.dtype) + share
     on_knots = tf.cast(left + right - 1, values.dtype) / 2.0
     place = tf.where(right > left, on_knots, between) / float(number - 1)
     largest = np.broadcast_to(2 ** np.asarray(bits, np.int64) - 1, (knots.shape[0],))
-    integers = tf.cast(tf.round(tf.transpose(place) * tf.constant(largest, values.dtype)), tf.int64)
-    # From 2^24 on a float32 has no odd numbers any more, and the largest integer is rounded up.
-    integers = tf.minimum(integers, tf.constant(largest))
+    integers = tf.cast(tf.round(place * tf.constant(largest, values.dtype)), tf.int64)
     return tf.where(missing, tf.constant(-1, tf.int64), integers)

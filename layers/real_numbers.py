@@ -11,8 +11,12 @@ import tensorflow as tf
 
 
 def as_columns(values: tf.Tensor) -> tf.Tensor:
-    """Numbers `[B]` or `[B, n]` as `[B, n]` float32, one number being the case of n = 1."""
-    numbers = tf.cast(values, tf.float32)
+    """Numbers `[B]` or `[B, n]` as `[B, n]`, one number being the case of n = 1.
+
+    Returns:
+      float64 for float64 and integers, which float32 would round (a time in seconds by up to a minute); else float32.
+    """
+    numbers = tf.cast(values, tf.float64 if values.dtype.is_integer or values.dtype == tf.float64 else tf.float32)
     return numbers[:, tf.newaxis] if values.shape.rank == 1 else numbers
 
 
@@ -27,7 +31,7 @@ def columns_in(input_shape: Any, *, layer: str) -> int:
     return 1 if len(input_shape) == 1 else int(input_shape[-1])
 
 
-def per_column(given: Sequence[Any] | float, *, columns: int, rank: int, layer: str) -> npt.NDArray[np.float32]:
+def per_column(given: Sequence[Any] | float, *, columns: int, rank: int, layer: str) -> npt.NDArray[np.float64]:
     """An argument that is one for all numbers, or one a number, as an array with one entry a number.
 
     Args:
@@ -39,7 +43,7 @@ def per_column(given: Sequence[Any] | float, *, columns: int, rank: int, layer: 
     Raises:
       ValueError: If it has neither one nor n entries.
     """
-    table = np.array(given, np.float32, ndmin=rank)
+    table = np.array(given, np.float64, ndmin=rank)
     if table.shape[0] not in (1, columns):
         raise ValueError(f"Layer {layer!r} has arguments for {table.shape[0]} numbers. Received: {columns} numbers.")
     return np.broadcast_to(table, (columns, *table.shape[1:]))

@@ -70,8 +70,9 @@ class ScaledNumber(keras.layers.Layer):
     def call(self, values: tf.Tensor) -> tf.Tensor:
         """Returns the fields, `[B, d]` or `[B, n, d]`."""
         numbers = as_columns(values)
-        known = tf.where(tf.math.is_nan(numbers), tf.zeros([]), numbers)
-        z = standardised(known, tf.constant(self._mean), tf.constant(self._std), limit=self.limit)
+        known = tf.where(tf.math.is_nan(numbers), tf.zeros([], numbers.dtype), numbers)
+        mean, std = tf.constant(self._mean, numbers.dtype), tf.constant(self._std, numbers.dtype)
+        z = tf.cast(standardised(known, mean, std, limit=self.limit), self._direction.dtype)
         embedded = tf.cast(z[:, :, tf.newaxis] * self._direction, self.compute_dtype)
         return with_missing(embedded, values, self._missing)
 

@@ -24,9 +24,9 @@ def code_of(bits: Any, *, group: int) -> tuple[np.ndarray[Any, Any], np.ndarray[
 
 
 def test_single_bits_by_hand() -> None:
-    # Bit k of value b reads row 1 + 2 k + b: 0, 1, 1 reads rows 1, 4, 6. Missing bits read row 0, three times.
+    # Bit k of value b reads row 1 + 2 k + b: 0, 1, 1 reads rows 1, 4, 6. Missing bits read row 0, once.
     output, _ = code_of([[0, 1, 1], [-1, -1, -1], [0, 7, 1]], group=1)
-    np.testing.assert_allclose(output, [1e1 + 1e4 + 1e6, 3.0, 1e1 + 1e4 + 1e6])
+    np.testing.assert_allclose(output, [1e1 + 1e4 + 1e6, 1.0, 1e1 + 1e4 + 1e6])
 
 
 def test_groups_by_hand() -> None:
@@ -34,7 +34,7 @@ def test_groups_by_hand() -> None:
     # 1 + 8 + 1, the last one of 1 + 4 + 4 + 2. A missing bit makes its group missing, and only that.
     assert bit_table_rows(5, group=2) == 11
     output, _ = code_of([[1, 0, 0, 1, 1], [1, 0, -1, 1, 1], [-1] * 5], group=2)
-    np.testing.assert_allclose(output, [1e2 + 1e7 + 1e10, 1e2 + 1e0 + 1e10, 3.0])
+    np.testing.assert_allclose(output, [1e2 + 1e7 + 1e10, 1e2 + 1e0 + 1e10, 1.0])
 
 
 @pytest.mark.parametrize("group", [1, 2, 3, 5, 8])
@@ -77,8 +77,15 @@ def test_a_model_reads_the_same_rows() -> None:
     schema = Schema(name="s", features=(Bits(name="h", length=6),), labels=(Label(name="y"),))
     encoder = FeatureEncoder(schema, vocabularies={})
     bits = tf.constant([[0, 1, 1, 0, 0, 1], [-1] * 6, [0, 5, 1, 0, 0, 1]], tf.int64)
-    np.testing.assert_array_equal(encoder({"h": bits}).rows.numpy(), bit_rows(bits).numpy())
+    lookups = encoder({"h": bits})
+    np.testing.assert_array_equal(lookups.rows.numpy(), bit_rows(bits).numpy())
     assert encoder.plan.tables[0].rows == bit_table_rows(6)
+    embeddings, layer = layers.EmbeddingSet(encoder.plan, 3), layers.BitCode(3, 6)
+    found = embeddings(lookups)[:, 0].numpy()
+    layer(bits)
+    layer.set_weights(embeddings.get_weights())
+    np.testing.assert_allclose(found, layer(bits).numpy(), rtol=1e-6)
+    np.testing.assert_array_equal(found[1], embeddings.get_weights()[0][0])
 
 
 def test_near_ids_share_all_rows_but_those_of_the_bits_that_differ() -> None:

@@ -10,6 +10,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fullrank import layers
 from fullrank.data.features import Bits, IdMap, Label, Numeric, NumericStatistics, Sparse
 from fullrank.data.schema import Schema
 from fullrank.layers.bucket_embedding import bucket_rows
@@ -143,10 +144,28 @@ def test_numeral_code_by_hand() -> None:
     # Quantiles 0..4 spread over 0..7: 0 -> 0, 4 -> 7, 2 -> 3.5 which rounds to the even 4. In base 2, lowest digit
     # first, 0 is 000, 7 is 111, 4 is 001: digit k of value b reads row 1 + 2 k + b.
     code = numbers.NumeralCode([real("x"), real("z")], bases=(2,), bits=3)
-    assert (code.rows, code.lookups, code.weighted) == ((7, 7), (3, 3), False)
+    assert (code.rows, code.lookups, code.weighted) == ((7, 7), (3, 3), True)
     rows, weights = code(tf.constant([[0.0, 4.0], [2.0, float("nan")]]))
-    assert weights is None
     np.testing.assert_array_equal(rows.numpy(), [[1, 3, 5, 2, 4, 6], [1, 3, 6, 0, 0, 0]])
+    assert weights is not None
+    np.testing.assert_array_equal(weights.numpy(), [[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]])
+
+
+def test_numbers_of_a_model_are_those_of_the_layer() -> None:
+    schema = Schema(name="s", features=(real("x"),), labels=(Label(name="y"),))
+    encoder = FeatureEncoder(schema, vocabularies={}, numeric="mns", bases=(2, 3), bits=12)
+    layer = layers.MultipleNumeralSystem(3, bases=(2, 3), bits=12, knots=tuple(numbers.knots([real("x")])[0].tolist()))
+    embeddings, values = layers.EmbeddingSet(encoder.plan, 3), tf.constant([0.3, 3.9, float("nan"), -7.0, 2.0])
+    found = embeddings(encoder({"x": values}))[:, 0].numpy()
+    layer(values)
+    layer.set_weights(embeddings.get_weights())
+    np.testing.assert_allclose(found, layer(values).numpy(), rtol=1e-6)
+    np.testing.assert_array_equal(found[2], embeddings.get_weights()[0][0])
+
+
+def test_a_range_that_the_numbers_of_a_batch_cannot_hold_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"'x'.*Received: bits=25, float32"):
+        numbers.NumeralCode([real("x")], bases=(2,), bits=25)
 
 
 def mapped(low: float, high: float, **how: Any) -> Numeric:

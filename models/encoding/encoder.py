@@ -12,6 +12,7 @@ from fullrank.data.features import Bits, Numeric, Sequence, Sparse
 from fullrank.data.schema import Schema
 from fullrank.layers.bit_rows import bit_rows, bit_table_rows
 from fullrank.layers.lookup_plan import BehaviourSequence, Field, LookupPlan, Lookups, Table
+from fullrank.layers.missing_once import missing_once
 from fullrank.models.encoding import numbers
 from fullrank.models.encoding.id_rows import IdColumn, IdRows
 from fullrank.models.encoding.named_columns import NamedColumns, arranged
@@ -79,7 +80,7 @@ class FeatureEncoder(tf.Module):
             Field(name=f.name, table=f.name, lookups=lookups, weighted=code.weighted)
             for f, lookups in zip(self._numeric, code.lookups, strict=True)
         ]
-        fields += [Field(name=f.name, table=f.name, lookups=f.length) for f in self._bits]
+        fields += [Field(name=f.name, table=f.name, lookups=f.length, weighted=True) for f in self._bits]
         sequences = tuple(
             BehaviourSequence(
                 name=f.name,
@@ -111,7 +112,10 @@ class FeatureEncoder(tf.Module):
             rows.append(NamedColumns(names, self._code.lookups, found))
             if scales is not None:
                 weights.append(NamedColumns(names, self._code.lookups, scales))
-        rows += [NamedColumns((f.name,), (f.length,), bit_rows(batch[f.name])) for f in self._bits]
+        for f in self._bits:
+            found = bit_rows(batch[f.name])
+            rows.append(NamedColumns((f.name,), (f.length,), found))
+            weights.append(NamedColumns((f.name,), (f.length,), missing_once(found)))
         return Lookups(
             rows=arranged(rows, order=self.plan.field_names),
             weights=arranged(weights, order=[f.name for f in self.plan.fields if f.weighted]),

@@ -12,13 +12,14 @@ import tensorflow as tf
 
 from fullrank.data.features import Numeric, NumericStatistics, Vector
 from fullrank.layers.bucket_embedding import bucket_rows
-from fullrank.layers.numeral_systems import digit_rows, digits_of, scaled_integers, table_rows
+from fullrank.layers.missing_once import MISSING_ROW, missing_once
+from fullrank.layers.numeral_systems import digit_rows, digits_of, require_exact, scaled_integers, table_rows
 from fullrank.layers.scaled_number import standardised
 
 NumericEncoding = Literal["buckets", "scaled", "mns", "autodis", "periodic"]
 NETWORKS: tuple[NumericEncoding, ...] = ("autodis", "periodic")
 """Encodings by a small network and not by rows of a table."""
-MISSING_ROW, DIRECTION_ROW = 0, 1
+DIRECTION_ROW = 1
 
 
 def boundaries(features: Sequence[Numeric], *, buckets: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
@@ -161,30 +162,40 @@ class NumeralCode:
 
     Neighbouring features with the same numeral systems are looked up together: give them `by_systems`.
 
+    A missing number reads its row with weight 1 once, and with weight 0 in place of the other digits.
+
     Args:
       features: With fitted statistics.
       bases: Numeral systems of the features that name none.
       bits: Integers are below 2^bits, for features that do not say.
+
+    Raises:
+      ValueError: If a range has more bits than numbers of a batch, which are float32.
     """
 
     def __init__(self, features: Sequence[Numeric], *, bases: Sequence[int], bits: int) -> None:
         systems = [_systems(feature, bases, bits) for feature in features]
+        for feature, (_, own) in zip(features, systems, strict=True):
+            require_exact(tf.float32, bits=own, who=f"Numeric feature {feature.name!r}")
         self._runs = [(each, len(list(run))) for each, run in itertools.groupby(systems)]
         self._bits = [bits for _, bits in systems]
         self._knots = knots(features)
         self.rows = tuple(table_rows(bases=bases, bits=bits) for bases, bits in systems)
         self.lookups = tuple(sum(digits_of(base=base, bits=bits) for base in bases) for bases, bits in systems)
-        self.weighted = False
+        self.weighted = True
 
     def __call__(self, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
         """See `NumberCode`."""
-        integers = scaled_integers(values, tf.constant(self._knots), bits=self._bits)
-        found, start = [], 0
+        knots = tf.constant(self._knots, tf.float64)
+        integers = scaled_integers(tf.cast(values, tf.float64), knots, bits=self._bits)
+        found, weights, start = [], [], 0
         for (bases, bits), number in self._runs:
             rows = digit_rows(integers[:, start : start + number], bases=bases, bits=bits)
-            found.append(tf.reshape(rows, (-1, number * rows.shape[-1])))
+            flat = (-1, number * rows.shape[-1])
+            found.append(tf.reshape(rows, flat))
+            weights.append(tf.reshape(missing_once(rows), flat))
             start += number
-        return found[0] if len(found) == 1 else tf.concat(found, axis=1), None
+        return tf.concat(found, axis=1), tf.concat(weights, axis=1)
 
 
 def by_systems(features: Sequence[Numeric], *, bases: Sequence[int], bits: int) -> tuple[Numeric, ...]:
