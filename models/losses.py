@@ -43,6 +43,18 @@ def squared_error(*, labels: tf.Tensor, predictions: tf.Tensor, weights: tf.Tens
     return tf.math.divide_no_nan(tf.reduce_sum(weight * errors, axis=0), tf.reduce_sum(weight, axis=0))
 
 
+def observed_share(labels: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
+    """`n / B`, n of the B examples having a label and a weight above 0: a scalar, or `[T]`.
+
+    Times it, a mean over observed labels is their sum over B.
+
+    Args:
+      labels: `[B]`, or `[B, T]`; NaN where not observed.
+      weights: `[B]`, or as the labels; ones if `None`.
+    """
+    return tf.reduce_mean(tf.cast(observed_weights(labels, weights) > 0.0, tf.float32), axis=0)
+
+
 def observed_weights(labels: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
     """The weight of each label, in the labels' shape: 0 where not observed, 1 where the example's own is missing."""
     weight = tf.cast(tf.logical_not(tf.math.is_nan(labels)), tf.float32)

@@ -10,7 +10,7 @@ import tf_keras as keras
 
 from fullrank.models.beside import LEVEL, NEGATIVE, POSITIVE, PSEUDO, Beside
 from fullrank.models.binary_losses import BinaryLosses
-from fullrank.models.losses import squared_error
+from fullrank.models.losses import observed_share, squared_error
 from fullrank.models.objective_options import ObjectiveOptions
 from fullrank.models.objectives.distillation import distillation_loss
 from fullrank.models.objectives.residual import residual_loss
@@ -27,6 +27,10 @@ class Objective(keras.layers.Layer):
     The L_t of a binary task is what `BinaryLosses` makes of it and, with a teacher, the rest of Meta's Eq. 8:
 
         L_t = L_lr(x, y) + b L_pseudo(x, p_y) + alpha L_res(x, y, p_y)
+
+    Each of the three is a mean over the labels, or predictions of the teacher, that were observed; with
+    `loss_mean="batch"` it is multiplied by their share of the batch, n / B, as is the likelihood, with its divergence,
+    of a head with a posterior. Weights by uncertainty take such a factor back as far as all batches have the same.
 
     Call arguments:
       predicted: What the model says of each task.
@@ -87,6 +91,10 @@ class Objective(keras.layers.Layer):
             binary, self._value_losses(predicted, own.of_values(labels), of_tasks(weights, own.of_values))
         )
 
+    def _averaged(self, losses: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
+        """Means over observed labels, `[T]`, turned into what `loss_mean` asks for."""
+        return losses if self._options.loss_mean == "observed" else losses * observed_share(labels, weights)
+
     def _binary_losses(
         self, predicted: Predicted, labels: tf.Tensor, weights: tf.Tensor | None, beside: Beside
     ) -> tf.Tensor:
@@ -101,10 +109,11 @@ class Objective(keras.layers.Layer):
             keys=beside.keys,
             seed=beside.seed,
         )
+        losses = self._averaged(losses, labels, weights)
         if teacher is None:
             return losses
         pseudo = distillation_loss(teacher=teacher, logits=heads[PSEUDO], weights=weights)
-        losses += self._options.distillation_weight * pseudo
+        losses += self._options.distillation_weight * self._averaged(pseudo, teacher, weights)
         if not self._options.residual_weight:
             return losses
         residual = residual_loss(
@@ -115,15 +124,18 @@ class Objective(keras.layers.Layer):
             weights=weights,
             target=self._options.residual_target,
         )
-        return losses + self._options.residual_weight * residual
+        both = tf.where(tf.math.is_nan(labels), labels, tf.cast(teacher, labels.dtype))
+        return losses + self._options.residual_weight * self._averaged(residual, both, weights)
 
     def _value_losses(self, predicted: Predicted, labels: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
         heads = self._outputs.of_values(predicted.logits)
         if not self._outputs.has_ziln:
-            return squared_error(labels=self._outputs.squared(labels), predictions=heads, weights=weights)
-        return ziln_loss(
+            errors = squared_error(labels=self._outputs.squared(labels), predictions=heads, weights=weights)
+            return self._averaged(errors, labels, weights)
+        surprise = ziln_loss(
             labels=labels, logits=heads, location=predicted.location, scale=predicted.scale, weights=weights
         )
+        return self._averaged(surprise, labels, weights)
 
     def call(
         self,

@@ -9,14 +9,18 @@ from fullrank.models.objectives.ranking import MAX_PAIRS
 from fullrank.models.objectives.residual import ResidualTarget
 
 ClassificationLoss = Literal["cross_entropy", "focal", "class_balanced"]
+LossMean = Literal["observed", "batch"]
 RankingLoss = Literal["none", "pairwise", "listwise", "jrc"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ObjectiveOptions:
-    """How binary tasks are learned; none of it changes what a trained model computes.
+    """How tasks are learned, binary ones above all; none of it changes what a trained model computes.
 
     Attributes:
+      loss_mean: What the losses of a task are averaged over: its `observed` labels, so that a task weighs the same in
+        every batch that has any of them, or the `batch`, so that a label weighs the same in every task: the mean over
+        observed labels times their share of the batch. Every loss of a task, by its own labels or the teacher's.
       classification: Loss of a single example: `cross_entropy`, `focal` or `class_balanced`.
       focus: Exponent of `focal`.
       balance: Beta of `class_balanced`.
@@ -32,6 +36,7 @@ class ObjectiveOptions:
       seed: Of the pairs drawn beyond `max_pairs`.
     """
 
+    loss_mean: LossMean = "observed"
     classification: ClassificationLoss = "cross_entropy"
     focus: float = 2.0
     balance: float = 0.9999

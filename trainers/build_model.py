@@ -115,6 +115,7 @@ def build_model(
 def objective_options(config: ObjectiveConfig, *, seed: int) -> ObjectiveOptions:
     """What the flags say of the objective, as a model takes it; `seed` is that of the pairs drawn."""
     return ObjectiveOptions(
+        loss_mean=config.loss_mean,
         classification=config.classification,
         focus=config.focus,
         balance=config.balance,

@@ -10,8 +10,13 @@ from fullrank.trainers.setting import check_settings, setting
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ObjectiveConfig:
-    """How binary tasks are learned."""
+    """How tasks are learned."""
 
+    loss_mean: Literal["observed", "batch"] = setting(
+        "observed",
+        "What the losses of a task are averaged over: its observed labels, so that a task weighs the same in every "
+        "batch, or the whole batch, so that a label weighs the same in every task.",
+    )
     classification: Literal["cross_entropy", "focal", "class_balanced"] = setting(
         "cross_entropy", "Loss of a single example; the others are for comparison, and bias the predictions."
     )
