@@ -11,7 +11,7 @@ from fullrank.models.sample_weights import Repetition
 from fullrank.models.scenarios import scenario_tasks
 from fullrank.models.task_groups import group_by_volume
 from fullrank.models.task_specific import ple, stem, stem_al
-from fullrank.models.wiring import ExpertSpec, Level, Reader, SetSpec, StackedExpert, Wiring
+from fullrank.models.wiring import ExpertSpec, Level, Reader, SetSpec, StackedExpert, Wiring, domain_tasks
 
 __all__ = [
     "ExpertSpec",
@@ -28,6 +28,7 @@ __all__ = [
     "StackedExpert",
     "Wiring",
     "ame",
+    "domain_tasks",
     "group_by_volume",
     "me_mmoe",
     "mmoe",

@@ -25,7 +25,10 @@ def without_tasks(wiring: Wiring, *, tasks: Collection[str]) -> Wiring:
     unknown = [task for task in tasks if task not in wiring.tasks]
     if unknown or set(tasks) == set(wiring.tasks):
         raise ValueError(f"Some of the tasks {list(wiring.tasks)} can be left out, not all. Received: {list(tasks)}.")
-    ended = [f"{task}@{s}" for task in tasks for s in wiring.scenarios] if wiring.scenarios else list(tasks)
+    if wiring.domains and wiring.tasks[0] in tasks:
+        raise ValueError(f"{wiring.tasks[0]!r} is the main task, which the others only help: it cannot be left out.")
+    heads = wiring.head_scenarios
+    ended = [f"{task}@{s}" for task in tasks for s in heads] if heads else list(tasks)
     needed = {reader.task for reader in wiring.readers if not set(reader.tasks) <= set(ended)}
     stages: list[tuple[tuple[Reader, ...], tuple[ExpertSpec | StackedExpert, ...]]] = []
     for readers, experts in reversed(wiring.stages):
@@ -39,6 +42,9 @@ def without_tasks(wiring: Wiring, *, tasks: Collection[str]) -> Wiring:
     sets_read = {spec.set for spec in specs}
     kept_tasks = {task for task in wiring.tasks if task not in tasks}
     auxiliary = tuple(task for task in wiring.auxiliary if task in kept_tasks)
+    scenarios = wiring.scenarios
+    if wiring.domains:
+        scenarios = tuple(s for task, s in wiring.domains.items() if task in kept_tasks) if auxiliary else ()
     return dataclasses.replace(
         wiring,
         sets=tuple(spec for spec in wiring.sets if spec.name in sets_read),
@@ -49,6 +55,7 @@ def without_tasks(wiring: Wiring, *, tasks: Collection[str]) -> Wiring:
         ),
         readers=tuple(_without(reader, ended) for reader in stages[-1][0]),
         auxiliary=() if kept_tasks == set(auxiliary) else auxiliary,
+        scenarios=scenarios,
     )
 
 

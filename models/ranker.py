@@ -271,7 +271,8 @@ class Ranker(tfrs.Model):
         given = self.options.task_weights
         weights = given if isinstance(given, str) else tuple(pair for pair in given if pair[0] in wiring.tasks)
         chain = chain_without(self.options.chain, tasks=tasks)
-        options = dataclasses.replace(self.options, task_weights=weights, chain=chain)
+        scenario = self.options.scenario if wiring.scenarios else None
+        options = dataclasses.replace(self.options, task_weights=weights, chain=chain, scenario=scenario)
         other = Ranker(self.schema, wiring, options, vocabularies=self._vocabularies, name=self.name)
         copy_weights(self, other)
         return other

@@ -50,6 +50,22 @@ def check_scenario_column(schema: Schema, wiring: Wiring, column: str | None) ->
         )
 
 
+def of_domains(values: tf.Tensor, ids: tf.Tensor, *, scenarios: Scenarios) -> tf.Tensor:
+    """What belongs to the examples of each task's own scenario; NaN elsewhere.
+
+    Args:
+      values: A value a task, `[B, T]`.
+      ids: The scenario column, `[B]`.
+      scenarios: That of each task, T of them.
+    """
+    is_own = tf.equal(ids[:, tf.newaxis], _ids(scenarios, ids.dtype))
+    return tf.where(is_own, values, tf.constant(float("nan"), values.dtype))
+
+
+def _ids(scenarios: Scenarios, dtype: tf.DType) -> tf.Tensor:
+    return tf.constant([s.encode() if isinstance(s, str) else s for s in scenarios], dtype)
+
+
 def of_scenario(
     values: tf.Tensor, ids: tf.Tensor, *, columns: Sequence[str], parts: Sequence[str], scenarios: Scenarios
 ) -> tf.Tensor:
@@ -69,8 +85,7 @@ def of_scenario(
     """
     place_of = {column: place for place, column in enumerate(columns)}
     places = np.array([[place_of[f"{part}@{scenario}"] for scenario in scenarios] for part in parts])
-    named = [s.encode() if isinstance(s, str) else s for s in scenarios]
-    is_own = tf.equal(ids[:, tf.newaxis], tf.constant(named, ids.dtype))
+    is_own = tf.equal(ids[:, tf.newaxis], _ids(scenarios, ids.dtype))
     is_known = tf.reduce_any(is_own, axis=1, keepdims=True)
-    share = tf.where(is_known, tf.cast(is_own, values.dtype), tf.cast(1 / len(named), values.dtype))
+    share = tf.where(is_known, tf.cast(is_own, values.dtype), tf.cast(1 / len(scenarios), values.dtype))
     return tf.einsum("bts,bs->bt", tf.gather(values, places, axis=1), share)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from fullrank.data.features import Label
 from fullrank.data.schema import Schema
 from fullrank.layers.conversion_chain import ConversionChain
 from fullrank.layers.gauss_hermite import calibrated_probability
@@ -16,7 +18,7 @@ from fullrank.layers.gaussian_process import GaussianLogits
 from fullrank.models.chain import check_chain
 from fullrank.models.objectives.zero_inflated_lognormal import lognormal_scale, ziln_mean, ziln_quantile
 from fullrank.models.ranker_options import RankerOptions
-from fullrank.models.scenarios import of_scenario
+from fullrank.models.scenarios import of_domains, of_scenario
 from fullrank.models.task_starts import first_biases
 from fullrank.models.wiring import Wiring
 
@@ -66,7 +68,8 @@ class TaskOutputs:
 
     def __init__(self, schema: Schema, wiring: Wiring, options: RankerOptions) -> None:
         self.tasks = wiring.tasks
-        self._labels = tuple(schema.label(task) for task in self.tasks)
+        labels = zip(self.tasks, wiring.labels, strict=True)
+        self._labels = tuple(dataclasses.replace(schema.label(label), name=task) for task, label in labels)
         self._wiring, self._options = wiring, options
         self.binary = tuple(place for place, label in enumerate(self._labels) if label.type == "binary")
         self.values = tuple(place for place, label in enumerate(self._labels) if label.type == "value")
@@ -96,7 +99,7 @@ class TaskOutputs:
     def columns(self) -> tuple[str, ...]:
         """The columns of the heads by name, all different: the wiring's heads, then mu and deviations."""
         more = self._parts[len(self.tasks) :]
-        scenarios = self._wiring.scenarios
+        scenarios = self._wiring.head_scenarios
         return self._wiring.heads + (tuple(f"{part}@{s}" for part in more for s in scenarios) if scenarios else more)
 
     @property
@@ -107,8 +110,30 @@ class TaskOutputs:
         heads: list[str] = []
         for part in more:
             task = part.rpartition("/")[0]
-            heads += [f"{task}@{s}" for s in self._wiring.scenarios] or [task]
+            heads += [f"{task}@{s}" for s in self._wiring.head_scenarios] or [task]
         return (*self._wiring.tower_of, *(towers[head] for head in heads))
+
+    def label(self, task: str) -> Label:
+        """What the schema says of a task's label, under the name of the task."""
+        return self._labels[self.tasks.index(task)]
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The columns that `labels` reads."""
+        scenario = (str(self._options.scenario),) if self._wiring.domains else ()
+        return (*dict.fromkeys(self._wiring.labels), *scenario)
+
+    def labels(self, batch: Mapping[str, Any]) -> tf.Tensor:
+        """The label of each task, `[B, T]`; NaN where not observed, or where the example is another scenario's."""
+        return self.of_own_domain(tf.stack([batch[label] for label in self._wiring.labels], axis=1), batch)
+
+    def of_own_domain(self, values: tf.Tensor, batch: Mapping[str, Any]) -> tf.Tensor:
+        """A value a task, `[B, T]`, NaN where the example is not of the scenario that the task is learned from."""
+        domains = self._wiring.domains
+        if not domains:
+            return values
+        ids = tf.convert_to_tensor(batch[str(self._options.scenario)])
+        return of_domains(values, ids, scenarios=tuple(domains.values()))
 
     @property
     def _binary_heads(self) -> dict[str, int]:
@@ -125,7 +150,7 @@ class TaskOutputs:
     def binary_start(self) -> np.ndarray[Any, Any]:
         """The logit of the label's mean, for each head of a binary task."""
         places = {self.tasks[place]: number for number, place in enumerate(self.binary)}
-        scenarios = self._wiring.scenarios
+        scenarios = self._wiring.head_scenarios
         tasks = [head.rpartition("@")[0] if scenarios else head for head in self._binary_heads]
         rates = self.base_rates[[places[task] for task in tasks]]
         logits: np.ndarray[Any, Any] = np.log(rates / (1.0 - rates))
@@ -133,10 +158,10 @@ class TaskOutputs:
 
     def of_own_scenario(self, values: tf.Tensor, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Of a value for each head of a binary task the one that an example's scenario has; a value a task."""
-        if self._options.scenario is None:
+        if not self._wiring.head_scenarios:
             return values
         parts = [self.tasks[place] for place in self.binary]
-        ids, scenarios = batch[self._options.scenario], self._wiring.scenarios
+        ids, scenarios = batch[str(self._options.scenario)], self._wiring.head_scenarios
         return of_scenario(values, ids, columns=tuple(self._binary_heads), parts=parts, scenarios=scenarios)
 
     @property
@@ -174,15 +199,15 @@ class TaskOutputs:
     def start(self) -> np.ndarray[Any, Any]:
         """The first bias of each column, at which a task predicts its label's mean; that saves learning it."""
         biases = first_biases(self._labels, chain=self._options.chain, value_loss=self._options.value_loss)
-        scenarios = self._wiring.scenarios
+        scenarios = self._wiring.head_scenarios
         parts = [column.rpartition("@")[0] for column in self.columns] if scenarios else self.columns
         return np.array([biases[part] for part in parts], np.float32)
 
     def read(self, columns: tf.Tensor, batch: Mapping[str, tf.Tensor]) -> Predicted:
         """Gives the columns of the heads, `[B, C]`, their meaning."""
         columns = tf.cast(columns, tf.float32)
-        if self._options.scenario is not None:
-            ids, scenarios = batch[self._options.scenario], self._wiring.scenarios
+        if self._wiring.head_scenarios:
+            ids, scenarios = batch[str(self._options.scenario)], self._wiring.head_scenarios
             columns = of_scenario(columns, ids, columns=self.columns, parts=self._parts, scenarios=scenarios)
         first, many = len(self.tasks), len(self.values) if self.has_ziln else 0
         given = columns[:, :first]

@@ -104,7 +104,9 @@ def stem_al(
     The main tower reads and trains every expert. The tower of an auxiliary task reads its own experts only, and its
     gate does not see the main set, so `dL_aux/dE_main = 0` while `dL_main/dE_aux != 0`. An export leaves the auxiliary
     towers out. With several auxiliary tasks the paper has "an additional embedding updated by multiple tasks": two
-    widths give that, more give each auxiliary task a set.
+    widths give that, more give each auxiliary task a set. Deployed, they are the clicks of other scenarios
+    (`wiring.domain_tasks`): a scenario's examples train its own towers alone, and what is served is the main tower,
+    whatever the scenario of a request.
 
     Args:
       main: Label to predict.

@@ -82,7 +82,9 @@ class Wiring:
       gate: `softmax`, one a reader; `shared`, one softmax for all readers; or `mean`.
       auxiliary: Tasks that only help to train; an export leaves them out.
       scenarios: Ids of scenarios; then the readers' tasks are `task@scenario`, every task with every scenario, and an
-        example takes the reader of its own scenario.
+        example takes the reader of its own scenario. With auxiliary tasks the readers' tasks are `task`, which is that
+        of the first scenario, and `task@scenario` of each other one, all of them auxiliary (Tencent §5.2): each is
+        learned from the examples of its scenario alone, by the one label `task`.
     """
 
     paradigm: str
@@ -125,14 +127,21 @@ class Wiring:
     def _check_scenarios(self) -> None:
         if not self.scenarios:
             return
+        if self.auxiliary:
+            wanted = domain_tasks(self.heads[0], scenarios=self.scenarios)
+            if self.heads != wanted or self.auxiliary != wanted[1:]:
+                raise ValueError(
+                    f"With scenarios {list(self.scenarios)} and auxiliary tasks, the readers' tasks are one task of "
+                    f"the first scenario and its label in each other one, all auxiliary: {', '.join(wanted)}. "
+                    f"Received: {', '.join(self.heads)}, auxiliary: {', '.join(self.auxiliary)}."
+                )
+            return
         missing = {f"{task}@{s}" for task in self.tasks for s in self.scenarios} ^ set(self.heads)
         if missing:
             raise ValueError(
                 f"With scenarios {list(self.scenarios)} the readers' tasks are task@scenario, every task with every "
                 f"scenario. Received: {list(self.heads)}, which differ in {sorted(missing)}."
             )
-        if self.auxiliary:
-            raise ValueError("A wiring has scenarios or auxiliary tasks: give each scenario a label of its own.")
 
     def _check_levels(self) -> None:
         below: tuple[str, ...] = ()
@@ -174,7 +183,22 @@ class Wiring:
     @property
     def task_of_heads(self) -> tuple[str, ...]:
         """The task of each head."""
-        return tuple(head.rpartition("@")[0] for head in self.heads) if self.scenarios else self.heads
+        return tuple(head.rpartition("@")[0] for head in self.heads) if self.head_scenarios else self.heads
+
+    @property
+    def head_scenarios(self) -> tuple[int | str, ...]:
+        """The scenarios of which every task has a head; none where scenarios make auxiliary tasks."""
+        return () if self.auxiliary else self.scenarios
+
+    @property
+    def domains(self) -> dict[str, int | str]:
+        """Task -> the scenario whose examples alone it is learned from; empty unless scenarios make auxiliary tasks."""
+        return dict(zip(self.tasks, self.scenarios, strict=True)) if self.scenarios and self.auxiliary else {}
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The label of each task: its name, or where scenarios make auxiliary tasks that of the main one."""
+        return self.tasks[:1] * len(self.tasks) if self.domains else self.tasks
 
     @property
     def tower_of(self) -> tuple[int, ...]:
@@ -213,6 +237,17 @@ class Wiring:
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     wide = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(w) for cell, w in zip(row, wide, strict=True)).rstrip() for row in rows]
+
+
+def domain_tasks(task: str, *, scenarios: Sequence[int | str]) -> tuple[str, ...]:
+    """`task`, of the first scenario, and `task@scenario` of each other one: STEM-AL across domains (Tencent §5.2).
+
+    Example:
+        >>> scenarios = ("applet", "moments", "channels")
+        >>> main, *auxiliary = domain_tasks("click", scenarios=scenarios)
+        >>> wiring = dataclasses.replace(stem_al(main=main, auxiliary=auxiliary), scenarios=scenarios)
+    """
+    return (task, *(f"{task}@{scenario}" for scenario in scenarios[1:]))
 
 
 def set_scopes(wiring: Wiring) -> list[str]:

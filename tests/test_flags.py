@@ -89,11 +89,26 @@ def test_flags_left_out_are_the_defaults_of_the_classes() -> None:
         (["--model=stem_al", "--tasks=a", "--auxiliary_tasks=a"], "--auxiliary_tasks=a names a task twice"),
         (
             ["--model=stem_al", "--tasks=a", "--auxiliary_tasks=b", "--towers=2"],
-            "--towers has no meaning with --model=stem_al",
+            "--towers=2 shares towers between tasks, but with --model=stem_al each task needs its own",
         ),
         (["--scenario=region"], "--scenario, the column, and --scenarios, its ids, go together"),
         (["--scenario=s", "--scenarios=1,1"], "--scenarios names a scenario twice"),
-        (["--scenario=s", "--scenarios=1,2", "--towers=1"], "--scenario has no meaning with"),
+        (
+            ["--model=stem_al", "--scenario=s", "--scenarios=1,2", "--auxiliary_tasks=like"],
+            "--model=stem_al is helped by --auxiliary_tasks=like or by the scenarios --scenarios=1,2, not by both",
+        ),
+        (
+            ["--model=stem_al", "--scenario=s", "--scenarios=1,2", "--tasks=a,b"],
+            "--model=stem_al with --scenario has one task.*Received: --tasks=a,b",
+        ),
+        (
+            ["--model=stem_al", "--scenario=s", "--scenarios=1"],
+            "needs the main scenario and one at least that helps it. Received: --scenarios=1.",
+        ),
+        (
+            ["--model=stem_al", "--scenario=s", "--scenarios=1,2", "--towers=2"],
+            "--towers=2 shares towers between tasks, but with --model=stem_al each task needs its own",
+        ),
         (["--task_weights=buy=5"], "--task_weights: 'buy=5' is not task:weight, such as buy:5"),
         (["--task_weights=buy:-5"], "--task_weights: 'buy:-5' is not task:weight"),
         (["--task_weights=buy:5,buy:1"], "--task_weights names a task twice. Received: buy:5,buy:1"),
@@ -240,7 +255,7 @@ def test_every_paradigm_can_be_chosen_with_its_flags() -> None:
             levels=2 if name in WITH_LEVELS else 1,
             expert_width=5,
         )
-        wiring = build_wiring(config, tasks=config.tasks)
+        wiring = build_wiring(config, tasks=tasks)
         assert wiring.tasks == tasks
         assert wiring.auxiliary == config.auxiliary_tasks
         assert tuple(spec.width for spec in wiring.sets) == config.widths
@@ -249,7 +264,7 @@ def test_every_paradigm_can_be_chosen_with_its_flags() -> None:
         assert wiring.expert_width == 5
         # And with nothing but its name.
         bare = ModelConfig(model=name, tasks=config.tasks, auxiliary_tasks=config.auxiliary_tasks)  # type: ignore[arg-type]
-        assert build_wiring(bare, tasks=config.tasks).paradigm == wiring.paradigm
+        assert build_wiring(bare, tasks=tasks).paradigm == wiring.paradigm
 
 
 def test_task_weights_are_read() -> None:

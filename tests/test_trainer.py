@@ -22,6 +22,7 @@ from fullrank.trainers.config import DataConfig, ModelConfig, OptimizerConfig, R
 from fullrank.trainers.load_run import load_run
 from fullrank.trainers.run_directory import RunDirectory
 from fullrank.trainers.train_model import train_model
+from fullrank.trainers.wiring_of_data import wiring_of_data
 
 
 class Killed(BaseException):
@@ -404,3 +405,14 @@ def test_scenarios_are_read_from_a_feature(toy_records: Path) -> None:
     ):
         with pytest.raises(ValueError, match=message):
             build_model(dataclasses.replace(config, **changes), schema)
+
+
+def test_tasks_share_towers_in_each_scenario(toy_records: Path) -> None:
+    schema = read_schema(toy_records)
+    config = ModelConfig(
+        model="mmoe", tasks=("click", "like"), towers=1, scenario="user", scenarios=("3", "7"), expert_width=8
+    )
+    wiring = wiring_of_data(config, schema)
+    assert [reader.tasks for reader in wiring.readers] == [("click@3", "like@3"), ("click@7", "like@7")]
+    assert wiring.tasks == ("click", "like")
+    assert wiring.scenarios == (3, 7)

@@ -35,7 +35,7 @@ def check_baseline(baseline: LoadedRun, *, run: LoadedRun, schema: Schema) -> tu
       ValueError: If there is none, or the records lack what the baseline reads.
     """
     theirs = baseline.model.wiring.tasks
-    ours = [task for task in run.model.wiring.tasks if run.schema.label(task).type == "binary"]
+    ours = [task for task in run.model.wiring.tasks if run.model.outputs.label(task).type == "binary"]
     tasks = tuple(task for task in ours if task in theirs)
     if not tasks:
         raise ValueError(

@@ -47,7 +47,9 @@ class ModelConfig:
     )
     tasks: tuple[str, ...] = setting((), "Labels to predict; the schema's first label if none is given.")
     auxiliary_tasks: tuple[str, ...] = setting(
-        (), "Labels that help --model=stem_al to predict its one task; an export leaves them out."
+        (),
+        "Labels that help --model=stem_al to predict its one task; an export leaves them out. With --scenario its own "
+        "label in the other scenarios helps instead.",
     )
     task_weights: tuple[str, ...] = setting(
         (), "Weights of the tasks' losses as task:weight, 1 where not given; or uncertainty, learned with the model."
@@ -71,16 +73,21 @@ class ModelConfig:
     )
     towers: int | None = setting(
         None,
-        "Towers that the tasks share, tasks with similar numbers of positives together; none: one a task.",
+        "Towers that the tasks share (in each scenario), tasks with similar numbers of positives together; none: one "
+        "per task.",
         minimum=1,
     )
     scenario: str | None = setting(
         None,
         "Feature of one id that tells the scenario of an example: each of --scenarios then is what a task is to the "
-        "model, with a gate and a tower of its own for every task. none: one scenario.",
+        "model, with a gate and a tower of its own for every task. With --model=stem_al the task is that of the first "
+        "of --scenarios, and its label in each other one is an auxiliary task, task@scenario. none: one scenario.",
     )
     scenarios: tuple[str, ...] = setting(
-        (), "Ids of --scenario; an example of any other gets the mean of their logits."
+        (),
+        "Ids of --scenario; an example of any other gets the mean of their logits. With --model=stem_al the first one "
+        "is predicted and exported, whatever the scenario of a request, the others help, and examples of any further "
+        "scenario are not learned from.",
     )
     without_features: tuple[str, ...] = setting(
         (), "Features of the records that the model does not read; a sequence loses the ids of their tables."

@@ -69,7 +69,7 @@ def look_into(model: Ranker, batch: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor,
     """
     with tf.GradientTape(persistent=True) as tape:
         read = model.inside(batch)
-        labels = tf.stack([batch[task] for task in model.wiring.tasks], axis=1)
+        labels = model.outputs.labels(batch)
         weights = batch[model.schema.weight] if model.schema.weight is not None else None
         losses = tf.unstack(model.objective.losses(read.predicted, labels, weights))
     products = []

@@ -46,7 +46,7 @@ def evaluate_run(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
     key, segments = _groups(config, loaded.schema)
     evaluators: Evaluators = {
         task: BinaryEvaluator(task=task, key=key, segments=segments)
-        if loaded.schema.label(task).type == "binary"
+        if loaded.model.outputs.label(task).type == "binary"
         else RegressionEvaluator(task=task, segments=segments)
         for task in loaded.model.wiring.tasks
     }
@@ -134,19 +134,21 @@ def _stream(
 ) -> None:
     trained, model = loaded.schema, loaded.model
     weight = trained.weight
-    keep = tuple(dict.fromkeys(name for name in (*evaluators, weight, key, *segments) if name is not None))
+    read = (*model.outputs.label_columns, weight, key, *segments)
+    keep = tuple(dict.fromkeys(name for name in read if name is not None))
     needed = (*(column.name for column in trained.input_columns), *keep)
     check_same_columns(trained, schema, columns=needed)
     split = schema.split(config.split)
     with explained(schema, splits=[config.split]):
         batches = read_split(config, schema, split=config.split, cache=loaded.directory.repaired)
         for kept, scores in score_batches(model, batches, keep=keep, examples=split.examples, what="evaluating"):
+            of_tasks = dict(zip(evaluators, model.outputs.labels(kept).numpy().T, strict=True))
             if rows is not None:
-                rows.add(kept, scores)
+                rows.add(kept | of_tasks, scores)
             weights = None if weight is None else kept[weight]
             in_segments = {name: kept[name] for name in segments}
             for task, evaluator in evaluators.items():
-                labels, predicted = kept[task], scores[task]
+                labels, predicted = of_tasks[task], scores[task]
                 if isinstance(evaluator, RegressionEvaluator):
                     evaluator.update(labels=labels, scores=predicted, weights=weights, segments=in_segments)
                 else:

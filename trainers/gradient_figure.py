@@ -30,5 +30,5 @@ def draw_gradients(loaded: LoadedRun, *, directory: Path) -> Path | None:
     outputs = loaded.model.outputs
     task = outputs.tasks[outputs.binary[0]]
     path = directory / f"{task}_negative_gradients.png"
-    negative_gradient_lines(gradients=lines, base_rate=loaded.schema.label(task).mean, task=task, path=path)
+    negative_gradient_lines(gradients=lines, base_rate=outputs.label(task).mean, task=task, path=path)
     return path

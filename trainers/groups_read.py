@@ -44,7 +44,6 @@ def read_groups(model: Ranker, batches: tf.data.Dataset, *, examples: int) -> Gr
       examples: Of them, for the progress bar.
     """
     told = [column.name for column in model.schema.input_columns if column.form == "one"]
-    tasks = [model.outputs.tasks[place] for place in model.outputs.binary]
     inputs = {column.name for column in model.schema.input_columns}
     signature = {name: spec for name, spec in batches.element_spec.items() if name in inputs}
 
@@ -54,14 +53,17 @@ def read_groups(model: Ranker, batches: tf.data.Dataset, *, examples: int) -> Gr
         return groups.codes, groups.errors, groups.reconstruction
 
     found: list[tuple[dict[str, tf.Tensor], ...]] = []
-    kept: dict[str, list[npt.NDArray[np.generic]]] = {name: [] for name in dict.fromkeys((*told, *tasks))}
+    kept: dict[str, list[npt.NDArray[np.generic]]] = {name: [] for name in told}
+    labels: list[npt.NDArray[np.float32]] = []
     with tqdm(total=examples, desc="grouping", unit=" examples", unit_scale=True, mininterval=1.0) as bar:
         for batch in batches:
             found.append(look({name: value for name, value in batch.items() if name in inputs}))
             for name, parts in kept.items():
                 parts.append(batch[name].numpy())
-            bar.update(len(parts[-1]))
+            labels.append(model.outputs.labels(batch).numpy())
+            bar.update(len(labels[-1]))
     joined = {name: np.concatenate(parts) for name, parts in kept.items()}
+    of_tasks = np.concatenate(labels).astype(np.float32)
 
     def whole(part: int, place: str) -> npt.NDArray[np.float64]:
         return np.concatenate([each[part][place].numpy() for each in found])
@@ -72,7 +74,7 @@ def read_groups(model: Ranker, batches: tf.data.Dataset, *, examples: int) -> Gr
         errors={place: whole(1, place).mean(axis=0).astype(np.float64) for place in places},
         reconstruction={place: float(whole(2, place).mean()) for place in places},
         columns={name: joined[name] for name in told},
-        labels={task: joined[task].astype(np.float32) for task in tasks},
+        labels={model.outputs.tasks[place]: of_tasks[:, place] for place in model.outputs.binary},
     )
 
 

@@ -52,8 +52,8 @@ def _stem(config: ModelConfig, tasks: Tasks) -> Wiring:
 
 
 def _stem_al(config: ModelConfig, tasks: Tasks) -> Wiring:
-    (main,) = config.tasks
-    return models.stem_al(main=main, auxiliary=config.auxiliary_tasks, **_sets(config), **_mixed(config))
+    main, *auxiliary = (str(task) for task in tasks)
+    return models.stem_al(main=main, auxiliary=auxiliary, **_sets(config), **_mixed(config))
 
 
 MODELS: Final[Mapping[str, Callable[[ModelConfig, Tasks], Wiring]]] = {
@@ -75,7 +75,7 @@ def build_wiring(config: ModelConfig, *, tasks: Tasks) -> Wiring:
 
     Args:
       config: Which model.
-      tasks: Labels to predict; several in one entry share a tower.
+      tasks: What to predict; several in one entry share a tower. Of stem_al the main task, then the auxiliary ones.
 
     Raises:
       ValueError: If the experts or widths do not fit.

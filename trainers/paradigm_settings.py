@@ -30,8 +30,8 @@ def check_paradigm(config: ModelConfig) -> None:
         raise ValueError(f"--levels={config.levels} has no meaning with --model={model}: take ple or stem.")
     if config.gate == "mean" and model == "omoe":
         raise ValueError("--gate=mean leaves --model=omoe no gate to share: take --model=shared_bottom.")
-    _check_auxiliary(config)
     _check_scenarios(config)
+    _check_auxiliary(config)
     task_weights(config.task_weights)
 
 
@@ -43,8 +43,14 @@ def _check_auxiliary(config: ModelConfig) -> None:
                 "take --model=stem_al, or name them in --tasks."
             )
         return
+    if config.scenario is not None:
+        _check_domains(config)
+        return
     if not config.auxiliary_tasks:
-        raise ValueError("--model=stem_al needs --auxiliary_tasks, the labels that help its one task.")
+        raise ValueError(
+            "--model=stem_al needs --auxiliary_tasks, the labels that help its one task; or --scenario and "
+            "--scenarios, for its label in other scenarios to help."
+        )
     if len(config.tasks) != 1:
         raise ValueError(
             f"--model=stem_al needs one task in --tasks, and the others in --auxiliary_tasks. "
@@ -54,8 +60,35 @@ def _check_auxiliary(config: ModelConfig) -> None:
         raise ValueError(
             f"--auxiliary_tasks={','.join(config.auxiliary_tasks)} names a task twice, or --tasks={config.tasks[0]}."
         )
+    _check_no_towers(config)
+
+
+def _check_domains(config: ModelConfig) -> None:
+    if config.auxiliary_tasks:
+        raise ValueError(
+            f"--model=stem_al is helped by --auxiliary_tasks={','.join(config.auxiliary_tasks)} or by the scenarios "
+            f"--scenarios={','.join(config.scenarios)}, not by both: an example of the first scenario would train "
+            "auxiliary towers, too. Give one of them."
+        )
+    if len(config.tasks) > 1:
+        raise ValueError(
+            f"--model=stem_al with --scenario has one task, whose label in the other scenarios helps it. "
+            f"Received: --tasks={','.join(config.tasks)}."
+        )
+    if len(config.scenarios) < 2:
+        raise ValueError(
+            "--model=stem_al with --scenario needs the main scenario and one at least that helps it. "
+            f"Received: --scenarios={','.join(config.scenarios)}."
+        )
+    _check_no_towers(config)
+
+
+def _check_no_towers(config: ModelConfig) -> None:
     if config.towers is not None:
-        raise ValueError("--towers has no meaning with --model=stem_al: each of its tasks has a tower of its own.")
+        raise ValueError(
+            f"--towers={config.towers} shares towers between tasks, but with --model=stem_al each task needs its own: "
+            "an export leaves out the auxiliary ones. Leave --towers out."
+        )
 
 
 def _check_scenarios(config: ModelConfig) -> None:
@@ -66,11 +99,6 @@ def _check_scenarios(config: ModelConfig) -> None:
         )
     if len(set(config.scenarios)) != len(config.scenarios):
         raise ValueError(f"--scenarios names a scenario twice. Received: {','.join(config.scenarios)}.")
-    if config.scenario is not None and (config.model == "stem_al" or config.towers is not None):
-        raise ValueError(
-            "--scenario has no meaning with --model=stem_al or --towers: give each scenario a label of its own, not "
-            "observed elsewhere."
-        )
 
 
 def task_weights(given: Sequence[str]) -> tuple[tuple[str, float], ...] | Literal["uncertainty"]:

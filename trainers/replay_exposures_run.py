@@ -108,7 +108,7 @@ def _check(config: ReplayExposuresConfig, schema: Schema, request: str | None) -
 
 def _common_task(runs: list[LoadedRun]) -> str:
     ours, theirs = (run.model.wiring.tasks for run in runs)
-    both = [task for task in ours if task in theirs and runs[0].schema.label(task).type == "binary"]
+    both = [task for task in ours if task in theirs and runs[0].model.outputs.label(task).type == "binary"]
     if not both:
         raise ValueError(
             f"{runs[0].directory.path} predicts {', '.join(ours)}, {runs[1].directory.path} {', '.join(theirs)}: there "

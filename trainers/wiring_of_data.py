@@ -1,4 +1,4 @@
-"""The wiring that flags describe, where it depends on the data: towers that tasks share, and scenarios."""
+"""The wiring that flags describe, where it depends on the data: towers that tasks share, scenarios and domains."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from fullrank.data.schema import Schema
-from fullrank.models import Wiring, group_by_volume, scenario_tasks
+from fullrank.models import Wiring, domain_tasks, group_by_volume, scenario_tasks
 from fullrank.models.readers import Tasks
 from fullrank.trainers.config import ModelConfig
 from fullrank.trainers.models_by_name import build_wiring
@@ -18,12 +18,18 @@ def wiring_of_data(config: ModelConfig, schema: Schema) -> Wiring:
     Raises:
       ValueError: If the flags do not fit the schema.
     """
-    tasks = config.tasks or config.chain or (schema.labels[0].name,)
+    tasks = (config.tasks or config.chain or (schema.labels[0].name,)) + config.auxiliary_tasks
     if config.scenario is None:
         return build_wiring(config, tasks=_grouped(tasks, schema, towers=config.towers))
     scenarios = _scenarios(config, schema)
-    wiring = build_wiring(config, tasks=scenario_tasks(tasks, scenarios=scenarios))
-    return dataclasses.replace(wiring, scenarios=scenarios)
+    if config.model == "stem_al":
+        of_scenarios: Tasks = domain_tasks(tasks[0], scenarios=scenarios)
+    elif config.towers is None:
+        of_scenarios = scenario_tasks(tasks, scenarios=scenarios)
+    else:
+        groups = [(g,) if isinstance(g, str) else g for g in _grouped(tasks, schema, towers=config.towers)]
+        of_scenarios = [scenario_tasks(group, scenarios=(s,)) for s in scenarios for group in groups]
+    return dataclasses.replace(build_wiring(config, tasks=of_scenarios), scenarios=scenarios)
 
 
 def _grouped(tasks: Sequence[str], schema: Schema, *, towers: int | None) -> Tasks:
