@@ -12,7 +12,6 @@ slots of an optimiser that are saved beside the weights.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from absl import flags
 from fullrank.analysis.inputs.open_input import MAX_WIDTH, MIN_ROWS
 from fullrank.analysis.tables import format_table
 from fullrank.data.command import new_flags, run_command
-from fullrank.data.write_aside import check_replaceable, written_aside
+from fullrank.data.write_aside import check_replaceable, write_text, written_aside
 
 RESULT: Final = "collapse.json"
 _COLUMNS: Final = ("table", "rows", "trained", "width", "IA", "IA/min(N,d)", "eff. rank", "part. ratio", "stable rank")
@@ -112,13 +111,7 @@ def _partners(entry: dict[str, Any]) -> list[dict[str, object]]:
 
 
 def _write(content: dict[str, Any], file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(f"{file.name}.writing-{os.getpid()}")
-    try:
-        aside.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        os.replace(aside, file)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_text(file, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def run(argv: Sequence[str] | None = None) -> None:

@@ -26,7 +26,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from fullrank.data.write_aside import write_text
 
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {"<=": operator.le, ">=": operator.ge}
 
@@ -199,11 +202,7 @@ def emit(rows: Sequence[Row], json_path: str | None = None) -> None:
     for line in cells:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
     if json_path:
-        temporary = f"{json_path}.writing-{os.getpid()}"
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump([dataclasses.asdict(row) for row in rows], file, indent=1)
-            file.write("\n")
-        os.replace(temporary, json_path)
+        write_text(Path(json_path), json.dumps([dataclasses.asdict(row) for row in rows], indent=1) + "\n")
 
 
 def machine() -> str:

@@ -15,7 +15,6 @@ whole when everything is written, and does not depend on --workers.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -33,6 +32,7 @@ from fullrank.data.exposure_tables import expose_readers
 from fullrank.data.join_table import JoinTable
 from fullrank.data.schema import Schema
 from fullrank.data.schema_json import FILE_NAME, read_schema
+from fullrank.data.scratch import temporary_directory
 from fullrank.data.split_rows import SPLITS, SplitRows, at_random, by_column, by_time, whole
 from fullrank.data.table_columns import check_names
 from fullrank.data.table_flags import define_table_flags, make_table_reader, read_joins
@@ -50,8 +50,8 @@ def convert(flag_values: flags.FlagValues) -> None:
     """
     output = Path(flag_values.output)
     check_replaceable(output, overwrite=flag_values.overwrite, made_of=FILE_NAME)
-    with tempfile.TemporaryDirectory(prefix="fullrank-exposures-") as directory:
-        _convert(flag_values, output, Path(directory))
+    with temporary_directory("exposures") as directory:
+        _convert(flag_values, output, directory)
 
 
 def _convert(flag_values: flags.FlagValues, output: Path, directory: Path) -> None:

@@ -16,10 +16,8 @@ fullrank.data.infer and fullrank.data.convert. `python -m fullrank.analysis.hamm
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -35,6 +33,7 @@ from fullrank.data.hamming import Hamming, measure_hamming
 from fullrank.data.naming_errors import naming_errors
 from fullrank.data.sign_bits import projections, sign_bits
 from fullrank.data.vector_files import VectorFile, read_npy_vectors, read_parquet_vectors
+from fullrank.data.write_aside import check_new_file, file_aside, write_text
 
 METADATA: Final = b"fullrank.hash_id"
 """Metadata key of the output: bits, seed and centre as JSON."""
@@ -70,13 +69,12 @@ def hash_id(flag_values: flags.FlagValues) -> None:
       ValueError: If anything is wrong with flags or files.
     """
     output = Path(flag_values.output)
-    if output.exists() and not flag_values.overwrite:
-        raise FileExistsError(f"{output} exists already: choose another name, or replace it by --overwrite.")
+    check_new_file(output, overwrite=flag_values.overwrite)
     vectors = _open(flag_values)
     if flag_values.column == vectors.id_column:
         raise UsageError(f"--column={flag_values.column} is the name of the ids: choose another one.")
     how = _hashing(flag_values, vectors)
-    with _aside(output) as aside:
+    with file_aside(output, alone=True) as aside:
         done = _write(vectors, how, aside, column=flag_values.column, sample=flag_values.sample)
     measured = measure_hamming(done.sample, done.sample_bits) if len(done.sample) > 1 else None
     if flag_values.json is not None:
@@ -86,8 +84,7 @@ def hash_id(flag_values: flags.FlagValues) -> None:
             **{"centred": how.center is not None, "ones": done.ones},
             **{"hamming": None if measured is None else measured.to_json()},
         }
-        with _aside(Path(flag_values.json)) as aside:
-            aside.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        write_text(Path(flag_values.json), json.dumps(content, indent=1, allow_nan=False) + "\n")
     print(summary(vectors, how, done, measured))
     print(f"Wrote {output}. Next: --join={output} --on={vectors.id_column} in fullrank.data.infer and convert.")
 
@@ -204,18 +201,6 @@ def _lists(bits: npt.NDArray[np.int8], known: npt.NDArray[np.bool_]) -> pa.Array
     ends = np.concatenate([[0], np.cumsum(known)]) * bits.shape[1]
     values = pa.array(bits[known].ravel())
     return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), values, mask=pa.array(~known))
-
-
-@contextlib.contextmanager
-def _aside(file: Path) -> Iterator[Path]:
-    """Gives a name to write to, which becomes `file` when the block ends without an error."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(f"{file.name}.writing-{os.getpid()}")
-    try:
-        yield aside
-        os.replace(aside, file)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def run(argv: Sequence[str] | None = None) -> None:

@@ -30,6 +30,7 @@ from fullrank.data.table_columns import FILE_COLUMN, ROW_COLUMN
 from fullrank.data.table_flags import define_table_flags, make_table_reader, read_joins
 from fullrank.data.table_reader import TableReader
 from fullrank.data.text_table import text_table
+from fullrank.data.write_aside import check_new_file
 
 _EXAMPLES_WIDTH: Final = 32
 
@@ -41,8 +42,8 @@ def infer(flag_values: flags.FlagValues) -> None:
       ValueError: If anything is wrong with flags or tables.
     """
     output = Path(flag_values.output) if flag_values.output else None
-    if output is not None and output.exists() and not flag_values.overwrite:
-        raise FileExistsError(f"{output} exists already: choose another name, or replace it by --overwrite.")
+    if output is not None:
+        check_new_file(output, overwrite=flag_values.overwrite)
     reader = make_table_reader(flag_values.input, flag_values=flag_values, joins=read_joins(flag_values))
     sample = read_sample(reader, rows=flag_values.sample_rows)
     wishes = _wishes(flag_values, sample.column_names)
@@ -50,7 +51,6 @@ def infer(flag_values: flags.FlagValues) -> None:
     proposal = propose(profiles, name=flag_values.name or _name_of(reader.files[0]), wishes=wishes)
     print(describe(proposal, profiles, files=len(reader.files)))
     if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
         written = write_schema(proposal.schema, output)
         print(f"\nWrote {written}. Look it over, then:")
         print(f"  {_next_command(flag_values, written)}")

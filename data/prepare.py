@@ -22,7 +22,6 @@ Statistics and vocabularies come from the training split only. The output appear
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,6 +38,7 @@ from fullrank.data.exposure_tables import expose_source
 from fullrank.data.graph_join import join_graph
 from fullrank.data.rare_positives import rare_positives
 from fullrank.data.schema_json import FILE_NAME
+from fullrank.data.scratch import temporary_directory
 from fullrank.data.sources import census_income, criteo, hillstrom, kuairand, movielens, obd, synthetic
 from fullrank.data.sources.source import Source
 from fullrank.data.sources.synthetic_world import SyntheticConfig
@@ -88,9 +88,9 @@ def prepare(flag_values: flags.FlagValues) -> None:
         raise UsageError("--positives_of has no meaning without --keep_positives.")
     if source.notice:
         print(textwrap.fill(source.notice, width=100))
-    with tempfile.TemporaryDirectory(prefix="fullrank-exposures-") as directory:
+    with temporary_directory("exposures") as directory:
         if exposures is not None:
-            source, store = expose_source(source, exposures, directory=Path(directory))
+            source, store = expose_source(source, exposures, directory=directory)
             print(store.report())
         if flag_values.graph:
             source = join_graph(source, directory=Path(flag_values.graph))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -25,6 +24,7 @@ from fullrank.data.scan import QuickLook, scan_shard
 from fullrank.data.schema import Schema, Shard
 from fullrank.data.shard_files import directory_of, with_shards
 from fullrank.data.value_rules import aligned_columns, value_rules
+from fullrank.data.write_aside import file_aside, write_text
 
 _MEMORY: Final = "verified.json"
 
@@ -136,11 +136,10 @@ def _repaired(schema: Schema, shard: Shard, cache: Path, look: QuickLook) -> _Kn
     path = directory_of(schema) / shard.file
     size, time = _stamp(path)
     target = cache.resolve() / quote(shard.file, safe="")
-    temporary = target.with_name(f"{target.name}.writing-{os.getpid()}")
     examples, first = 0, ""
     counts: collections.Counter[tuple[str, str]] = collections.Counter()
-    try:
-        with tf.io.TFRecordWriter(str(temporary), options=schema.compression or None) as writer:
+    with file_aside(target) as aside:
+        with tf.io.TFRecordWriter(str(aside), options=schema.compression or None) as writer:
             for scanned in scan_shard(schema, shard):
                 examples += scanned.examples
                 if scanned.record is not None:
@@ -152,9 +151,6 @@ def _repaired(schema: Schema, shard: Shard, cache: Path, look: QuickLook) -> _Kn
             problem = count_problem(schema, shard, examples)
             counts["", problem.reason] += 1
             first = first or str(problem)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
     copy = Shard(file=str(target), examples=examples, size=target.stat().st_size)
     if examples and not look(copy):
         raise BadDataError(f"{first} The rest of the file could not be saved either: leave it out of the schema.")
@@ -221,10 +217,7 @@ def _remember(cache: Path, schema: Schema, known: dict[str, _Known]) -> None:
         "what": _what_was_checked(schema),
         "files": {file: dataclasses.asdict(entry) for file, entry in known.items()},
     }
-    file = cache / _MEMORY
-    temporary = file.with_name(f"{file.name}.writing-{os.getpid()}")
-    temporary.write_text(json.dumps(memory, indent=1), encoding="utf-8")
-    os.replace(temporary, file)
+    write_text(cache / _MEMORY, json.dumps(memory, indent=1))
 
 
 def _what_was_checked(schema: Schema) -> list[str]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import types
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -19,6 +18,7 @@ from typing import Any, Final, Literal, NoReturn, Union, get_args, get_origin, g
 
 from fullrank.data.features import Bits, Feature, Numeric, NumericStatistics, Sequence, Sparse, SparseStatistics, Vector
 from fullrank.data.schema import Schema, SchemaError, Shard
+from fullrank.data.write_aside import write_text
 
 FILE_NAME: Final = "schema.json"
 FORMAT: Final = 1
@@ -74,12 +74,7 @@ def write_schema(schema: Schema, path: str | Path) -> Path:
     path = Path(path)
     file = path if path.suffix == ".json" else path / FILE_NAME
     text = format_json(schema_to_json(schema)) + "\n"
-    temporary = file.with_name(f"{file.name}.writing-{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(file, text)
     return file
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +16,7 @@ from fullrank.data.columns import MISSING_INT
 from fullrank.data.count_ids import IdCounter, count_values
 from fullrank.data.lists import plain
 from fullrank.data.schema import Schema
+from fullrank.data.scratch import temporary_directory
 from fullrank.data.table_columns import FILE_COLUMN, ROW_COLUMN, shown
 from fullrank.data.table_reader import TableReader
 
@@ -96,8 +95,8 @@ def by_time(
     if schema.time is None:
         raise ValueError('--split=time needs a time column in the schema: set its "time", or use --split=random.')
     read_times = functools.partial(_times, column=schema.time, unit=schema.time_unit)
-    with tempfile.TemporaryDirectory(prefix="fullrank-times-") as directory:
-        counter = IdCounter(directory=Path(directory), max_distinct_in_memory=max_distinct_in_memory)
+    with temporary_directory("times") as directory:
+        counter = IdCounter(directory=directory, max_distinct_in_memory=max_distinct_in_memory)
         total = 0
         for batch in reader.batches([schema.time]):
             found = read_times(batch)

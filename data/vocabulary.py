@@ -6,7 +6,6 @@ ordinary tools.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +17,7 @@ import numpy.typing as npt
 from fullrank.data.columns import MISSING_BYTES, MISSING_INT
 from fullrank.data.features import Sparse
 from fullrank.data.schema import Schema, SchemaError
+from fullrank.data.write_aside import file_aside
 
 FOLDER: Final = "vocabulary"
 
@@ -49,25 +49,19 @@ def write_vocabulary(ids: Iterable[int | bytes], *, directory: str | Path, featu
       ValueError: If an id stands for "missing", holds a line break, or comes twice.
     """
     file = vocabulary_path(directory, feature=feature)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f"{file.name}.writing-{os.getpid()}")
     seen: set[int | bytes] = set()
-    try:
-        with open(temporary, "wb") as output:
-            for raw in ids:
-                identity = raw if isinstance(raw, bytes) else int(raw)
-                if not storable(identity):
-                    raise ValueError(
-                        f"The vocabulary of feature {feature!r} cannot hold the id {identity!r}: it stands for a "
-                        "missing value or holds a line break. Leave it out; it then counts as unknown."
-                    )
-                if identity in seen:
-                    raise ValueError(f"The vocabulary of feature {feature!r} got the id {identity!r} twice.")
-                seen.add(identity)
-                output.write((identity if isinstance(identity, bytes) else b"%d" % identity) + b"\n")
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with file_aside(file) as aside, open(aside, "wb") as output:
+        for raw in ids:
+            identity = raw if isinstance(raw, bytes) else int(raw)
+            if not storable(identity):
+                raise ValueError(
+                    f"The vocabulary of feature {feature!r} cannot hold the id {identity!r}: it stands for a "
+                    "missing value or holds a line break. Leave it out; it then counts as unknown."
+                )
+            if identity in seen:
+                raise ValueError(f"The vocabulary of feature {feature!r} got the id {identity!r} twice.")
+            seen.add(identity)
+            output.write((identity if isinstance(identity, bytes) else b"%d" % identity) + b"\n")
     return file
 
 

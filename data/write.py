@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,7 @@ from fullrank.data.schema_json import FILE_NAME, write_schema
 from fullrank.data.shard_name import shard_name
 from fullrank.data.value_rules import aligned_columns, value_rules, violations
 from fullrank.data.vocabulary import write_vocabulary
-from fullrank.data.write_aside import written_aside
+from fullrank.data.write_aside import file_aside, written_aside
 
 
 def check_columns(columns: Columns, *, schema: Schema) -> int:
@@ -100,9 +100,9 @@ class RecordWriter:
         self._packing = Packing(schema.columns)
         self._block_rows = block_rows
         self._file = shard_name(split=split, shard=shard, shards=shards, compression=schema.compression)
-        self._path = Path(directory) / self._file
-        self._temporary = self._path.with_name(f"{self._file}.writing-{os.getpid()}")
-        self._writer = tf.io.TFRecordWriter(str(self._temporary), options=schema.compression or None)
+        self._aside = contextlib.ExitStack()
+        self._path = self._aside.enter_context(file_aside(Path(directory) / self._file, alone=True))
+        self._writer = tf.io.TFRecordWriter(str(self._path), options=schema.compression or None)
         self._waiting: list[Columns] = []
         self._waiting_rows = 0
         self._examples = 0
@@ -142,8 +142,8 @@ class RecordWriter:
         if self._waiting_rows:
             self._write_block()
         self._writer.close()
-        self._size = self._temporary.stat().st_size
-        os.replace(self._temporary, self._path)
+        self._size = self._path.stat().st_size
+        self._aside.close()
 
     def _write_block(self) -> None:
         self._writer.write(encode_block(concatenated(self._waiting), packing=self._packing))
@@ -159,7 +159,7 @@ class RecordWriter:
             self.close()
         else:
             self._writer.close()
-            self._temporary.unlink(missing_ok=True)
+            self._aside.__exit__(kind, error, traceback)
 
 
 def concatenated(batches: list[Columns]) -> Columns:

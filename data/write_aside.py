@@ -1,53 +1,105 @@
-"""Writes a directory so that it appears under its name only when it is whole."""
+"""Writes directories and files so that they appear under their names only when they are whole.
+
+Everything that the package leaves behind is written in a scratch directory beside it (see `scratch`) and renamed. A
+process may be killed at any moment: the old version or the new one then stands under the name, and the next command
+that writes into the same folder deletes what was begun. Nothing is forced to disk, so a power failure may leave files
+cut off; readers compare the sizes of shards with the schema.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
+
+from fullrank.data.scratch import OLD, being_written, clear_leftovers, scratch_directory
+from fullrank.data.swap import swap_in
+
+_NEW: Final = "new"
 
 
 @contextlib.contextmanager
 def written_aside(directory: Path, *, overwrite: bool, made_of: str) -> Iterator[Path]:
-    """Gives a temporary sibling to write into, which gets the name `directory` when the block ends without an error.
+    """Gives a directory to write into, which gets the name `directory` when the block ends without an error.
 
     Args:
       directory: Must not exist, or be empty, unless `overwrite` is true.
-      overwrite: Whether a directory of the same kind is replaced.
+      overwrite: Whether a directory of the same kind is replaced; see `swap_in` for how.
       made_of: A file that tells such a directory from others, so that no wrong one is ever deleted.
 
     Raises:
-      FileExistsError: If there is something that may not be replaced.
+      FileExistsError: If there is something that may not be replaced, or another process is writing it.
     """
-    directory = Path(os.path.abspath(directory))
-    check_replaceable(directory, overwrite=overwrite, made_of=made_of)
-    aside = directory.with_name(f"{directory.name}.writing-{os.getpid()}")
-    old = directory.with_name(f"{directory.name}.replaced-{os.getpid()}")
-    aside.mkdir(parents=True)
-    try:
-        yield aside
-        if directory.exists():
-            os.rename(directory, old)
-        os.rename(aside, directory)
-    except OSError as error:
-        # Writing to an open file fails without a name; say at least where.
-        if error.filename is None:
-            raise OSError(error.errno, error.strerror or str(error), str(directory)) from error
-        raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-        if old.exists() and not directory.exists():
-            os.rename(old, directory)
-        shutil.rmtree(old, ignore_errors=True)
+    directory = _absolute(directory)
+    _check(directory, overwrite=overwrite, made_of=made_of)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_directory(directory, alone=True) as scratch, _named_errors(directory):
+        new = scratch / _NEW
+        new.mkdir()
+        yield new
+        _check(directory, overwrite=overwrite, made_of=made_of)
+        swap_in(new, target=directory, old=scratch / OLD)
+
+
+@contextlib.contextmanager
+def file_aside(file: Path, *, alone: bool = False) -> Iterator[Path]:
+    """Gives a path to write to, which becomes `file` when the block ends without an error; makes its folder.
+
+    Args:
+      file: What is written or replaced.
+      alone: Whether another process that is writing it is an error, as it should be where writing takes long.
+
+    Raises:
+      FileExistsError: If `alone`, and another process is writing the file.
+    """
+    file = _absolute(file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_directory(file, alone=alone) as scratch, _named_errors(file):
+        yield scratch / _NEW
+        os.replace(scratch / _NEW, file)
+
+
+def write_text(file: Path, text: str) -> None:
+    """Writes a text file in UTF-8, whole or not at all."""
+    with file_aside(file) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+def remove_directory(directory: Path) -> None:
+    """Removes a directory, if it exists, so that it is gone from its name in one step."""
+    directory = _absolute(directory)
+    if os.path.lexists(directory):
+        with scratch_directory(directory, alone=True) as scratch:
+            os.rename(directory, scratch / _NEW)
 
 
 def check_replaceable(directory: Path, *, overwrite: bool, made_of: str) -> None:
-    """Refuses a directory that is there already, unless it may be replaced; see `written_aside`."""
-    if directory.is_dir() and not any(directory.iterdir()):
-        return
-    if not directory.exists():
+    """Refuses a directory early that `written_aside` would refuse, and clears what killed processes left beside it."""
+    directory = _absolute(directory)
+    if clear_leftovers(directory):
+        raise being_written(directory)
+    _check(directory, overwrite=overwrite, made_of=made_of)
+
+
+def check_new_file(file: Path, *, overwrite: bool) -> None:
+    """Refuses a file that exists, unless it may be replaced, and clears what killed processes left beside it.
+
+    Raises:
+      FileExistsError: If the file exists, or another process is writing it.
+    """
+    file = _absolute(file)
+    if clear_leftovers(file):
+        raise being_written(file)
+    if file.exists() and not overwrite:
+        raise FileExistsError(f"{file} exists already: choose another name, or replace it by --overwrite.")
+
+
+def _check(directory: Path, *, overwrite: bool, made_of: str) -> None:
+    if os.path.ismount(directory):
+        raise FileExistsError(f"{directory} is a mount point, which cannot be replaced: choose a name inside it.")
+    if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
         return
     if not overwrite:
         raise FileExistsError(f"{directory} exists already: choose another name, or replace it by --overwrite.")
@@ -55,3 +107,18 @@ def check_replaceable(directory: Path, *, overwrite: bool, made_of: str) -> None
         raise FileExistsError(
             f"{directory} holds no {made_of}, so --overwrite does not delete it: choose another name."
         )
+
+
+@contextlib.contextmanager
+def _named_errors(target: Path) -> Iterator[None]:
+    """Gives an error its file: writing to an open file fails without a name."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, error.strerror or str(error), str(target)) from error
+        raise
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))

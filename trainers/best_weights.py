@@ -37,7 +37,7 @@ def save_best(model: keras.Model, directory: Path) -> None:
     try:
         manager.save(checkpoint_number=number)
     finally:
-        remove_debris(manager, directory)
+        remove_debris(directory)
 
 
 def restore_best(model: keras.Model, directory: Path) -> None:

@@ -52,14 +52,14 @@ class Checkpoints:
         self._manager = tf.train.CheckpointManager(
             self._checkpoint, str(directory), max_to_keep=KEPT, checkpoint_name="state"
         )
-        remove_debris(self._manager, directory)
+        remove_debris(directory)
 
     def save(self) -> str:
         """Writes a checkpoint; one that was not written to its end is never taken for one."""
         try:
             path: str = self._manager.save()
         except BaseException:
-            remove_debris(self._manager, self._directory)
+            remove_debris(self._directory)
             raise
         return path
 
@@ -122,13 +122,16 @@ def random_generators(model: keras.Model) -> list[tf.random.Generator]:
     return [generator for generator in generators if generator is not None]
 
 
-def remove_debris(manager: tf.train.CheckpointManager, directory: Path) -> None:
+def remove_debris(directory: Path) -> None:
     """Removes what a killed or failed save left behind: files that belong to no complete checkpoint.
 
     Nothing is removed where the list of complete ones, the file `checkpoint`, is there but cannot be read.
     """
-    whole = {Path(path).name for path in manager.checkpoints}
-    if not directory.is_dir() or (not whole and (directory / "checkpoint").exists()):
+    if not directory.is_dir():
+        return
+    state = tf.train.get_checkpoint_state(str(directory))
+    whole = {Path(path).name for path in state.all_model_checkpoint_paths} if state else set()
+    if not whole and (directory / "checkpoint").exists():
         return
     for entry in directory.iterdir():
         if entry.name == "checkpoint" or entry.name.split(".")[0] in whole:

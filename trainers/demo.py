@@ -10,7 +10,6 @@ request.json, the request that was scored at the end.
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from absl import flags
 
 from fullrank.data import command
 from fullrank.data.quiet_tensorflow import import_tensorflow_quietly
+from fullrank.data.write_aside import write_text
 
 EPOCHS, BATCH = 3, 1024
 CANDIDATES = 5
@@ -118,9 +118,7 @@ def _write_request(records: Path, file: Path) -> None:
     schema = read_schema(records)
     batch = next(iter(read_records(schema, split="test", batch_size=CANDIDATES)))
     inputs = {input_name(column.name): _plain(batch[column.name].numpy().tolist()) for column in schema.input_columns}
-    temporary = file.with_name(f"{file.name}.writing-{os.getpid()}")
-    temporary.write_text(json.dumps({"inputs": inputs}, indent=1), encoding="utf-8")
-    temporary.replace(file)
+    write_text(file, json.dumps({"inputs": inputs}, indent=1))
 
 
 def _plain(value: Any) -> Any:

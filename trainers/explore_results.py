@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from fullrank.data.write_aside import write_text
+
 RESULTS: Final = "results.jsonl"
 _SETTINGS: Final = "settings.json"
 Floats = npt.NDArray[np.float64]
@@ -70,7 +72,7 @@ def _read(file: Path) -> Results:
             continue
         whole.append(line)
         found[tuple(entry["key"])] = entry["result"]
-    file.write_text("".join(f"{line}\n" for line in whole), encoding="utf-8")
+    write_text(file, "".join(f"{line}\n" for line in whole))
     return found
 
 
@@ -82,4 +84,4 @@ def _check_settings(file: Path, settings: Mapping[str, Any]) -> None:
             listed = ", ".join(f"--{name}={before.get(name)}" for name in changed)
             raise ValueError(f"{file.parent} holds results of other settings, {listed}: take another --output.")
         return
-    file.write_text(json.dumps(dict(settings), indent=1) + "\n", encoding="utf-8")
+    write_text(file, json.dumps(dict(settings), indent=1) + "\n")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Final
 
+from fullrank.data.write_aside import write_text
 from fullrank.trainers.explore_campaign import explore_hillstrom
 from fullrank.trainers.explore_config import MEANS_NOTHING, ExploreConfig
 from fullrank.trainers.explore_regret import explore_simulator
@@ -30,10 +30,7 @@ def explore_run(config: ExploreConfig) -> dict[str, Any]:
     apart = (*_OPERATIONAL, *MEANS_NOTHING[config.dataset])
     settings = {name: value for name, value in vars(config).items() if name not in apart}
     text, numbers = _RUNS[config.dataset](config, settings=settings)
-    directory = Path(config.output)
-    aside = directory / f"{REPORT}.writing-{os.getpid()}"
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(directory / REPORT)
+    write_text(Path(config.output) / REPORT, text)
     if config.json is not None:
         write_json({"dataset": config.dataset, "results": numbers}, Path(config.json))
     print(text)

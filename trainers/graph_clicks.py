@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -17,6 +16,7 @@ from fullrank.data.features import Sparse
 from fullrank.data.read import read_records
 from fullrank.data.schema import Schema, SchemaError
 from fullrank.data.schema_json import read_schema
+from fullrank.data.scratch import temporary_directory
 from fullrank.trainers.pretrain_graph_config import Domain
 from fullrank.trainers.records import explained
 
@@ -68,7 +68,7 @@ def read_clicks(domain: Domain, *, on_bad_record: Literal["fail", "skip"], max_b
     examples = schema.split(TRAIN).examples
     with (
         explained(schema, splits=[TRAIN]),
-        tempfile.TemporaryDirectory(prefix="fullrank-repaired-") as cache,
+        temporary_directory("repaired") as cache,
         tqdm(total=examples, desc="reading", unit=" examples", unit_scale=True, mininterval=1.0) as bar,
     ):
         for batch in read_records(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from fullrank.data.write_aside import write_text
 
 
 class MetricsLog:
@@ -46,9 +47,7 @@ class MetricsLog:
         if not self._file.exists():
             return
         kept = [json.dumps(line) + "\n" for line in self.lines() if line["step"] <= step]
-        aside = self._file.with_name(f"{self._file.name}.writing-{os.getpid()}")
-        aside.write_text("".join(kept), encoding="utf-8")
-        os.replace(aside, self._file)
+        write_text(self._file, "".join(kept))
 
 
 def number(value: Any) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 from fullrank.data.columns import Column
 from fullrank.data.schema import Schema, SchemaError
 from fullrank.data.schema_json import read_schema
+from fullrank.data.write_aside import file_aside
 from fullrank.models import Ranker
 from fullrank.trainers.load_run import LoadedRun, load_run
 from fullrank.trainers.predict_config import PredictConfig
@@ -44,15 +44,13 @@ def predict_run(config: PredictConfig) -> int:
     fields = [(column.name, _TYPES[column.dtype]) for column in copied]
     arrow_schema = pa.schema([*fields, *((name, pa.float32()) for name in predicted.values())])
     target = Path(config.output)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f"{target.name}.writing-{os.getpid()}")
-    try:
-        with explained(schema, splits=[split]), pq.ParquetWriter(aside, arrow_schema) as writer:
-            batches = read_split(config, schema, split=split, cache=loaded.directory.repaired)
-            rows = _write(writer, loaded.model, batches, copied, examples=schema.split(split).examples)
-        os.replace(aside, target)
-    finally:
-        aside.unlink(missing_ok=True)
+    with (
+        file_aside(target, alone=True) as aside,
+        explained(schema, splits=[split]),
+        pq.ParquetWriter(aside, arrow_schema) as writer,
+    ):
+        batches = read_split(config, schema, split=split, cache=loaded.directory.repaired)
+        rows = _write(writer, loaded.model, batches, copied, examples=schema.split(split).examples)
     print(f"{target}: {rows:,} rows of {', '.join(arrow_schema.names)}.")
     return rows
 

@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,6 +23,8 @@ from typing import Any
 from fullrank.data import table_layout
 from fullrank.data.schema import Schema
 from fullrank.data.schema_json import read_schema
+from fullrank.data.scratch import is_file, try_lock
+from fullrank.data.write_aside import written_aside
 from fullrank.trainers import config_json
 from fullrank.trainers.config import RunConfig
 from fullrank.trainers.fingerprint import data_fingerprint
@@ -98,13 +98,13 @@ class RunDirectory:
         return read_schema(self.path)
 
     def create(self, config: RunConfig, schema: Schema, *, command: Sequence[str]) -> None:
-        """Creates the directory, whole or not at all.
+        """Creates the directory, whole or not at all; a run that is here already is replaced by the new one.
 
         Raises:
-          ValueError: If there is something here already.
+          ValueError: If there is something else here.
         """
-        self.check_free()
-        aside = self.path.with_name(f"{self.path.name}.writing-{os.getpid()}")
+        if not self.exists:
+            self.check_free()
         content = {
             "config": config_json.to_json(config),
             "command": list(command),
@@ -117,12 +117,9 @@ class RunDirectory:
             },
             "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         }
-        try:
-            write_json(content, aside / "config.json")
+        with written_aside(self.path, overwrite=True, made_of=self.config_file.name) as aside:
+            write_json(content, aside / self.config_file.name)
             copy_schema(schema, aside)
-            os.rename(aside, self.path)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
 
     def check_free(self) -> None:
         """Refuses a path at which a run cannot be created.
@@ -181,13 +178,6 @@ class RunDirectory:
             )
         return None
 
-    def remove(self) -> None:
-        """Removes the run; anything that is not a run stays."""
-        if self.exists:
-            gone = self.path.with_name(f"{self.path.name}.removing-{os.getpid()}")
-            os.rename(self.path, gone)
-            shutil.rmtree(gone)
-
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keeps other processes from training in this directory; the lock ends with the process, however it ends.
@@ -199,13 +189,9 @@ class RunDirectory:
         # Beside the directory, because the directory is created by a rename and may be removed to start anew.
         file = self.path.with_name(f".{self.path.name}.lock")
         with open(file, "a", encoding="utf-8") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # The process that held it may have removed the file between our opening and locking it.
-                held = file.exists() and os.path.samestat(os.fstat(lock.fileno()), file.stat())
-            except BlockingIOError:
-                held = False
-            if not held:
+            # Without locks (`None`) nothing keeps two runs apart. The process that held the lock may have removed the
+            # file between our opening and locking it.
+            if try_lock(lock.fileno()) is False or not is_file(file, lock.fileno()):
                 raise ValueError(
                     f"{self.path}: another process is training here; wait for it, or choose another --output."
                 )

@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import io
 import os
-import shutil
 import time
 import traceback
 from pathlib import Path
@@ -20,6 +19,7 @@ from absl import flags
 from fullrank.data.command import new_flags
 from fullrank.data.command_errors import describe_flag_error
 from fullrank.data.quiet_tensorflow import import_tensorflow_quietly
+from fullrank.data.write_aside import remove_directory
 from fullrank.trainers.config import RunConfig
 from fullrank.trainers.evaluate_config import EvaluateConfig
 from fullrank.trainers.flags import define_run, read_run
@@ -89,7 +89,7 @@ def run_job(job: Job) -> dict[str, Any]:
     result["seconds"] = round(time.perf_counter() - wall, 2)
     result["cpu_seconds"] = round(time.process_time() - cpu, 2)
     if not job.keep:
-        shutil.rmtree(job.run, ignore_errors=True)
+        remove_directory(Path(job.run))
     return result
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Final
 
 from fullrank.analysis.figures.differences import difference_intervals
 from fullrank.analysis.paired import PairedDifference, paired_difference
+from fullrank.data.write_aside import write_text
 from fullrank.trainers.study_plan import LOWER_IS_BETTER, Study
 
 Results = Mapping[str, Mapping[int, Mapping[str, Any]]]
@@ -55,10 +55,7 @@ def write_report(study: Study, lines: Sequence[Mapping[str, Any]], *, directory:
     failed = [line for line in lines if "error" in line and line["seed"] not in results.get(line["variant"], {})]
     parts += [f"Failed: {line['variant']}, seed {line['seed']}: {line['error']}" for line in failed]
     text = "\n\n".join(parts) + "\n"
-    file = directory / "report.md"
-    aside = file.with_name(f"{file.name}.writing-{os.getpid()}")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(file)
+    write_text(directory / "report.md", text)
     return text
 
 

@@ -27,7 +27,7 @@ from fullrank.trainers.callbacks.progress_bar import ProgressBar
 from fullrank.trainers.callbacks.resume import Resume
 from fullrank.trainers.callbacks.saving import Saving
 from fullrank.trainers.callbacks.stop_on_nan import StopOnNaN, TrainingDivergedError
-from fullrank.trainers.checkpoints import Checkpoints
+from fullrank.trainers.checkpoints import Checkpoints, remove_debris
 from fullrank.trainers.config import RunConfig
 from fullrank.trainers.exposure_report import exposure_report
 from fullrank.trainers.gradient_log import gradient_log
@@ -108,8 +108,6 @@ class _Training:
     def run(self, command: Sequence[str]) -> dict[str, Any]:
         """Fits, and writes down what came of it."""
         if self._config.train.overwrite or not self._run.resumable:
-            self._run.remove()
-        if not self._run.exists:
             self._run.create(self._config, self._schema, command=command)
         write_json(layout_json(table_layout(self._model)), self._run.tables_file)
         data = self._config.data
@@ -149,6 +147,7 @@ class _Training:
             directory=self._run.checkpoints,
             averages=self._taught.averages,
         )
+        remove_debris(self._run.best)
         if checkpoints.restore(say=_say):
             self._say_resumed()
         progress = self._state.progress

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
+
+from fullrank.data.write_aside import write_text
 
 
 def write_json(content: Any, file: Path) -> None:
@@ -14,11 +15,4 @@ def write_json(content: Any, file: Path) -> None:
     Raises:
       ValueError: If a number is not finite, which JSON cannot hold.
     """
-    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(f"{file.name}.writing-{os.getpid()}")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, file)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_text(file, json.dumps(content, indent=1, allow_nan=False) + "\n")

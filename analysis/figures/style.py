@@ -13,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from fullrank.data.write_aside import file_aside
+
 # Okabe and Ito's colours: told apart with every kind of colour vision, and in grey.
 BLUE = "#0072B2"
 ORANGE = "#D55E00"
@@ -63,17 +65,11 @@ def panels(
         width: inches of all.
         height: inches of all.
     """
-    target = Path(path)
     with mpl.rc_context(_SETTINGS):
         canvas = FigureCanvasAgg(Figure(figsize=(width, height), layout="constrained"))
         yield list(canvas.figure.subplots(rows, columns, sharex=True, squeeze=False).flat)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = target.with_name(f"{target.name}.writing-{os.getpid()}")
-        try:
+        with file_aside(Path(path)) as aside:
             canvas.figure.savefig(aside, format="png")
-            os.replace(aside, target)
-        finally:
-            aside.unlink(missing_ok=True)
 
 
 def shortened(label: str, *, longest: int = 36) -> str:

@@ -10,10 +10,12 @@ import hashlib
 import os
 import subprocess
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Final
+
+from fullrank.data.scratch import temporary_directory
+from fullrank.data.write_aside import file_aside
 
 WHEEL: Final = "recbole==1.2.1"
 FOLDER: Final = "recbole/dataset_example/ml-100k/"
@@ -44,8 +46,8 @@ def movielens_directory() -> Path:
     directory = cache_directory() / "ml-100k"
     if all((directory / name).is_file() for name in DIGESTS):
         return directory
-    with tempfile.TemporaryDirectory(prefix="fullrank-") as scratch:
-        wheel = _download(Path(scratch))
+    with temporary_directory("wheel") as scratch:
+        wheel = _download(scratch)
         contents = _read(wheel)
     _store(contents, directory)
     return directory
@@ -83,11 +85,9 @@ def _read(wheel: Path) -> dict[str, bytes]:
 
 
 def _store(contents: dict[str, bytes], directory: Path) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
-        writing = directory / f"{name}.writing-{os.getpid()}"
-        writing.write_bytes(content)
-        os.replace(writing, directory / name)
+        with file_aside(directory / name) as aside:
+            aside.write_bytes(content)
 
 
 def _unreachable(reason: str) -> UnreachableError:

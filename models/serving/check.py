@@ -6,12 +6,13 @@ import dataclasses
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from fullrank.data.scratch import temporary_directory
 
 
 class ExportMismatchError(ValueError):
@@ -51,9 +52,9 @@ def check_export(
     Raises:
       ExportMismatchError: If it cannot be loaded and called there, or an output differs or is missing.
     """
-    with tempfile.TemporaryDirectory() as temporary:
-        answers = Path(temporary) / "answers.npz"
-        _replay(directory.resolve(), answers, working=temporary)
+    with temporary_directory("replay") as temporary:
+        answers = temporary / "answers.npz"
+        _replay(directory.resolve(), answers, working=str(temporary))
         with np.load(answers) as loaded:
             arrays = dict(loaded)
     return [

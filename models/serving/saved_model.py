@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import tensorflow as tf
 from fullrank.data import table_layout
 from fullrank.data.schema import Schema
 from fullrank.data.schema_json import FILE_NAME, write_schema
+from fullrank.data.scratch import temporary_directory
 from fullrank.models.serving.packed_inputs import PACKED_ASSET, packed_layout_json
 from fullrank.models.serving.signatures import Signature
 
@@ -46,12 +46,12 @@ def write_saved_model(
       schema: The model's schema.
       layout: Where the model keeps its tables; not written if `None`.
     """
-    with tempfile.TemporaryDirectory() as temporary:
-        layout_file = Path(temporary) / PACKED_ASSET
+    with temporary_directory("assets") as temporary:
+        layout_file = temporary / PACKED_ASSET
         layout_file.write_text(json.dumps(packed_layout_json(schema), indent=1) + "\n", encoding="utf-8")
-        assets = [write_schema(schema, Path(temporary) / FILE_NAME), layout_file]
+        assets = [write_schema(schema, temporary / FILE_NAME), layout_file]
         if layout is not None:
-            assets.append(Path(temporary) / table_layout.FILE_NAME)
+            assets.append(temporary / table_layout.FILE_NAME)
             assets[-1].write_text(json.dumps(table_layout.layout_json(layout), indent=1) + "\n", encoding="utf-8")
         concrete = {name: signature.get_concrete_function() for name, signature in signatures.items()}  # type: ignore[attr-defined]
         servable = _Servable(signatures, _captured(model, list(concrete.values())), assets)
