@@ -49,8 +49,8 @@ def convert(flag_values: flags.FlagValues) -> None:
       ValueError: If anything is wrong with flags, schema or tables.
     """
     output = Path(flag_values.output)
-    check_replaceable(output, overwrite=flag_values.overwrite, made_of=FILE_NAME)
     with temporary_directory("exposures") as directory:
+        check_replaceable(output, overwrite=flag_values.overwrite, made_of=FILE_NAME)
         _convert(flag_values, output, directory)
 
 

@@ -77,7 +77,11 @@ def prepare(flag_values: flags.FlagValues) -> None:
     Raises:
       ValueError: If anything is wrong with the flags or the files.
     """
-    output = Path(flag_values.output)
+    with temporary_directory("exposures") as directory:
+        _prepare(flag_values, Path(flag_values.output), directory)
+
+
+def _prepare(flag_values: flags.FlagValues, output: Path, directory: Path) -> None:
     check_replaceable(output, overwrite=flag_values.overwrite, made_of=FILE_NAME)
     exposures = read_exposures(flag_values)
     source = DATASETS[flag_values.dataset].load(**_arguments(flag_values))
@@ -88,23 +92,22 @@ def prepare(flag_values: flags.FlagValues) -> None:
         raise UsageError("--positives_of has no meaning without --keep_positives.")
     if source.notice:
         print(textwrap.fill(source.notice, width=100))
-    with temporary_directory("exposures") as directory:
-        if exposures is not None:
-            source, store = expose_source(source, exposures, directory=directory)
-            print(store.report())
-        if flag_values.graph:
-            source = join_graph(source, directory=Path(flag_values.graph))
-        written = build_records(
-            splits=source.splits,
-            schema=source.schema,
-            output=output,
-            layout=flag_values.layout,
-            compression=COMPRESSIONS[flag_values.compression],
-            shards=flag_values.shards,
-            workers=flag_values.workers,
-            overwrite=flag_values.overwrite,
-            progress=flag_values.progress,
-        )
+    if exposures is not None:
+        source, store = expose_source(source, exposures, directory=directory)
+        print(store.report())
+    if flag_values.graph:
+        source = join_graph(source, directory=Path(flag_values.graph))
+    written = build_records(
+        splits=source.splits,
+        schema=source.schema,
+        output=output,
+        layout=flag_values.layout,
+        compression=COMPRESSIONS[flag_values.compression],
+        shards=flag_values.shards,
+        workers=flag_values.workers,
+        overwrite=flag_values.overwrite,
+        progress=flag_values.progress,
+    )
     print(summary(written))
 
 
