@@ -174,8 +174,11 @@ def _check(
         raise ValueError("Residual learning needs a teacher (Meta Eq. 7): there is none.")
     if not (special or taught):
         return
-    if not tasks:
-        raise ValueError("Ranking losses, focal and balanced losses and teachers are for binary tasks: there is none.")
+    if not tasks and (taught or special != ["ranking"] or objective.ranking != "pairwise"):
+        raise ValueError(
+            "Focal and class-balanced losses, the ranking losses listwise and jrc, and teachers are for binary tasks: "
+            "there is none. The pairwise ranking loss also orders real values."
+        )
     if objective.classification == "focal" and options.head in _OF_A_LIKELIHOOD:
         raise ValueError(
             f"head={options.head!r} learns how sure it is from the likelihood of the labels, which the focal loss is "

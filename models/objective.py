@@ -9,10 +9,11 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank.models.beside import LEVEL, NEGATIVE, POSITIVE, PSEUDO, Beside
-from fullrank.models.binary_losses import BinaryLosses
-from fullrank.models.losses import observed_share, squared_error
+from fullrank.models.binary_losses import BinaryLosses, of_each_task
+from fullrank.models.losses import observed_share, observed_weights, squared_error
 from fullrank.models.objective_options import ObjectiveOptions
 from fullrank.models.objectives.distillation import distillation_loss
+from fullrank.models.objectives.ranking import value_pairwise_loss
 from fullrank.models.objectives.residual import residual_loss
 from fullrank.models.objectives.zero_inflated_lognormal import ziln_loss
 from fullrank.models.sample_weights import of_tasks
@@ -27,6 +28,10 @@ class Objective(keras.layers.Layer):
     The L_t of a binary task is what `BinaryLosses` makes of it and, with a teacher, the rest of Meta's Eq. 8:
 
         L_t = L_lr(x, y) + b L_pseudo(x, p_y) + alpha L_res(x, y, p_y)
+
+    That of a value task is its negative log likelihood or squared error; with `ranking="pairwise"` it is `(1 - w)`
+    times that plus w times `value_pairwise_loss`, which orders examples by the predicted mean, see
+    `TaskOutputs.value_scores`.
 
     Each of the three is a mean over the labels, or predictions of the teacher, that were observed; with
     `loss_mean="batch"` it is multiplied by their share of the batch, n / B, as is the likelihood, with its divergence,
@@ -88,7 +93,10 @@ class Objective(keras.layers.Layer):
         if not own.values:
             return binary
         return own.merged(
-            binary, self._value_losses(predicted, own.of_values(labels), of_tasks(weights, own.of_values))
+            binary,
+            self._value_losses(
+                predicted, own.of_values(labels), of_tasks(weights, own.of_values), beside or Beside({})
+            ),
         )
 
     def _averaged(self, losses: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
@@ -127,15 +135,30 @@ class Objective(keras.layers.Layer):
         both = tf.where(tf.math.is_nan(labels), labels, tf.cast(teacher, labels.dtype))
         return losses + self._options.residual_weight * self._averaged(residual, both, weights)
 
-    def _value_losses(self, predicted: Predicted, labels: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
+    def _value_losses(
+        self, predicted: Predicted, labels: tf.Tensor, weights: tf.Tensor | None, beside: Beside
+    ) -> tf.Tensor:
+        losses = self._value_errors(predicted, labels, weights)
+        if self._options.ranking == "pairwise":
+            w, max_pairs = self._options.ranking_weight, self._options.max_pairs
+
+            def ranking(y: tf.Tensor, s: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
+                return value_pairwise_loss(
+                    labels=y, scores=s, weights=v, keys=beside.keys, max_pairs=max_pairs, seed=beside.seed
+                )
+
+            scores = self._outputs.value_scores(predicted)
+            ranked = of_each_task(ranking, labels, scores, observed_weights(labels, weights))
+            losses = (1.0 - w) * losses + w * ranked
+        return self._averaged(losses, labels, weights)
+
+    def _value_errors(self, predicted: Predicted, labels: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
         heads = self._outputs.of_values(predicted.logits)
         if not self._outputs.has_ziln:
-            errors = squared_error(labels=self._outputs.squared(labels), predictions=heads, weights=weights)
-            return self._averaged(errors, labels, weights)
-        surprise = ziln_loss(
+            return squared_error(labels=self._outputs.squared(labels), predictions=heads, weights=weights)
+        return ziln_loss(
             labels=labels, logits=heads, location=predicted.location, scale=predicted.scale, weights=weights
         )
-        return self._averaged(surprise, labels, weights)
 
     def call(
         self,

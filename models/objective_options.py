@@ -25,7 +25,8 @@ class ObjectiveOptions:
       focus: Exponent of `focal`.
       balance: Beta of `class_balanced`.
       ranking: Loss that joins it (Tencent §6.1): `pairwise` is the paper's, `listwise` a softmax over a list, `jrc`
-        joint ranking and calibration, whose second logit is a head for training only.
+        joint ranking and calibration, whose second logit is a head for training only. `pairwise` also orders the
+        examples of value tasks; the others leave value tasks alone.
       ranking_weight: w of `(1 - w) classification + w ranking`; of `jrc`, one minus its calibration weight.
       ranking_key: Column whose equal values make a list or a pair; `None` for the whole batch.
       max_pairs: Pairs beyond which `pairwise` draws that many.

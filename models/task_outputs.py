@@ -16,7 +16,12 @@ from fullrank.layers.conversion_chain import ConversionChain
 from fullrank.layers.gauss_hermite import calibrated_probability
 from fullrank.layers.gaussian_process import GaussianLogits
 from fullrank.models.chain import check_chain
-from fullrank.models.objectives.zero_inflated_lognormal import lognormal_scale, ziln_mean, ziln_quantile
+from fullrank.models.objectives.zero_inflated_lognormal import (
+    lognormal_scale,
+    ziln_log_mean,
+    ziln_mean,
+    ziln_quantile,
+)
 from fullrank.models.ranker_options import RankerOptions
 from fullrank.models.scenarios import of_domains, of_scenario
 from fullrank.models.task_starts import first_biases
@@ -244,6 +249,17 @@ class TaskOutputs:
         if self.has_ziln:
             return ziln_mean(logits=heads, location=predicted.location, scale=predicted.scale)
         return heads * self._units
+
+    def value_scores(self, predicted: Predicted) -> tf.Tensor:
+        """What orders the examples of each value task, `[B, V]`, in no currency.
+
+        With `ziln` the logarithm of the predicted mean; with `squared`, where a mean may be negative, the value itself
+        in units of the label's mean size.
+        """
+        heads = self.of_values(predicted.logits)
+        if self.has_ziln:
+            return ziln_log_mean(logits=heads, location=predicted.location, scale=predicted.scale)
+        return heads
 
     def named(self, predicted: Predicted) -> dict[str, tf.Tensor]:
         """`{name: values [B]}`.

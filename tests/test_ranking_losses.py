@@ -9,7 +9,12 @@ import pytest
 import tensorflow as tf
 
 from fullrank.models.losses import binary_cross_entropy
-from fullrank.models.objectives import classification_and_ranking, logit_gradients, pairwise_loss
+from fullrank.models.objectives import (
+    classification_and_ranking,
+    logit_gradients,
+    pairwise_loss,
+    value_pairwise_loss,
+)
 
 Array = np.ndarray[Any, Any]
 NAN = float("nan")
@@ -228,3 +233,73 @@ def test_unobserved_examples_have_no_part_in_the_mean_gradient() -> None:
     assert [value.numpy() for value in found] == [1.0, 1.0]
     none = logit_gradients(labels=tf.constant([NAN]), logits=tf.constant([0.0]), loss=lambda z: tf.constant(1.0))
     assert [value.numpy() for value in none] == [0.0, 0.0]
+
+
+def slow_values(labels: Array, scores: Array, weights: Array, keys: Array | None = None) -> float:
+    total = weight = 0.0
+    for i in range(len(labels)):
+        for j in range(len(labels)):
+            if labels[i] > labels[j] and (keys is None or (keys[i] == keys[j] and keys[i] != -1)):
+                total += weights[i] * weights[j] * np.log1p(np.exp(float(scores[j]) - float(scores[i])))
+                weight += weights[i] * weights[j]
+    return total / weight if weight else 0.0
+
+
+def test_pairs_of_values_by_hand() -> None:
+    # Values 9, 2, 2 and 0 with predicted means 1, 3, 1 and 2, whose logarithms are the scores: five pairs, of which
+    # each has -log(m_i / (m_i + m_j)). 9 over 2, 2, 0: ln 4, ln 2, ln 3. The 2 of mean 3 over 0: ln(5/3); that of mean
+    # 1: ln 3. Their sum is ln(4 x 2 x 3 x 5/3 x 3) = ln 120.
+    labels, means = tf.constant([9.0, 2.0, 2.0, 0.0]), tf.constant([1.0, 3.0, 1.0, 2.0])
+    for scale in (1.0, 1e6):  # another currency
+        loss = value_pairwise_loss(labels=labels * scale, scores=tf.math.log(means * scale))
+        np.testing.assert_allclose(loss.numpy(), np.log(120) / 5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+def test_pairs_of_values_equal_the_double_loop(keyed: bool) -> None:
+    draw = np.random.default_rng(2)
+    labels = np.where(draw.random(80) < 0.4, 0.0, np.round(draw.lognormal(0, 1, 80), 1)).astype(np.float32)
+    labels[::7] = NAN
+    scores, weights = draw.normal(size=80).astype(np.float32), draw.random(80).astype(np.float32)
+    weights[::9] = 0.0
+    keys = draw.integers(-1, 9, 80) if keyed else None
+    variable = tf.Variable(np.where(np.isnan(labels), NAN, scores).astype(np.float32))
+    given = {"labels": tf.constant(labels), "keys": None if keys is None else tf.constant(keys)}
+    with tf.GradientTape() as tape:
+        loss = value_pairwise_loss(scores=variable, weights=tf.constant(weights), **given)
+    np.testing.assert_allclose(loss.numpy(), slow_values(labels, scores, weights, keys), rtol=1e-5)
+    gradient = tf.convert_to_tensor(tape.gradient(loss, variable)).numpy()
+    np.testing.assert_array_equal(gradient[np.isnan(labels) | (weights == 0.0)], 0.0)
+    assert gradient.sum() == pytest.approx(0.0, abs=1e-6)  # what one example gains another loses
+    binary = tf.constant(np.where(np.isnan(labels), NAN, labels > 1).astype(np.float32))
+    for each in (None, given["keys"]):
+        np.testing.assert_allclose(
+            value_pairwise_loss(labels=binary, scores=tf.constant(scores), keys=each).numpy(),
+            pairwise_loss(labels=binary, logits=tf.constant(scores), keys=each).numpy(),
+            rtol=1e-5,
+        )
+
+
+@pytest.mark.parametrize("labels", [[], [3.0], [3.0, 3.0], [NAN, 3.0], [NAN, NAN]])
+def test_values_without_a_pair_are_zero(labels: list[float]) -> None:
+    scores = tf.Variable(tf.ones([len(labels)]))
+    with tf.GradientTape() as tape:
+        loss = value_pairwise_loss(labels=tf.constant(labels, tf.float32), scores=scores)
+    assert loss.numpy() == 0.0
+    np.testing.assert_array_equal(tf.convert_to_tensor(tape.gradient(loss, scores)).numpy(), np.zeros(len(labels)))
+
+
+def test_capped_pairs_of_values_are_seeded_and_unbiased() -> None:
+    draw = np.random.default_rng(3)
+    labels, scores = draw.lognormal(0, 1, 60).astype(np.float32), draw.normal(size=60).astype(np.float32)
+
+    @tf.function
+    def capped(seed: tf.Tensor) -> tf.Tensor:
+        return value_pairwise_loss(labels=tf.constant(labels), scores=tf.constant(scores), max_pairs=100, seed=seed)
+
+    found = np.array([capped(tf.constant([5, step])).numpy() for step in range(200)])
+    assert capped(tf.constant([5, 0])).numpy() == found[0] != found[1]
+    expected = slow_values(labels, scores, np.ones(60))
+    assert abs(found.mean() - expected) < 4 * found.std() / np.sqrt(200)
+    with pytest.raises(ValueError, match=r"max_pairs >= 1\. Received: 0"):
+        value_pairwise_loss(labels=tf.constant(labels), scores=tf.constant(scores), max_pairs=0)

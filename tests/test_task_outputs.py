@@ -13,6 +13,7 @@ import tf_keras as keras
 
 from fullrank import models
 from fullrank.data.features import Label
+from fullrank.models.beside import Beside
 from fullrank.models.losses import binary_cross_entropy, squared_error
 from fullrank.models.objectives import ziln_loss
 
@@ -251,3 +252,46 @@ def test_an_export_keeps_what_stands_before_the_main_task(build: Build) -> None:
     assert build(first, chain=("click", "buy")).without(tasks=("buy",)).options.chain == ()
     with pytest.raises(ValueError, match="'buy' cannot be predicted without 'click'"):
         build(dataclasses.replace(first, auxiliary=("click",)), chain=("click", "buy"))
+
+
+@pytest.mark.parametrize("value_loss", ["ziln", "squared"])
+def test_a_ranking_loss_orders_values(build: Build, batches: Any, value_loss: Any) -> None:
+    """`(1 - w) L + w L_pairs` on log means or, with squared error, on values in units of their mean; pLTV of §6.1."""
+    batch, chain = batches(size=24), OPTIONS.chain if value_loss == "ziln" else ()
+    plain = build(MMOE, value_loss=value_loss, chain=chain)
+    weights = plain.get_weights()
+    schema, options = plain.schema, plain.options
+    objective = models.ObjectiveOptions(ranking="pairwise", ranking_weight=0.25, ranking_key="user")
+    model = models.Ranker(schema, MMOE, options, vocabularies=plain._vocabularies, objective=objective)
+    model.set_weights(weights)
+    predicted = plain._predict(batch, False)
+    labels = plain.outputs.labels(batch)
+    place = MMOE.tasks.index("spend")
+    means = plain(batch)["spend"].numpy().astype(np.float64)
+    scores = np.log(means) if value_loss == "ziln" else means / 3.0  # the schema's mean
+    spend, user, w = batch["spend"].numpy(), batch["user"].numpy(), batch["weight"].numpy()
+    total = count = 0.0
+    for i in range(24):
+        for j in range(24):
+            if spend[i] > spend[j] and user[i] == user[j] != -1:
+                total += w[i] * w[j] * np.log1p(np.exp(scores[j] - scores[i]))
+                count += w[i] * w[j]
+    assert count > 0
+    own = plain.objective.losses(predicted, labels, batch["weight"])[place]
+    beside = Beside({}, keys=batch["user"])
+    found = model.objective.losses(predicted, labels, batch["weight"], beside)[place]
+    assert float(found) == pytest.approx(0.75 * float(own) + 0.25 * total / count, rel=1e-4)
+
+
+def test_a_model_of_values_alone_takes_the_pairwise_loss(build: Build, batches: Any) -> None:
+    wiring = models.single(tasks=("spend",), width=4, experts=("flat",), expert_width=6)
+    plain = build(wiring, chain=())
+    given: dict[str, Any] = {"vocabularies": plain._vocabularies}
+    objective = models.ObjectiveOptions(ranking="pairwise")
+    model = models.Ranker(plain.schema, wiring, plain.options, objective=objective, **given)
+    model.compile(optimizer=keras.optimizers.Adam(0.01))
+    losses = model.fit(tf.data.Dataset.from_tensors(batches(size=64)).repeat(30), epochs=2, verbose=0).history["loss"]
+    assert losses[1] < losses[0]
+    for objective in (models.ObjectiveOptions(ranking="listwise"), models.ObjectiveOptions(classification="focal")):
+        with pytest.raises(ValueError, match="The pairwise ranking loss also orders real values"):
+            models.Ranker(plain.schema, wiring, plain.options, objective=objective, **given)

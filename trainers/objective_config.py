@@ -25,7 +25,7 @@ class ObjectiveConfig:
     ranking: Literal["none", "pairwise", "listwise", "jrc"] = setting(
         "none",
         "Ranking loss that joins it: of pairs of a positive and a negative, a softmax over a list, or joint ranking "
-        "and calibration.",
+        "and calibration. pairwise also orders the examples of tasks with a real value, by their predicted means.",
     )
     ranking_weight: float = setting(
         0.5, "Share of the ranking loss; the rest is the classification loss.", minimum=0, below=1

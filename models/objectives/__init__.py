@@ -9,9 +9,15 @@ from fullrank.models.objectives.exposure import exposure_weights, repetition_wei
 from fullrank.models.objectives.imbalance import class_balanced_cross_entropy, focal_loss
 from fullrank.models.objectives.listwise import joint_ranking_and_calibration, listwise_softmax_loss
 from fullrank.models.objectives.logit_gradients import LogitGradients, logit_gradients
-from fullrank.models.objectives.ranking import classification_and_ranking, pairwise_loss
+from fullrank.models.objectives.ranking import classification_and_ranking, pairwise_loss, value_pairwise_loss
 from fullrank.models.objectives.residual import residual_learning_loss, residual_loss, residual_targets
-from fullrank.models.objectives.zero_inflated_lognormal import lognormal_scale, ziln_loss, ziln_mean, ziln_quantile
+from fullrank.models.objectives.zero_inflated_lognormal import (
+    lognormal_scale,
+    ziln_log_mean,
+    ziln_loss,
+    ziln_mean,
+    ziln_quantile,
+)
 
 __all__ = [
     "EmaTeacher",
@@ -33,6 +39,8 @@ __all__ = [
     "residual_learning_loss",
     "residual_loss",
     "residual_targets",
+    "value_pairwise_loss",
+    "ziln_log_mean",
     "ziln_loss",
     "ziln_mean",
     "ziln_quantile",

@@ -1,4 +1,4 @@
-"""Pairs of a positive and a negative example of a batch: all of them, or as many as a cap allows."""
+"""Pairs of a better and a worse example of a batch: all of them, or as many as a cap allows."""
 
 from __future__ import annotations
 
@@ -95,6 +95,56 @@ def pairs_in_key(rows: Observed, *, keys: tf.Tensor, max_pairs: int, seed: tf.Te
         negative=tf.gather(rows.logits, second),
         weight=tf.gather(rows.weights, first) * tf.gather(rows.weights, second),
     )
+
+
+def pairs_by_value(rows: Observed, *, keys: tf.Tensor | None, max_pairs: int, seed: tf.Tensor | None) -> Pairs:
+    """All pairs of a larger and a smaller label; beyond `max_pairs`, that many draws of them with replacement.
+
+    Equal labels make no pair. Examples are sorted by key and label, so that what an example is paired with lies side by
+    side in front of it; pairs are numbered, and time and memory do not grow with the square of the batch.
+
+    Args:
+      rows: Of which those with a positive weight count; their labels are any numbers.
+      keys: As in `pairs_in_key`; `None` pairs the whole batch.
+      max_pairs: Largest number of pairs.
+      seed: As in `pairs_in_batch`.
+
+    Returns:
+      `[T]` each; `positive` is the example of the larger label.
+    """
+    number = tf.size(rows.labels)
+    lists = tf.zeros_like(rows.labels, tf.int32) if keys is None else key_numbers(keys)
+    used = rows.weights > 0.0
+    lists = tf.where(used, lists, number)  # what does not count stands behind all others
+    order = tf.argsort(rows.labels, stable=True)
+    order = tf.gather(order, tf.argsort(tf.gather(lists, order), stable=True))
+    lists, labels = tf.gather(lists, order), tf.gather(rows.labels, order)
+    logits, weights = tf.gather(rows.logits, order), tf.gather(rows.weights, order)
+    first = tf.ones([tf.minimum(number, 1)], tf.bool)
+    new_list = tf.concat([first, lists[1:] != lists[:-1]], axis=0)
+    new_label = tf.logical_or(new_list, tf.concat([first, labels[1:] != labels[:-1]], axis=0))
+    start = _run_starts(new_list)
+    below = tf.where(weights > 0.0, _run_starts(new_label) - start, 0)
+    end = tf.cumsum(below)
+    total = tf.reduce_sum(below)
+
+    def drawn() -> tf.Tensor:
+        return tf.random.stateless_uniform([max_pairs], _seed(seed), maxval=total, dtype=tf.int64)
+
+    pair = tf.cond(total > max_pairs, drawn, lambda: tf.range(total))
+    larger = tf.searchsorted(end, pair, side="right")
+    smaller = tf.gather(start, larger) + pair - tf.gather(end - below, larger)
+    return Pairs(
+        positive=tf.gather(logits, larger),
+        negative=tf.gather(logits, smaller),
+        weight=tf.gather(weights, larger) * tf.gather(weights, smaller),
+    )
+
+
+def _run_starts(is_new: tf.Tensor) -> tf.Tensor:
+    """Where the run of each entry starts, `[B]` int64; `is_new` is true at the first entry of each run."""
+    starts = tf.where(is_new)[:, 0]
+    return tf.gather(starts, tf.cumsum(tf.cast(is_new, tf.int32)) - 1)
 
 
 def _seed(seed: tf.Tensor | None) -> tf.Tensor:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from fullrank.models.losses import binary_cross_entropy
 from fullrank.models.objectives.observed import observed, weighted_mean
-from fullrank.models.objectives.pairs import pairs_in_batch, pairs_in_key
+from fullrank.models.objectives.pairs import pairs_by_value, pairs_in_batch, pairs_in_key
 
 MAX_PAIRS: Final = 2**18
 
@@ -51,6 +51,43 @@ def pairwise_loss(
         pairs = pairs_in_batch(rows, max_pairs=max_pairs, seed=seed)
     else:
         pairs = pairs_in_key(rows, keys=keys, max_pairs=max_pairs, seed=seed)
+    return weighted_mean(tf.nn.softplus(pairs.negative - pairs.positive), pairs.weight)
+
+
+def value_pairwise_loss(
+    *,
+    labels: tf.Tensor,
+    scores: tf.Tensor,
+    weights: tf.Tensor | None = None,
+    keys: tf.Tensor | None = None,
+    max_pairs: int = MAX_PAIRS,
+    seed: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """`mean over pairs y_i > y_j of softplus(s_j - s_i)`: the pairwise loss of real values, such as pLTV (§6.1).
+
+    The paper has the loss in all its pLTV models, but not its form for values. Here each pair of different values
+    counts the same, as in RankNet: by their difference, few buyers would own the loss. With labels 0 and 1 it is
+    `pairwise_loss`. With `s = log m`, m the predicted mean, it is `-log(m_i / (m_i + m_j))`, which does not depend on
+    the currency.
+
+    Args:
+      labels: `[B]`, any numbers; NaN where not observed. Equal ones make no pair.
+      scores: `[B]`, in any float dtype; the loss is computed in float32.
+      weights: As in `pairwise_loss`.
+      keys: As in `pairwise_loss`.
+      max_pairs: As in `pairwise_loss`.
+      seed: As in `pairwise_loss`.
+
+    Returns:
+      A scalar; 0, with gradient 0, if there is no pair.
+
+    Raises:
+      ValueError: If `max_pairs` < 1.
+    """
+    if max_pairs < 1:
+        raise ValueError(f"The pairwise loss needs max_pairs >= 1. Received: {max_pairs}.")
+    rows = observed(labels=labels, logits=scores, weights=weights)
+    pairs = pairs_by_value(rows, keys=keys, max_pairs=max_pairs, seed=seed)
     return weighted_mean(tf.nn.softplus(pairs.negative - pairs.positive), pairs.weight)
 
 

@@ -64,6 +64,14 @@ def ziln_mean(*, logits: tf.Tensor, location: tf.Tensor, scale: tf.Tensor) -> tf
     return tf.sigmoid(tf.cast(logits, tf.float32)) * tf.exp(tf.minimum(exponent, _LARGEST_EXPONENT))
 
 
+def ziln_log_mean(*, logits: tf.Tensor, location: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    """`log(p exp(mu + s^2 / 2)) = log sigma(f) + mu + s^2 / 2`, which neither over- nor underflows.
+
+    All of one shape, in float32.
+    """
+    return tf.math.log_sigmoid(tf.cast(logits, tf.float32)) + tf.cast(location, tf.float32) + 0.5 * tf.square(scale)
+
+
 def ziln_quantile(quantile: float, *, logits: tf.Tensor, location: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
     """The value that y stays below with this probability: 0 up to 1 - p, then `exp(mu + s Phi^-1(1 - (1 - tau) / p))`.
 
