@@ -13,6 +13,7 @@ COMMANDS = {
     "fullrank-evaluate": "trainers.evaluate",
     "fullrank-export": "trainers.export",
     "fullrank-predict": "trainers.predict",
+    "fullrank-request": "trainers.request",
     "fullrank-prepare": "data.prepare",
     "fullrank-conflicts": "trainers.conflicts",
     "fullrank-groups": "trainers.groups",

@@ -19,6 +19,7 @@ SCRIPTS = {
     "fullrank-evaluate",
     "fullrank-export",
     "fullrank-predict",
+    "fullrank-request",
     "fullrank-prepare",
     "fullrank-convert",
     "fullrank-infer",

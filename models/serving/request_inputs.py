@@ -18,11 +18,17 @@ _RESERVED = frozenset({"self"})
 def input_name(column: str) -> str:
     """The name of a column among the inputs of a signature.
 
-    TensorFlow's functions take letters, digits and `_` only, and a letter first: `hours-per-week` is `hours_per_week`,
-    `1st` is `arg_1st`.
+    TensorFlow's functions take ASCII letters, digits and `_` only, and a letter first. So `hours-per-week` is
+    `hours_per_week`, `1st` is `arg_1st`, and a character beyond ASCII is `u` with its code: `größe` is `gru00f6u00dfe`.
     """
-    name = "".join(character if character.isalnum() else "_" for character in column)
+    name = "".join(_in_ascii(character) for character in column)
     return f"arg_{name}" if name in _RESERVED or not name[:1].isalpha() else name
+
+
+def _in_ascii(character: str) -> str:
+    if not character.isascii():
+        return f"u{ord(character):04x}"
+    return character if character.isalnum() else "_"
 
 
 def input_specs(schema: Schema) -> dict[str, tf.TensorSpec]:

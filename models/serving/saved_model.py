@@ -13,6 +13,7 @@ from fullrank.data import table_layout
 from fullrank.data.schema import Schema
 from fullrank.data.schema_json import FILE_NAME, write_schema
 from fullrank.data.scratch import temporary_directory
+from fullrank.models.serving.input_guide import INPUTS_ASSET, input_guide
 from fullrank.models.serving.packed_inputs import PACKED_ASSET, packed_layout_json
 from fullrank.models.serving.signatures import Signature
 
@@ -37,7 +38,7 @@ def write_saved_model(
     schema: Schema,
     layout: table_layout.TableLayout | None = None,
 ) -> None:
-    """Writes a SavedModel, with the schema, the layout of packed inputs and that of the tables in its assets.
+    """Writes a SavedModel; its assets are the schema, what each input is, and the layouts of packed inputs and tables.
 
     Args:
       directory: Where to; it need not exist.
@@ -47,12 +48,13 @@ def write_saved_model(
       layout: Where the model keeps its tables; not written if `None`.
     """
     with temporary_directory("assets") as temporary:
-        layout_file = temporary / PACKED_ASSET
-        layout_file.write_text(json.dumps(packed_layout_json(schema), indent=1) + "\n", encoding="utf-8")
-        assets = [write_schema(schema, temporary / FILE_NAME), layout_file]
+        described: dict[str, Any] = {INPUTS_ASSET: input_guide(schema), PACKED_ASSET: packed_layout_json(schema)}
         if layout is not None:
-            assets.append(temporary / table_layout.FILE_NAME)
-            assets[-1].write_text(json.dumps(table_layout.layout_json(layout), indent=1) + "\n", encoding="utf-8")
+            described[table_layout.FILE_NAME] = table_layout.layout_json(layout)
+        assets = [write_schema(schema, temporary / FILE_NAME)]
+        for name, value in described.items():
+            assets.append(temporary / name)
+            assets[-1].write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         concrete = {name: signature.get_concrete_function() for name, signature in signatures.items()}  # type: ignore[attr-defined]
         servable = _Servable(signatures, _captured(model, list(concrete.values())), assets)
         tf.saved_model.save(servable, str(directory), signatures=concrete)

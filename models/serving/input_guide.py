@@ -1,0 +1,51 @@
+"""What each input of an export is, and what fills it where a value is absent, as an asset of the export.
+
+Every input of a signature is required, so a client has to know what stands for "no value": -1 for whole numbers, NaN
+for real ones, the empty string for text, and 0 for the weight of an id that is not there.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+from fullrank.data.columns import Column
+from fullrank.data.schema import Schema
+from fullrank.models.serving.request_inputs import input_name
+
+INPUTS_ASSET: Final = "inputs.json"
+_TYPES: Final = {"int64": "int64", "float32": "float32", "bytes": "string"}
+
+
+def input_guide(schema: Schema) -> list[dict[str, Any]]:
+    """The inputs of `serving_default`, in the order of the schema, as JSON values.
+
+    Each has the name of the `input`, the `column` of the records, the `dtype`, the `shape` in words, and `absent`: what
+    fills a missing value and pads a list on its right. NaN, which JSON lacks, is the text "NaN" here; in a request it
+    stands without quotation marks, which TensorFlow Serving reads.
+    """
+    return [
+        {
+            "input": input_name(column.name),
+            "column": column.name,
+            "dtype": _TYPES[column.dtype],
+            "shape": _shape(column),
+            "absent": _absent(column),
+        }
+        for column in schema.input_columns
+    ]
+
+
+def _shape(column: Column) -> str:
+    if column.form == "one":
+        return "[rows]"
+    if column.form == "fixed":
+        return f"[rows, {column.length}]"
+    return f"[rows, any width]; the last {column.length} values of a row are read"
+
+
+def _absent(column: Column) -> int | float | str:
+    missing = column.missing
+    if isinstance(missing, bytes):
+        return missing.decode()
+    return "NaN" if isinstance(missing, float) and math.isnan(missing) else missing

@@ -1,0 +1,80 @@
+"""Scores one request with an export, or prints an example of one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from fullrank.models.serving.rest import DEFAULT_SIGNATURE, answer_json, inputs_of, parse_body, request_json
+from fullrank.models.serving.warmup import WARMUP_FILE, read_warmup
+from fullrank.trainers.request_config import RequestConfig
+
+
+def request_run(config: RequestConfig) -> None:
+    """Prints the answer to the request, or an example request.
+
+    Raises:
+      ValueError: If there is no export, no such signature, or the request is none that it takes.
+      OSError: If the request cannot be read.
+    """
+    directory = version_directory(Path(config.export))
+    if config.example:
+        print(json.dumps(_example(config, directory), ensure_ascii=False, indent=1))
+        return
+    assert config.json is not None  # noqa: S101
+    text = sys.stdin.read() if config.json == "-" else Path(config.json).expanduser().read_text(encoding="utf-8")
+    form, named, content = parse_body(text)
+    # A signature is alive only as long as its model is.
+    model = tf.saved_model.load(str(directory))
+    signature = _signature(model, directory, config.signature or named or DEFAULT_SIGNATURE)
+    _, specs = signature.structured_input_signature
+    arrays = inputs_of(content, form=form, specs=specs)
+    tensors = {name: tf.constant(values, specs[name].dtype) for name, values in arrays.items()}
+    outputs = {name: value.numpy() for name, value in sorted(signature(**tensors).items())}
+    print(json.dumps(answer_json(outputs, form=form), ensure_ascii=False))
+
+
+def version_directory(directory: Path) -> Path:
+    """The directory itself if it is one version of an export, else the largest version in it.
+
+    Raises:
+      ValueError: If there is no export.
+    """
+    directory = directory.expanduser()
+    if (directory / "saved_model.pb").is_file():
+        return directory
+    versions = [path.parent for path in directory.glob("*/saved_model.pb") if path.parent.name.isdecimal()]
+    if not versions:
+        raise ValueError(
+            f"--export={directory}: there is no export here, neither saved_model.pb nor a version with one."
+        )
+    return max(versions, key=lambda path: int(path.name))
+
+
+def _example(config: RequestConfig, directory: Path) -> dict[str, Any]:
+    """A request of `config.example` rows, taken from the warm-up requests of the export."""
+    wanted = config.signature or DEFAULT_SIGNATURE
+    if not (directory / WARMUP_FILE).is_file():
+        raise ValueError(f"{directory} has no {WARMUP_FILE}, from which examples are taken.")
+    found: dict[str, int] = {}
+    for name, inputs in read_warmup(directory):
+        rows = min(len(value) for value in inputs.values() if value.ndim)
+        found[name] = max(found.get(name, 0), rows)
+        if name == wanted and rows >= config.example:
+            cut = {key: value[: config.example] if value.ndim else value for key, value in sorted(inputs.items())}
+            return request_json(cut, form=config.format, signature=wanted)
+    if wanted in found:
+        raise ValueError(
+            f"--example={config.example}: {directory} has example requests of at most {found[wanted]} rows."
+        )
+    raise ValueError(f"{directory} has no signature {wanted!r}. Known: {', '.join(sorted(found))}.")
+
+
+def _signature(model: Any, directory: Path, name: str) -> Any:
+    if name not in model.signatures:
+        raise ValueError(f"{directory} has no signature {name!r}. Known: {', '.join(sorted(model.signatures))}.")
+    return model.signatures[name]
