@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from fullrank.data.printable import printable
+
 
 def format_table(*, rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> str:
     """Formats rows as a table with a header.
 
     Integers get thousands separators; floats four decimals, or three significant digits if four decimals would show
-    less than that; None, a missing entry and NaN are shown as "-". Columns of text are aligned left, others right.
+    less than that; None, a missing entry and NaN are shown as "-", control characters escaped. Columns of text are
+    aligned left, others right.
 
     Args:
         rows: column -> value.
@@ -46,4 +49,4 @@ def _cell(value: object) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:.4f}" if value == 0.0 or 0.01 <= abs(value) < 1e6 else f"{value:.3g}"
-    return " ".join(str(value).split())
+    return printable(" ".join(str(value).split()))

@@ -26,6 +26,7 @@ from absl import flags, logging
 
 from fullrank.data.command_errors import UsageError, describe_error, describe_flag_error
 from fullrank.data.command_help import HELP_FLAGS, help_text
+from fullrank.data.printable import printable, printable_terminal
 from fullrank.data.quiet_tensorflow import import_tensorflow_quietly
 
 FAILED: Final = 1
@@ -33,6 +34,13 @@ WRONG_USAGE: Final = 2
 INTERRUPTED: Final = 130
 BROKEN_PIPE: Final = 141
 TERMINATED: Final = 143
+
+
+class Terminated(SystemExit):
+    """The process was asked to end (SIGTERM); unwinds the stack as `KeyboardInterrupt` does."""
+
+    def __init__(self) -> None:
+        super().__init__(TERMINATED)
 
 
 def new_flags() -> flags.FlagValues:
@@ -58,7 +66,13 @@ def run_command(
     Raises:
       SystemExit: With the exit code, unless that is 0.
     """
-    arguments = list(sys.argv if argv is None else argv)
+    with printable_terminal():
+        _run(main, flag_values=flag_values, arguments=list(sys.argv if argv is None else argv), tensorflow=tensorflow)
+
+
+def _run(
+    main: Callable[[], int | None], *, flag_values: flags.FlagValues, arguments: list[str], tensorflow: bool
+) -> None:
     if "debug" not in flag_values:
         flags.DEFINE_bool(
             "debug",
@@ -103,6 +117,8 @@ def _call(main: Callable[[], int | None], *, debug: Callable[[], bool], tensorfl
             return int(code or 0)
     except KeyboardInterrupt:
         return _report("interrupted.", INTERRUPTED)
+    except Terminated:
+        return _report("terminated.", TERMINATED)
     except BrokenPipeError:
         # The reader of our output (`| head`) has seen enough. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -121,8 +137,22 @@ def _show_traceback(debug: bool) -> None:
 
 
 def _report(message: str, code: int) -> int:
-    print(f"error: {message}", file=sys.stderr, flush=True)
+    print(f"error: {printable(message)}", file=sys.stderr, flush=True)
     return code
+
+
+@contextlib.contextmanager
+def saying_what_is_kept(sentence: Callable[[], str]) -> Iterator[None]:
+    """Says what is kept and how to go on when the block is interrupted (Ctrl-C) or terminated (SIGTERM).
+
+    Args:
+      sentence: Called then.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, Terminated):
+        print(f"\n{sentence()}", file=sys.stderr, flush=True)
+        raise
 
 
 @contextlib.contextmanager
@@ -141,4 +171,4 @@ def _termination_unwinds() -> Iterator[None]:
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
     del signum, frame
-    raise SystemExit(TERMINATED)
+    raise Terminated

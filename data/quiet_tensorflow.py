@@ -2,6 +2,11 @@
 
 TensorFlow logs them before it can be told not to, straight to file descriptor 2; a command that a person runs should
 not begin with twelve lines on CUDA. Whoever wants them sets TF_CPP_MIN_LOG_LEVEL=0.
+
+One line comes later, and as an error: "oneDNN supports DT_INT32 only on platforms with AVX-512". It comes on every
+processor when integers are first transposed, and means no more than that oneDNN leaves that to TensorFlow. A process
+writes it once, so a transposition during the import brings it forward to where it is held back; errors that come
+afterwards are shown as they are.
 """
 
 from __future__ import annotations
@@ -15,7 +20,11 @@ from collections.abc import Iterator
 
 
 def import_tensorflow_quietly() -> None:
-    """Imports TensorFlow, Keras 2 beside it, and looks for GPUs; what it logs on the way is shown only if it fails."""
+    """Imports TensorFlow, Keras 2 beside it, and looks for GPUs; what it logs on the way is shown only if it fails.
+
+    Afterwards TensorFlow has its threads: their numbers are set before, by TF_NUM_INTRAOP_THREADS and
+    TF_NUM_INTEROP_THREADS.
+    """
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0" or "tensorflow" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -24,6 +33,8 @@ def import_tensorflow_quietly() -> None:
     with _held_back_stderr():
         tensorflow = importlib.import_module("tensorflow")
         tensorflow.config.list_physical_devices("GPU")
+        with tensorflow.device("CPU"):
+            tensorflow.transpose(tensorflow.zeros([1, 2], tensorflow.int32))
 
 
 @contextlib.contextmanager

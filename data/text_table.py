@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from fullrank.data.printable import printable
+
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
     """A table with a line below its header.
@@ -13,6 +15,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: C
       rows: Cells, as many a row as there are titles.
       right: Numbers of the columns to align on the right.
     """
+    header, rows = [printable(cell) for cell in header], [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[index]) for row in [header, *rows]) for index in range(len(header))]
     lines = [header, ["-" * width for width in widths], *rows]
     return "\n".join(

@@ -26,6 +26,9 @@ class Checkpoints:
       state: The run's counters.
       directory: Where the checkpoints lie; the last two are kept.
       averages: Weights of a teacher that moves with the model.
+
+    Attributes:
+      step: Of the last checkpoint that was saved or restored; `None` before.
     """
 
     def __init__(
@@ -47,7 +50,8 @@ class Checkpoints:
             generators=random_generators(model),
             averages=list(averages),
         )
-        self._averages = averages
+        self._averages, self._state = averages, state
+        self.step: int | None = None
         self._directory = directory
         self._manager = tf.train.CheckpointManager(
             self._checkpoint, str(directory), max_to_keep=KEPT, checkpoint_name="state"
@@ -61,6 +65,7 @@ class Checkpoints:
         except BaseException:
             remove_debris(self._directory)
             raise
+        self.step = self._state.progress.global_step
         return path
 
     def restore(self, *, say: Callable[[str], None] = print) -> bool:
@@ -79,6 +84,7 @@ class Checkpoints:
         for path in newest_first(self._manager, self._directory):
             problem = self._restored(path)
             if problem is None:
+                self.step = self._state.progress.global_step
                 for found in problems:
                     say(f"{found} Training resumes from {path}.")
                 return True

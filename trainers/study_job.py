@@ -63,12 +63,11 @@ class Job:
 def start_worker(threads: int) -> None:
     """Gives a worker process its share of the cores, before TensorFlow is used."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = str(threads)
     import_tensorflow_quietly()
     import tensorflow as tf
 
     tf.get_logger().setLevel("ERROR")  # a process of several models traces the same functions again
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
 def run_job(job: Job) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from fullrank.data.command import saying_what_is_kept
 from fullrank.data.schema import Schema
 from fullrank.data.schema_json import read_schema
 from fullrank.data.table_layout import layout_json
@@ -154,7 +155,7 @@ class _Training:
         self._log.cut_after(progress.global_step)
         if progress.epoch == self._config.train.epochs or progress.stopped:
             return
-        with quiet_callbacks():
+        with quiet_callbacks(), saying_what_is_kept(lambda: self._what_is_kept(checkpoints)):
             self._model.fit(
                 stream,
                 steps_per_epoch=self._steps,
@@ -164,6 +165,12 @@ class _Training:
                 callbacks=self._callbacks(checkpoints),
                 verbose=_verbosity(self._config.train.progress),
             )
+
+    def _what_is_kept(self, checkpoints: Checkpoints) -> str:
+        stopped = f"{self._run.path}: stopped after step {self._state.progress.global_step:,}."
+        if checkpoints.step is None:
+            return f"{stopped} Nothing had been saved: the same command starts anew."
+        return f"{stopped} The checkpoint of step {checkpoints.step:,} is kept: the same command resumes from there."
 
     def _teach(self) -> Taught:
         def twin() -> Ranker:
