@@ -13,8 +13,13 @@ from fullrank.data.suggest import closest
 
 # What TensorFlow wraps around the message that a person needs.
 _TENSORFLOW_NOISE: Final = re.compile(
-    r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:\w+\]( name: \S*)?|Traceback \(most recent call last\):.*", re.DOTALL
+    r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:\w+\]( name: \S*)?|Traceback \(most recent call last\):.*"
+    r"|Exception encountered when calling layer [^\n]*|Graph execution error:"
+    r"|Detected at node [^\n]*\(most recent call last\):\n|^ *File \"[^\n]*$"
+    r"|Hint: If you want to see a list of allocated tensors[^\n]*|Call arguments received by layer .*",
+    re.DOTALL | re.MULTILINE,
 )
+_TOO_LARGE: Final = re.compile(r"OOM when allocating tensor with shape(\[[\d,]*\]) and type (\w+)")
 
 
 class UsageError(ValueError):
@@ -67,6 +72,9 @@ def _is_tensorflow_error(error: BaseException) -> bool:
 def _describe_tensorflow_error(error: BaseException) -> str:
     raw = getattr(error, "message", None) or str(error)
     message = _one_line(_TENSORFLOW_NOISE.sub(" ", raw)).strip(": ")
+    too_large = _TOO_LARGE.search(message)
+    if too_large is not None:
+        return f"out of memory: there is none left for {too_large[2]} numbers of shape {too_large[1]}."
     if "No space left on device" in message:
         return f"no space left on the device. Nothing half-written was kept; free some space and run again. ({message})"
     return message or type(error).__name__

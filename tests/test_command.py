@@ -138,6 +138,19 @@ def test_the_message_of_a_tensorflow_error_has_no_noise() -> None:
         "{{function_node __wrapped__IteratorGetNext}} corrupted record at 12\n\t [[{{node X}}]] [Op:Next] name: ",
     )
     assert command_errors.describe_error(error) == "corrupted record at 12"
+    deep = tf.errors.InvalidArgumentError(
+        None,
+        None,
+        "Exception encountered when calling layer 'set0' (type SetInputs).\n\nGraph execution error:\n\n"
+        'Detected at node a/B defined at (most recent call last):\n  File "<frozen runpy>", line 198, in _run\n\n'
+        '  File "/x/y.py", line 7, in call\n\nindices[0] = 9 is not in [0, 5)\n\t [[{{node a/B}}]] [Op:__f_66]\n\n'
+        "Call arguments received by layer 'set0' (type SetInputs):\n  • rows=tf.Tensor(shape=(1, 1), dtype=int64)",
+    )
+    assert command_errors.describe_error(deep) == "indices[0] = 9 is not in [0, 5)"
+    large = "OOM when allocating tensor with shape[1000,16] and type float on /job:localhost by allocator mklcpu"
+    assert command_errors.describe_error(tf.errors.ResourceExhaustedError(None, None, large)) == (
+        "out of memory: there is none left for float numbers of shape [1000,16]."
+    )
     full = tf.errors.ResourceExhaustedError(None, None, "x.tfrecord; No space left on device")
     assert command_errors.describe_error(full).startswith("no space left on the device. Nothing half-written was kept")
 
@@ -162,12 +175,28 @@ command.run_command(main, flag_values=command.new_flags(), argv=argv)
 
 
 def test_termination_unwinds() -> None:
-    with subprocess.Popen([sys.executable, "-c", CHILD, "sleep"], stdout=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(
+        [sys.executable, "-c", CHILD, "sleep"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
         assert child.stdout is not None
+        assert child.stderr is not None
         assert child.stdout.readline() == "started\n"
         os.kill(child.pid, signal.SIGTERM)
         assert child.stdout.read() == "cleaned up\n"
+        assert child.stderr.read() == "error: terminated.\n"
         assert child.wait(30) == 143
+
+
+@pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt(), 130), (command.Terminated(), 143)])
+def test_a_stopped_command_says_what_is_kept(
+    capsys: pytest.CaptureFixture[str], stop: BaseException, code: int
+) -> None:
+    def main(values: flags.FlagValues) -> None:
+        with command.saying_what_is_kept(lambda: "The first half is kept."):
+            raise stop
+
+    assert run(main, "--input=a") == code
+    assert capsys.readouterr().err.startswith("\nThe first half is kept.\nerror: ")
 
 
 def test_a_closed_pipe_is_no_error() -> None:

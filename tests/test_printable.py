@@ -78,3 +78,27 @@ def test_a_command_in_a_terminal() -> None:
     os.close(ours)
     assert said.startswith(b"column \\x1b]0;title\\x07 x\r\nerror: bad \\x1b[31mname")
     assert b"\x1b" not in said
+
+
+QUIET = """
+from fullrank.data.quiet_tensorflow import import_tensorflow_quietly
+
+import_tensorflow_quietly()
+import tensorflow as tf
+
+print(tf.function(tf.transpose, autograph=False)(tf.zeros([2, 3], tf.int32)).shape)
+tf.constant([1, 2])[7]
+"""
+
+
+def test_errors_of_tensorflow_are_shown_and_its_line_on_onednn_is_not() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", QUIET],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"},
+    )
+    assert done.stdout == "(3, 2)\n"
+    assert "oneDNN" not in done.stderr
+    assert "slice index 7 of dimension 0 out of bounds" in done.stderr

@@ -225,3 +225,33 @@ def test_a_divergence_is_written_down_as_it_was_said(toy_records: Path, tmp_path
         train_model(config(toy_records, tmp_path / "run"))
     message = json.loads((tmp_path / "run" / "diverged.json").read_text())["message"]
     assert message in str(caught.value)
+
+
+def test_a_stopped_run_says_from_where_it_resumes(
+    toy_records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    real = keras.callbacks.CallbackList.on_train_batch_end
+
+    def stop_at(step: int) -> None:
+        def stopping(self: keras.callbacks.CallbackList, batch: int, logs: object = None) -> None:
+            real(self, batch, logs)
+            if int(self.model.optimizer.iterations) == step:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(keras.callbacks.CallbackList, "on_train_batch_end", stopping)
+
+    for step, kept in (
+        (1, "Nothing had been saved: the same command starts anew."),
+        (2, "The checkpoint of step 1 is"),
+    ):
+        stop_at(step)
+        with pytest.raises(KeyboardInterrupt):
+            train_model(config(toy_records, run, rate=0.01))
+        assert f"{run}: stopped after step {step}. {kept}" in capsys.readouterr().err
+    stop_at(3)
+    with pytest.raises(KeyboardInterrupt):
+        train_model(config(toy_records, run, rate=0.01))
+    captured = capsys.readouterr()
+    assert "goes on after 1 steps" in captured.out
+    assert "The checkpoint of step 2 is kept: the same command resumes from there." in captured.err

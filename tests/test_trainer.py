@@ -402,6 +402,11 @@ def test_scenarios_are_read_from_a_feature(toy_records: Path) -> None:
     for changes, message in (
         ({"scenarios": ("a",)}, r"--scenarios=a: column 'user' holds whole numbers\."),
         ({"scenario": "tags"}, "'tags' is no feature of one id"),
+        ({"scenarios": ("0", "99")}, r"--scenarios=0,99: feature 'user' has no id 99 in the schema\. Known: 0 to 29\."),
+        (
+            {"scenario": "item", "scenarios": ("item3", "x", "7")},
+            r"has no id x, 7 in the schema\. Known: item0, item1, .*, item9 and 10 more\.",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             build_model(dataclasses.replace(config, **changes), schema)

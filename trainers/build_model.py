@@ -14,6 +14,7 @@ from fullrank.trainers.config import ModelConfig, OptimizerConfig
 from fullrank.trainers.exposure_config import ExposureConfig
 from fullrank.trainers.objective_config import ObjectiveConfig
 from fullrank.trainers.paradigm_settings import task_weights
+from fullrank.trainers.table_memory import check_tables_fit
 from fullrank.trainers.wiring_of_data import wiring_of_data
 
 
@@ -41,10 +42,12 @@ def build_model(
       exposure: What training does about repeated exposures; `None` for nothing, as to a model that is only used.
 
     Raises:
-      ValueError: If the configuration does not fit the schema.
+      ValueError: If the configuration does not fit the schema, or the tables do not fit into memory.
     """
     schema = without_features(schema, config.without_features)
     wiring = wiring_of_data(config, schema)
+    if tables_of is None:
+        check_tables_fit(schema, widths=[each.width for each in wiring.sets])
     options = RankerOptions(
         tower=config.tower,
         interactions=InteractionOptions(

@@ -2,9 +2,17 @@
 
     python -m fullrank.trainers.export --run=runs/me --output=serving/me
 
-Writes DIR/<version>/ with the signatures `serving_default` (one tensor a column) and `serving_examples` (serialized
-tf.train.Example), the schema in assets/ and warm-up requests in assets.extra/. Before it appears there, it is loaded
-and called in a process that has TensorFlow but not fullrank, and has to answer as the model does.
+Writes DIR/<version>/ with these signatures of equal answers, the schema in assets/ and warm-up requests in
+assets.extra/:
+
+  serving_default    one named tensor per column
+  serving_packed     all columns of a dtype in one tensor, in the order of assets/packed_inputs.json
+  serving_examples   serialized tf.train.Example
+
+and, where the model has them, `posterior` (mean and variance of every task's logit) and `thompson` (a draw of the
+probabilities per seed) of --head=gp, laplace, rff_gp or dropout, and `groups` (the group ids of an example) of
+--group_places. Before an export appears, it is loaded and called in a process that has TensorFlow but not fullrank, and
+has to answer as the model does.
 """
 
 from __future__ import annotations

@@ -1,0 +1,63 @@
+"""Whether the embedding tables of a model fit into memory, asked before anything is built."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from fullrank.data.schema import Schema
+
+_BYTES: Final = 4
+_LIMITS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""Where a container's limit stands, in version 2 and version 1 of control groups."""
+_UNITS: Final = ("B", "KB", "MB", "GB", "TB", "PB", "EB")
+
+
+def check_tables_fit(schema: Schema, *, widths: Sequence[int], memory: int | None = None) -> None:
+    """Refuses tables of float32 that are larger together than the memory of the machine or of its container.
+
+    A table of a feature has `rows x width x 4` bytes in every embedding set; what the optimiser keeps beside it is not
+    counted, so a model that passes can still be too large.
+
+    Args:
+      schema: Of the data, whose sparse features have the tables.
+      widths: Of the embedding sets.
+      memory: In bytes; what there is if `None`.
+
+    Raises:
+      ValueError: If they are too large; the message names the largest table.
+    """
+    there = total_memory() if memory is None else memory
+    width = sum(widths)
+    sizes = {feature.name: feature.ids.rows * width * _BYTES for feature in schema.tables}
+    needed = sum(sizes.values())
+    if there is None or needed <= there:
+        return
+    largest = max(sizes, key=lambda name: sizes[name])
+    rows = schema.sparse(largest).ids.rows
+    raise ValueError(
+        f"The embedding tables need {in_bytes(needed)}, but there are {in_bytes(there)} of memory: the largest is that "
+        f"of feature {largest!r}, {rows:,} rows x {width} numbers of {_BYTES} bytes = {in_bytes(sizes[largest])}. Give "
+        "the feature fewer rows (in schema.json ids of kind 'hash' with a smaller size, or a vocabulary with max_size, "
+        "and convert again), or smaller --widths."
+    )
+
+
+def total_memory() -> int | None:
+    """The memory of the machine, or of its container if that has less, in bytes; `None` where nothing says it."""
+    found = []
+    if {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= os.sysconf_names.keys():
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for limit in map(Path, _LIMITS):
+        text = limit.read_text(encoding="ascii").strip() if limit.is_file() else ""
+        if text.isdecimal():
+            found.append(int(text))
+    return min(found, default=None)
+
+
+def in_bytes(number: int) -> str:
+    """Bytes with a unit, as `1.5 GB`."""
+    power = min(max(0, (len(str(number)) - 1) // 3), len(_UNITS) - 1)
+    return f"{number / 1000**power:,.{1 if power else 0}f} {_UNITS[power]}"
