@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fullrank.analysis.confidence import check_confidence
-from fullrank.analysis.key_bootstrap import percentile_interval, ratio_draws
+from fullrank.analysis.key_bootstrap import ratio_intervals
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class ExposureReplay:
       share_baseline: Share of repeated exposures in what the baseline shows.
       share: The same of the model.
       change: `100 (share / share_baseline - 1)`, in percent; negative is fewer repeats. NaN if the baseline has none.
-      low: Lower end of its bootstrap interval over keys.
+      low: Lower end of its bootstrap interval over keys; NaN with too few of them, see `ratio_intervals`.
       high: Upper end.
       auc_baseline: AUC of the baseline over all candidates with a label; NaN without labels of both classes.
       auc: The same of the model: fewer repeats at an equal AUC is the aim, at a lower one they have a price.
@@ -87,10 +87,16 @@ def exposure_replay(
     _, key = np.unique(key_ids, return_inverse=True)
     shown_old, shown_new = (first_slots(request, values, slots) for values in (old, new))
     repeats_old, repeats_new = ((repeats & shown).astype(np.float64) for shown in (shown_old, shown_new))
-    drawn = ratio_draws(
-        groups=np.zeros_like(key), keys=key, numerators=repeats_new, denominators=repeats_old, draws=draws, seed=seed
+    found = ratio_intervals(
+        groups=np.zeros_like(key),
+        keys=key,
+        numerators=repeats_new,
+        denominators=repeats_old,
+        confidence=confidence,
+        draws=draws,
+        seed=seed,
     )
-    low, high = (100.0 * (float(end[-1]) - 1.0) for end in percentile_interval(drawn, confidence=confidence))
+    change, reach = 100.0 * (float(found.ratio[-1]) - 1.0), 100.0 * float(found.reach[-1])
     shown = int(shown_old.sum())
     total_old, total_new = float(repeats_old.sum()), float(repeats_new.sum())
     return ExposureReplay(
@@ -98,9 +104,9 @@ def exposure_replay(
         shown=shown,
         share_baseline=total_old / shown,
         share=total_new / shown,
-        change=100.0 * (total_new / total_old - 1.0) if total_old else float("nan"),
-        low=low,
-        high=high,
+        change=change,
+        low=change - reach,
+        high=change + reach,
         auc_baseline=_auc(truth, old),
         auc=_auc(truth, new),
     )

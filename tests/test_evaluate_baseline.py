@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from fullrank.analysis import paired_gain
-from fullrank.trainers import evaluate
+from fullrank.analysis.key_bootstrap import LEAST_KEYS
+from fullrank.trainers import against_baseline, evaluate
 from fullrank.trainers.config import DataConfig, ModelConfig, RunConfig, TrainConfig
 from fullrank.trainers.predict_config import PredictConfig
 from fullrank.trainers.predict_run import predict_run
@@ -47,7 +48,7 @@ def weak_run(toy_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def test_gain_over_a_baseline_by_segment(
     toy_run: Path, weak_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    flags = [f"--run={toy_run}", f"--baseline={weak_run}", "--segments=region,item", "--min_segment_keys=10"]
+    flags = [f"--run={toy_run}", f"--baseline={weak_run}", "--segments=region,item"]
     assert run_main(*flags, f"--json={tmp_path}/eval.json", f"--output={tmp_path}/figures") == 0
     result = json.loads((tmp_path / "eval.json").read_text())
     assert "gain" not in result["like"]  # the baseline does not predict it
@@ -60,18 +61,36 @@ def test_gain_over_a_baseline_by_segment(
     for region, entry in gain["segments"]["region"].items():
         assert entry["ne"] == pytest.approx(result["click"]["segments"]["region"][region]["ne"], rel=1e-5)
         assert entry["keys"] == 10  # users 0..29, user % 3 is the region
-    everywhere = [
-        (entry["gain"], column, value)
-        for column, values in gain["segments"].items()
-        for value, entry in values.items()
-        if entry["keys"] >= 10 and entry["gain"] is not None
-    ]
-    assert (gain["worst"]["gain"], gain["worst"]["column"], gain["worst"]["value"]) == min(everywhere)
+        assert entry["verdict"] == "too few keys"
+        assert entry["gain"] is not None
+        assert entry["low"] is entry["high"] is entry["low_of_all"] is None
+    assert gain["worst"] is None
     shown = capsys.readouterr().out.splitlines()
     assert f"NE gain over {weak_run} in percent, 95 % intervals by user:" in shown
-    assert sum("worst segment of click: " in line for line in shown) == 1
+    assert sum("worst segment of click: not known, because no segment" in line for line in shown) == 1
     figure = tmp_path / "figures" / "click_region_gain.png"
     assert figure.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_worst_segment_of_several_columns() -> None:
+    """Its interval holds for all segments of all columns; a segment of few keys cannot be the worst."""
+    draw = np.random.default_rng(0)
+    labels, old = (draw.random(4000) < 0.3).astype(float), np.full(4000, 0.3)
+    columns = {"region": np.arange(4000) % 2, "device": np.where(np.arange(4000) < 20, 2, np.arange(4000) // 3 % 2)}
+    # Worse on device 1, and far worse on the 20 rows of device 2.
+    new = np.clip(np.where(labels > 0, 0.4, 0.25) - 0.2 * columns["device"] * labels, 0.01, 0.99)
+    given: dict[str, Any] = {"labels": labels, "baseline": old, "predictions": new, "draws": 200}
+    gains = {name: paired_gain(**given, segments=values, columns=2) for name, values in columns.items()}
+    found = against_baseline.to_json(gains, baseline="runs/old", min_keys=LEAST_KEYS)
+    worst = found["worst"]
+    assert (worst["column"], worst["value"], worst["verdict_of_all"]) == ("device", "1", "worse")
+    assert worst["low_of_all"] < worst["low"] < worst["gain"] < worst["high"] < worst["high_of_all"] < 0
+    assert found["segments"]["device"]["2"]["verdict"] == "too few keys"
+    assert found["segments"]["device"]["2"]["gain"] < worst["gain"]
+    text = against_baseline.describe({"click": gains}, min_keys=LEAST_KEYS)
+    assert f"worst segment of click: device=1, NE gain {worst['gain']:+.3f} % [" in text
+    assert "] for all segments at once, " in text
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
 def test_gain_is_that_of_the_predictions(toy_run: Path, weak_run: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from fullrank.analysis import PairedGain, SegmentGain, paired_gain
 from fullrank.analysis.figures import segment_gains
+from fullrank.analysis.key_bootstrap import LEAST_KEYS
 from fullrank.analysis.tables import format_table
 from fullrank.data.schema import Schema
 from fullrank.trainers.evaluate_config import EvaluateConfig
@@ -84,6 +85,7 @@ def gains_over(
             segments=rows.segments(segment, largest=LARGEST, others=OTHERS) if segment else None,
             keys=None if key is None else rows.keys(key),
             weights=None if weight is None else rows.weights(weight),
+            columns=max(1, len(segments)),
         )
 
     observed = [task for task in tasks if rows.has_label(task, weight=weight)]
@@ -100,18 +102,21 @@ def describe(gains: Gains, *, min_keys: int) -> str:
             shown = gain.segments[:_SHOWN] if segment else ()
             table.extend({"task": task, "segment": f"{segment}={s.segment}", **_shown(s)} for s in shown)
         found = worst(by_segment, min_keys=min_keys)
-        if found is None:
-            continue
-        segment, s = found
-        lines.append(
-            f"worst segment of {task}: {segment}={s.segment}, NE gain {s.gain:+.3f} % [{s.low:+.3f}, {s.high:+.3f}], "
-            f"{s.examples:,} examples of {s.keys:,} keys: {s.verdict}"
-        )
+        if found is not None:
+            segment, s = found
+            lines.append(f"worst segment of {task}: {s.describe_as_worst(f'{segment}={s.segment}')}")
+        elif any(by_segment):
+            lines.append(
+                f"worst segment of {task}: not known, because no segment of both classes has {min_keys} keys. Choose "
+                "coarser --segments, or more examples."
+            )
+        if overall.verdict == "too few keys":
+            lines.append(f"{task}: {overall.keys:,} keys are too few for an interval, which needs {LEAST_KEYS}.")
     return "\n".join([format_table(rows=table, columns=("task", "segment", *_COLUMNS)), *lines])
 
 
 def worst(by_segment: dict[str, PairedGain], *, min_keys: int) -> tuple[str, SegmentGain] | None:
-    """Column and value with the least gain among those of enough keys; `None` if there is none."""
+    """Column and value with the least gain among those with an interval and enough keys; `None` if there is none."""
     found = [(segment, gain.worst(min_keys=min_keys)) for segment, gain in by_segment.items() if segment]
     known = [(segment, entry) for segment, entry in found if entry is not None]
     return min(known, key=lambda item: item[1].gain, default=None)
@@ -126,7 +131,14 @@ def to_json(by_segment: dict[str, PairedGain], *, baseline: str, min_keys: int) 
         "segments": {
             segment: {s.segment: _entry(s) for s in gain.segments} for segment, gain in by_segment.items() if segment
         },
-        "worst": None if lowest is None else {"column": lowest[0], "value": lowest[1].segment, **_entry(lowest[1])},
+        "worst": None
+        if lowest is None
+        else {
+            "column": lowest[0],
+            "value": lowest[1].segment,
+            **_entry(lowest[1]),
+            "verdict_of_all": lowest[1].verdict_of_all,
+        },
     }
 
 

@@ -28,7 +28,7 @@ class EvaluateConfig:
         None, "Another run directory: adds the NE gain over it, over all examples and on every segment, by a bootstrap."
     )
     min_segment_keys: int = setting(
-        10, "Fewest values of the key that a segment needs to be called the worst against --baseline.", minimum=2
+        30, "Fewest values of the key that a segment needs to be called the worst against --baseline.", minimum=30
     )
     batch_size: int = setting(4096, "Examples scored at once.", minimum=1)
     on_bad_record: Literal["fail", "skip"] = setting("fail", "What to do about a record that cannot be read.")

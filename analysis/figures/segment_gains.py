@@ -10,7 +10,7 @@ import numpy as np
 from fullrank.analysis.figures.style import BLUE, GREY, ORANGE, count, figure, shortened
 from fullrank.analysis.paired_gain import SegmentGain
 
-_COLORS = {"better": BLUE, "worse": ORANGE, "not resolved": GREY}
+_COLORS = {"better": BLUE, "worse": ORANGE, "not resolved": GREY, "too few keys": GREY}
 
 
 def segment_gains(
@@ -24,7 +24,8 @@ def segment_gains(
 ) -> None:
     """Draws the gain of all examples on top, then that of the largest segments, and the line of no gain.
 
-    An interval is blue where it lies above zero, orange where it lies below, and grey where it holds zero.
+    An interval is blue where it lies above zero, orange where it lies below, and grey where it holds zero. A
+    gain of too few keys is a grey point without an interval.
 
     Args:
         overall: the gain over all examples.
