@@ -64,7 +64,7 @@ class DropoutHeads(keras.layers.Layer):
         """0 of each task, `[T]`."""
         return tf.zeros([len(self._tower_of)])
 
-    def observe(self, inputs: tf.Tensor, weights: tf.Tensor) -> None:
+    def observe(self, inputs: tf.Tensor, weights: tf.Tensor, share: tf.Tensor | None = None) -> None:
         """Nothing: the variance is that of the masks."""
 
     def precompute(self) -> None:

@@ -66,7 +66,7 @@ class GaussianHeads(keras.layers.Layer):
         """`KL(q(u) || p(u)) / N` of each task, `[T]`."""
         return tf.cast(self.process.kl_divergence(), tf.float32) / self._labels
 
-    def observe(self, inputs: tf.Tensor, weights: tf.Tensor) -> None:
+    def observe(self, inputs: tf.Tensor, weights: tf.Tensor, share: tf.Tensor | None = None) -> None:
         """Nothing: the posterior is trained by gradients."""
 
     def precompute(self) -> None:

@@ -77,19 +77,22 @@ class LaplaceHeads(keras.layers.Layer):
             return found
         return GaussianLogits(mean=found.mean, variance=tf.zeros_like(found.mean))
 
-    def observe(self, inputs: tf.Tensor, weights: tf.Tensor) -> None:
+    def observe(self, inputs: tf.Tensor, weights: tf.Tensor, share: tf.Tensor | None = None) -> None:
         """Adds a training batch to H; nothing if the layer is frozen.
 
         Args:
           inputs: `[B, G, U]`, as of the call.
           weights: Of each label, `[B, T]`; 0 where it was not observed.
+          share: Of the N_t labels those that a task is given, `[T]`, as where it has one of several scenarios; all of
+            them if `None`.
         """
         if not self.trainable:
             return
         own = tf.stop_gradient(tf.gather(inputs, self._tower_of, axis=1))
         added = tf.reduce_sum(tf.cast(weights > 0.0, tf.float32), axis=0)
         scale = tf.math.divide_no_nan(added, tf.reduce_sum(weights, axis=0))
-        before, after = self._seen, tf.minimum(self._seen + added, self._labels)
+        limit = self._labels if share is None else tf.maximum(self._labels * share, 1.0)
+        before, after = self._seen, tf.minimum(self._seen + added, limit)
         kept = tf.math.divide_no_nan(tf.maximum(after - added, 0.0), before)
         self.last.accumulate(own, weights=weights * scale, decay=kept)
         self._seen.assign(after)

@@ -128,7 +128,7 @@ class Learning(keras.layers.Layer):
 
     def targets(self, batch: Mapping[str, tf.Tensor]) -> Targets:
         """Labels and weights of a batch; counts its repeated exposures, so ask once a step."""
-        labels = self._outputs.labels(batch)
+        labels = self._outputs.rows.labels(batch)
         return Targets(labels, self.sample_weights(batch, labels))
 
     def call(
@@ -160,7 +160,7 @@ class Learning(keras.layers.Layer):
             if self.teacher is None:
                 raise ValueError("This model was built to be taught: give it a teacher by learn_from before training.")
             teacher = predictions_of(self.teacher, batch, tasks=self._tasks)
-            teacher = self._outputs.of_own_domain(teacher, batch)
+            teacher = self._outputs.rows.of_own_domain(teacher, batch)
         heads = {part: self._outputs.of_own_scenario(each, batch) for part, each in self.heads(read).items()}
         return Beside(heads, teacher=teacher, keys=keys, seed=seed)
 

@@ -19,6 +19,7 @@ from fullrank.models.beside import Teacher
 from fullrank.models.chain import chain_without
 from fullrank.models.copy_weights import copy_weights
 from fullrank.models.group_places import FoundGroups
+from fullrank.models.label_counts import LabelCounts
 from fullrank.models.learning import Learning
 from fullrank.models.losses import observed_weights
 from fullrank.models.objective import Objective, embedding_penalty
@@ -99,6 +100,9 @@ class Ranker(tfrs.Model):
         )
         self.tower = Towers(options.tower, dropout=options.dropout, name="towers")
         self.head = self._heads()
+        self.counts: LabelCounts | None = None
+        if options.scenario is not None and options.head != "logit":
+            self.counts = LabelCounts(len(wiring.heads), scenarios=len(wiring.scenarios), name="label_counts")
         self.learning = Learning(
             self.outputs,
             wiring=wiring,
@@ -134,7 +138,8 @@ class Ranker(tfrs.Model):
         if options.head == "logit":
             return TaskHeads(towers, name="logits", dtype="float32")
         rates = 1.0 / (1.0 + np.exp(-self.outputs.start().astype(np.float64)))
-        labels = self.outputs.labels_among(self._examples)
+        of_tasks = dict(zip(self.wiring.tasks, self.outputs.labels_among(self._examples).tolist(), strict=True))
+        labels = np.array([of_tasks[task] for task in self.wiring.task_of_heads])
         return uncertain_heads(towers, options=options, base_rates=rates.tolist(), labels=labels.tolist())
 
     def example_batch(self, size: int = 1) -> dict[str, tf.Tensor]:
@@ -177,7 +182,11 @@ class Ranker(tfrs.Model):
         """From what the towers give to what is predicted."""
         if isinstance(self.head, TaskHeads):
             return self.outputs.read(self.head(top), batch)
-        return self.outputs.uncertain(self.head(top, training=training), divergence=self.head.divergence())
+        found = self.head(top, training=training)
+        divergence = self.head.divergence()
+        if self.counts is not None and self.wiring.domains:
+            divergence /= self.counts.share()
+        return self.outputs.uncertain(found, batch, divergence=divergence, training=bool(training))
 
     @property
     def is_uncertain(self) -> bool:
@@ -220,7 +229,12 @@ class Ranker(tfrs.Model):
         targets = self.learning.targets(inputs)
         loss = self.learning(inputs, targets, predicted, mixed.read, step=step, training=training)
         if training and not isinstance(self.head, TaskHeads):
-            self.head.observe(top, observed_weights(targets.labels, targets.weights))
+            weights = self.outputs.rows.of_heads(observed_weights(targets.labels, targets.weights), inputs)
+            share: tf.Tensor | None = None
+            if self.counts is not None:
+                self.counts.observe(tf.math.count_nonzero(weights, axis=0), self.outputs.rows.labels_in(inputs))
+                share = self.counts.share()
+            self.head.observe(top, weights, share)
         if mixed.groups.losses:
             loss += self.trunk.groups.loss(mixed.groups)
         if self.options.embedding_l2:

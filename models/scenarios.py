@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -58,12 +59,14 @@ def of_domains(values: tf.Tensor, ids: tf.Tensor, *, scenarios: Scenarios) -> tf
       ids: The scenario column, `[B]`.
       scenarios: That of each task, T of them.
     """
-    is_own = tf.equal(ids[:, tf.newaxis], _ids(scenarios, ids.dtype))
-    return tf.where(is_own, values, tf.constant(float("nan"), values.dtype))
+    return tf.where(is_of(ids, scenarios=scenarios), values, tf.constant(float("nan"), values.dtype))
 
 
-def _ids(scenarios: Scenarios, dtype: tf.DType) -> tf.Tensor:
-    return tf.constant([s.encode() if isinstance(s, str) else s for s in scenarios], dtype)
+def is_of(ids: tf.Tensor, *, scenarios: Scenarios) -> tf.Tensor:
+    """Whether each id, `[B]`, is each of the scenarios, `[B, S]` bool."""
+    return tf.equal(
+        ids[:, tf.newaxis], tf.constant([s.encode() if isinstance(s, str) else s for s in scenarios], ids.dtype)
+    )
 
 
 def of_scenario(
@@ -83,9 +86,40 @@ def of_scenario(
     Returns:
       A value a part, `[B, P]`.
     """
+    places = _places(columns, parts, scenarios)
+    return tf.einsum("bts,bs->bt", tf.gather(values, places, axis=1), _shares(ids, scenarios))
+
+
+def spread_of_scenarios(
+    means: tf.Tensor, ids: tf.Tensor, *, columns: Sequence[str], parts: Sequence[str], scenarios: Scenarios
+) -> tf.Tensor:
+    """How far scenarios disagree on an example of none of them: the variance of their means, `[B, P]`.
+
+    An example of no listed scenario is taken to be one of any of them, each as likely. Its logit is a mixture, and the
+    variance of a mixture is the mean of the variances plus that of the means. The mean of S independent logits would
+    have 1 / S of their variance instead: nobody would be surer of anything than of what was never seen. 0 for an
+    example of a listed scenario.
+
+    Args:
+      means: Of the heads' logits, `[B, C]`.
+      ids: As in `of_scenario`.
+      columns: As in `of_scenario`.
+      parts: As in `of_scenario`.
+      scenarios: As in `of_scenario`.
+    """
+    each = tf.gather(means, _places(columns, parts, scenarios), axis=1)
+    share = _shares(ids, scenarios)
+    center = tf.einsum("bts,bs->bt", each, share)
+    return tf.einsum("bts,bs->bt", tf.square(each - center[:, :, tf.newaxis]), share)
+
+
+def _places(columns: Sequence[str], parts: Sequence[str], scenarios: Scenarios) -> np.ndarray[Any, Any]:
     place_of = {column: place for place, column in enumerate(columns)}
-    places = np.array([[place_of[f"{part}@{scenario}"] for scenario in scenarios] for part in parts])
-    is_own = tf.equal(ids[:, tf.newaxis], _ids(scenarios, ids.dtype))
+    return np.array([[place_of[f"{part}@{scenario}"] for scenario in scenarios] for part in parts])
+
+
+def _shares(ids: tf.Tensor, scenarios: Scenarios) -> tf.Tensor:
+    """The share of each scenario in an example, `[B, S]`."""
+    is_own = is_of(ids, scenarios=scenarios)
     is_known = tf.reduce_any(is_own, axis=1, keepdims=True)
-    share = tf.where(is_known, tf.cast(is_own, values.dtype), tf.cast(1 / len(scenarios), values.dtype))
-    return tf.einsum("bts,bs->bt", tf.gather(values, places, axis=1), share)
+    return tf.where(is_known, tf.cast(is_own, tf.float32), 1.0 / len(scenarios))

@@ -23,7 +23,8 @@ from fullrank.models.objectives.zero_inflated_lognormal import (
     ziln_quantile,
 )
 from fullrank.models.ranker_options import RankerOptions
-from fullrank.models.scenarios import of_domains, of_scenario
+from fullrank.models.scenarios import of_scenario, spread_of_scenarios
+from fullrank.models.task_rows import TaskRows
 from fullrank.models.task_starts import first_biases
 from fullrank.models.wiring import Wiring
 
@@ -61,6 +62,7 @@ class TaskOutputs:
       binary: Places of the binary tasks among them.
       values: Places of the V value tasks.
       has_ziln: Whether a value task is a zero-inflated log-normal.
+      rows: Which labels of a batch each of them learns from.
 
     Args:
       schema: What is known of the labels.
@@ -85,11 +87,13 @@ class TaskOutputs:
             raise ValueError(
                 f"Values of {', '.join(negative)} fall below 0, which no log-normal has: take --value_loss=squared."
             )
-        if options.head != "logit" and (self.values or options.chain or options.scenario is not None):
+        if options.head != "logit" and (self.values or options.chain):
             raise ValueError(
-                f"head={options.head!r} predicts binary tasks, one probability each: it goes with no real values, "
-                "no chain and no scenarios. Take head='logit', or other tasks."
+                f"head={options.head!r} gives a normal distribution to the logit of one probability. A real value has "
+                "no such logit, and the logit of a product along a chain no normal distribution. Take head='logit', or "
+                "other tasks."
             )
+        self.rows = TaskRows(wiring, options.scenario)
         self._parts = self.tasks
         if self.has_ziln:
             self._parts += tuple(f"{self.tasks[v]}/{part}" for part in ("location", "scale") for v in self.values)
@@ -121,24 +125,6 @@ class TaskOutputs:
     def label(self, task: str) -> Label:
         """What the schema says of a task's label, under the name of the task."""
         return self._labels[self.tasks.index(task)]
-
-    @property
-    def label_columns(self) -> tuple[str, ...]:
-        """The columns that `labels` reads."""
-        scenario = (str(self._options.scenario),) if self._wiring.domains else ()
-        return (*dict.fromkeys(self._wiring.labels), *scenario)
-
-    def labels(self, batch: Mapping[str, Any]) -> tf.Tensor:
-        """The label of each task, `[B, T]`; NaN where not observed, or where the example is another scenario's."""
-        return self.of_own_domain(tf.stack([batch[label] for label in self._wiring.labels], axis=1), batch)
-
-    def of_own_domain(self, values: tf.Tensor, batch: Mapping[str, Any]) -> tf.Tensor:
-        """A value a task, `[B, T]`, NaN where the example is not of the scenario that the task is learned from."""
-        domains = self._wiring.domains
-        if not domains:
-            return values
-        ids = tf.convert_to_tensor(batch[str(self._options.scenario)])
-        return of_domains(values, ids, scenarios=tuple(domains.values()))
 
     @property
     def _binary_heads(self) -> dict[str, int]:
@@ -228,10 +214,33 @@ class TaskOutputs:
             scale=lognormal_scale(columns[:, first + many :]),
         )
 
-    def uncertain(self, found: GaussianLogits, *, divergence: tf.Tensor) -> Predicted:
-        """Gives the logits of uncertain heads, `[B, T]`, their meaning."""
-        none = found.mean[:, :0]
-        return Predicted(found.mean, found.mean, none, none, variance=found.variance, divergence=divergence)
+    def uncertain(
+        self, found: GaussianLogits, batch: Mapping[str, tf.Tensor], *, divergence: tf.Tensor, training: bool
+    ) -> Predicted:
+        """Gives the logits of uncertain heads, `[B, C]`, their meaning.
+
+        Each task of an example has the distribution that the head of its scenario gives. An example of none of the
+        scenarios has the mean of all means; its variance is the mean of all variances plus, where it is predicted, how
+        far the scenarios disagree (`spread_of_scenarios`).
+
+        Args:
+          found: What the heads say.
+          batch: Columns.
+          divergence: `[C]`, `KL / N` of each head, N being that of its task: a task's is the sum over its heads, as
+            each of them has a prior of its own.
+          training: Whether the disagreement is left out, as heads are learned from their own examples.
+        """
+        none, scenarios = found.mean[:, :0], self._wiring.head_scenarios
+        if not scenarios:
+            return Predicted(found.mean, found.mean, none, none, variance=found.variance, divergence=divergence)
+        ids = batch[str(self._options.scenario)]
+        given: dict[str, Any] = {"columns": self.columns, "parts": self.tasks, "scenarios": scenarios}
+        mean, variance = (of_scenario(each, ids, **given) for each in found)
+        if not training:
+            variance += spread_of_scenarios(found.mean, ids, **given)
+        places = [self.tasks.index(task) for task in self._wiring.task_of_heads]
+        of_tasks = tf.math.unsorted_segment_sum(divergence, places, len(self.tasks))
+        return Predicted(mean, mean, none, none, variance=variance, divergence=of_tasks)
 
     def predictions(self, predicted: Predicted) -> tf.Tensor:
         """What is predicted of each label, `[B, T]`: the probability of a binary one, the mean of a value.

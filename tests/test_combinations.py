@@ -35,6 +35,15 @@ OF_TABS = dataclasses.replace(
     models.stem(tasks=models.scenario_tasks(TASKS, scenarios=TABS), widths=(4,), experts=None, expert_width=8),
     scenarios=TABS,
 )
+MMOE_OF_TABS = dataclasses.replace(
+    models.mmoe(
+        tasks=models.scenario_tasks(TASKS, scenarios=TABS), width=4, experts=("flat", "crossnet"), expert_width=8
+    ),
+    scenarios=TABS,
+)
+DOMAINS = dataclasses.replace(
+    models.stem_al(main="click", auxiliary=("click@0",), widths=(4, 4), expert_width=8), scenarios=TABS
+)
 OPTIONS = models.RankerOptions(
     tower=(8,), dropout=0.2, inducing_points=8, interactions=models.InteractionOptions(hidden=(8,), cross_depth=1)
 )
@@ -84,6 +93,7 @@ def teach(given: Any) -> dict[str, tf.Tensor]:
     return {task: 0.2 + 0.5 * tf.cast(given["ad"] % 2, tf.float32) for task in TASKS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wiring", "head", "objective"),
     [
@@ -94,6 +104,12 @@ def teach(given: Any) -> dict[str, tf.Tensor]:
         (MMOE, "laplace", {**JRC, **RESIDUALS}),
         (MMOE, "dropout", {"classification": "focal", **PAIRS, **RESIDUALS}),
         (OF_TABS, "logit", {**JRC, **RESIDUALS}),
+        (MMOE_OF_TABS, "gp", {**PAIRS, **RESIDUALS}),
+        (MMOE_OF_TABS, "rff_gp", {}),
+        (MMOE_OF_TABS, "laplace", {**JRC, **RESIDUALS}),
+        (MMOE_OF_TABS, "dropout", PAIRS),
+        (DOMAINS, "gp", PAIRS),
+        (DOMAINS, "laplace", JRC),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else getattr(value, "paradigm", value),
 )
@@ -112,14 +128,23 @@ def test_trains_two_steps_and_serves(wiring: models.Wiring, head: str, objective
     signatures = signatures_of(model)
     given = {column.name: tf.constant(rows[column.name]) for column in SCHEMA.input_columns}
     answers = signatures["serving_default"]({input_name(name): value for name, value in given.items()})
-    for task, expected in model(given, training=False).items():
+    expected_of = model(given, training=False)
+    for task in answers:
+        expected = expected_of[task]
         np.testing.assert_allclose(answers[task].numpy(), expected.numpy(), rtol=1e-3, atol=1e-5)
     if head != "logit":
         posterior = signatures["posterior"]({input_name(name): value for name, value in given.items()})
+        assert set(posterior) == {f"{task}_{part}" for task in answers for part in ("mean", "variance")}
         for task, (mean, variance) in model.logit_distributions(given).items():
+            if task not in answers:  # an auxiliary one
+                continue
             np.testing.assert_allclose(posterior[f"{task}_mean"].numpy(), mean.numpy(), rtol=1e-3, atol=1e-4)
             np.testing.assert_allclose(posterior[f"{task}_variance"].numpy(), variance.numpy(), rtol=1e-2, atol=1e-5)
             assert (variance.numpy() > 0).all()
+        seeded = {input_name(name): value for name, value in given.items()} | {"seed": tf.constant([3, 4])}
+        for task, draw in signatures["thompson"](seeded).items():
+            assert ((draw.numpy() > 0) & (draw.numpy() < 1)).all()
+            assert (draw.numpy() != answers[task].numpy()).any()
 
 
 @pytest.mark.parametrize("objective", [{**JRC, **RESIDUALS}, {**PAIRS, **RESIDUALS}], ids=["jrc", "pairwise"])

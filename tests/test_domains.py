@@ -66,10 +66,10 @@ def test_a_label_belongs_to_the_task_of_its_scenario(build: Any, make_batch: Any
     shops, clicks = batch["shop"].numpy(), batch["click"].numpy()
     assert set(shops) == {b"", b"a", b"b", b"c"}
     expected = np.stack([np.where(shops == s.encode(), clicks, np.nan) for s in SHOPS], axis=1)
-    np.testing.assert_array_equal(model.outputs.labels(batch).numpy(), expected)
-    kept = {name: batch[name].numpy() for name in model.outputs.label_columns}
+    np.testing.assert_array_equal(model.outputs.rows.labels(batch).numpy(), expected)
+    kept = {name: batch[name].numpy() for name in model.outputs.rows.label_columns}
     assert set(kept) == {"click", "shop"}
-    np.testing.assert_array_equal(model.outputs.labels(kept).numpy(), expected)  # as commands call it
+    np.testing.assert_array_equal(model.outputs.rows.labels(kept).numpy(), expected)  # as commands call it
 
 
 def test_the_loss_is_the_mean_of_each_scenarios_own(build: Any, make_batch: Any) -> None:

@@ -154,5 +154,5 @@ def test_a_logit_head_has_no_distribution() -> None:
 
 
 def test_what_a_process_cannot_predict_is_refused() -> None:
-    with pytest.raises(ValueError, match="no chain and no scenarios"):
+    with pytest.raises(ValueError, match="the logit of a product along a chain no normal distribution"):
         built(chain=("click", "like"))

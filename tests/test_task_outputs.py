@@ -265,7 +265,7 @@ def test_a_ranking_loss_orders_values(build: Build, batches: Any, value_loss: An
     model = models.Ranker(schema, MMOE, options, vocabularies=plain._vocabularies, objective=objective)
     model.set_weights(weights)
     predicted = plain._predict(batch, False)
-    labels = plain.outputs.labels(batch)
+    labels = plain.outputs.rows.labels(batch)
     place = MMOE.tasks.index("spend")
     means = plain(batch)["spend"].numpy().astype(np.float64)
     scores = np.log(means) if value_loss == "ziln" else means / 3.0  # the schema's mean

@@ -162,7 +162,7 @@ def test_copies_answer_alike(trained: models.Ranker) -> None:
 
 
 def test_what_they_cannot_predict_is_refused() -> None:
-    with pytest.raises(ValueError, match="head='laplace' predicts binary tasks"):
+    with pytest.raises(ValueError, match="head='laplace' gives a normal distribution to the logit of one probability"):
         built("laplace", chain=("click", "like"))
     with pytest.raises(ValueError, match="dropout > 0 and a tower"):
         built("dropout", dropout=0.0)

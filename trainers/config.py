@@ -85,8 +85,9 @@ class ModelConfig:
     )
     scenarios: tuple[str, ...] = setting(
         (),
-        "Ids of --scenario; an example of any other gets the mean of their logits. With --model=stem_al the first one "
-        "is predicted and exported, whatever the scenario of a request, the others help, and examples of any further "
+        "Ids of --scenario; an example of any other gets the mean of their logits, and where these have a distribution "
+        "a variance that includes how far they disagree. With --model=stem_al the first one is predicted and exported, "
+        "whatever the scenario of a request, the others help, and examples of any further "
         "scenario are not learned from.",
     )
     without_features: tuple[str, ...] = setting(

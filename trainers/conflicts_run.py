@@ -69,7 +69,7 @@ def look_into(model: Ranker, batch: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor,
     """
     with tf.GradientTape(persistent=True) as tape:
         read = model.inside(batch)
-        labels = model.outputs.labels(batch)
+        labels = model.outputs.rows.labels(batch)
         weights = batch[model.schema.weight] if model.schema.weight is not None else None
         losses = tf.unstack(model.objective.losses(read.predicted, labels, weights))
     products = []

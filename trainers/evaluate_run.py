@@ -134,7 +134,7 @@ def _stream(
 ) -> None:
     trained, model = loaded.schema, loaded.model
     weight = trained.weight
-    read = (*model.outputs.label_columns, weight, key, *segments)
+    read = (*model.outputs.rows.label_columns, weight, key, *segments)
     keep = tuple(dict.fromkeys(name for name in read if name is not None))
     needed = (*(column.name for column in trained.input_columns), *keep)
     check_same_columns(trained, schema, columns=needed)
@@ -142,7 +142,7 @@ def _stream(
     with explained(schema, splits=[config.split]):
         batches = read_split(config, schema, split=config.split, cache=loaded.directory.repaired)
         for kept, scores in score_batches(model, batches, keep=keep, examples=split.examples, what="evaluating"):
-            of_tasks = dict(zip(evaluators, model.outputs.labels(kept).numpy().T, strict=True))
+            of_tasks = dict(zip(evaluators, model.outputs.rows.labels(kept).numpy().T, strict=True))
             if rows is not None:
                 rows.add(kept | of_tasks, scores)
             weights = None if weight is None else kept[weight]

@@ -43,7 +43,7 @@ def gradient_log(model: Ranker, config: RunConfig, schema: Schema, *, cache: Pat
         raise ValueError("--log_gradients needs a binary task, and all tasks of this model have real values.")
     task = model.wiring.tasks[model.outputs.binary[0]]
     batch = _first_examples(config, schema, cache=cache)
-    batch[task] = model.outputs.labels(batch)[:, model.outputs.binary[0]]
+    batch[task] = model.outputs.rows.labels(batch)[:, model.outputs.binary[0]]
     losses: dict[str, LogitLoss] = {CROSS_ENTROPY: _cross_entropy}
     if config.objective.classification != "cross_entropy" or config.objective.ranking in ("pairwise", "listwise"):
         losses[OBJECTIVE] = _objective(model, config, schema, batch)

@@ -60,7 +60,7 @@ def read_groups(model: Ranker, batches: tf.data.Dataset, *, examples: int) -> Gr
             found.append(look({name: value for name, value in batch.items() if name in inputs}))
             for name, parts in kept.items():
                 parts.append(batch[name].numpy())
-            labels.append(model.outputs.labels(batch).numpy())
+            labels.append(model.outputs.rows.labels(batch).numpy())
             bar.update(len(labels[-1]))
     joined = {name: np.concatenate(parts) for name, parts in kept.items()}
     of_tasks = np.concatenate(labels).astype(np.float32)

@@ -44,7 +44,7 @@ def groups_run(config: GroupsConfig) -> dict[str, Any]:
         raise ValueError(f"--run={config.run} has learned no groups: train it with --group_places=user, for example.")
     schema = read_schema(config.data if config.data is not None else loaded.config.data.data)
     needed = [column.name for column in loaded.schema.input_columns]
-    check_same_columns(loaded.schema, schema, columns=[*needed, *loaded.model.outputs.label_columns])
+    check_same_columns(loaded.schema, schema, columns=[*needed, *loaded.model.outputs.rows.label_columns])
     split = schema.split(config.split)
     if not split.examples:
         raise ValueError(f"The split {config.split!r} of {schema.directory} is empty.")

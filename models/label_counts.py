@@ -1,0 +1,39 @@
+"""How many of a label's observations belong to each scenario, which no schema says: counted while training runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+
+class LabelCounts(keras.layers.Layer):
+    """The share of a label's observations that are of each head's own scenario.
+
+    A posterior has to know from how many labels it follows. The schema counts a label in all scenarios together; with
+    heads of one scenario each, N of a head is that number times its share.
+
+    Args:
+      heads: C of them.
+      scenarios: S, of which each head has one; the share is 1 / S until a label was counted.
+    """
+
+    def __init__(self, heads: int, *, scenarios: int, name: str | None = None) -> None:
+        super().__init__(name=name, dtype="float32")
+        self._scenarios = scenarios
+        self._own, self._all = (self._count(which, heads) for which in ("own", "all"))
+
+    def _count(self, name: str, heads: int) -> tf.Variable:
+        kind: dict[str, Any] = {"dtype": "float64", "initializer": "zeros", "trainable": False}
+        return self.add_weight(name=name, shape=(heads,), experimental_autocast=False, **kind)
+
+    def observe(self, own: tf.Tensor, every: tf.Tensor) -> None:
+        """Adds a batch: labels of each head's own scenario, and of all scenarios, `[C]` each."""
+        self._own.assign_add(tf.cast(own, tf.float64))
+        self._all.assign_add(tf.cast(every, tf.float64))
+
+    def share(self) -> tf.Tensor:
+        """The share of each head, `[C]` float32, above 0."""
+        # One label more, spread evenly, keeps the share of a head without labels above 0.
+        return tf.cast((self._own + 1.0 / self._scenarios) / (self._all + 1.0), tf.float32)
