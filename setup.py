@@ -76,6 +76,7 @@ setup(
     zip_safe=False,
     install_requires=[
         "absl-py",
+        "duckdb>=2,<3",
         "google-crc32c",
         "matplotlib",
         "numpy",

@@ -34,6 +34,7 @@ exports_files([
 # Top-level import name -> distribution, for every package outside the standard library that the project imports.
 DISTRIBUTIONS: Mapping[str, str] = {
     "absl": "absl_py",
+    "duckdb": "duckdb",
     "google": "protobuf",
     "google_crc32c": "google_crc32c",
     "hypothesis": "hypothesis",

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from fullrank.data.pipeline import INPUT_ERRORS
     from fullrank.data.read import read_records
     from fullrank.data.repair import Repaired, repair_split
+    from fullrank.data.row_columns import row_to_record, to_columns
     from fullrank.data.supervised import split_batch
-    from fullrank.data.table_columns import row_to_record, to_columns
     from fullrank.data.write import RecordWriter, write_records
 
 _WHEN_USED: Final = {
@@ -49,9 +49,9 @@ _WHEN_USED: Final = {
     "explain": "bad_records",
     "read_records": "read",
     "repair_split": "repair",
-    "row_to_record": "table_columns",
+    "row_to_record": "row_columns",
     "split_batch": "supervised",
-    "to_columns": "table_columns",
+    "to_columns": "row_columns",
     "verify": "bad_records",
     "write_records": "write",
 }

@@ -23,21 +23,22 @@ class BadRows:
       max_fraction: Share of bad rows above which skipping ends, too.
       seen: Rows looked at, bad ones included.
       skipped: Rows left out.
-      examples: Messages about the first few.
+      rejects: File, number of the row or line, and message of each row left out.
     """
 
     on_bad_record: Literal["fail", "skip"] = "fail"
     max_fraction: float = 0.01
     seen: int = 0
     skipped: int = 0
-    examples: list[str] = dataclasses.field(default_factory=list)
+    rejects: list[tuple[str, int, str]] = dataclasses.field(default_factory=list)
 
-    def again(self) -> BadRows:
-        """The same rules, with nothing counted: for another pass over the same rows."""
-        return BadRows(on_bad_record=self.on_bad_record, max_fraction=self.max_fraction)
+    @property
+    def examples(self) -> list[str]:
+        """Messages about the first few rows that were left out."""
+        return [message for _, _, message in self.rejects[:_SHOWN]]
 
-    def add(self, message: str) -> None:
-        """Counts a bad row.
+    def add(self, message: str, *, file: str = "", row: int = 0) -> None:
+        """Counts a bad row, by its file and its number in it.
 
         Raises:
           ValueError: With this message, if bad rows are not to be skipped.
@@ -45,8 +46,7 @@ class BadRows:
         if self.on_bad_record == "fail":
             raise ValueError(f"{message} (--on_bad_record=skip leaves such rows out.)")
         self.skipped += 1
-        if len(self.examples) < _SHOWN:
-            self.examples.append(message)
+        self.rejects.append((file, row, message))
 
     def saw(self, rows: int) -> None:
         """Counts rows that were looked at, and stops a conversion that goes on skipping too many.

@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import dataclasses
 import functools
 import itertools
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
 import pyarrow as pa
 from tqdm import tqdm
 
+from fullrank.data.arrow_columns import column_batch
 from fullrank.data.bad_rows import BadRows
-from fullrank.data.chunks import cut, to_bytes
-from fullrank.data.encode_chunk import Work, encode_chunk, summarise_chunk
+from fullrank.data.encode_chunk import encode_chunk, to_bytes
 from fullrank.data.ordered_pool import OrderedPool
 from fullrank.data.schema import Schema, SchemaError, Shard, Split
 from fullrank.data.schema_json import FILE_NAME, write_schema
 from fullrank.data.shard_name import shard_name
+from fullrank.data.split_rows import Splits, by_source
+from fullrank.data.staged_rows import StagedRows
 from fullrank.data.statistics import SplitStatistics
+from fullrank.data.table_database import open_database
 from fullrank.data.vocabulary import storable, write_vocabulary
 from fullrank.data.write_aside import written_aside
 
 TRAIN: Final = "train"
 CHUNK_ROWS: Final = 8_000
-"""Rows that are converted at a time: whole blocks, small enough for many processes and little memory."""
+"""Rows that are encoded at a time: whole blocks, small enough for many processes and little memory."""
+REJECTS: Final = "rejects.csv"
+"""File of the output that holds every row that was left out: its file, its number there, and what is wrong with it."""
 _SPLIT_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
 
 Rows = Callable[[], Iterable[pa.RecordBatch]]
-"""Starts a pass over the rows of a split. It may have an attribute `rows`, their number, to save a pass that counts."""
+"""Gives the rows of a split."""
 
 
 def build_records(
@@ -48,18 +55,15 @@ def build_records(
     progress: bool = True,
     list_delimiter: str = "|",
     bad_rows: BadRows | None = None,
-    max_distinct_in_memory: int = 5_000_000,
 ) -> Schema:
     """Converts tables to records and returns the finished schema, which is also in `output/schema.json`.
 
-    The first pass reads the training split and counts: statistics, label means, vocabularies. The second reads every
-    split and writes it. Vocabularies and statistics know the training split only. Examples keep the order of the rows,
-    and shards are contiguous runs of equal length. The result does not depend on the number of workers. `output`
-    appears as a whole at the end; until then everything lies in a sibling directory.
+    Rows are read once, into a database on disk. Vocabularies and statistics know the training split only. Examples keep
+    the order of the rows, and shards are contiguous runs of equal length. The result does not depend on the number of
+    workers. `output` appears as a whole at the end; until then everything lies in a sibling directory.
 
     Args:
-      splits: Split name to a function that starts a pass over its rows, in order; it has to give the same rows each
-        time. `train` must be among them.
+      splits: Split name to a function that gives its rows, in order. `train` must be among them.
       schema: What to convert; its statistics, vocabulary sizes and splits are filled in.
       output: Directory to write.
       layout: `block` or `example`; `None` for the schema's.
@@ -71,7 +75,6 @@ def build_records(
       progress: Whether to show progress bars.
       list_delimiter: What separates the values of a list in a column of text.
       bad_rows: What to do about rows that cannot be converted, and where they are counted; `None` fails at the first.
-      max_distinct_in_memory: Distinct ids, over all columns, that are counted in memory before counts go to disk.
 
     Returns:
       The schema with splits, statistics and vocabulary sizes; its directory is `output`.
@@ -82,31 +85,138 @@ def build_records(
       ValueError: If a row cannot be converted and bad rows are not skipped; the message names file, row and column.
     """
     _check(splits, shards)
-    schema = dataclasses.replace(
-        schema,
-        layout=schema.layout if layout is None else layout,
-        compression=schema.compression if compression is None else compression,
-        splits=(),
-        directory=None,
+    building = Building(
+        schema=schema, layout=layout, compression=compression, shards=shards, workers=workers, progress=progress
     )
-    work = Work(schema=schema, list_delimiter=list_delimiter)
-    bad_rows = BadRows() if bad_rows is None else bad_rows
-    output = Path(output)
-    with (
-        written_aside(output, overwrite=overwrite, made_of=FILE_NAME) as aside,
-        OrderedPool(workers) as pool,
-        tempfile.TemporaryDirectory(dir=aside, prefix="counts-") as counts,
-    ):
-        statistics = SplitStatistics(schema, directory=Path(counts), max_distinct_in_memory=max_distinct_in_memory)
-        rows = {TRAIN: _count(splits[TRAIN], statistics, work, pool, bad_rows.again(), progress)}
-        rows |= {name: _rows(source) for name, source in splits.items() if name != TRAIN}
-        fitted = statistics.fitted(_write_vocabularies(statistics, schema, aside))
-        writer = _SplitWriter(aside, work=work, pool=pool, bad_rows=bad_rows, shards=shards, progress=progress)
-        written = tuple(writer.write(name, source, rows[name]) for name, source in splits.items())
+    reading = Reading(list_delimiter=list_delimiter, bad_rows=BadRows() if bad_rows is None else bad_rows)
+    with building.into(output, overwrite=overwrite, reading=reading) as builder:
+        for name, source in splits.items():
+            builder.rows.add_batches(name, source())
+        return builder.write(by_source(builder.rows))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How tables are read; see `StagedRows` and `open_database`."""
+
+    bad_rows: BadRows
+    list_delimiter: str = "|"
+    missing: tuple[str, ...] = ()
+    optional: frozenset[str] = frozenset()
+    joins: int = 0
+    extras: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    readable: Sequence[Path] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Building:
+    """How records are written; see `build_records`."""
+
+    schema: Schema
+    layout: Literal["block", "example"] | None = None
+    compression: Literal["", "GZIP"] | None = None
+    shards: int | None = None
+    workers: int | None = None
+    progress: bool = True
+
+    @contextlib.contextmanager
+    def into(self, output: str | Path, *, overwrite: bool, reading: Reading) -> Iterator[Builder]:
+        """Gives a builder, whose work appears as `output` when the block ends without an error."""
+        schema = dataclasses.replace(
+            self.schema,
+            layout=self.schema.layout if self.layout is None else self.layout,
+            compression=self.schema.compression if self.compression is None else self.compression,
+            splits=(),
+            directory=None,
+        )
+        with (
+            written_aside(Path(output), overwrite=overwrite, made_of=FILE_NAME) as aside,
+            OrderedPool(self.workers) as pool,
+            tempfile.TemporaryDirectory(dir=aside, prefix="rows-") as directory,
+            open_database(Path(directory), threads=self.workers, readable=reading.readable) as connection,
+        ):
+            rows = StagedRows(
+                connection,
+                schema=schema,
+                bad_rows=reading.bad_rows,
+                list_delimiter=reading.list_delimiter,
+                missing=reading.missing,
+                optional=reading.optional,
+                joins=reading.joins,
+                extras=reading.extras,
+            )
+            yield Builder(self, rows, Path(output), aside, Path(directory), pool)
+
+
+class Builder:
+    """Writes staged rows as a data set.
+
+    Attributes:
+      rows: Where rows are to be added.
+      scratch: A directory for what is needed until the records are written.
+    """
+
+    def __init__(
+        self, building: Building, rows: StagedRows, output: Path, aside: Path, scratch: Path, pool: OrderedPool
+    ) -> None:
+        self.rows = rows
+        self.scratch = scratch
+        self._building = building
+        self._output = output
+        self._aside = aside
+        self._pool = pool
+
+    def write(self, splits: Splits) -> Schema:
+        """Writes every split, vocabularies and the schema, which is returned.
+
+        Raises:
+          SchemaError: If there is no split `train`, or one of a name that cannot be part of a file name.
+          ValueError: If a split has no rows, or too many rows were bad.
+        """
+        _check(splits, None)
+        bad_rows, progress = self.rows.bad_rows, self._building.progress
         bad_rows.check()
+        statistics = SplitStatistics(self.rows, splits[TRAIN])
+        if not statistics.rows:
+            raise ValueError(f"The split {TRAIN!r} has no rows: there is nothing to write.")
+        with _bar(f"counting {TRAIN}", statistics.rows, progress) as bar:
+            chunks = self.rows.batches(splits[TRAIN], itertools.repeat(CHUNK_ROWS), columns=statistics.columns)
+            for chunk in chunks:
+                statistics.add(column_batch(chunk, self.rows.schema, columns=statistics.columns))
+                bar.update(chunk.num_rows)
+        fitted = statistics.fitted(_write_vocabularies(statistics, self.rows.schema, self._aside))
+        written = tuple(self._split(name, where) for name, where in splits.items())
         fitted = dataclasses.replace(fitted, splits=written)
-        write_schema(fitted, aside)
-    return dataclasses.replace(fitted, directory=output)
+        write_schema(fitted, self._aside)
+        if bad_rows.rejects:
+            with open(self._aside / REJECTS, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+                csv.writer(file).writerows([("file", "row", "reason"), *bad_rows.rejects])
+        return dataclasses.replace(fitted, directory=self._output)
+
+    def _split(self, name: str, where: str) -> Split:
+        schema = self.rows.schema
+        rows = int(self.rows.value(f"SELECT count(*) FROM {self.rows.relation} WHERE {where}"))
+        if not rows:
+            raise ValueError(f"The split {name!r} has no rows: leave it out, or change how rows are split.")
+        shards = min(rows, self._building.shards or default_shards(rows))
+        ends = [rows * (shard + 1) // shards for shard in range(shards)]
+        chunks = self.rows.batches(where, _chunk_lengths(ends))
+        encoded = self._pool.map(functools.partial(encode_chunk, schema=schema), chunks, pack=to_bytes)
+        done = 0
+        written: list[Shard] = []
+        with _bar(f"writing {name}", rows, self._building.progress) as bar:
+            for shard, end in enumerate(ends):
+                file = shard_name(split=name, shard=shard, shards=shards, compression=schema.compression)
+                begin = done
+                with open(self._aside / file, "wb") as output:
+                    while done < end:
+                        piece = next(encoded)
+                        output.write(piece.content)
+                        done += piece.examples
+                        bar.update(piece.examples)
+                    size = output.tell()
+                written.append(Shard(file=file, examples=done - begin, size=size))
+        return Split(name=name, shards=tuple(written))
 
 
 def default_shards(rows: int) -> int:
@@ -114,7 +224,7 @@ def default_shards(rows: int) -> int:
     return max(-(-rows // 100_000), min(4, -(-rows // 1_000)))
 
 
-def _check(splits: Mapping[str, Rows], shards: int | None) -> None:
+def _check(splits: Collection[str], shards: int | None) -> None:
     if TRAIN not in splits:
         raise SchemaError(f"A data set needs a split {TRAIN!r}. Received: {', '.join(splits) or 'none'}.")
     for name in splits:
@@ -122,27 +232,6 @@ def _check(splits: Mapping[str, Rows], shards: int | None) -> None:
             raise SchemaError(f"The split name {name!r} cannot be part of a file name: use letters, digits and _.")
     if shards is not None and shards < 1:
         raise ValueError(f"shards must be at least 1. Received: {shards}.")
-
-
-def _count(
-    source: Rows, statistics: SplitStatistics, work: Work, pool: OrderedPool, bad_rows: BadRows, progress: bool
-) -> int:
-    seen = 0
-    with _bar(f"counting {TRAIN}", getattr(source, "rows", None), progress) as bar:
-        chunks = cut(source(), itertools.repeat(CHUNK_ROWS), schema=work.schema)
-        summarised = pool.map(functools.partial(summarise_chunk, work=work), chunks, pack=to_bytes)
-        for summary, bad in summarised:
-            for cell in bad:
-                bad_rows.add(cell.message)
-            statistics.add(summary)
-            rows = summary.rows + len(bad)
-            bad_rows.saw(rows)
-            bar.update(rows)
-            seen += rows
-    bad_rows.check()
-    if not statistics.rows:
-        raise ValueError(f"The split {TRAIN!r} has no rows: there is nothing to write.")
-    return seen
 
 
 def _write_vocabularies(statistics: SplitStatistics, schema: Schema, directory: Path) -> dict[str, int]:
@@ -166,63 +255,6 @@ class _Counted:
         for identity in self._ids:
             self.count += 1
             yield identity
-
-
-class _SplitWriter:
-    """Writes the shards of split after split."""
-
-    def __init__(
-        self,
-        directory: Path,
-        *,
-        work: Work,
-        pool: OrderedPool,
-        bad_rows: BadRows,
-        shards: int | None,
-        progress: bool,
-    ) -> None:
-        self._directory = directory
-        self._work = work
-        self._pool = pool
-        self._bad_rows = bad_rows
-        self._shards = shards
-        self._progress = progress
-
-    def write(self, name: str, source: Rows, rows: int) -> Split:
-        if not rows:
-            raise ValueError(f"The split {name!r} has no rows: leave it out, or change how rows are split.")
-        shards = min(rows, self._shards or default_shards(rows))
-        ends = [rows * (shard + 1) // shards for shard in range(shards)]
-        chunks = cut(source(), _chunk_lengths(ends), schema=self._work.schema)
-        encoded = self._pool.map(functools.partial(encode_chunk, work=self._work), chunks, pack=to_bytes)
-        done = 0
-        written: list[Shard] = []
-        with _bar(f"writing {name}", rows, self._progress) as bar:
-            for shard, end in enumerate(ends):
-                file = shard_name(split=name, shard=shard, shards=shards, compression=self._work.schema.compression)
-                examples = 0
-                with open(self._directory / file, "wb") as output:
-                    while done < end:
-                        piece = next(encoded, None)
-                        if piece is None:
-                            raise ValueError(f"Split {name!r} had {rows} rows when counted, but {done} when written.")
-                        output.write(piece.content)
-                        for cell in piece.bad:
-                            self._bad_rows.add(cell.message)
-                        self._bad_rows.saw(piece.rows)
-                        done += piece.rows
-                        examples += piece.examples
-                        bar.update(piece.rows)
-                    size = output.tell()
-                written.append(Shard(file=file, examples=examples, size=size))
-            if next(encoded, None) is not None:
-                raise ValueError(f"Split {name!r} had {rows} rows when counted, but more when written.")
-        return Split(name=name, shards=tuple(written))
-
-
-def _rows(source: Rows) -> int:
-    known: int | None = getattr(source, "rows", None)
-    return sum(batch.num_rows for batch in source()) if known is None else known
 
 
 def _chunk_lengths(ends: list[int]) -> Iterator[int]:

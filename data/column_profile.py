@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -10,14 +12,19 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fullrank.data.cells import WrongTypeError, floats, integers, is_text, times
-from fullrank.data.lists import flattened, is_list, plain
+from fullrank.data.arrow_types import is_list, is_text, list_lengths, plain
+from fullrank.data.canonical import FLOATS, INTEGERS, MOMENTS, TEXTS, WrongTypeError, cell
+from fullrank.data.list_cells import list_of_text
+from fullrank.data.table_columns import LIST_DELIMITER
+from fullrank.data.table_database import in_memory
 
 Kind = Literal["whole", "real", "text", "time", "bits", "none", "other"]
 
 _LIST_SHARE: Final = 0.01
 """Share of texts that contain the delimiter from which on a column is one of lists."""
 _EXAMPLES: Final = 3
+_AS: Final = ("integer", "number", "time", "text")
+_LEADING_ZERO: Final = "regexp_matches(CAST(x AS VARCHAR), '^\\s*-?0[0-9]')"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,34 +77,40 @@ class ColumnProfile:
         return int(present[0]) if len(present) and bool((present == present[0]).all()) else None
 
 
-def profile_column(name: str, cells: pa.Array, *, list_delimiter: str) -> ColumnProfile:
+def profile_column(
+    name: str, cells: pa.Array, *, list_delimiter: str = LIST_DELIMITER, missing: Sequence[str] = ()
+) -> ColumnProfile:
     """Looks at the cells of one column.
 
     Args:
       name: Name of the column.
       cells: All sampled rows.
       list_delimiter: What separates the values of a list in text.
+      missing: Texts that stand for "no value" beside the usual ones.
     """
     cells = plain(cells)
     listed = is_list(cells.type) or (is_text(cells.type) and _looks_listed(cells, list_delimiter))
-    flat, lengths = flattened(cells, delimiter=list_delimiter) if listed else (cells, np.ones(len(cells), np.int32))
+    flat, lengths = _flattened(cells, list_delimiter) if listed else (cells, np.ones(len(cells), np.int32))
     if pa.types.is_null(flat.type) or pa.types.is_nested(flat.type):
         kind: Kind = "none" if pa.types.is_null(flat.type) else "other"
-        missing = 1.0 if kind == "none" else flat.null_count / max(len(flat), 1)
+        share = 1.0 if kind == "none" else flat.null_count / max(len(flat), 1)
         return ColumnProfile(
-            name=name, kind=kind, listed=listed, rows=len(cells), missing=missing, values=(), lengths=lengths
+            name=name, kind=kind, listed=listed, rows=len(cells), missing=share, values=(), lengths=lengths
         )
     encoded = flat.dictionary_encode()
-    read = _read(encoded.dictionary, listed)
+    read = _read(encoded.dictionary, listed=listed, missing=missing)
     codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
+    # Cells of one canonical form, such as 7 and 7.0, are one value.
+    texts, first, same = np.unique(read.texts, return_index=True, return_inverse=True)
     present = codes >= 0
     present[present] = ~read.absent[codes[present]]
-    counts = np.bincount(codes[present], minlength=len(encoded.dictionary))
-    order = np.argsort(-counts, kind="stable")[: int((counts > 0).sum())]
-    rank = np.full(len(encoded.dictionary), -1)
+    codes = np.where(present, same[codes], -1) if len(texts) else np.full(len(codes), -1)
+    counts = np.bincount(codes[present], minlength=len(texts))
+    order = np.lexsort((first, -counts))[: int((counts > 0).sum())]
+    rank = np.full(len(texts) + 1, -1)
     rank[order] = np.arange(len(order))
     lengths = lengths if listed else present.astype(np.int32)
-    numbers = read.numbers[order] if len(read.numbers) else read.numbers
+    numbers = read.numbers[first[order]] if len(read.numbers) else read.numbers
     finite = numbers[np.isfinite(numbers)]
     return ColumnProfile(
         name=name,
@@ -105,66 +118,115 @@ def profile_column(name: str, cells: pa.Array, *, list_delimiter: str) -> Column
         listed=listed,
         rows=len(cells),
         missing=float((lengths == 0).mean()) if len(lengths) else 1.0,
-        values=tuple(_text(value) for value in encoded.dictionary.take(pa.array(order)).to_pylist()),
+        values=tuple(texts[order].tolist()),
         lengths=lengths,
         minimum=float(finite.min()) if len(finite) else None,
         maximum=float(finite.max()) if len(finite) else None,
         infinite=len(finite) < len(numbers),
-        codes=np.empty(0, np.int64) if listed else np.where(present, rank[codes], -1),
+        codes=np.empty(0, np.int64) if listed else rank[codes],
         numbers=numbers.astype(np.float64),
     )
 
 
 class _Read(NamedTuple):
-    """Distinct values as what they are: their kind, which of them mean "no value", and the numbers, if they are any."""
+    """Distinct cells as what they are: their kind, canonical text, which are missing, numbers if they are any."""
 
     kind: Kind
+    texts: npt.NDArray[Any]
     absent: npt.NDArray[np.bool_]
     numbers: npt.NDArray[Any]
 
 
-def _read(distinct: pa.Array, listed: bool) -> _Read:
-    if is_text(distinct.type):
-        return _read_text(distinct, listed)
-    none_absent = np.zeros(len(distinct), bool)
-    if pa.types.is_timestamp(distinct.type) or pa.types.is_date(distinct.type):
-        return _Read("time", none_absent, times(distinct, unit="s").values)
-    try:
-        numbers = floats(distinct).values.astype(np.float64)
-    except WrongTypeError:
-        return _Read("other", none_absent, np.empty(0))
-    if pa.types.is_integer(distinct.type) or pa.types.is_boolean(distinct.type):
-        return _Read("whole", none_absent, integers(distinct).values.astype(np.float64))
-    return _Read(_whole_or_real(numbers, spelled_real=True), np.isnan(numbers), numbers)
+def _read(distinct: pa.Array, *, listed: bool, missing: Sequence[str]) -> _Read:
+    with in_memory() as connection:
+        connection.register("given", pa.table({"x": distinct}))
+        kind_of_cell = connection.sql("FROM given").types[0].id
+        columns = []
+        for kind in ("integer", "number", "time", "text"):
+            try:
+                cell_as = cell(kind, "x", kind_of_cell, missing=missing)
+            except WrongTypeError:
+                columns += [f"NULL AS {kind}", f"x IS NULL AS no_{kind}"]
+            else:
+                value = cell_as.value if kind != "number" else f"coalesce({cell_as.value}, {_infinite(kind_of_cell)})"
+                columns += [f"{value} AS {kind}", f"coalesce({cell_as.absent}, TRUE) AS no_{kind}"]
+        columns.append("CAST(x AS VARCHAR) AS shown")
+        columns.append(f"{_LEADING_ZERO} AS zero, regexp_matches(CAST(x AS VARCHAR), '[.eE]') AS real")
+        found = connection.sql(f"SELECT {', '.join(columns)} FROM given").to_arrow_table()
+    values = {name: plain(found[name]) for name in found.column_names}
+    return _decided(values, kind_of_cell, listed=listed)
 
 
-def _read_text(distinct: pa.Array, listed: bool) -> _Read:
-    texts = [_text(value).strip() for value in distinct.to_pylist()]
-    empty = np.array([not text for text in texts], bool)
-    given = [text for text in texts if text]
-    if not listed and given and all(len(text) == len(given[0]) >= 8 and set(text) <= {"0", "1"} for text in given):
-        return _Read("bits", empty, np.empty(0))
+def _decided(values: dict[str, pa.Array], kind_of_cell: str, *, listed: bool) -> _Read:
+    """Which kind all the distinct cells are of."""
+    absent = {kind: _numpy(values[f"no_{kind}"]) & _numpy(pc.is_null(values[kind])) for kind in _AS}
+    there = {kind: _numpy(pc.is_valid(values[kind])) for kind in _AS}
+    every = {kind: bool((there[kind] | absent[kind]).all()) and bool(there[kind].any()) for kind in _AS}
+    shown = _texts(values["shown"])
+    text = _texts(pc.coalesce(_as_text(values["text"]), values["shown"]))
+    none: npt.NDArray[Any] = np.empty(0)
+    textual, given = kind_of_cell in TEXTS, shown[~absent["text"]].tolist()
+    if kind_of_cell in ("struct", "map", "union"):
+        return _Read("other", shown, absent["text"], none)
+    if not listed and textual and given and all(len(g) == len(given[0]) >= 8 and set(g) <= {"0", "1"} for g in given):
+        return _Read("bits", shown, absent["text"], none)
     # A leading zero is lost in a number: such values are codes.
-    if not any(len(text) > 1 and text[0] == "0" and text[1].isdigit() for text in given):
-        parsed = floats(distinct)
-        if not parsed.bad[~np.isinf(parsed.values[parsed.bad])].size:
-            numbers = parsed.values.astype(np.float64)
-            spelled_real = any("." in text or "e" in text.lower() for text in given)
-            kind = _whole_or_real(numbers, spelled_real=spelled_real)
-            if kind == "whole":
-                numbers = np.where(np.isnan(numbers), np.nan, integers(distinct).values)
-            return _Read(kind, np.isnan(numbers), numbers)
-        found = times(distinct, unit="s")
-        if not found.bad.size:
-            return _Read("time", empty, found.values.astype(np.float64))
-    return _Read("text", empty, np.empty(0))
+    coded = textual and bool(_numpy(values["zero"]).any())
+    if kind_of_cell not in MOMENTS and every["number"] and not coded:
+        numbers = _numpy(pc.fill_null(pc.cast(values["number"], pa.float64()), math.nan))
+        whole = np.trunc(numbers[there["number"]]) == numbers[there["number"]]
+        spelled = kind_of_cell in FLOATS or (
+            (textual or kind_of_cell == "decimal") and bool(_numpy(values["real"])[there["number"]].any())
+        )
+        if every["integer"] and (not spelled or bool(absent["number"].any()) or _gaps(kind_of_cell)):
+            exact = pc.fill_null(pc.cast(values["integer"], pa.float64(), safe=False), math.nan)
+            return _Read("whole", text, absent["integer"], _numpy(exact))
+        beyond = bool(whole.all()) and not spelled and np.isfinite(numbers[there["number"]]).all()
+        if not beyond:
+            return _Read("real", shown, absent["number"], numbers)
+    elif every["time"] and not coded and not every["number"]:
+        times = _numpy(pc.fill_null(pc.cast(values["time"], pa.float64(), safe=False), math.nan))
+        return _Read("time", shown, absent["time"], times)
+    return _Read("text", text, absent["text"], none)
 
 
-def _whole_or_real(numbers: npt.NDArray[Any], *, spelled_real: bool) -> Kind:
-    """Whole numbers; also those written as 3.0, if that is because some are missing, as pandas does."""
-    missing = np.isnan(numbers)
-    whole = bool((np.trunc(numbers[~missing]) == numbers[~missing]).all()) and not np.isinf(numbers).any()
-    return "whole" if whole and (not spelled_real or bool(missing.any())) else "real"
+def _infinite(kind_of_cell: str) -> str:
+    """Infinite numbers, which `cell` takes for unreadable."""
+    if kind_of_cell not in TEXTS | FLOATS:
+        return "NULL"
+    number = "TRY_CAST(CAST(x AS VARCHAR) AS DOUBLE)"
+    infinite = f"isinf({number}) OR (isfinite({number}) AND abs({number}) > 3.4e38)"
+    return f"CASE WHEN {infinite} THEN CAST(sign({number}) * 'inf'::DOUBLE AS FLOAT) END"
+
+
+def _gaps(kind_of_cell: str) -> bool:
+    return kind_of_cell in INTEGERS or kind_of_cell == "boolean"
+
+
+def _flattened(cells: pa.Array, delimiter: str) -> tuple[pa.Array, npt.NDArray[np.int32]]:
+    if is_text(cells.type):
+        with in_memory() as connection:
+            connection.register("given", pa.table({"x": cells}))
+            x = "x" if connection.sql("FROM given").types[0].id == "varchar" else "TRY(decode(x))"
+            query = f"SELECT {list_of_text(x, delimiter=delimiter)} AS l FROM given"
+            cells = plain(connection.sql(query).to_arrow_table()["l"])
+    return plain(cells.flatten()), list_lengths(cells).to_numpy(zero_copy_only=False)
+
+
+def _as_text(values: pa.Array) -> pa.Array:
+    if pa.types.is_binary(values.type):
+        return pa.array([None if value is None else _text(value) for value in values.to_pylist()], pa.string())
+    return pc.cast(values, pa.string())
+
+
+def _texts(values: pa.Array) -> npt.NDArray[Any]:
+    found: npt.NDArray[Any] = pc.fill_null(pc.cast(values, pa.string()), "").to_numpy(zero_copy_only=False)
+    return found.astype(object)
+
+
+def _numpy(values: pa.Array) -> npt.NDArray[Any]:
+    found: npt.NDArray[Any] = values.to_numpy(zero_copy_only=False)
+    return found.astype(bool) if pa.types.is_boolean(values.type) else found
 
 
 def _looks_listed(cells: pa.Array, delimiter: str) -> bool:

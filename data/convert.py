@@ -1,4 +1,4 @@
-"""Converts CSV, TSV or Parquet files and a schema to records.
+"""Converts tables (CSV, TSV, Parquet, Arrow, JSON lines) and a schema to records.
 
 Usage:
   python -m fullrank.data.convert --input='clicks/*.parquet' --schema=schema.json --output=records
@@ -10,7 +10,7 @@ Usage:
 `python -m fullrank.data.infer` proposes the schema, `python -m fullrank.data.inspect` shows the result.
 
 Statistics and vocabularies come from the training split only. Files may be larger than memory. The output appears as a
-whole when everything is written, and does not depend on --workers.
+whole when everything is written, and does not depend on --workers. How cells are read is stated in docs/tables.md.
 """
 
 from __future__ import annotations
@@ -22,21 +22,19 @@ from typing import Any, Final, Literal
 from absl import flags
 
 from fullrank.data.bad_rows import BadRows
-from fullrank.data.build import build_records
+from fullrank.data.build import Builder, Building, Reading
 from fullrank.data.command import new_flags, run_command
 from fullrank.data.command_errors import UsageError
+from fullrank.data.exposed_rows import add_exposures, check_exposable, exposure_extras
 from fullrank.data.exposure_flags import define_exposure_flags, read_exposures
 from fullrank.data.exposure_spec import exposed_schema
-from fullrank.data.exposure_store import ExposureStore
-from fullrank.data.exposure_tables import expose_readers
-from fullrank.data.join_table import JoinTable
+from fullrank.data.find_files import find_files
+from fullrank.data.join_table import names_with_joins
 from fullrank.data.schema import Schema
 from fullrank.data.schema_json import FILE_NAME, read_schema
-from fullrank.data.scratch import temporary_directory
-from fullrank.data.split_rows import SPLITS, SplitRows, at_random, by_column, by_time, whole
-from fullrank.data.table_columns import check_names
-from fullrank.data.table_flags import define_table_flags, make_table_reader, read_joins
-from fullrank.data.table_reader import TableReader
+from fullrank.data.split_rows import SPLIT_COLUMN, SPLITS, Splits, at_random, by_column, by_source, by_time
+from fullrank.data.table_files import TableFiles
+from fullrank.data.table_flags import define_table_flags, open_joins, read_dialect, read_joins
 from fullrank.data.write_aside import check_replaceable
 
 COMPRESSIONS: Final[dict[str, Literal["", "GZIP"]]] = {"none": "", "gzip": "GZIP"}
@@ -49,39 +47,81 @@ def convert(flag_values: flags.FlagValues) -> None:
       ValueError: If anything is wrong with flags, schema or tables.
     """
     output = Path(flag_values.output)
-    with temporary_directory("exposures") as directory:
-        check_replaceable(output, overwrite=flag_values.overwrite, made_of=FILE_NAME)
-        _convert(flag_values, output, directory)
-
-
-def _convert(flag_values: flags.FlagValues, output: Path, directory: Path) -> None:
-    schema, store = read_schema(flag_values.schema), None
-    exposures = read_exposures(flag_values)
+    check_replaceable(output, overwrite=flag_values.overwrite, made_of=FILE_NAME)
+    schema, exposures = read_schema(flag_values.schema), read_exposures(flag_values)
     if exposures is not None:
         schema = exposed_schema(schema, exposures)
-        store = ExposureStore(exposures, schema=schema, directory=directory, list_delimiter=flag_values.list_delimiter)
-    malformed = BadRows(on_bad_record=flag_values.on_bad_record, max_fraction=flag_values.max_bad_fraction)
-    joins = read_joins(flag_values)
-    splits = _splits(flag_values, schema, malformed, joins, store)
-    bad_rows = malformed.again()
-    written = build_records(
-        splits=splits,
+    dialect, joins = read_dialect(flag_values), read_joins(flag_values)
+    inputs = _inputs(flag_values)
+    how = _how(flag_values, schema, sources=len(inputs))
+    extras = {} if exposures is None else exposure_extras(exposures)
+    bad_rows = BadRows(on_bad_record=flag_values.on_bad_record, max_fraction=flag_values.max_bad_fraction)
+    building = Building(
         schema=schema,
-        output=output,
         layout=flag_values.layout,
         compression=None if flag_values.compression is None else COMPRESSIONS[flag_values.compression],
         shards=flag_values.shards,
         workers=flag_values.workers,
-        overwrite=flag_values.overwrite,
         progress=flag_values.progress,
-        list_delimiter=flag_values.list_delimiter,
-        bad_rows=bad_rows,
-        max_distinct_in_memory=flag_values.max_distinct_in_memory,
     )
-    reports = [malformed.report(), bad_rows.report(), *(join.report() for join in joins)]
-    for report in filter(None, [*reports, store and store.report()]):
+    reading = Reading(
+        bad_rows=bad_rows,
+        list_delimiter=flag_values.list_delimiter,
+        missing=tuple(flag_values.missing or ()),
+        optional=frozenset(() if exposures is None else schema.extras[-2:]),
+        joins=len(joins),
+        extras={**extras, **({SPLIT_COLUMN: flag_values.split_column} if how == "column" else {})},
+        readable=[file for files in (*inputs.values(), *(join.files for join in joins)) for file in files],
+    )
+    with building.into(output, overwrite=flag_values.overwrite, reading=reading) as builder:
+        rows = builder.rows
+        tables = open_joins(rows.connection, joins, builder.scratch)
+        for name, paths in inputs.items():
+            files = TableFiles(rows.connection, paths, dialect=dialect, directory=builder.scratch)
+            names = names_with_joins(list(files.names), tables, source=str(paths[0]))
+            if exposures is not None:
+                check_exposable(names, exposures, schema, source=str(paths[0]))
+            if how == "column" and flag_values.split_column not in names:
+                raise ValueError(f"{paths[0]} has no column {flag_values.split_column!r}, which --split_column names.")
+            rows.add_files(name, files, joins=tables)
+        notes = [table.report(rows.partners(number), rows.total) for number, table in enumerate(tables)]
+        if exposures is not None:
+            notes.append(add_exposures(rows, exposures))
+        written = builder.write(_divided(builder, flag_values, how))
+    for report in filter(None, [bad_rows.report(), *notes]):
         print(report)
     print(summary(written))
+
+
+def _inputs(flag_values: flags.FlagValues) -> dict[str, tuple[Path, ...]]:
+    patterns = zip(SPLITS, (flag_values.input, flag_values.validation_input, flag_values.test_input), strict=True)
+    return {name: find_files(pattern) for name, pattern in patterns if pattern}
+
+
+def _how(flag_values: flags.FlagValues, schema: Schema, *, sources: int) -> str:
+    """How rows are divided: `source`, `column`, `time` or `random`."""
+    how: str = flag_values.split
+    if sources > 1:
+        if how != "auto":
+            raise UsageError(f"--split={how} cannot go with --validation_input or --test_input.")
+        return "source"
+    if how == "auto":
+        how = "column" if flag_values.split_column else "time" if schema.time else "random"
+    if (how == "column") != bool(flag_values.split_column):
+        raise UsageError("--split=column and --split_column=NAME go together.")
+    _fractions(flag_values.split_fractions)
+    return how
+
+
+def _divided(builder: Builder, flag_values: flags.FlagValues, how: str) -> Splits:
+    if how == "source":
+        return by_source(builder.rows)
+    if how == "column":
+        return by_column(builder.rows, column=flag_values.split_column)
+    fractions = _fractions(flag_values.split_fractions)
+    if how == "time":
+        return by_time(builder.rows, fractions=fractions)
+    return at_random(builder.rows, fractions=fractions, seed=flag_values.seed)
 
 
 def summary(schema: Schema) -> str:
@@ -98,47 +138,6 @@ def summary(schema: Schema) -> str:
         lines.append("  vocabularies: " + ", ".join(f"{table.name} {table.ids.size:,}" for table in tables))
     lines.append(f"Next: python -m fullrank.data.inspect --data={schema.directory}")
     return "\n".join(lines)
-
-
-def _splits(
-    flag_values: flags.FlagValues,
-    schema: Schema,
-    malformed: BadRows,
-    joins: tuple[JoinTable, ...],
-    store: ExposureStore | None,
-) -> dict[str, SplitRows]:
-    patterns = dict(zip(SPLITS, (flag_values.input, flag_values.validation_input, flag_values.test_input), strict=True))
-    readers: dict[str, TableReader] = {
-        name: make_table_reader(pattern, flag_values=flag_values, bad_rows=malformed, joins=joins)
-        for name, pattern in patterns.items()
-        if pattern
-    }
-    if store is not None:
-        readers = expose_readers(readers, store)
-    for reader in readers.values():
-        for file in reader.files:
-            check_names(reader.names(file), schema, source=str(file))
-    if len(readers) > 1:
-        if flag_values.split != "auto":
-            raise UsageError(f"--split={flag_values.split} cannot go with --validation_input or --test_input.")
-        return {name: whole(reader, schema=schema) for name, reader in readers.items()}
-    return _divided(readers[SPLITS[0]], flag_values, schema)
-
-
-def _divided(reader: TableReader, flag_values: flags.FlagValues, schema: Schema) -> dict[str, SplitRows]:
-    how = flag_values.split
-    if how == "auto":
-        how = "column" if flag_values.split_column else "time" if schema.time else "random"
-    if (how == "column") != bool(flag_values.split_column):
-        raise UsageError("--split=column and --split_column=NAME go together.")
-    if how == "column":
-        return by_column(reader, schema=schema, column=flag_values.split_column)
-    fractions = _fractions(flag_values.split_fractions)
-    if how == "time":
-        return by_time(
-            reader, schema=schema, fractions=fractions, max_distinct_in_memory=flag_values.max_distinct_in_memory
-        )
-    return at_random(reader, schema=schema, fractions=fractions, seed=flag_values.seed)
 
 
 def _fractions(words: Sequence[str]) -> list[float]:
@@ -197,9 +196,6 @@ def _define_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_bool("overwrite", False, "Replace a data set that is in --output already.", **at)
     flags.DEFINE_enum("on_bad_record", "fail", ["fail", "skip"], "What to do at a row that cannot be converted.", **at)
     flags.DEFINE_float("max_bad_fraction", 0.01, "Share of bad rows at which skipping ends.", 0.0, 1.0, **at)
-    flags.DEFINE_integer(
-        "max_distinct_in_memory", 5_000_000, "Distinct ids counted in memory, before counts go to disk.", 1, **at
-    )
     flags.DEFINE_bool("progress", True, "Show progress bars.", **at)
 
 

@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fullrank.data.features import Vector
-from fullrank.data.join_table import JoinTable
 from fullrank.data.naming_errors import naming_errors
 from fullrank.data.schema import Schema
 from fullrank.data.sources.source import Batches, Source
@@ -38,14 +37,18 @@ def join_graph(source: Source, *, directory: Path) -> Source:
     files = {"user": directory / "users.parquet", "item": directory / "items.parquet"}
     tables = {side: _read(file) for side, file in files.items()}
     known = [column.name for column in source.schema.columns]
-    joins = []
-    for side, table in tables.items():
-        join = JoinTable(table, source=str(files[side]), on=table.column_names[0], prefix=f"{side}_graph_")
-        join.check(known, source=f"--dataset={source.schema.name}")
-        joins.append(join)
+    joins = {f"{side}_graph_vector": table for side, table in tables.items()}
+    for name, (side, table) in zip(joins, tables.items(), strict=True):
+        key = table.column_names[0]
+        if key not in known:
+            raise ValueError(
+                f"--dataset={source.schema.name} has no column {key!r}, which is the key of {files[side]}."
+            )
+        if name in known:
+            raise ValueError(f"--dataset={source.schema.name} has a column {name!r} already.")
     until = _until(tables["user"], source.schema, directory=directory)
     splits: Mapping[str, Batches] = {
-        name: _Joined(batches, tuple(joins), source.schema.time, until if name == _TRAIN else None)
+        name: _Joined(batches, joins, source.schema.time, until if name == _TRAIN else None)
         for name, batches in source.splits.items()
     }
     vectors = (
@@ -61,7 +64,7 @@ class _Joined:
     """Opens a split with the vectors, without rows up to a time."""
 
     batches: Batches
-    joins: tuple[JoinTable, ...]
+    joins: Mapping[str, pa.Table]
     time: str | None
     until: int | None
 
@@ -69,8 +72,11 @@ class _Joined:
         for batch in self.batches():
             if self.time is not None and self.until is not None:
                 batch = batch.filter(pc.greater(batch.column(self.time), self.until))
-            for join in self.joins:
-                batch = join.add(batch)
+            for name, table in self.joins.items():
+                key = table.column_names[0]
+                known = table[key].combine_chunks()
+                places = pc.index_in(pc.cast(batch.column(key), known.type), value_set=known)
+                batch = batch.append_column(name, table["vector"].take(places).combine_chunks())
             if batch.num_rows:
                 yield batch
 

@@ -10,29 +10,36 @@ run `python -m fullrank.data.convert`. The rules are in the documentation of ful
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 from absl import flags
 
+from fullrank.data.arrow_types import is_list, is_text, plain
 from fullrank.data.column_profile import ColumnProfile, profile_column
 from fullrank.data.command import new_flags, run_command
 from fullrank.data.command_errors import UsageError
 from fullrank.data.decisions import Wishes
+from fullrank.data.find_files import find_files
+from fullrank.data.join_table import JoinTable, names_with_joins
 from fullrank.data.propose import Proposal, propose
+from fullrank.data.rejected_lines import RejectedLine, read_parts
 from fullrank.data.schema_json import write_schema
+from fullrank.data.scratch import temporary_directory
 from fullrank.data.suggest import closest
-from fullrank.data.table_columns import FILE_COLUMN, ROW_COLUMN
-from fullrank.data.table_flags import define_table_flags, make_table_reader, read_joins
-from fullrank.data.table_reader import TableReader
+from fullrank.data.table_database import open_database
+from fullrank.data.table_files import BROKEN, Part, TableFiles
+from fullrank.data.table_flags import define_table_flags, open_joins, read_dialect, read_joins
 from fullrank.data.text_table import text_table
 from fullrank.data.write_aside import check_new_file
 
 _EXAMPLES_WIDTH: Final = 32
+_FILES: Final = 100
 
 
 def infer(flag_values: flags.FlagValues) -> None:
@@ -44,12 +51,21 @@ def infer(flag_values: flags.FlagValues) -> None:
     output = Path(flag_values.output) if flag_values.output else None
     if output is not None:
         check_new_file(output, overwrite=flag_values.overwrite)
-    reader = make_table_reader(flag_values.input, flag_values=flag_values, joins=read_joins(flag_values))
-    sample = read_sample(reader, rows=flag_values.sample_rows)
+    paths, dialect, joins = find_files(flag_values.input), read_dialect(flag_values), read_joins(flag_values)
+    with temporary_directory("sample") as directory:
+        readable = [file for files in (paths, *(join.files for join in joins)) for file in files]
+        with open_database(directory, readable=readable) as connection:
+            files = TableFiles(connection, paths, dialect=dialect, directory=directory)
+            tables = open_joins(connection, joins, directory)
+            sample, rejected = read_sample(connection, files, joins=tables, rows=flag_values.sample_rows)
     wishes = _wishes(flag_values, sample.column_names)
-    profiles = profile_table(sample, list_delimiter=flag_values.list_delimiter)
-    proposal = propose(profiles, name=flag_values.name or _name_of(reader.files[0]), wishes=wishes)
-    print(describe(proposal, profiles, files=len(reader.files)))
+    profiles = profile_table(
+        sample, list_delimiter=flag_values.list_delimiter, missing=tuple(flag_values.missing or ())
+    )
+    proposal = propose(profiles, name=flag_values.name or _name_of(paths[0]), wishes=wishes)
+    print(describe(proposal, profiles, files=len(paths)))
+    for note in rejected_note(rejected):
+        print(note)
     if output is not None:
         written = write_schema(proposal.schema, output)
         print(f"\nWrote {written}. Look it over, then:")
@@ -58,34 +74,75 @@ def infer(flag_values: flags.FlagValues) -> None:
         print("\nNothing was written: name a file by --output=schema.json.")
 
 
-def read_sample(reader: TableReader, *, rows: int) -> pa.Table:
-    """The first rows of every file, about `rows` in all.
+def read_sample(
+    connection: duckdb.DuckDBPyConnection, files: TableFiles, *, joins: Sequence[JoinTable] = (), rows: int
+) -> tuple[pa.Table, list[RejectedLine]]:
+    """The first rows of every file, about `rows` in all, and the lines among them that are no rows.
+
+    Of more than a hundred files some are sampled, evenly over all.
 
     Raises:
-      ValueError: If there are no rows.
+      ValueError: If there are no rows, or a file cannot be read.
     """
-    each = -(-rows // len(reader.files))
+    step = -(-len(files.files) // _FILES)
+    chosen = set(files.files[::step])
+    each = -(-rows // len(chosen))
+    names = names_with_joins(list(files.names), joins, source=str(files.files[0]))
     pieces: list[pa.Table] = []
-    for file in reader.files:
-        left = each
-        single = dataclasses.replace(reader, files=(file,))
-        for batch in single.batches():
-            names = [name for name in batch.schema.names if name not in (FILE_COLUMN, ROW_COLUMN)]
-            piece = batch.select(names).slice(0, left)
-            pieces.append(pa.Table.from_batches([piece]))
-            left -= piece.num_rows
-            if left <= 0:
-                break
-    sample = pa.concat_tables(pieces, promote_options="permissive") if pieces else pa.table({})
+    rejected: list[RejectedLine] = []
+
+    def read(part: Part) -> list[pa.Table]:
+        found = []
+        for file in part.files:
+            if file in chosen:
+                single = files.part((file,))
+                sql, columns = f"(SELECT * FROM {single.sql} WHERE NOT {BROKEN} LIMIT {each})", single.columns
+                for number, join in enumerate(joins):
+                    sql, columns = join.joined(sql, columns, alias=f"j{number}", source=str(file))
+                own = [name for name in names if name in columns]
+                cells = ", ".join(f"{columns[name].expression} AS c{number}" for number, name in enumerate(own))
+                found.append(connection.sql(f"SELECT {cells} FROM {sql}").to_arrow_table().rename_columns(own))
+        return found
+
+    for found, lines in read_parts(connection, files, read):
+        pieces += found
+        rejected += lines
+    sample = _united(pieces, names)
     if not sample.num_rows:
-        raise ValueError(f"{reader.files[0]} has no rows, so there is nothing to infer from.")
-    return sample
+        raise ValueError(f"{files.files[0]} has no rows, so there is nothing to infer from.")
+    return sample, rejected
 
 
-def profile_table(sample: pa.Table, *, list_delimiter: str = "|") -> dict[str, ColumnProfile]:
+def _united(pieces: list[pa.Table], names: list[str]) -> pa.Table:
+    """Tables below each other; a column that is text in some of them is text."""
+    for name in names:
+        kinds = {piece.schema.field(name).type for piece in pieces if name in piece.column_names}
+        if len(kinds) > 1 and any(map(is_text, kinds)) and not any(map(is_list, kinds)):
+            pieces = [
+                piece.set_column(piece.column_names.index(name), name, pc.cast(piece[name], pa.string()))
+                if name in piece.column_names
+                else piece
+                for piece in pieces
+            ]
+    return pa.concat_tables(pieces, promote_options="permissive").select(names)
+
+
+def rejected_note(rejected: list[RejectedLine]) -> list[str]:
+    """What to say about lines that are no rows."""
+    if not rejected:
+        return []
+    return [
+        f"\nLines of the sample that are no rows: {len(rejected):,}. The first: {rejected[0]} fullrank.data.convert "
+        "refuses them, or leaves them out by --on_bad_record=skip."
+    ]
+
+
+def profile_table(
+    sample: pa.Table, *, list_delimiter: str = "|", missing: Sequence[str] = ()
+) -> dict[str, ColumnProfile]:
     """Profiles every column."""
     return {
-        name: profile_column(name, _one_chunk(sample[name]), list_delimiter=list_delimiter)
+        name: profile_column(name, plain(sample[name]), list_delimiter=list_delimiter, missing=missing)
         for name in sample.column_names
     }
 
@@ -109,11 +166,6 @@ def describe(proposal: Proposal, profiles: dict[str, ColumnProfile], *, files: i
     title = f"{sampled:,} rows sampled from {files} file{'s' if files > 1 else ''}:\n\n"
     header = ("column", "used as", "holds", "distinct", "missing", "examples", "reason, or what to check")
     return title + text_table(header, rows, right=(3, 4))
-
-
-def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    combined = column.combine_chunks()
-    return pa.concat_arrays(combined.chunks) if isinstance(combined, pa.ChunkedArray) else combined
 
 
 def _holds(profile: ColumnProfile) -> str:
@@ -168,6 +220,11 @@ def _next_command(flag_values: flags.FlagValues, schema: Path) -> str:
         words.append(f"--separator='{flag_values.separator}'")
     if flag_values.header:
         words.append(f"--header={','.join(flag_values.header)}")
+    for flag in ("quote", "encoding", "comment"):
+        if flag_values[flag].present:
+            words.append(f"--{flag}='{flag_values[flag].value}'")
+    if flag_values.missing:
+        words.append(f"--missing='{','.join(flag_values.missing)}'")
     if flag_values.list_delimiter != "|":
         words.append(f"--list_delimiter='{flag_values.list_delimiter}'")
     for flag in ("join", "on", "join_prefix"):

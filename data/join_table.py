@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
+import duckdb
 
-from fullrank.data.cells import WrongTypeError, integers, is_text, texts
-from fullrank.data.columns import MISSING_BYTES, MISSING_INT
-from fullrank.data.lists import plain
+from fullrank.data.canonical import WrongTypeError, cell
 from fullrank.data.suggest import closest
+from fullrank.data.table_columns import TableColumn, shown
+from fullrank.data.table_files import Part, TableFiles
 
-Find = Callable[[pa.Array], npt.NDArray[np.int64]]
-"""Keys of the large table -> rows of the small one, -1 where it has none."""
+_KEY: Final = "key"
 
 
 class JoinTable:
-    """A table in memory whose rows are found by a key: the right side of a left join.
+    """The right side of a left join.
 
-    Keys are compared as whole numbers if those of the small table are integers, so that the text `7` of a CSV file
-    finds 7, and otherwise as text. A key that is missing, or that the table does not have, gives missing values.
+    Keys are compared in their canonical form as text, so that the `7` of a CSV file, a 7 and a 7.0 are one key. A key
+    that is missing, or that the table does not have, gives missing values.
 
     Attributes:
       source: What the table is called in messages.
       key: Column of the large table that holds the key.
       columns: Names of the columns that are added.
-      rows: Rows that were looked up so far.
-      found: How many of them have a row in the table.
 
     Args:
-      table: The small table.
+      connection: Where the table is kept.
+      files: The small table.
+      name: Of the table in the database.
       source: What it is called in messages.
       on: Its column that holds the key; each key at most once. Rows without a key are left out.
       key: The key's column in the large table; `None` if it has the same name.
@@ -42,19 +39,46 @@ class JoinTable:
       ValueError: If the key's column is not there, is of another type, or holds a key twice, or nothing else is there.
     """
 
-    def __init__(self, table: pa.Table, *, source: str, on: str, key: str | None = None, prefix: str = "") -> None:
-        if table.column_names.count(on) != 1:
-            raise ValueError(f"{source} {_no_column(on, table.column_names)}")
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        files: TableFiles,
+        *,
+        name: str,
+        source: str,
+        on: str,
+        key: str | None = None,
+        prefix: str = "",
+    ) -> None:
         self.source = source
         self.key = on if key is None else key
-        self.rows = self.found = 0
-        self._find = _finder(_array(table[on]), where=f"{source}, column {on!r}")
-        self._values = {prefix + name: _array(table[name]) for name in table.column_names if name != on}
-        if not self._values:
+        self._connection = connection
+        self._name = name
+        parts = list(files.parts())
+        names = list(files.names)
+        if on not in names:
+            raise ValueError(f"{source} {_no_column(on, names)}")
+        own = [column for column in names if column != on]
+        if not own:
             raise ValueError(f"{source} holds only {on!r}, so there is nothing to join.")
-        self.columns = tuple(self._values)
+        queries = []
+        for part in parts:
+            cells = [f"{_key(part.columns[on], on, source)} AS {_KEY}"]
+            cells += [f"{_cell(part.columns, column)} AS c{number}" for number, column in enumerate(own)]
+            queries.append(f"SELECT {', '.join(cells)} FROM {part.sql}")
+        connection.execute(
+            f"CREATE TABLE {name} AS SELECT * FROM ({' UNION ALL BY NAME '.join(queries)}) WHERE {_KEY} IS NOT NULL"
+        )
+        if not connection.execute(f"SELECT 1 FROM {name} LIMIT 1").fetchall() and not _rows(connection, parts):
+            raise ValueError(f"--join={source} has no rows.")
+        self._check_once(f"{source}, column {on!r}")
+        kinds = connection.sql(f"FROM {name}").types[1:]
+        self._columns = {
+            prefix + column: (f"c{number}", kind) for number, (column, kind) in enumerate(zip(own, kinds, strict=True))
+        }
+        self.columns = tuple(self._columns)
 
-    def check(self, names: Collection[str], *, source: str) -> None:
+    def check(self, names: Sequence[str], *, source: str) -> None:
         """Refuses a large table with these columns if it lacks the key or has one of the added columns already.
 
         Raises:
@@ -69,92 +93,72 @@ class JoinTable:
                 "--join_prefix."
             )
 
-    def add(self, batch: pa.RecordBatch, columns: Collection[str] | None = None) -> pa.RecordBatch:
-        """Rows of the large table with those of `columns` that this table has; `None` for all of them.
+    def joined(
+        self, sql: str, columns: Mapping[str, TableColumn], *, alias: str, source: str
+    ) -> tuple[str, dict[str, TableColumn]]:
+        """The large table `sql` with the columns of this one; the order of its rows may change.
 
         Raises:
-          ValueError: If the key's column holds something that is no key.
+          ValueError: If it has no such key, or one of the columns already.
         """
-        try:
-            found = self._find(plain(batch.column(self.key)))
-        except WrongTypeError as error:
-            raise ValueError(f"Column {self.key!r} {error}; it cannot be joined with {self.source}.") from None
-        self.rows += len(found)
-        self.found += int((found >= 0).sum())
-        places = pa.array(found, mask=found < 0)
-        for name, values in self._values.items():
-            if columns is None or name in columns:
-                batch = batch.append_column(name, values.take(places))
-        return batch
+        self.check(list(columns), source=source)
+        key = _key(columns[self.key], self.key, source)
+        added = ", ".join(f"{self._name}.{own} AS {alias}_{own}" for own, _ in self._columns.values())
+        given = f"(SELECT *, {key} AS {alias}_own FROM {sql}) AS given"
+        query = (
+            f"(SELECT given.*, {added}, {self._name}.{_KEY} AS {alias}_{_KEY} FROM {given} "
+            f"LEFT JOIN {self._name} ON given.{alias}_own = {self._name}.{_KEY})"
+        )
+        own = {name: TableColumn(f"{alias}_{written}", kind) for name, (written, kind) in self._columns.items()}
+        return query, {**columns, **own}
 
-    def report(self) -> str:
-        """One line on how many rows were found; empty if none was looked up."""
-        if not self.rows:
+    def report(self, found: int, rows: int) -> str:
+        """One line on how many rows found their partner; empty if there were no rows."""
+        if not rows:
             return ""
-        share = f"{self.found / self.rows:.2%} of the rows have their {self.key!r} in {self.source}."
-        return share if self.found else f"{share} Is --on right?"
+        share = f"{found / rows:.2%} of the rows have their {self.key!r} in {self.source}."
+        return share if found else f"{share} Is --on right?"
+
+    def _check_once(self, where: str) -> None:
+        twice = self._connection.execute(
+            f"SELECT decode({_KEY}), count(*) OVER () FROM {self._name} GROUP BY {_KEY} HAVING count(*) > 1 "
+            "ORDER BY 1 LIMIT 1"
+        ).fetchall()
+        for key, keys in twice:
+            raise ValueError(
+                f"{where}: key {shown(key)} is there more than once (as are {keys:,} keys in all), so it does "
+                "not say which row to join."
+            )
 
 
-def _array(column: pa.ChunkedArray) -> pa.Array:
-    combined = column.combine_chunks()
-    return plain(pa.concat_arrays(combined.chunks) if isinstance(combined, pa.ChunkedArray) else combined)
+def names_with_joins(names: list[str], joins: Sequence[JoinTable], *, source: str) -> list[str]:
+    """The columns of a table and of all that is joined to it, one after the other.
+
+    Raises:
+      ValueError: If a key is not there, or two tables have a column of one name.
+    """
+    for join in joins:
+        join.check(names, source=source)
+        names = [*names, *join.columns]
+    return names
 
 
-def _no_column(name: str, names: Collection[str]) -> str:
+def _rows(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> bool:
+    return any(connection.execute(f"SELECT 1 FROM {part.sql} LIMIT 1").fetchall() for part in parts)
+
+
+def _key(column: TableColumn, name: str, source: str) -> str:
+    try:
+        value = cell("text", column.expression, column.type.id).value
+    except WrongTypeError:
+        raise ValueError(f"{source}, column {name!r} holds {column.type}, but a key is an integer or text.") from None
+    return value if column.type.id == "blob" else f"encode({value})"
+
+
+def _cell(columns: Mapping[str, TableColumn], name: str) -> str:
+    return columns[name].expression if name in columns else "NULL"
+
+
+def _no_column(name: str, names: Sequence[str]) -> str:
     near = closest(name, names)
     return f"has no column {name!r}." + (f" Did you mean {near!r}?" if near else f" It has: {', '.join(names)}.")
-
-
-def _finder(keys: pa.Array, *, where: str) -> Find:
-    if pa.types.is_integer(keys.type):
-        return _by_number(keys, where=where)
-    if is_text(keys.type):
-        return _by_text(keys, where=where)
-    raise ValueError(f"{where} holds {keys.type}, but a key is an integer or text.")
-
-
-def _by_number(keys: pa.Array, *, where: str) -> Find:
-    numbers, bad, reason = integers(keys)
-    if bad.size:
-        raise ValueError(f"{where}: key {keys[bad[0]].as_py()!r} {reason}.")
-    order = np.argsort(numbers, kind="stable")
-    ordered = numbers[order]
-    order, ordered = order[ordered != MISSING_INT], ordered[ordered != MISSING_INT]
-    twice = ordered[1:][ordered[1:] == ordered[:-1]]
-    _check_once(twice.tolist(), where=where)
-
-    def find(cells: pa.Array) -> npt.NDArray[np.int64]:
-        parsed = integers(cells)
-        if not len(ordered):
-            return np.full(len(cells), -1)
-        places = np.minimum(np.searchsorted(ordered, parsed.values), len(ordered) - 1)
-        rows = np.where(ordered[places] == parsed.values, order[places], -1)
-        rows[parsed.bad] = -1  # what is not a whole number has no row in this table
-        return rows
-
-    return find
-
-
-def _by_text(keys: pa.Array, *, where: str) -> Find:
-    values = texts(keys).values.tolist()
-    rows: dict[bytes, int] = {}
-    twice = []
-    for row, value in enumerate(values):
-        if rows.setdefault(value, row) != row and value != MISSING_BYTES:
-            twice.append(value.decode("utf-8", errors="replace"))
-    _check_once(twice, where=where)
-    rows.pop(MISSING_BYTES, None)
-
-    def find(cells: pa.Array) -> npt.NDArray[np.int64]:
-        given = texts(cells).values
-        return np.fromiter((rows.get(value, -1) for value in given), np.int64, len(given))
-
-    return find
-
-
-def _check_once(twice: list[Any], *, where: str) -> None:
-    if twice:
-        raise ValueError(
-            f"{where}: key {twice[0]!r} is there more than once (as are {len(set(twice)):,} keys in all), so it does "
-            "not say which row to join."
-        )

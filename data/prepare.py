@@ -22,6 +22,7 @@ Statistics and vocabularies come from the training split only. The output appear
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,19 +30,21 @@ from typing import Any, Final
 
 from absl import flags
 
-from fullrank.data.build import build_records
+from fullrank.data.bad_rows import BadRows
+from fullrank.data.build import Building, Reading
 from fullrank.data.command import new_flags, run_command
 from fullrank.data.command_errors import UsageError
 from fullrank.data.convert import COMPRESSIONS, summary
+from fullrank.data.exposed_rows import add_exposures, check_exposable, exposure_extras
 from fullrank.data.exposure_flags import define_exposure_flags, read_exposures
-from fullrank.data.exposure_tables import expose_source
+from fullrank.data.exposure_spec import exposed_schema
 from fullrank.data.graph_join import join_graph
 from fullrank.data.rare_positives import rare_positives
 from fullrank.data.schema_json import FILE_NAME
-from fullrank.data.scratch import temporary_directory
 from fullrank.data.sources import census_income, criteo, hillstrom, kuairand, movielens, obd, synthetic
 from fullrank.data.sources.source import Source
 from fullrank.data.sources.synthetic_world import SyntheticConfig
+from fullrank.data.split_rows import by_source
 from fullrank.data.write_aside import check_replaceable
 
 _OPTIONS: Final = ("raw_dir", "seed", "rows", "users", "ads", "latent", "affinity", "tasks", "min_count")
@@ -77,11 +80,7 @@ def prepare(flag_values: flags.FlagValues) -> None:
     Raises:
       ValueError: If anything is wrong with the flags or the files.
     """
-    with temporary_directory("exposures") as directory:
-        _prepare(flag_values, Path(flag_values.output), directory)
-
-
-def _prepare(flag_values: flags.FlagValues, output: Path, directory: Path) -> None:
+    output = Path(flag_values.output)
     check_replaceable(output, overwrite=flag_values.overwrite, made_of=FILE_NAME)
     exposures = read_exposures(flag_values)
     source = DATASETS[flag_values.dataset].load(**_arguments(flag_values))
@@ -92,22 +91,32 @@ def _prepare(flag_values: flags.FlagValues, output: Path, directory: Path) -> No
         raise UsageError("--positives_of has no meaning without --keep_positives.")
     if source.notice:
         print(textwrap.fill(source.notice, width=100))
-    if exposures is not None:
-        source, store = expose_source(source, exposures, directory=directory)
-        print(store.report())
     if flag_values.graph:
         source = join_graph(source, directory=Path(flag_values.graph))
-    written = build_records(
-        splits=source.splits,
-        schema=source.schema,
-        output=output,
+    schema = source.schema if exposures is None else exposed_schema(source.schema, exposures)
+    building = Building(
+        schema=schema,
         layout=flag_values.layout,
         compression=COMPRESSIONS[flag_values.compression],
         shards=flag_values.shards,
         workers=flag_values.workers,
-        overwrite=flag_values.overwrite,
         progress=flag_values.progress,
     )
+    reading = Reading(
+        bad_rows=BadRows(),
+        optional=frozenset(() if exposures is None else schema.extras[-2:]),
+        extras={} if exposures is None else exposure_extras(exposures),
+    )
+    with building.into(output, overwrite=flag_values.overwrite, reading=reading) as builder:
+        for name, batches in source.splits.items():
+            given = iter(batches())
+            first = next(given, None)
+            if exposures is not None and first is not None:
+                check_exposable(first.schema.names, exposures, schema, source=f"--dataset={schema.name}")
+            builder.rows.add_batches(name, itertools.chain([] if first is None else [first], given))
+        if exposures is not None:
+            print(add_exposures(builder.rows, exposures))
+        written = builder.write(by_source(builder.rows))
     print(summary(written))
 
 

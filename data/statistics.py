@@ -1,22 +1,16 @@
-"""Fits what a schema says about its training split: means, quantiles, distinct counts and vocabularies.
-
-Rows come in chunks. `summarise` looks at one chunk and may run in any process; `SplitStatistics` takes the summaries in
-order, so that the result does not depend on who made them.
-"""
+"""Fits what a schema says about its training split: means, quantiles, distinct counts and vocabularies."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from fullrank.data.count_ids import IdCounter, count_values, ids_of
+from fullrank.data.columns import Column
 from fullrank.data.features import (
     Feature,
     Label,
@@ -29,107 +23,84 @@ from fullrank.data.features import (
 )
 from fullrank.data.ragged import Columns, Ragged
 from fullrank.data.schema import Schema
+from fullrank.data.staged_rows import StagedRows
 
 QUANTILES: Final = 257
 SAMPLE: Final = 100_000
 """Values of a numeric feature that are kept for its quantiles. Up to that many, quantiles are exact; beyond, they are
 those of a uniform sample, whose rank is off by 0.16 % of the rows at most (one standard error, at the median)."""
 
+_IDS: Final = 65_536
 LARGEST: Final = 1e6
 """Beyond it a component of a vector is clipped in a dot product, as models do."""
 
 
-@dataclasses.dataclass(frozen=True)
-class ChunkSummary:
-    """What one chunk of rows shows.
+class SplitStatistics:
+    """What a split shows: counts are queries, and numbers are added up as they are read.
 
-    Attributes:
-      rows: Number of rows.
-      numbers: Numeric feature or label -> its values that are not missing; vector with a pair -> their dot products.
-      ids: Id column -> `count_values` of it.
-      missing: Sparse feature -> rows without an id.
-      lengths: Sparse feature of many values -> ids over all rows.
+    Args:
+      rows: Staged rows.
+      where: The condition that chooses those of the split.
     """
 
-    rows: int
-    numbers: dict[str, npt.NDArray[np.float32]]
-    ids: dict[str, pa.Table]
-    missing: dict[str, int]
-    lengths: dict[str, int]
-
-
-def summarise(columns: Columns, schema: Schema) -> ChunkSummary:
-    """Looks at a column batch."""
-    rows = 0
-    numbers: dict[str, npt.NDArray[np.float32]] = {}
-    ids: dict[str, pa.Table] = {}
-    missing: dict[str, int] = {}
-    lengths: dict[str, int] = {}
-    for part in (*schema.features, *schema.labels):
-        if isinstance(part, (Numeric, Label)):
-            values = _array(columns[part.name])
-            rows = len(values)
-            numbers[part.name] = values[~np.isnan(values)]
-        elif isinstance(part, Sparse):
-            data = columns[part.name]
-            ids[part.name] = count_values(data.values if isinstance(data, Ragged) else data)
-            if isinstance(data, Ragged):
-                missing[part.name] = int((data.lengths == 0).sum())
-                lengths[part.name] = int(data.lengths.sum())
-            else:
-                present = sum(ids[part.name]["count"].to_pylist())
-                missing[part.name] = len(data) - present
-        elif isinstance(part, Sequence):
-            for column, _ in part.ids:
-                data = columns[column]
-                ids[column] = count_values(data.values if isinstance(data, Ragged) else data)
-        elif isinstance(part, Vector) and part.pair is not None:
-            numbers[part.name] = _dot_products(_array(columns[part.name]), _array(columns[part.pair]))
-    return ChunkSummary(rows=rows, numbers=numbers, ids=ids, missing=missing, lengths=lengths)
-
-
-class SplitStatistics:
-    """Adds up the summaries of a split."""
-
-    def __init__(self, schema: Schema, *, directory: Path, max_distinct_in_memory: int) -> None:
-        """Starts with nothing.
-
-        Args:
-          schema: What the rows are.
-          directory: Where counts go that do not fit in memory.
-          max_distinct_in_memory: As in `IdCounter`.
-        """
-        self._schema = schema
-        self._counter = IdCounter(directory=directory, max_distinct_in_memory=max_distinct_in_memory)
-        names = [part.name for part in (*schema.features, *schema.labels) if isinstance(part, (Numeric, Label))]
-        names += [part.name for part in schema.features if isinstance(part, Vector) and part.pair is not None]
+    def __init__(self, rows: StagedRows, where: str) -> None:
+        self._rows = rows
+        self._schema = rows.schema
+        self._where = where
+        names = [
+            part.name for part in (*self._schema.features, *self._schema.labels) if isinstance(part, (Numeric, Label))
+        ]
+        names += [part.name for part in self._schema.features if isinstance(part, Vector) and part.pair is not None]
         self._numbers = {name: Moments(seed=seed) for seed, name in enumerate(names)}
-        self._missing: dict[str, int] = {}
-        self._lengths: dict[str, int] = {}
-        self.rows = 0
+        self.rows = int(rows.value(f"SELECT count(*) FROM {rows.relation} WHERE {where}"))
 
-    def add(self, chunk: ChunkSummary) -> None:
-        """Adds the next chunk."""
-        self.rows += chunk.rows
-        for name, values in chunk.numbers.items():
-            self._numbers[name].add(values)
-        for column, counts in chunk.ids.items():
-            self._counter.add(column, counts)
-        for totals, part in ((self._missing, chunk.missing), (self._lengths, chunk.lengths)):
-            for name, count in part.items():
-                totals[name] = totals.get(name, 0) + count
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns that `add` wants to see."""
+        paired = {
+            name
+            for part in self._schema.features
+            if isinstance(part, Vector) and part.pair
+            for name in (part.name, part.pair)
+        }
+        return tuple(column for column in self._schema.columns if column.name in {*self._numbers, *paired})
+
+    def add(self, columns: Columns) -> None:
+        """Adds the numbers of the next rows."""
+        for part in (*self._schema.features, *self._schema.labels):
+            if isinstance(part, (Numeric, Label)):
+                values = _array(columns[part.name])
+                self._numbers[part.name].add(values[~np.isnan(values)])
+            elif isinstance(part, Vector) and part.pair is not None:
+                products = _dot_products(_array(columns[part.name]), _array(columns[part.pair]))
+                self._numbers[part.name].add(products)
 
     def vocabulary(self, feature: Sparse) -> Iterator[int | bytes]:
         """The known ids of a table, most frequent first: those of its feature and of all that share it."""
-        columns = [feature.name]
+        names = [feature.name]
         for other in self._schema.features:
             if isinstance(other, Sparse) and other.table == feature.name:
-                columns.append(other.name)
+                names.append(other.name)
             elif isinstance(other, Sequence):
-                columns.extend(column for column, shared in other.ids if shared == feature.name)
+                names.extend(column for column, shared in other.ids if shared == feature.name)
         # A sequence may name the same column twice, for two tables; within one table it counts once.
-        unique = list(dict.fromkeys(columns))
-        return ids_of(self._counter.ranked(unique, min_count=feature.ids.min_count, max_size=feature.ids.max_size))
+        ids = " UNION ALL ".join(self._ids(name) for name in dict.fromkeys(names))
+        limit = "" if feature.ids.max_size is None else f" LIMIT {feature.ids.max_size}"
+        query = (
+            f"SELECT id, count(*) AS n FROM ({ids}) GROUP BY id HAVING n >= {feature.ids.min_count} "
+            f"ORDER BY n DESC, id{limit}"
+        )
+        # A cursor of its own, because ids are read while others are counted.
+        for batch in self._rows.connection.cursor().sql(query).to_arrow_reader(_IDS):
+            yield from batch.column(0).to_pylist()
+
+    def _ids(self, name: str) -> str:
+        column = next(column for column in self._schema.columns if column.name == name)
+        stored = self._rows.stored_as(name)
+        values = f"unnest({stored})" if column.form == "many" else stored
+        missing = "-1" if column.dtype == "int64" else "''::BLOB"
+        rows = f"SELECT {values} AS id FROM {self._rows.relation} WHERE {self._where}"
+        return f"SELECT id FROM ({rows}) WHERE id IS NOT NULL AND id <> {missing}"
 
     def fitted(self, vocabulary_sizes: dict[str, int]) -> Schema:
         """The schema with statistics, label means and the given vocabulary sizes."""
@@ -149,11 +120,16 @@ class SplitStatistics:
 
     def _sparse(self, feature: Sparse) -> SparseStatistics:
         rows = max(self.rows, 1)
-        return SparseStatistics(
-            distinct=self._counter.distinct(feature.name),
-            missing=self._missing.get(feature.name, 0) / rows,
-            mean_length=self._lengths[feature.name] / rows if feature.name in self._lengths else 1.0,
-        )
+        distinct = int(self._rows.value(f"SELECT count(DISTINCT id) FROM ({self._ids(feature.name)})"))
+        if feature.max_values == 1:
+            present = int(self._rows.value(f"SELECT count(*) FROM ({self._ids(feature.name)})"))
+            return SparseStatistics(distinct=distinct, missing=(self.rows - present) / rows, mean_length=1.0)
+        stored = self._rows.stored_as(feature.name)
+        empty, values = self._rows.connection.execute(
+            f"SELECT count(*) FILTER (len({stored}) = 0), coalesce(sum(len({stored})), 0) FROM {self._rows.relation} "
+            f"WHERE {self._where}"
+        ).fetchall()[0]
+        return SparseStatistics(distinct=distinct, missing=empty / rows, mean_length=int(values) / rows)
 
     def _label(self, label: Label) -> Label:
         moments = self._numbers[label.name]

@@ -1,252 +1,278 @@
-"""From a table's rows to the columns of a schema: types, missing values, lists, and every check on a cell.
+"""From a table's columns to the columns of a schema, as one DuckDB query: types, missing values, lists, every check.
 
-Pure functions of rows and schema, so that a converter on one machine and a Beam `DoFn` on many do exactly the same.
+`docs/tables.md` states the rules; how one cell is read stands in `fullrank.data.canonical`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Collection, Mapping
+from collections.abc import Sequence as Several
 from typing import Any, Final, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-
-from fullrank.data.bits import bit_rows
-from fullrank.data.cells import Parsed, WrongTypeError, floats, integers, is_text, texts, times
+from fullrank.data.canonical import LISTS, TEXTS, VARCHAR, Cell, Kind, WrongTypeError, cell, literal
 from fullrank.data.columns import Column
-from fullrank.data.encode_examples import encode_examples
 from fullrank.data.features import Bits, Sequence, Sparse
-from fullrank.data.lists import LIST_DELIMITER, flattened, is_list, plain
-from fullrank.data.ragged import Ragged
+from fullrank.data.list_cells import bits_of_text, list_of_text
 from fullrank.data.schema import Schema
 from fullrank.data.suggest import closest
 
-FILE_COLUMN: Final = "fullrank.file"
-ROW_COLUMN: Final = "fullrank.row"
-"""Columns in which `TableReader` says where a row came from; without them an error counts rows within the batch."""
+BAD: Final = "bad"
+"""Column of the query that says what is wrong with a row: `{check, received, reason}`, NULL for a good row."""
+LIST_DELIMITER: Final = "|"
 
 _SHOWN: Final = 40
 
 
-class BadCell(NamedTuple):
-    """A cell that cannot be converted: its row in the batch (from 0) and one line about it."""
+class TableColumn(NamedTuple):
+    """A column of a table as a DuckDB expression, and its type, a `DuckDBPyType`."""
 
-    row: int
-    message: str
-
-
-class Converted(NamedTuple):
-    """A column batch, and the cells in it that hold nothing meaningful because they could not be converted."""
-
-    columns: dict[str, npt.NDArray[Any] | Ragged]
-    bad: list[BadCell]
+    expression: str
+    type: Any
 
 
-def to_columns(
-    batch: pa.RecordBatch, schema: Schema, *, list_delimiter: str = LIST_DELIMITER
-) -> dict[str, npt.NDArray[Any] | Ragged]:
-    """Converts rows of a table to a column batch.
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """A condition that makes a row bad.
 
-    * An empty cell, a null and, in a column of numbers, `NA`, `nan` and `null` are missing.
-    * A list is a real list, text split at `list_delimiter`, or text in brackets; `many` columns keep the last values.
-    * A time is a number in the schema's `time_unit`, a timestamp, or ISO 8601 text (UTC unless it says otherwise).
-    * Bits are a list of 0 and 1, text such as `0101`, or hexadecimal text.
+    Attributes:
+      column: The column to blame.
+      failed: DuckDB expression, whether a row is bad.
+      received: DuckDB expression, the cell as text.
+      reason: DuckDB expression, what is wrong with it; it follows the cell, or stands alone if `received` is NULL.
+      quoted: Whether the cell is text, which is shown in quotes.
+    """
+
+    column: str
+    failed: str
+    received: str
+    reason: str
+    quoted: bool
+
+
+class TableColumns:
+    """The query that turns rows of a table into columns of a schema.
 
     Args:
-      batch: Rows with at least the columns of the schema; others are ignored.
+      table: Column of the table -> how it is written in a query, and its type.
       schema: What to convert to.
       list_delimiter: What separates the values of a list in text.
-
-    Returns:
-      Column name -> `[n]`, `[n, length]` or `Ragged`, for every column of the schema.
-
-    Raises:
-      ValueError: If a column is not there, or a cell cannot be converted; the message names file, row and column.
-    """
-    columns, bad = convert_rows(batch, schema, list_delimiter=list_delimiter)
-    if bad:
-        raise ValueError(bad[0].message)
-    return columns
-
-
-def row_to_record(row: Mapping[str, Any], schema: Schema, *, list_delimiter: str = LIST_DELIMITER) -> bytes:
-    """Converts one row to a serialized `tf.train.Example`, as `to_columns` would; usable as it is in a Beam `DoFn`.
-
-    Args:
-      row: Column name -> value or list of values; a missing one is `None`, and may not be left out.
-      schema: What to convert to.
-      list_delimiter: What separates the values of a list in text.
+      missing: Texts that stand for "no value" beside the usual ones.
+      optional: Columns that may be absent from the table, and are missing then.
 
     Raises:
-      ValueError: If a column is not there or its value cannot be converted.
+      ValueError: If a column is not there, or its type cannot hold what the schema declares.
     """
-    wanted = {column.name for column in schema.columns}
-    batch = pa.RecordBatch.from_pydict({name: [value] for name, value in row.items() if name in wanted})
-    columns = to_columns(batch, schema, list_delimiter=list_delimiter)
-    return encode_examples(columns, schema_columns=schema.columns)[0]
 
-
-def convert_rows(batch: pa.RecordBatch, schema: Schema, *, list_delimiter: str = LIST_DELIMITER) -> Converted:
-    """Like `to_columns`, but returns bad cells, in the order of rows, where that raises."""
-    conversion = _Conversion(batch, schema, list_delimiter)
-    columns = {column.name: conversion.column(column) for column in schema.columns}
-    conversion.check_values(columns)
-    conversion.check_alignment(columns)
-    last = {
-        column.name: data.last(column.length)
-        for column in schema.columns
-        if isinstance(data := columns[column.name], Ragged)
-    }
-    return Converted({**columns, **last}, sorted(conversion.bad, key=lambda cell: cell.row))
-
-
-class _Conversion:
-    """One batch on its way; `bad` collects what is wrong with it."""
-
-    def __init__(self, batch: pa.RecordBatch, schema: Schema, list_delimiter: str) -> None:
-        self.bad: list[BadCell] = []
-        self._batch = batch
+    def __init__(
+        self,
+        table: Mapping[str, TableColumn],
+        schema: Schema,
+        *,
+        list_delimiter: str = LIST_DELIMITER,
+        missing: Several[str] = (),
+        optional: Collection[str] = (),
+    ) -> None:
         self._schema = schema
         self._delimiter = list_delimiter
+        self._missing = tuple(missing)
         self._labels = {label.name: label for label in schema.labels}
         self._times = {schema.time, *(f.times for f in schema.features if isinstance(f, Sequence))}
         self._bits = {f.name for f in schema.features if isinstance(f, Bits)}
-        check_names(batch.schema.names, schema)
+        self._lists: list[str] = []
+        self._values: list[str] = []
+        self._results: list[str] = []
+        self.checks: list[Check] = []
+        later: list[Check] = []
+        for number, column in enumerate(schema.columns):
+            if column.name not in table and column.name in optional:
+                self._values.append(f"CAST(NULL AS {sql_type(column)}) AS v{number}")
+                self._results.append(f"v{number} AS {stored(number)}")
+            else:
+                later += self._add(number, column, table[column.name])
+        self.checks += later
+        self._check_alignment()
 
-    def column(self, column: Column) -> npt.NDArray[Any] | Ragged:
-        cells = plain(self._batch.column(column.name))
+    def query(self, source: str, *, keep: Several[str] = ()) -> str:
+        """A query of every column of the schema, the k-th under the name `stored(k)`, and `BAD`.
+
+        Values that are missing are NULL, also within lists. Lists are cut to their last `length` values.
+
+        Args:
+          source: What stands behind FROM: the table.
+          keep: Further expressions of it that the query gives as well.
+        """
+        branches = [
+            f"WHEN {check.failed} THEN {{'check': {number}, 'received': {check.received}, 'reason': {check.reason}}}"
+            for number, check in enumerate(self.checks)
+        ]
+        bad = f"CASE {' '.join(branches)} END" if branches else "NULL"
+        lists = "".join(f", {each}" for each in self._lists)
+        values = "".join(f", {each}" for each in self._values)
+        results = ", ".join([*keep, *self._results, f"{bad} AS {BAD}"])
+        return f"SELECT {results} FROM (SELECT *{values} FROM (SELECT *{lists} FROM {source}))"
+
+    def add_check(self, failed: str, *, received: str, reason: str) -> None:
+        """Adds a condition on the table that makes a row bad before any other does."""
+        self.checks.insert(0, Check("", failed, received, literal(reason), True))
+
+    def describe(self, bad: Mapping[str, Any]) -> str:
+        """One line about a bad row, from the value of `BAD`."""
+        check = self.checks[bad["check"]]
+        received = bad["received"]
+        if not check.column:
+            return f"{shown(received)} {bad['reason']}."
+        if check.received == "NULL":
+            return f"column {check.column!r}: {bad['reason']}."
+        return f"column {check.column!r}: {shown(received, quoted=check.quoted)} {bad['reason']}."
+
+    def _add(self, number: int, column: Column, given: TableColumn) -> list[Check]:
+        """Adds one column, and returns what is to be checked of its values once every cell is known to be legible."""
         try:
-            if column.name in self._bits and is_text(cells.type):
-                return self._bit_text(column, cells)
             if column.form == "one":
-                if is_list(cells.type):
-                    raise WrongTypeError(f"holds lists ({cells.type})")
-                parsed = self._parse(column, cells)
-                self._report(column, cells, parsed.bad, parsed.bad, parsed.reason)
-                return parsed.values
-            return self._many(column, cells)
+                return self._one(number, column, *given)
+            return self._many(number, column, *given)
         except WrongTypeError as error:
-            where = f"{self._source()}column {column.name!r}"
             raise WrongTypeError(
-                f"{where} {error}, but the schema declares {_described(column)}. Change its feature in the schema, "
-                "or the column."
+                f"column {column.name!r} {error}, but the schema declares {_described(column)}. Change its feature in "
+                "the schema, or the column."
             ) from None
 
-    def _many(self, column: Column, cells: pa.Array) -> npt.NDArray[Any] | Ragged:
-        flat, lengths = flattened(cells, delimiter=self._delimiter)
-        if is_list(flat.type):
-            raise WrongTypeError(f"holds lists of lists ({cells.type})")
-        parsed = self._parse(column, flat)
-        ends = np.cumsum(lengths, dtype=np.int64)
-        self._report(column, flat, parsed.bad, np.searchsorted(ends, parsed.bad, side="right"), parsed.reason)
-        if column.form == "many":
-            return Ragged(parsed.values, lengths)
-        return self._fixed(column, parsed.values, lengths)
+    def _one(self, number: int, column: Column, name: str, kind: Any) -> list[Check]:
+        if kind.id in LISTS:
+            raise WrongTypeError(f"holds lists ({kind})")
+        value, quoted = f"v{number}", kind.id in TEXTS
+        read = self._cell(column, name, kind)
+        self._values.append(f"{read.value} AS {value}")
+        self._results.append(f"{value} AS {stored(number)}")
+        self._refuse(column, read, value, quoted)
+        if column.name in self._labels and self._labels[column.name].type == "binary":
+            reason = "is not a label: use 0 or 1, or leave it empty if unobserved"
+            return [Check(column.name, f"{value} NOT IN (0, 1)", read.text, literal(reason), quoted)]
+        if column.name == self._schema.weight:
+            reason = "is not a sample weight: use a number of at least 0"
+            return [Check(column.name, f"coalesce({value}, -1) < 0", read.text, literal(reason), quoted)]
+        return []
 
-    def _fixed(self, column: Column, values: npt.NDArray[Any], lengths: npt.NDArray[np.int32]) -> npt.NDArray[Any]:
-        whole = lengths == column.length
-        for row in np.flatnonzero(~whole & (lengths != 0)).tolist():
-            self._add(row, column.name, f"has {lengths[row]} values where the schema says {column.length}")
-        fixed = np.full((len(lengths), column.length), column.missing, column.numpy_dtype)
-        fixed[whole] = values[np.repeat(whole, lengths)].reshape(-1, column.length)
-        missing = np.isnan(fixed) if fixed.dtype.kind == "f" else fixed == column.missing
-        for row in np.flatnonzero(missing.any(axis=1) & ~missing.all(axis=1)).tolist():
-            position = int(np.flatnonzero(missing[row])[0])
-            self._add(row, column.name, f"has no value at position {position}; give all {column.length} or none")
-        return fixed
-
-    def _bit_text(self, column: Column, cells: pa.Array) -> npt.NDArray[Any]:
-        parsed = bit_rows(cells, length=column.length, delimiter=self._delimiter)
-        self._report(column, cells, parsed.bad, parsed.bad, parsed.reason)
-        return parsed.values
-
-    def _parse(self, column: Column, cells: pa.Array) -> Parsed:
-        if column.name in self._times:
-            return times(cells, unit=self._schema.time_unit)
-        if column.dtype == "int64":
-            return integers(cells)
-        if column.dtype == "bytes":
-            return texts(cells)
-        missing = column.missing
-        assert isinstance(missing, float)  # noqa: S101 - of a float column
-        return floats(cells, missing=missing, booleans=column.name in self._labels)
-
-    def check_values(self, columns: Mapping[str, npt.NDArray[Any] | Ragged]) -> None:
-        """Binary labels are 0 or 1, sample weights are there and not negative, bits are 0 or 1."""
-        failed = {cell.row for cell in self.bad}
-        for label in self._labels.values():
-            values = columns[label.name]
-            if label.type == "binary":
-                wrong = np.flatnonzero(~(np.isnan(values) | (values == 0) | (values == 1)))
-                self._refuse(label.name, wrong, failed, "is not a label: use 0 or 1, or leave it empty if unobserved")
-        if self._schema.weight is not None:
-            wrong = np.flatnonzero(~(np.asarray(columns[self._schema.weight]) >= 0))
-            self._refuse(self._schema.weight, wrong, failed, "is not a sample weight: use a number of at least 0")
-        for name in sorted(self._bits):
-            wrong = np.flatnonzero(
-                (np.asarray(columns[name]) < -1).any(axis=1) | (np.asarray(columns[name]) > 1).any(axis=1)
+    def _many(self, number: int, column: Column, name: str, kind: Any) -> list[Check]:
+        value, cells = f"v{number}", f"l{number}"
+        if column.name in self._bits and kind.id in TEXTS:
+            return self._bit_text(number, column, name, kind)
+        if kind.id == "blob":
+            failed = f"{name} IS NOT NULL AND TRY(decode({name})) IS NULL"
+            self.checks.append(Check(column.name, failed, f"CAST({name} AS VARCHAR)", "'is not UTF-8'", True))
+        cut, inner = _listed(name, kind, self._delimiter)
+        self._lists.append(f"{cut} AS {cells}")
+        element = self._cell(column, "e", inner)
+        self._values.append(f"list_transform({cells}, lambda e: {element.value}) AS {value}")
+        quoted = inner.id in TEXTS
+        if element.reason is not None:
+            wrong = (
+                f"list_filter({cells}, lambda e: ({element.value}) IS NULL AND NOT coalesce({element.absent}, TRUE))"
             )
-            self._refuse(name, wrong, failed, "holds a bit that is neither 0 nor 1")
+            first = f"list_transform({wrong}[1:1], lambda e: {{'t': {element.text}, 'r': {element.reason}}})[1]"
+            failed = f"list_count({value}) < len({value}) AND len({wrong}) > 0"
+            self.checks.append(Check(column.name, failed, f"({first}).t", f"({first}).r", quoted))
+        if column.form == "many":
+            self._results.append(f"{value}[-{column.length}:] AS {stored(number)}")
+            return []
+        length = column.length
+        self._results.append(f"CASE WHEN len({value}) = {length} THEN {value} END AS {stored(number)}")
+        wrong_length = f"'has ' || len({value}) || ' values where the schema says {length}'"
+        gap = f"'has no value at position ' || (list_position({value}, NULL) - 1) || '; give all {length} or none'"
+        self.checks.append(Check(column.name, f"len({value}) NOT IN (0, {length})", "NULL", wrong_length, False))
+        self.checks.append(Check(column.name, f"list_count({value}) NOT IN (0, len({value}))", "NULL", gap, False))
+        if column.name in self._bits:
+            reason = literal("holds a bit that is neither 0 nor 1")
+            shown = f"CAST({name} AS VARCHAR)"
+            wrong_bit = f"list_min({value}) < 0 OR list_max({value}) > 1"
+            return [Check(column.name, wrong_bit, shown, reason, False)]
+        return []
 
-    def check_alignment(self, columns: Mapping[str, npt.NDArray[Any] | Ragged]) -> None:
+    def _bit_text(self, number: int, column: Column, name: str, kind: Any) -> list[Check]:
+        value = f"v{number}"
+        text = f"TRY(decode({name}))" if kind.id == "blob" else name
+        found, absent = bits_of_text(text, length=column.length, delimiter=self._delimiter)
+        self._values.append(f"{found} AS {value}")
+        self._results.append(f"{value} AS {stored(number)}")
+        reason = literal(f"is not {column.length} bits, as 0 and 1 or hexadecimal")
+        shown = f"CAST({name} AS VARCHAR)"
+        self.checks.append(Check(column.name, f"{value} IS NULL AND NOT {absent}", shown, reason, True))
+        return []
+
+    def _cell(self, column: Column, x: str, kind: Any) -> Cell:
+        if kind.id in LISTS:
+            raise WrongTypeError("holds lists of lists")
+        try:
+            read = cell(self._kind(column), x, kind.id, missing=self._missing, unit=self._schema.time_unit)
+            # Ids of all tables are of one type, whatever the type in the file.
+            return read._replace(value=f"encode({read.value})") if self._encoded(column, kind) else read
+        except WrongTypeError as error:
+            raise WrongTypeError(f"holds {kind}, {error}") from None
+
+    @staticmethod
+    def _encoded(column: Column, kind: Any) -> bool:
+        return column.dtype == "bytes" and kind.id != "blob"
+
+    def _kind(self, column: Column) -> Kind:
+        if column.name in self._times:
+            return "time"
+        if column.name in self._labels:
+            return "label"
+        kinds: dict[str, Kind] = {"int64": "integer", "bytes": "text", "float32": "number"}
+        return kinds[column.dtype]
+
+    def _refuse(self, column: Column, read: Cell, value: str, quoted: bool) -> None:
+        if read.reason is not None:
+            failed = f"{value} IS NULL AND NOT {read.absent}"
+            self.checks.append(Check(column.name, failed, read.text, read.reason, quoted))
+
+    def _check_alignment(self) -> None:
         """Columns that describe the same list have the same number of values on every row."""
+        numbers = {column.name: number for number, column in enumerate(self._schema.columns)}
         for feature in self._schema.features:
             if isinstance(feature, Sequence) or (isinstance(feature, Sparse) and feature.weights is not None):
                 first, *others = self._schema.feature_columns(feature)
-                expected = columns[first.name]
-                if isinstance(expected, Ragged):
-                    for other in others:
-                        self._check_lengths(first.name, expected, other.name, columns[other.name])
-
-    def _check_lengths(self, first: str, expected: Ragged, other: str, received: npt.NDArray[Any] | Ragged) -> None:
-        assert isinstance(received, Ragged)  # noqa: S101 - columns of one feature have one form
-        for row in np.flatnonzero(expected.lengths != received.lengths).tolist():
-            self._add(
-                row, other, f"has {received.lengths[row]} values where column {first!r} has {expected.lengths[row]}"
-            )
-
-    def _refuse(self, name: str, rows: npt.NDArray[Any], failed: set[int], reason: str) -> None:
-        cells = self._batch.column(name)
-        for row in rows.tolist():
-            if row not in failed:
-                self._add(row, name, f"{shown(cells[row].as_py())} {reason}")
-
-    def _report(
-        self, column: Column, cells: pa.Array, bad: npt.NDArray[Any], rows: npt.NDArray[Any], reason: str
-    ) -> None:
-        for position, row in zip(bad.tolist(), rows.tolist(), strict=True):
-            self._add(row, column.name, f"{shown(cells[position].as_py())} {reason}")
-
-    def _add(self, row: int, column: str, problem: str) -> None:
-        self.bad.append(BadCell(row, f"{self._source(row)}column {column!r}: {problem}."))
-
-    def _source(self, row: int | None = None) -> str:
-        if FILE_COLUMN not in self._batch.schema.names:
-            return "" if row is None else f"row {row} of the batch, counted from 0, "
-        file = self._batch.column(FILE_COLUMN)[row or 0].as_py() if self._batch.num_rows else "input"
-        return f"{file}: " if row is None else f"{file}, row {self._batch.column(ROW_COLUMN)[row].as_py()}, "
+                expected = f"len(v{numbers[first.name]})"
+                for other in others if first.form == "many" else ():
+                    found = f"len(v{numbers[other.name]})"
+                    where = literal(f" values where column {first.name!r} has ")
+                    reason = f"'has ' || {found} || {where} || {expected}"
+                    self.checks.append(Check(other.name, f"{found} <> {expected}", "NULL", reason, False))
 
 
-def check_names(names: list[str], schema: Schema, *, source: str = "The input") -> None:
+def check_names(
+    names: Several[str], schema: Schema, *, source: str = "The input", optional: Collection[str] = ()
+) -> None:
     """Refuses a table that lacks columns of the schema, or has one of them twice.
 
     Raises:
       ValueError: Naming the columns, and those in the table that have similar names.
     """
-    absent = [column.name for column in schema.columns if column.name not in names]
+    absent = [column.name for column in schema.columns if column.name not in names and column.name not in optional]
     if absent:
-        own = [name for name in names if name not in (FILE_COLUMN, ROW_COLUMN)]
         hints = "; ".join(
-            f"{name!r}" + (f", did you mean {near!r}?" if (near := closest(name, own)) else "") for name in absent
+            f"{name!r}" + (f", did you mean {near!r}?" if (near := closest(name, names)) else "") for name in absent
         )
-        known = ", ".join(own[:30]) + (", ..." if len(own) > 30 else "")
+        known = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")
         raise ValueError(
             f"{source} has no column {hints}{'' if hints.endswith('?') else '.'} It has: {known or 'none'}."
         )
-    twice = [column.name for column in schema.columns if names.count(column.name) > 1]
+    twice = [column.name for column in schema.columns if list(names).count(column.name) > 1]
     if twice:
         raise ValueError(f"{source} has column {twice[0]!r} more than once.")
+
+
+def _listed(name: str, kind: Any, delimiter: str) -> tuple[str, Any]:
+    """A column as a list, NULL as an empty one, and the type of its elements."""
+    if kind.id in LISTS:
+        inner = dict(kind.children)["child"]
+        cast = f"CAST({name} AS {inner}[])" if kind.id == "array" else name
+        return f"coalesce({cast}, [])", inner
+    if kind.id in TEXTS:
+        text = f"CAST({name} AS VARCHAR)" if kind.id == "varchar" else f"TRY(decode({name}))"
+        return list_of_text(text, delimiter=delimiter), VARCHAR
+    return f"CASE WHEN {name} IS NULL THEN [] ELSE [{name}] END", kind
 
 
 def _described(column: Column) -> str:
@@ -255,12 +281,20 @@ def _described(column: Column) -> str:
     return f"a list of {column.dtype}" + (f" of length {column.length}" if column.form == "fixed" else "")
 
 
-def shown(value: object) -> str:
-    """A cell as a message shows it: quoted, on one line, not too long."""
-    text = "an empty cell" if value is None else repr(value)
-    if isinstance(value, bytes):
-        try:
-            text = repr(value.decode())
-        except UnicodeDecodeError:
-            text = repr(value)[1:]
+def shown(cell: str | None, *, quoted: bool = True) -> str:
+    """A cell as a message shows it: on one line, not too long."""
+    if cell is None:
+        return "an empty cell"
+    text = cell if not quoted else f"'{cell}'" if cell.isprintable() else repr(cell)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def stored(number: int) -> str:
+    """The name of the `number`-th column of a schema in a query; names of users may differ in case only."""
+    return f"s{number}"
+
+
+def sql_type(column: Column) -> str:
+    """The DuckDB type of a column of a schema."""
+    single = {"int64": "BIGINT", "float32": "FLOAT", "bytes": "BLOB"}[column.dtype]
+    return single if column.form == "one" else f"{single}[]"

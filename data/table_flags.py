@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import pyarrow as pa
+import codecs
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
 from absl import flags
 
-from fullrank.data.bad_rows import BadRows
 from fullrank.data.command_errors import UsageError
+from fullrank.data.find_files import find_files
 from fullrank.data.join_table import JoinTable
-from fullrank.data.table_columns import FILE_COLUMN, ROW_COLUMN
-from fullrank.data.table_reader import TableReader, find_files
+from fullrank.data.table_files import Dialect, TableFiles
+from fullrank.data.text_files import NATIVE
 
 
 def define_table_flags(flag_values: flags.FlagValues) -> None:
-    """Defines --separator, --header, --list_delimiter, and --join with its companions."""
+    """Defines --separator, --header and the other flags of CSV, --list_delimiter, --missing, and --join."""
     flags.DEFINE_string(
         "separator",
         None,
@@ -23,7 +28,29 @@ def define_table_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_list(
         "header",
         None,
-        "Column names, separated by commas, if CSV and TSV files do not begin with a line of names.",
+        "Column names, separated by commas, if CSV and TSV files do not begin with a line of names; 'first' if only "
+        "the first file does.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string(
+        "quote",
+        "auto",
+        "The character around cells of CSV and TSV that hold a separator; 'none' if quotes are ordinary characters. "
+        "auto: a double quote, unless quotes in a file do not pair.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_string("encoding", "utf-8", "Encoding of CSV, TSV and JSON lines.", flag_values=flag_values)
+    flags.DEFINE_string(
+        "comment",
+        None,
+        "What lines of CSV and TSV begin with that are no rows, for example '#'.",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_list(
+        "missing",
+        None,
+        "Texts that stand for a missing value in every column, beside empty cells and \\N; numbers know NA, NULL, nan "
+        "and the like already (docs/tables.md).",
         flag_values=flag_values,
     )
     flags.DEFINE_string(
@@ -35,8 +62,8 @@ def define_table_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_multi_string(
         "join",
         None,
-        "Table whose columns are added to every row by --on, e.g. bits.parquet of fullrank.data.hash_id; it is held in "
-        "memory. Rows without a partner get missing values. May be repeated.",
+        "Table whose columns are added to every row by --on, e.g. bits.parquet of fullrank.data.hash_id. Rows without "
+        "a partner get missing values. May be repeated.",
         flag_values=flag_values,
     )
     flags.DEFINE_multi_string(
@@ -54,62 +81,92 @@ def define_table_flags(flag_values: flags.FlagValues) -> None:
     )
 
 
-def read_joins(flag_values: flags.FlagValues) -> tuple[JoinTable, ...]:
-    """The tables that --join names, in memory.
+@dataclasses.dataclass(frozen=True)
+class Join:
+    """A table that --join names, not read yet."""
+
+    pattern: str
+    files: tuple[Path, ...]
+    on: str
+    key: str
+    prefix: str
+
+
+def read_joins(flag_values: flags.FlagValues) -> tuple[Join, ...]:
+    """The tables that --join names.
 
     Raises:
       UsageError: If the numbers of flags do not fit each other.
-      ValueError: If a table cannot be read, or cannot be joined.
+      ValueError: If there is no such file.
     """
-    files, keys = flag_values.join or [], flag_values.on or []
-    prefixes = flag_values.join_prefix or [""] * len(files)
-    if not files and not keys and not flag_values.join_prefix:
+    patterns, keys = flag_values.join or [], flag_values.on or []
+    prefixes = flag_values.join_prefix or [""] * len(patterns)
+    if not patterns and not keys and not flag_values.join_prefix:
         return ()
-    if not files or len(keys) not in (1, len(files)):
+    if not patterns or len(keys) not in (1, len(patterns)):
         raise UsageError(
-            f"--join needs --on=KEY, one for all or one for each. Received: {len(files)} --join and {len(keys)} --on."
+            "--join needs --on=KEY, one for all or one for each. "
+            f"Received: {len(patterns)} --join and {len(keys)} --on."
         )
-    if len(prefixes) != len(files):
+    if len(prefixes) != len(patterns):
         raise UsageError(
-            f"--join_prefix is given once for each --join. Received: {len(files)} --join and {len(prefixes)} prefixes."
+            "--join_prefix is given once for each --join. "
+            f"Received: {len(patterns)} --join and {len(prefixes)} prefixes."
         )
-    keys = keys * len(files) if len(keys) == 1 else keys
-    return tuple(_read_join(*given) for given in zip(files, keys, prefixes, strict=True))
+    keys = keys * len(patterns) if len(keys) == 1 else keys
+    joins = []
+    for pattern, on, prefix in zip(patterns, keys, prefixes, strict=True):
+        key, _, own = on.partition("=")
+        joins.append(Join(pattern, find_files(pattern), on=own or key, key=key, prefix=prefix))
+    return tuple(joins)
 
 
-def _read_join(pattern: str, on: str, prefix: str) -> JoinTable:
-    key, _, own = on.partition("=")
-    batches = [
-        batch.drop_columns([FILE_COLUMN, ROW_COLUMN]) for batch in TableReader(files=find_files(pattern)).batches()
-    ]
-    if not batches:
-        raise ValueError(f"--join={pattern} has no rows.")
-    tables = [pa.Table.from_batches([batch]) for batch in batches]
-    table = pa.concat_tables(tables, promote_options="permissive")
-    return JoinTable(table, source=pattern, on=own or key, key=key, prefix=prefix)
-
-
-def make_table_reader(
-    pattern: str,
-    *,
-    flag_values: flags.FlagValues,
-    bad_rows: BadRows | None = None,
-    joins: tuple[JoinTable, ...] = (),
-) -> TableReader:
-    """The files that `pattern` names, read as the flags say, with the columns of `joins`.
+def open_joins(connection: duckdb.DuckDBPyConnection, joins: Sequence[Join], directory: Path) -> tuple[JoinTable, ...]:
+    """Reads joined tables into a database.
 
     Raises:
-      UsageError: If a separator or delimiter is not one character.
+      ValueError: If a table cannot be read, or cannot be joined.
+    """
+    opened = []
+    for number, join in enumerate(joins):
+        folder = directory / f"join-{number}"
+        folder.mkdir()
+        files = TableFiles(connection, join.files, dialect=Dialect(), directory=folder)
+        own = {"name": f"join{number}", "source": join.pattern, "on": join.on, "key": join.key, "prefix": join.prefix}
+        opened.append(JoinTable(connection, files, **own))
+    return tuple(opened)
+
+
+def read_dialect(flag_values: flags.FlagValues) -> Dialect:
+    """How CSV files are written, as the flags say.
+
+    Raises:
+      UsageError: If a flag has no possible value.
     """
     separator = {"tab": "\t", "\\t": "\t"}.get(flag_values.separator, flag_values.separator)
-    if separator is not None and len(separator) != 1:
-        raise UsageError(f"--separator must be one character, or tab. Received: {separator!r}.")
+    if separator is not None and not 1 <= len(separator) <= 4:
+        raise UsageError(f"--separator must be one to four characters, or tab. Received: {separator!r}.")
     if not flag_values.list_delimiter:
         raise UsageError("--list_delimiter must not be empty.")
-    return TableReader(
-        files=find_files(pattern),
+    quote = {"none": ""}.get(flag_values.quote, flag_values.quote)
+    if quote != "auto" and len(quote) > 1:
+        raise UsageError(f"--quote must be one character, none or auto. Received: {quote!r}.")
+    if flag_values.comment is not None and len(flag_values.comment) != 1:
+        raise UsageError(f"--comment must be one character. Received: {flag_values.comment!r}.")
+    return Dialect(
         separator=separator,
         header=tuple(name.strip() for name in flag_values.header) if flag_values.header else None,
-        bad_rows=BadRows() if bad_rows is None else bad_rows,
-        joins=joins,
+        quote=quote,
+        encoding=_encoding(flag_values.encoding),
+        comment=flag_values.comment,
     )
+
+
+def _encoding(name: str) -> str:
+    try:
+        found = codecs.lookup(name).name
+    except LookupError:
+        raise UsageError(
+            f"--encoding={name} is not known. Common ones are utf-8, utf-16, latin-1, cp1252, gb18030, shift_jis."
+        ) from None
+    return {"iso8859-1": "latin-1"}.get(found, found) if found not in NATIVE else found

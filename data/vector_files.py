@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fullrank.data.cells import is_text
-from fullrank.data.lists import flattened, is_list, plain
+from fullrank.data.arrow_types import is_list, is_text, list_lengths, plain
 from fullrank.data.naming_errors import naming_errors
 from fullrank.data.suggest import closest
 
@@ -84,7 +83,7 @@ def read_parquet_vectors(file: Path, *, id_column: str | None = None, vector_col
         others = [field.name for field in schema if not is_list(field.type)]
         vector = _column(vector_column, listed, schema.names, flag="vector_column", file=file, holding="lists")
         key = _column(id_column, others, schema.names, flag="id_column", file=file, holding="ids")
-        ids = _whole(pq.read_table(file, columns=[key])[key])
+        ids = plain(pq.read_table(file, columns=[key])[key])
         _check_ids(ids, source=f"{file}, column {key!r}")
         if not len(ids):
             raise ValueError(f"{file} has no rows.")
@@ -150,15 +149,10 @@ def _check_ids(ids: pa.Array, *, source: str) -> None:
     check_unique(ids, source=source)
 
 
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    combined = column.combine_chunks()
-    return plain(pa.concat_arrays(combined.chunks) if isinstance(combined, pa.ChunkedArray) else combined)
-
-
 def _dimension(file: Path, column: str) -> int:
     """The length of the first list that has one."""
     for cells in _lists(file, column, rows=_FIRST_ROWS):
-        lengths = flattened(cells)[1]
+        lengths = list_lengths(cells).to_numpy(zero_copy_only=False)
         if lengths.any():
             return int(lengths[lengths > 0][0])
     raise ValueError(f"{file}, column {column!r}: no row holds a vector.")
@@ -182,7 +176,7 @@ def _lists(file: Path, column: str, *, rows: int) -> Iterator[pa.Array]:
 
 
 def _matrix(cells: pa.Array, dimension: int, *, first: int, source: str) -> npt.NDArray[Any]:
-    flat, lengths = flattened(cells)
+    flat, lengths = plain(cells.flatten()), list_lengths(cells).to_numpy(zero_copy_only=False)
     if not (pa.types.is_floating(flat.type) or pa.types.is_integer(flat.type)):
         raise ValueError(f"{source} holds {cells.type}, but a vector is a list of numbers.")
     wrong = np.flatnonzero((lengths != dimension) & (lengths != 0))

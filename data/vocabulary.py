@@ -1,7 +1,7 @@
-"""Vocabulary files: the known ids of a sparse feature, one a line, most frequent first.
+r"""Vocabulary files: the known ids of a sparse feature, one a line, most frequent first.
 
 The k-th line (from 0) is row k + 2 of the embedding table. Plain text, so that it can be read, cut and compared with
-ordinary tools.
+ordinary tools. A line that begins with `\x` is an id in hexadecimal, which is how an id with a line break is written.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from fullrank.data.schema import Schema, SchemaError
 from fullrank.data.write_aside import file_aside
 
 FOLDER: Final = "vocabulary"
+_HEXADECIMAL: Final = b"\\x"
 
 
 def vocabulary_path(directory: str | Path, *, feature: str) -> Path:
@@ -28,10 +29,8 @@ def vocabulary_path(directory: str | Path, *, feature: str) -> Path:
 
 
 def storable(identity: int | bytes) -> bool:
-    """Whether a vocabulary can hold an id: the missing value and bytes with a line break cannot be told from others."""
-    if isinstance(identity, bytes):
-        return identity != MISSING_BYTES and b"\n" not in identity
-    return identity != MISSING_INT
+    """Whether a vocabulary can hold an id: what stands for a missing value is none."""
+    return identity != (MISSING_BYTES if isinstance(identity, bytes) else MISSING_INT)
 
 
 def write_vocabulary(ids: Iterable[int | bytes], *, directory: str | Path, feature: str) -> Path:
@@ -46,7 +45,7 @@ def write_vocabulary(ids: Iterable[int | bytes], *, directory: str | Path, featu
       The file written.
 
     Raises:
-      ValueError: If an id stands for "missing", holds a line break, or comes twice.
+      ValueError: If an id stands for "missing" or comes twice.
     """
     file = vocabulary_path(directory, feature=feature)
     seen: set[int | bytes] = set()
@@ -56,12 +55,12 @@ def write_vocabulary(ids: Iterable[int | bytes], *, directory: str | Path, featu
             if not storable(identity):
                 raise ValueError(
                     f"The vocabulary of feature {feature!r} cannot hold the id {identity!r}: it stands for a "
-                    "missing value or holds a line break. Leave it out; it then counts as unknown."
+                    "missing value. Leave it out."
                 )
             if identity in seen:
                 raise ValueError(f"The vocabulary of feature {feature!r} got the id {identity!r} twice.")
             seen.add(identity)
-            output.write((identity if isinstance(identity, bytes) else b"%d" % identity) + b"\n")
+            output.write(_line(identity) + b"\n")
     return file
 
 
@@ -105,7 +104,7 @@ def _parsed(file: Path, owner: Sparse) -> npt.NDArray[Any]:
     lines = content.split(b"\n")[:-1]
     ids: npt.NDArray[Any]
     if owner.dtype == "bytes":
-        ids = np.array(lines, dtype=object)
+        ids = np.array([_identity(line, file, number) for number, line in enumerate(lines, 1)], dtype=object)
         unusable = lines.index(MISSING_BYTES) if MISSING_BYTES in lines else None
     else:
         try:
@@ -122,6 +121,26 @@ def _parsed(file: Path, owner: Sparse) -> npt.NDArray[Any]:
     if len(set(lines)) != len(lines):
         raise SchemaError(f"Vocabulary file {file} holds an id twice.")
     return ids
+
+
+def _line(identity: int | bytes) -> bytes:
+    if isinstance(identity, int):
+        return b"%d" % identity
+    return (
+        _HEXADECIMAL + identity.hex().encode() if b"\n" in identity or identity.startswith(_HEXADECIMAL) else identity
+    )
+
+
+def _identity(line: bytes, file: Path, number: int) -> bytes:
+    if not line.startswith(_HEXADECIMAL):
+        return line
+    try:
+        return bytes.fromhex(line[len(_HEXADECIMAL) :].decode("ascii"))
+    except ValueError:
+        raise SchemaError(
+            f"Vocabulary file {file}, line {number}: what stands behind \\x is not hexadecimal. "
+            f"Received: {line[:40]!r}."
+        ) from None
 
 
 def _is_int64(line: bytes) -> bool:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fullrank import data
 from fullrank.data.example_layout import decode_examples
-from fullrank.data.table_columns import FILE_COLUMN, ROW_COLUMN, convert_rows, row_to_record, to_columns
+from fullrank.data.row_columns import convert_rows, row_to_record, to_columns
 
 SCHEMA = data.Schema(
     name="ads",
@@ -145,7 +145,7 @@ def test_typed_tables_become_the_same_columns() -> None:
         ({"price": ["1", "-inf"]}, "column 'price': '-inf' is not a finite float32 number."),
         ({"price": ["1e39", ""]}, "column 'price': '1e39' is not a finite float32 number."),
         ({"price": ["", "1,5"]}, "column 'price': '1,5' is not a number."),
-        ({"price": ["", b"\xff"]}, "column 'price': '\\xff' is not a number."),
+        ({"price": ["", b"\xff"]}, "column 'price': '\\xFF' is not a number."),
         ({"click": ["0", "2"]}, "column 'click': '2' is not a label: use 0 or 1, or leave it empty if unobserved."),
         ({"click": ["0.5", ""]}, "column 'click': '0.5' is not a label: use 0 or 1, or leave it empty if unobserved."),
         ({"click": ["yes", ""]}, "column 'click': 'yes' is not a number."),
@@ -172,22 +172,14 @@ def test_a_bad_cell_is_named(change: dict[str, list[Any]], message: str) -> None
     assert message in str(error.value)
 
 
-def test_a_bad_cell_is_named_by_file_and_row_if_they_are_known() -> None:
-    batch = text_batch(item=["1", "x"])
-    batch = batch.append_column(FILE_COLUMN, pa.array(["a.csv", "b.csv"]).dictionary_encode())
-    batch = batch.append_column(ROW_COLUMN, pa.array([1, 500]))
-    with pytest.raises(ValueError, match=r"^b\.csv, row 500, column 'item': 'x' is not a 64-bit whole number\.$"):
-        to_columns(batch, SCHEMA)
-
-
-def test_all_bad_cells_are_found_in_the_order_of_rows() -> None:
+def test_the_first_bad_cell_of_every_row_is_found() -> None:
     _, bad = convert_rows(text_batch(item=["1", "x"], price=["y", "z"]), SCHEMA)
-    assert [(cell.row, cell.message.split("'")[1]) for cell in bad] == [(0, "price"), (1, "item"), (1, "price")]
+    assert [(cell.row, cell.message.split("'")[1]) for cell in bad] == [(0, "price"), (1, "item")]
 
 
 def test_a_column_that_cannot_hold_its_feature_is_named() -> None:
     batch = text_batch().drop_columns(["price"]).append_column("price", pa.array([[1.0], [2.0]]))
-    with pytest.raises(ValueError, match=r"column 'price' holds lists \(list<item: double>\), but the schema declares"):
+    with pytest.raises(ValueError, match=r"column 'price' holds lists \(DOUBLE\[\]\), but the schema declares"):
         to_columns(batch, SCHEMA)
     batch = text_batch().drop_columns(["past_item"]).append_column("past_item", pa.array([[[1]], [[2]]]))
     with pytest.raises(ValueError, match="column 'past_item' holds lists of lists"):
@@ -264,13 +256,15 @@ def test_a_delimiter_of_ones_own() -> None:
 
 
 IDS = st.integers(-(2**63), 2**63 - 1)
-WORDS = st.binary(max_size=6).filter(lambda word: b"|" not in word and word[:1] != b"[")
+# Text that is not a whole number with blanks around it or .0 behind it, which has a canonical form of its own.
+WORDS = st.binary(max_size=6).filter(lambda word: word != b"\\N" and not word.strip().rstrip(b".0").isdigit())
+TAGS = st.text(max_size=6).map(str.encode).filter(lambda word: word and b"|" not in word and word[:1] != b"[")
 NUMBERS = st.none() | st.floats(width=32, allow_nan=False, allow_infinity=False)
 ROWS = st.lists(
     st.tuples(
         st.none() | IDS,
         WORDS,
-        st.lists(WORDS.filter(bool), max_size=2),
+        st.lists(TAGS.filter(lambda word: not word.strip().isdigit()), max_size=2),
         NUMBERS,
         st.lists(st.tuples(IDS, st.integers(0, 2**40)), max_size=3),
         st.none() | st.tuples(*[st.floats(-1e6, 1e6, width=32)] * 2),

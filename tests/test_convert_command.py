@@ -148,7 +148,6 @@ def test_the_records_hold_the_rows_split_by_time(
         f"--output={records}",
         f"--layout={layout}",
         "--compression=gzip",
-        "--max_distinct_in_memory=100",
         "--workers=1",
     )
     assert (code, out.splitlines()) == (
@@ -223,21 +222,23 @@ def test_bad_rows_are_left_out_on_request(
     code, _, err = ran(capsys, convert.run, *arguments)
     assert (code, err) == (
         1,
-        f"error: {file}, row 31: 12 cells instead of 11: {','.join(map(str, bad[30]))[:60]!r}... "
+        f"error: {file}, line 32: 12 cells instead of 11: {','.join(map(str, bad[30]))[:60]!r}... "
         "(--on_bad_record=skip leaves such rows out.)\n",
     )
     code, _, err = ran(capsys, convert.run, *arguments, "--on_bad_record=skip")
-    assert (code, err) == (
-        1,
-        f"error: 2 of 99 rows are bad, more than --max_bad_fraction=0.01 allows. The first: {file}, row 11, column "
-        f"'click': '3' is not a label: use 0 or 1, or leave it empty if unobserved. {file}, row 21, column 'price': "
-        "'cheap' is not a number.\n",
-    )
+    click = f"{file}, row 11, column 'click': '3' is not a label: use 0 or 1, or leave it empty if unobserved."
+    assert code == 1
+    assert err.startswith("error: 3 of 100 rows are bad, more than --max_bad_fraction=0.01 allows. The first: ")
     assert not (tmp_path / "records").exists()
     code, out, _ = ran(capsys, convert.run, *arguments, "--on_bad_record=skip", "--max_bad_fraction=0.1")
     assert code == 0
-    assert out.startswith(f"Left out 1 bad rows of 100. The first: {file}, row 31: 12 cells instead of 11: ")
-    assert f"\nLeft out 2 bad rows of 99. The first: {file}, row 11, column 'click'" in out
+    assert out.startswith(f"Left out 3 bad rows of 100. The first: {file}, line 32: 12 cells instead of 11: ")
+    assert click in out
+    with open(tmp_path / "records" / "rejects.csv", encoding="utf-8", newline="") as rejects:
+        found = list(csv.reader(rejects))
+    assert [row[:2] for row in found] == [["file", "row"], [str(file), "32"], [str(file), "11"], [str(file), "21"]]
+    assert found[2][2] == click
+    assert found[3][2] == f"{file}, row 21, column 'price': 'cheap' is not a number."
     assert "  train: 97 examples in 1 file\n" in out
 
 
@@ -260,7 +261,10 @@ def test_bad_rows_are_left_out_on_request(
             2,
             "--split=time cannot go with --validation_input or --test_input.",
         ),
-        (["--separator=ab"], 2, "--separator must be one character, or tab. Received: 'ab'."),
+        (["--separator=abcde"], 2, "--separator must be one to four characters, or tab. Received: 'abcde'."),
+        (["--quote=ab"], 2, "--quote must be one character, none or auto. Received: 'ab'."),
+        (["--comment=//"], 2, "--comment must be one character. Received: '//'."),
+        (["--encoding=klingon"], 2, "--encoding=klingon is not known. Common ones are utf-8, utf-16, latin-1, "),
         (["--list_delimiter="], 2, "--list_delimiter must not be empty."),
         (["--compresion=gzip"], 2, "unknown flag --compresion; did you mean --compression? See --help."),
         (["--workers=0"], 2, "flag --workers=0: 0 is not a positive integer. See --help."),

@@ -1,80 +1,263 @@
-"""Reading CSV, TSV and Parquet files with the row that every value came from, and dividing rows into splits."""
+"""Reading files of every kind into staged rows, and dividing rows into splits."""
 
 from __future__ import annotations
 
+import bz2
+import contextlib
+import dataclasses
 import gzip
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fullrank import data
-from fullrank.data import table_reader
 from fullrank.data.bad_rows import BadRows, TooManyBadRowsError
-from fullrank.data.split_rows import SplitRows, at_random, by_column, by_time, whole
-from fullrank.data.table_columns import FILE_COLUMN, ROW_COLUMN
-from fullrank.data.table_reader import TableReader, find_files
+from fullrank.data.find_files import find_files
+from fullrank.data.split_rows import SPLIT_COLUMN, Splits, at_random, by_column, by_source, by_time
+from fullrank.data.staged_rows import StagedRows
+from fullrank.data.table_database import open_database
+from fullrank.data.table_files import Dialect, TableFiles
+
+XY = data.Schema(
+    name="xy",
+    features=(data.Sparse(name="x"), data.Sparse(name="y", dtype="bytes")),
+    labels=(data.Label(name="click"),),
+)
 
 
 def write(path: Path, content: str | bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
 
 
-def rows_of(reader: TableReader, columns: Sequence[str] | None = None) -> list[tuple[Any, ...]]:
-    """All rows as tuples: file name, row number, cells."""
-    rows: list[tuple[Any, ...]] = []
-    for batch in reader.batches(columns):
-        table = batch.to_pydict()
-        files, numbers = table.pop(FILE_COLUMN), table.pop(ROW_COLUMN)
-        rows += [(Path(f).name, n, *cells) for f, n, *cells in zip(files, numbers, *table.values(), strict=True)]
-    return rows
+@contextlib.contextmanager
+def staged(
+    directory: Path,
+    *patterns: str,
+    schema: data.Schema = XY,
+    bad_rows: BadRows | None = None,
+    dialect: Dialect | None = None,
+    **given: Any,
+) -> Iterator[StagedRows]:
+    """The rows of files, staged; each pattern is a source."""
+    files = [find_files(f"{directory}/{pattern}") for pattern in patterns]
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        open_database(Path(scratch), threads=2, readable=[file for found in files for file in found]) as connection,
+    ):
+        given = {"optional": {"click"}, **given}
+        rows = StagedRows(connection, schema=schema, bad_rows=BadRows() if bad_rows is None else bad_rows, **given)
+        for pattern, found in zip(patterns, files, strict=True):
+            own = TableFiles(connection, found, dialect=dialect or Dialect(), directory=Path(scratch))
+            rows.add_files(pattern, own)
+        yield rows
 
 
-def test_every_kind_of_file_gives_its_rows_with_their_numbers(tmp_path: Path) -> None:
-    write(tmp_path / "a.csv", '\ufeffx,y\n1,"two\nlines"\n\n,"say ""hi"""\n')
-    write(tmp_path / "b.tsv", "x\ty\n3\t\n")
-    write(tmp_path / "c.csv.gz", gzip.compress(b"x,y\r\n4,\xff\r\n"))
-    pq.write_table(pa.table({"y": ["p", "q"], "x": [5, 6]}), tmp_path / "d.parquet", row_group_size=1)
-    reader = TableReader(files=find_files(f"{tmp_path}/*.csv,{tmp_path}/*.tsv,{tmp_path}/*.gz,{tmp_path}/*.parquet"))
-    assert rows_of(reader, ["x", "y"]) == [
-        ("a.csv", 1, b"1", b"two\nlines"),
-        ("a.csv", 2, None, b'say "hi"'),
-        ("b.tsv", 1, b"3", None),
-        ("c.csv.gz", 1, b"4", b"\xff"),
-        ("d.parquet", 1, "p", 5),
-        ("d.parquet", 2, "q", 6),
+def cells(directory: Path, *patterns: str, **given: Any) -> list[tuple[Any, ...]]:
+    """X and y of all good rows."""
+    with staged(directory, *patterns, **given) as rows:
+        return list(rows.connection.execute("SELECT s0, s1 FROM staged WHERE bad IS NULL").fetchall())
+
+
+GOOD = [(1, b"two\nlines"), (None, b'say "hi"'), (3, None)]
+CSV = 'x,y\n1,"two\nlines"\n\n,"say ""hi"""\n3,\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", CSV),
+        ("a.csv", f"\ufeff{CSV}"),
+        ("a.csv", 'x , y\n1,"two\nlines"\n,"say ""hi"""\n3.0,\\N\n'),
+        ("a.csv", CSV.rstrip("\n")),
+        ("a.tsv", CSV.replace(",", "\t")),
+        ("a.csv.gz", gzip.compress(CSV.encode())),
+        ("a.csv.bz2", bz2.compress(CSV.encode())),
+        ("a.csv.zst", pa.compress(CSV.encode(), codec="zstd", asbytes=True)),
+        ("a.jsonl", '{"x": 1, "y": "two\\nlines"}\n\n{"y": "say \\"hi\\"", "z": [1]}\n{"x": 3.0, "y": null}\n'),
+    ],
+)
+def test_every_kind_of_text_gives_the_same_rows(tmp_path: Path, name: str, content: str | bytes) -> None:
+    write(tmp_path / name, content)
+    assert cells(tmp_path, "a.*") == GOOD
+
+
+def test_line_breaks_may_be_of_two_kinds(tmp_path: Path) -> None:
+    # DuckDB reads each of these alone only; the second would be read as an empty table if one kind were named.
+    write(tmp_path / "a.csv", b"x,y\n1,a\n2,b\r\n3,c\n")
+    write(tmp_path / "b.csv", b"x,y\r\n4,d\r\n5,e\n6,f\r\n")
+    assert cells(tmp_path, "*.csv") == [(n, b"%c" % (96 + n)) for n in range(1, 7)]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_typed_tables_give_the_same_rows(tmp_path: Path, kind: str) -> None:
+    table = pa.table({"y": ["two\nlines", 'say "hi"', None], "x": pa.array([1, None, 3], pa.float64())})
+    if kind == "parquet":
+        pq.write_table(table, tmp_path / "a.parquet", row_group_size=1)
+    else:
+        feather.write_feather(table, tmp_path / "a.arrow")
+    assert cells(tmp_path, "a.*") == GOOD
+
+
+def test_files_of_all_kinds_are_one_table(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", "x,y\n1,7.0\n")
+    write(tmp_path / "b.csv", "y,more,x\n007,0,2\n")  # another order, another column
+    write(tmp_path / "c.csv", "x\n3\n")  # a column less
+    pq.write_table(pa.table({"y": [7, 8], "x": ["4", None]}), tmp_path / "d.parquet")
+    pq.write_table(pa.table({"y": pa.array([b"\xff"], pa.binary()), "x": [5]}), tmp_path / "e.parquet")
+    assert cells(tmp_path, "*.*") == [(1, b"7"), (2, b"007"), (3, None), (4, b"7"), (None, b"8"), (5, b"\xff")]
+
+
+def test_folders_may_name_columns(tmp_path: Path) -> None:
+    for day in ("7", "8", "__HIVE_DEFAULT_PARTITION__"):
+        write(tmp_path / f"y={day}" / "a.csv", "x\n1\n")
+    assert cells(tmp_path, "*/*.csv") == [(1, b"7"), (1, b"8"), (1, None)]
+
+
+EXACT = ["1234567890123456780.0", "1234567890123456781.0", "9223372036854775807"]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_no_id_passes_through_a_float(tmp_path: Path, name: str) -> None:
+    spelled = EXACT if name == "a.csv" else [text.removesuffix(".0") for text in EXACT]
+    lines = (
+        [f'{{"x": {x}, "y": {x}}}' for x in spelled] if name == "a.jsonl" else ["x,y", *(f"{x},{x}" for x in spelled)]
+    )
+    write(tmp_path / name, "\n".join(lines) + "\n")
+    whole = [int(text.removesuffix(".0")) for text in EXACT]
+    assert cells(tmp_path, "a.*") == [(number, str(number).encode()) for number in whole]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "x", "y"),
+    [
+        (pa.uint64(), 2**64 - 1, None, b"18446744073709551615"),
+        (pa.decimal128(38, 0), 2**100, None, str(2**100).encode()),
+        (pa.decimal128(10, 2), 3, 3, b"3"),
+        (pa.float64(), 2.0**53, 2**53, b"9007199254740992"),
+        (pa.float64(), 2.0**53 + 2, None, None),
+        (pa.float32(), 2.0**24 + 2, None, None),
+        (pa.bool_(), True, 1, b"true"),
+        (pa.string(), "0x10", None, b"0x10"),
+        (pa.string(), "1e5", None, b"1e5"),
+        (pa.string(), "-1", -1, b"-1"),
+        (pa.string(), "007", 7, b"007"),
+        (pa.string(), "7.0", 7, b"7"),
+        (pa.string(), " 7 ", 7, b"7"),
+        (pa.string(), "7.5", None, b"7.5"),
+        (pa.string(), "1.10", None, b"1.10"),
+        (pa.string(), "1_000", None, b"1_000"),
+        (pa.string(), "NA", None, b"NA"),
+    ],
+)
+def test_the_canonical_form_of_an_id(
+    tmp_path: Path, kind: pa.DataType, value: Any, x: int | None, y: bytes | None
+) -> None:
+    """As a 64-bit whole number and as text; a number that cannot be exact makes its row a bad one."""
+    pq.write_table(pa.table({"x": pa.array([value], kind)}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"y": pa.array([value], kind)}), tmp_path / "b.parquet")
+    skip = BadRows(on_bad_record="skip", max_fraction=1.0)
+    assert cells(tmp_path, "a.parquet", optional={"y", "click"}, bad_rows=skip) == (
+        [(x, None)] if x is not None or value == "NA" else []
+    )
+    assert cells(tmp_path, "b.parquet", optional={"x", "click"}, bad_rows=skip) == (
+        [(None, y)] if y is not None else []
+    )
+
+
+def test_words_for_missing_can_be_given(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", "x,y\n-,-\nNULL,NULL\n0,0\n#N/A,none\n")
+    assert cells(tmp_path, "a.csv") == [(None, b"-"), (None, b"NULL"), (0, b"0"), (None, b"none")]
+    assert cells(tmp_path, "a.csv", missing=("-", "0")) == [
+        (None, None),
+        (None, b"NULL"),
+        (None, None),
+        (None, b"none"),
     ]
-    assert rows_of(reader, ["y"])[0] == ("a.csv", 1, b"two\nlines")
-    assert [row[:2] for row in rows_of(reader, [])] == [row[:2] for row in rows_of(reader)]
 
 
-def test_a_separator_and_a_header_of_ones_own(tmp_path: Path) -> None:
-    file = write(tmp_path / "a.csv", "1;2\n3;4\n")
-    reader = TableReader(files=(file,), separator=";", header=("p", "q"))
-    assert reader.names(file) == ["p", "q"]
-    assert rows_of(reader, ["q"]) == [("a.csv", 1, b"2"), ("a.csv", 2, b"4")]
+@pytest.mark.parametrize(
+    ("content", "dialect"),
+    [
+        ("1;a\n2;b\n", Dialect(separator=";", header=("x", "y"))),
+        ("x::y\n1::a\n2::b\n", Dialect(separator="::", quote="")),
+        ("# made by a tool\nx,y\n#no row\n1,a\n2,b\n", Dialect(comment="#")),
+        ("x,y\n1,'a'\n2,'b'\n", Dialect(quote="'")),
+    ],
+)
+def test_dialects(tmp_path: Path, content: str, dialect: Dialect) -> None:
+    write(tmp_path / "a.csv", content)
+    assert cells(tmp_path, "a.csv", dialect=dialect) == [(1, b"a"), (2, b"b")]
 
 
-def test_malformed_lines_fail_or_are_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table_reader, "_BLOCK_BYTES", 16)  # a few rows a block, so that numbers go on over blocks
+def test_only_the_first_file_may_have_names(tmp_path: Path) -> None:
+    for name, content in (("a", "y,x\na,1\n"), ("b", "b,2\n"), ("c", "c,3\n")):
+        write(tmp_path / f"{name}.csv", content)
+    assert cells(tmp_path, "*.csv", dialect=Dialect(header=("first",))) == [(1, b"a"), (2, b"b"), (3, b"c")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "latin-1", "cp1252", "gb18030"])
+def test_encodings(tmp_path: Path, encoding: str) -> None:
+    word = "ä" if encoding != "gb18030" else "中"
+    write(tmp_path / "a.csv", f"x,y\n1,{word}\n".encode(encoding))
+    assert cells(tmp_path, "a.csv", dialect=Dialect(encoding=encoding)) == [(1, word.encode())]
+
+
+def test_a_wrong_encoding_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", "x,y\n1,a\n".encode("utf-16"))
+    with pytest.raises(ValueError, match=r"a\.csv looks like UTF-16, not UTF-8: read it by --encoding=utf-16\."):
+        cells(tmp_path, "a.csv")
+    write(tmp_path / "b.csv", b"x,y\n1,a\n2,\xff\n3,c\n")
+    with pytest.raises(ValueError, match=r"b\.csv, line 3: cell 2 is not utf-8 \(--encoding=latin-1 reads any bytes\)"):
+        cells(tmp_path, "b.csv")
+    skip = BadRows(on_bad_record="skip", max_fraction=1.0)
+    assert cells(tmp_path, "b.csv", bad_rows=skip) == [(1, b"a"), (3, b"c")]
+    assert (skip.skipped, skip.seen) == (1, 3)
+    write(tmp_path / "c.csv", b"\xff,y\n1,a\n")
+    with pytest.raises(ValueError, match=r"c\.csv, line 1: its names are not utf-8"):
+        cells(tmp_path, "c.csv")
+
+
+def test_a_quote_without_a_partner_costs_no_other_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [f"{n},a" for n in range(3000)]
+    lines[151] = '151,"a'
+    write(tmp_path / "a.csv", "x,y\n" + "\n".join(lines) + "\n")
+    found = cells(tmp_path, "a.csv")
+    assert found == [(n, b'"a' if n == 151 else b"a") for n in range(3000)]
+    assert "a.csv: the quote in line 153 has no partner, and without quoting all lines have" in capsys.readouterr().out
+    # Where other lines do need quotes, nobody can tell where the cell ends.
+    lines[7] = '7,"b,c"'
+    write(tmp_path / "a.csv", "x,y\n" + "\n".join(lines) + "\n")
+    with pytest.raises(ValueError, match=r"a\.csv, line 153: a quote opens here .*--quote=none\.$"):
+        cells(tmp_path, "a.csv", bad_rows=BadRows(on_bad_record="skip"))
+
+
+def test_half_open_quotes_are_ordinary_characters(tmp_path: Path) -> None:
+    write(tmp_path / "a.tsv", "x\ty\n" + "".join(f'{n}\t"title {n}\n' for n in range(12)))
+    assert cells(tmp_path, "a.tsv") == [(n, b'"title %d' % n) for n in range(12)]
+
+
+def test_malformed_lines_fail_or_are_counted(tmp_path: Path) -> None:
     lines = [f"{n},{n}" for n in range(1, 41)]
     lines[6], lines[20] = "7", "21,21,21"
-    file = write(tmp_path / "a.csv", "x,y\n" + "\n".join(lines) + "\n")
-    with pytest.raises(ValueError, match=r"a\.csv, row 7: 1 cells instead of 2: '7'\. \(--on_bad_record=skip leaves"):
-        rows_of(TableReader(files=(file,)))
+    write(tmp_path / "a.csv", "x,y\n" + "\n".join(lines) + "\n")
+    with pytest.raises(ValueError, match=r"a\.csv, line 8: 1 cells instead of 2: '7'\. \(--on_bad_record=skip leaves"):
+        cells(tmp_path, "a.csv")
     bad_rows = BadRows(on_bad_record="skip", max_fraction=0.05)
-    reader = TableReader(files=(file,), bad_rows=bad_rows)
-    for _ in range(2):
-        assert [(row[1], int(row[2])) for row in rows_of(reader)] == [(n, n) for n in range(1, 41) if n not in (7, 21)]
+    assert [x for x, _ in cells(tmp_path, "a.csv", bad_rows=bad_rows)] == [n for n in range(1, 41) if n not in (7, 21)]
     assert (bad_rows.skipped, bad_rows.seen) == (2, 40)
+    assert [(Path(file).name, row) for file, row, _ in bad_rows.rejects] == [("a.csv", 8), ("a.csv", 22)]
     assert bad_rows.report().startswith("Left out 2 bad rows of 40. The first: ")
     bad_rows.check()
     bad_rows.add("one more")
@@ -82,18 +265,39 @@ def test_malformed_lines_fail_or_are_counted_once(tmp_path: Path, monkeypatch: p
         bad_rows.check()
 
 
+def test_a_bad_cell_is_named_by_file_and_row(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", "x,y\n1,a\n2,b\n")
+    write(tmp_path / "b.csv", "x,y\n3,a\nfour,b\n")
+    with pytest.raises(
+        ValueError, match=r"b\.csv, row 2, column 'x': 'four' is not a 64-bit whole number\. \(--on_bad"
+    ):
+        cells(tmp_path, "*.csv")
+    write(tmp_path / "c.jsonl", '{"x": 1}\nnope\n')
+    with pytest.raises(ValueError, match=r"c\.jsonl, row 2, 'nope' is no JSON object\. \(--on_bad"):
+        cells(tmp_path, "c.jsonl", optional={"y", "click"})
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", b"", "a.csv: cannot be read: Empty CSV file"),
-        ("a.csv.gz", gzip.compress(b"x,y\n" + os.urandom(10_000).hex().encode())[:-100], "cannot be read: Truncated"),
+        ("a.csv", b"", "a.csv: cannot be read: it is empty"),
+        ("a.csv.gz", gzip.compress(b"x,y\n" + os.urandom(10_000).hex().encode())[:-100], "a.csv.gz: cannot be read: "),
         ("a.parquet", b"PAR1 no more", "a.parquet: cannot be read: "),
+        ("a.arrow", b"ARROW1 no more", "a.arrow: cannot be read: "),
+        ("a.csv", b"x,y,x\n1,2,3\n", r"a\.csv has column 'x' more than once\. Rename one"),
     ],
 )
 def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
-    reader = TableReader(files=(write(tmp_path / name, content),))
+    write(tmp_path / name, content)
     with pytest.raises(ValueError, match=message):
-        rows_of(reader)
+        cells(tmp_path, name)
+
+
+def test_names_that_differ_in_case_are_two_columns(tmp_path: Path) -> None:
+    schema = dataclasses.replace(XY, features=(*XY.features, data.Sparse(name="X")))
+    write(tmp_path / "a.csv", "x,X,y\n1,2,a\n")
+    with staged(tmp_path, "a.csv", schema=schema) as rows:
+        assert rows.connection.execute("SELECT s0, s2 FROM staged").fetchall() == [(1, 2)]
 
 
 def test_files_that_are_not_there_or_of_no_known_kind(tmp_path: Path) -> None:
@@ -101,100 +305,124 @@ def test_files_that_are_not_there_or_of_no_known_kind(tmp_path: Path) -> None:
         find_files(f"{tmp_path}/none*")
     with pytest.raises(FileNotFoundError, match="is a directory: name its files, for example"):
         find_files(str(tmp_path))
-    with pytest.raises(ValueError, match=r"a\.json: the name must end in \.csv"):
-        find_files(str(write(tmp_path / "a.json", "{}")))
+    for name in ("a.xlsx", "a.parquet.gz", "a"):
+        with pytest.raises(ValueError, match=rf"{name}: the name must end in \.csv"):
+            find_files(str(write(tmp_path / name, "{}")))
     file = write(tmp_path / "a.csv", "x\n1\n")
     assert find_files(f"{file}, {tmp_path}/*.csv") == (file,)
 
 
-SCHEMA = data.Schema(
+LOG = data.Schema(
     name="log", features=(data.Sparse(name="x"),), labels=(data.Label(name="click"),), time="time", time_unit="s"
 )
 
 
-def log_reader(directory: Path, times: Sequence[object], **columns: Sequence[object]) -> TableReader:
+def log(directory: Path, times: Sequence[object], **columns: Sequence[object]) -> None:
     """Two files with the number of the row as x."""
     rows: list[list[Any]] = [
-        [number, number % 2, time, *(cells[number] for cells in columns.values())] for number, time in enumerate(times)
+        [number, number % 2, time, *(column[number] for column in columns.values())]
+        for number, time in enumerate(times)
     ]
     header = ["x", "click", "time", *columns]
     half = len(rows) // 2
     for name, part in (("a.csv", rows[:half]), ("b.csv", rows[half:])):
         write(directory / name, "\n".join(",".join(map(str, row)) for row in [header, *part]) + "\n")
-    return TableReader(files=find_files(f"{directory}/*.csv"), bad_rows=BadRows())
 
 
-def numbers(split: SplitRows) -> list[int]:
-    found = [int(cell) for batch in split() for cell in batch.column("x").to_pylist()]
-    assert len(found) == split.rows
-    return found
+def numbers(rows: StagedRows, splits: Splits) -> dict[str, list[int]]:
+    """Split -> its rows."""
+    return {
+        name: [x for batch in rows.batches(where, iter([7, 1, 100])) for x in batch.column(0).to_pylist()]
+        for name, where in splits.items()
+    }
 
 
+@settings(max_examples=15)
 @given(times=st.lists(st.integers(0, 6), min_size=10, max_size=60))
 def test_a_split_by_time_is_that_of_a_stable_sort(tmp_path_factory: pytest.TempPathFactory, times: list[int]) -> None:
-    reader = log_reader(tmp_path_factory.mktemp("time"), times)
-    splits = by_time(reader, schema=SCHEMA, fractions=(0.8, 0.1, 0.1), max_distinct_in_memory=3)
+    directory = tmp_path_factory.mktemp("time")
+    log(directory, times)
+    with staged(directory, "*.csv", schema=LOG) as rows:
+        found = numbers(rows, by_time(rows, fractions=(0.8, 0.1, 0.1)))
     order = np.argsort(times, kind="stable")
     first, second = round(0.8 * len(times)), round(0.9 * len(times))
     expected = {"train": order[:first], "validation": order[first:second], "test": order[second:]}
     # Rows keep the order of the files.
-    assert {name: numbers(split) for name, split in splits.items()} == {
-        name: sorted(chosen.tolist()) for name, chosen in expected.items()
-    }
+    assert found == {name: sorted(chosen.tolist()) for name, chosen in expected.items()}
 
 
 def test_rows_without_a_time_cannot_be_split_by_time(tmp_path: Path) -> None:
-    times = [5, 4, 3, 2, 1, "", 7, "never", 9, 10]
-    with pytest.raises(ValueError, match=r"b\.csv, row 1, column 'time': an empty cell is no time, by which rows are"):
-        by_time(log_reader(tmp_path, times), schema=SCHEMA, fractions=(0.5, 0.5))
-    reader = log_reader(tmp_path, times)
-    reader.bad_rows.on_bad_record = "skip"
-    splits = by_time(reader, schema=SCHEMA, fractions=(0.5, 0.5))
-    assert {name: numbers(split) for name, split in splits.items()} == {
-        "train": [1, 2, 3, 4],
-        "validation": [0, 6, 8, 9],
-    }
-    assert reader.bad_rows.skipped == 2
+    log(tmp_path, [5, 4, 3, 2, 1, "", 7, 8, 9, 10])
+    with (
+        staged(tmp_path, "*.csv", schema=LOG) as rows,
+        pytest.raises(ValueError, match=r"b\.csv, row 1, column 'time': an empty cell is no time, by which rows are"),
+    ):
+        by_time(rows, fractions=(0.5, 0.5))
+    skip = BadRows(on_bad_record="skip", max_fraction=1.0)
+    with staged(tmp_path, "*.csv", schema=LOG, bad_rows=skip) as rows:
+        found = numbers(rows, by_time(rows, fractions=(0.5, 0.5)))
+    assert found == {"train": [1, 2, 3, 4], "validation": [0, 6, 7, 8, 9]}
+    assert skip.skipped == 1
 
 
 def test_a_split_by_time_needs_a_time(tmp_path: Path) -> None:
-    schema = data.Schema(name="log", features=SCHEMA.features, labels=SCHEMA.labels)
-    with pytest.raises(ValueError, match='--split=time needs a time column in the schema: set its "time", or use'):
-        by_time(log_reader(tmp_path, [1, 2]), schema=schema, fractions=(0.5, 0.5))
+    log(tmp_path, [1, 2])
+    with (
+        staged(tmp_path, "*.csv", schema=dataclasses.replace(LOG, time=None)) as rows,
+        pytest.raises(ValueError, match='--split=time needs a time column in the schema: set its "time", or use'),
+    ):
+        by_time(rows, fractions=(0.5, 0.5))
 
 
 def test_a_random_split_is_the_same_every_time_and_has_the_shares_asked_for(tmp_path: Path) -> None:
-    reader = log_reader(tmp_path, range(10_000))
-    splits = {n: numbers(s) for n, s in at_random(reader, schema=SCHEMA, fractions=(0.8, 0.15, 0.05)).items()}
+    log(tmp_path, range(10_000))
+
+    def split(**given: Any) -> dict[str, list[int]]:
+        with staged(tmp_path, "*.csv", schema=LOG) as rows:
+            return numbers(rows, at_random(rows, fractions=(0.8, 0.15, 0.05), **given))
+
+    splits = split()
     assert sorted(number for found in splits.values() for number in found) == list(range(10_000))
     # Within five standard deviations of the binomial distribution: 5 * sqrt(10,000 * .8 * .2) = 200.
     assert abs(len(splits["train"]) - 8000) < 200
     assert abs(len(splits["test"]) - 500) < 110
-    again = at_random(reader, schema=SCHEMA, fractions=(0.8, 0.15, 0.05))
-    assert {name: numbers(split) for name, split in again.items()} == splits
-    other = at_random(reader, schema=SCHEMA, fractions=(0.8, 0.15, 0.05), seed=1)
-    assert numbers(other["test"]) != splits["test"]
+    assert split() == splits
+    assert split(seed=1)["test"] != splits["test"]
     # Neighbouring rows are not more likely to be in the same split than others.
     inside = np.isin(np.arange(10_000), splits["train"])
     assert abs(np.corrcoef(inside[1:], inside[:-1])[0, 1]) < 0.05
 
 
 def test_a_column_may_name_the_split(tmp_path: Path) -> None:
-    fold = ["test", "train", "train", "extra", "validation", "train"]
-    reader = log_reader(tmp_path, range(6), fold=fold)
-    splits = by_column(reader, schema=SCHEMA, column="fold")
-    assert list(splits) == ["train", "validation", "test", "extra"]
-    assert {n: numbers(s) for n, s in splits.items()} == {
-        "train": [1, 2, 5],
-        "validation": [4],
-        "test": [0],
-        "extra": [3],
-    }
-    with pytest.raises(ValueError, match=r"a\.csv has no column 'Fold', which --split_column names\."):
-        by_column(reader, schema=SCHEMA, column="Fold")
-    with pytest.raises(ValueError, match=r"Column 'fold' must hold the name of a split on every row\. It holds ''\."):
-        by_column(log_reader(tmp_path, range(2), fold=["", "train"]), schema=SCHEMA, column="fold")
+    log(tmp_path, range(6), fold=["test", "train", "train", "extra", "validation", "train"])
+    with staged(tmp_path, "*.csv", schema=LOG, extras={SPLIT_COLUMN: "fold"}) as rows:
+        splits = by_column(rows, column="fold")
+        assert list(splits) == ["train", "validation", "test", "extra"]
+        found = numbers(rows, splits)
+    assert found == {"train": [1, 2, 5], "validation": [4], "test": [0], "extra": [3]}
+    log(tmp_path, range(2), fold=["", "train"])
+    with (
+        staged(tmp_path, "*.csv", schema=LOG, extras={SPLIT_COLUMN: "fold"}) as rows,
+        pytest.raises(ValueError, match=r"Column 'fold' must hold the name of a split on every row\. It holds '', 'tr"),
+    ):
+        by_column(rows, column="fold")
 
 
-def test_all_rows_may_be_one_split(tmp_path: Path) -> None:
-    assert numbers(whole(log_reader(tmp_path, range(7)), schema=SCHEMA)) == list(range(7))
+def test_files_may_be_splits(tmp_path: Path) -> None:
+    log(tmp_path, range(7))
+    with staged(tmp_path, "a.csv", "b.csv", schema=LOG) as rows:
+        assert numbers(rows, by_source(rows)) == {"a.csv": [0, 1, 2], "b.csv": [3, 4, 5, 6]}
+
+
+def test_a_query_cannot_open_another_file(tmp_path: Path) -> None:
+    secret = write(tmp_path / "secret.csv", "x\n1\n")
+    write(tmp_path / "a.csv", "x,y\n1,a\n")
+    with staged(tmp_path, "a.csv") as rows:
+        for query in (
+            f"FROM read_csv('{secret}')",
+            "SET lock_configuration = false",
+            f"COPY staged TO '{secret}'",
+            "FROM rows",
+        ):
+            with pytest.raises(Exception, match=r"(?i)permission|locked|does not exist"):
+                rows.connection.execute(query)

@@ -14,10 +14,13 @@ import pytest
 
 from fullrank import data
 from fullrank.data import convert, prepare
+from fullrank.data.bad_rows import BadRows
+from fullrank.data.exposed_rows import add_exposures, exposure_extras
 from fullrank.data.exposure_history import exposure_history
-from fullrank.data.exposure_spec import COUNT, GAP, parse_exposures
-from fullrank.data.exposure_store import ExposureStore
+from fullrank.data.exposure_spec import COUNT, GAP, exposed_schema, parse_exposures
 from fullrank.data.similar_exposures import similar_exposures
+from fullrank.data.staged_rows import StagedRows
+from fullrank.data.table_database import open_database
 
 DAY = 86_400
 NAN = float("nan")
@@ -89,20 +92,22 @@ def test_the_result_does_not_depend_on_the_number_of_parts(tmp_path: Path) -> No
         )
         for _ in range(5)
     ]
-    found = []
-    for parts in (1, 7, 64):
-        directory = tmp_path / str(parts)
-        directory.mkdir()
-        store = ExposureStore(parse_exposures("user:ad"), schema=_schema(), directory=directory, parts=parts)
-        for number, batch in enumerate(batches):
-            store.add(batch, np.arange(200) + 200 * number)
-        store.count()
-        whole = [store.append(batch, np.arange(200) + 200 * number) for number, batch in enumerate(batches)]
-        found.append(np.concatenate([batch.column(COUNT).to_numpy(zero_copy_only=False) for batch in whole]))
     rows = pa.Table.from_batches(batches).to_pydict()
     expected = exposure_history(users=rows["user"], ads=rows["ad"], times=rows["at"]).decayed_count
-    for each in found:
-        np.testing.assert_allclose(each, expected, rtol=1e-6)
+    spec = parse_exposures("user:ad")
+    schema = exposed_schema(_schema(), spec)
+    for part_rows in (10_000, 1000, 130):
+        directory = tmp_path / str(part_rows)
+        directory.mkdir()
+        with open_database(directory, threads=2) as connection:
+            optional = {"click", "bits", COUNT, GAP}
+            extras = exposure_extras(spec)
+            staged = StagedRows(connection, schema=schema, bad_rows=BadRows(), optional=optional, extras=extras)
+            staged.add_batches("train", batches)
+            add_exposures(staged, spec, part_rows=part_rows)
+            columns = [column for column in schema.columns if column.name == COUNT]
+            (found,) = staged.batches("TRUE", iter([1000]), columns=columns)
+        np.testing.assert_allclose(found.column(0).to_numpy(zero_copy_only=False), expected, rtol=1e-6)
 
 
 def _schema(**changes: Any) -> data.Schema:

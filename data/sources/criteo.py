@@ -17,20 +17,21 @@ threshold of the challenge's best entries, which also trains that row.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 from tqdm import tqdm
 
 from fullrank.data.features import Feature, IdMap, Label, Numeric, Sparse
+from fullrank.data.naming_errors import naming_errors
 from fullrank.data.schema import Schema
 from fullrank.data.sources.delimited import find_file
 from fullrank.data.sources.raw_directory import required
 from fullrank.data.sources.source import Source
 from fullrank.data.sources.splits import bounds
-from fullrank.data.table_reader import TableReader
 
 NOTICE: Final = (
     "Criteo's terms allow research use and forbid redistribution of the data, and so of records made from it."
@@ -40,6 +41,7 @@ COUNTS: Final = tuple(f"I{k}" for k in range(1, 14))
 CATEGORIES: Final = tuple(f"C{k}" for k in range(1, 27))
 COLUMNS: Final = (LABEL, *COUNTS, *CATEGORIES)
 MIN_COUNT: Final = 10
+BLOCK_BYTES: Final = 8 << 20
 
 
 def load(*, raw_dir: Path | None, min_count: int = MIN_COUNT, progress: bool = True) -> Source:
@@ -56,19 +58,27 @@ def load(*, raw_dir: Path | None, min_count: int = MIN_COUNT, progress: bool = T
     """
     directory = required(raw_dir, dataset="criteo", holds="train.txt (Kaggle, Criteo display advertising challenge)")
     path = find_file(directory, "train.txt", "train.txt.gz", dataset="criteo")
-    reader = TableReader(files=(path,), separator="\t", header=COLUMNS)
-    rows = _count(reader, progress=progress)
-    splits = {name: Stretch(reader, begin, end) for name, (begin, end) in bounds(rows).items()}
+    rows = 0
+    with tqdm(desc="counting rows", unit=" rows", unit_scale=True, mininterval=1, disable=not progress) as bar:
+        for batch in _batches(path):
+            rows += batch.num_rows
+            bar.update(batch.num_rows)
+    splits = {name: Stretch(path, begin, end) for name, (begin, end) in bounds(rows).items()}
     return Source(schema=_schema(min_count), splits=splits, notice=NOTICE)
 
 
-def _count(reader: TableReader, *, progress: bool) -> int:
-    rows = 0
-    with tqdm(desc="counting rows", unit=" rows", unit_scale=True, mininterval=1, disable=not progress) as bar:
-        for batch in reader.batches([LABEL]):
-            rows += batch.num_rows
-            bar.update(batch.num_rows)
-    return rows
+def _batches(path: Path) -> Iterator[pa.RecordBatch]:
+    with (
+        naming_errors(path),
+        pa_csv.open_csv(
+            path,
+            # One thread, because only then is a malformed row reported with its number.
+            read_options=pa_csv.ReadOptions(column_names=COLUMNS, block_size=BLOCK_BYTES, use_threads=False),
+            parse_options=pa_csv.ParseOptions(delimiter="\t", quote_char=False),
+            convert_options=pa_csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.string())),
+        ) as reader,
+    ):
+        yield from reader
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,33 +86,25 @@ class Stretch:
     """Opens the rows `begin` to `end` of a file.
 
     Attributes:
-      reader: Of the whole file.
+      path: The whole file.
       begin: First row, from 0.
       end: One past the last row.
     """
 
-    reader: TableReader
+    path: Path
     begin: int
     end: int
 
-    def __call__(self) -> Iterable[pa.RecordBatch]:
+    def __call__(self) -> Iterator[pa.RecordBatch]:
         """The rows of the stretch, a bounded batch at a time."""
-        return self._batches()
-
-    def _batches(self) -> Iterator[pa.RecordBatch]:
         position = 0
-        for batch in self.reader.batches():
+        for batch in _batches(self.path):
             first, last = max(self.begin - position, 0), min(self.end - position, batch.num_rows)
             if first < last:
                 yield batch.slice(first, last - first)
             position += batch.num_rows
             if position >= self.end:
                 return
-
-    @property
-    def rows(self) -> int:
-        """Rows of the stretch."""
-        return self.end - self.begin
 
 
 def _schema(min_count: int) -> Schema:

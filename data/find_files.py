@@ -1,0 +1,74 @@
+"""The files that a pattern names, and what kind of table each holds."""
+
+from __future__ import annotations
+
+import glob
+import os
+from pathlib import Path
+from typing import Final, Literal
+
+Format = Literal["csv", "parquet", "arrow", "json"]
+
+_FORMATS: Final[dict[str, Format]] = {
+    **{".csv": "csv", ".tsv": "csv", ".txt": "csv"},
+    **{".parquet": "parquet", ".pq": "parquet"},
+    **{".arrow": "arrow", ".feather": "arrow"},
+    **{".jsonl": "json", ".ndjson": "json"},
+}
+COMPRESSED: Final = (".gz", ".bz2", ".zst")
+SEPARATORS: Final = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+
+
+def find_files(pattern: str) -> tuple[Path, ...]:
+    """The files that a pattern such as `clicks/*.parquet` names, sorted; several patterns are separated by commas.
+
+    Raises:
+      FileNotFoundError: If a part matches no file.
+      ValueError: If the ending of a file is none of a table.
+    """
+    files: list[Path] = []
+    for part in filter(None, (part.strip() for part in pattern.split(","))):
+        found = sorted(Path(name) for name in glob.glob(os.path.expanduser(part), recursive=True))
+        if len(found) == 1 and found[0].is_dir():
+            raise FileNotFoundError(
+                f"{part!r} is a directory: name its files, for example '{part.rstrip('/')}/*.parquet'."
+            )
+        found = [file for file in found if not file.is_dir()]
+        if not found:
+            raise FileNotFoundError(f"No file matches {part!r}.")
+        files.extend(file for file in found if file not in files)
+    for file in files:
+        format_of(file)
+    if not files:
+        raise FileNotFoundError("No input file was named.")
+    return tuple(files)
+
+
+def ending(file: Path) -> str:
+    """The ending of a file's name, without that of a compression."""
+    suffixes = [suffix.lower() for suffix in file.suffixes]
+    if suffixes and suffixes[-1] in COMPRESSED:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+def format_of(file: Path) -> Format:
+    """What kind of table a file holds, by its name.
+
+    Raises:
+      ValueError: If the name tells none.
+    """
+    found = _FORMATS.get(ending(file))
+    packed = file.suffix.lower() in COMPRESSED
+    if found is None or (packed and found in ("parquet", "arrow")):
+        raise ValueError(
+            f"{file}: the name must end in .csv, .tsv, .txt, .jsonl or .ndjson (also with .gz, .bz2 or .zst), or in "
+            ".parquet, .pq, .arrow or .feather."
+        )
+    return found
+
+
+def partition_of(file: Path) -> dict[str, str | None]:
+    """The columns that the folders of a file name, as Hive writes them: `day=2024-01-01` -> `{"day": "2024-01-01"}`."""
+    named = (part.split("=", 1) for part in file.parts[:-1] if "=" in part.strip("="))
+    return {name: None if value == "__HIVE_DEFAULT_PARTITION__" else value for name, value in named}

@@ -1,0 +1,71 @@
+"""DuckDB as this package uses it: nothing is loaded or sent, and an expression of a user cannot open a file."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+MEMORY: Final = "1GB"
+"""What DuckDB holds in memory before it goes to disk."""
+
+
+@contextlib.contextmanager
+def open_database(
+    directory: Path, *, threads: int | None = None, readable: Sequence[Path] = (), memory: str = MEMORY
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database in a directory, for tables larger than memory.
+
+    Args:
+      directory: An existing directory, which holds the database and what does not fit in memory.
+      threads: `None` for one a core.
+      readable: The files that queries may read; everything else outside of `directory` is closed to them.
+      memory: Limit, as DuckDB writes it.
+    """
+    threads = threads if threads is not None else _cores()
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "threads": threads,
+        "memory_limit": memory,
+        "temp_directory": str(directory / "spilled"),
+    }
+    connection = duckdb.connect(str(directory / "rows.duckdb"), config=config)
+    try:
+        connection.execute("SET allowed_directories = ?", [[str(directory)]])
+        connection.execute("SET allowed_paths = ?", [[str(file) for file in readable]])
+        _lock(connection)
+        yield connection
+    finally:
+        connection.close()
+
+
+def in_memory() -> duckdb.DuckDBPyConnection:
+    """A cursor of a database in memory, for a few rows at a time."""
+    return _shared().cursor()
+
+
+@functools.cache
+def _shared() -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(":memory:", config={"threads": 1})
+    _lock(connection)
+    return connection
+
+
+def _lock(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("SET TimeZone = 'UTC'")
+    # A name in an expression is a column or an error, never a variable of this program.
+    connection.execute("SET python_enable_replacements = false")
+    connection.execute("SET autoinstall_known_extensions = false")
+    connection.execute("SET autoload_known_extensions = false")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
