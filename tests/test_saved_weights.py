@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from fullrank.data import read_schema
 from fullrank.layers.legacy_keras import keras
 from fullrank.trainers.best_weights import restore_best, save_best
 from fullrank.trainers.callbacks.stop_on_nan import StopOnNaN, TrainingDivergedError
@@ -18,7 +20,10 @@ from fullrank.trainers.checkpoints import Checkpoints
 from fullrank.trainers.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, TrainConfig
 from fullrank.trainers.finite_weights import describe_not_finite, not_finite
 from fullrank.trainers.load_run import load_run
+from fullrank.trainers.objective_config import ObjectiveConfig
+from fullrank.trainers.run_directory import RunDirectory
 from fullrank.trainers.stream import Stream
+from fullrank.trainers.teachers import give_teacher
 from fullrank.trainers.train_model import train_model
 from fullrank.trainers.training_state import TrainingState
 
@@ -225,6 +230,35 @@ def test_a_divergence_is_written_down_as_it_was_said(toy_records: Path, tmp_path
         train_model(config(toy_records, tmp_path / "run"))
     message = json.loads((tmp_path / "run" / "diverged.json").read_text())["message"]
     assert message in str(caught.value)
+
+
+def test_an_export_that_is_cut_off_is_no_teacher(toy_records: Path, tmp_path: Path) -> None:
+    export = tmp_path / "export" / "1"
+    module = tf.Module()
+    module.table = variable(1.0)
+    tf.saved_model.save(module, str(export))
+    cut(export / "variables")
+    with pytest.raises(
+        ValueError, match=r"--teacher=\S*export: the export \S*export/1 cannot be read: .*Copy it again"
+    ):
+        give_teacher(
+            StandIn(), ObjectiveConfig(teacher=str(tmp_path / "export")), read_schema(toy_records), twin=StandIn
+        )
+
+
+@pytest.mark.parametrize("name", ["result.json", "diverged.json"])
+def test_a_damaged_result_is_written_again_after_it_was_removed(name: str, toy_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(toy_run, run)
+    (run / name).write_text('{"epochs": 3')
+    directory = RunDirectory(run)
+    with pytest.raises(ValueError, match=rf"{name} is damaged: expected a JSON object\. Remove it: the same command"):
+        directory.result() if name == "result.json" else directory.divergence()
+    (run / name).unlink()
+    if name == "result.json":
+        before = json.loads((toy_run / name).read_text())
+        train = dataclasses.replace(directory.config().train, output=str(run))
+        assert train_model(dataclasses.replace(directory.config(), train=train)) == before
 
 
 def test_a_stopped_run_says_from_where_it_resumes(

@@ -65,14 +65,13 @@ class RunDirectory:
         """What a finished run came to; `None` for one that is not finished."""
         if not self.result_file.is_file():
             return None
-        loaded: dict[str, Any] = json.loads(self.result_file.read_text(encoding="utf-8"))
-        return loaded
+        return _read(self.result_file)
 
     def divergence(self) -> str | None:
         """How training diverged, as it was said then; `None` for a run that did not."""
         if not self.diverged_file.is_file():
             return None
-        return str(json.loads(self.diverged_file.read_text(encoding="utf-8"))["message"])
+        return str(_read(self.diverged_file).get("message"))
 
     def note_divergence(self, message: str) -> str:
         """Writes down how training diverged, so that the same command does not do so again.
@@ -199,6 +198,24 @@ class RunDirectory:
                 yield
             finally:
                 file.unlink(missing_ok=True)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """A JSON object that a run wrote when it ended.
+
+    Raises:
+      ValueError: If it was cut off or changed since.
+    """
+    try:
+        loaded = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        loaded = error
+    if not isinstance(loaded, dict):
+        raise ValueError(
+            f"{file} is damaged: expected a JSON object. Remove it: the same command then goes on from the last "
+            "checkpoint, and writes it again."
+        )
+    return loaded
 
 
 def copy_schema(schema: Schema, target: Path) -> None:

@@ -19,6 +19,7 @@ from fullrank.trainers.load_run import load_run
 from fullrank.trainers.objective_config import ObjectiveConfig
 from fullrank.trainers.run_directory import RunDirectory
 from fullrank.trainers.same_schema import check_same_columns
+from fullrank.trainers.saved_weights import READING_ERRORS, reason
 
 _SIGNATURE: Final = "serving_default"
 _SAVED_MODEL: Final = "saved_model.pb"
@@ -94,7 +95,13 @@ def _export(path: Path, schema: Schema) -> Teacher:
     found = path if (path / _SAVED_MODEL).is_file() else max(versions, key=lambda p: int(p.name), default=None)
     if found is None:
         raise ValueError(f"--teacher={path} is neither a run directory nor an export. Give ema for a moving average.")
-    loaded = tf.saved_model.load(str(found))
+    try:
+        loaded = tf.saved_model.load(str(found))
+    except READING_ERRORS as error:
+        raise ValueError(
+            f"--teacher={path}: the export {found} cannot be read: {reason(error)}. Copy it again, or export the run "
+            "anew."
+        ) from error
     if _SIGNATURE not in loaded.signatures:
         raise ValueError(f"--teacher={path}: the export has no signature {_SIGNATURE!r}.")
     specs: Mapping[str, tf.TensorSpec] = loaded.signatures[_SIGNATURE].structured_input_signature[1]
