@@ -20,7 +20,8 @@ class ObjectiveOptions:
     Attributes:
       loss_mean: What the losses of a task are averaged over: its `observed` labels, so that a task weighs the same in
         every batch that has any of them, or the `batch`, so that a label weighs the same in every task: the mean over
-        observed labels times their share of the batch. Every loss of a task, by its own labels or the teacher's.
+        observed labels times their share of the batch. Every loss of a task, by its own labels or the teacher's. With
+        `batch` tasks of few labels hardly train beside full ones (`docs/studies/loss_mean.md`): give them weights.
       classification: Loss of a single example: `cross_entropy`, `focal` or `class_balanced`.
       focus: Exponent of `focal`.
       balance: Beta of `class_balanced`.

@@ -143,6 +143,27 @@ def test_the_worst_of_many_segments_is_covered_by_what_holds_for_all() -> None:
     assert rates["worst taken alone"] < rates["all at once"]
 
 
+def repeats(draw: np.random.Generator, number: int) -> tuple[Array, Array, Array]:
+    """Repeated exposures among what a model and its baseline would show to some users, who differ in their share."""
+    rows = np.maximum(1, draw.lognormal(1.2, 1.1, number).astype(int))
+    key = np.repeat(np.arange(number), rows)
+    share = draw.beta(1, 3, number)[key]
+    old, kept, other = draw.random((3, key.size)) < np.stack([share, np.full(key.size, 0.6), 0.85 * share])
+    new = np.where(draw.random(key.size) < 0.6, old & kept, other)
+    return key, new.astype(float), old.astype(float)
+
+
+@pytest.mark.parametrize("number", [LEAST_KEYS, 60])
+def test_a_ratio_of_counts_is_covered_too(number: int) -> None:
+    _, new, old = repeats(np.random.default_rng(99), 1_000_000)
+    truth_of_counts, hits = new.sum() / old.sum(), []
+    for run in range(800):
+        key, new, old = repeats(np.random.default_rng((run, number)), number)
+        now = found(new, old, np.zeros_like(key), key, draws=400, seed=run)
+        hits.append(abs(now.ratio[-1] - truth_of_counts) <= now.reach[-1])
+    assert 0.93 <= np.mean(hits) <= 0.97
+
+
 def test_the_flag_knows_the_least_number_of_keys() -> None:
     assert EvaluateConfig(run="run").min_segment_keys == LEAST_KEYS
     with pytest.raises(ValueError, match="min_segment_keys"):
