@@ -32,6 +32,7 @@ from fullrank.data.vocabulary import storable, write_vocabulary
 from fullrank.data.write_aside import written_aside
 
 TRAIN: Final = "train"
+LARGEST_TABLE: Final = 2**31
 CHUNK_ROWS: Final = 8_000
 """Rows that are encoded at a time: whole blocks, small enough for many processes and little memory."""
 REJECTS: Final = "rejects.csv"
@@ -122,6 +123,7 @@ class Building:
     @contextlib.contextmanager
     def into(self, output: str | Path, *, overwrite: bool, reading: Reading) -> Iterator[Builder]:
         """Gives a builder, whose work appears as `output` when the block ends without an error."""
+        _check_sizes(self.schema)
         schema = dataclasses.replace(
             self.schema,
             layout=self.schema.layout if self.layout is None else self.layout,
@@ -222,6 +224,16 @@ class Builder:
 def default_shards(rows: int) -> int:
     """One file per 100,000 examples, but four where there are thousands, so that several workers can share them."""
     return max(-(-rows // 100_000), min(4, -(-rows // 1_000)))
+
+
+def _check_sizes(schema: Schema) -> None:
+    for feature in schema.tables:
+        if feature.ids.size >= LARGEST_TABLE:
+            raise SchemaError(
+                f"Feature {feature.name!r} declares an embedding table of {feature.ids.size:,} rows "
+                f"({feature.ids.size * 4 / 1e9:,.0f} GB for each of its dimensions), more than {LARGEST_TABLE - 1:,}: "
+                "use an id map of kind vocabulary, or hash to fewer rows."
+            )
 
 
 def _check(splits: Collection[str], shards: int | None) -> None:

@@ -13,6 +13,8 @@ from fullrank.data.schema import SchemaError
 MANY: Final = 100_000
 LONGEST: Final = 200
 _EARLIEST: Final = 1e8
+_YEAR_1990: Final = 631_152_000
+_YEAR_2100: Final = 4_102_444_800
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,15 @@ class Decisions:
     time: str | None = None
     time_unit: Literal["s", "ms"] = "s"
     weight: str | None = None
+
+    @property
+    def doubts(self) -> list[str]:
+        """Columns whose note says that a person may know better."""
+        return [
+            column
+            for column, note in self.notes.items()
+            if not note.startswith("the event time, in ") or "two units" in note
+        ]
 
     def open(self) -> list[ColumnProfile]:
         """The columns about which nothing is decided yet."""
@@ -126,12 +137,22 @@ def is_time(profile: ColumnProfile) -> bool:
     if profile.kind == "time":
         return True
     number = profile.kind in ("whole", "real") and profile.minimum is not None and profile.minimum >= _EARLIEST
-    return number and name_hints.is_time(profile.name)
+    return number and name_hints.is_time(profile.name) and _unit_of(profile.maximum or 0.0) is not None
 
 
 def time_unit(profile: ColumnProfile) -> Literal["s", "ms"] | None:
-    """The unit of a time; `None` for one finer than milliseconds."""
+    """The unit of a time; `None` for one that records cannot have."""
     latest = profile.maximum or 0.0
-    if profile.kind == "time" or latest < 1e11:
-        return "s"
-    return "ms" if latest < 1e14 else None
+    unit = 1 if profile.kind == "time" or latest < _YEAR_1990 else _unit_of(latest)
+    return "s" if unit == 1 else "ms" if unit == 1_000 else None
+
+
+def mixed_units(profile: ColumnProfile) -> bool:
+    """Whether some times of a column are in seconds and others in a finer unit."""
+    return profile.kind in ("whole", "real") and _unit_of(profile.minimum or 0.0) != _unit_of(profile.maximum or 0.0)
+
+
+def _unit_of(time: float) -> int | None:
+    """How many units a second has, if the number is a time from 1990 to 2099: 1 to 10^9."""
+    units = (1, 10**3, 10**6, 10**9)
+    return next((unit for unit in units if _YEAR_1990 * unit <= time < _YEAR_2100 * unit), None)

@@ -63,7 +63,7 @@ def infer(flag_values: flags.FlagValues) -> None:
         sample, list_delimiter=flag_values.list_delimiter, missing=tuple(flag_values.missing or ())
     )
     proposal = propose(profiles, name=flag_values.name or _name_of(paths[0]), wishes=wishes)
-    print(describe(proposal, profiles, files=len(paths)))
+    print(describe(proposal, proposal.decisions.profiles, files=len(paths)))
     for note in rejected_note(rejected):
         print(note)
     if output is not None:
@@ -164,6 +164,10 @@ def describe(proposal: Proposal, profiles: dict[str, ColumnProfile], *, files: i
     ]
     sampled = next(iter(profiles.values())).rows
     title = f"{sampled:,} rows sampled from {files} file{'s' if files > 1 else ''}:\n\n"
+    worth = [name for name in profiles if name in decisions.doubts or "Keep it by" in decisions.left_out.get(name, "")]
+    if worth:
+        lines = [f"  {name}: {decisions.left_out.get(name) or decisions.notes[name]}" for name in worth]
+        title += "\n".join(["Worth a look:", *lines]) + "\n\n"
     header = ("column", "used as", "holds", "distinct", "missing", "examples", "reason, or what to check")
     return title + text_table(header, rows, right=(3, 4))
 

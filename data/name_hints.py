@@ -18,6 +18,26 @@ _AD: Final = frozenset(
     | {"movie", "video", "song", "article"}
 )
 _REQUEST: Final = frozenset({"request", "session", "query", "impression"})
+_THING: Final = (
+    _AD
+    | _USER
+    | frozenset(
+        {"app", "ip", "device", "os", "channel", "city", "region", "country", "state", "site", "page", "domain"}
+        | {"publisher", "slot", "shop", "store", "author", "artist", "album", "tag", "keyword", "browser", "carrier"}
+        | {"placement", "banner", "genre", "department", "aisle", "course", "school", "hotel", "destination", "place"}
+        | {"cluster", "segment", "group"}
+    )
+)
+_AMOUNT: Final = frozenset(
+    {"age", "amount", "price", "cost", "bid", "budget", "revenue", "sales", "income", "salary", "wage", "value"}
+    | {"count", "counts", "cnt", "num", "number", "n", "total", "sum", "avg", "mean", "max", "min", "quantity", "qty"}
+    | {"views", "visits", "clicks", "likes", "shares", "plays", "followers", "fans", "comments", "watch", "stock"}
+    | {"duration", "length", "len", "size", "width", "height", "depth", "distance", "area", "population", "year"}
+    | {"days", "hours", "minutes", "seconds", "weeks", "months", "ms", "sec", "tenure", "gap", "freq", "frequency"}
+    | {"score", "rate", "ratio", "share", "percent", "rating", "rank", "weight", "gain", "gains", "loss", "losses"}
+    | {"history"}
+)
+_VERSION: Final = frozenset({"version", "versions", "release", "build", "ver"})
 _PAST: Final = frozenset(
     {"history", "hist", "seq", "sequence", "past", "last", "recent", "previous", "prev", "clicked", "viewed"}
 )
@@ -33,6 +53,23 @@ def is_id(name: str) -> bool:
     """Whether whole numbers under this name probably name things."""
     words = tokens(name)
     return bool(words) and (words[-1] in _ID or words[-1] in ("uid", "userid") or is_user(name))
+
+
+def is_thing(name: str) -> bool:
+    """Whether the name is that of a thing, so that numbers under it probably name one."""
+    words = tokens(name)
+    return bool(words) and words[-1] in _THING
+
+
+def is_amount(name: str) -> bool:
+    """Whether numbers under this name probably measure something."""
+    words = tokens(name)
+    return bool(words) and (words[-1] in _AMOUNT or words[0] in {"num", "n", "count", "total", "avg", "mean"})
+
+
+def is_version(name: str) -> bool:
+    """Whether numbers under this name are versions, of which 1.10 is another one than 1.1."""
+    return any(word in _VERSION for word in tokens(name))
 
 
 def is_user(name: str) -> bool:

@@ -2,20 +2,21 @@
 
 The rules, in the order in which they are tried; the first that fits decides:
 
-1. A column without values, or with one value on every row, is left out. What flags name, they decide.
-2. A timestamp, or a number of at least 1e8 under a name with time, timestamp, ts or date, is the event time.
+1. A column without values or without a name, or with one value on every row, is left out. What flags name, they decide.
+2. A timestamp, or a number under a name with time, timestamp, ts or date that is a time from 1990 to 2099 in seconds or
+   a finer unit, is the event time.
 3. A column named weight, sample_weight or example_weight of numbers >= 0 is the sample weight.
 4. user_id, uid, member_id and the like are a key and a sparse feature; request_id, session_id and the like a key.
 5. Text of 8 or more 0 and 1, equally long on all rows, and lists of such numbers, are bits.
-6. Real numbers are numeric.
-7. A value that is different on every row (of 1,000 or more) is left out.
+6. Real numbers are numeric, versions sparse.
+7. A value that is different on every row (of 1,000 or more), and a number that counts the rows up, is left out.
 8. Text is sparse.
-9. Whole numbers are sparse if the name ends in id, code, type or the like, if there are at most 32 different ones, or
-   if one is beyond 2**31; else they are numeric.
+9. Whole numbers are sparse or numeric as `fullrank.data.id_or_amount` judges.
 10. Lists of real numbers of one length are a vector; those of different length are left out.
 11. Lists that are as long on every row as a list of times are a sequence with it, if a single-valued feature has the
     same ids; without times it takes a name with history, past, last or recent.
 12. Other lists of ids are a multi-valued sparse feature; equally long numbers named weight are its weights.
+13. A feature that alone tells a label is left out.
 
 Ids get a vocabulary or, with more than 100,000 different ones in the sample, a hash map of four times as many rows,
 rounded up to a power of two.
@@ -26,17 +27,19 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
-from fullrank.data import name_hints
+import numpy as np
+
+from fullrank.data import id_or_amount, name_hints
 from fullrank.data.column_profile import ColumnProfile
-from fullrank.data.decisions import Decisions, Wishes, group_by, is_time, time_unit
+from fullrank.data.decisions import Decisions, Wishes, group_by, is_time, mixed_units, time_unit
 from fullrank.data.features import Bits, Label, Numeric, Sequence
 from fullrank.data.leak_hint import leak_hint
 from fullrank.data.propose_lists import decide_lists
 from fullrank.data.schema import Schema, SchemaError
 
-_FEW: Final = 32
-_LARGE: Final = 2**31
+_IN_ORDER: Final = 0.999
 _ENOUGH_ROWS: Final = 1_000
+_ENOUGH_FOR_AN_INDEX: Final = 100
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,6 +66,7 @@ def propose(profiles: dict[str, ColumnProfile], *, name: str, wishes: Wishes) ->
     Raises:
       SchemaError: If a label cannot be one, or no column is left for a feature.
     """
+    profiles = {name: _as_ids(profile, wishes) for name, profile in profiles.items()}
     decisions = Decisions(profiles, wishes)
     labels = tuple(_label(decisions, profiles[label]) for label in wishes.labels)
     segments = tuple(group_by(profiles[column]) for column in wishes.segments)
@@ -74,6 +78,7 @@ def propose(profiles: dict[str, ColumnProfile], *, name: str, wishes: Wishes) ->
     for profile in decisions.open():
         if not profile.listed:
             _decide_single(decisions, profile)
+    _leave_leaks_out(decisions)
     decide_lists(decisions)
     for column in keys:
         decisions.add_key(profiles[column])
@@ -81,7 +86,6 @@ def propose(profiles: dict[str, ColumnProfile], *, name: str, wishes: Wishes) ->
         decisions.use(column, "segment")
     if not decisions.features:
         raise SchemaError("No column is left for a feature: every one is a label, constant, ignored or unusable.")
-    _add_leak_hints(decisions)
     schema = Schema(
         name=name,
         features=tuple(sorted(decisions.features.values(), key=lambda feature: _position(feature, list(profiles)))),
@@ -95,14 +99,37 @@ def propose(profiles: dict[str, ColumnProfile], *, name: str, wishes: Wishes) ->
     return Proposal(schema=schema, decisions=decisions)
 
 
-def _add_leak_hints(decisions: Decisions) -> None:
-    for column in decisions.features:
+def _as_ids(profile: ColumnProfile, wishes: Wishes) -> ColumnProfile:
+    """Whole numbers that are spelled 1.0, 2.0 as what they are, where the name or a flag says that they are ids."""
+    asked = profile.name in (*wishes.sparse, *wishes.keys, *wishes.segments)
+    if (
+        profile.kind != "real"
+        or profile.listed
+        or profile.name in wishes.numeric
+        or name_hints.is_version(profile.name)
+    ):
+        return profile
+    named = name_hints.is_id(profile.name) or name_hints.is_user(profile.name) or name_hints.is_request(profile.name)
+    finite = bool(np.isfinite(profile.numbers).all())
+    if not (asked or named) or not finite or not bool((np.trunc(profile.numbers) == profile.numbers).all()):
+        return profile
+    return dataclasses.replace(profile, kind="whole", values=tuple(str(int(number)) for number in profile.numbers))
+
+
+def _leave_leaks_out(decisions: Decisions) -> None:
+    """Takes features out that alone tell a label, unless a flag says what they are."""
+    for column in list(decisions.features):
         profile = decisions.profiles.get(column)
-        if profile is not None and not profile.listed:
-            hints = (leak_hint(profile, decisions.profiles[label]) for label in decisions.wishes.labels)
-            found = [hint for hint in hints if hint is not None]
-            if found:
-                decisions.notes[column] = "; ".join([*found, *filter(None, [decisions.notes.get(column)])])
+        if profile is None or column in (*decisions.wishes.forced, *decisions.wishes.keys, *decisions.wishes.segments):
+            continue
+        hints = (leak_hint(profile, decisions.profiles[label]) for label in decisions.wishes.labels)
+        found = [hint for hint in hints if hint is not None]
+        if found:
+            keep = "--numeric" if isinstance(decisions.features[column], Numeric) else "--sparse"
+            del decisions.features[column], decisions.uses[column]
+            decisions.notes.pop(column, None)
+            decisions.keys.pop(column, None)
+            decisions.left_out[column] = f"{'; '.join(found)} Keep it by {keep}={column}."
 
 
 def _position(feature: object, columns: list[str]) -> int:
@@ -133,11 +160,17 @@ def _find_time(decisions: Decisions) -> None:
         return
     unit = time_unit(chosen)
     if unit is None:
-        decisions.left_out[chosen.name] = "a time in a unit finer than milliseconds: divide it first"
+        decisions.left_out[chosen.name] = "a time neither in seconds nor in milliseconds since 1970: convert it first"
     else:
         decisions.time, decisions.time_unit = chosen.name, unit
         missing = f"; {chosen.missing:.2%} of the rows have none" if chosen.missing else ""
-        decisions.use(chosen.name, "time", f"the event time, in {unit}{missing}")
+        note = f"the event time, in {unit}{missing}"
+        if mixed_units(chosen):
+            note += (
+                f"; but values from {chosen.minimum:.0f} to {chosen.maximum:.0f} are of two units, seconds and "
+                "milliseconds: make them one before rows are split by time"
+            )
+        decisions.use(chosen.name, "time", note)
     for other in candidates:
         if other is not chosen and other.name not in decisions.wishes.forced:
             decisions.left_out[other.name] = "another time: choose by --time, or keep it by --numeric"
@@ -172,6 +205,8 @@ def _decide_single(decisions: Decisions, profile: ColumnProfile) -> None:
         # What groups examples is an id; it is worth a table, too, if it comes back.
         if profile.distinct < profile.rows and not name_hints.is_request(column):
             decisions.add_sparse(profile)
+    elif not column.strip():
+        decisions.left_out[column] = "has no name, like the row numbers that pandas saves: rename it to keep it"
     elif profile.distinct == 1 and not profile.missing:
         decisions.left_out[column] = f"the same value on every row of the sample: {profile.values[0]}"
     elif name_hints.is_user(column):
@@ -179,11 +214,15 @@ def _decide_single(decisions: Decisions, profile: ColumnProfile) -> None:
         decisions.add_key(profile)
     elif name_hints.is_request(column):
         decisions.add_key(profile)
+    elif _numbers_the_rows(profile) and profile.rows >= _ENOUGH_FOR_AN_INDEX:
+        decisions.left_out[column] = "numbers the rows: keep it by --sparse or --numeric"
     elif profile.kind == "bits":
         length = len(profile.values[0])
         decisions.add(profile, Bits(name=column, length=length, side=name_hints.side_of(column)), "bits")
     elif profile.kind == "time":
         decisions.left_out[column] = "a time: make it the event time by --time, or a number"
+    elif profile.kind == "real" and name_hints.is_version(column):
+        decisions.add_sparse(profile, "versions, of which 1.10 is another one than 1.1: --numeric if they are amounts")
     elif profile.kind == "real":
         _add_numeric(decisions, profile)
     elif profile.distinct == profile.rows >= _ENOUGH_ROWS:
@@ -195,13 +234,18 @@ def _decide_single(decisions: Decisions, profile: ColumnProfile) -> None:
 
 
 def _decide_whole(decisions: Decisions, profile: ColumnProfile) -> None:
-    large = max(abs(profile.minimum or 0), abs(profile.maximum or 0)) >= _LARGE
-    if name_hints.is_id(profile.name) or large:
-        decisions.add_sparse(profile)
-    elif profile.distinct <= _FEW:
-        decisions.add_sparse(profile, "few whole numbers, taken for categories: --numeric if they are amounts")
+    verdict = id_or_amount.judge(profile, [decisions.profiles[label] for label in decisions.wishes.labels])
+    if verdict.is_id:
+        decisions.add_sparse(profile, verdict.note)
     else:
-        _add_numeric(decisions, profile, "whole numbers, taken for amounts: --sparse if they name things")
+        _add_numeric(decisions, profile, verdict.note)
+
+
+def _numbers_the_rows(profile: ColumnProfile) -> bool:
+    """Whether a column counts the rows up, as an index that was saved with them."""
+    if profile.kind != "whole" or profile.distinct != profile.rows or profile.rows < 2:
+        return False
+    return bool((np.diff(profile.numbers[profile.codes]) == 1).mean() >= _IN_ORDER)
 
 
 def _add_numeric(decisions: Decisions, profile: ColumnProfile, note: str | None = None) -> None:

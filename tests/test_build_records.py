@@ -303,6 +303,16 @@ def test_files_of_different_types_are_joined(tmp_path: Path) -> None:
     assert column(schema, "train", "user") == expected
 
 
+def test_a_table_that_no_machine_holds_is_refused(tmp_path: Path) -> None:
+    huge = data.Sparse(name="user", ids=data.IdMap(kind="identity", size=10**15))
+    schema = data.Schema(name="log", features=(huge,), labels=(data.Label(name="click"),))
+    with pytest.raises(
+        data.SchemaError, match=r"'user' declares an embedding table of 1,000,000,000,000,000 rows \(4,0"
+    ):
+        built(tmp_path, schema=schema)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_there_are_files_enough_to_share() -> None:
     assert [default_shards(rows) for rows in (1, 1000, 1001, 50_000, 400_000, 400_001)] == [1, 1, 2, 4, 4, 5]
 

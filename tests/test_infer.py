@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fullrank import data
-from fullrank.data import decisions, infer, leak_hint, name_hints
+from fullrank.data import decisions, id_or_amount, infer, leak_hint, name_hints
 from fullrank.data.column_profile import ColumnProfile, profile_column
 from fullrank.data.decisions import Wishes
 from fullrank.data.propose import Proposal, propose
@@ -99,7 +99,15 @@ def outcome(name: str, cells: Any, **wishes: Any) -> str:
         ("user_id", list(range(ROWS)), "sparse, key"),
         ("UID", [str(n) for n in whole(0, 50)], "sparse, key"),
         ("request_id", list(range(ROWS)), "key"),
-        ("row", list(range(ROWS)), "left out: different on every row: keep it by --sparse or --key"),
+        ("row", list(range(ROWS)), "left out: numbers the rows: keep it by --sparse or --numeric"),
+        ("row", list(range(ROWS))[::-1], "left out: different on every row: keep it by --sparse or --key"),
+        ("", whole(0, 9), "left out: has no name, like the row numbers that pandas saves"),
+        ("user_id", [f"{n}.0" for n in whole(0, 50)], "sparse, key"),
+        ("os_version", ["1.1", "1.10"] * (ROWS // 2), "sparse"),
+        ("app", whole(0, 90), "sparse"),
+        ("item", whole(0, 4000), "sparse"),
+        ("age", whole(18, 90), "numeric"),
+        ("event_time", whole(202401010000, 202412312359), "left out: different on every row"),
         ("version", ["v1"] * ROWS, "left out: the same value on every row of the sample: v1"),
         ("version", ["v1", None] * (ROWS // 2), "sparse"),
         ("empty", [None] * ROWS, "left out: no value on any row of the sample"),
@@ -108,7 +116,7 @@ def outcome(name: str, cells: Any, **wishes: Any) -> str:
         ("ts_ms", whole(1_700_000_000_000, 1_700_000_000_099), "time"),
         ("event_time", whole(0, 24), "sparse"),
         ("day", [f"2024-01-{1 + n:02d}" for n in whole(0, 28)], "time"),
-        ("ts", whole(1_700_000_000_000_000, 1_700_000_000_000_099), "left out: a time in a unit finer than millisec"),
+        ("ts", whole(1_700_000_000_000_000, 1_700_000_000_000_099), "left out: a time neither in seconds nor in milli"),
         ("sample_weight", DRAW.random(ROWS), "weight"),
         ("weight", DRAW.random(ROWS) - 0.5, "numeric"),
         ("code", ["01010101", "01110000"] * (ROWS // 2), "bits"),
@@ -223,7 +231,7 @@ def test_what_cannot_be_a_label_or_leaves_no_feature() -> None:
         proposed({"x": DRAW.normal(size=ROWS)}, segments=("x",))
 
 
-def test_a_column_that_tells_the_label_is_pointed_out() -> None:
+def test_a_column_that_tells_the_label_is_left_out() -> None:
     # 95 % of the rows agree with the label: of the pairs of a click and a non-click .95^2 are in order, and half of the
     # 2 * .95 * .05 ties count, which makes .95.
     nearly = [1 - click if row % 20 == 0 else click for row, click in enumerate(CLICK)]
@@ -236,16 +244,41 @@ def test_a_column_that_tells_the_label_is_pointed_out() -> None:
         "sold": [click if row % 10 == 0 else 0 for row, click in enumerate(CLICK)],
     }
     found = proposed(columns)
-    notes = {name: found.decisions.notes.get(name, "") for name in columns}
-    assert notes["seconds"].startswith("alone it tells 'click' (AUC 0.99")
-    assert notes["outcome"] == "alone it tells 'click' (AUC 1.000): is it known before?"
-    assert notes["row_id"] == ""
-    assert "known" not in notes["hour"]
-    assert notes["sold"].startswith("'click' is always 1 where it is 1: is it known before?; few whole numbers")
+    left_out = {name: found.decisions.left_out.get(name, "") for name in columns}
+    assert left_out["seconds"].startswith("alone it tells 'click' (AUC 0.99")
+    assert left_out["seconds"].endswith("is it known before? Keep it by --numeric=seconds.")
+    assert left_out["outcome"] == (
+        "alone it tells 'click' (AUC 1.000): is it known before? Keep it by --sparse=outcome."
+    )
+    assert "tells" not in left_out["row_id"]
+    assert left_out["hour"] == ""
+    assert left_out["sold"] == "'click' is always 1 where it is 1: is it known before? Keep it by --sparse=sold."
+    kept = proposed(columns, numeric=frozenset({"seconds"}))
+    assert kept.decisions.uses["seconds"] == "numeric"
     profiles = infer.profile_table(pa.table({**columns, "click": CLICK}))
     assert leak_hint.single_column_auc(profiles["nearly"], profiles["click"]) == pytest.approx(0.95, abs=0.005)
     assert leak_hint.single_column_auc(profiles["hour"], profiles["click"]) == pytest.approx(0.55, abs=0.06)
     assert leak_hint.single_column_auc(profiles["click"], profiles["hour"]) is None
+
+
+def test_neighbours_tell_ids_from_amounts() -> None:
+    draw = np.random.default_rng(5)
+    numbers = draw.integers(0, 200, 20_000) * 37  # neither of a known name nor dense
+    own = draw.random(200)[numbers // 37]  # each id has a rate of its own
+    smooth = numbers / numbers.max()
+    for rates, expected in ((own, True), (smooth, False)):
+        clicks = (draw.random(20_000) < rates).astype(int)
+        profiles = infer.profile_table(pa.table({"C14": numbers, "click": clicks}))
+        verdict = id_or_amount.judge(profiles["C14"], [profiles["click"]])
+        assert verdict.is_id is expected
+        assert ("neighbours behave differently" in (verdict.note or "")) is expected
+
+
+def test_two_units_in_one_time_are_pointed_out() -> None:
+    times = [1_700_000_000 * (1000 if row % 2 else 1) for row in range(ROWS)]
+    found = proposed({"event_time": times, "x": DRAW.normal(size=ROWS)})
+    assert "are of two units, seconds and milliseconds" in found.decisions.notes["event_time"]
+    assert found.decisions.doubts == ["event_time"]
 
 
 @pytest.mark.parametrize(
