@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from dcn_weights import dcn_weights
 from onnx import TensorProto, helper, numpy_helper
 
 from fullrank.data.features import Numeric, Sparse
@@ -24,29 +25,24 @@ def onnx_model(model: Ranker) -> onnx.ModelProto:
       model: With identity id maps, numbers in buckets, one set, the experts `crossnet` and `flat`, a mean gate, no
         tower, and the task `click`.
     """
-    graph = _Graph()
+    weights, graph = dcn_weights(model), _Graph()
     rows = graph.add("Concat", [_id_rows(graph, model), _number_rows(graph, model)], axis=1)
-    (embeddings,) = model.sets.values()
-    tables = [np.asarray(embeddings.table(field.table)) for field in model.encoder.plan.fields]
-    starts = np.cumsum([0, *(len(table) for table in tables[:-1])])
-    places = graph.add("Add", [rows, graph.constant(starts)])
-    gathered = graph.add("Gather", [graph.constant(np.concatenate(tables)), places], axis=0)
-    width = len(tables) * embeddings.width
+    places = graph.add("Add", [rows, graph.constant(weights.starts)])
+    gathered = graph.add("Gather", [graph.constant(weights.table), places], axis=0)
+    width = len(weights.starts) * weights.table.shape[1]
     fields = graph.add("Reshape", [gathered, graph.constant(np.array([-1, width]))])
     crossed, hidden = fields, fields
-    cross, flat = model.trunk.experts
-    for kernel, bias in _layers(cross.interaction):
+    for kernel, bias in weights.crosses:
         product = graph.add("Gemm", [crossed, kernel, bias])
         crossed = graph.add("Add", [crossed, graph.add("Mul", [fields, product])])
-    for kernel, bias in _layers(flat.interaction):
+    for kernel, bias in weights.hidden:
         hidden = graph.add("Relu", [graph.add("Gemm", [hidden, kernel, bias])])
     experts = [
-        graph.add("Relu", [graph.add("Gemm", [output, *expert.weights[-2:]])])
-        for output, expert in ((crossed, cross), (hidden, flat))
+        graph.add("Relu", [graph.add("Gemm", [output, kernel, bias])])
+        for output, (kernel, bias) in zip((crossed, hidden), weights.projections, strict=True)
     ]
-    kernel, bias = (np.asarray(weight)[0] for weight in model.head.weights)
     mixed = graph.add("Mul", [graph.add("Add", experts), graph.constant(np.array(0.5, np.float32))])
-    logits = graph.add("Gemm", [mixed, kernel, bias])
+    logits = graph.add("Gemm", [mixed, *weights.head])
     flattened = graph.add("Reshape", [logits, graph.constant(np.array([-1]))])
     graph.nodes.append(helper.make_node("Sigmoid", [flattened], ["click"]))
     return graph.finished(ids=sum(_is(Sparse, model)), numbers=sum(_is(Numeric, model)))
@@ -88,11 +84,6 @@ class _Graph:
 
 def _is(kind: type, model: Ranker) -> list[bool]:
     return [isinstance(feature, kind) for feature in model.schema.features]
-
-
-def _layers(interaction: Any) -> list[tuple[Any, Any]]:
-    weights = [np.asarray(weight) for weight in interaction.weights]
-    return list(zip(weights[::2], weights[1::2], strict=True))
 
 
 def _id_rows(graph: _Graph, model: Ranker) -> str:

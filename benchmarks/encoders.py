@@ -143,7 +143,7 @@ def _row(name: str, ours: Callable[[], float], reference: Callable[[], float], r
 
 def main() -> None:
     options = report.arguments("What sequence encoders and numeral systems cost.")
-    rounds = 5 if options.quick else 31
+    rounds = 1 if options.quick else 31
     parts = tqdm.tqdm((sequences, numbers), desc="encoders", mininterval=1)
     report.emit([row for part in parts for row in part(rounds)], options.json)
 

@@ -145,7 +145,7 @@ def compare_endings(schema: data.Schema, *, number: int) -> report.Row:
 
 def main() -> None:
     options = report.arguments(__doc__.splitlines()[0])
-    rounds = 3 if options.quick else 11
+    rounds = 1 if options.quick else 11
     batches = {"block": 160, "example": 32, "reference": 8}
     if options.quick:
         batches = {side: number // 4 for side, number in batches.items()}

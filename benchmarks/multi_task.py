@@ -91,7 +91,7 @@ def main() -> None:
     tasks, towers, fields, size = (16, 4, 10, 256) if options.quick else (128, 32, FIELDS, 1024)
     single, _ = training(1, 1, fields, size)
     many, traced = training(tasks, towers, fields, size)
-    timing = report.alternate(many, single, rounds=3 if options.quick else 11, warmup=2)
+    timing = report.alternate(many, single, rounds=1 if options.quick else 11, warmup=2)
     scale = 1e3 / STEPS_A_CALL
     rows = [
         report.compare(

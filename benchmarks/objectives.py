@@ -142,7 +142,7 @@ def added(name: str, loss: Loss, rounds: int, *, rate: float, goal: str, grouped
 
 def main() -> None:
     options = report.arguments("What ranking loss and group structure learning add to a training step.")
-    rounds = 5 if options.quick else 31
+    rounds = 1 if options.quick else 31
     measurements = (
         functools.partial(added, "ranking, 1 % positives", ranking, rounds, rate=0.01, goal="<= 1.15"),
         functools.partial(added, "ranking, 50 % positives, capped", ranking, rounds, rate=0.5, goal="<= 1.15"),

@@ -213,7 +213,7 @@ def main() -> None:
         write_models(Path(temporary), table_rows=26_000 if options.quick else 1_040_000)
         with sides(Path(temporary)) as started:
             check_outputs(started)
-            taken = measure(started, rounds=3 if options.quick else 21)
+            taken = measure(started, rounds=1 if options.quick else 21)
     lines = []
     for rows in CALLS:
         lines += [

@@ -149,7 +149,7 @@ def main() -> None:
     measurements: list[Callable[[], report.Row]] = [
         *(functools.partial(memory, optimizer, large) for optimizer in SPARSE_OPTIMIZERS),
         *(
-            functools.partial(step_time, optimizer, small, large, 3 if options.quick else 11, tables_alone=tables_alone)
+            functools.partial(step_time, optimizer, small, large, 1 if options.quick else 11, tables_alone=tables_alone)
             for optimizer in SPARSE_OPTIMIZERS
             for tables_alone in (False, True)
         ),
