@@ -7,12 +7,15 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_arguments import require_counts
+from fullrank.layers.checked_inputs import Input, takes
 from fullrank.layers.real_numbers import as_columns, columns_in, with_missing
 
 _LARGEST = 1e6
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(values=Input("[B] or [B, n]", kind="number", known="n"))
 class AutoDis(keras.layers.Layer):
     """Embeds a number by soft buckets that are learned with their embeddings.
 
@@ -47,12 +50,13 @@ class AutoDis(keras.layers.Layer):
         dtype: Any = None,
         trainable: bool = True,
     ) -> None:
-        # The buckets are found in float32 whatever the compute dtype; only the mixture is computed in it.
+        # The buckets are found in float32 at least; only the mixture is computed in it.
         super().__init__(name=name, dtype=dtype, trainable=trainable, autocast=False)
         if buckets < 2 or temperature <= 0:
             raise ValueError(
                 f"AutoDis needs two or more buckets and a positive temperature. Received: {buckets}, {temperature}."
             )
+        require_counts("AutoDis", width=width, buckets=buckets)
         self.width = width
         self.buckets = buckets
         self.alpha = alpha
@@ -86,9 +90,9 @@ class AutoDis(keras.layers.Layer):
         return with_missing(embedded, values, self._missing)
 
     def shares(self, values: tf.Tensor) -> tf.Tensor:
-        """How much of each bucket every number has, `[B, n, H]` float32; a missing one counts as 0."""
-        numbers = as_columns(values)
-        known = tf.where(tf.math.is_nan(numbers), tf.zeros([]), numbers)
+        """How much of each bucket every number has, `[B, n, H]` in the weights' type; a missing one counts as 0."""
+        numbers = tf.cast(as_columns(values), self._first.dtype)
+        known = tf.where(tf.math.is_nan(numbers), tf.zeros([], numbers.dtype), numbers)
         known = tf.clip_by_value(known, -_LARGEST, _LARGEST)[:, :, tf.newaxis]
         hidden = tf.nn.leaky_relu(known * self._first, alpha=self.slope)
         scores = tf.einsum("bnh,nhk->bnk", hidden, self._second) + self.alpha * hidden

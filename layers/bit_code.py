@@ -8,10 +8,13 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank.layers.bit_rows import bit_rows, bit_table_rows
+from fullrank.layers.checked_arguments import require_counts
+from fullrank.layers.checked_inputs import Input, takes
 from fullrank.layers.missing_once import missing_once
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(bits=Input("[B, K]", kind="number", known="K"))
 class BitCode(keras.layers.Layer):
     """Embeds bits: `f(b) = sum_k X_{2k + b_k}`, the binary system of Eq. 2.
 
@@ -46,6 +49,7 @@ class BitCode(keras.layers.Layer):
         trainable: bool = True,
     ) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable, autocast=False)
+        require_counts("BitCode", width=width, bits=bits, group=group)
         self._rows = bit_table_rows(bits, group=group)
         self.width = width
         self.bits = bits
@@ -66,8 +70,8 @@ class BitCode(keras.layers.Layer):
         """Returns the sum of the bits' rows, `[B, d]`."""
         rows = bit_rows(tf.cast(bits, tf.int64), group=self.group)
         found = tf.gather(self._table, rows)
-        weights = tf.cast(missing_once(rows), found.dtype)
-        return tf.cast(tf.reduce_sum(found * weights[..., tf.newaxis], axis=1), self.compute_dtype)
+        summed = tf.reduce_sum(found * missing_once(rows, found.dtype)[..., tf.newaxis], axis=1)
+        return tf.cast(summed, self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_arguments import require_counts
+from fullrank.layers.checked_inputs import Input, takes
 from fullrank.layers.reached_edges import reached_edges
 from fullrank.layers.real_numbers import as_columns, columns_in, per_column
 
@@ -20,6 +22,7 @@ def bucket_rows(values: tf.Tensor, edges: tf.Tensor) -> tf.Tensor:
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(values=Input("[B] or [B, n]", kind="number", known="n"))
 class BucketEmbedding(keras.layers.Layer):
     """One row a bucket: k - 1 boundaries make k buckets; a number on a boundary belongs to the upper one.
 
@@ -51,6 +54,7 @@ class BucketEmbedding(keras.layers.Layer):
         table = np.array(boundaries, np.float64, ndmin=2)
         if np.isnan(table).any() or (table[:, 1:] < table[:, :-1]).any():
             raise ValueError(f"boundaries must be numbers that do not fall. Received: {boundaries}.")
+        require_counts("BucketEmbedding", width=width)
         self.width = width
         self.boundaries = boundaries
         self._rows = table.shape[1] + 2

@@ -8,14 +8,20 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_arguments import require_counts
+from fullrank.layers.checked_inputs import Input, takes
+
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(fields=Input("[B, F, d]", known="F d"))
 class CompressedInteraction(keras.layers.Layer):
     """`X^k_h = act(sum_{i,j} W^k_{hij} X^{k-1}_i * X^0_j)`, element-wise, with `X^0 = (e_1, ..., e_F)`.
 
     Layer k has H_k feature maps of width d; each is summed over d, `p^k_h = sum_d X^k_{h,d}`, and the sums of all
     layers come out. There is no bias. The paper finds the identity the best activation, so it is the default; it feeds
     all maps of a layer to the next one, as here.
+
+    Departure: xDeepFM adds a linear part and a perceptron beside CIN; here they are experts of their own, or left out.
 
     A layer is one product of `[B d, H_{k-1} F]` with `[H_{k-1} F, H_k]`: the outer products of a batch are formed,
     which takes B d H F numbers, and this is what CIN costs everywhere.
@@ -44,6 +50,7 @@ class CompressedInteraction(keras.layers.Layer):
         trainable: bool = True,
     ) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable)
+        require_counts("CompressedInteraction", maps=tuple(maps))
         self.maps = tuple(maps)
         self.activation = activation
         if not self.maps:

@@ -8,8 +8,12 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_inputs import Input, takes
+from fullrank.layers.exact_dtype import exact_dtype
+
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(inputs=Input("[B, K]", known="K"))
 class ConversionChain(keras.layers.Layer):
     """`p_k = q_1 q_2 ... q_k` with `q_k = sigma(z_k)`, as logits, for losses in the entire space (ESMM).
 
@@ -28,7 +32,7 @@ class ConversionChain(keras.layers.Layer):
       inputs: z, `[B, K]`, in the order of the chain.
 
     Returns:
-      f, `[B, K]`, in float32; the first column equals that of z.
+      f, `[B, K]`, in float32, or float64 under that policy; the first column equals that of z.
     """
 
     def __init__(self, *, name: str | None = None, dtype: Any = None, trainable: bool = True) -> None:
@@ -36,10 +40,10 @@ class ConversionChain(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns the logits of the products."""
-        z = tf.cast(inputs, tf.float32)
+        z = tf.cast(inputs, exact_dtype(self.compute_dtype))
         log_q = tf.math.log_sigmoid(z)
         log_p = tf.cumsum(log_q, axis=1)
         stops = tf.cumsum(log_q, axis=1, exclusive=True) + tf.math.log_sigmoid(-z)
         upto = np.tril(np.ones((z.shape[1], z.shape[1]), bool))
-        log_rest = tf.reduce_logsumexp(tf.where(upto, stops[:, tf.newaxis], -np.inf), axis=2)
+        log_rest = tf.reduce_logsumexp(tf.where(upto, stops[:, tf.newaxis], tf.constant(-np.inf, z.dtype)), axis=2)
         return tf.concat([z[:, :1], log_p[:, 1:] - log_rest[:, 1:]], axis=1)

@@ -7,10 +7,13 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_arguments import require_counts
+from fullrank.layers.checked_inputs import Input, takes
 from fullrank.layers.dense import Dense
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(fields=Input("[B, F, d]", known="F d"))
 class CrossNetV2(keras.layers.Layer):
     """Explicit crosses of growing order: `x_{l+1} = x_0 * (W_l x_l + b_l) + x_l`, with `x_0 = [e_1, ..., e_F]`.
 
@@ -43,6 +46,7 @@ class CrossNetV2(keras.layers.Layer):
         super().__init__(name=name, dtype=dtype, trainable=trainable)
         if depth < 1:
             raise ValueError(f"depth must be at least 1. Received: {depth}.")
+        require_counts("CrossNetV2", depth=depth, projection_dim=1 if projection_dim is None else projection_dim)
         self.depth = depth
         self.projection_dim = projection_dim
         self._crosses = [_Cross(projection_dim=projection_dim, name=f"cross_{i}", dtype=dtype) for i in range(depth)]

@@ -5,8 +5,11 @@ from __future__ import annotations
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_inputs import Input, takes
+
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(inputs=Input("[B, ..., n]", known="n"))
 class Dense(keras.layers.Dense):
     """`act(x W + b)`: `keras.layers.Dense`, but for the gradient of b under mixed_bfloat16.
 

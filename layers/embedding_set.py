@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_arguments import require_counts
 from fullrank.layers.derived_seed import derived_seed
 from fullrank.layers.lookup_plan import BehaviourSequence, Block, Field, LookupPlan, Lookups, Table
 from fullrank.layers.uniform_rows import UniformRows
@@ -52,6 +53,7 @@ class EmbeddingSet(keras.layers.Layer):
         super().__init__(name=name, dtype=dtype, trainable=trainable)
         if width < 1:
             raise ValueError(f"width must be at least 1. Received: {width}.")
+        require_counts("EmbeddingSet", width=width)
         self.plan = plan
         self.width = width
         self.groups = groups
@@ -82,9 +84,26 @@ class EmbeddingSet(keras.layers.Layer):
 
     def call(self, lookups: Lookups) -> tf.Tensor:
         """Returns the fields, `[B, F, d]`."""
-        lookups = Lookups(*lookups)
+        lookups = self._checked(lookups)
         parts = [self._pooled(block, lookups) for block in self._blocks]
         return parts[0] if len(parts) == 1 else tf.concat(parts, axis=1)
+
+    def _checked(self, given: Any) -> Lookups:
+        if not isinstance(given, (tuple, list)) or len(given) != len(Lookups._fields):
+            raise TypeError(f"EmbeddingSet {self.name!r} takes Lookups. Received: {type(given).__name__}.")
+        lookups, looked_up = Lookups(*given), sum(field.lookups for field in self.plan.fields)
+        wanted = [("rows", lookups.rows, looked_up, "integers")]
+        if looked_up > self.plan.unweighted:
+            wanted.append(("weights", lookups.weights, looked_up - self.plan.unweighted, "floats"))
+        for name, values, width, kind in wanted:
+            message = f"EmbeddingSet {self.name!r} takes {name} [B, {width}] of {kind}. Received:"
+            dtype = tf.as_dtype(getattr(values, "dtype", "string"))
+            if not (dtype.is_integer if kind == "integers" else dtype.is_floating):
+                raise TypeError(f"{message} {type(values).__name__} of {dtype.name}.")
+            shape = tf.TensorShape(values.shape)
+            if not shape.is_compatible_with([None, width]):
+                raise ValueError(f"{message} shape {shape}.")
+        return lookups
 
     def _pooled(self, block: Block, lookups: Lookups) -> tf.Tensor:
         field = block.fields[0]

@@ -7,10 +7,13 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_arguments import require_counts, require_share
+from fullrank.layers.checked_inputs import Input, takes
 from fullrank.layers.dense import Dense
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(fields=Input("[B, F, d]", known="F d"), side=Input("[B, m]", known="m", optional=True))
 class Expert(keras.layers.Layer):
     """`E = act(W [I(e_1, ..., e_F), side] + b)`: an interaction I, then a non-linear projection to the common width H.
 
@@ -43,6 +46,8 @@ class Expert(keras.layers.Layer):
         trainable: bool = True,
     ) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable)
+        require_counts("Expert", width=width)
+        require_share("Expert", dropout=dropout)
         self.interaction = interaction
         self.width = width
         self.activation = activation

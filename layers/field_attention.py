@@ -7,8 +7,13 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_arguments import require_counts
+from fullrank.layers.checked_inputs import Input, takes
+from fullrank.layers.exact_dtype import exact_dtype
+
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(fields=Input("[B, F, d]", known="F d"))
 class FieldAttention(keras.layers.Layer):
     """Fields look at one another, `depth` times.
 
@@ -17,7 +22,8 @@ class FieldAttention(keras.layers.Layer):
         relu([head_1, ..., head_A] + E W_res),   head_a = softmax(E Q_a (E K_a)^T / sqrt(k)) E V_a
 
     with A heads of width k; the output of a layer has A k dimensions a field, whatever the input's. AutoInt does not
-    divide by sqrt(k); with `scale=False` neither does this.
+    divide by sqrt(k); with `scale=False` neither does this. Its embeddings of numbers, its dropout and the perceptron
+    of AutoInt+ are left to what stands around.
 
     Call arguments:
       fields: `[B, F, d]`.
@@ -52,6 +58,7 @@ class FieldAttention(keras.layers.Layer):
                 f"FieldAttention needs 1 or more layers, heads and dimensions. Received: depth={depth}, "
                 f"heads={heads}, width={width}."
             )
+        require_counts("FieldAttention", depth=depth, heads=heads, width=width)
         self.depth = depth
         self.heads = heads
         self.width = width
@@ -68,7 +75,7 @@ class FieldAttention(keras.layers.Layer):
         for project in self._project:
             projected = tf.reshape(project(fields), (-1, number, 4, self.heads, self.width))
             query, key, value, residual = tf.unstack(tf.transpose(projected, (2, 0, 3, 1, 4)))
-            logits = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32)
+            logits = tf.cast(tf.matmul(query, key, transpose_b=True), exact_dtype(fields.dtype))
             if self.scale:
                 logits /= self.width**0.5
             attended = tf.matmul(tf.cast(tf.nn.softmax(logits), value.dtype), value)

@@ -8,13 +8,19 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_inputs import Input, takes
+
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(fields=Input("[B, F, d]", known="F d"))
 class FieldAwareFM(keras.layers.Layer):
     """`sum_{i<j} v_{i,F(j)} * v_{j,F(i)}`, element-wise.
 
     A field's row of width d is cut into F embeddings of width k = d / F, one for each partner; that for itself is never
     used. All pairs are one product of `[B, F, F, k]` with its own transpose.
+
+    Departures: FFM has a linear term and a bias; here is neither, as in the other experts. And it chooses k by itself,
+    small beside the width of other models; here the width d of the set gives `k = d / F`.
 
     Call arguments:
       fields: `[B, F, d]`, d a multiple of F.

@@ -8,12 +8,15 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_arguments import require_counts
+from fullrank.layers.checked_inputs import Input, takes
 from fullrank.layers.pair_weights import pair_count, pair_places
 
 Projection = Literal["full", "diagonal", "low_rank"]
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(fields=Input("[B, F, d]", known="F d"))
 class FieldPairProjection(keras.layers.Layer):
     """`sum_{i<j} (e_i W_{F(i)->F(j)}) * e_j`, element-wise, with a projection for each pair of fields (§4.4).
 
@@ -27,7 +30,7 @@ class FieldPairProjection(keras.layers.Layer):
       F d it can be any full projection.
 
     Projections start at the identity (full, diagonal), which is FM, or at random (low rank). The d dimensions are kept,
-    as an expert needs them; their sum is the scalar of FmFM.
+    as an expert needs them; their sum is the pairwise part of FmFM, whose bias and linear term are left out.
 
     Call arguments:
       fields: `[B, F, d]`, F >= 2.
@@ -57,6 +60,7 @@ class FieldPairProjection(keras.layers.Layer):
             raise ValueError(f"form must be full, diagonal or low_rank. Received: {form!r}.")
         if (form == "low_rank") != (rank is not None):
             raise ValueError(f"rank belongs to form='low_rank', and to it alone. Received: form={form!r}, rank={rank}.")
+        require_counts("FieldPairProjection", rank=1 if rank is None else rank)
         self.form = form
         self.rank = rank
 

@@ -7,15 +7,20 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_inputs import Input, takes
 from fullrank.layers.pair_weights import pair_count, symmetric
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(fields=Input("[B, F, d]", known="F"))
 class FieldWeightedFM(keras.layers.Layer):
     """`sum_{i<j} r_ij e_i * e_j`, element-wise, with one trained r for each pair of fields.
 
     With R symmetric and zero on its diagonal it is `1/2 sum_i e_i * (R e)_i`: one product of matrices, O(F^2 d). The d
     dimensions are kept, as an expert needs them; their sum is the scalar of the paper. Weights start at 1, which is FM.
+
+    Departure: FwFM also has a bias and a linear term, `sum_i <e_i, w_{F(i)}>` in its best form. Here is neither; the
+    fields themselves are what another expert beside this one, such as `FlatDNN`, is for.
 
     Call arguments:
       fields: `[B, F, d]`, F >= 2.

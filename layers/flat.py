@@ -7,10 +7,13 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_arguments import require_counts, require_share
+from fullrank.layers.checked_inputs import Input, takes
 from fullrank.layers.dense import Dense
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(fields=Input("[B, F, d]", known="F d"))
 class FlatDNN(keras.layers.Layer):
     """Fields side by side through dense layers: `h_0 = [e_1, ..., e_F]`, `h_l = act(W_l h_{l-1} + b_l)`.
 
@@ -37,6 +40,8 @@ class FlatDNN(keras.layers.Layer):
         trainable: bool = True,
     ) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable)
+        require_counts("FlatDNN", units=tuple(units))
+        require_share("FlatDNN", dropout=dropout)
         self.units = tuple(units)
         self.activation = activation
         self.dropout = dropout

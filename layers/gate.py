@@ -7,13 +7,16 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_inputs import Input, takes
 from fullrank.layers.dense import Dense
+from fullrank.layers.exact_dtype import exact_dtype
 
 Access = tuple[tuple[str, ...], ...]
 OFF, DETACHED, TRAIN = "off", "detached", "train"
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(experts=Input("[B, E, H]"), inputs=Input("[B, m] or [B, T, m]", known="m", optional=True))
 class Gate(keras.layers.Layer):
     """Mixes expert outputs for every task at once: `r_t = sum_e g_te E_e`.
 
@@ -63,16 +66,30 @@ class Gate(keras.layers.Layer):
         self._rows = 1 if kind == "shared" else len(self.access)
         self._linear = Dense(self._rows * len(self.access[0]), name="linear", dtype=dtype)
 
+    def build(self, input_shape: Any) -> None:
+        """Checks that there is an expert for each entry of a row of access."""
+        if input_shape[1] not in (None, len(self.access[0])):
+            raise ValueError(
+                f"Gate {self.name!r} has access to {len(self.access[0])} experts, [B, E, H]. Received: {input_shape}."
+            )
+        super().build(input_shape)
+
     def weights_of(self, inputs: tf.Tensor | None, batch: tf.Tensor) -> tf.Tensor:
-        """The mixing weights `[B, T, E]` in float32; a row sums to 1."""
+        """The mixing weights `[B, T, E]` in float32, or float64 under that policy; a row sums to 1."""
+        exact = exact_dtype(self.compute_dtype)
         readable = tf.constant([[entry != OFF for entry in row] for row in self.access])
         if not self._gated:
-            even = tf.cast(readable, tf.float32)
+            even = tf.cast(readable, exact)
             even /= tf.reduce_sum(even, axis=1, keepdims=True)
             return tf.tile(even[tf.newaxis], [batch, 1, 1])
-        of_each = inputs is not None and inputs.shape.rank == 3
-        scores = self._scores_of_each(inputs) if of_each else self._scores(inputs)
-        return tf.nn.softmax(tf.where(readable, tf.cast(scores, tf.float32), -float("inf")), axis=-1)
+        if inputs is None or (inputs.shape.rank == 3 and inputs.shape[1] not in (None, len(self.access))):
+            raise ValueError(
+                f"Gate {self.name!r} takes inputs [B, m], or [B, T, m] for T = {len(self.access)} tasks. "
+                f"Received: {None if inputs is None else inputs.shape}."
+            )
+        of_each = inputs.shape.rank == 3
+        scores = tf.cast(self._scores_of_each(inputs) if of_each else self._scores(inputs), exact)
+        return tf.nn.softmax(tf.where(readable, scores, tf.constant(-float("inf"), exact)), axis=-1)
 
     def _scores(self, inputs: tf.Tensor) -> tf.Tensor:
         return tf.reshape(self._linear(inputs), (-1, self._rows, len(self.access[0])))

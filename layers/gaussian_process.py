@@ -10,6 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from fullrank.layers.batched_product import batched_product
+from fullrank.layers.checked_arguments import require_counts
+from fullrank.layers.checked_inputs import Input, takes
 from fullrank.layers.covariance_kernels import KERNELS, KernelName, covariance_kernel, cross_covariance, prior_variance
 from fullrank.layers.derived_seed import derived_seed
 from fullrank.layers.legacy_keras import keras, tfp
@@ -59,6 +61,7 @@ def by_example(values: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(inputs=Input("[B, U] or [B, T, U]", known="T U"))
 class GaussianProcessHead(keras.layers.Layer):
     """A deep kernel and a sparse variational Gaussian process on it, in place of a logit.
 
@@ -130,6 +133,7 @@ class GaussianProcessHead(keras.layers.Layer):
                 "amplitude, length_scale and jitter must be positive. "
                 f"Received: {amplitude}, {length_scale} and {jitter}."
             )
+        require_counts("GaussianProcessHead", inducing_points=inducing_points, features=features)
         self.inducing_points = inducing_points
         self.base_rate = float(rates[0]) if np.ndim(base_rate) == 0 else tuple(float(rate) for rate in rates)
         self.features = features

@@ -7,8 +7,14 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_arguments import require_counts
+from fullrank.layers.checked_inputs import Input, takes
+from fullrank.layers.exact_dtype import exact_dtype
+from fullrank.layers.known_places import known_places
+
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(state=Input("[..., d]", known="d"), neighbours=Input("[..., S, d]"), mask=Input("[..., S]", kind="bool"))
 class MeanAggregator(keras.layers.Layer):
     """One step of GraphSAGE: a node's new state from its own and the mean of its neighbours' (algorithm 1, lines 4-7).
 
@@ -16,12 +22,12 @@ class MeanAggregator(keras.layers.Layer):
         h_v'   = activation(W [h_v ; h_N(v)]),   h_v' <- h_v' / ||h_v'||_2
 
     A node without neighbours has h_N(v) = 0. N(v) may be a sample with repetition, as in training, or all neighbours.
-    Mean and norm are taken in float32. No bias, as printed.
+    Mean and norm are taken in float32 at least. No bias, as printed.
 
     Call arguments:
       state: `[..., d]`, h_v.
       neighbours: `[..., S, d]`, h_u.
-      mask: `[..., S]` bool, false where there is no neighbour; what stands there is ignored, NaN aside.
+      mask: `[..., S]` bool, false where there is no neighbour; what stands there does not matter, NaN included.
 
     Returns:
       `[..., units]` of length 1, or all zeros where `activation` leaves only zeros.
@@ -44,6 +50,7 @@ class MeanAggregator(keras.layers.Layer):
         if units < 1:
             raise ValueError(f"MeanAggregator needs units >= 1. Received: {units}.")
         super().__init__(name=name, dtype=dtype, trainable=trainable)
+        require_counts("MeanAggregator", units=units)
         self.units = units
         self.activation = keras.activations.get(activation)
 
@@ -56,12 +63,13 @@ class MeanAggregator(keras.layers.Layer):
 
     def call(self, state: tf.Tensor, neighbours: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """Returns the new states, `[..., units]`."""
-        counted = tf.cast(mask, tf.float32)[..., tf.newaxis]
-        number = tf.maximum(tf.reduce_sum(counted, axis=-2), 1.0)
-        mean = tf.reduce_sum(tf.cast(neighbours, tf.float32) * counted, axis=-2) / number
+        exact = exact_dtype(self.compute_dtype)
+        number = tf.maximum(tf.reduce_sum(tf.cast(mask, tf.int32), axis=-1, keepdims=True), 1)
+        known = tf.cast(known_places(neighbours, mask), exact)
+        mean = tf.reduce_sum(known, axis=-2) / tf.cast(number, exact)
         both = tf.concat([state, tf.cast(mean, state.dtype)], axis=-1)
         changed = self.activation(tf.tensordot(both, self._kernel, 1))
-        return tf.cast(tf.math.l2_normalize(tf.cast(changed, tf.float32), axis=-1), changed.dtype)
+        return tf.cast(tf.math.l2_normalize(tf.cast(changed, exact), axis=-1), changed.dtype)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

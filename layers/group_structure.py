@@ -8,6 +8,8 @@ from typing import Any, Literal, NamedTuple
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_arguments import require_counts
+from fullrank.layers.checked_inputs import Input, takes
 from fullrank.layers.dense import Dense
 from fullrank.layers.residual_quantizer import ResidualQuantizer
 
@@ -31,6 +33,7 @@ class GroupStructure(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(inputs=Input("[B, D]", known="D"))
 class GroupStructureLearning(keras.layers.Layer):
     """`[x ; groups]`, where the groups are the codes of x in a residual-quantised autoencoder.
 
@@ -83,6 +86,7 @@ class GroupStructureLearning(keras.layers.Layer):
         trainable: bool = True,
     ) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable)
+        require_counts("GroupStructureLearning", width=width, hidden=tuple(hidden))
         self.width = width
         self.hidden = tuple(hidden)
         self.detach = detach

@@ -9,10 +9,13 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_inputs import Input, takes
+from fullrank.layers.exact_dtype import exact_dtype
 from fullrank.layers.pair_weights import pair_count, pair_places
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(fields=Input("[B, F, d]", known="F d"))
 class GroupWeightedFM(keras.layers.Layer):
     """`Phi = sum_{i<j} v_{i,P(j)} * v_{j,P(i)} r_{G(i),G(j)}`, element-wise, without a pass over pairs (Eq. 4).
 
@@ -24,8 +27,8 @@ class GroupWeightedFM(keras.layers.Layer):
     `r_gh S_{g,P(h)} * S_{h,P(g)}`, and a group with itself `r_gg (S_{g,P(g)}^2 - sum_{i in g} v_{i,P(g)}^2) / 2`. A
     group that lies in several parts is summed in each. The sums are a product with a matrix of zeros and ones, F G d
     multiplications, which take a processor less time than F d additions in another order of memory. What follows is
-    O(G^2 P d), so that P should be small: `FieldAwareFM` is the layer for a part a field. Sums are in float32, because
-    their difference cancels.
+    O(G^2 P d), so that P should be small: `FieldAwareFM` is the layer for a part a field. Sums are in float32 at
+    least, because their difference cancels.
 
     With one part it is FwFM over groups, and FM if all weights are 1; with a part for each field it has the
     interactions of FFM (`FieldAwareFM`). The inner product of Eq. 4 is an element-wise one, as the paper's circled sum
@@ -82,10 +85,12 @@ class GroupWeightedFM(keras.layers.Layer):
         """Returns the weighted sum over all pairs, `[B, d / P]`."""
         places, number = self._places, len(self.parts)
         width = fields.shape[2] // places.parts
-        exact = tf.cast(fields, tf.float32)
+        exact = tf.cast(fields, exact_dtype(fields.dtype))
         # Padded with the zero of what does not meet; the gradient of what is padded is a dense one.
-        weights = tf.pad(tf.cast(self.group_weights, tf.float32), [[1, 0]])
-        sums = tf.reshape(tf.matmul(places.members, exact), (-1, places.cells * places.parts, width))
+        weights = tf.pad(tf.cast(self.group_weights, exact.dtype), [[1, 0]])
+        sums = tf.reshape(
+            tf.matmul(tf.constant(places.members, exact.dtype), exact), (-1, places.cells * places.parts, width)
+        )
         everything = tf.reduce_sum(sums * tf.matmul(tf.gather(weights, places.between), sums), axis=1)
         squares = tf.reshape(tf.square(exact), (-1, number * places.parts, width))
         selves = tf.matmul(tf.gather(weights, places.own), squares)[:, 0]

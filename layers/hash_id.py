@@ -10,12 +10,16 @@ import numpy.typing as npt
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_arguments import require_counts
+from fullrank.layers.checked_inputs import Input, takes
+
 MOST_DIMENSIONS: Final = 2**14
 _PROJECTION_STEPS: Final = 2.0**12
 _VECTOR_STEPS: Final = 2.0**24
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(vectors=Input("[B, n]", known="n"))
 class HashID(keras.layers.Layer):
     """Locality-sensitive hashing of a content vector to `bits` bits, the id that replaces a meaningless number.
 
@@ -62,6 +66,7 @@ class HashID(keras.layers.Layer):
             raise ValueError(f"HashID needs bits >= 1. Received: {bits}.")
         if not 0 <= seed < 2**32:
             raise ValueError(f"HashID needs a seed in 0..2^32-1. Received: {seed}.")
+        require_counts("HashID", bits=bits)
         self.bits = bits
         self.seed = seed
         self.center = None if center is None else tuple(float(number) for number in center)

@@ -8,8 +8,11 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_inputs import Input, takes
+
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(fields=Input("[B, F, d]", known="F d"))
 class InnerProduct(keras.layers.Layer):
     """Inner products of all field pairs, beside the fields themselves: `[e_1, ..., e_F, (<e_i, e_j>)_{i<j}]`.
 

@@ -9,10 +9,12 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_inputs import Input, takes
 from fullrank.layers.dense import Dense
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(fields=Input("[B, F, d]", known="F d"))
 class InteractionStack(keras.layers.Layer):
     """`X_{n+1} = LayerNorm(sum_m I_{n,m}(X_n) W_{n,m} + X_n)`: interactions side by side, layers on top of one another.
 

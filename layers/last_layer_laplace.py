@@ -9,12 +9,14 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_inputs import Input, takes
 from fullrank.layers.gaussian_process import GaussianLogits, by_example
 from fullrank.layers.stable_cholesky import SMALLEST_JITTER, cholesky
 from fullrank.layers.towers import GlorotOfEach
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(inputs=Input("[B, U] or [B, T, U]", known="T U"))
 class LastLayerLaplace(keras.layers.Layer):
     """`f = m + w^T x~`, `w ~ N(w_MAP, H^-1)`, `H = lambda I + sum_i p_i (1 - p_i) x~_i x~_i^T`, x~ being x and a 1.
 

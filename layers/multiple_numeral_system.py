@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_arguments import require_counts
+from fullrank.layers.checked_inputs import Input, takes
 from fullrank.layers.exact_dtype import exact_dtype
 from fullrank.layers.missing_once import missing_once
 from fullrank.layers.numeral_systems import digit_rows, require_exact, scaled_integers, table_rows
@@ -19,6 +21,7 @@ _LARGEST_KNOT: Final = float(np.finfo(np.float32).max)
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(values=Input("[B] or [B, n]", kind="number", known="n"))
 class MultipleNumeralSystem(keras.layers.Layer):
     """Embeds a real number by its digits in several numeral systems.
 
@@ -64,6 +67,7 @@ class MultipleNumeralSystem(keras.layers.Layer):
     ) -> None:
         # Numbers are mapped in float64 whatever the compute dtype: bfloat16 has 8 bits and would merge their codes.
         super().__init__(name=name, dtype=dtype, trainable=trainable, autocast=False)
+        require_counts("MultipleNumeralSystem", width=width, bits=bits, bases=tuple(bases))
         self.knots = knots if knots is not None else (float(low), float(high))
         table = np.array(self.knots, np.float64, ndmin=2)
         if table.shape[1] < 2 or not (table[:, 1:] >= table[:, :-1]).all() or np.abs(table).max() > _LARGEST_KNOT:
@@ -98,8 +102,7 @@ class MultipleNumeralSystem(keras.layers.Layer):
             rows = digit_rows(integers, bases=self.bases, bits=self.bits)
             starts = self._rows * numbers[:, tf.newaxis]
             found = tf.gather(self._table, rows + starts)
-            weights = tf.cast(missing_once(rows), found.dtype)
-            embedded = tf.reduce_sum(found * weights[..., tf.newaxis], axis=2)
+            embedded = tf.reduce_sum(found * missing_once(rows, found.dtype)[..., tf.newaxis], axis=2)
         # Cast after the lookup: its gradient is summed over the batch in the dtype of what is looked up.
         embedded = tf.cast(embedded, self.compute_dtype)
         return embedded[:, 0] if values.shape.rank == 1 else embedded
@@ -116,7 +119,7 @@ class MultipleNumeralSystem(keras.layers.Layer):
         """Eq. 2 of every integer, the missing one (-1) first: `[n, 1 + 2^bits, d]` in float32, or float64."""
         rows = digit_rows(tf.range(-1, 2**self.bits, dtype=tf.int64), bases=self.bases, bits=self.bits)
         tables = tf.cast(tf.reshape(self._table, (-1, self._rows, self.width)), exact_dtype(self.compute_dtype))
-        once = tf.cast(missing_once(rows), tables.dtype)[..., tf.newaxis]
+        once = missing_once(rows, tables.dtype)[..., tf.newaxis]
         counts = tf.reduce_sum(once * tf.one_hot(rows, self._rows, dtype=tables.dtype), axis=1)
         return tf.matmul(counts, tables)
 

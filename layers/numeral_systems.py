@@ -73,7 +73,8 @@ def require_exact(dtype: tf.DType, *, bits: int, who: str) -> None:
     Raises:
       ValueError: If the type has fewer significant bits, so that neighbours would have become one number.
     """
-    if dtype.is_floating and bits > (held := _SIGNIFICANT_BITS[dtype]):
+    held = _SIGNIFICANT_BITS.get(dtype, bits)
+    if bits > held:
         raise ValueError(
             f"{who} tells the integers below 2^{bits} apart, and {dtype.name} holds only those below 2^{held}: "
             f"neighbours would have one code. Give numbers in float64 or as integers, or at most {held} bits. "

@@ -8,10 +8,12 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_inputs import Input, takes
 from fullrank.layers.pair_weights import pair_count
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(fields=Input("[B, F, d]", known="F d"))
 class OuterProduct(keras.layers.Layer):
     """`[e_1, ..., e_F, (sum of (e_i e_j^T) * W_ij)_{i<j}]`: the outer product of each pair, weighed by a kernel.
 

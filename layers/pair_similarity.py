@@ -7,24 +7,28 @@ from typing import Any, Final, Literal
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_inputs import Input, takes
+from fullrank.layers.exact_dtype import exact_dtype
+
 LARGEST: Final = 1e6
 """Beyond it a component of a vector is clipped in the dot product."""
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(first=Input("[B, n]"), second=Input("[B, n]"))
 class PairSimilarity(keras.layers.Layer):
     """Eq. 3: `w_sim = sim(v_u, v_i)`, the cosine or the dot product of a user's and an item's vector.
 
     The paper turns w_sim into an embedding by Eq. 2 (`MultipleNumeralSystem`): distances of the pretrained space are
-    kept, but not its coordinates, which mean nothing to the ranking model. It is computed and returned in float32
-    whatever the compute dtype: bfloat16 would merge the integers of Eq. 2.
+    kept, but not its coordinates, which mean nothing to the ranking model. It is computed and returned in float32,
+    or float64 under that policy: bfloat16 would merge the integers of Eq. 2.
 
     Call arguments:
       first: `[B, n]`.
       second: `[B, n]`. In either, a row with anything that is not a finite number is a missing vector.
 
     Returns:
-      `[B]` float32: NaN where a vector is missing; a cosine with a zero vector is 0.
+      `[B]` float32 (float64): NaN where a vector is missing; a cosine with a zero vector is 0.
 
     Args:
       similarity: `cosine`, in -1..1, or `dot`, of components clipped to ±1e6.
@@ -45,11 +49,12 @@ class PairSimilarity(keras.layers.Layer):
 
     def call(self, first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
         """Returns the similarities, `[B]`."""
-        first, second = tf.cast(first, tf.float32), tf.cast(second, tf.float32)
+        exact = exact_dtype(self.compute_dtype)
+        first, second = tf.cast(first, exact), tf.cast(second, exact)
         known = tf.reduce_all(tf.math.is_finite(first) & tf.math.is_finite(second), axis=1)
-        first, second = (tf.where(known[:, tf.newaxis], vector, tf.zeros([])) for vector in (first, second))
+        first, second = (tf.where(known[:, tf.newaxis], vector, tf.zeros([], exact)) for vector in (first, second))
         found = _cosine(first, second) if self.similarity == "cosine" else _dot(first, second)
-        return tf.where(known, found, tf.constant(float("nan")))
+        return tf.where(known, found, tf.constant(float("nan"), exact))
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

@@ -8,12 +8,15 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_arguments import require_counts
+from fullrank.layers.checked_inputs import Input, takes
 from fullrank.layers.real_numbers import as_columns, columns_in, with_missing
 
 _LARGEST = 1e6
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(values=Input("[B] or [B, n]", kind="number", known="n"))
 class PeriodicFeatures(keras.layers.Layer):
     """`e = relu(W [sin(2 pi c x), cos(2 pi c x)] + b)` with k trained frequencies c that start as N(0, sigma).
 
@@ -43,12 +46,13 @@ class PeriodicFeatures(keras.layers.Layer):
         dtype: Any = None,
         trainable: bool = True,
     ) -> None:
-        # Phases are computed in float32 whatever the compute dtype: with 8 bits, a few periods are all noise.
+        # Phases are computed in float32 at least: with 8 bits, a few periods are all noise.
         super().__init__(name=name, dtype=dtype, trainable=trainable, autocast=False)
         if frequencies < 1 or sigma <= 0:
             raise ValueError(
                 f"PeriodicFeatures needs a frequency and a positive sigma. Received: {frequencies}, {sigma}."
             )
+        require_counts("PeriodicFeatures", width=width, frequencies=frequencies)
         self.width = width
         self.frequencies = frequencies
         self.sigma = sigma
@@ -76,8 +80,8 @@ class PeriodicFeatures(keras.layers.Layer):
 
     def call(self, values: tf.Tensor) -> tf.Tensor:
         """Returns the fields, `[B, d]` or `[B, n, d]`."""
-        numbers = as_columns(values)
-        known = tf.where(tf.math.is_nan(numbers), tf.zeros([]), numbers)
+        numbers = tf.cast(as_columns(values), self._frequencies.dtype)
+        known = tf.where(tf.math.is_nan(numbers), tf.zeros([], numbers.dtype), numbers)
         known = tf.clip_by_value(known, -_LARGEST, _LARGEST)[:, :, tf.newaxis]
         phases = 2.0 * math.pi * self._frequencies * known
         waves = tf.cast(tf.concat([tf.sin(phases), tf.cos(phases)], axis=-1), self.compute_dtype)

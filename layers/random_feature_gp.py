@@ -9,12 +9,15 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_arguments import require_counts
+from fullrank.layers.checked_inputs import Input, takes
 from fullrank.layers.derived_seed import derived_seed
 from fullrank.layers.gaussian_process import GaussianLogits
 from fullrank.layers.last_layer_laplace import LastLayerLaplace
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(inputs=Input("[B, U] or [B, T, U]", known="T U"))
 class RandomFeatureGP(keras.layers.Layer):
     """`f = m + phi(x)^T beta`, `phi_r(x) = a sqrt(2 / R) cos(<omega_r, x> / l + b_r)`, `beta ~ N(0, I)`.
 
@@ -65,6 +68,7 @@ class RandomFeatureGP(keras.layers.Layer):
                 "RandomFeatureGP needs features >= 1, amplitude > 0 and length_scale > 0. "
                 f"Received: {features}, {amplitude} and {length_scale}."
             )
+        require_counts("RandomFeatureGP", features=features)
         self.features = features
         self.amplitude = amplitude
         self.length_scale = length_scale

@@ -7,6 +7,8 @@ from typing import Any, Literal, NamedTuple
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_arguments import require_counts
+from fullrank.layers.checked_inputs import Input, takes
 from fullrank.layers.nearest_codes import k_means, nearest_codes
 
 
@@ -27,6 +29,7 @@ class Quantized(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(inputs=Input("[B, d]", known="d"))
 class ResidualQuantizer(keras.layers.Layer):
     """Q codebooks of C codes; each level quantises what the levels before it left over.
 
@@ -90,6 +93,7 @@ class ResidualQuantizer(keras.layers.Layer):
                 "ResidualQuantizer needs k_means_steps >= 0, usage_decay in [0, 1) and restart_share in [0, 1). "
                 f"Received: {k_means_steps}, {usage_decay} and {restart_share}."
             )
+        require_counts("ResidualQuantizer", levels=levels, codes=codes)
         self.levels = levels
         self.codes = codes
         self.mu = mu

@@ -7,6 +7,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_arguments import require_counts, require_positive
+from fullrank.layers.checked_inputs import Input, takes
 from fullrank.layers.real_numbers import as_columns, columns_in, per_column, with_missing
 
 
@@ -17,6 +19,7 @@ def standardised(values: tf.Tensor, mean: tf.Tensor, std: tf.Tensor, *, limit: f
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(values=Input("[B] or [B, n]", kind="number", known="n"))
 class ScaledNumber(keras.layers.Layer):
     """`e = z v` with `z = (x - mean) / std` clipped to ±`limit`, and a learned row where the number is missing (NaN).
 
@@ -47,6 +50,8 @@ class ScaledNumber(keras.layers.Layer):
         super().__init__(name=name, dtype=dtype, trainable=trainable, autocast=False)
         if min(std if isinstance(std, (tuple, list)) else [std]) <= 0:
             raise ValueError(f"std must be positive. Received: {std}.")
+        require_counts("ScaledNumber", width=width)
+        require_positive("ScaledNumber", limit=limit)
         self.width = width
         self.mean = mean
         self.std = std

@@ -7,10 +7,14 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_arguments import require_counts
+from fullrank.layers.checked_inputs import Input, takes
 from fullrank.layers.dense import Dense
+from fullrank.layers.known_places import known_places
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(behaviours=Input("[B, L, d]", known="d"), target=Input("[B, d]"), mask=Input("[B, L]", kind="bool"))
 class SelfAttention(keras.layers.Layer):
     """The behaviours and the target through transformer blocks; the target's token comes out (BST, Chen et al. 2019).
 
@@ -27,7 +31,7 @@ class SelfAttention(keras.layers.Layer):
     Call arguments:
       behaviours: `[B, L, d]`, oldest first, left-aligned.
       target: `[B, d]`.
-      mask: `[B, L]`, true where there is a behaviour.
+      mask: `[B, L]` bool, true where there is a behaviour; what stands elsewhere does not matter, NaN included.
 
     Returns:
       `[B, d]`; zero where there is no behaviour, as from the other encoders, although a target alone has an output.
@@ -56,6 +60,7 @@ class SelfAttention(keras.layers.Layer):
         super().__init__(name=name, dtype=dtype, trainable=trainable)
         if blocks < 1:
             raise ValueError(f"SelfAttention needs at least one block. Received: blocks={blocks}.")
+        require_counts("SelfAttention", max_length=max_length, blocks=blocks, heads=heads)
         self.max_length = max_length
         self.blocks = blocks
         self.heads = heads
@@ -77,7 +82,10 @@ class SelfAttention(keras.layers.Layer):
     def call(self, behaviours: tf.Tensor, target: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """Returns the output of the target's token, or of the last behaviour's, `[B, d]`."""
         places = tf.minimum(tf.cumsum(tf.cast(mask, tf.int32), axis=1, reverse=True), self.max_length)
-        tokens, valid = behaviours + tf.cast(tf.gather(self._positions, places), behaviours.dtype), mask
+        tokens, valid = (
+            known_places(behaviours, mask) + tf.cast(tf.gather(self._positions, places), behaviours.dtype),
+            mask,
+        )
         if self.target:
             token = tf.cast(target, tokens.dtype) + tf.cast(self._positions[0], tokens.dtype)
             tokens = tf.concat([tokens, token[:, tf.newaxis]], axis=1)

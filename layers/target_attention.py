@@ -7,10 +7,15 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_arguments import require_counts
+from fullrank.layers.checked_inputs import Input, takes
 from fullrank.layers.dense import Dense
+from fullrank.layers.exact_dtype import exact_dtype
+from fullrank.layers.known_places import known_places
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(behaviours=Input("[B, L, d]", known="d"), target=Input("[B, d]"), mask=Input("[B, L]", kind="bool"))
 class TargetAttention(keras.layers.Layer):
     """`u = sum_i a_i e_i` with `a_i = MLP([e_i, v, e_i - v, e_i * v])`, v the target (DIN, Zhou et al. 2018, Eq. 3).
 
@@ -27,14 +32,14 @@ class TargetAttention(keras.layers.Layer):
     Call arguments:
       behaviours: `[B, L, d]`.
       target: `[B, d]`.
-      mask: `[B, L]`, true where there is a behaviour.
+      mask: `[B, L]` bool, true where there is a behaviour; what stands elsewhere does not matter, NaN included.
 
     Returns:
       `[B, d]`; zero where there is no behaviour.
 
     Args:
       hidden: Widths of the MLP's hidden layers, one or more.
-      normalise: Whether the weights are a softmax, computed in float32.
+      normalise: Whether the weights are a softmax, computed in float32 at least.
 
     Raises:
       ValueError: If there is no hidden layer.
@@ -52,6 +57,7 @@ class TargetAttention(keras.layers.Layer):
         super().__init__(name=name, dtype=dtype, trainable=trainable)
         if not hidden:
             raise ValueError(f"TargetAttention needs at least one hidden layer. Received: hidden={hidden}.")
+        require_counts("TargetAttention", hidden=tuple(hidden))
         self.hidden = tuple(hidden)
         self.normalise = normalise
         self._of_target = Dense(hidden[0], name="target", dtype=dtype)
@@ -72,7 +78,7 @@ class TargetAttention(keras.layers.Layer):
 
     def call(self, behaviours: tf.Tensor, target: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """Returns the interest in the target, `[B, d]`."""
-        target = tf.cast(target, behaviours.dtype)
+        target, behaviours = tf.cast(target, behaviours.dtype), known_places(behaviours, mask)
         weights = tf.cast(self._weights(behaviours, target, mask), behaviours.dtype)
         return tf.matmul(weights[:, tf.newaxis], behaviours)[:, 0]
 
@@ -83,10 +89,10 @@ class TargetAttention(keras.layers.Layer):
         hidden = self._bends[0](hidden)
         for dense, bend in zip(self._deeper, self._bends[1:], strict=True):
             hidden = bend(dense(hidden))
-        scores = tf.cast(self._score(hidden)[:, :, 0], tf.float32)
+        scores = tf.cast(self._score(hidden)[:, :, 0], exact_dtype(self.compute_dtype))
         if self.normalise:
-            scores = tf.nn.softmax(tf.where(mask, scores, -1e9), axis=1)
-        return tf.where(mask, scores, 0.0)
+            scores = tf.nn.softmax(tf.where(mask, scores, tf.constant(-1e9, scores.dtype)), axis=1)
+        return known_places(scores, mask)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

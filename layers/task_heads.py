@@ -7,10 +7,12 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_inputs import Input, takes
 from fullrank.layers.towers import GlorotOfEach
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(inputs=Input("[B, G, U]", known="G U"))
 class TaskHeads(keras.layers.Layer):
     """`f_t = w_t h_{G(t)} + b_t`, G(t) being the tower of task t (Tencent §2: a tower for a group of conversion types).
 

@@ -7,8 +7,12 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_arguments import require_counts, require_share
+from fullrank.layers.checked_inputs import Input, takes
+
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(inputs=Input("[B, T, H]", known="T H"))
 class Towers(keras.layers.Layer):
     """T multi-layer perceptrons side by side: `h_t^{l+1} = act(W_t^l h_t^l + b_t^l)`.
 
@@ -37,6 +41,8 @@ class Towers(keras.layers.Layer):
         trainable: bool = True,
     ) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable)
+        require_counts("Towers", units=tuple(units))
+        require_share("Towers", dropout=dropout)
         self.units = tuple(units)
         self.activation = activation
         self.dropout = dropout

@@ -7,11 +7,15 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_arguments import require_counts
+from fullrank.layers.checked_inputs import Input, takes
+from fullrank.layers.exact_dtype import exact_dtype
 from fullrank.layers.task_heads import TaskHeads
 from fullrank.layers.towers import Towers
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(inputs=Input("[B, G, H]", known="G H"))
 class TrainingHeads(keras.layers.Layer):
     """`f_{p,t} = w_{p,t} MLP_{p,t}(x_{G(t)}) + b_{p,t}` for each part p and task t, in one batched product a layer.
 
@@ -22,7 +26,7 @@ class TrainingHeads(keras.layers.Layer):
       inputs: `[B, G, H]`, what the towers read.
 
     Returns:
-      `{part: logits [B, T]}` in float32.
+      `{part: logits [B, T]}` in float32, or float64 under that policy.
 
     Args:
       parts: Names.
@@ -41,13 +45,18 @@ class TrainingHeads(keras.layers.Layer):
         trainable: bool = True,
     ) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable)
+        require_counts("TrainingHeads", hidden=tuple(hidden))
         self.parts, self.tower_of, self.hidden = tuple(parts), tuple(tower_of), tuple(hidden)
         if not self.parts or not self.tower_of:
             raise ValueError(
                 f"TrainingHeads needs parts and the towers of tasks. Received: {self.parts} and {self.tower_of}."
             )
         self._networks = Towers(self.hidden, name="networks", dtype=dtype)
-        self._logits = TaskHeads(tuple(range(len(self.parts) * len(self.tower_of))), name="logits", dtype="float32")
+        self._logits = TaskHeads(
+            tuple(range(len(self.parts) * len(self.tower_of))),
+            name="logits",
+            dtype=exact_dtype(self.compute_dtype).name,
+        )
 
     def call(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the logits of each part."""
@@ -58,7 +67,10 @@ class TrainingHeads(keras.layers.Layer):
     def start_at(self, logits: dict[str, Any]) -> None:
         """Sets the first logits: `{part: [T]}`; 0 where not given. The layer has to be built."""
         tasks = len(self.tower_of)
-        rows = [tf.zeros([tasks]) if part not in logits else tf.cast(logits[part], tf.float32) for part in self.parts]
+        rows = [
+            tf.zeros([tasks], self._logits.dtype) if part not in logits else tf.cast(logits[part], self._logits.dtype)
+            for part in self.parts
+        ]
         self._logits.bias.assign(tf.concat(rows, axis=0)[:, tf.newaxis])
 
     def get_config(self) -> dict[str, Any]:

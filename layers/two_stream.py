@@ -9,11 +9,14 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_arguments import require_counts, require_share
+from fullrank.layers.checked_inputs import Input, takes
 from fullrank.layers.dense import Dense
 from fullrank.layers.flat import FlatDNN
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(fields=Input("[B, F, d]", known="F d"))
 class TwoStream(keras.layers.Layer):
     """Two perceptrons read the same fields through gates of their own, and meet in a product of each head.
 
@@ -22,7 +25,9 @@ class TwoStream(keras.layers.Layer):
     with x = [e_1, ..., e_F] and o^a the a-th piece of o. A gate reads the fields c_s that its stream is to be about
     (the paper: one the user, the other the item), or a trained vector if it is given none.
 
-    Departure: FinalMLP ends in a logit, `b + w_1 o_1 + w_2 o_2 + sum_a o_1^a W_a o_2^a`. An expert needs a vector for
+    Departures: FinalMLP gives each stream hidden layers of its own, of different width and depth (and activation and
+    dropout); here both have the same `units`, which is what the product of heads of equal width needs at the end. And
+    it ends in a logit, `b + w_1 o_1 + w_2 o_2 + sum_a o_1^a W_a o_2^a`. An expert needs a vector for
     its projection, so the sums are left to it: with weights w_1, w_2, and ones for the last part, it is that logit.
 
     Call arguments:
@@ -59,6 +64,8 @@ class TwoStream(keras.layers.Layer):
             raise ValueError(f"The last of units must be a multiple of heads. Received: units={units}, heads={heads}.")
         if len(contexts) != 2:
             raise ValueError(f"contexts are the fields of two gates. Received: {contexts}.")
+        require_counts("TwoStream", units=tuple(units), heads=heads, gate=gate)
+        require_share("TwoStream", dropout=dropout)
         self.units = tuple(units)
         self.heads = heads
         self.contexts = tuple(tuple(fields) for fields in contexts)

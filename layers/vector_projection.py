@@ -7,10 +7,13 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.checked_arguments import require_counts
+from fullrank.layers.checked_inputs import Input, takes
 from fullrank.layers.dense import Dense
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
+@takes(vector=Input("[B, n]", known="n"))
 class VectorProjection(keras.layers.Layer):
     """`e = W v + b`, and a learned row where the vector is missing.
 
@@ -27,6 +30,7 @@ class VectorProjection(keras.layers.Layer):
 
     def __init__(self, width: int, *, name: str | None = None, dtype: Any = None, trainable: bool = True) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable)
+        require_counts("VectorProjection", width=width)
         self.width = width
         self._linear = Dense(width, name="linear", dtype=dtype)
 

@@ -107,7 +107,7 @@ def test_only_rows_that_were_read_have_a_gradient() -> None:
 
 
 def test_wrong_arguments() -> None:
-    with pytest.raises(ValueError, match="Received: 0 bits, group=1"):
+    with pytest.raises(ValueError, match="Received: bits=0"):
         layers.BitCode(2, 0)
     with pytest.raises(ValueError, match=r"groups of 1 to 16. Received: 8 bits, group=17"):
         layers.BitCode(2, 8, group=17)

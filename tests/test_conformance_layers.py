@@ -31,7 +31,9 @@ class Row:
     """A layer, how to feed it, and what must come out for B examples (`None` stands for B).
 
     `dtype` is that of the output, and `low` that under mixed_bfloat16. `exact` allows products of matrices in float32
-    even then; such a layer says which, in its docstring or beside the code.
+    even then; such a layer says which, in its docstring or beside the code. `single`: computes or stores in float32
+    even if its dtype is float64, and says so. `ranks`: what the first input may have beside the rank of `inputs`.
+    `ints`: whether the first input may be integers. `optional`: whether the last input may be left out.
     """
 
     make: Callable[..., keras.layers.Layer]
@@ -40,6 +42,10 @@ class Row:
     low: tf.DType = tf.bfloat16
     dtype: tf.DType = tf.float32
     exact: bool = False
+    single: bool = False
+    ranks: tuple[int, ...] = ()
+    ints: bool = False
+    optional: bool = False
 
 
 def real(*shape: int | None) -> Callable[[int], tf.Tensor]:
@@ -62,8 +68,10 @@ def lookups(batch: int) -> Inputs:
 
 FIELDS = real(None, 4, 3)
 ROWS: dict[type[keras.layers.Layer], Row] = {
-    layers.EmbeddingSet: Row(lambda **k: layers.EmbeddingSet(PLAN, 3, groups=1, **k), lookups, (None, 3, 3)),
-    layers.Dense: Row(lambda **k: layers.Dense(4, **k), lambda b: (real(None, 5)(b),), (None, 4)),
+    layers.EmbeddingSet: Row(
+        lambda **k: layers.EmbeddingSet(PLAN, 3, groups=1, **k), lookups, (None, 3, 3), single=True
+    ),
+    layers.Dense: Row(lambda **k: layers.Dense(4, **k), lambda b: (real(None, 5)(b),), (None, 4), ranks=(3,)),
     layers.FlatDNN: Row(lambda **k: layers.FlatDNN((6, 5), **k), lambda b: (FIELDS(b),), (None, 5)),
     layers.CrossNetV2: Row(lambda **k: layers.CrossNetV2(2, **k), lambda b: (FIELDS(b),), (None, 12)),
     layers.ConversionChain: Row(
@@ -104,6 +112,7 @@ ROWS: dict[type[keras.layers.Layer], Row] = {
         lambda **k: layers.Expert(layers.FlatDNN((4,), **k), 6, **k),
         lambda b: (FIELDS(b), real(None, 2)(b)),
         (None, 6),
+        optional=True,
     ),
     layers.Gate: Row(
         lambda **k: layers.Gate((("train", "off", "detached"), ("train", "train", "train")), **k),
@@ -144,20 +153,37 @@ ROWS: dict[type[keras.layers.Layer], Row] = {
         lambda b: (_numbers(b),),
         (None, 3),
         exact=True,
+        ranks=(2,),
+        ints=True,
     ),
     layers.ScaledNumber: Row(
-        lambda **k: layers.ScaledNumber(3, mean=(0.1, 0.2), std=2.0, **k), lambda b: (_two_numbers(b),), (None, 2, 3)
+        lambda **k: layers.ScaledNumber(3, mean=(0.1, 0.2), std=2.0, **k),
+        lambda b: (_two_numbers(b),),
+        (None, 2, 3),
+        ranks=(1,),
+        ints=True,
     ),
     layers.BucketEmbedding: Row(
         lambda **k: layers.BucketEmbedding(3, boundaries=(-0.5, 0.0, 0.5), **k),
         lambda b: (_two_numbers(b),),
         (None, 2, 3),
+        ranks=(1,),
+        ints=True,
     ),
     layers.AutoDis: Row(
-        lambda **k: layers.AutoDis(3, buckets=4, **k), lambda b: (_two_numbers(b),), (None, 2, 3), exact=True
+        lambda **k: layers.AutoDis(3, buckets=4, **k),
+        lambda b: (_two_numbers(b),),
+        (None, 2, 3),
+        exact=True,
+        ranks=(1,),
+        ints=True,
     ),
     layers.PeriodicFeatures: Row(
-        lambda **k: layers.PeriodicFeatures(3, frequencies=4, **k), lambda b: (_two_numbers(b),), (None, 2, 3)
+        lambda **k: layers.PeriodicFeatures(3, frequencies=4, **k),
+        lambda b: (_two_numbers(b),),
+        (None, 2, 3),
+        ranks=(1,),
+        ints=True,
     ),
     layers.PairSimilarity: Row(
         lambda **k: layers.PairSimilarity(**k),
@@ -172,18 +198,29 @@ ROWS: dict[type[keras.layers.Layer], Row] = {
         tf.int64,
         tf.int64,
     ),
-    layers.BitCode: Row(lambda **k: layers.BitCode(3, 5, group=2, **k), lambda b: (_bits(b),), (None, 3)),
+    layers.BitCode: Row(lambda **k: layers.BitCode(3, 5, group=2, **k), lambda b: (_bits(b),), (None, 3), ints=True),
     layers.ResidualQuantizer: Row(
-        lambda **k: layers.ResidualQuantizer(2, 3, **k), lambda b: (real(None, 4)(b),), (None, 4), exact=True
+        lambda **k: layers.ResidualQuantizer(2, 3, **k),
+        lambda b: (real(None, 4)(b),),
+        (None, 4),
+        exact=True,
+        single=True,
     ),
     layers.GaussianProcessHead: Row(
         lambda **k: layers.GaussianProcessHead(4, base_rate=0.1, features=3, **k),
         lambda b: (real(None, 5)(b),),
         (None, 2),
         tf.float32,
+        single=True,
+        ranks=(3,),
     ),
     layers.LastLayerLaplace: Row(
-        lambda **k: layers.LastLayerLaplace(**k), lambda b: (real(None, 5)(b),), (None, 2), tf.float32
+        lambda **k: layers.LastLayerLaplace(**k),
+        lambda b: (real(None, 5)(b),),
+        (None, 2),
+        tf.float32,
+        single=True,
+        ranks=(3,),
     ),
     layers.RandomFeatureGP: Row(
         # Wide and smooth: rounding to low precision must not move the cosines far.
@@ -191,6 +228,8 @@ ROWS: dict[type[keras.layers.Layer], Row] = {
         lambda b: (real(None, 5)(b),),
         (None, 2),
         tf.float32,
+        single=True,
+        ranks=(3,),
     ),
     layers.TrainingHeads: Row(
         lambda **k: layers.TrainingHeads(("pseudo", "residual"), tower_of=(0, 1, 1), hidden=(4,), **k),
@@ -203,6 +242,7 @@ ROWS: dict[type[keras.layers.Layer], Row] = {
         lambda b: (real(None, 5)(b),),
         (None, 9),
         exact=True,
+        single=True,
     ),
     layers.VectorProjection: Row(lambda **k: layers.VectorProjection(3, **k), lambda b: (_vectors(b),), (None, 3)),
 }
@@ -383,3 +423,182 @@ def test_usable_in_a_functional_model(row: Row, tmp_path: Path) -> None:
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(loaded(tf.nest.flatten(inputs)).numpy(), expected.numpy(), rtol=1e-6, atol=1e-6)
+
+
+WITHOUT_LOOKUPS = pytest.mark.parametrize(
+    "row", [row for layer, row in ROWS.items() if layer is not layers.EmbeddingSet], ids=name_of
+)
+
+
+def refusal(row: Row, layer: keras.layers.Layer, inputs: Inputs, error: Any = (TypeError, ValueError)) -> str:
+    """The layer's own message about wrong inputs."""
+    with pytest.raises(error, match=rf"(?s){name_of(row)}.*Received: ") as caught:
+        layer(*inputs)
+    return str(caught.value)
+
+
+def changed(inputs: Inputs, place: int, value: Any) -> Inputs:
+    return (*inputs[:place], value, *inputs[place + 1 :])
+
+
+def longer(value: tf.Tensor, axis: int) -> tf.Tensor:
+    return tf.concat([value, tf.gather(value, [0], axis=axis)], axis=axis)
+
+
+@WITHOUT_LOOKUPS
+@pytest.mark.parametrize("built", [False, True])
+def test_an_input_of_the_wrong_rank_is_refused(row: Row, built: bool) -> None:
+    inputs = row.inputs(6)
+    for place, value in enumerate(inputs):
+        legal = {value.shape.rank, *(row.ranks if place == 0 or row.ranks == (3,) else ())}
+        if name_of(row) == "Gate" and place == 1:
+            legal.add(3)
+        for other in (value[..., 0], value[..., tf.newaxis]):
+            layer = row.make(name="mine")
+            if built:
+                called(layer, inputs)
+            if other.shape.rank not in legal:
+                assert "mine" in refusal(row, layer, changed(inputs, place, other), ValueError)
+
+
+@WITHOUT_LOOKUPS
+def test_an_input_of_another_size_than_the_built_one_is_refused(row: Row) -> None:
+    layer, inputs = row.make(name="mine"), row.inputs(6)
+    called(layer, inputs)
+    for place, value in enumerate(inputs):
+        for axis in range(1, value.shape.rank):
+            assert "mine" in refusal(row, layer, changed(inputs, place, longer(value, axis)), ValueError)
+    called(layer, inputs)
+
+
+@WITHOUT_LOOKUPS
+def test_an_input_of_the_wrong_type_is_refused(row: Row) -> None:
+    inputs = row.inputs(6)
+    for place, value in enumerate(inputs):
+        numbers = (
+            value.dtype.is_bool or (row.ints and place == 0) or (name_of(row) == "TemporalInterest" and place == 3)
+        )
+        others: list[Any] = [tf.fill(value.shape, "text"), [value, value]]
+        others.append(tf.cast(value, tf.float32) if value.dtype.is_bool else tf.zeros(value.shape, tf.bool))
+        others += [] if numbers else [tf.zeros(value.shape, tf.int32), tf.RaggedTensor.from_tensor(tf.ones([2, 2]))]
+        for other in others:
+            assert "mine" in refusal(row, row.make(name="mine"), changed(inputs, place, other), TypeError)
+
+
+@WITHOUT_LOOKUPS
+def test_the_wrong_number_of_inputs_is_refused(row: Row) -> None:
+    inputs = row.inputs(6)
+    refusal(row, row.make(), (), TypeError)
+    refusal(row, row.make(), (*inputs, inputs[0]), TypeError)
+    if not row.optional:
+        refusal(row, row.make(), inputs[:-1])
+
+
+def test_wrong_lookups_are_refused() -> None:
+    row = ROWS[layers.EmbeddingSet]
+    (good,) = row.inputs(6)
+    for wrong in (
+        good._replace(rows=good.rows[:, :4]),
+        good._replace(rows=good.rows[:, :, tf.newaxis]),
+        good._replace(weights=good.weights[:, :1]),
+    ):
+        refusal(row, row.make(), (wrong,), ValueError)
+    for wrong in (good._replace(rows=tf.cast(good.rows, tf.float32)), good.rows):
+        refusal(row, row.make(), (wrong,), TypeError)
+
+
+@EVERY_ROW
+def test_unknown_sizes_pass_where_they_are_not_needed(row: Row) -> None:
+    """A batch, and a history, of any size: the graph of `[None, None, ...]` is built from a layer that is."""
+    layer, inputs = row.make(), row.inputs(6)
+    eager = called(layer, inputs)
+    sequences = any(t.dtype.is_bool for t in tf.nest.flatten(inputs))
+    if sequences:
+        of_history = [t.shape[:2] == [6, 4] for t in inputs]
+        specs = [
+            tf.TensorSpec([None, None, *t.shape[2:]] if long else [None, *t.shape[1:]], t.dtype)
+            for t, long in zip(inputs, of_history, strict=True)
+        ]
+        graph = tf.function(lambda *given: called(layer, given), input_signature=specs)
+        np.testing.assert_allclose(graph(*inputs).numpy(), eager.numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS.values() if not row.single], ids=name_of)
+def test_float64_computes_in_float64(row: Row) -> None:
+    """No operation has a result of lower precision, on the way to an output of float64."""
+    layer = row.make(dtype="float64")
+    inputs = tf.nest.map_structure(lambda t: tf.cast(t, tf.float64) if t.dtype.is_floating else t, row.inputs(6))
+    output = called(layer, inputs)
+    assert output.dtype == (tf.int64 if row.dtype.is_integer else tf.float64)
+    assert all(weight.dtype == tf.float64 for weight in layer.weights)
+    graph = tf.function(lambda *given: called(layer, given)).get_concrete_function(*inputs).graph
+    low = {tf.float32, tf.float16, tf.bfloat16}
+    assert not [op.name for op in graph.get_operations() if any(result.dtype in low for result in op.outputs)]
+
+
+MASKED = [row for row in ROWS.values() if any(t.dtype.is_bool for t in tf.nest.flatten(row.inputs(1)))]
+
+
+@pytest.mark.parametrize("row", MASKED, ids=name_of)
+@pytest.mark.parametrize(
+    ("junk", "compiled"), [(float("nan"), False), (-float("inf"), False), (float("nan"), True)], ids=str
+)
+def test_what_stands_at_masked_places_does_not_matter(row: Row, junk: float, compiled: bool) -> None:
+    """Neither to the output nor to a gradient, that of the masked places being exactly 0."""
+    layer, inputs = row.make(), row.inputs(6)
+    called(layer, inputs)
+    (mask,) = (t for t in inputs if t.dtype.is_bool)
+    masked = [t.dtype.is_floating and t.shape[:2] == mask.shape for t in inputs]
+
+    def filled(value: float) -> Inputs:
+        return tuple(
+            tf.where(mask[..., tf.newaxis] if t.shape.rank == 3 else mask, t, value) if here else t
+            for t, here in zip(inputs, masked, strict=True)
+        )
+
+    @tf.function(jit_compile=compiled)
+    def run(*given: tf.Tensor) -> Any:
+        sources = [t for t in given if t.dtype.is_floating]
+        with tf.GradientTape() as tape:
+            tape.watch(sources)
+            output = called(layer, given)
+            loss = tf.reduce_sum(tf.square(output - 0.3))
+        gradients = tape.gradient(loss, [*sources, *layer.trainable_weights], unconnected_gradients="zero")
+        return output, [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+    expected, found = run(*filled(0.0)), run(*filled(junk))
+    for one, other in zip(tf.nest.flatten(expected), tf.nest.flatten(found), strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+    behaviours = next(gradient for gradient, t in zip(found[1], inputs, strict=False) if t.shape.rank == 3)
+    assert (behaviours.numpy()[~mask.numpy()] == 0).all()
+    if not isinstance(layer, layers.MeanAggregator):
+        nothing = ~mask.numpy().any(axis=1)
+        assert nothing.any()
+        assert (found[0].numpy()[nothing] == 0).all()
+
+
+def wrong_arguments(config: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Arguments that count something as 0, negative or a fraction, and literals that are none."""
+    wrong: list[tuple[str, Any]] = []
+    for name, value in config.items():
+        if isinstance(value, int) and not isinstance(value, bool) and name not in ("seed", "k_means_steps", "groups"):
+            wrong += [(name, other) for other in (0, -1, 1.5)]
+        if isinstance(value, tuple) and name in ("units", "hidden", "maps", "bases"):
+            wrong += [(name, other) for other in ((0,), (-1,), (1.5,))]
+        if name in ("form", "combine", "kind", "similarity", "kernel"):
+            wrong.append((name, "no such thing"))
+        if name == "dropout":
+            wrong += [(name, other) for other in (-0.1, 1.0, float("nan"))]
+    return wrong
+
+
+# The arguments of Dense are Keras's.
+@pytest.mark.parametrize("row", [row for layer, row in ROWS.items() if layer is not layers.Dense], ids=name_of)
+def test_an_argument_that_cannot_be_is_refused(row: Row) -> None:
+    layer = type(row.make())
+    config = row.make().get_config()
+    # Keras's own from_config makes a TypeError of whatever goes wrong.
+    make = layer.from_config if "from_config" in vars(layer) else lambda config: layer(**config)
+    for name, value in wrong_arguments(config):
+        with pytest.raises(ValueError, match="Received: "):
+            make({**config, name: value})

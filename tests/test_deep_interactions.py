@@ -153,3 +153,20 @@ def test_stack_needs_interactions() -> None:
     for given in (none, [none]):
         with pytest.raises(ValueError, match="at least one layer"):
             layers.InteractionStack(given)
+
+
+@pytest.mark.parametrize("scale", [True, False])
+def test_field_attention_in_float64_is_exact_to_float64(scale: bool) -> None:
+    draw = np.random.default_rng(4)
+    fields = draw.normal(size=(5, 4, 3))
+    layer = layers.FieldAttention(2, heads=2, width=3, scale=scale, dtype="float64")
+    found = layer(tf.constant(fields)).numpy()
+    for kernel in layer.get_weights():
+        # [heads of queries | keys | values | residual], each of 2 heads of width 3.
+        query, key, value, residual = (
+            np.moveaxis(part.reshape(5, 4, 2, 3), 2, 1) for part in np.split(fields @ kernel, 4, axis=-1)
+        )
+        logits = query @ np.moveaxis(key, -1, -2) / (3**0.5 if scale else 1.0)
+        shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+        fields = np.moveaxis(np.maximum(shares @ value + residual, 0), 1, 2).reshape(5, 4, 6)
+    np.testing.assert_allclose(found, fields.reshape(5, -1), rtol=0, atol=1e-12)

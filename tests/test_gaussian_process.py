@@ -299,7 +299,7 @@ def test_wrong_arguments(options: dict[str, Any], message: str) -> None:
 
 
 def test_wrong_shapes() -> None:
-    with pytest.raises(ValueError, match="needs inputs"):
+    with pytest.raises(ValueError, match="takes inputs"):
         GaussianProcessHead(4, base_rate=0.1)(tf.zeros([2, 3, 4, 5]))
     with pytest.raises(ValueError, match="one for each of 3 tasks"):
         GaussianProcessHead(4, base_rate=(0.1, 0.2))(tf.zeros([2, 3, 4]))

@@ -189,7 +189,7 @@ def test_numbers_are_told_apart_in_float32_under_mixed_bfloat16(name: str) -> No
         (lambda: layers.PeriodicFeatures(2, sigma=-1.0), "positive sigma"),
         (lambda: layers.MultipleNumeralSystem(2, knots=((0.0, 1.0), (2.0, 1.0))), "must not fall"),
         (lambda: layers.MultipleNumeralSystem(2, knots=((0.0, 1.0),) * 3)(tf.zeros([1, 2])), "for 3 numbers"),
-        (lambda: layers.AutoDis(2)(tf.zeros([1, 2, 3])), r"shape \[B\] or \[B, n\]"),
+        (lambda: layers.AutoDis(2)(tf.zeros([1, 2, 3])), r"takes values \[B\] or \[B, n\] of numbers"),
     ],
 )
 def test_arguments_that_cannot_be(make: Callable[[], Any], message: str) -> None:

@@ -106,3 +106,31 @@ def test_sequence_mean_by_hand() -> None:
     behaviours = tf.constant([[[1.0], [2.0], [9.0]], [[5.0], [5.0], [5.0]]])
     mask = tf.constant([[True, True, False], [False, False, False]])
     np.testing.assert_allclose(layers.SequenceMean()(behaviours, mask).numpy(), [[1.5], [0.0]])
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64, tf.int64])
+@pytest.mark.parametrize("per_octave", [1, 3])
+def test_interval_buckets_are_the_same_under_xla(dtype: tf.DType, per_octave: int) -> None:
+    """On both sides of every power of two, where a logarithm that is rounded otherwise falls to the other side."""
+    powers = [2**k + more for k in range(40) for more in (-2, -1, 0)]
+    seconds = tf.constant([[0, -1, -(2**40), *powers]], dtype)
+    layer = layers.TemporalInterest(4, buckets_per_octave=per_octave)
+    layer(tf.zeros([1, 4, 2]), tf.zeros([1, 2]), tf.ones([1, 4], tf.bool), tf.zeros([1, 4]))
+    eager = layer.interval_bucket(seconds).numpy()
+    compiled = tf.function(layer.interval_bucket, jit_compile=True)(seconds).numpy()
+    np.testing.assert_array_equal(compiled, eager)
+    if per_octave == 1:
+        # floor(log2(1 + s)) is the number of binary digits of 1 + s, less 1; float32 holds whole numbers of 24 digits.
+        expected = [min((1 + max(int(s), 0)).bit_length() - 1, 31) for s in seconds.numpy()[0]]
+        exact = [abs(int(s)) < 2**24 or int(s) >= 2**31 for s in seconds.numpy()[0]]
+        np.testing.assert_array_equal(eager[0][exact], np.array(expected)[exact])
+    assert eager.max() == 31 * per_octave
+    assert eager.min() == 0
+
+
+def test_an_interval_that_is_no_number_counts_as_none() -> None:
+    layer = layers.TemporalInterest(3)
+    behaviours, target = tf.ones([1, 3, 2]), tf.ones([1, 2])
+    mask = tf.constant([[True, True, False]])
+    unknown = layer(behaviours, target, mask, tf.constant([[float("nan"), 5.0, float("nan")]]))
+    np.testing.assert_array_equal(unknown, layer(behaviours, target, mask, tf.constant([[0.0, 5.0, 7.0]])))

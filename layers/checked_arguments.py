@@ -1,0 +1,59 @@
+"""Arguments of layers: whole numbers that count something, and real ones that measure it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def require_counts(layer: str, **counts: Any) -> None:
+    """Refuses what is not a whole number of at least 1, or a sequence of such.
+
+    Args:
+      layer: Name of the class, for the error.
+      **counts: Arguments by name.
+
+    Raises:
+      ValueError: It names the argument and says what was received.
+    """
+    for name, given in counts.items():
+        each = given if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
+        if not all(_is_count(value) for value in each):
+            raise ValueError(f"{layer} needs {name} of whole numbers >= 1. Received: {name}={given!r}.")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= 1)
+
+
+def require_share(layer: str, **shares: Any) -> None:
+    """Refuses what is no number in `0 <= share < 1`, as of units that are dropped.
+
+    Args:
+      layer: Name of the class, for the error.
+      **shares: Arguments by name.
+
+    Raises:
+      ValueError: It names the argument and says what was received.
+    """
+    for name, given in shares.items():
+        if not (isinstance(given, (int, float, np.number)) and 0.0 <= given < 1.0):
+            raise ValueError(f"{layer} needs 0 <= {name} < 1. Received: {name}={given!r}.")
+
+
+def require_positive(layer: str, **values: Any) -> None:
+    """Refuses what is no finite number above 0.
+
+    Args:
+      layer: Name of the class, for the error.
+      **values: Arguments by name.
+
+    Raises:
+      ValueError: It names the argument and says what was received.
+    """
+    for name, given in values.items():
+        if not (isinstance(given, (int, float, np.number)) and 0.0 < given < math.inf):
+            raise ValueError(f"{layer} needs {name} > 0. Received: {name}={given!r}.")
