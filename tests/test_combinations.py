@@ -13,9 +13,11 @@ from fullrank import models
 from fullrank.data.features import IdMap, Label, Sparse
 from fullrank.data.schema import Schema, Shard, Split
 from fullrank.layers.legacy_keras import keras
+from fullrank.models.objectives import EmaTeacher
 from fullrank.models.serving.request_inputs import input_name
 from fullrank.models.serving.sample_rows import drawn_rows
 from fullrank.models.serving.signatures import serving_signatures
+from fullrank.trainers.teachers import averaged_weights
 
 IDS = IdMap(kind="identity", size=40)
 SCHEMA = Schema(
@@ -187,3 +189,22 @@ def test_heads_that_only_train_start_at_the_mean_of_their_task() -> None:
     bias = model.learning.heads.weights[-1].numpy()[:, 0].reshape(3, 4)
     logits = [np.log(3 / 7)] * 2 + [np.log(1 / 9)] * 2
     np.testing.assert_allclose(bias, [logits, logits, [-logit for logit in logits]], rtol=1e-5)
+
+
+@pytest.mark.parametrize("head", ["gp", "rff_gp", "laplace"])
+def test_the_moving_average_of_an_uncertain_head_says_what_the_model_says(head: str) -> None:
+    model, twin = built(head=head, taught=True), built(head=head)
+    model.compile(optimizer=keras.optimizers.Adam(0.01))
+    callback = EmaTeacher(averaged_weights(twin), averaged_weights(model), decay=0.0)
+    model.learn_from(lambda given: twin(given, training=False))
+    for inputs, layer in model.trunk.inputs_of_sets.items():
+        layer.embeddings.assign_tables(twin.sets[inputs])
+    given = batch()
+    model.fit(tf.data.Dataset.from_tensors(given).repeat(2), callbacks=[callback], verbose=0)
+    for inputs, layer in twin.trunk.inputs_of_sets.items():
+        layer.embeddings.assign_tables(model.sets[inputs])
+    # A decay of 0 makes the average the last weights; precision and random features are the model's own as well.
+    for task, (mean, variance) in model.logit_distributions(given).items():
+        theirs = twin.logit_distributions(given)[task]
+        np.testing.assert_allclose(theirs[0].numpy(), mean.numpy(), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(theirs[1].numpy(), variance.numpy(), rtol=1e-3, atol=1e-6)

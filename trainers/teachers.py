@@ -120,7 +120,7 @@ def _export(path: Path, schema: Schema) -> Teacher:
 
 
 def _moving_average(model: Ranker, twin: Ranker, *, decay: float) -> Taught:
-    averages, variables = _averaged(twin), _averaged(model)
+    averages, variables = averaged_weights(twin), averaged_weights(model)
     callback = EmaTeacher(averages, variables, decay=decay)
     for average, variable in zip(averages, variables, strict=True):
         average.assign(variable)
@@ -128,7 +128,7 @@ def _moving_average(model: Ranker, twin: Ranker, *, decay: float) -> Taught:
     return Taught(callbacks=(callback,), averages=tuple(averages))
 
 
-def _averaged(model: Ranker) -> list[tf.Variable]:
+def averaged_weights(model: Ranker) -> list[tf.Variable]:
     """What predictions depend on but for embedding tables, which teacher and student share.
 
     Heads that only train, and metrics, belong to `learning`, which predictions do not depend on. Among the rest are
