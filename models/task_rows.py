@@ -28,6 +28,11 @@ class TaskRows:
         scenario = (str(self._scenario),) if self._wiring.domains else ()
         return (*dict.fromkeys(self._wiring.labels), *scenario)
 
+    @property
+    def of_domains(self) -> bool:
+        """Whether tasks are learned from the examples of one scenario each, which no schema tells apart."""
+        return bool(self._wiring.domains)
+
     def labels(self, batch: Mapping[str, Any]) -> tf.Tensor:
         """The label of each task, `[B, T]`; NaN where not observed, or where the example is another scenario's."""
         return self.of_own_domain(tf.stack([batch[label] for label in self._wiring.labels], axis=1), batch)

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fullrank import models
 from fullrank.data import Columns, IdMap, read_schema, write_records
 from fullrank.data.features import Key, Label, Sparse
 from fullrank.data.schema import Schema
+from fullrank.models.task_outputs import TaskOutputs
 from fullrank.trainers import evaluate
 from fullrank.trainers.callbacks.early_stopping import EarlyStopping, watched
 from fullrank.trainers.config import DataConfig, ModelConfig, RunConfig, TrainConfig
@@ -135,10 +137,11 @@ def test_what_labels_cannot_give_is_said_before_training(
     make: Callable[..., Path], changes: dict[str, float], monitor: str | None, expected: list[str], tmp_path: Path
 ) -> None:
     records = make(**changes)
+    schema = read_schema(records)
     said = label_warnings(
         DataConfig(data=str(records), batch_size=8),
-        read_schema(records),
-        tasks=("click", "buy"),
+        schema,
+        outputs=TaskOutputs(schema, models.single(tasks=("click", "buy")), models.RankerOptions()),
         monitor=monitor,
         cache=tmp_path,
     )

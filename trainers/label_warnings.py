@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import tensorflow as tf
+
 from fullrank.data.schema import Schema
+from fullrank.models.task_outputs import TaskOutputs
 from fullrank.trainers.callbacks.early_stopping import watched
 from fullrank.trainers.config import DataConfig
 from fullrank.trainers.label_classes import LARGEST_LOOK, LabelClasses, look_at_labels
@@ -16,14 +19,14 @@ _FITTED = "train"
 
 
 def label_warnings(
-    config: DataConfig, schema: Schema, *, tasks: tuple[str, ...], monitor: str | None, cache: Path
+    config: DataConfig, schema: Schema, *, outputs: TaskOutputs, monitor: str | None, cache: Path
 ) -> list[str]:
     """Looks at the labels of the training and the validation split, which takes a batch or two if nothing is missing.
 
     Args:
       config: Which splits, and how they are read.
       schema: Of the records.
-      tasks: What is trained, the first one the main task.
+      outputs: The tasks that are trained, the first one the main task.
       monitor: Name of the monitored metric in the logs, `None` without validation.
       cache: Where repaired copies of bad files are kept.
 
@@ -34,8 +37,8 @@ def label_warnings(
       ValueError: If no task has a label that counts to be trained on.
     """
     said = []
-    if not _known_to_be_whole(config, schema, tasks=tasks):
-        classes, place = _look(config, schema, split=config.train_split, tasks=tasks, cache=cache)
+    if not _known_to_be_whole(config, schema, outputs=outputs):
+        classes, place = _look(config, schema, split=config.train_split, outputs=outputs, cache=cache)
         if not any(found.weighted for found in classes.values()):
             lacks = "; ".join(f"{task}: {found.lack}" for task, found in classes.items())
             raise ValueError(
@@ -49,7 +52,7 @@ def label_warnings(
             if found.lack
         ]
     if monitor is not None:
-        classes, place = _look(config, schema, split=config.validation_split, tasks=tasks, cache=cache)
+        classes, place = _look(config, schema, split=config.validation_split, outputs=outputs, cache=cache)
         said += _of_validation(classes, monitor=monitor, place=place)
     return said
 
@@ -79,12 +82,16 @@ def _of_validation(classes: Mapping[str, LabelClasses], *, monitor: str, place: 
 
 
 def _look(
-    config: DataConfig, schema: Schema, *, split: str, tasks: tuple[str, ...], cache: Path
+    config: DataConfig, schema: Schema, *, split: str, outputs: TaskOutputs, cache: Path
 ) -> tuple[dict[str, LabelClasses], str]:
-    columns = tuple(name for name in (*tasks, schema.weight) if name is not None)
     batches = read_split(config, schema, split=split, cache=cache)
-    narrow = batches.map(lambda batch: {name: batch[name] for name in columns})
-    kinds = {task: schema.label(task).type == "binary" for task in tasks}
+    kinds = {task: outputs.label(task).type == "binary" for task in outputs.tasks}
+
+    def narrow_columns(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        weight = {} if schema.weight is None else {schema.weight: batch[schema.weight]}
+        return outputs.by_task(outputs.rows.labels(batch)) | weight
+
+    narrow = batches.map(narrow_columns)
     classes, examples = look_at_labels(narrow.as_numpy_iterator(), tasks=kinds, weight=schema.weight)
     which = "first " if examples >= LARGEST_LOOK else ""
     return classes, f"the {which}{examples:,} examples of split {split!r}"
@@ -96,11 +103,11 @@ def _undefined(classes: LabelClasses) -> str:
     return "AUC and NE" if classes.positive else "AUC, NE and bias"
 
 
-def _known_to_be_whole(config: DataConfig, schema: Schema, *, tasks: tuple[str, ...]) -> bool:
+def _known_to_be_whole(config: DataConfig, schema: Schema, *, outputs: TaskOutputs) -> bool:
     """Whether the schema's statistics say that every task has all that it can learn from."""
-    if schema.weight is not None or config.train_split != _FITTED:
+    if schema.weight is not None or config.train_split != _FITTED or outputs.rows.of_domains:
         return False
-    labels = [schema.label(task) for task in tasks]
+    labels = [outputs.label(task) for task in outputs.tasks]
     return all(
         label.observed is not None and label.mean is not None and (label.type != "binary" or 0.0 < label.mean < 1.0)
         for label in labels

@@ -132,7 +132,7 @@ class _Training:
         for sentence in label_warnings(
             self._config.data,
             self._schema,
-            tasks=self._model.wiring.tasks,
+            outputs=self._model.outputs,
             monitor=self._monitor,
             cache=self._run.repaired,
         ):
@@ -222,7 +222,8 @@ class _Training:
         return monitored(self._config.train.monitor, tasks=binary, values=values)
 
     def _say_undefined(self, epoch: int, logs: Mapping[str, Any]) -> None:
-        tasks = {task: self._schema.label(task).type == "binary" for task in self._model.wiring.tasks}
+        outputs = self._model.outputs
+        tasks = {task: outputs.label(task).type == "binary" for task in outputs.tasks}
         of, _ = watched(str(self._monitor), tasks=tasks)
         why = " and ".join(dict.fromkeys(undefined_metrics(logs, tasks=of).values()))
         _say(f"epoch {epoch}: {self._monitor} is undefined ({why}), so this epoch is neither better nor worse.")
