@@ -81,9 +81,15 @@ def test_flags_left_out_are_the_defaults_of_the_classes() -> None:
         (["--model=single", "--widths=16,16"], "--model=single has one embedding set, but --widths gives 2: 16,16"),
         (["--tasks=click,click"], "--tasks names a task twice"),
         (["--model=mmoe", "--widths=16,16"], "--model=mmoe has one embedding set, but --widths gives 2: 16,16"),
-        (["--model=mmoe", "--levels=2"], "--levels=2 has no meaning with --model=mmoe: take ple or stem."),
+        (
+            ["--model=mmoe", "--levels=2"],
+            "--levels=2 takes effect only with --model=ple or stem. Received: --model=mmoe.",
+        ),
         (["--model=omoe", "--gate=mean"], "--gate=mean leaves --model=omoe no gate to share"),
-        (["--auxiliary_tasks=like"], "--auxiliary_tasks=like has no meaning with --model=me"),
+        (
+            ["--auxiliary_tasks=like"],
+            "--auxiliary_tasks=like takes effect only with --model=stem_al: take it, or name them",
+        ),
         (["--model=stem_al", "--tasks=click"], "--model=stem_al needs --auxiliary_tasks"),
         (["--model=stem_al", "--auxiliary_tasks=like"], "--model=stem_al needs one task in --tasks.*Received: none"),
         (["--model=stem_al", "--tasks=a", "--auxiliary_tasks=a"], "--auxiliary_tasks=a names a task twice"),
@@ -112,7 +118,7 @@ def test_flags_left_out_are_the_defaults_of_the_classes() -> None:
         (["--task_weights=buy=5"], "--task_weights: 'buy=5' is not task:weight, such as buy:5"),
         (["--task_weights=buy:-5"], "--task_weights: 'buy:-5' is not task:weight"),
         (["--task_weights=buy:5,buy:1"], "--task_weights names a task twice. Received: buy:5,buy:1"),
-        (["--final_rate=0.5"], "--final_rate has no meaning with --schedule=constant"),
+        (["--final_rate=0.5"], "--final_rate takes effect only with a --schedule that falls"),
         (["--validation_split=train"], "--validation_split cannot be the training split"),
     ],
 )

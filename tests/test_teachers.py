@@ -151,12 +151,15 @@ def test_the_moving_average_follows_the_model_and_shares_its_tables(toy_records:
         (("--teacher=nowhere",), "--teacher=nowhere is neither a run directory nor an export"),
         (("--teacher=ema", "--teacher_columns=age"), "are two teachers"),
         (("--residual_weight=0.1",), "--residual_weight needs a teacher"),
-        (("--ranking_weight=0.2",), "--ranking_weight has no meaning without --ranking."),
-        (("--max_pairs=9", "--ranking=listwise"), "--max_pairs has no meaning without --ranking=pairwise."),
+        (
+            ("--ranking_weight=0.2",),
+            "--ranking_weight takes effect only with --ranking: leave it out, or give that, too.",
+        ),
+        (("--max_pairs=9", "--ranking=listwise"), "--max_pairs takes effect only with --ranking=pairwise:"),
         (("--teacher_columns=region",), "the records have no number 'region' for each example"),
         (("--teacher_columns=like:age",), "the model has no task 'like'. Tasks: click."),
         (("--ranking=pairwise", "--ranking_key=age"), "The ranking key is a column of one id"),
-        (("--group_codes=9",), "--group_codes has no meaning without --group_places."),
+        (("--group_codes=9",), "--group_codes takes effect only with --group_places:"),
         (("--classification=focal", "--head=gp"), "Take classification='cross_entropy' or 'class_balanced'"),
     ],
 )

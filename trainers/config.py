@@ -214,13 +214,13 @@ class ModelConfig:
             raise ValueError(f"--tasks names a task twice. Received: {','.join(self.tasks)}.")
         if self.sequence_without and self.sequence != "tim":
             raise ValueError(
-                f"--sequence_without={','.join(self.sequence_without)} has no meaning with --sequence={self.sequence}: "
-                "it leaves out parts of --sequence=tim."
+                f"--sequence_without={','.join(self.sequence_without)} leaves out parts of --sequence=tim, but "
+                f"--sequence={self.sequence} has none of them: leave it out, or take --sequence=tim."
             )
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         for name in defaults:
             if name.startswith("group_") and not self.group_places and getattr(self, name) != defaults[name]:
-                raise ValueError(f"--{name} has no meaning without --group_places.")
+                raise ValueError(f"--{name} takes effect only with --group_places: leave it out, or give that, too.")
         check_paradigm(self)
 
 
@@ -309,4 +309,6 @@ class RunConfig:
     def __post_init__(self) -> None:
         """Refuses what only the parts together show."""
         if self.optimizer.schedule == "constant" and self.optimizer.final_rate != 0.1:
-            raise ValueError("--final_rate has no meaning with --schedule=constant: choose a schedule that falls.")
+            raise ValueError(
+                "--final_rate takes effect only with a --schedule that falls: leave it out, or choose one."
+            )

@@ -91,7 +91,7 @@ class ObjectiveConfig:
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         for name, is_unused in unused.items():
             if is_unused and getattr(self, name) != defaults[name]:
-                raise ValueError(f"--{name} has no meaning without {needed[name]}.")
+                raise ValueError(f"--{name} takes effect only with {needed[name]}: leave it out, or give that, too.")
 
     @property
     def is_taught(self) -> bool:

@@ -27,7 +27,9 @@ def check_paradigm(config: ModelConfig) -> None:
             f"{','.join(map(str, config.widths))}. Give one width, or take --model=me, me_mmoe, ame or stem."
         )
     if config.levels > 1 and model not in WITH_LEVELS:
-        raise ValueError(f"--levels={config.levels} has no meaning with --model={model}: take ple or stem.")
+        raise ValueError(
+            f"--levels={config.levels} takes effect only with --model=ple or stem. Received: --model={model}."
+        )
     if config.gate == "mean" and model == "omoe":
         raise ValueError("--gate=mean leaves --model=omoe no gate to share: take --model=shared_bottom.")
     _check_scenarios(config)
@@ -39,8 +41,8 @@ def _check_auxiliary(config: ModelConfig) -> None:
     if config.model != "stem_al":
         if config.auxiliary_tasks:
             raise ValueError(
-                f"--auxiliary_tasks={','.join(config.auxiliary_tasks)} has no meaning with --model={config.model}: "
-                "take --model=stem_al, or name them in --tasks."
+                f"--auxiliary_tasks={','.join(config.auxiliary_tasks)} takes effect only with --model=stem_al: "
+                f"take it, or name them in --tasks of --model={config.model}."
             )
         return
     if config.scenario is not None:
