@@ -20,6 +20,7 @@ from tqdm import tqdm
 from fullrank.data.arrow_columns import column_batch
 from fullrank.data.bad_rows import BadRows
 from fullrank.data.encode_chunk import encode_chunk, to_bytes
+from fullrank.data.features import Reading
 from fullrank.data.ordered_pool import OrderedPool
 from fullrank.data.schema import Schema, SchemaError, Shard, Split
 from fullrank.data.schema_json import FILE_NAME, write_schema
@@ -54,7 +55,7 @@ def build_records(
     workers: int | None = None,
     overwrite: bool = False,
     progress: bool = True,
-    list_delimiter: str = "|",
+    list_delimiter: str | None = None,
     bad_rows: BadRows | None = None,
 ) -> Schema:
     """Converts tables to records and returns the finished schema, which is also in `output/schema.json`.
@@ -74,7 +75,7 @@ def build_records(
         is enough to do.
       overwrite: Whether a data set in `output` is replaced.
       progress: Whether to show progress bars.
-      list_delimiter: What separates the values of a list in a column of text.
+      list_delimiter: What separates the values of a list in a column of text; `None` for what the schema says.
       bad_rows: What to do about rows that cannot be converted, and where they are counted; `None` fails at the first.
 
     Returns:
@@ -89,20 +90,21 @@ def build_records(
     building = Building(
         schema=schema, layout=layout, compression=compression, shards=shards, workers=workers, progress=progress
     )
-    reading = Reading(list_delimiter=list_delimiter, bad_rows=BadRows() if bad_rows is None else bad_rows)
-    with building.into(output, overwrite=overwrite, reading=reading) as builder:
+    if list_delimiter is not None:
+        given = dataclasses.replace(schema.reading or Reading(), list_delimiter=list_delimiter)
+        building = dataclasses.replace(building, schema=dataclasses.replace(schema, reading=given))
+    sources = Sources(bad_rows=BadRows() if bad_rows is None else bad_rows)
+    with building.into(output, overwrite=overwrite, sources=sources) as builder:
         for name, source in splits.items():
             builder.rows.add_batches(name, source())
         return builder.write(by_source(builder.rows))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Reading:
-    """How tables are read; see `StagedRows` and `open_database`."""
+class Sources:
+    """What rows are read from; see `StagedRows` and `open_database`."""
 
     bad_rows: BadRows
-    list_delimiter: str = "|"
-    missing: tuple[str, ...] = ()
     optional: frozenset[str] = frozenset()
     joins: int = 0
     extras: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -121,7 +123,7 @@ class Building:
     progress: bool = True
 
     @contextlib.contextmanager
-    def into(self, output: str | Path, *, overwrite: bool, reading: Reading) -> Iterator[Builder]:
+    def into(self, output: str | Path, *, overwrite: bool, sources: Sources) -> Iterator[Builder]:
         """Gives a builder, whose work appears as `output` when the block ends without an error."""
         _check_sizes(self.schema)
         schema = dataclasses.replace(
@@ -135,17 +137,15 @@ class Building:
             written_aside(Path(output), overwrite=overwrite, made_of=FILE_NAME) as aside,
             OrderedPool(self.workers) as pool,
             tempfile.TemporaryDirectory(dir=aside, prefix="rows-") as directory,
-            open_database(Path(directory), threads=self.workers, readable=reading.readable) as connection,
+            open_database(Path(directory), threads=self.workers, readable=sources.readable) as connection,
         ):
             rows = StagedRows(
                 connection,
                 schema=schema,
-                bad_rows=reading.bad_rows,
-                list_delimiter=reading.list_delimiter,
-                missing=reading.missing,
-                optional=reading.optional,
-                joins=reading.joins,
-                extras=reading.extras,
+                bad_rows=sources.bad_rows,
+                optional=sources.optional,
+                joins=sources.joins,
+                extras=sources.extras,
             )
             yield Builder(self, rows, Path(output), aside, Path(directory), pool)
 

@@ -15,6 +15,7 @@ whole when everything is written, and does not depend on --workers. How cells ar
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -22,7 +23,7 @@ from typing import Any, Final, Literal
 from absl import flags
 
 from fullrank.data.bad_rows import BadRows
-from fullrank.data.build import Builder, Building, Reading
+from fullrank.data.build import Builder, Building, Sources
 from fullrank.data.command import new_flags, run_command
 from fullrank.data.command_errors import UsageError
 from fullrank.data.exposed_rows import add_exposures, check_exposable, exposure_extras
@@ -34,7 +35,7 @@ from fullrank.data.schema import Schema
 from fullrank.data.schema_json import FILE_NAME, read_schema
 from fullrank.data.split_rows import SPLIT_COLUMN, SPLITS, Splits, at_random, by_column, by_source, by_time
 from fullrank.data.table_files import TableFiles
-from fullrank.data.table_flags import define_table_flags, open_joins, read_dialect, read_joins
+from fullrank.data.table_flags import define_table_flags, open_joins, read_dialect, read_joins, read_reading
 from fullrank.data.write_aside import check_replaceable
 
 COMPRESSIONS: Final[dict[str, Literal["", "GZIP"]]] = {"none": "", "gzip": "GZIP"}
@@ -51,6 +52,7 @@ def convert(flag_values: flags.FlagValues) -> None:
     schema, exposures = read_schema(flag_values.schema), read_exposures(flag_values)
     if exposures is not None:
         schema = exposed_schema(schema, exposures)
+    schema = dataclasses.replace(schema, reading=read_reading(flag_values, schema.reading))
     dialect, joins = read_dialect(flag_values), read_joins(flag_values)
     inputs = _inputs(flag_values)
     how = _how(flag_values, schema, sources=len(inputs))
@@ -64,16 +66,14 @@ def convert(flag_values: flags.FlagValues) -> None:
         workers=flag_values.workers,
         progress=flag_values.progress,
     )
-    reading = Reading(
+    sources = Sources(
         bad_rows=bad_rows,
-        list_delimiter=flag_values.list_delimiter,
-        missing=tuple(flag_values.missing or ()),
         optional=frozenset(() if exposures is None else schema.extras[-2:]),
         joins=len(joins),
         extras={**extras, **({SPLIT_COLUMN: flag_values.split_column} if how == "column" else {})},
         readable=[file for files in (*inputs.values(), *(join.files for join in joins)) for file in files],
     )
-    with building.into(output, overwrite=flag_values.overwrite, reading=reading) as builder:
+    with building.into(output, overwrite=flag_values.overwrite, sources=sources) as builder:
         rows = builder.rows
         tables = open_joins(rows.connection, joins, builder.scratch)
         for name, paths in inputs.items():

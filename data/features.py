@@ -282,4 +282,56 @@ class Key:
         return (Column(name=self.name, dtype=self.dtype),)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Input:
+    """A column of the table that an expression reads.
+
+    Attributes:
+      name: Its name in the table.
+      kind: What its cells are: `integer`, `number`, `text`, or a time, which is a timestamp in the expression; where
+        it is a number, of seconds (`time_s`) or milliseconds (`time_ms`).
+    """
+
+    name: str
+    kind: Literal["integer", "number", "text", "time_s", "time_ms"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Derived:
+    """A column computed from others of the same row, at conversion and for rows scored later alike.
+
+    Attributes:
+      name: Its name, under which a feature, label, key, segment or time may use it.
+      expression: In DuckDB's language, e.g. `rating >= 4`; earlier derived columns may be named, too.
+      inputs: The columns of the table that it reads.
+    """
+
+    name: str
+    expression: str
+    inputs: tuple[Input, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How tables are read, wherever rows come from; see docs/tables.md.
+
+    Attributes:
+      list_delimiter: What separates the values of a list in text.
+      missing: Texts that stand for a missing value in every column, beside the usual ones.
+      columns: Columns computed from others.
+    """
+
+    list_delimiter: str = "|"
+    missing: tuple[str, ...] = ()
+    columns: tuple[Derived, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuses names that are given twice."""
+        names = [column.name for column in self.columns]
+        if len(set(names)) != len(names) or not all(names):
+            raise ValueError(f"derived columns have different names. Received: {', '.join(map(repr, names))}.")
+        if not self.list_delimiter:
+            raise ValueError("list_delimiter must not be empty.")
+
+
 Feature = Sparse | Numeric | Sequence | Vector | Bits

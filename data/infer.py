@@ -10,36 +10,32 @@ run `python -m fullrank.data.convert`. The rules are in the documentation of ful
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import duckdb
-import pyarrow as pa
-import pyarrow.compute as pc
 from absl import flags
 
-from fullrank.data.arrow_types import is_list, is_text, plain
-from fullrank.data.column_profile import ColumnProfile, profile_column
+from fullrank.data.column_profile import ColumnProfile
 from fullrank.data.command import new_flags, run_command
 from fullrank.data.command_errors import UsageError
 from fullrank.data.decisions import Wishes
+from fullrank.data.features import Reading
 from fullrank.data.find_files import find_files
-from fullrank.data.join_table import JoinTable, names_with_joins
 from fullrank.data.propose import Proposal, propose
-from fullrank.data.rejected_lines import RejectedLine, read_parts
 from fullrank.data.schema_json import write_schema
 from fullrank.data.scratch import temporary_directory
 from fullrank.data.suggest import closest
 from fullrank.data.table_database import open_database
-from fullrank.data.table_files import BROKEN, Part, TableFiles
-from fullrank.data.table_flags import define_table_flags, open_joins, read_dialect, read_joins
+from fullrank.data.table_files import TableFiles
+from fullrank.data.table_flags import define_table_flags, open_joins, read_dialect, read_joins, read_reading
+from fullrank.data.table_sample import profile_table, read_sample, rejected_note, with_derived
 from fullrank.data.text_table import text_table
 from fullrank.data.write_aside import check_new_file
 
 _EXAMPLES_WIDTH: Final = 32
-_FILES: Final = 100
 
 
 def infer(flag_values: flags.FlagValues) -> None:
@@ -58,93 +54,22 @@ def infer(flag_values: flags.FlagValues) -> None:
             files = TableFiles(connection, paths, dialect=dialect, directory=directory)
             tables = open_joins(connection, joins, directory)
             sample, rejected = read_sample(connection, files, joins=tables, rows=flag_values.sample_rows)
-    wishes = _wishes(flag_values, sample.column_names)
-    profiles = profile_table(
-        sample, list_delimiter=flag_values.list_delimiter, missing=tuple(flag_values.missing or ())
-    )
+    reading = read_reading(flag_values, None) or Reading()
+    asked, labels = _asked_columns(flag_values)
+    reading, sample = with_derived(sample, asked, reading)
+    wishes = _wishes(flag_values, sample.column_names, labels)
+    profiles = profile_table(sample, list_delimiter=reading.list_delimiter, missing=reading.missing)
     proposal = propose(profiles, name=flag_values.name or _name_of(paths[0]), wishes=wishes)
     print(describe(proposal, proposal.decisions.profiles, files=len(paths)))
     for note in rejected_note(rejected):
         print(note)
     if output is not None:
-        written = write_schema(proposal.schema, output)
+        schema = dataclasses.replace(proposal.schema, reading=None if reading == Reading() else reading)
+        written = write_schema(schema, output)
         print(f"\nWrote {written}. Look it over, then:")
         print(f"  {_next_command(flag_values, written)}")
     else:
         print("\nNothing was written: name a file by --output=schema.json.")
-
-
-def read_sample(
-    connection: duckdb.DuckDBPyConnection, files: TableFiles, *, joins: Sequence[JoinTable] = (), rows: int
-) -> tuple[pa.Table, list[RejectedLine]]:
-    """The first rows of every file, about `rows` in all, and the lines among them that are no rows.
-
-    Of more than a hundred files some are sampled, evenly over all.
-
-    Raises:
-      ValueError: If there are no rows, or a file cannot be read.
-    """
-    step = -(-len(files.files) // _FILES)
-    chosen = set(files.files[::step])
-    each = -(-rows // len(chosen))
-    names = names_with_joins(list(files.names), joins, source=str(files.files[0]))
-    pieces: list[pa.Table] = []
-    rejected: list[RejectedLine] = []
-
-    def read(part: Part) -> list[pa.Table]:
-        found = []
-        for file in part.files:
-            if file in chosen:
-                single = files.part((file,))
-                sql, columns = f"(SELECT * FROM {single.sql} WHERE NOT {BROKEN} LIMIT {each})", single.columns
-                for number, join in enumerate(joins):
-                    sql, columns = join.joined(sql, columns, alias=f"j{number}", source=str(file))
-                own = [name for name in names if name in columns]
-                cells = ", ".join(f"{columns[name].expression} AS c{number}" for number, name in enumerate(own))
-                found.append(connection.sql(f"SELECT {cells} FROM {sql}").to_arrow_table().rename_columns(own))
-        return found
-
-    for found, lines in read_parts(connection, files, read):
-        pieces += found
-        rejected += lines
-    sample = _united(pieces, names)
-    if not sample.num_rows:
-        raise ValueError(f"{files.files[0]} has no rows, so there is nothing to infer from.")
-    return sample, rejected
-
-
-def _united(pieces: list[pa.Table], names: list[str]) -> pa.Table:
-    """Tables below each other; a column that is text in some of them is text."""
-    for name in names:
-        kinds = {piece.schema.field(name).type for piece in pieces if name in piece.column_names}
-        if len(kinds) > 1 and any(map(is_text, kinds)) and not any(map(is_list, kinds)):
-            pieces = [
-                piece.set_column(piece.column_names.index(name), name, pc.cast(piece[name], pa.string()))
-                if name in piece.column_names
-                else piece
-                for piece in pieces
-            ]
-    return pa.concat_tables(pieces, promote_options="permissive").select(names)
-
-
-def rejected_note(rejected: list[RejectedLine]) -> list[str]:
-    """What to say about lines that are no rows."""
-    if not rejected:
-        return []
-    return [
-        f"\nLines of the sample that are no rows: {len(rejected):,}. The first: {rejected[0]} fullrank.data.convert "
-        "refuses them, or leaves them out by --on_bad_record=skip."
-    ]
-
-
-def profile_table(
-    sample: pa.Table, *, list_delimiter: str = "|", missing: Sequence[str] = ()
-) -> dict[str, ColumnProfile]:
-    """Profiles every column."""
-    return {
-        name: profile_column(name, plain(sample[name]), list_delimiter=list_delimiter, missing=missing)
-        for name in sample.column_names
-    }
 
 
 def describe(proposal: Proposal, profiles: dict[str, ColumnProfile], *, files: int) -> str:
@@ -186,11 +111,10 @@ def _shown(profile: ColumnProfile) -> str:
     return text if len(text) <= _EXAMPLES_WIDTH else f"{text[: _EXAMPLES_WIDTH - 3]}..."
 
 
-def _wishes(flag_values: flags.FlagValues, names: list[str]) -> Wishes:
+def _wishes(flag_values: flags.FlagValues, names: list[str], labels: list[str]) -> Wishes:
     single = {"time": flag_values.time, "weight": flag_values.weight}
-    several = {
-        flag: flag_values[flag].value or [] for flag in ("label", "sparse", "numeric", "ignore", "key", "segment")
-    }
+    several = {flag: flag_values[flag].value or [] for flag in ("sparse", "numeric", "ignore", "key", "segment")}
+    several["label"] = labels
     claimed: dict[str, str] = {}
     for flag, columns in {**several, **{flag: [column] for flag, column in single.items() if column}}.items():
         for column in columns:
@@ -213,6 +137,28 @@ def _wishes(flag_values: flags.FlagValues, names: list[str]) -> Wishes:
     )
 
 
+def _asked_columns(flag_values: flags.FlagValues) -> tuple[dict[str, str], list[str]]:
+    """Name -> expression of every column to compute, and the names of the labels."""
+    asked: dict[str, str] = {}
+    labels = []
+    for flag, text in [
+        *(("column", text) for text in flag_values.column or []),
+        *(("label", t) for t in flag_values.label),
+    ]:
+        name, found, expression = text.partition("=")
+        name = name.strip()
+        if flag == "label":
+            labels.append(name)
+            if not found:
+                continue
+        if not name or not expression.strip():
+            raise UsageError(f"--{flag} takes name=expression, as in 'hour=hour(time)'. Received: {text!r}.")
+        if name in asked:
+            raise UsageError(f"--{flag}={text}: there is another expression for {name!r}.")
+        asked[name] = expression.strip()
+    return asked, labels
+
+
 def _name_of(file: Path) -> str:
     stem = file.name.split(".")[0]
     return re.sub(r"[^A-Za-z0-9]+", "_", stem).strip("_") or "data"
@@ -227,10 +173,6 @@ def _next_command(flag_values: flags.FlagValues, schema: Path) -> str:
     for flag in ("quote", "encoding", "comment"):
         if flag_values[flag].present:
             words.append(f"--{flag}='{flag_values[flag].value}'")
-    if flag_values.missing:
-        words.append(f"--missing='{','.join(flag_values.missing)}'")
-    if flag_values.list_delimiter != "|":
-        words.append(f"--list_delimiter='{flag_values.list_delimiter}'")
     for flag in ("join", "on", "join_prefix"):
         words += [f"--{flag}='{value}'" for value in flag_values[flag].value or []]
     return " ".join(words)
@@ -243,7 +185,20 @@ def run(argv: Sequence[str] | None = None) -> None:
     flags.DEFINE_string(
         "input", None, "Files, e.g. 'clicks/*.parquet'; several patterns by commas.", required=True, **at
     )
-    flags.DEFINE_list("label", None, "Columns of labels, the main task first.", required=True, **at)
+    flags.DEFINE_list(
+        "label",
+        None,
+        "Columns of labels, the main task first; a label may be computed, as in 'click=rating>=4'.",
+        required=True,
+        **at,
+    )
+    flags.DEFINE_multi_string(
+        "column",
+        None,
+        "A column to compute from others of its row, in DuckDB's language, e.g. 'hour=hour(time)' or "
+        "'log_price=ln(1+price)'. It goes into the schema. May be repeated.",
+        **at,
+    )
     flags.DEFINE_string("output", None, "File to write, e.g. schema.json. Without it the table is only printed.", **at)
     flags.DEFINE_bool("overwrite", False, "Replace --output if it is there already.", **at)
     flags.DEFINE_string("name", None, "Name of the data set. By default that of the first file.", **at)

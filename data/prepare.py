@@ -31,7 +31,7 @@ from typing import Any, Final
 from absl import flags
 
 from fullrank.data.bad_rows import BadRows
-from fullrank.data.build import Building, Reading
+from fullrank.data.build import Building, Sources
 from fullrank.data.command import new_flags, run_command
 from fullrank.data.command_errors import UsageError
 from fullrank.data.convert import COMPRESSIONS, summary
@@ -102,12 +102,12 @@ def prepare(flag_values: flags.FlagValues) -> None:
         workers=flag_values.workers,
         progress=flag_values.progress,
     )
-    reading = Reading(
+    sources = Sources(
         bad_rows=BadRows(),
         optional=frozenset(() if exposures is None else schema.extras[-2:]),
         extras={} if exposures is None else exposure_extras(exposures),
     )
-    with building.into(output, overwrite=flag_values.overwrite, reading=reading) as builder:
+    with building.into(output, overwrite=flag_values.overwrite, sources=sources) as builder:
         for name, batches in source.splits.items():
             given = iter(batches())
             first = next(given, None)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from fullrank.data.columns import Column
-from fullrank.data.features import Bits, Feature, Key, Label, Numeric, Sequence, Sparse, Vector
+from fullrank.data.features import Bits, Feature, Key, Label, Numeric, Reading, Sequence, Sparse, Vector
 
 
 class SchemaError(ValueError):
@@ -70,6 +70,7 @@ class Schema:
       extras: Further float columns, one number an example, NaN where missing: what training may ask for beside all
         that, such as exposure counts or the prediction of a teacher. They are in every batch of records, no model
         reads them as an input, and no served model asks for them.
+      reading: How the cells of tables become columns; `None` for the usual rules alone.
       layout: `block` (columnar, fast) or `example` (one `tf.train.Example` a row).
       compression: `""` or `"GZIP"`.
       splits: Filled in when records are written.
@@ -85,6 +86,7 @@ class Schema:
     time: str | None = None
     time_unit: Literal["s", "ms"] = "s"
     extras: tuple[str, ...] = ()
+    reading: Reading | None = None
     layout: Literal["block", "example"] = "block"
     compression: Literal["", "GZIP"] = ""
     splits: tuple[Split, ...] = ()

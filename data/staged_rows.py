@@ -12,11 +12,13 @@ import pyarrow as pa
 from fullrank.data.bad_rows import BadRows
 from fullrank.data.canonical import cell, identifier
 from fullrank.data.columns import Column
+from fullrank.data.derived_columns import converted
+from fullrank.data.features import Reading
 from fullrank.data.join_table import JoinTable, names_with_joins
 from fullrank.data.rejected_lines import RejectedLine, read_parts
 from fullrank.data.row_columns import without_halves
 from fullrank.data.schema import Schema
-from fullrank.data.table_columns import BAD, LIST_DELIMITER, TableColumn, TableColumns, check_names, sql_type, stored
+from fullrank.data.table_columns import BAD, TableColumn, TableColumns, check_names, sql_type, stored
 from fullrank.data.table_files import BROKEN, FILE, LINES, Part, TableFiles
 
 ROWS: Final = "staged"
@@ -38,8 +40,6 @@ class StagedRows:
       connection: As from `open_database`.
       schema: What rows are converted to.
       bad_rows: What to do about bad rows, and where they are counted.
-      list_delimiter: What separates the values of a list in text.
-      missing: Texts that stand for "no value" beside the usual ones.
       optional: Columns that an input may lack.
       joins: How many tables `add_files` joins.
       extras: Name in `ROWS` -> column of the inputs, kept as canonical text though the schema does not name it.
@@ -51,8 +51,6 @@ class StagedRows:
         *,
         schema: Schema,
         bad_rows: BadRows,
-        list_delimiter: str = LIST_DELIMITER,
-        missing: Sequence[str] = (),
         optional: Collection[str] = (),
         joins: int = 0,
         extras: Mapping[str, str] | None = None,
@@ -63,7 +61,7 @@ class StagedRows:
         self.sources: list[str] = []
         self._beside: list[str] = []
         self._instead: dict[str, str] = {}
-        self._how: dict[str, Any] = {"list_delimiter": list_delimiter, "missing": tuple(missing)}
+        self._reading = schema.reading or Reading()
         self._optional = frozenset(optional)
         self._extras = dict(extras or {})
         self._partners = [f"{_PARTNER}{number}" for number in range(joins)]
@@ -73,6 +71,10 @@ class StagedRows:
         own = [f"{SOURCE} UTINYINT", f"{FILE} VARCHAR", bad, *kinds]
         own += [*(f"{name} BLOB" for name in self._extras), *(f"{name} BOOLEAN" for name in self._partners)]
         connection.execute(f"CREATE TABLE {ROWS} ({', '.join(own)})")
+
+    @property
+    def _derived(self) -> list[str]:
+        return [column.name for column in self._reading.columns]
 
     @property
     def total(self) -> int:
@@ -135,7 +137,8 @@ class StagedRows:
         """
         self.sources.append(name)
         names = names_with_joins(list(files.names), joins, source=str(files.files[0]))
-        check_names(names, self.schema, source=str(files.files[0]), optional=self._optional)
+        own = [name for name in self._derived if name not in names]
+        check_names([*names, *own], self.schema, source=str(files.files[0]), optional=self._optional)
         optional = frozenset({*names, *self._optional})
         before = self.total
         for query, rejected in read_parts(
@@ -152,8 +155,10 @@ class StagedRows:
         """
         self.sources.append(name)
         wanted = {*(column.name for column in self.schema.columns), *self._extras.values()}
+        wanted |= {given.name for column in self._reading.columns for given in column.inputs}
         for schema, group in itertools.groupby(batches, key=lambda batch: batch.schema):
-            check_names(schema.names, self.schema, optional=self._optional)
+            own = [name for name in self._derived if name not in schema.names]
+            check_names([*schema.names, *own], self.schema, optional=self._optional)
             chosen = [name for name in schema.names if name in wanted]
             for table in _large(group, chosen):
                 self.connection.register("given", without_halves(table))
@@ -185,7 +190,7 @@ class StagedRows:
         lines: str | None = None,
         ordered: bool = False,
     ) -> TableColumns:
-        query = TableColumns(columns, self.schema, optional=optional, **self._how)
+        query, sql = converted(self.connection, sql, columns, self.schema, optional=optional)
         if lines is not None:
             query.add_check(BROKEN, received=lines, reason="is no JSON object")
         extras = [f"{_text(columns, column)} AS {name}" for name, column in self._extras.items()]

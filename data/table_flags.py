@@ -6,11 +6,13 @@ import codecs
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import duckdb
 from absl import flags
 
 from fullrank.data.command_errors import UsageError
+from fullrank.data.features import Reading
 from fullrank.data.find_files import find_files
 from fullrank.data.join_table import JoinTable
 from fullrank.data.table_files import Dialect, TableFiles
@@ -160,6 +162,17 @@ def read_dialect(flag_values: flags.FlagValues) -> Dialect:
         encoding=_encoding(flag_values.encoding),
         comment=flag_values.comment,
     )
+
+
+def read_reading(flag_values: flags.FlagValues, known: Reading | None) -> Reading | None:
+    """How cells are read: as a schema says, but for what the flags say."""
+    changes: dict[str, Any] = {}
+    if flag_values["list_delimiter"].present:
+        changes["list_delimiter"] = flag_values.list_delimiter
+    if flag_values["missing"].present:
+        changes["missing"] = tuple(flag_values.missing or ())
+    reading = dataclasses.replace(known or Reading(), **changes)
+    return None if reading == Reading() else reading
 
 
 def _encoding(name: str) -> str:

@@ -19,6 +19,7 @@ from fullrank.data.decisions import Wishes
 from fullrank.data.propose import Proposal, propose
 from fullrank.data.table_database import open_database
 from fullrank.data.table_files import Dialect, TableFiles
+from fullrank.data.table_sample import profile_table, read_sample
 
 ROWS = 2000
 DRAW = np.random.default_rng(0)
@@ -76,7 +77,7 @@ def test_range_and_lengths() -> None:
 
 def proposed(columns: dict[str, Any], **wishes: Any) -> Proposal:
     table = pa.table({**columns, "click": CLICK})
-    return propose(infer.profile_table(table), name="log", wishes=Wishes(labels=("click",), **wishes))
+    return propose(profile_table(table), name="log", wishes=Wishes(labels=("click",), **wishes))
 
 
 def outcome(name: str, cells: Any, **wishes: Any) -> str:
@@ -212,7 +213,7 @@ def test_very_many_ids_are_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_labels(cells: list[Any], kind: str, note: str | None) -> None:
     table = pa.table({"x": DRAW.normal(size=ROWS), "sale": cells})
-    found = propose(infer.profile_table(table), name="log", wishes=Wishes(labels=("sale",)))
+    found = propose(profile_table(table), name="log", wishes=Wishes(labels=("sale",)))
     assert found.schema.labels == (data.Label(name="sale", type=kind),)  # type: ignore[arg-type]
     assert found.decisions.notes.get("sale") == note
 
@@ -222,7 +223,7 @@ def test_what_cannot_be_a_label_or_leaves_no_feature() -> None:
     with pytest.raises(
         data.SchemaError, match=r"Column 'sale' cannot be a label, which is a number\. It holds 'yes', 'no'"
     ):
-        propose(infer.profile_table(table), name="log", wishes=Wishes(labels=("sale",)))
+        propose(profile_table(table), name="log", wishes=Wishes(labels=("sale",)))
     with pytest.raises(data.SchemaError, match="No column is left for a feature"):
         proposed({"version": ["v1"] * ROWS})
     with pytest.raises(data.SchemaError, match="Column 'tags' holds lists, so it cannot be a key"):
@@ -255,7 +256,7 @@ def test_a_column_that_tells_the_label_is_left_out() -> None:
     assert left_out["sold"] == "'click' is always 1 where it is 1: is it known before? Keep it by --sparse=sold."
     kept = proposed(columns, numeric=frozenset({"seconds"}))
     assert kept.decisions.uses["seconds"] == "numeric"
-    profiles = infer.profile_table(pa.table({**columns, "click": CLICK}))
+    profiles = profile_table(pa.table({**columns, "click": CLICK}))
     assert leak_hint.single_column_auc(profiles["nearly"], profiles["click"]) == pytest.approx(0.95, abs=0.005)
     assert leak_hint.single_column_auc(profiles["hour"], profiles["click"]) == pytest.approx(0.55, abs=0.06)
     assert leak_hint.single_column_auc(profiles["click"], profiles["hour"]) is None
@@ -268,7 +269,7 @@ def test_neighbours_tell_ids_from_amounts() -> None:
     smooth = numbers / numbers.max()
     for rates, expected in ((own, True), (smooth, False)):
         clicks = (draw.random(20_000) < rates).astype(int)
-        profiles = infer.profile_table(pa.table({"C14": numbers, "click": clicks}))
+        profiles = profile_table(pa.table({"C14": numbers, "click": clicks}))
         verdict = id_or_amount.judge(profiles["C14"], [profiles["click"]])
         assert verdict.is_id is expected
         assert ("neighbours behave differently" in (verdict.note or "")) is expected
@@ -326,7 +327,7 @@ def test_a_sample_takes_the_first_rows_of_every_file(tmp_path: Path) -> None:
     files = tuple(sorted(tmp_path.glob("*.parquet")))
     with open_database(tmp_path, readable=files) as connection:
         tables = TableFiles(connection, files, dialect=Dialect(), directory=tmp_path)
-        sample, _ = infer.read_sample(connection, tables, rows=30)
+        sample, _ = read_sample(connection, tables, rows=30)
     assert sample["x"].to_pylist() == [*range(15), *range(100, 115)]
 
 
