@@ -52,8 +52,8 @@ def convert(flag_values: flags.FlagValues) -> None:
     schema, exposures = read_schema(flag_values.schema), read_exposures(flag_values)
     if exposures is not None:
         schema = exposed_schema(schema, exposures)
-    schema = dataclasses.replace(schema, reading=read_reading(flag_values, schema.reading))
     dialect, joins = read_dialect(flag_values), read_joins(flag_values)
+    schema = dataclasses.replace(schema, reading=read_reading(flag_values, schema.reading))
     inputs = _inputs(flag_values)
     how = _how(flag_values, schema, sources=len(inputs))
     extras = {} if exposures is None else exposure_extras(exposures)

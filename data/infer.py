@@ -113,8 +113,8 @@ def _shown(profile: ColumnProfile) -> str:
 
 def _wishes(flag_values: flags.FlagValues, names: list[str], labels: list[str]) -> Wishes:
     single = {"time": flag_values.time, "weight": flag_values.weight}
-    several = {flag: flag_values[flag].value or [] for flag in ("sparse", "numeric", "ignore", "key", "segment")}
-    several["label"] = labels
+    several = {"label": labels}
+    several |= {flag: flag_values[flag].value or [] for flag in ("sparse", "numeric", "ignore", "key", "segment")}
     claimed: dict[str, str] = {}
     for flag, columns in {**several, **{flag: [column] for flag, column in single.items() if column}}.items():
         for column in columns:
