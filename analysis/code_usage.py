@@ -1,4 +1,4 @@
-"""How the codes of a quantiser are used."""
+"""How the codes of a quantiser are used ([Meta] §3.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measures how far embedding tables have collapsed: singular spectra, information abundance, diversity between sets.
+"""Measures how far embedding tables have collapsed: spectra, information abundance, diversity ([Tencent] §7.2).
 
     python -m fullrank.analysis.collapse --input=runs/me --output=collapse
     python -m fullrank.analysis.collapse --input=model/checkpoints --tables='embedd' --output=collapse

@@ -1,4 +1,4 @@
-"""How differently two embedding sets embed the same field (Tencent §4.2, after Guo et al. 2023)."""
+"""How differently two embedding sets embed the same field ([Tencent] §4.2, after Guo et al. 2023)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of what a model would show has been shown before: ranking logged candidates again (Tencent §6.2)."""
+"""How much of what a model would show has been shown before: ranking logged candidates again ([Tencent] §6.2)."""
 
 from __future__ import annotations
 

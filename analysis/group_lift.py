@@ -1,4 +1,4 @@
-"""What a group of examples is: the feature values that it has more often than everybody."""
+"""What a group of examples is: the feature values that it has more often than everybody ([Meta] §3.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How differently a model scores what is the same but for its id."""
+"""How differently a model scores what is the same but for its id ([Tencent] §3.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What another policy would have earned, estimated from a log whose action probabilities are known."""
+"""What another policy would have earned, estimated from a log whose action probabilities are known ([Tencent] §6.4)."""
 
 from __future__ import annotations
 

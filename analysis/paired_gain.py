@@ -1,4 +1,4 @@
-"""NE gain over a baseline, on every segment (Meta §4): where a model that is better on average is worse."""
+"""NE gain over a baseline, on every segment ([Meta] §4): where a model that is better on average is worse."""
 
 from __future__ import annotations
 

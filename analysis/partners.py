@@ -1,4 +1,4 @@
-"""Spectra of sub-embeddings: what is left of a field's embeddings before they meet each partner (Tencent §4.1, §4.4).
+"""Spectra of sub-embeddings: what is left of a field's embeddings before they meet each partner ([Tencent] §4.1, §4.4).
 
 Where an interaction has a projection for each pair of fields, `(e_i W_{i->j}) * e_j`, the rows of `E_i W_{i->j}` are
 what field i shows to field j. A partner of low cardinality spans few dimensions, and the sub-embeddings that meet it

@@ -1,8 +1,8 @@
-"""Singular spectra of embedding tables and what they say about dimensional collapse (Tencent §4.1, §7.2).
+"""Singular spectra of embedding tables and what they say about dimensional collapse ([Tencent] §4.1, §7.2).
 
 With the singular values sigma_1 >= sigma_2 >= ... of a table E `[N, d]`, and p_k = sigma_k / sum_j sigma_j:
 
-  information abundance  IA = sum_k sigma_k / sigma_1                        (Tencent §7.2, after Guo et al. 2023)
+  information abundance  IA = sum_k sigma_k / sigma_1                        ([Tencent] §7.2, after Guo et al. 2023)
   relative abundance     IA / min(N, d), or cardinality alone would order the fields
   effective rank         exp(-sum_k p_k log p_k)                             (Roy and Vetterli 2007)
   participation ratio    (sum_k sigma_k^2)^2 / sum_k sigma_k^4

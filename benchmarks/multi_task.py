@@ -1,6 +1,6 @@
 """A training step on 128 conversion types in 32 towers, against the same model with a single task.
 
-An asymmetric multi-embedding (AME) model as Tencent §5.1 has it: three embedding sets of widths 16, 32 and 64, 40
+An asymmetric multi-embedding (AME) model as [Tencent] §5.1 has it: three embedding sets of widths 16, 32 and 64, 40
 fields, a product and a flat expert on each set, batches of 1,024. The reference has the same sets and experts, and one
 task. The difference is what many tasks cost: gates, towers, heads, loss and metrics. A step is the one of `Model.fit`,
 tables trained by row-wise Adagrad and the rest by Adam, and the statistics of every task updated and reported. Labels

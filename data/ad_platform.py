@@ -1,4 +1,4 @@
-"""A simulated ad platform: ads come and go, requests choose among candidates, and the true click rates are known."""
+"""A simulated ad platform: ads come and go, and the true click rates are known (for [Tencent] §6.4)."""
 
 from __future__ import annotations
 

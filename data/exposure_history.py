@@ -1,4 +1,4 @@
-"""What a user had seen of an ad before each exposure: the input of the repetitive exposure weight (Tencent §6.2)."""
+"""What a user had seen of an ad before each exposure: the input of the repetitive exposure weight ([Tencent] §6.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which columns say who was shown what, and which two columns come of it (Tencent §6.2)."""
+"""Which columns say who was shown what, and which two columns come of it ([Tencent] §6.2)."""
 
 from __future__ import annotations
 

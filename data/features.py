@@ -95,7 +95,7 @@ class Sparse:
       pooling: How the rows of a multi-valued feature become one vector.
       table: Name of the sparse feature whose id map and table this one shares; `None` for its own.
       side: Whether it describes the user, the ad (item) or the context.
-      group: Field group within the side (Tencent Eq. 4); `None` for a group of its own side.
+      group: Field group within the side ([Tencent] §4.3); `None` for a group of its own side.
       statistics: Filled in when records are written.
     """
 
@@ -129,9 +129,9 @@ class Numeric:
       name: Its column.
       side: As in `Sparse`.
       group: As in `Sparse`.
-      map: How it becomes an integer for its digits in several numeral systems (Tencent Eq. 2), piecewise linear between
-        knots: `quantile` (equally many training examples an integer), `linear` (equal steps from minimum to maximum) or
-        `log` (equal steps of `sign(x) log(1 + |x|)`). What lies outside the training data is clipped.
+      map: How it becomes an integer for its digits in several numeral systems ([Tencent] §3.2), piecewise linear
+        between knots: `quantile` (equally many training examples an integer), `linear` (equal steps from minimum to
+        maximum) or `log` (equal steps of `sign(x) log(1 + |x|)`). What lies outside the training data is clipped.
       bases: Numeral systems of this number; empty for the model's own.
       bits: Its integers are below 2 to the power of this; `None` for the model's own.
       statistics: As in `Sparse`.
@@ -198,7 +198,7 @@ class Vector:
     Attributes:
       name: Its column.
       length: Numbers in it.
-      pair: The vector of the other side, of the same model and length, that it is compared with (Tencent Eq. 3).
+      pair: The vector of the other side, of the same model and length, that it is compared with ([Tencent] §3.3).
         Declare a pair at one of the two.
       side: As in `Sparse`.
       group: As in `Sparse`.

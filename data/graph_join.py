@@ -22,7 +22,7 @@ _TRAIN: Final = "train"
 
 
 def join_graph(source: Source, *, directory: Path) -> Source:
-    """The data set with `user_graph_vector` and `item_graph_vector`, declared as a pair to compare (Tencent Eq. 3).
+    """The data set with `user_graph_vector` and `item_graph_vector`, declared as a pair to compare ([Tencent] §3.3).
 
     Similarities are too high on clicks that are in the graph, so training rows up to its time are left out. A user or
     an item that the graph does not know has a missing vector.

@@ -1,4 +1,4 @@
-"""Hashes content vectors of items to HashIDs, so that items that look alike differ in few bits (Tencent §3.2).
+"""Hashes content vectors of items to HashIDs, so that items that look alike differ in few bits ([Tencent] §3.2).
 
 Usage:
   python -m fullrank.data.hash_id --input=vectors.npy --ids=ids.npy --output=bits.parquet --bits=64 --center

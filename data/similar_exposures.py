@@ -1,4 +1,4 @@
-"""Earlier exposures of the same or a similar ad, one whose HashID differs in few bits (Tencent §6.2, §3.2)."""
+"""Earlier exposures of the same or a similar ad, one whose HashID differs in few bits ([Tencent] §6.2, §3.2)."""
 
 from __future__ import annotations
 

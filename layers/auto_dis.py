@@ -1,4 +1,4 @@
-"""AutoDis: a number as a mixture of meta-embeddings, a soft form of buckets (Guo et al., KDD 2021)."""
+"""AutoDis: soft buckets, a mixture of meta-embeddings (Guo et al. 2021; an alternative to [Tencent] §3.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A HashID as the sum of the embeddings of its bits (Tencent §3.2, Eq. 2 on bits)."""
+"""A HashID as the sum of the embeddings of its bits ([Tencent] §3.2)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from fullrank.layers.missing_once import missing_once
 @keras.saving.register_keras_serializable(package="fullrank")
 @takes(bits=Input("[B, K]", kind="number", known="K"))
 class BitCode(keras.layers.Layer):
-    """Embeds bits: `f(b) = sum_k X_{2k + b_k}`, the binary system of Eq. 2.
+    """Embeds bits: `f(b) = sum_k X_{2k + b_k}`, the binary system of `MultipleNumeralSystem`.
 
     Two ids whose bits differ at h places share all other rows, so that their embeddings are near: a new ad begins with
-    what was learned from ads that look like it. The paper applies Eq. 2 with several systems; on a HashID only the
+    what was learned from ads that look like it. The paper applies several systems; on a HashID only the
     binary one has a meaning, because its bits are not the digits of a number.
 
     A sum over single bits cannot express that two bits matter together. With `group` g, g neighbouring bits read one

@@ -1,4 +1,4 @@
-"""Bits as rows of one table: the binary system of Eq. 2 on bits that are given (Tencent §3.2)."""
+"""Bits as rows of one table: the binary system of `MultipleNumeralSystem` on bits that are given ([Tencent] §3.2)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def bit_table_rows(bits: int, *, group: int = 1) -> int:
 
 
 def bit_rows(bits: tf.Tensor, *, group: int = 1) -> tf.Tensor:
-    """The rows whose sum is Eq. 2.
+    """The rows whose sum is the embedding of `MultipleNumeralSystem`.
 
     Bit k of value b (k counted from 0) reads row `1 + 2 k + b`. In groups of g, group k reads row `1 + 2^g k + code`,
     where bit j of the group counts 2^j.

@@ -1,4 +1,4 @@
-"""A number as the embedding of the bucket it falls into."""
+"""A number as the embedding of the bucket it falls into (an alternative to [Tencent] §3.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CIN: explicit interactions of growing order, compressed to feature maps (xDeepFM, Lian et al. 2018)."""
+"""CIN: explicit interactions of growing order, compressed to feature maps (xDeepFM, Lian et al. 2018; [Tencent] §4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Probabilities along a chain of events, each of which needs the one before it: click, conversion, deep conversion."""
+"""Probabilities along a chain of events, each of which needs the one before it ([Tencent] §2)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ConversionChain(keras.layers.Layer):
 
     q_k is the probability of an event given the one before it. Trained on the examples that got that far, it would be
     wrong for all others; the product, the probability of the event for any example, can be trained on all of them
-    (Ma et al. 2018; Tencent §2: click, conversion, deep conversion).
+    (Ma et al. 2018; [Tencent] §2: click, conversion, deep conversion).
 
     Losses and metrics take logits, and `p_k` may be too small or too close to 1 for a float. With
     `1 - p_k = sum_{j <= k} p_{j-1} (1 - q_j)`, the chance to stop at one of the k events,

@@ -1,4 +1,4 @@
-"""An embedding set: every feature looked up with one width (Tencent §4.2)."""
+"""An embedding set: every feature looked up with one width ([Tencent] §4.2)."""
 
 from __future__ import annotations
 

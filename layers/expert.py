@@ -1,4 +1,4 @@
-"""An expert: an interaction over one embedding set, made non-linear (Tencent Figure 1, §4.2)."""
+"""An expert: an interaction over one embedding set, made non-linear ([Tencent] Figure 1, §4.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FM: the element-wise products of all field pairs, summed (Rendle 2010; Tencent §4.4's conventional interaction)."""
+"""FM: the element-wise products of all field pairs, summed (Rendle 2010; [Tencent] §4.4's conventional interaction)."""
 
 from __future__ import annotations
 

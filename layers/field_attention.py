@@ -1,4 +1,4 @@
-"""AutoInt: multi-head self-attention between fields (Song et al. 2019)."""
+"""AutoInt: multi-head self-attention between fields (Song et al. 2019; an expert for [Tencent] §4)."""
 
 from __future__ import annotations
 

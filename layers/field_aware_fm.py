@@ -1,4 +1,4 @@
-"""FFM: an embedding of a feature for each field that it may meet (Juan et al. 2016; Tencent §4.3 starts from it)."""
+"""FFM: an embedding of a feature for each field that it may meet (Juan et al. 2016; [Tencent] §4.3 starts from it)."""
 
 from __future__ import annotations
 

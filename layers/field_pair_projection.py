@@ -1,4 +1,4 @@
-"""FmFM, or field-pair projection: the interaction that resists collapse (Tencent §4.4; Sun et al. 2021)."""
+"""FmFM, or field-pair projection: the interaction that resists collapse ([Tencent] §4.4; Sun et al. 2021)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FwFM: FM with a trained weight for each field pair (Pan et al. 2018; the correlation that Tencent Eq. 4 groups)."""
+"""FwFM: FM with a trained weight for each field pair (Pan et al. 2018; what [Tencent] §4.3 groups)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The flat expert: a multi-layer perceptron on all fields side by side."""
+"""The flat expert: a multi-layer perceptron on all fields side by side ([Tencent] §4.2)."""
 
 from __future__ import annotations
 

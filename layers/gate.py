@@ -1,4 +1,4 @@
-"""The gates: how much of each expert each task reads (Tencent §2, §5.1)."""
+"""The gates: how much of each expert each task reads ([Tencent] §2, §5.1)."""
 
 from __future__ import annotations
 

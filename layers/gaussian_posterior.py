@@ -1,4 +1,4 @@
-"""The posterior of a trained Gaussian-process head, computed once, so that serving costs one kernel row."""
+"""The posterior of a trained Gaussian-process head, so that serving costs one kernel row ([Tencent] §6.4)."""
 
 from __future__ import annotations
 

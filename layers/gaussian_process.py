@@ -1,4 +1,4 @@
-"""The Gaussian-process head: a click's logit with its uncertainty (Tencent §6.4, A.1)."""
+"""The Gaussian-process head: a click's logit with its uncertainty ([Tencent] §6.4, Appendix A.1)."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class GaussianProcessHead(keras.layers.Layer):
     `w ~ N(0, I)` (whitened): `KL = (|S|^2 + |v|^2 - M - 2 sum log diag S) / 2`. Train all of it by
     `models.objectives.negative_elbo`. A step costs `O(B M^2 + M^3)`, whatever the number of examples.
 
-    The paper gives the exact process of Eq. 8 and its parts; sparse approximation, adapter and choices of default are
+    The paper gives the exact process ([Tencent] Eq. 8) and its parts; sparse approximation, adapter and defaults are
     ours. It takes m = 0; ours is the logit of the base rate, because with 0 an unseen ad would be expected to have a
     click rate of 1/2.
 

@@ -1,4 +1,4 @@
-"""The mean aggregator of GraphSAGE (Hamilton et al. 2017), the graph encoder of Tencent §3.3."""
+"""The mean aggregator of GraphSAGE (Hamilton et al. 2017), the graph encoder of [Tencent] §3.3."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Group structure learning: an autoencoder whose quantised code joins its input (Meta §3.1, Eq. 1-3)."""
+"""Group structure learning: an autoencoder whose quantised code joins its input ([Meta] §3.1)."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class GroupStructure(NamedTuple):
     Attributes:
       output: `[B, D + d]`, the input with its groups behind it.
       codes: `[B, Q]` int32, the groups' numbers, coarse to fine.
-      loss: `[B]` float32, Eq. 1 + Eq. 2, to be weighted, averaged and added to the objective.
-      reconstruction: `[B]` float32, Eq. 1 alone, without gradient.
+      loss: `[B]` float32, reconstruction and commitment, to be weighted, averaged and added to the objective.
+      reconstruction: `[B]` float32, that of the reconstruction alone, without gradient.
       errors: `[B, Q]` float32, squared distance of the encoded input that is left after each level, without gradient.
     """
 
@@ -38,13 +38,14 @@ class GroupStructureLearning(keras.layers.Layer):
     """`[x ; groups]`, where the groups are the codes of x in a residual-quantised autoencoder.
 
         r = Encoder(x),   codes and groups = ResidualQuantizer(r),   x^ = Decoder(groups)
-        loss = ||sg(x) - x^||^2 + Eq. 2
+        loss = ||sg(x) - x^||^2 + the commitment loss of `ResidualQuantizer`            ([Meta] Eq. 1)
 
-    x may be a feature's embedding, several of them, or the shared representation. In Eq. 1 it is a constant, as target
-    and as the encoder's input: as target alone, x would run away, for reconstruction moves it along `J^T (x - x^)`,
-    away from an x^ that lags behind; without a constant at all it would shrink to be easy to reconstruct. Commitment
-    and groups do shape the layers below, unless `detach` is set. The decoder reads straight-through groups, so that
-    reconstruction trains the encoder. The paper gives neither network; ours are an MLP and its mirror image.
+    x may be a feature's embedding, several of them, or the shared representation. The paper does not say where the
+    gradient of the reconstruction stops: here x is a constant in it, as target and as the encoder's input: as target
+    alone, x would run away, for reconstruction moves it along `J^T (x - x^)`, away from an x^ that lags behind; without
+    a constant at all it would shrink to be easy to reconstruct. Commitment and groups do shape the layers below, unless
+    `detach` is set. The decoder reads straight-through groups, so that reconstruction trains the encoder. The paper
+    gives neither network; ours are an MLP and its mirror image.
 
     Call arguments:
       inputs: `[B, D]`, x.
@@ -60,7 +61,7 @@ class GroupStructureLearning(keras.layers.Layer):
       detach: Whether no gradient of groups and loss reaches the input.
       straight_through: Whether the groups behind x pass the task's gradient on to the encoder. Otherwise they are plain
         embeddings, and the task trains the codes.
-      mu: Weight of the codes' term in Eq. 2.
+      mu: Weight of the codes' term in the commitment loss.
       combine: `sum` or `concat` of the levels; with `concat`, groups are `Q d` wide.
       k_means_steps, usage_decay, restart_share: As in `ResidualQuantizer`.
       seed: Of codebooks, start and restarts.

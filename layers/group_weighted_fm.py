@@ -1,4 +1,4 @@
-"""GwPFM: part-wise embeddings, group-wise weights (Tencent §4.3, Eq. 4), and its limit FFM."""
+"""GwPFM: part-wise embeddings, group-wise weights ([Tencent] §4.3), and its limit FFM."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fullrank.layers.pair_weights import pair_count, pair_places
 @keras.saving.register_keras_serializable(package="fullrank")
 @takes(fields=Input("[B, F, d]", known="F d"))
 class GroupWeightedFM(keras.layers.Layer):
-    """`Phi = sum_{i<j} v_{i,P(j)} * v_{j,P(i)} r_{G(i),G(j)}`, element-wise, without a pass over pairs (Eq. 4).
+    """`Phi = sum_{i<j} v_{i,P(j)} * v_{j,P(i)} r_{G(i),G(j)}`, element-wise, no pass over pairs ([Tencent] Eq. 4).
 
     A field has P embeddings, one for each *part* that a partner may belong to: its row of width d is cut into P of
     width k = d / P, so that other experts can read the same set. r is one trained weight for each unordered pair of
@@ -31,7 +31,7 @@ class GroupWeightedFM(keras.layers.Layer):
     least, because their difference cancels.
 
     With one part it is FwFM over groups, and FM if all weights are 1; with a part for each field it has the
-    interactions of FFM (`FieldAwareFM`). The inner product of Eq. 4 is an element-wise one, as the paper's circled sum
+    interactions of FFM (`FieldAwareFM`). The paper's inner product is an element-wise one, as its circled sum
     has it, so that an expert keeps k dimensions.
 
     Call arguments:

@@ -1,4 +1,4 @@
-"""HashID: a content vector as the signs of random projections (Tencent §3.2, deployment details)."""
+"""HashID: a content vector as the signs of random projections ([Tencent] §3.2, deployment details)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""IPNN: the inner products of all field pairs (Qu et al. 2016; Tencent §4.2 deploys it as an expert)."""
+"""IPNN: the inner products of all field pairs (Qu et al. 2016; [Tencent] §4.2 deploys it as an expert)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DHEN: layers of several interactions, each layer fed by the one before (Zhang et al. 2022)."""
+"""DHEN: layers of several interactions, each fed by the one before (Zhang et al. 2022; an expert for [Tencent] §4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A logistic last layer that knows how sure it is: Laplace's approximation of its posterior."""
+"""A logistic last layer that knows how sure it is: Laplace's approximation of its posterior (for [Tencent] §6.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The static plan of a model's embedding lookups, and the tensors that fill it.
+"""The static plan of a model's embedding lookups, and the tensors that fill it ([Tencent] §4.2).
 
 Whatever the kind of feature, encoding ends in the same form: field f is a (weighted) sum of rows of one table,
 

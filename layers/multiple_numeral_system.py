@@ -1,4 +1,4 @@
-"""Multiple Numeral Systems: a number as the sum of the embeddings of its digits (Tencent §3.2, Eq. 2)."""
+"""Multiple Numeral Systems: a number as the sum of the embeddings of its digits ([Tencent] §3.2)."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _LARGEST_KNOT: Final = float(np.finfo(np.float32).max)
 class MultipleNumeralSystem(keras.layers.Layer):
     """Embeds a real number by its digits in several numeral systems.
 
-    Eq. 2: `f(v) = sum_k X_{2k + B_k} + sum_k X_{3k + C_k} + ...`, with `B` the binary digits of v, `C` the ternary
-    ones, and one row of X for each digit value at each place. Near numbers share most digits, so the order of numbers
-    survives; a second base repairs what one alone gets wrong: all binary digits of 127 and 128 differ.
+    [Tencent] Eq. 2: `f(v) = sum_k X_{2k + B_k} + sum_k X_{3k + C_k} + ...`, with `B` the binary digits of v, `C` the
+    ternary ones, and one row of X for each digit value at each place. Near numbers share most digits, so the order of
+    numbers survives; a second base repairs what one alone gets wrong: all binary digits of 127 and 128 differ.
 
     The paper leaves open how a real number becomes an integer: here by a map, piecewise linear between `knots`, to
     0..2^bits-1; see `scaled_integers`. A missing number (NaN) has a row of its own, which stands in place of the sum;
@@ -116,7 +116,7 @@ class MultipleNumeralSystem(keras.layers.Layer):
         return scaled_integers(tf.cast(numbers, tf.float64), knots, bits=self.bits)
 
     def _sums(self) -> tf.Tensor:
-        """Eq. 2 of every integer, the missing one (-1) first: `[n, 1 + 2^bits, d]` in float32, or float64."""
+        """The embedding of every integer, the missing one (-1) first: `[n, 1 + 2^bits, d]` in float32, or float64."""
         rows = digit_rows(tf.range(-1, 2**self.bits, dtype=tf.int64), bases=self.bases, bits=self.bits)
         tables = tf.cast(tf.reshape(self._table, (-1, self._rows, self.width)), exact_dtype(self.compute_dtype))
         once = missing_once(rows, tables.dtype)[..., tf.newaxis]

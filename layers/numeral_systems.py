@@ -1,4 +1,4 @@
-"""Integers as digits of several numeral systems, each digit a row of one table (Tencent §3.2, Eq. 2)."""
+"""Integers as digits of several numeral systems, each digit a row of one table ([Tencent] §3.2)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SIGNIFICANT_BITS: Final = {tf.bfloat16: 8, tf.float16: 11, tf.float32: 24, tf.f
 
 
 def digits_of(*, base: int, bits: int) -> int:
-    """K_n of Eq. 2: the digits that base n needs for integers below 2^bits, `ceil(bits log_n 2)`."""
+    """K_n of `MultipleNumeralSystem`: the digits that base n needs for integers below 2^bits, `ceil(bits log_n 2)`."""
     if base < 2 or not 1 <= bits <= 31:
         raise ValueError(f"A numeral system needs base >= 2 and 1 to 31 bits. Received: base {base}, {bits} bits.")
     return next(k for k in itertools.count(1) if base**k >= 2**bits)
@@ -34,7 +34,7 @@ def table_rows(*, bases: Sequence[int], bits: int) -> int:
 
 
 def digit_rows(integers: tf.Tensor, *, bases: Sequence[int], bits: int) -> tf.Tensor:
-    """The rows whose sum is Eq. 2.
+    """The rows whose sum is the embedding of `MultipleNumeralSystem`.
 
     Digit k of base n (the lowest first, k counted from 0) reads row `start_n + n k + digit`. The code is padded to K_n
     digits, so a leading zero is a row as well: in 6 bits "51" is 110011 in base 2 and 1220 in base 3.
@@ -83,7 +83,7 @@ def require_exact(dtype: tf.DType, *, bits: int, who: str) -> None:
 
 
 def scaled_integers(values: tf.Tensor, knots: tf.Tensor, *, bits: int | Sequence[int]) -> tf.Tensor:
-    """The fitted map of Eq. 2's real numbers to integers: piecewise linear between knots.
+    """The fitted map of real numbers to integers: piecewise linear between knots.
 
     Knot j of J maps to `j / (J - 1)` of the range; values between two knots in proportion. Two knots give the linear
     map, quantiles of the data the quantile map. What lies outside is clipped to the ends; NaN becomes -1. Where knots

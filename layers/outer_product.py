@@ -1,4 +1,4 @@
-"""OPNN: products of field pairs through a kernel (Qu et al. 2016, 2018)."""
+"""OPNN: products of field pairs through a kernel (Qu et al. 2016, 2018; an expert for [Tencent] §4.2)."""
 
 from __future__ import annotations
 

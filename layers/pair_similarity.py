@@ -1,4 +1,4 @@
-"""How similar two pretrained vectors are (Tencent §3.3, Eq. 3)."""
+"""How similar two pretrained vectors are ([Tencent] §3.3)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ LARGEST: Final = 1e6
 @keras.saving.register_keras_serializable(package="fullrank")
 @takes(first=Input("[B, n]"), second=Input("[B, n]"))
 class PairSimilarity(keras.layers.Layer):
-    """Eq. 3: `w_sim = sim(v_u, v_i)`, the cosine or the dot product of a user's and an item's vector.
+    """[Tencent] Eq. 3: `w_sim = sim(v_u, v_i)`, the cosine or the dot product of a user's and an item's vector.
 
-    The paper turns w_sim into an embedding by Eq. 2 (`MultipleNumeralSystem`): distances of the pretrained space are
+    The paper turns w_sim into an embedding by `MultipleNumeralSystem`: distances of the pretrained space are
     kept, but not its coordinates, which mean nothing to the ranking model. It is computed and returned in float32,
-    or float64 under that policy: bfloat16 would merge the integers of Eq. 2.
+    or float64 under that policy: bfloat16 would merge the integers of the digits.
 
     Call arguments:
       first: `[B, n]`.

@@ -1,4 +1,4 @@
-"""A number by sines and cosines of trained frequencies (Gorishniy et al., NeurIPS 2022)."""
+"""A number by sines and cosines of trained frequencies (Gorishniy et al. 2022; an alternative to [Tencent] §3.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Gaussian process in random Fourier features: a linear logit on cosines, with Laplace's approximation."""
+"""A Gaussian process in random Fourier features, with Laplace's approximation, for [Tencent] §6.4."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Residual quantisation, which learns groups of groups (Meta §3.1, Eq. 2 and 3)."""
+"""Residual quantisation, which learns groups of groups ([Meta] §3.1)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Quantized(NamedTuple):
     Attributes:
       groups: `[B, d]`, the sum of the chosen codes (`[B, Q d]` when concatenated), with a straight-through gradient.
       codes: `[B, Q]` int32, the chosen code of each level.
-      loss: `[B]` float32, the commitment loss of Eq. 2, to be weighted, averaged and added to the objective.
+      loss: `[B]` float32, the commitment loss, to be weighted, averaged and added to the objective.
       errors: `[B, Q]` float32, squared distance that is left after each level; no gradient passes.
     """
 
@@ -33,8 +33,8 @@ class Quantized(NamedTuple):
 class ResidualQuantizer(keras.layers.Layer):
     """Q codebooks of C codes; each level quantises what the levels before it left over.
 
-        r_1 = r,   e_i = argmin_{e in E_i} ||r_i - e||,   r_{i+1} = r_i - sg(e_i)                          (Eq. 3)
-        loss = sum_i ||r_i - sg(e_i)||^2 + mu ||sg(r_i) - e_i||^2                                          (Eq. 2)
+        r_1 = r,   e_i = argmin_{e in E_i} ||r_i - e||,   r_{i+1} = r_i - sg(e_i)                   ([Meta] Eq. 3)
+        loss = sum_i ||r_i - sg(e_i)||^2 + mu ||sg(r_i) - e_i||^2                                   ([Meta] Eq. 2)
 
     The first term draws the input to its codes, the second the codes to the input; their weights are as printed, the
     other way round than in most VQ-VAEs. Because the residual subtracts sg(e_i), every level's first term reaches the

@@ -1,4 +1,4 @@
-"""A number as a multiple of one direction: the plainest encoding, and the baseline of all others."""
+"""A number as a multiple of one direction: the plainest encoding, and a baseline of [Tencent] §3.2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Self-attention over a behaviour sequence: transformer blocks, with the target as the last token (BST, SASRec)."""
+"""Self-attention over behaviours, with the target as the last token (BST, SASRec; baselines of [Tencent] §3.1)."""
 
 from __future__ import annotations
 

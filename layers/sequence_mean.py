@@ -1,4 +1,4 @@
-"""Mean pooling of a behaviour sequence: the baseline that knows neither the target nor time."""
+"""Mean pooling of a behaviour sequence: the baseline that knows neither the target nor time ([Tencent] §3.1)."""
 
 from __future__ import annotations
 

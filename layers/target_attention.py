@@ -1,4 +1,4 @@
-"""Target attention: past behaviours, weighed by an MLP that sees the target (Deep Interest Network)."""
+"""Target attention: past behaviours, weighed by an MLP that sees the target (DIN; a baseline of [Tencent] §3.1)."""
 
 from __future__ import annotations
 

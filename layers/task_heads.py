@@ -1,4 +1,4 @@
-"""The heads: a logit a task, from the tower it shares with others or has to itself."""
+"""The heads: a logit a task, from the tower it shares with others or has to itself ([Tencent] §2)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fullrank.layers.towers import GlorotOfEach
 @keras.saving.register_keras_serializable(package="fullrank")
 @takes(inputs=Input("[B, G, U]", known="G U"))
 class TaskHeads(keras.layers.Layer):
-    """`f_t = w_t h_{G(t)} + b_t`, G(t) being the tower of task t (Tencent §2: a tower for a group of conversion types).
+    """`f_t = w_t h_{G(t)} + b_t`, G(t) being the tower of task t ([Tencent] §2: one per group of conversion types).
 
     The towers' weights lie side by side, padded to the largest group, so that a step runs one batched product over the
     towers and not one over the tasks.

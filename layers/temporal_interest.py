@@ -1,4 +1,4 @@
-"""The Temporal Interest Module: past behaviours, seen from the target and in time (Tencent §3.1, Eq. 1)."""
+"""The Temporal Interest Module: past behaviours, seen from the target and in time ([Tencent] §3.1)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OCTAVES = 31
 class TemporalInterest(keras.layers.Layer):
     """Target-aware attention times target-aware representation, over temporally encoded behaviours.
 
-    Eq. 1: `u = sum_i alpha(e~_i, v~_t) (e~_i * v~_t)` with `e~_i = e_i + p_i` and `*` element-wise. Here
+    [Tencent] Eq. 1: `u = sum_i alpha(e~_i, v~_t) (e~_i * v~_t)` with `e~_i = e_i + p_i` and `*` element-wise. Here
     `alpha = softmax_i(<e~_i, v~_t> / sqrt(d))` over the valid behaviours, and `p_i` is the sum of an embedding of the
     relative position (the most recent behaviour has 1, the target 0) and one of the time interval to the target, in
     logarithmic buckets. The target is encoded alike, at position 0 and interval 0. Because `v~_t` does not depend on i,

@@ -1,4 +1,4 @@
-"""The towers: one small network a task, all computed at once."""
+"""The towers: one small network a task, all computed at once ([Tencent] §2)."""
 
 from __future__ import annotations
 

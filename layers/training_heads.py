@@ -1,4 +1,4 @@
-"""Heads that only training uses: a teacher's pseudo label, its residuals, a second logit (Meta §3.2)."""
+"""Heads that only training uses: a teacher's pseudo label, its residuals, a second logit ([Meta] §3.2)."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from fullrank.layers.towers import Towers
 class TrainingHeads(keras.layers.Layer):
     """`f_{p,t} = w_{p,t} MLP_{p,t}(x_{G(t)}) + b_{p,t}` for each part p and task t, in one batched product a layer.
 
-    x is the output of the shared architecture that the task's own tower reads; the paper's f_pseudo (Eq. 5), f_0 and
-    f_1 (Eq. 7) are "simple multilayer perceptrons" on it. Nothing that is predicted depends on them.
+    x is the output of the shared architecture that the task's own tower reads; the paper's f_pseudo
+    (`distillation_loss`), f_0 and f_1 (`residual_loss`) are "simple multilayer perceptrons" on it. Nothing that is
+    predicted depends on them.
 
     Call arguments:
       inputs: `[B, G, H]`, what the towers read.

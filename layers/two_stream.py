@@ -1,4 +1,4 @@
-"""FinalMLP: two gated perceptrons, fused by a bilinear product (Mao et al. 2023)."""
+"""FinalMLP: two gated perceptrons, fused by a bilinear product (Mao et al. 2023; an expert for [Tencent] §4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A vector from another model as a field, by one linear map."""
+"""A vector from another model as a field, by one linear map (an alternative to [Tencent] §3.3)."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from fullrank.layers.stable_cholesky import inverse_cholesky
 def whitened_moments(
     rows: tf.Tensor, covariance: tf.Tensor, location: tf.Tensor, scale: tf.Tensor, *, exact: tf.Tensor, jitter: float
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """`(a^T v, a^T P a)` with `a = L^-1 k_zx`, `P = I - S S^T`, `L L^T = K_zz + jitter` (Tencent A.1).
+    """`(a^T v, a^T P a)` with `a = L^-1 k_zx`, `P = I - S S^T`, `L L^T = K_zz + jitter` ([Tencent] Appendix A.1).
 
     The factor is found in float64, products are float32. Only products with the batch count, `[B, M]` by `[M, M]`: two
     lead to the moments, and two back, where the chain rule taken op by op needs four. With g and w the gradients of the

@@ -1,4 +1,4 @@
-"""The losses of all binary tasks of a batch: classification and ranking, joined as the options say (Tencent §6.1)."""
+"""The losses of all binary tasks of a batch: classification and ranking, joined as the options say ([Tencent] §6.1)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fullrank.models.objectives.ranking import pairwise_loss
 
 
 class BinaryLosses:
-    """`(1 - w) L_classification + w L_ranking` of each task (Tencent §6.1); of JRC, the parts of the same name.
+    """`(1 - w) L_classification + w L_ranking` of each task ([Tencent] §6.1); of JRC, the parts of the same name.
 
     Where logits have a distribution `f ~ N(mean, variance)`, the classification loss is the negative evidence,
     `-E log Ber(y; sigma(f)) + KL / N` (`objectives.evidence`), and the ranking loss compares the means:

@@ -1,4 +1,4 @@
-"""Which part and group each field of a model belongs to, from the schema (Tencent §4.3)."""
+"""Which part and group each field of a model belongs to, from the schema ([Tencent] §4.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Heads that know how sure they are: a Gaussian process a task in place of a logit (Tencent §6.4, A.1)."""
+"""Heads that know how sure they are: a Gaussian process a task in place of a logit ([Tencent] §6.4, Appendix A.1)."""
 
 from __future__ import annotations
 

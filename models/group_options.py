@@ -1,4 +1,4 @@
-"""Where and how a model learns group structure (Meta §3.1)."""
+"""Where and how a model learns group structure ([Meta] §3.1)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class GroupOptions:
       codes: C codes in each.
       width: Of the codes at the representation; at fields it is that of their embedding set.
       hidden: Hidden layers of the encoder, in reverse those of the decoder.
-      mu: Weight of the codes' own term in Eq. 2.
+      mu: Weight of the codes' own term in the commitment loss.
       combine: Levels are summed or concatenated.
       straight_through: Whether the gradient of a task passes through its groups to the encoder; otherwise it trains
         their codes.

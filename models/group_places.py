@@ -1,4 +1,4 @@
-"""Group structure learning at the places that a model asks for: fields, representation, or both (Meta §3.1)."""
+"""Group structure learning at the places that a model asks for: fields, representation, or both ([Meta] §3.1)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class FoundGroups(NamedTuple):
       codes: Place -> `[B, Q]` int32, coarse to fine.
       losses: Place -> mean loss over the examples, a scalar.
       errors: Place -> `[B, Q]`, squared distance that is left after each level.
-      reconstruction: Place -> `[B]`, Eq. 1.
+      reconstruction: Place -> `[B]`, the reconstruction error.
     """
 
     codes: dict[str, tf.Tensor]

@@ -1,4 +1,4 @@
-"""The cheaper heads that know how sure they are: a Bayesian last layer, or a process in random features, a task."""
+"""Cheaper heads that know how sure they are: a Bayesian last layer, or random features ([Tencent] §6.4)."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ def _check(
     default = ObjectiveOptions()
     special = [name for name in _OTHER_THAN_DEFAULT if getattr(objective, name) != getattr(default, name)]
     if objective.residual_weight and not taught:
-        raise ValueError("Residual learning needs a teacher (Meta Eq. 7): there is none.")
+        raise ValueError("Residual learning needs a teacher ([Meta] §3.2): there is none.")
     if not (special or taught):
         return
     if not tasks and (taught or special != ["ranking"] or objective.ranking != "pairwise"):

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 
 def binary_cross_entropy(*, labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
-    """`sum_i w_i BCE(y_i, f_i) / sum_i w_i` over observed labels (Tencent §6), computed in float32 from logits.
+    """`sum_i w_i BCE(y_i, f_i) / sum_i w_i` over observed labels ([Tencent] §6; [Meta] Eq. 4), in float32.
 
     `BCE(y, f) = -y log sigma(f) - (1 - y) log(1 - sigma(f)) = softplus(f) - y f`.
 

@@ -1,4 +1,4 @@
-"""From the experts' outputs to what each tower reads: the gates of a wiring, and its further levels of experts."""
+"""From the experts' outputs to what each tower reads: gates and further levels of experts ([Tencent] §5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Multi-task paradigms whose tasks share all experts (Tencent §5.1), one short function each.
+"""Multi-task paradigms whose tasks share all experts ([Tencent] §5.1), one short function each.
 
 A task is a name, or several names that share a gate and a tower (each keeps a head of its own).
 """
@@ -76,7 +76,7 @@ def me_mmoe(
     expert_width: int = 64,
     gate: Gate = "softmax",
 ) -> Wiring:
-    """ME-MMoE (Tencent §5.1): sets of equal width, one or several experts on each, a gate a task over all of them.
+    """ME-MMoE ([Tencent] §5.1): sets of equal width, one or several experts on each, a gate a task over all of them.
 
     Args:
       tasks: Labels to predict.
@@ -97,7 +97,7 @@ def ame(
     expert_width: int = 64,
     gate: Gate = "softmax",
 ) -> Wiring:
-    """AME (Tencent §5.1): as `me_mmoe`, but the sets differ in width, so that they do not stay symmetric.
+    """AME ([Tencent] §5.1): as `me_mmoe`, but the sets differ in width, so that they do not stay symmetric.
 
     The gates can route small tasks to narrow sets and large ones to wide sets; the number of sets is free of that of
     tasks. The non-linear projection of each expert brings every set to the width H that the gates mix.

@@ -25,7 +25,8 @@ from fullrank.models.uncertainty_weights import UncertaintyWeights
 class Objective(keras.layers.Layer):
     """`sum_t a_t L_t`, with fixed shares a_t or weights learned with the model; labels not observed weigh nothing.
 
-    The L_t of a binary task is what `BinaryLosses` makes of it and, with a teacher, the rest of Meta's Eq. 8:
+    The L_t of a binary task is what `BinaryLosses` makes of it and, with a teacher, the rest of
+    `residual_learning_loss`:
 
         L_t = L_lr(x, y) + b L_pseudo(x, p_y) + alpha L_res(x, y, p_y)
 

@@ -25,15 +25,15 @@ class ObjectiveOptions:
       classification: Loss of a single example: `cross_entropy`, `focal` or `class_balanced`.
       focus: Exponent of `focal`.
       balance: Beta of `class_balanced`.
-      ranking: Loss that joins it (Tencent §6.1): `pairwise` is the paper's, `listwise` a softmax over a list, `jrc`
+      ranking: Loss that joins it ([Tencent] §6.1): `pairwise` is the paper's, `listwise` a softmax over a list, `jrc`
         joint ranking and calibration, whose second logit is a head for training only. `pairwise` also orders the
         examples of value tasks; the others leave value tasks alone.
       ranking_weight: w of `(1 - w) classification + w ranking`; of `jrc`, one minus its calibration weight.
       ranking_key: Column whose equal values make a list or a pair; `None` for the whole batch.
       max_pairs: Pairs beyond which `pairwise` draws that many.
-      distillation_weight: Of learning from a teacher (Meta Eq. 6); the paper's is 1.
-      residual_weight: Alpha of residual learning (Meta Eq. 8); 0 leaves it out.
-      residual_target: `magnitude` or the `literal` one, with which training diverges (Meta Eq. 7).
+      distillation_weight: Of learning from a teacher ([Meta] §3.2); the paper's is 1.
+      residual_weight: Alpha of residual learning ([Meta] §3.2); 0 leaves it out.
+      residual_target: `magnitude` or the `literal` one, with which training diverges ([Meta] §3.2).
       training_hidden: Hidden layers of each head that only trains: f_pseudo, f_0, f_1 and the second logit of `jrc`.
       seed: Of the pairs drawn beyond `max_pairs`.
     """

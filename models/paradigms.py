@@ -1,4 +1,4 @@
-"""The papers' models as wirings (Tencent §4.2, §5), one short function each."""
+"""The papers' models as wirings ([Tencent] §4.2, §5), one short function each."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def multi_embedding(
     expert_width: int = 64,
     gate: Gate = "softmax",
 ) -> Wiring:
-    """ME with heterogeneous experts (Tencent §4.2): K sets, one or several experts on each.
+    """ME with heterogeneous experts ([Tencent] §4.2): K sets, one or several experts on each.
 
     With one set it is the single-embedding model. The default experts are the paper's for Moments: GwPFM and a flat DNN
     on the first set, IPNN on the second.

@@ -66,7 +66,7 @@ class Ranker(tfrs.Model):
       options: What a wiring leaves open.
       vocabularies: Feature -> known ids; read from the schema's directory if `None`.
       objective: How binary tasks are learned; by cross entropy alone if `None`.
-      taught: Whether training also learns from a teacher, which `learn_from` is given (Meta §3.2).
+      taught: Whether training also learns from a teacher, which `learn_from` is given ([Meta] §3.2).
       train_split: What it is trained on; of the largest split if the schema has none of this name.
       tables_of: A ranker of the same schema, wiring and options, whose embedding sets are taken for this one's.
     """

@@ -1,4 +1,4 @@
-"""What the repetitive exposure weight did to the examples of an epoch (Tencent §6.2)."""
+"""What the repetitive exposure weight did to the examples of an epoch ([Tencent] §6.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much each example counts in training, for each task: the schema's weight, and repetition (Tencent §6.2)."""
+"""How much each example counts in training, for each task: the schema's weight, and repetition ([Tencent] §6.2)."""
 
 from __future__ import annotations
 

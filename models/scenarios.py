@@ -15,7 +15,7 @@ Scenarios = Sequence[int | str]
 
 
 def scenario_tasks(tasks: Sequence[str], *, scenarios: Scenarios) -> tuple[str, ...]:
-    """`task@scenario` for every task and scenario: what a paradigm takes as its tasks (Tencent §5).
+    """`task@scenario` for every task and scenario: what a paradigm takes as its tasks ([Tencent] §5).
 
     Example:
         >>> scenarios = ("moments", "news")

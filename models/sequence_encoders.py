@@ -1,4 +1,4 @@
-"""The encoders of behaviour sequences, by name."""
+"""The encoders of behaviour sequences, by name ([Tencent] §3.1)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def sequence_encoder(
     """Builds the encoder of one sequence.
 
     Args:
-      kind: `tim` (Tencent Eq. 1), `din` (target attention by an MLP), `self_attention` (a transformer block) or `mean`.
+      kind: `tim` (`TemporalInterest`), `din` (attention by an MLP), `self_attention` (a transformer block) or `mean`.
       without: Parts of `tim` to leave out.
       length: Most behaviours.
       timed: Whether their times are known; `tim` leaves intervals out where they are not.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 def group_by_volume(volumes: Mapping[str, float], *, towers: int) -> tuple[tuple[str, ...], ...]:
     """Groups tasks of similar volume, so that large tasks keep a tower of their own and small ones share theirs.
 
-    Tencent §5.1 groups more than 100 conversion types into 32 towers, but does not say how. Here tasks stand in the
+    [Tencent] §5.1 groups more than 100 conversion types into 32 towers, but does not say how. Here tasks stand in the
     order of their volumes, largest first, and are cut into runs: a run ends once it holds its fair share of what is
     left, that is the volume left over the towers left.
 

@@ -1,4 +1,4 @@
-"""What a model predicts of each task, from the columns of its heads."""
+"""What a model predicts of each task, from the columns of its heads ([Tencent] §2)."""
 
 from __future__ import annotations
 

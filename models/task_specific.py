@@ -1,4 +1,4 @@
-"""Multi-task paradigms with experts of a task's own (Tencent §5), one short function each.
+"""Multi-task paradigms with experts of a task's own ([Tencent] §5), one short function each.
 
 A task is a name, or several names that share a gate and a tower (each keeps a head of its own). An expert is a pair of
 interaction kind and owner: 0 for shared, k for the k-th task.
@@ -60,7 +60,7 @@ def stem(
     expert_width: int = 64,
     gate: Gate = "softmax",
 ) -> Wiring:
-    """STEM (Su et al. 2023; Tencent §5.1): a shared set and one a task.
+    """STEM (Su et al. 2023; [Tencent] §5.1): a shared set and one a task.
 
     A task trains the shared set and its own; it reads other tasks' experts without training them, so `dL_i/dE_j = 0`
     for j != i. That holds for several levels too: the gates that feed shared experts read every task's experts
@@ -99,7 +99,7 @@ def stem_al(
     expert_width: int = 64,
     gate: Gate = "softmax",
 ) -> Wiring:
-    """STEM-AL (Tencent §5.2): a set that the main task alone trains, and one that auxiliary tasks train as well.
+    """STEM-AL ([Tencent] §5.2): a set that the main task alone trains, and one that auxiliary tasks train as well.
 
     The main tower reads and trains every expert. The tower of an auxiliary task reads its own experts only, and its
     gate does not see the main set, so `dL_aux/dE_main = 0` while `dL_main/dE_aux != 0`. An export leaves the auxiliary

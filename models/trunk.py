@@ -1,4 +1,4 @@
-"""The way from a batch to what the towers read: encoders, embedding sets, experts and gates, as a wiring says."""
+"""From a batch to what the towers read: encoders, sets, experts and gates, as a wiring says ([Tencent] §2)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A model as plain data: its embedding sets, which expert reads which, and what each task may read and train.
+"""A model as plain data: its sets, which expert reads which, what each task reads and trains ([Tencent] §4.2, §5).
 
-Shared bottom, MMoE, PLE, ME, AME and STEM differ in nothing else (Tencent Figure 4). A wiring holds no Keras object,
+Shared bottom, MMoE, PLE, ME, AME and STEM differ in nothing else ([Tencent] Figure 4). A wiring holds no Keras object,
 compares by value and prints itself.
 """
 
@@ -83,7 +83,7 @@ class Wiring:
       auxiliary: Tasks that only help to train; an export leaves them out.
       scenarios: Ids of scenarios; then the readers' tasks are `task@scenario`, every task with every scenario, and an
         example takes the reader of its own scenario. With auxiliary tasks the readers' tasks are `task`, which is that
-        of the first scenario, and `task@scenario` of each other one, all of them auxiliary (Tencent §5.2): each is
+        of the first scenario, and `task@scenario` of each other one, all of them auxiliary ([Tencent] §5.2): each is
         learned from the examples of its scenario alone, by the one label `task`.
     """
 
@@ -240,7 +240,7 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def domain_tasks(task: str, *, scenarios: Sequence[int | str]) -> tuple[str, ...]:
-    """`task`, of the first scenario, and `task@scenario` of each other one: STEM-AL across domains (Tencent §5.2).
+    """`task`, of the first scenario, and `task@scenario` of each other one: STEM-AL across domains ([Tencent] §5.2).
 
     Example:
         >>> scenarios = ("applet", "moments", "channels")

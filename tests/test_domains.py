@@ -1,4 +1,4 @@
-"""STEM-AL across domains: the click of one scenario, which the clicks of others help, by one label (Tencent §5.2)."""
+"""STEM-AL across domains: the click of one scenario, which the clicks of others help, by one label ([Tencent] §5.2)."""
 
 from __future__ import annotations
 

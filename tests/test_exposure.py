@@ -1,4 +1,4 @@
-"""Repetitive exposure: history, weights, and what ranking by score shows again (Tencent §6.2)."""
+"""Repetitive exposure: history, weights, and what ranking by score shows again ([Tencent] §6.2)."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def test_the_loss_adds_what_each_place_lost(build: Build, make_batch: Any) -> No
     expected = 0.5 * (fields + sum(towers) / 2)
     alone = build(weight=0.0)
     assert float(model.compute_loss(batch)) - float(alone.compute_loss(batch)) == pytest.approx(expected, rel=1e-4)
-    # Eq. 1 and the first level's Eq. 2, which cannot be less than what it leaves over, make up the loss.
+    # Reconstruction and the first level's commitment, not less than what it leaves over, make up the loss.
     for place, loss in groups.losses.items():
         assert float(loss) >= float(tf.reduce_mean(groups.reconstruction[place] + groups.errors[place][:, 0]))
 

@@ -1,4 +1,4 @@
-"""The similarity of pretrained vectors (Tencent Eq. 3), by hand, against NumPy and through a model."""
+"""The similarity of pretrained vectors ([Tencent] §3.3), by hand, against NumPy and through a model."""
 
 from __future__ import annotations
 

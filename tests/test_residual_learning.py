@@ -1,4 +1,4 @@
-"""Distillation, residual learning and the moving-average teacher (Meta Eq. 5-8)."""
+"""Distillation, residual learning and the moving-average teacher ([Meta] §3.2)."""
 
 from __future__ import annotations
 

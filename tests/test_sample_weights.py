@@ -1,4 +1,4 @@
-"""How much each example counts in training, from flags and columns to the loss (Tencent §6.2)."""
+"""How much each example counts in training, from flags and columns to the loss ([Tencent] §6.2)."""
 
 from __future__ import annotations
 

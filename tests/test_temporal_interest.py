@@ -1,4 +1,4 @@
-"""The Temporal Interest Module against a slow loop of Eq. 1."""
+"""The Temporal Interest Module against a slow loop of its equation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Array = np.ndarray[Any, Any]
 
 
 def slow(layer: layers.TemporalInterest, behaviours: Array, target: Array, mask: Array, intervals: Array) -> Array:
-    """Eq. 1 one behaviour at a time, in float64."""
+    """The equation, one behaviour at a time, in float64."""
     named = {weight.name.split("/")[-1].split(":")[0]: weight.numpy().astype(np.float64) for weight in layer.weights}
     width = target.shape[1]
     result = np.zeros((len(target), width))

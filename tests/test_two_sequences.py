@@ -90,7 +90,7 @@ def test_intervals_are_exact_at_milliseconds_since_1970() -> None:
     behaviours, target = tf.random.stateless_normal([1, 4, 3], (1, 2)), tf.random.stateless_normal([1, 3], (3, 4))
     layer = TemporalInterest(4, position=False)
     output = layer(behaviours, target, tf.ones([1, 4], tf.bool), seconds).numpy()
-    # Eq. 1 in float64, from the exact gaps.
+    # The equation in float64, from the exact gaps.
     buckets = np.floor(layer.buckets_per_octave * np.log2(1 + gaps[0] / 1000)).astype(int)
     table = layer.weights[0].numpy().astype(np.float64)
     e, v = behaviours[0].numpy() + table[buckets], target[0].numpy() + table[0]

@@ -1,4 +1,4 @@
-"""Compares a run with another one on the same records: NE gain on all examples and on every segment (Meta §4)."""
+"""Compares a run with another one on the same records: NE gain on all examples and on every segment ([Meta] §4)."""
 
 from __future__ import annotations
 

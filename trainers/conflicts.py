@@ -1,4 +1,4 @@
-"""Shows how the tasks of a run share its parts: what each gate reads, and where gradients pull apart (Tencent §5).
+"""Shows how the tasks of a run share its parts: what each gate reads, and where gradients pull apart ([Tencent] §5).
 
     python -m fullrank.trainers.conflicts --run=runs/ame --output=conflicts
 

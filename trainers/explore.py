@@ -1,4 +1,4 @@
-"""Lets exploration policies compete (Tencent §6.4): on a simulated ad platform, in a replay, in another one's log.
+"""Lets exploration policies compete ([Tencent] §6.4): on a simulated ad platform, in a replay, in another one's log.
 
     python -m fullrank.trainers.explore --output=explored --seeds=40
     python -m fullrank.trainers.explore --dataset=hillstrom --raw_dir=hillstrom --output=explored_hillstrom

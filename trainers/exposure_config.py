@@ -1,4 +1,4 @@
-"""What training does about ads that a person is shown again and again, as frozen data (Tencent §6.2)."""
+"""What training does about ads that a person is shown again and again, as frozen data ([Tencent] §6.2)."""
 
 from __future__ import annotations
 

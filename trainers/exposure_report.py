@@ -1,4 +1,4 @@
-"""What the repetitive exposure weight did in a run, and whether it left the model unbiased (Tencent §6.2)."""
+"""What the repetitive exposure weight did in a run, and whether it left the model unbiased ([Tencent] §6.2)."""
 
 from __future__ import annotations
 

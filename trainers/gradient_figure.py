@@ -1,4 +1,4 @@
-"""The figure of what `--log_gradients` wrote down (Tencent §6.1)."""
+"""The figure of what `--log_gradients` wrote down ([Tencent] §6.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `--log_gradients` looks at: one batch of the training split, and the losses to compare on it (Tencent §6.1)."""
+"""What `--log_gradients` looks at: one batch of the training split, and the losses to compare ([Tencent] §6.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shows the groups that a run has learned: how its codes are used, and what its groups mean (Meta §3.1).
+"""Shows the groups that a run has learned: how its codes are used, and what its groups mean ([Meta] §3.1).
 
     python -m fullrank.trainers.groups --run=runs/groups --output=groups
 

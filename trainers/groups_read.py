@@ -23,7 +23,7 @@ class GroupedExamples:
     Attributes:
       codes: Place -> `[N, Q]`.
       errors: Place -> mean squared distance left after each level, `[Q]`.
-      reconstruction: Place -> mean of Eq. 1.
+      reconstruction: Place -> mean of the reconstruction error.
       columns: Feature column -> `[N]`, of those with one value an example.
       labels: Task -> `[N]`, NaN where not observed.
     """

@@ -1,10 +1,10 @@
-"""Pre-trains vectors of users and items on the graph of training clicks, by GraphSAGE (Tencent §3.3).
+"""Pre-trains vectors of users and items on the graph of training clicks, by GraphSAGE ([Tencent] §3.3).
 
     python -m fullrank.trainers.pretrain_graph --data=records --label=click --user=user_id --item=ad_id --output=graph
 
 It writes `users.parquet` and `items.parquet`: the id under the name of its feature, and a `vector` of length 1. Joined
-into the records as a pair of vectors, their cosine is a feature (Eq. 3). Clicks of several domains make one graph: give
-a value for each domain where they differ, e.g. `--data=ads,articles --item=ad_id,article_id`. The files
+into the records as a pair of vectors, their cosine is a feature (`PairSimilarity`). Clicks of several domains make one
+graph: give a value for each domain where they differ, e.g. `--data=ads,articles --item=ad_id,article_id`. The files
 `items_2.parquet`, ... hold the items of the further domains. `model.keras` gives vectors to new nodes from new edges
 (`fullrank.models.graph.embed`); its nodes are the rows of the files, users first.
 

@@ -4,7 +4,7 @@
     python -m fullrank.trainers.replay_exposures --run=heavy/1,heavy/2 --baseline=plain/1,plain/2 --json=replay.json
 
 The candidates of a request are the rows of one person in one window of time (--request, --window_hours); the best
---slots of them are shown. AUC stands beside the share of repeats, because fewer repeats have a price (Tencent §6.2):
+--slots of them are shown. AUC stands beside the share of repeats, because fewer repeats have a price ([Tencent] §6.2):
 auc_penalty is that of the baseline with a constant taken from the logit of every repeat, as large as leads to the same
 share of them. The records need the column that convert and prepare --exposures write.
 """

@@ -1,4 +1,4 @@
-"""Replays what two runs, or several pairs of them, would have shown (Tencent §6.2)."""
+"""Replays what two runs, or several pairs of them, would have shown ([Tencent] §6.2)."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _SMALL: Final = (*SMALL_DATA, "--model=single", "--widths=16", "--experts=crossn
 
 _SEQUENCES: Final = Study(
     name="sequences",
-    question="Does target-aware, time-aware encoding of the history help, and which part of it (Tencent Eq. 1)?",
+    question="Does target-aware, time-aware encoding of the history help, and which part of it ([Tencent] §3.1)?",
     flags=(*_SMALL, "--epochs=6"),
     baseline="mean",
     variants={
@@ -36,7 +36,7 @@ _SEQUENCES: Final = Study(
 
 _NUMBERS: Final = Study(
     name="numbers",
-    question="Do the digits of numeral systems encode numbers better than the usual ways (Tencent Eq. 2)?",
+    question="Do the digits of numeral systems encode numbers better than the usual ways ([Tencent] §3.2)?",
     flags=(*_SMALL, "--epochs=6"),
     baseline="mns",
     variants={
@@ -53,7 +53,7 @@ _NUMBERS: Final = Study(
 
 _VECTORS: Final = Study(
     name="vectors",
-    question="Does the similarity of a pretrained pair, in numeral systems, beat the raw vectors (Tencent Eq. 3)?",
+    question="Does the similarity of a pretrained pair, in numeral systems, beat the raw vectors ([Tencent] §3.3)?",
     flags=(*_SMALL, "--epochs=6"),
     baseline="raw",
     variants={
@@ -70,7 +70,7 @@ _OTHERS: Final = "--without_features=history,user_vector,ad_vector"
 
 _HASH_ID: Final = Study(
     name="hash_id",
-    question="Does a HashID in place of the raw ad id help new ads, and score near-duplicate creatives alike (§3.2)?",
+    question="Does a HashID in place of the raw ad id help new ads, and score near-duplicates alike ([Tencent] §3.2)?",
     flags=(*_SMALL, "--epochs=6"),
     baseline="raw id",
     variants={
@@ -88,7 +88,7 @@ _HASH_ID: Final = Study(
 
 _HEADS: Final = Study(
     name="heads",
-    question="Do heads that know how sure they are predict as well as a logit (Tencent §6.4)?",
+    question="Do heads that know how sure they are predict as well as a logit ([Tencent] §6.4)?",
     # The variational parameters need a faster rate than SMALL_DATA's; the logit has the same.
     flags=(*SMALL_DATA, "--learning_rate=0.002", "--model=me", "--epochs=6", "--patience=1"),
     baseline="logit",

@@ -1,4 +1,4 @@
-"""Studies of dimensional collapse: which interaction causes it, and how models grow (Tencent §4, §7.2)."""
+"""Studies of dimensional collapse: which interaction causes it, and how models grow ([Tencent] §4, §7.2)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _me(kind: str, sets: int, width: int) -> tuple[str, ...]:
 
 _INTERACTIONS: Final = Study(
     name="collapse",
-    question="Do plain products collapse embeddings, and do projections and several sets help (§4)?",
+    question="Do plain products collapse embeddings, and do projections and several sets help ([Tencent] §4)?",
     flags=_FLAGS,
     baseline="fm",
     variants={
@@ -51,7 +51,7 @@ def _scaling(kind: str) -> Study:
     variants |= {f"{times} sets x{times}": _me(kind, times, _BASE) for times in _TIMES}
     return Study(
         name=f"scaling_{kind}",
-        question=f"Do more embedding sets use more parameters where a wider one does not (§4.2), with {kind} experts?",
+        question=f"Do more sets use more parameters where a wider one does not ([Tencent] §4.2), with {kind} experts?",
         flags=_FLAGS,
         baseline="1 set x1",
         variants=variants,

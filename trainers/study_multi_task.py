@@ -1,4 +1,4 @@
-"""Studies of several tasks: which paradigm keeps interests apart, and whether auxiliary tasks help (Tencent §5)."""
+"""Studies of several tasks: which paradigm keeps interests apart, and whether auxiliary tasks help ([Tencent] §5)."""
 
 from __future__ import annotations
 

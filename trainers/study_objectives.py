@@ -11,7 +11,7 @@ _TAUGHT: Final = f"--teacher={BASELINE_RUN}"
 
 _LOSSES: Final = Study(
     name="losses",
-    question="Does a ranking loss beside cross entropy help, and more so where positives are rarer (Tencent §6.1)?",
+    question="Does a ranking loss beside cross entropy help, and more so where positives are rarer ([Tencent] §6.1)?",
     flags=(*_COMMON, "--model=single"),
     baseline="cross entropy",
     variants={
@@ -39,7 +39,7 @@ _META_VARIANTS: Final = {
 def _meta(name: str, *, tasks: tuple[str, ...]) -> Study:
     return Study(
         name=name,
-        question="Do group structure and residual learning lower the normalised entropy (Meta Table 1)? The teacher is "
+        question="Do group structure and residual learning lower the normalised entropy ([Meta] §4)? The teacher is "
         "the baseline's own run of the same seed.",
         flags=(*_COMMON, "--model=shared_bottom", "--monitor=mean_ne"),
         baseline="baseline",

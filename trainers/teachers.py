@@ -1,4 +1,4 @@
-"""Teachers of a training run: another run, an export, columns of the records, or the model's own moving average."""
+"""Teachers of a run: another run, an export, columns of the records, or a moving average ([Meta] §3.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of learned groups: how evenly the codes are used, and what the largest groups are (Meta §3.1)."""
+"""Figures of learned groups: how evenly the codes are used, and what the largest groups are ([Meta] §3.1)."""
 
 from __future__ import annotations
 

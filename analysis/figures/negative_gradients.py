@@ -1,4 +1,4 @@
-"""How the gradients of negatives fade while a model trains (Tencent §6.1)."""
+"""How the gradients of negatives fade while a model trains ([Tencent] §6.1)."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class DenseEncoder(tf.Module):
     Args:
       schema: What the batches hold.
       numeric: Numbers are among them if this is one of `numbers.NETWORKS`.
-      vectors: `similarity` compares the pairs that the schema declares (Tencent Eq. 3) and projects vectors without a
+      vectors: `similarity` compares the pairs that the schema declares ([Tencent] §3.3) and projects vectors without a
         pair; `projection` projects all, `raw` takes all as they are.
       similarity: `cosine` or `dot`.
     """

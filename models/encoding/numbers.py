@@ -1,4 +1,4 @@
-"""Numbers as rows and weights: by quantile bucket, scaled along one learned direction, or by digits (Tencent Eq. 2)."""
+"""Numbers as rows and weights: by quantile bucket, scaled along one direction, or by digits ([Tencent] §3.2)."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ class ScaledCode:
 
 
 class NumeralCode:
-    """The digits of several numeral systems, of integers that fitted maps take numbers to (Tencent Eq. 2).
+    """The digits of several numeral systems, of integers that fitted maps take numbers to ([Tencent] §3.2).
 
     Neighbouring features with the same numeral systems are looked up together: give them `by_systems`.
 

@@ -1,4 +1,4 @@
-"""A Gaussian process over few distinct inputs, by natural-gradient steps on their clicks (Tencent §6.4, A.1)."""
+"""A Gaussian process over few distinct inputs, by natural-gradient steps on clicks ([Tencent] §6.4, Appendix A.1)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Exploration policies: pure functions of a logit's mean and variance and of a seed, all with one signature.
 
-Each gives scores in logits, as many as there are means: `sigma(score)` is what Tencent §6.4 ranks by. The same seed
+Each gives scores in logits, as many as there are means: `sigma(score)` is what [Tencent] §6.4 ranks by. The same seed
 gives the same scores on every call; take a new one for each request. What a policy needs beyond the three has a
 default; bind another value with `functools.partial`.
 """
@@ -31,7 +31,7 @@ def greedy(*, mean: tf.Tensor, variance: tf.Tensor, seed: tf.Tensor) -> tf.Tenso
 
 
 def thompson(*, mean: tf.Tensor, variance: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """`f^ ~ N(mean, variance)` (Eq. 5), drawn for each candidate by itself; see `joint_thompson` for a slate.
+    """`f^ ~ N(mean, variance)` ([Tencent] Eq. 5), drawn for each candidate by itself; see `joint_thompson` for a slate.
 
     Args:
       mean: Mean of the logits, `[..., C]`.

@@ -1,4 +1,4 @@
-"""Self-supervised pre-training on the graph of users and clicked items (Tencent §3.3)."""
+"""Self-supervised pre-training on the graph of users and clicked items ([Tencent] §3.3)."""
 
 from fullrank.models.graph.batches import edge_batches
 from fullrank.models.graph.bipartite_graph import BipartiteGraph

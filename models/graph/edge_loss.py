@@ -26,7 +26,7 @@ def edge_loss(
     The mean over N draws, which all edges of the batch share, stands for the expectation. Three departures:
 
     * v, which the paper takes from a random walk, is a direct neighbour, because similarity of user and *item* is what
-      Tencent Eq. 3 asks for;
+      [Tencent] §3.3 asks for;
     * cosines are divided by t, without which sigma never leaves 0.27..0.73 (the paper's t is 1);
     * draws that are neighbours of the anchor do not count. An edge is hidden from the neighbourhoods of its ends
       (`edge_batches`), its rivals would not be, and the model would learn that who is in the neighbourhood is a rival.

@@ -1,4 +1,4 @@
-"""Learning from a teacher's prediction beside the label (Meta §3.2, Eq. 4-6)."""
+"""Learning from a teacher's prediction beside the label ([Meta] §3.2)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fullrank.models.losses import binary_cross_entropy
 
 
 def distillation_loss(*, teacher: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
-    """Eq. 5: `CE(f_pseudo(x), p_y)`, the weighted mean over examples that the teacher has a prediction for.
+    """[Meta] Eq. 5: `CE(f_pseudo(x), p_y)`, the weighted mean over examples that the teacher has a prediction for.
 
     The teacher is a constant: no gradient reaches it. f_pseudo is a head of its own, trained only; the prediction
     stays sigmoid(f_lr). The least value is the teacher's own entropy, not 0.
@@ -34,7 +34,7 @@ def main_and_distillation(
     weights: tf.Tensor | None = None,
     distillation_weight: float = 1.0,
 ) -> tf.Tensor:
-    """Eq. 6: `L_lr(x, y) + L_pseudo(x, p_y)`; the paper's weight of the second term is 1.
+    """[Meta] Eq. 6: `L_lr(x, y) + L_pseudo(x, p_y)`; the paper's weight of the second term is 1.
 
     Args:
       labels: `[B]`, y; NaN where not observed.

@@ -1,4 +1,4 @@
-"""The evidence lower bound, which trains a Gaussian-process head (Tencent A.1)."""
+"""The evidence lower bound, which trains a Gaussian-process head ([Tencent] Appendix A.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights against showing the same ad again and again (Tencent §6.2)."""
+"""Weights against showing the same ad again and again ([Tencent] §6.2)."""
 
 from __future__ import annotations
 

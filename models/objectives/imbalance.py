@@ -1,4 +1,4 @@
-"""Cross entropies that other work reweights against rare positives; here to be compared with the ranking loss."""
+"""Cross entropies reweighted against rare positives, to compare with the ranking loss ([Tencent] §6.1)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def focal_loss(
       logits: `[B]`, in any float dtype; the loss is computed in float32.
       weights: `[B]`, non-negative; ones if `None`.
       focus: g; 0 gives cross entropy.
-      balance: a_1, with a_0 = 1 - a_1; `None` for a = 1 on both, as in Eq. 4.
+      balance: a_1, with a_0 = 1 - a_1; `None` for a = 1 on both, as in Lin et al. 2017, Eq. 4.
 
     Returns:
       A scalar; 0 if nothing was observed.

@@ -1,4 +1,4 @@
-"""Ranking losses over lists: the softmax within a key, and JRC, which ranks and stays calibrated."""
+"""Ranking losses over lists: the softmax within a key, and JRC, which ranks and stays calibrated ([Tencent] §6.1)."""
 
 from __future__ import annotations
 

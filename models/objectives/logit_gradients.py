@@ -1,4 +1,4 @@
-"""How much a loss still moves the logits of each class (Tencent §6.1)."""
+"""How much a loss still moves the logits of each class ([Tencent] §6.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ranking loss that keeps the gradients of negatives alive, and its sum with cross entropy (Tencent §6.1)."""
+"""The ranking loss that keeps the gradients of negatives alive, and its sum with cross entropy ([Tencent] §6.1)."""
 
 from __future__ import annotations
 

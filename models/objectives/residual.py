@@ -1,4 +1,4 @@
-"""Learning from what the teacher got wrong, positives and negatives apart (Meta §3.2, Eq. 7 and 8)."""
+"""Learning from what the teacher got wrong, positives and negatives apart ([Meta] §3.2)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def residual_loss(
     weights: tf.Tensor | None = None,
     target: ResidualTarget = "magnitude",
 ) -> tf.Tensor:
-    """Eq. 7: `(1 - y) CE(f_0(x), 0 - p_y) + y CE(f_1(x), 1 - p_y)`, the weighted mean over examples.
+    """[Meta] Eq. 7: `(1 - y) CE(f_0(x), 0 - p_y) + y CE(f_1(x), 1 - p_y)`, the weighted mean over examples.
 
     Each example trains one of the two functions; the other one's gradient is exactly zero there. They are small
     networks on the shared representation (`layers.Towers`), they train only, and the prediction stays sigmoid(f_lr).
@@ -73,7 +73,7 @@ def residual_learning_loss(
     weights: tf.Tensor | None = None,
     target: ResidualTarget = "magnitude",
 ) -> tf.Tensor:
-    """Eq. 8: `L_lr(x, y) + L_pseudo(x, p_y) + alpha L_res(x, y, p_y)`.
+    """[Meta] Eq. 8: `L_lr(x, y) + L_pseudo(x, p_y) + alpha L_res(x, y, p_y)`.
 
     Args:
       labels: `[B]`, y; NaN where not observed.

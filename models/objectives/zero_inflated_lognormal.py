@@ -1,4 +1,4 @@
-"""Values that are often zero and otherwise spread over magnitudes, such as spend: a zero-inflated log-normal.
+"""Values that are often zero and otherwise spread over magnitudes: a zero-inflated log-normal ([Tencent] §2).
 
 After Wang, Liu and Miao 2019, "A Deep Probabilistic Model for Customer Lifetime Value Prediction". A value y is 0 with
 probability 1 - p, and otherwise `log y` is normal with mean mu and deviation s. Everything is computed in float32.

@@ -58,7 +58,7 @@ def export_model(
     without fullrank, and renamed once its answers equal the model's. Whatever fails leaves no version behind.
 
     Args:
-      model: What to export; the auxiliary tasks of a `Ranker` are left out (Tencent §5.2).
+      model: What to export; the auxiliary tasks of a `Ranker` are left out ([Tencent] §5.2).
       output: The model's directory; each export is a version below it.
       rows: Rows to warm up and to compare with.
       version: A number that is not there yet; `None` for the next one.

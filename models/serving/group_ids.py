@@ -1,4 +1,4 @@
-"""The signature that tells which groups an example belongs to: semantic ids, coarse to fine (Meta §3.1)."""
+"""The signature that tells which groups an example belongs to: semantic ids, coarse to fine ([Meta] §3.1)."""
 
 from __future__ import annotations
 

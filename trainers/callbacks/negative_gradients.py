@@ -1,4 +1,4 @@
-"""Shows whether negatives still have a gradient (Tencent §6.1)."""
+"""Shows whether negatives still have a gradient ([Tencent] §6.1)."""
 
 from __future__ import annotations
 
