@@ -13,7 +13,7 @@ BENCHMARKS = $(filter-out benchmarks/peers%,$(shell grep -l '^if __name__ == "__
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-wheel lint lint-style lint-types lint-build format build-file schema-page bench docs lock clean
+.PHONY: help setup demo test test-fast test-wheel lint lint-style lint-types lint-build format build-file schema-page pages pictures guides bench docs lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -71,6 +71,16 @@ build-file: setup  ## rewrite BUILD from the files and their imports
 
 schema-page: setup  ## rewrite docs/schema.md and docs/schema.schema.json from the classes that read a schema
 	$(BIN)/python .ci/schema_reference.py --write
+
+pages: setup  ## rewrite docs/papers.md and the tables of files in docs/architecture.md from the code
+	$(BIN)/python .ci/code_pages.py --write
+
+pictures: setup  ## draw the pictures of the documentation anew
+	$(BIN)/python .ci/pictures.py
+
+guides: setup  ## run the guides in build/guides and keep their figures
+	@rm -rf build/guides
+	$(BIN)/python .ci/run_pages.py build/guides
 
 bench: setup  ## run every benchmark; JSON goes to build/bench (PEER_PYTHON=... for the comparison with peers)
 	@mkdir -p build/bench; failed=; \

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-BLOCK = re.compile(r"^```(\S+)( \S+)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def blocks(readme: str) -> list[tuple[str, str]]:
-    """Language (with its mark) and text of every fenced block."""
-    return [((language + mark).strip(), text) for language, mark, text in BLOCK.findall(readme)]
+import run_pages
 
 
 def write_clicks(folder: Path) -> None:
@@ -33,29 +26,21 @@ def write_clicks(folder: Path) -> None:
         (folder / f"part-{part}.csv").write_text("\n".join(lines) + "\n")
 
 
-def run(command: list[str], *, folder: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
-    binaries = str(Path(sys.executable).parent)
-    environment["PATH"] = f"{binaries}{os.pathsep}{environment['PATH']}"
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command[-1]}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-
-
 @pytest.mark.slow
 def test_everything_printed_runs(repository: Path, tmp_path: Path) -> None:
-    printed = blocks((repository / "README.md").read_text(encoding="utf-8"))
+    printed = run_pages.blocks((repository / "README.md").read_text(encoding="utf-8"))
     write_clicks(tmp_path / "clicks")
     python = ""
     for language, text in printed:
         if language == "bash":
             for line in text.strip().splitlines():
-                run(["bash", "-euc", line], folder=tmp_path)
+                run_pages.run(["bash", "-euc", line], folder=tmp_path)
         elif language == "python":
             python += text
         elif language == "python keras3":
-            run([sys.executable, "-c", text], folder=tmp_path)
+            run_pages.run([sys.executable, "-c", text], folder=tmp_path)
     # The three uses build on one another, as a reader would type them.
-    run([sys.executable, "-c", python], folder=tmp_path)
+    run_pages.run([sys.executable, "-c", python], folder=tmp_path)
     assert (tmp_path / "serving/mine/1/saved_model.pb").exists()
     assert (tmp_path / "runs/me/eval.json").exists()
     assert (tmp_path / "predictions.parquet").exists()
