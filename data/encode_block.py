@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from fullrank.data.columns import Column
+from fullrank.data.columns import Column, Form
 from fullrank.data.ragged import Columns, Ragged
 from fullrank.data.wire_format import FIRST, LIST_TAG, bytes_feature, example, field, varint
 
@@ -19,6 +19,8 @@ HEADER: Final = "fullrank.block"
 _FORMAT: Final = 1
 ROWS: Final = "rows"
 MATRICES: Final = {"int64": "<i8", "float32": "<f4", "bytes": "O"}
+_WIDEST: Final = 1 << 17
+"""Values of one type in a row, apart from columns of variable length, beyond which no batch could be cut up."""
 
 
 class BlockError(ValueError):
@@ -45,6 +47,11 @@ class Packing:
     def matrix(self, dtype: str) -> tuple[Column, ...]:
         """The columns side by side in the matrix of a dtype."""
         return tuple(column for column in self.columns if column.dtype == dtype and column.form != "many")
+
+    def features(self) -> frozenset[str]:
+        """The names of the features of a block."""
+        many = (f"{part}:{column.name}" for column in self.many for part in ("values", "lengths"))
+        return frozenset((HEADER, ROWS, *self.widths(), *many))
 
     @property
     def many(self) -> tuple[Column, ...]:
@@ -86,10 +93,26 @@ class Packing:
             if value["format"] != _FORMAT:
                 reason = f"a block of another format; this version of fullrank reads format {_FORMAT}"
                 raise BlockError(reason, received=repr(value["format"]))
-            columns = [Column(name=n, dtype=d, form=f, length=length) for n, d, f, length in value["columns"]]
-        except (TypeError, KeyError, RecursionError, json.JSONDecodeError) as error:
+            packing = cls(tuple(Column(name=n, dtype=d, form=f, length=size) for n, d, f, size in value["columns"]))
+            packing._check(header)
+        except BlockError:
+            raise
+        except (TypeError, KeyError, ValueError, RecursionError) as error:
             raise BlockError("damaged block: its header lists no columns") from error
-        return cls(tuple(columns))
+        return packing
+
+    def _check(self, header: bytes) -> None:
+        for column in self.columns:
+            known = column.dtype in MATRICES and column.form in get_args(Form)
+            if not (known and isinstance(column.name, str) and type(column.length) is int):
+                raise BlockError("damaged block: its header lists a column that cannot be", received=repr(column.name))
+        if not self.columns or self.header() != header:
+            raise BlockError("damaged block: its header is not as it was written")
+        if len({column.name for column in self.columns}) < len(self.columns):
+            raise BlockError("damaged block: its header lists a column twice")
+        widest = max(self.widths().values(), default=0)
+        if widest > _WIDEST:
+            raise BlockError(f"a block of more than {_WIDEST} values of one type a row", received=str(widest))
 
     def lacks(self, columns: Iterable[Column]) -> tuple[Column, str] | None:
         """The first column wanted that was not written as it is wanted, and what was written instead."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fullrank.data.columns import Column
 from fullrank.data.ragged import Columns, Ragged
-from fullrank.data.wire_format import FIRST, LIST_TAG, SECOND, varint
+from fullrank.data.wire_format import FIRST, LIST_TAG, SECOND, field, varint
 
 
 def encode_examples(columns: Columns, *, schema_columns: Iterable[Column]) -> list[bytes]:
@@ -24,10 +24,13 @@ def encode_examples(columns: Columns, *, schema_columns: Iterable[Column]) -> li
       schema_columns: Columns to write, in this order.
 
     Returns:
-      n serialized examples; a missing value is left out.
+      n serialized examples; a missing value is left out. If all of a row are, its last column is an empty feature,
+      which tells it from a record of another data set.
     """
-    entries = [_entries(column, columns[column.name]) for column in schema_columns]
-    bodies = (b"".join(row) for row in zip(*entries, strict=True))
+    written = tuple(schema_columns)
+    entries = [_entries(column, columns[column.name]) for column in written]
+    nothing = field(FIRST, field(FIRST, written[-1].name.encode()) + field(SECOND, b""))
+    bodies = (b"".join(row) or nothing for row in zip(*entries, strict=True))
     return [FIRST + varint(len(body)) + body for body in bodies]
 
 

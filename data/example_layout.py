@@ -1,7 +1,8 @@
 """The standard record layout: one `tf.train.Example` a row, which every TensorFlow tool reads and writes.
 
 A feature of the example is a column of the same name; what is absent is missing. Features that the schema does not name
-are ignored.
+are ignored, but a record that has none of its columns is one of another data set, and bad. A row in which everything is
+missing is therefore written with an empty feature. Which bytes are an example at all says `example_bytes`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from fullrank.data.columns import Column
 from fullrank.data.dense import padded_last
 from fullrank.data.encode_block import HEADER
 from fullrank.data.encode_examples import encode_examples, is_missing
+from fullrank.data.example_bytes import checked_examples, checked_names, is_example
 from fullrank.data.ragged import Ragged
-from fullrank.data.value_rules import ABSENT
+from fullrank.data.value_rules import ABSENT, ABSENT_BITS
 
 _LIST_NAME: Final = {"bytes": "bytes_list", "float32": "float_list", "int64": "int64_list"}
 
@@ -46,14 +48,17 @@ def example_parser(
 
     Returns:
       A function of serialized examples `[B]` that gives every column as a dense tensor, as in `Column`. An absent float
-      is `value_rules.ABSENT`, which is a NaN.
+      is `value_rules.ABSENT`, which is a NaN. Bytes that are no example, and examples that have none of the columns,
+      stop it with one of `pipeline.INPUT_ERRORS`.
     """
     wanted = tuple(columns)
     groups = tuple(aligned)
     spec = {column.name: _parse_spec(column) for column in wanted}
 
     def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        serialized = checked_examples(serialized)
         parsed = tf.io.parse_example(serialized, spec)
+        _check_names(serialized, parsed, wanted)
         for first, *others in groups:
             for other in others:
                 equal = tf.reduce_all(parsed[first].row_splits == parsed[other].row_splits)
@@ -105,9 +110,43 @@ def check_has_columns(record: bytes, *, schema_columns: Iterable[Column]) -> Non
 
 def _features_of(record: bytes) -> Any:
     try:
-        return tf.train.Example.FromString(record).features.feature
+        features = tf.train.Example.FromString(record).features.feature
     except DecodeError:
         raise ExampleError("this is not a tf.train.Example") from None
+    if not is_example(record):
+        raise ExampleError("this is not a tf.train.Example in the form that writers give it")
+    return features
+
+
+def _check_names(serialized: tf.Tensor, parsed: dict[str, Any], columns: tuple[Column, ...]) -> None:
+    """Looks whether rows in which nothing was found have any of the columns; nearly no row is one."""
+    empty = tf.where(_nothing_found(parsed, columns))
+    tf.cond(
+        tf.size(empty) > 0,
+        lambda: checked_names(tf.gather_nd(serialized, empty), names=[column.name for column in columns]),
+        tf.no_op,
+    )
+
+
+def _nothing_found(parsed: dict[str, Any], columns: tuple[Column, ...]) -> tf.Tensor:
+    """Rows `[B]` in which no column has another value than an absent one would have."""
+    lengths = [parsed[column.name].row_lengths() for column in columns if column.form == "many"]
+    nothing = [tf.reduce_all(tf.stack(lengths) == 0, axis=0)] if lengths else []
+    # Columns of one kind are looked at together, which costs a few operations a batch whatever their number.
+    alike: dict[tuple[Any, ...], list[Column]] = {}
+    for column in columns:
+        if column.form != "many":
+            alike.setdefault((column.dtype, column.pad, column.form, column.length), []).append(column)
+    for first, *others in alike.values():
+        absent = _is_absent(tf.stack([parsed[column.name] for column in (first, *others)]), first)
+        nothing.append(tf.reduce_all(absent, axis=0 if first.form == "one" else [0, 2]))
+    return tf.reduce_all(tf.stack(nothing), axis=0)
+
+
+def _is_absent(values: tf.Tensor, column: Column) -> tf.Tensor:
+    if column.dtype == "float32" and column.pad is None:
+        return tf.bitcast(values, tf.int32) == ABSENT_BITS
+    return values == tf.constant(_absent(column), values.dtype)
 
 
 def _row_values(column: Column, feature: Any) -> list[Any]:

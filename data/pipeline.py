@@ -17,6 +17,7 @@ from typing import Any, Final
 import tensorflow as tf
 
 from fullrank.data.block_layout import BLOCK_ROWS, Packing, block_parser, unpacker
+from fullrank.data.checked_file import checked_file
 from fullrank.data.example_layout import example_parser
 from fullrank.data.schema import Schema
 from fullrank.data.value_rules import aligned_columns, batch_check, value_rules
@@ -105,7 +106,7 @@ def _options(order: Order) -> tf.data.Options:
 def _example_rows(schema: Schema, files: list[str] | tf.Tensor, batch_size: int, order: Order) -> tf.data.Dataset:
     """Serialized examples in vectors of any length."""
     if order.seed is None:
-        return _passes(lambda _: _records(files, schema).batch(batch_size), order)
+        return _passes(lambda _: _records_in_order(files, schema).batch(batch_size), order)
 
     def permuted(number: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
         return tf.gather(window, _permutation(tf.size(window), order, number))
@@ -120,12 +121,12 @@ def _example_rows(schema: Schema, files: list[str] | tf.Tensor, batch_size: int,
 
 def _block_rows(schema: Schema, files: list[str] | tf.Tensor, packing: Packing, order: Order) -> tf.data.Dataset:
     """Packed rows in windows of any length."""
-    parse = block_parser(packing, columns=schema.columns)
+    parse = block_parser(packing, columns=schema.columns, aligned=aligned_columns(schema))
     blocks_a_window = max(1, _window_rows(order) // BLOCK_ROWS)
 
     def one_pass(epoch: tf.Tensor) -> tf.data.Dataset:
         if order.seed is None:
-            return _records(files, schema).batch(blocks_a_window)
+            return _records_in_order(files, schema).batch(blocks_a_window)
         blocks = _shuffled(files, lambda file: _records(file, schema), BLOCK_ROWS, order, epoch)
         return blocks.batch(blocks_a_window)
 
@@ -150,8 +151,13 @@ def _window_rows(order: Order) -> int:
     return min(_WINDOW_ROWS, max(1, order.shuffle_examples))
 
 
-def _records(files: Any, schema: Schema) -> tf.data.Dataset:
-    return tf.data.TFRecordDataset(files, compression_type=schema.compression or None, buffer_size=_READ_BUFFER)
+def _records(file: tf.Tensor, schema: Schema) -> tf.data.Dataset:
+    checked = checked_file(file, compression=schema.compression)
+    return tf.data.TFRecordDataset(checked, compression_type=schema.compression or None, buffer_size=_READ_BUFFER)
+
+
+def _records_in_order(files: list[str] | tf.Tensor, schema: Schema) -> tf.data.Dataset:
+    return tf.data.Dataset.from_tensor_slices(files).flat_map(_as_is(lambda file: _records(file, schema)))
 
 
 def _passes(one_pass: Callable[[tf.Tensor], tf.data.Dataset], order: Order) -> tf.data.Dataset:

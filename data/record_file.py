@@ -9,7 +9,9 @@ is damaged the next frame is still where the length says; if the length is damag
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -49,8 +51,7 @@ def read_frames(path: str | Path, *, compression: str) -> Iterator[Frame]:
       OSError: If the file cannot be opened.
     """
     record = 0
-    with open(path, "rb") as raw:
-        file = cast("IO[bytes]", gzip.GzipFile(fileobj=raw) if compression else raw)
+    with _opened(path, compression) as file:
         while True:
             frame = _read_frame(file, record)
             if frame is None:
@@ -61,9 +62,49 @@ def read_frames(path: str | Path, *, compression: str) -> Iterator[Frame]:
             record += 1
 
 
+def fault_in_lengths(path: str | Path, *, compression: str) -> Frame | None:
+    """The first record that claims more bytes than the file has, or than a record may have; `None` if none does.
+
+    TensorFlow's reader makes room for what a record claims, and a length beyond any memory ends the process; it also
+    takes some files that end within a record for files that end before it. This goes from length to length without
+    reading what lies between, a small part of what reading takes; only what is compressed must be decompressed for it.
+    A length with a wrong checksum ends the search, as it ends TensorFlow's reading.
+
+    Raises:
+      OSError: If the file cannot be opened.
+    """
+    size = None if compression else os.path.getsize(path)
+    record, end = 0, 0
+    try:
+        with _opened(path, compression) as file:
+            while header := file.read(_HEADER.size):
+                if len(header) < _HEADER.size:
+                    return Frame(record, None, _CUT_OFF)
+                length, checksum = _HEADER.unpack(header)
+                end += _HEADER.size + length + _FOOTER.size
+                too_long = length > _LONGEST
+                reached = 0 if too_long else file.seek(length + _FOOTER.size, os.SEEK_CUR)
+                if (reached if size is None else min(reached, size)) < end:
+                    damaged = _masked_crc(header[:8]) != checksum
+                    return None if damaged else Frame(record, None, _TOO_LONG if too_long else _CUT_OFF)
+                record += 1
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        return Frame(record, None, _GZIP.format(error))
+    return None
+
+
 _DAMAGED: Final = "damaged data: its checksum differs"
 _NO_LENGTH: Final = "damaged length, so what follows in this file is lost"
 _CUT_OFF: Final = "the file ends within this record: it is cut off"
+_TOO_LONG: Final = "a length of 2 GiB or more, which no record may have, so what follows in this file is lost"
+_GZIP: Final = "damaged gzip data, so what follows in this file is lost ({})"
+_LONGEST: Final = 2**31 - 1
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path, compression: str) -> Iterator[IO[bytes]]:
+    with open(path, "rb") as raw:
+        yield cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if compression else raw
 
 
 def _read_frame(file: IO[bytes], record: int) -> Frame | None:
@@ -77,9 +118,11 @@ def _read_frame(file: IO[bytes], record: int) -> Frame | None:
         length, checksum = _HEADER.unpack(header)
         if _masked_crc(header[:8]) != checksum:
             return Frame(record, None, _NO_LENGTH)
+        if length > _LONGEST:
+            return Frame(record, None, _TOO_LONG)
         body = _read_exactly(file, length + _FOOTER.size)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        return Frame(record, None, f"damaged gzip data, so what follows in this file is lost ({error})")
+        return Frame(record, None, _GZIP.format(error))
     if len(body) < length + _FOOTER.size:
         return Frame(record, None, _CUT_OFF)
     data = body[:length]

@@ -1,7 +1,8 @@
 """Looks through shards for what is wrong with them.
 
 The quick look runs the ordinary input pipeline over a file and counts: as fast as training reads, and by definition it
-agrees with training on what is bad. Only a file that fails it is scanned record by record to say what is wrong.
+agrees with training on what is bad. Only a file that fails it is scanned record by record to say what is wrong; the
+verdict on a record is again that of the functions of the pipeline.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from fullrank.data.bad_data import BadDataError, BadRecord
-from fullrank.data.block_layout import BlockError, Packing, decode_block, encode_block
+from fullrank.data.block_layout import BlockError, Packing, block_parser, decode_block, encode_block, unpacker
 from fullrank.data.example_layout import ExampleError, decode_examples, example_parser
 from fullrank.data.pipeline import INPUT_ERRORS, Order, batches
-from fullrank.data.ragged import Ragged, take_rows
+from fullrank.data.ragged import Columns, Ragged, take_rows
 from fullrank.data.record_file import Frame, read_frames
 from fullrank.data.schema import Schema, Shard
 from fullrank.data.shard_files import check_file, check_first_record, directory_of
@@ -113,6 +115,7 @@ def scan_shard(schema: Schema, shard: Shard) -> Iterator[Scanned]:
 def _scan_blocks(schema: Schema, path: str, frames: Iterator[Frame]) -> Iterator[Scanned]:
     packing: Packing | None = None
     rules, aligned = value_rules(schema), aligned_columns(schema)
+    read: Callable[[tf.Tensor], Any] | None = None
     for frame in frames:
         try:
             data = _data_of(frame, path)
@@ -125,25 +128,51 @@ def _scan_blocks(schema: Schema, path: str, frames: Iterator[Frame]) -> Iterator
         except (BadDataError, BlockError) as error:
             yield Scanned(record=None, examples=0, problems=(_problem(path, frame, error),))
             continue
-        packing = found
+        packing, read = found, read or _block_reader(schema, found)
         rows = len(next(c.lengths if isinstance(c, Ragged) else c for c in columns.values()))
-        wrong = list(violations(columns, rules, aligned=aligned))
-        if not wrong:
-            yield Scanned(record=data, examples=rows)
+        wrong = [*violations(columns, {}, aligned=aligned), *violations(_as_read(columns, schema), rules)]
+        if wrong:
+            good = np.setdiff1d(np.arange(rows), [violation.row for violation in wrong])
+            yield Scanned(
+                record=encode_block(take_rows(columns, good), packing=found) if good.size else None,
+                examples=int(good.size),
+                problems=tuple(_violation(path, frame, violation, violation.row) for violation in wrong),
+            )
             continue
-        good = np.setdiff1d(np.arange(rows), [violation.row for violation in wrong])
-        yield Scanned(
-            record=encode_block(take_rows(columns, good), packing=found) if good.size else None,
-            examples=int(good.size),
-            problems=tuple(_violation(path, frame, violation, violation.row) for violation in wrong),
-        )
+        try:
+            read(tf.constant([data]))
+        except INPUT_ERRORS as error:
+            problem = BadRecord(file=path, record=frame.record, reason=_first_line(error))
+            yield Scanned(record=None, examples=0, problems=(problem,))
+        else:
+            yield Scanned(record=data, examples=rows)
+
+
+def _block_reader(schema: Schema, packing: Packing) -> Callable[[tf.Tensor], Any]:
+    """A function that fails where the input pipeline does, so that both agree on what is bad."""
+    parse = block_parser(packing, columns=schema.columns, aligned=aligned_columns(schema))
+    unpack, check = unpacker(packing, columns=schema.columns), batch_check(value_rules(schema), explicit_nan=False)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+    def read(blocks: tf.Tensor) -> tf.Tensor:
+        check(unpack(parse(blocks)))
+        return tf.size(blocks)
+
+    reader: Callable[[tf.Tensor], Any] = read
+    return reader
+
+
+def _as_read(columns: Columns, schema: Schema) -> dict[str, npt.NDArray[Any] | Ragged]:
+    """The columns of the schema, and of a long row of `many` the values that are kept."""
+    wanted = {column.name: (columns[column.name], column.length) for column in schema.columns}
+    return {name: data.last(length) if isinstance(data, Ragged) else data for name, (data, length) in wanted.items()}
 
 
 def _scan_examples(schema: Schema, path: str, frames: Iterator[Frame]) -> Iterator[Scanned]:
     check = batch_check(value_rules(schema), explicit_nan=True)
     parse = example_parser(schema.columns, aligned=aligned_columns(schema))
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     def parse_and_check(records: tf.Tensor) -> tf.Tensor:
         check(parse(records))
         return tf.size(records)
@@ -174,7 +203,11 @@ def _example_problems(schema: Schema, path: str, frame: Frame, error: Exception)
         return (_problem(path, frame, found),)
     wrong = violations(columns, value_rules(schema), aligned=aligned_columns(schema), explicit_nan=True)
     problems = tuple(_violation(path, frame, violation, None) for violation in wrong)
-    return problems or (BadRecord(file=path, record=frame.record, reason=str(error).splitlines()[0]),)
+    return problems or (BadRecord(file=path, record=frame.record, reason=_first_line(error)),)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
 
 
 def _data_of(frame: Frame, path: str) -> bytes:

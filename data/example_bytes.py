@@ -1,0 +1,222 @@
+"""The bytes of a `tf.train.Example`, looked at in a graph before TensorFlow's parser sees them.
+
+`tf.io.parse_example` trusts its input: it reads bytes that are no example as an example without features, and a list
+that claims more bytes than its record has can end the process. So records of either layout, and requests, pass through
+here first. A good record has the form in which every protocol buffer library writes an example:
+
+* a record is one field `features`; a record of no bytes is none;
+* `features` is entries of a name and a feature, each once and in this order. Of two of one name the last counts;
+* a feature is empty, or one list: of byte strings, of packed 32-bit floats, or of packed integers;
+* every length takes as few bytes as it can, and there is nothing before, between or after.
+
+What else protocol buffers allow (numbers that are not packed, messages in several pieces, unknown fields such as the
+feature lists of a `tf.train.SequenceExample`) makes a bad record, because parsers differ in what they read there. The
+values of lists are left to TensorFlow's parser, which refuses integers that are cut off.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import tensorflow as tf
+
+_PLACES: Final = 1 << 22
+"""Strings decoded at once, padding included: `decode_proto` pads every message to the longest, whatever that is."""
+_SMALLEST_ENTRY: Final = 6
+_SMALLEST_STRING: Final = 2
+_VARINT: Final = 5
+"""Bytes of the longest length; a message has less than 2^31 bytes."""
+_NAME, _FEATURE, _PACKED = 0x0A, 0x12, 0x0A
+_BYTES, _FLOATS, _INTEGERS = 0x0A, 0x12, 0x1A
+# The eight bytes from the feature of a short entry, as a little-endian number: tag and length of the feature, tag and
+# length of its list, tag and length of the packed values. Each length is that before it less 2.
+_SHORT: Final = _FEATURE + (-2 << 24) + (_PACKED << 32) + (-4 << 40)
+_SHORT_LENGTH: Final = (1 << 8) + (1 << 24) + (1 << 40)
+
+
+def feature_counts(serialized: tf.Tensor) -> tf.Tensor:
+    """How many features each record has, whatever they are.
+
+    Args:
+      serialized: Records `[B]`.
+
+    Returns:
+      int32 `[B]`, -1 for what has not the form of an example. Where bytes cannot be a message at all,
+      `tf.errors.DataLossError` is raised instead.
+    """
+    return _in_pieces(serialized, _feature_counts, smallest=_SMALLEST_ENTRY)
+
+
+def checked_examples(serialized: tf.Tensor, *, features: int | None = None) -> tf.Tensor:
+    """The same records; stops a graph at one that has not the form of an example.
+
+    Args:
+      serialized: Records `[B]`.
+      features: How many features each must have; `None` for any number.
+    """
+    counts = feature_counts(serialized)
+    good = counts >= 0 if features is None else counts == features
+    first_bad = tf.reduce_sum(tf.math.cumprod(tf.cast(good, tf.int32)))
+    message = "fullrank: bytes that are not a tf.train.Example in the form that writers give it, at position"
+    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(good), [message, first_bad])]):
+        return tf.identity(serialized)
+
+
+def is_example(record: bytes) -> bool:
+    """Whether a record has the form of an example."""
+    try:
+        return bool(_counts_in_graph()(tf.constant([record]))[0] >= 0)
+    except tf.errors.DataLossError:
+        return False
+
+
+@functools.cache
+def _counts_in_graph() -> Any:
+    return tf.function(feature_counts, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+
+
+def checked_names(serialized: tf.Tensor, *, names: Iterable[str]) -> tf.Operation:
+    """Stops a graph at an example that has none of the features named.
+
+    Args:
+      serialized: Examples `[B]` that have passed `checked_examples`.
+      names: Names of features.
+    """
+    known = tuple(names)
+
+    def have_any(examples: tf.Tensor) -> tf.Tensor:
+        _, (features,) = tf.io.decode_proto(examples, "tensorflow.Example", ["features"], [tf.string])
+        _, (entries,) = tf.io.decode_proto(features[:, 0], "tensorflow.Features", ["feature"], [tf.string])
+        _, (keys,) = tf.io.decode_proto(entries, "tensorflow.Features.FeatureEntry", ["key"], [tf.string])
+        present = tf.strings.length(entries) > 0
+        found = present & functools.reduce(tf.logical_or, (keys[..., 0] == name for name in known))
+        return tf.cast(tf.reduce_any(found, axis=1), tf.int32)
+
+    good = _in_pieces(serialized, have_any, smallest=_SMALLEST_ENTRY) > 0
+    message = "fullrank: an example that has none of the columns that are read"
+    return tf.debugging.Assert(tf.reduce_all(good), [message])
+
+
+def _in_pieces(strings: tf.Tensor, look: Callable[[tf.Tensor], tf.Tensor], *, smallest: int) -> tf.Tensor:
+    """Looks at so few strings at a time that decoding their parts, of `smallest` bytes or more, takes bounded memory.
+
+    Args:
+      strings: `[N]`.
+      look: From strings `[n]`, at least one, to int32 `[n]`.
+      smallest: Bytes of the smallest part.
+    """
+    number = tf.size(strings)
+    most_parts = tf.maximum(tf.reduce_max(tf.strings.length(strings)) // smallest, 1)
+    at_once = tf.maximum(_PLACES // most_parts, 1)
+
+    def piece(start: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return start + at_once, tf.concat([found, look(strings[start : start + at_once])], axis=0)
+
+    _, found = tf.while_loop(
+        lambda start, _: start < number,
+        piece,
+        (tf.constant(0), tf.zeros([0], tf.int32)),
+        shape_invariants=(tf.TensorShape([]), tf.TensorShape([None])),
+        parallel_iterations=1,
+    )
+    return found
+
+
+def _feature_counts(serialized: tf.Tensor) -> tf.Tensor:
+    _, (features,) = tf.io.decode_proto(serialized, "tensorflow.Example", ["features"], [tf.string])
+    counts, (entries,) = tf.io.decode_proto(features[:, 0], "tensorflow.Features", ["feature"], [tf.string])
+    sizes, lengths = tf.strings.length(features[:, 0]), tf.strings.length(entries)
+    flat, flat_lengths = tf.reshape(entries, [-1]), tf.reshape(lengths, [-1])
+    # Nearly all entries are short. The others are looked at more closely; padding is of no length.
+    rest = tf.where((flat_lengths > 0) & ~_are_short_entries(flat, flat_lengths))[:, 0]
+    good, extra = tf.cond(
+        tf.size(rest) > 0,
+        lambda: _closely(tf.gather(flat, rest), tf.cast(rest, tf.int32) // tf.shape(entries)[1], tf.size(sizes)),
+        lambda: (tf.ones_like(sizes, tf.bool), tf.zeros_like(sizes)),
+    )
+    none_empty = tf.math.count_nonzero(lengths, axis=1, dtype=tf.int32) == counts[:, 0]
+    whole = tf.reduce_sum(lengths, axis=1) + 2 * counts[:, 0] + extra == sizes
+    good &= none_empty & whole & (_field_size(sizes) == tf.strings.length(serialized))
+    return tf.where(good, counts[:, 0], -1)
+
+
+def _are_short_entries(entries: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+    """Whether entries `[N]` are good, at most 127 bytes long, and have a list of numbers or of a single string."""
+    begin = tf.cast(tf.io.decode_raw(entries, tf.int16, fixed_length=2)[:, 0], tf.int32)
+    start = tf.clip_by_value(2 + begin // 256, 0, lengths)
+    length = tf.cast(lengths - start - 2, tf.int64)
+    tail = tf.strings.substr(entries, start, tf.fill(tf.shape(start), 6))
+    kind = tf.io.decode_raw(tail, tf.int64, fixed_length=8)[:, 0] - _SHORT - length * _SHORT_LENGTH
+    floats = (kind == _FLOATS << 16) & (length & 3 == 0)
+    good = floats | (kind == _INTEGERS << 16) | (kind == _BYTES << 16)
+    return good & (begin & 255 == _NAME) & (lengths < 128)
+
+
+def _closely(entries: tf.Tensor, records: tf.Tensor, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """For each of `number` records: whether its entries here are good, and bytes that their lengths take beyond one."""
+    good = _are_entries(entries)
+    extra = _varint_size(tf.strings.length(entries)) - 1
+    bad = tf.math.unsorted_segment_sum(tf.cast(~good, tf.int32), records, number)
+    return bad == 0, tf.math.unsorted_segment_sum(extra, records, number)
+
+
+def _are_entries(entries: tf.Tensor) -> tf.Tensor:
+    """Whether entries `[N]` of any length are good."""
+    whole = tf.cast(tf.strings.length(entries), tf.int64)
+    name, _, name_end = _field(entries, tf.zeros_like(whole))
+    feature, feature_start, feature_end = _field(entries, name_end)
+    kind, list_start, list_end = _field(entries, feature_start)
+    packed, values_start, values_end = _field(entries, list_start)
+    framed = (name == _NAME) & (feature == _FEATURE) & (feature_end == whole)
+    is_list = framed & (list_end == whole) & ((kind == _BYTES) | (kind == _FLOATS) | (kind == _INTEGERS))
+    one_field = (packed == _PACKED) & (values_end == whole)
+    whole_numbers = (kind != _FLOATS) | ((whole - values_start) % 4 == 0)
+    good = framed & (feature_start == whole) | is_list & ((list_start == whole) | one_field & whole_numbers)
+    # Lists of several byte strings.
+    several = tf.where(is_list & (kind == _BYTES) & ~good)
+    lists = _from(tf.gather_nd(entries, several), tf.gather_nd(list_start, several))
+    found = _in_pieces(lists, _are_strings, smallest=_SMALLEST_STRING) > 0
+    return tf.tensor_scatter_nd_update(good, several, found)
+
+
+def _are_strings(lists: tf.Tensor) -> tf.Tensor:
+    """1 for each message `[N]` that is a list of byte strings and nothing else, 0 for others."""
+    counts, (strings,) = tf.io.decode_proto(lists, "tensorflow.BytesList", ["value"], [tf.string])
+    present = tf.sequence_mask(counts[:, 0], tf.shape(strings)[1])
+    held = tf.where(present, _field_size(tf.strings.length(strings)), 0)
+    return tf.cast(tf.reduce_sum(held, axis=1) == tf.strings.length(lists), tf.int32)
+
+
+def _field(strings: tf.Tensor, start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The field that begins at `start` of each string `[N]`: its tag, and where its content begins and ends, int64.
+
+    The tag is -1 where the length is not as short as it can be.
+    """
+    head = tf.cast(tf.io.decode_raw(_from(strings, start, 1 + _VARINT), tf.uint8, fixed_length=1 + _VARINT), tf.int64)
+    tag, groups = head[:, 0], head[:, 1:]
+    follows = tf.math.cumprod(tf.cast(groups >= 128, tf.int64), axis=1)
+    size = 1 + tf.reduce_sum(follows, axis=1)
+    counts = tf.concat([tf.ones_like(follows[:, :1]), follows[:, :-1]], axis=1)
+    places = tf.constant([1 << bits for bits in range(0, 7 * _VARINT, 7)], tf.int64)
+    length = tf.reduce_sum(counts * (groups & 127) * places, axis=1)
+    shortest = (size <= _VARINT) & (size == _varint_size(length))
+    content = start + 1 + size
+    return tf.where(shortest, tag, -1), content, content + length
+
+
+def _from(strings: tf.Tensor, start: tf.Tensor, length: int = 2**31 - 1) -> tf.Tensor:
+    """What each string has from `start`, which may lie behind its end."""
+    start = tf.minimum(start, tf.cast(tf.strings.length(strings), tf.int64))
+    return tf.strings.substr(strings, start, tf.fill(tf.shape(start), tf.constant(length, tf.int64)))
+
+
+def _field_size(length: tf.Tensor) -> tf.Tensor:
+    """Bytes of a field whose content has this length."""
+    return 1 + _varint_size(length) + length
+
+
+def _varint_size(value: tf.Tensor) -> tf.Tensor:
+    """Bytes that a number below 2^31 takes."""
+    return 1 + tf.add_n([tf.cast(value >= 1 << bits, value.dtype) for bits in range(7, 7 * _VARINT, 7)])
