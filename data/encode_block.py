@@ -93,19 +93,16 @@ class Packing:
             if value["format"] != _FORMAT:
                 reason = f"a block of another format; this version of fullrank reads format {_FORMAT}"
                 raise BlockError(reason, received=repr(value["format"]))
-            packing = cls(tuple(Column(name=n, dtype=d, form=f, length=size) for n, d, f, size in value["columns"]))
-            packing._check(header)
+            columns = [_column(*listed) for listed in value["columns"]]
         except BlockError:
             raise
         except (TypeError, KeyError, ValueError, RecursionError) as error:
             raise BlockError("damaged block: its header lists no columns") from error
+        packing = cls(tuple(columns))
+        packing._check(header)
         return packing
 
     def _check(self, header: bytes) -> None:
-        for column in self.columns:
-            known = column.dtype in MATRICES and column.form in get_args(Form)
-            if not (known and isinstance(column.name, str) and type(column.length) is int):
-                raise BlockError("damaged block: its header lists a column that cannot be", received=repr(column.name))
         if not self.columns or self.header() != header:
             raise BlockError("damaged block: its header is not as it was written")
         if len({column.name for column in self.columns}) < len(self.columns):
@@ -125,6 +122,14 @@ class Packing:
             if (known.dtype, known.form) != (column.dtype, column.form) or fixed:
                 return column, f"{known.form} {known.dtype}" + (f" of length {known.length}" if fixed else "")
         return None
+
+
+def _column(name: Any, dtype: Any, form: Any, length: Any) -> Column:
+    """A column as a header lists it, which may be anything."""
+    if not (isinstance(name, str) and dtype in MATRICES and form in get_args(Form) and type(length) is int):
+        raise BlockError("damaged block: its header lists a column that cannot be", received=repr(name))
+    name.encode()
+    return Column(name=name, dtype=dtype, form=form, length=length)
 
 
 def encode_block(columns: Columns, *, packing: Packing) -> bytes:

@@ -25,6 +25,8 @@ from fullrank.data.value_rules import ABSENT, ABSENT_BITS
 
 _LIST_NAME: Final = {"bytes": "bytes_list", "float32": "float_list", "int64": "int64_list"}
 
+_NO_EXAMPLE: Final = "this is not a tf.train.Example"
+
 
 class ExampleError(ValueError):
     """A record of another form than its schema."""
@@ -73,7 +75,8 @@ def decode_examples(
 ) -> dict[str, npt.NDArray[Any] | Ragged]:
     """The inverse of `encode_examples`, for looking into records outside a graph; `many` columns are whole.
 
-    As in `example_parser`, an absent float is `value_rules.ABSENT`.
+    As in `example_parser`, an absent float is `value_rules.ABSENT`. Whether bytes are a good record is
+    not asked here.
 
     Args:
       records: n serialized examples.
@@ -85,7 +88,10 @@ def decode_examples(
     wanted = tuple(schema_columns)
     rows: dict[str, list[list[Any]]] = {column.name: [] for column in wanted}
     for record in records:
-        feature = _features_of(record)
+        try:
+            feature = tf.train.Example.FromString(record).features.feature
+        except DecodeError:
+            raise ExampleError(_NO_EXAMPLE) from None
         for column in wanted:
             rows[column.name].append(_row_values(column, feature[column.name]) if column.name in feature else [])
     return {column.name: _column_of(column, rows[column.name]) for column in wanted}
@@ -99,23 +105,25 @@ def check_has_columns(record: bytes, *, schema_columns: Iterable[Column]) -> Non
     Raises:
       ExampleError: If it is no example, has none of the columns or has one of another type or length.
     """
-    feature = _features_of(record)
     wanted = tuple(schema_columns)
-    if HEADER in feature:
-        raise ExampleError("this is a block of rows, not a tf.train.Example a row: is the layout of the schema right?")
-    if not any(column.name in feature for column in wanted):
-        raise ExampleError("this record has no column of the schema", received=", ".join(sorted(feature)) or "nothing")
-    decode_examples([record], schema_columns=wanted)
-
-
-def _features_of(record: bytes) -> Any:
     try:
-        features = tf.train.Example.FromString(record).features.feature
+        feature = tf.train.Example.FromString(record).features.feature
     except DecodeError:
-        raise ExampleError("this is not a tf.train.Example") from None
+        feature = None
     if not is_example(record):
-        raise ExampleError("this is not a tf.train.Example in the form that writers give it")
-    return features
+        raise ExampleError(_NO_EXAMPLE if feature is None else f"{_NO_EXAMPLE} in the form that writers give it")
+    if feature is None:
+        # The fault is within a feature. If that is a column, reading will say so.
+        return
+    if not any(column.name in feature for column in wanted):
+        if HEADER in feature:
+            raise ExampleError(
+                "this is a block of rows, not a tf.train.Example a row: is the layout of the schema right?"
+            )
+        raise ExampleError("this record has no column of the schema", received=", ".join(sorted(feature)) or "nothing")
+    for column in wanted:
+        if column.name in feature:
+            _row_values(column, feature[column.name])
 
 
 def _check_names(serialized: tf.Tensor, parsed: dict[str, Any], columns: tuple[Column, ...]) -> None:

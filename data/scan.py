@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from fullrank.data.bad_data import BadDataError, BadRecord
 from fullrank.data.block_layout import BlockError, Packing, block_parser, decode_block, encode_block, unpacker
-from fullrank.data.example_layout import ExampleError, decode_examples, example_parser
+from fullrank.data.example_layout import ExampleError, check_has_columns, decode_examples, example_parser
 from fullrank.data.pipeline import INPUT_ERRORS, Order, batches
 from fullrank.data.ragged import Columns, Ragged, take_rows
 from fullrank.data.record_file import Frame, read_frames
@@ -100,16 +100,20 @@ def scan_shard(schema: Schema, shard: Shard) -> Iterator[Scanned]:
       shard: One of its shards.
     """
     path = directory_of(schema) / shard.file
-    scan = _scan_examples if schema.layout == "example" else _scan_blocks
     try:
         check_file(path, dataclasses.replace(shard, size=None))
-        yield from scan(schema, str(path), read_frames(path, compression=schema.compression))
+        yield from scan_frames(schema, str(path), read_frames(path, compression=schema.compression))
     except BadDataError as error:
         reason = str(error).removeprefix(f"{path}: ").rstrip(".")
         yield Scanned(record=None, examples=0, problems=(BadRecord(file=str(path), reason=reason),))
     except OSError as error:
         reason = f"cannot read this shard: {error.strerror}"
         yield Scanned(record=None, examples=0, problems=(BadRecord(file=str(path), reason=reason),))
+
+
+def scan_frames(schema: Schema, path: str, frames: Iterator[Frame]) -> Iterator[Scanned]:
+    """Yields what `scan_shard` does of the frames of a file."""
+    return (_scan_examples if schema.layout == "example" else _scan_blocks)(schema, path, frames)
 
 
 def _scan_blocks(schema: Schema, path: str, frames: Iterator[Frame]) -> Iterator[Scanned]:
@@ -198,7 +202,9 @@ def _scan_examples(schema: Schema, path: str, frames: Iterator[Frame]) -> Iterat
 
 def _example_problems(schema: Schema, path: str, frame: Frame, error: Exception) -> tuple[BadRecord, ...]:
     try:
-        columns = decode_examples([_data_of(frame, path)], schema_columns=schema.columns)
+        data = _data_of(frame, path)
+        check_has_columns(data, schema_columns=schema.columns)
+        columns = decode_examples([data], schema_columns=schema.columns)
     except (BadDataError, ExampleError) as found:
         return (_problem(path, frame, found),)
     wrong = violations(columns, value_rules(schema), aligned=aligned_columns(schema), explicit_nan=True)
