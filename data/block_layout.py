@@ -175,7 +175,7 @@ def _check_lengths(
 def _number_of(part: Any, dtype: str) -> tf.Tensor:
     """How many values each block has in a part, int64 `[K]`; -1 where its bytes are no whole number of them."""
     if dtype == "bytes":
-        return part.row_lengths()
+        return tf.cast(part.row_lengths(), tf.int64)
     size = np.dtype(MATRICES.get(dtype, "<i4")).itemsize
     bytes_found = tf.cast(tf.strings.length(part), tf.int64)
     return tf.where(bytes_found % size == 0, bytes_found // size, -1)

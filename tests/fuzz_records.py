@@ -20,6 +20,9 @@ from pathlib import Path
 from typing import Any, Final
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# A record alone is too small to be shared out.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 import numpy as np
 import tensorflow as tf
@@ -200,7 +203,7 @@ def children(arguments: argparse.Namespace, layout: str) -> Iterator[str]:
         command = [sys.executable, __file__, f"--layout={layout}", f"--seed={seed}", f"--records={number}", "--child"]
         done = subprocess.run([*command, f"--leave={leave}"], capture_output=True, text=True, check=False)
         yield from done.stdout.splitlines()
-        if done.returncode not in (0, 1):
+        if done.returncode != 0:
             yield f"the process ended with {done.returncode} at a record of {leave} (seed {seed}): {done.stderr[-300:]}"
         else:
             print(f"{layout}, seed {seed}: {done.stderr.splitlines()[-1]}", file=sys.stderr, flush=True)
@@ -234,7 +237,7 @@ def main() -> int:
         taken, wrong = try_records(arguments.layout, seed=arguments.seed, number=arguments.records, leave=leave)
         printed(wrong)
         print(f"{arguments.records} records, of which the reader took {taken}", file=sys.stderr)
-        return int(bool(wrong))
+        return 0
     failed = 0
     for layout in (arguments.layout,) if arguments.layout else LAYOUTS:
         start = time.monotonic()
