@@ -6,7 +6,8 @@ here first. A good record has the form in which every protocol buffer library wr
 
 * a record is one field `features`; a record of no bytes is none;
 * `features` is entries of a name and a feature, each once and in this order. Of two of one name the last counts;
-* a feature is empty, or one list: of byte strings, of packed 32-bit floats, or of packed integers;
+* a feature is empty, or one list: of byte strings, packed 32-bit floats or packed integers. Beside an empty one, no
+  name may be there twice, because parsers differ in whether an empty feature is the last;
 * every length takes as few bytes as it can, and there is nothing before, between or after.
 
 What else protocol buffers allow (numbers that are not packed, messages in several pieces, unknown fields such as the
@@ -133,7 +134,7 @@ def _feature_counts(serialized: tf.Tensor) -> tf.Tensor:
     rest = tf.where((flat_lengths > 0) & ~_are_short_entries(flat, flat_lengths))[:, 0]
     good, extra = tf.cond(
         tf.size(rest) > 0,
-        lambda: _closely(tf.gather(flat, rest), tf.cast(rest, tf.int32) // tf.shape(entries)[1], tf.size(sizes)),
+        lambda: _closely(entries, tf.gather(flat, rest), tf.cast(rest, tf.int32) // tf.shape(entries)[1]),
         lambda: (tf.ones_like(sizes, tf.bool), tf.zeros_like(sizes)),
     )
     none_empty = tf.math.count_nonzero(lengths, axis=1, dtype=tf.int32) == counts[:, 0]
@@ -154,16 +155,39 @@ def _are_short_entries(entries: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
     return good & (begin & 255 == _NAME) & (lengths < 128)
 
 
-def _closely(entries: tf.Tensor, records: tf.Tensor, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """For each of `number` records: whether its entries here are good, and bytes that their lengths take beyond one."""
-    good = _are_entries(entries)
-    extra = _varint_size(tf.strings.length(entries)) - 1
-    bad = tf.math.unsorted_segment_sum(tf.cast(~good, tf.int32), records, number)
-    return bad == 0, tf.math.unsorted_segment_sum(extra, records, number)
+def _closely(entries: tf.Tensor, rest: tf.Tensor, records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Looks at entries `rest` `[N]` of the records `[N]` among those of all `[B, F]`.
+
+    Returns:
+      For each record, whether they are good, and how many bytes their lengths take beyond one each: `[B]`.
+    """
+    good, empty = _are_entries(rest)
+    extra = _varint_size(tf.strings.length(rest)) - 1
+    bad, emptied, more = (
+        tf.math.unsorted_segment_sum(tf.cast(values, tf.int32), records, tf.shape(entries)[0])
+        for values in (~good, empty, extra)
+    )
+    suspect = tf.where(emptied > 0)
+    once = tf.cond(
+        tf.size(suspect) > 0,
+        lambda: tf.tensor_scatter_nd_update(bad == 0, suspect, _named_once(tf.gather_nd(entries, suspect))),
+        lambda: bad == 0,
+    )
+    return once & (bad == 0), more
 
 
-def _are_entries(entries: tf.Tensor) -> tf.Tensor:
-    """Whether entries `[N]` of any length are good."""
+def _named_once(entries: tf.Tensor) -> tf.Tensor:
+    """Whether no two entries of a row `[N, F]`, padded with empty strings, have one name."""
+    _, (names,) = tf.io.decode_proto(entries, "tensorflow.Features.FeatureEntry", ["key"], [tf.string])
+    present = tf.where(tf.strings.length(entries) > 0)
+    found = tf.strings.join([tf.strings.as_string(present[:, 0]), tf.gather_nd(names[..., 0], present)], ":")
+    _, first, counts = tf.unique_with_counts(found)
+    repeated = tf.cast(tf.gather(counts, first) > 1, tf.int32)
+    return tf.math.unsorted_segment_sum(repeated, present[:, 0], tf.shape(entries)[0]) == 0
+
+
+def _are_entries(entries: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Whether entries `[N]` of any length are good, and whether their feature is empty."""
     whole = tf.cast(tf.strings.length(entries), tf.int64)
     name, _, name_end = _field(entries, tf.zeros_like(whole))
     feature, feature_start, feature_end = _field(entries, name_end)
@@ -173,12 +197,13 @@ def _are_entries(entries: tf.Tensor) -> tf.Tensor:
     is_list = framed & (list_end == whole) & ((kind == _BYTES) | (kind == _FLOATS) | (kind == _INTEGERS))
     one_field = (packed == _PACKED) & (values_end == whole)
     whole_numbers = (kind != _FLOATS) | ((whole - values_start) % 4 == 0)
-    good = framed & (feature_start == whole) | is_list & ((list_start == whole) | one_field & whole_numbers)
+    empty = framed & (feature_start == whole)
+    good = empty | is_list & ((list_start == whole) | one_field & whole_numbers)
     # Lists of several byte strings.
     several = tf.where(is_list & (kind == _BYTES) & ~good)
     lists = _from(tf.gather_nd(entries, several), tf.gather_nd(list_start, several))
     found = _in_pieces(lists, _are_strings, smallest=_SMALLEST_STRING) > 0
-    return tf.tensor_scatter_nd_update(good, several, found)
+    return tf.tensor_scatter_nd_update(good, several, found), empty
 
 
 def _are_strings(lists: tf.Tensor) -> tf.Tensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import os
 import subprocess
 import sys
@@ -29,8 +30,8 @@ import tensorflow as tf
 from mutations import mutated, mutated_json
 
 from fullrank import data
-from fullrank.data.block_layout import Packing, block_parser, encode_block, unpacker
-from fullrank.data.example_layout import example_parser
+from fullrank.data.block_layout import Packing, block_parser, decode_block, encode_block, unpacker
+from fullrank.data.example_layout import ExampleError, decode_examples, example_parser
 from fullrank.data.pipeline import INPUT_ERRORS
 from fullrank.data.ragged import take_rows
 from fullrank.data.record_bytes import framed
@@ -41,7 +42,7 @@ from fullrank.data.value_rules import aligned_columns, batch_check, value_rules
 
 ROWS, BLOCK_ROWS, GROUP = 24, 3, 1000
 LAYOUTS: Final = ("example", "block")
-_EACH: Final = 20_000
+_EACH: Final = 50_000
 """Records of a process."""
 
 SCHEMA: Final = data.Schema(
@@ -116,6 +117,7 @@ class Both:
 
         self._read = read
         self.taken = 0
+        self._rows = 1 if layout == "example" else BLOCK_ROWS
 
     def read(self, records: list[bytes]) -> dict[str, Any] | None:
         """What the reader makes of records, or `None` if it refuses them."""
@@ -127,37 +129,57 @@ class Both:
     def disagreements(self, records: list[bytes]) -> Iterator[str]:
         """What is wrong with how reader and search take a group of records.
 
-        They must give the same verdict on each; good records come out of the search as they were, and the rows that it
-        saves from bad blocks are read; and in one batch each is read as it is alone, whatever stands beside it.
+        They must give the same verdict on each; good records come out of the search as they were, the rows that it
+        saves from bad blocks are read, and a batch holds what other code finds in its records.
         """
-        alone = [self.read([record]) for record in records]
         frames = (Frame(number, record) for number, record in enumerate(records))
-        for record, batch, found in zip(records, alone, scan_frames(self.schema, "file", frames), strict=True):
-            if (batch is not None) != (not found.problems):
-                yield f"reader {'takes' if batch else 'refuses'}, search says {found.problems}: {record.hex()}"
-            elif batch is not None and (found.record != record or found.examples != len(batch["item"])):
-                yield f"a good record is altered: {record.hex()}"
-            elif (
-                found.record is not None and len((self.read([found.record]) or {"item": ()})["item"]) != found.examples
-            ):
-                yield f"what the search saved is not read: {record.hex()}"
-        self.taken += len(
-            kept := [(record, batch) for record, batch in zip(records, alone, strict=True) if batch is not None]
-        )
-        mixed = [record for pair in zip(kept, self._pristine(), strict=False) for record in (pair[0], pair[1])]
-        if mixed:
-            together = self.read([record for record, _ in mixed])
-            for name in mixed[0][1]:
-                expected = np.concatenate([batch[name] for _, batch in mixed])
-                if together is None or not np.array_equal(
-                    together[name], expected, equal_nan=expected.dtype.kind == "f"
-                ):
-                    yield f"column {name!r} is read otherwise in a batch: {[r.hex() for r, _ in mixed]}"
+        found = list(zip(records, scan_frames(self.schema, "file", frames), strict=True))
+        yield from (f"altered: {record.hex()}" for record, it in found if not it.problems and it.record != record)
+        taken = [record for record, it in found if not it.problems]
+        self.taken += len(taken)
+        # Of the example layout, the search asks the reader itself; then a sample is enough.
+        refused = [record for record, it in found if it.problems][:: 1 if self.schema.layout == "block" else 20]
+        yield from (f"the search refuses, the reader takes: {r.hex()}" for r in refused if self.read([r]) is not None)
+        mixed = [record for pair in zip(taken, itertools.cycle(self.good), strict=False) for record in pair]
+        together = self.read(mixed)
+        if together is None:
+            yield from (f"the search takes, the reader refuses: {r.hex()}" for r in taken if self.read([r]) is None)
+        else:
+            yield from self._read_otherwise(mixed, together)
+        saved = [it for _, it in found if it.problems and it.record is not None]
+        rows = self.read([it.record or b"" for it in saved] + self.good[:1])
+        if rows is None or len(rows["item"]) != sum(it.examples for it in saved) + self._rows:
+            yield f"what the search saved is not read: {[(it.record or b'').hex() for it in saved]}"
 
-    def _pristine(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
-        read = [(record, self.read([record]) or {}) for record in self.good]
-        while True:
-            yield from read
+    def _read_otherwise(self, records: list[bytes], batch: dict[str, Any]) -> Iterator[str]:
+        start = 0
+        for record in records:
+            try:
+                expected = self._decoded(record)
+            except ExampleError:
+                # A name that is not UTF-8, or a damaged feature that is no column, which protobuf's parser refuses.
+                expected = self.read([record]) or {}
+            stop = start + len(expected["item"])
+            for name, values in expected.items():
+                if not np.array_equal(batch[name][start:stop], values, equal_nan=values.dtype.kind == "f"):
+                    yield f"column {name!r} is read otherwise: {record.hex()}"
+            start = stop
+
+    def _decoded(self, record: bytes) -> dict[str, Any]:
+        """What a record holds, by way of protobuf and NumPy."""
+        if self.schema.layout == "block":
+            columns = decode_block(record)[1]
+        else:
+            columns = decode_examples([record], schema_columns=self.schema.columns)
+        return {column.name: padded(columns[column.name], column) for column in self.schema.columns}
+
+
+def padded(values: Any, column: data.Column) -> Any:
+    """A column as a batch holds it."""
+    if not isinstance(values, data.Ragged):
+        return values
+    rows = [row + [column.missing] * (column.length - len(row)) for row in values.last(column.length).to_lists()]
+    return np.array(rows, column.numpy_dtype).reshape(-1, column.length)
 
 
 def try_records(layout: str, *, seed: int, number: int, leave: Path) -> tuple[int, list[str]]:
