@@ -73,7 +73,30 @@ example = tf.train.Example(features=tf.train.Features(feature={
     "user-id": feature(int64_list=tf.train.Int64List(value=[cases["user"]])),
     "unheard_of": feature(float_list=tf.train.FloatList(value=[1.0])),
 })).SerializeToString()
-bare = tf.train.Example().SerializeToString()
+bare = tf.train.Example(features=tf.train.Features(feature={"item": feature()})).SerializeToString()
+unaligned = tf.train.Example(features=tf.train.Features(feature={
+    "seen": feature(bytes_list=tf.train.BytesList(value=[b"item 1", b"item 2"])),
+    "seen_at": feature(int64_list=tf.train.Int64List(value=[1])),
+})).SerializeToString()
+# A list of weights that claims 2^28 bytes, and ends there.
+too_long = bytes.fromhex("0a180a160a0b7461675f77656967687473120712050affffff7f")
+foreign = tf.train.Example(features=tf.train.Features(feature={"unheard_of": feature()})).SerializeToString()
+
+def refusal(signature, **inputs):
+    try:
+        loaded.signatures[signature](**inputs)
+    except tf.errors.OpError as error:
+        return str(error)
+    return ""
+
+answers["refused"] = {
+    name: refusal("serving_examples", examples=tf.constant([example, record]))
+    for name, record in {
+        "junk": b"junk", "nothing": b"", "foreign": foreign, "unaligned": unaligned, "too long": too_long
+    }.items()
+}
+wide = tensors({**cases["requests"]["ordinary"], "seen": [["item 1"] * 5]})
+answers["refused"]["wide"] = refusal("serving_default", **wide)
 answers["examples"] = listed(loaded.signatures["serving_examples"](examples=tf.constant([example, bare])))
 answers["keras before"] = sorted({"tf_keras", "tensorflow_recommenders"} & set(sys.modules))
 
@@ -235,6 +258,22 @@ def test_examples_need_neither_labels_nor_every_feature(answers: dict[str, Any],
     for task in TASKS:
         np.testing.assert_allclose(answers["examples"][task], expected[task], atol=1e-6)
     assert answers["examples"]["click"][0] != answers["examples"]["click"][1]
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        # TensorFlow's own words where bytes are no message at all.
+        ("junk", "Failed to consume entire buffer"),
+        ("too long", "not a tf.train.Example"),
+        ("nothing", "not a tf.train.Example in the form that writers give it, at position"),
+        ("foreign", "an example that has none of the columns that are read"),
+        ("unaligned", "different numbers of values in"),
+        ("wide", "inputs seen, seen_at belong together, value by value, and must be equally wide"),
+    ],
+)
+def test_requests_that_cannot_be_meant_are_refused(answers: dict[str, Any], case: str, words: str) -> None:
+    assert words in answers["refused"][case]
 
 
 def test_the_export_holds_what_tensorflow_serving_looks_for(exported: Exported, output: Path, schema: Schema) -> None:

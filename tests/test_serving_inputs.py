@@ -148,11 +148,19 @@ def test_a_wide_request_keeps_the_last_values_of_each_row_and_its_columns_aligne
     np.testing.assert_allclose(batch["tag_weights"], [[0.2, 0.3], [0.4, 0.0]])
 
 
-def test_aligned_columns_may_come_in_different_widths() -> None:
-    batch = to_batch(request(seen_items=[[1, 2, 3, 4]], seen_brands=[[b"a"]], seen_at=[[]]), schema=a_schema())
-    np.testing.assert_array_equal(batch["seen_items"], [[2, 3, 4]])
-    np.testing.assert_array_equal(batch["seen_brands"], [[b"", b"", b""]])
-    np.testing.assert_array_equal(batch["seen_at"], [[-1, -1, -1]])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"seen_items": [[1, 2, 3, 4]]},
+        {"seen_at": [[30]]},
+        {"seen_at": [[]]},
+        {"seen_brands": [[b"a"] * 9]},
+    ],
+)
+def test_columns_that_belong_together_are_equally_wide(given: dict[str, object]) -> None:
+    """Filled up, the times of a sequence would stand beside other items than they belong to."""
+    with pytest.raises(tf.errors.InvalidArgumentError, match="inputs seen_items, seen_brands, seen_at belong together"):
+        to_batch(request(**given), schema=a_schema())
 
 
 def test_widths_are_static_for_the_model() -> None:

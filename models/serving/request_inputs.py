@@ -64,7 +64,9 @@ def to_batch(inputs: Mapping[str, tf.Tensor], *, schema: Schema) -> dict[str, tf
 
     Returns:
       Column -> tensor. Each `many` column has its own `length`; of a longer row the last values are kept, and columns
-      that belong together (the ids and times of a sequence, ids and their weights) lose the same ones.
+      that belong together (the ids and times of a sequence, ids and their weights) lose the same ones. These must be
+      equally wide, or the graph stops with an error that names them. What is missing within a row cannot be told from
+      padding, so the values of one row are not counted.
     """
     batch = {column.name: inputs[input_name(column.name)] for column in schema.input_columns}
     for aligned in _aligned(schema):
@@ -86,7 +88,12 @@ def _aligned(schema: Schema) -> list[tuple[Column, ...]]:
 
 def _fitted(values: dict[str, tf.Tensor], columns: tuple[Column, ...]) -> dict[str, tf.Tensor]:
     length = columns[0].length
-    widest = tf.reduce_max(tf.stack([tf.shape(value)[1] for value in values.values()]))
+    widths = tf.stack([tf.shape(value)[1] for value in values.values()])
+    widest = tf.reduce_max(widths)
+    names = ", ".join(input_name(column.name) for column in columns)
+    message = f"inputs {names} belong together, value by value, and must be equally wide. Received widths:"
+    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(widths == widest), [message, widths])]):
+        widest = tf.identity(widest)
     padded = {c.name: _padded(values[c.name], tf.maximum(widest, length), c) for c in columns}
     # Most requests are no wider than the records; only the others pay for looking where each row ends.
     names = list(padded)

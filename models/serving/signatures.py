@@ -16,6 +16,7 @@ import tf_keras as keras
 
 from fullrank.data.example_layout import encode_examples, example_parser
 from fullrank.data.schema import Schema
+from fullrank.data.value_rules import aligned_columns
 from fullrank.models.serving.group_ids import group_answers, groups_signature, has_groups
 from fullrank.models.serving.packed_inputs import pack, packed_specs, unpack
 from fullrank.models.serving.request_inputs import input_name, input_specs, to_batch
@@ -74,9 +75,10 @@ def serialized_examples(model: keras.Model, schema: Schema) -> Signature:
     """Serialized `tf.train.Example` protos, `examples` `[B]`, to `{task: probability [B]}`.
 
     The parser is the one that reads records of the `example` layout; labels and other columns that the model does not
-    read may be left out.
+    read may be left out. As there, bytes that are no example, an example without any of the inputs, and columns of one
+    sequence with different numbers of values are refused.
     """
-    parse = example_parser(schema.input_columns)
+    parse = example_parser(schema.input_columns, aligned=aligned_columns(schema))
 
     def score(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return _probabilities(model(parse(inputs[EXAMPLES_INPUT]), training=False))
