@@ -27,7 +27,6 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 import numpy as np
 import tensorflow as tf
-from mutations import mutated, mutated_json
 
 from fullrank import data
 from fullrank.data.block_layout import Packing, block_parser, decode_block, encode_block, unpacker
@@ -39,6 +38,7 @@ from fullrank.data.record_file import Frame, read_frames
 from fullrank.data.scan import scan_frames
 from fullrank.data.schema_json import read_schema, schema_from_json, schema_to_json
 from fullrank.data.value_rules import aligned_columns, batch_check, value_rules
+from mutations import mutated, mutated_json
 
 ROWS, BLOCK_ROWS, GROUP = 24, 3, 1000
 LAYOUTS: Final = ("example", "block")
