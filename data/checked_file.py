@@ -20,11 +20,12 @@ _REMEMBERED: Final = 1 << 16
 def checked_file(file: tf.Tensor, *, compression: str) -> tf.Tensor:
     """The same path, a string `[]`, for use in a graph; stops it where `fault_in_lengths` finds a fault."""
 
-    def check(path: bytes) -> Any:
-        name = Path(os.fsdecode(path))
+    def check(path: Any) -> Any:
+        path = np.array(path, object)
+        name = Path(os.fsdecode(path.item()))
         stat = name.stat()
         _check(name, compression, stat.st_size, stat.st_mtime_ns)
-        return np.array(path, object)
+        return path
 
     return tf.ensure_shape(tf.numpy_function(check, [file], tf.string), [])
 

@@ -54,7 +54,8 @@ def changed(name: str, change: Callable[[Any], Any]) -> Callable[[bytes], bytes]
     def on_block(block: bytes) -> bytes:
         example = tf.train.Example.FromString(block)
         change(example.features.feature[name])
-        return example.SerializeToString(deterministic=True)
+        serialized: bytes = example.SerializeToString(deterministic=True)
+        return serialized
 
     return on_block
 

@@ -29,7 +29,8 @@ def example(**features: Any) -> bytes:
         else:
             kind = {bytes: feature.bytes_list, int: feature.int64_list, float: feature.float_list}[type(values[0])]
             kind.value.extend(values)
-    return made.SerializeToString()
+    serialized: bytes = made.SerializeToString()
+    return serialized
 
 
 def with_features(*features: tuple[bytes, bytes]) -> bytes:
@@ -130,7 +131,7 @@ COLUMNS = (
 
 
 def test_a_row_of_missing_values_is_told_from_a_record_of_another_data_set() -> None:
-    empty = {
+    empty: dict[str, Any] = {
         "a": np.array([-1]),
         "b": np.array([np.nan], np.float32),
         "c": data.Ragged(np.array([], object), np.array([0], np.int32)),

@@ -67,7 +67,7 @@ def test_a_length_beyond_the_file_is_found(
     *_, last = read_frames(file, compression=compression)
     if content != framed(RECORDS) + claiming(1):
         assert (last.record, last.reason) == (fault.record, fault.reason)
-    with pytest.raises(tf.errors.OpError, match=f"record {record}: "):
+    with pytest.raises(data.BadDataError, match=f"record {record}: "):
         checked_file(tf.constant(str(file)), compression=compression)
 
 

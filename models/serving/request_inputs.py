@@ -90,8 +90,8 @@ def _fitted(values: dict[str, tf.Tensor], columns: tuple[Column, ...]) -> dict[s
     length = columns[0].length
     widths = tf.stack([tf.shape(value)[1] for value in values.values()])
     widest = tf.reduce_max(widths)
-    names = ", ".join(input_name(column.name) for column in columns)
-    message = f"inputs {names} belong together, value by value, and must be equally wide. Received widths:"
+    inputs = ", ".join(input_name(column.name) for column in columns)
+    message = f"inputs {inputs} belong together, value by value, and must be equally wide. Received widths:"
     with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(widths == widest), [message, widths])]):
         widest = tf.identity(widest)
     padded = {c.name: _padded(values[c.name], tf.maximum(widest, length), c) for c in columns}
