@@ -6,7 +6,6 @@ import bz2
 import contextlib
 import dataclasses
 import gzip
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -71,6 +70,7 @@ def cells(directory: Path, *patterns: str, **given: Any) -> list[tuple[Any, ...]
 
 
 GOOD = [(1, b"two\nlines"), (None, b'say "hi"'), (3, None)]
+CUT_GZIP = gzip.compress(b"x,y\n" + np.random.default_rng(1).bytes(10_000).hex().encode(), mtime=0)[:-100]
 CSV = 'x,y\n1,"two\nlines"\n\n,"say ""hi"""\n3,\n'
 
 
@@ -82,7 +82,7 @@ CSV = 'x,y\n1,"two\nlines"\n\n,"say ""hi"""\n3,\n'
         ("a.csv", 'x , y\n1,"two\nlines"\n,"say ""hi"""\n3.0,\\N\n'),
         ("a.csv", CSV.rstrip("\n")),
         ("a.tsv", CSV.replace(",", "\t")),
-        ("a.csv.gz", gzip.compress(CSV.encode(, mtime=0))),
+        ("a.csv.gz", gzip.compress(CSV.encode(), mtime=0)),
         ("a.csv.bz2", bz2.compress(CSV.encode())),
         ("a.csv.zst", pa.compress(CSV.encode(), codec="zstd", asbytes=True)),
         ("a.jsonl", '{"x": 1, "y": "two\\nlines"}\n\n{"y": "say \\"hi\\"", "z": [1]}\n{"x": 3.0, "y": null}\n'),
@@ -281,7 +281,7 @@ def test_a_bad_cell_is_named_by_file_and_row(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("a.csv", b"", "a.csv: cannot be read: it is empty"),
-        ("a.csv.gz", gzip.compress(b"x,y\n" + os.urandom(10_000).hex().encode())[:-100], "a.csv.gz: cannot be read: "),
+        ("a.csv.gz", CUT_GZIP, "a.csv.gz: cannot be read: "),
         ("a.parquet", b"PAR1 no more", "a.parquet: cannot be read: "),
         ("a.arrow", b"ARROW1 no more", "a.arrow: cannot be read: "),
         ("a.csv", b"x,y,x\n1,2,3\n", r"a\.csv has column 'x' more than once\. Rename one"),
