@@ -68,6 +68,11 @@ def format_of(file: Path) -> Format:
     return found
 
 
+def are_tables(pattern: str) -> bool:
+    """Whether patterns of file names end as those of tables."""
+    return all(ending(Path(part.strip())) in _FORMATS for part in pattern.split(","))
+
+
 def partition_of(file: Path) -> dict[str, str | None]:
     """The columns that the folders of a file name, as Hive writes them: `day=2024-01-01` -> `{"day": "2024-01-01"}`."""
     named = (part.split("=", 1) for part in file.parts[:-1] if "=" in part.strip("="))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
@@ -135,7 +136,8 @@ def _settle_quotes(connection: duckdb.DuckDBPyConnection, files: TableFiles, pro
         if not take_rejected_lines(connection, files):
             print(
                 f"{problem.file}: the quote in line {problem.line} has no partner, and without quoting all lines have "
-                "the right number of cells: quotes in this file are ordinary characters (--quote=none says so)."
+                "the right number of cells: quotes in this file are ordinary characters (--quote=none says so).",
+                file=sys.stderr,
             )
             return
     text = shown(problem.text.split("\n")[0])

@@ -145,22 +145,39 @@ def read_dialect(flag_values: flags.FlagValues) -> Dialect:
     Raises:
       UsageError: If a flag has no possible value.
     """
-    separator = {"tab": "\t", "\\t": "\t"}.get(flag_values.separator, flag_values.separator)
-    if separator is not None and not 1 <= len(separator) <= 4:
-        raise UsageError(f"--separator must be one to four characters, or tab. Received: {separator!r}.")
     if not flag_values.list_delimiter:
         raise UsageError("--list_delimiter must not be empty.")
-    quote = {"none": ""}.get(flag_values.quote, flag_values.quote)
+    return make_dialect(
+        separator=flag_values.separator,
+        header=tuple(flag_values.header or ()),
+        quote=flag_values.quote,
+        encoding=flag_values.encoding,
+        comment=flag_values.comment,
+    )
+
+
+def make_dialect(
+    *, separator: str | None, header: tuple[str, ...], quote: str, encoding: str, comment: str | None
+) -> Dialect:
+    """How CSV files are written, from the texts of flags.
+
+    Raises:
+      UsageError: If a flag has no possible value.
+    """
+    separator = {"tab": "\t", "\\t": "\t"}.get(separator or "", separator)
+    if separator is not None and not 1 <= len(separator) <= 4:
+        raise UsageError(f"--separator must be one to four characters, or tab. Received: {separator!r}.")
+    quote = {"none": ""}.get(quote, quote)
     if quote != "auto" and len(quote) > 1:
         raise UsageError(f"--quote must be one character, none or auto. Received: {quote!r}.")
-    if flag_values.comment is not None and len(flag_values.comment) != 1:
-        raise UsageError(f"--comment must be one character. Received: {flag_values.comment!r}.")
+    if comment is not None and len(comment) != 1:
+        raise UsageError(f"--comment must be one character. Received: {comment!r}.")
     return Dialect(
         separator=separator,
-        header=tuple(name.strip() for name in flag_values.header) if flag_values.header else None,
+        header=tuple(name.strip() for name in header) or None,
         quote=quote,
-        encoding=_encoding(flag_values.encoding),
-        comment=flag_values.comment,
+        encoding=_encoding(encoding),
+        comment=comment,
     )
 
 

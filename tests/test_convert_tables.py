@@ -179,12 +179,9 @@ def test_the_canonical_form_of_an_id(
 def test_words_for_missing_can_be_given(tmp_path: Path) -> None:
     write(tmp_path / "a.csv", "x,y\n-,-\nNULL,NULL\n0,0\n#N/A,none\n")
     assert cells(tmp_path, "a.csv") == [(None, b"-"), (None, b"NULL"), (0, b"0"), (None, b"none")]
-    assert cells(tmp_path, "a.csv", missing=("-", "0")) == [
-        (None, None),
-        (None, b"NULL"),
-        (None, None),
-        (None, b"none"),
-    ]
+    given = dataclasses.replace(XY, reading=data.Reading(missing=("-", "0")))
+    found = [(None, None), (None, b"NULL"), (None, None), (None, b"none")]
+    assert cells(tmp_path, "a.csv", schema=given) == found
 
 
 @pytest.mark.parametrize(
@@ -235,7 +232,7 @@ def test_a_quote_without_a_partner_costs_no_other_row(tmp_path: Path, capsys: py
     write(tmp_path / "a.csv", "x,y\n" + "\n".join(lines) + "\n")
     found = cells(tmp_path, "a.csv")
     assert found == [(n, b'"a' if n == 151 else b"a") for n in range(3000)]
-    assert "a.csv: the quote in line 153 has no partner, and without quoting all lines have" in capsys.readouterr().out
+    assert "a.csv: the quote in line 153 has no partner, and without quoting all lines have" in capsys.readouterr().err
     # Where other lines do need quotes, nobody can tell where the cell ends.
     lines[7] = '7,"b,c"'
     write(tmp_path / "a.csv", "x,y\n" + "\n".join(lines) + "\n")

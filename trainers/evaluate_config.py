@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from fullrank.data.find_files import are_tables
 from fullrank.trainers.setting import REQUIRED, check_settings, setting
 
 
@@ -15,6 +16,9 @@ class EvaluateConfig:
     run: str = setting(REQUIRED, "Run directory, whose best weights are evaluated.")
     data: str | None = setting(None, "Directory of the records; where the run was trained if not given.")
     split: str = setting("test", "Split to evaluate on.")
+    input: str | None = setting(
+        None, "Instead of --data: tables (.csv, .parquet, .jsonl and so on) with labels, a path or a quoted pattern."
+    )
     json: str | None = setting(None, "File to write all metrics to, those of segments included.")
     output: str | None = setting(None, "Directory to draw figures in: reliability, ROC, and one for each segment.")
     key: str | None = setting(None, "Column that GAUC groups by; the schema's first key if not given.")
@@ -30,6 +34,10 @@ class EvaluateConfig:
     min_segment_keys: int = setting(
         30, "Fewest values of the key that a segment needs to be called the worst against --baseline.", minimum=30
     )
+    separator: str | None = setting(None, "What separates the cells of CSV; 'tab' for a tab. By default by the ending.")
+    header: tuple[str, ...] = setting((), "Column names, if CSV files do not begin with a line of names.")
+    quote: str = setting("auto", "The character around cells of CSV; 'none' if quotes are ordinary characters.")
+    encoding: str = setting("utf-8", "Encoding of CSV and JSON lines.")
     batch_size: int = setting(4096, "Examples scored at once.", minimum=1)
     on_bad_record: Literal["fail", "skip"] = setting("fail", "What to do about a record that cannot be read.")
     max_bad_fraction: float = setting(
@@ -37,5 +45,12 @@ class EvaluateConfig:
     )
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be."""
+        """Refuses what contradicts itself."""
         check_settings(self)
+        if self.input is not None and self.data is not None:
+            raise ValueError("give either --data (a directory of records) or --input (tables), not both.")
+        if self.input is not None and not are_tables(self.input):
+            raise ValueError(
+                f"--input takes tables, whose names end in .csv, .parquet, .jsonl or the like; records go by --data. "
+                f"Received: {self.input!r}."
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any, Final
@@ -18,10 +19,12 @@ from fullrank.trainers.evaluate_config import EvaluateConfig
 from fullrank.trainers.evaluate_notes import notes
 from fullrank.trainers.gradient_figure import draw_gradients
 from fullrank.trainers.load_run import LoadedRun, load_run
+from fullrank.trainers.record_files import FILES
 from fullrank.trainers.records import explained, read_split
 from fullrank.trainers.same_schema import check_same_columns
 from fullrank.trainers.score import score_batches
 from fullrank.trainers.scored_rows import ScoredRows
+from fullrank.trainers.table_records import tables_as_records
 from fullrank.trainers.write_json import write_json
 
 COLUMNS: Final = ("examples", "auc", "log_loss", "ne", "gauc", "ece", "bias", "base_rate")
@@ -42,7 +45,14 @@ def evaluate_run(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
       ValueError: If run, data and columns do not fit together.
     """
     loaded = load_run(config.run)
-    schema = read_schema(config.data if config.data is not None else loaded.config.data.data)
+    if config.input is None:
+        schema = read_schema(config.data if config.data is not None else loaded.config.data.data)
+        return _evaluate(config, loaded, schema, shown=f"the {config.split} split of {schema.directory}")
+    with tables_as_records(config.input, trained=loaded.schema, config=config, labels=True) as schema:
+        return _evaluate(dataclasses.replace(config, split=FILES), loaded, schema, shown=config.input)
+
+
+def _evaluate(config: EvaluateConfig, loaded: LoadedRun, schema: Schema, *, shown: str) -> dict[str, dict[str, Any]]:
     key, segments = _groups(config, loaded.schema)
     evaluators: Evaluators = {
         task: BinaryEvaluator(task=task, key=key, segments=segments)
@@ -76,7 +86,7 @@ def evaluate_run(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
             gain, baseline=str(config.baseline), min_keys=config.min_segment_keys
         )
     by = f", GAUC by {key}" if key else ""
-    print(f"{loaded.directory.path} on the {config.split} split of {schema.directory}{by}:")
+    print(f"{loaded.directory.path} on {shown}{by}:")
     print(table(results))
     for note in notes(results, key=key):
         print(note)

@@ -1,10 +1,12 @@
-"""Scores records with the best weights of a run.
+"""Scores tables or records with the best weights of a run.
 
+    python -m fullrank.trainers.predict --run=runs/me --input='new/*.csv' --output=predictions.csv
     python -m fullrank.trainers.predict --run=runs/me --split=test --output=predictions.parquet
     python -m fullrank.trainers.predict --run=runs/me --data=other_records --output=predictions.parquet
     python -m fullrank.trainers.predict --run=runs/me --input='new/*.tfrecord' --output=predictions.parquet
 
-The output has one row an example: its keys, its labels where observed, and <task>_probability for each task.
+The output has one row an example, in order: its keys, its labels where observed, and <task>_probability for each task.
+Rows of tables are read as fullrank.data.convert read those that the run was trained on, and need no labels.
 """
 
 from __future__ import annotations

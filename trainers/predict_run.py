@@ -1,15 +1,20 @@
-"""Scores records with the best weights of a run and writes the predictions as Parquet."""
+"""Scores records or tables with the best weights of a run and writes the predictions."""
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from fullrank.data.columns import Column
+from fullrank.data.find_files import are_tables
 from fullrank.data.schema import Schema, SchemaError
 from fullrank.data.schema_json import read_schema
 from fullrank.data.write_aside import file_aside
@@ -20,7 +25,9 @@ from fullrank.trainers.record_files import FILES, schema_of_files
 from fullrank.trainers.records import explained, read_split
 from fullrank.trainers.same_schema import check_same_columns
 from fullrank.trainers.score import Arrays, score_batches
+from fullrank.trainers.table_records import tables_as_records
 
+STANDARD_OUTPUT: Final = "-"
 _TYPES = {"int64": pa.int64(), "float32": pa.float32(), "bytes": pa.string()}
 
 
@@ -36,31 +43,49 @@ def predict_run(config: PredictConfig) -> int:
       ValueError: If run, records and columns do not fit together.
     """
     loaded = load_run(config.run)
+    with _source(config, loaded) as (schema, split):
+        return _predict(config, loaded, schema, split)
+
+
+def _predict(config: PredictConfig, loaded: LoadedRun, schema: Schema, split: str) -> int:
     trained = loaded.schema
-    schema, split = _source(config, loaded)
     copied = _copied(config, trained, schema)
     check_same_columns(trained, schema, columns=[column.name for column in trained.input_columns])
     predicted = _predicted(loaded.model)
     fields = [(column.name, _TYPES[column.dtype]) for column in copied]
     arrow_schema = pa.schema([*fields, *((name, pa.float32()) for name in predicted.values())])
-    target = Path(config.output)
     with (
-        file_aside(target, alone=True) as aside,
         explained(schema, splits=[split]),
-        pq.ParquetWriter(aside, arrow_schema) as writer,
+        _writer(config.output, arrow_schema) as writer,
     ):
         batches = read_split(config, schema, split=split, cache=loaded.directory.repaired)
         rows = _write(writer, loaded.model, batches, copied, examples=schema.split(split).examples)
-    print(f"{target}: {rows:,} rows of {', '.join(arrow_schema.names)}.")
+    if config.output != STANDARD_OUTPUT:
+        print(f"{config.output}: {rows:,} rows of {', '.join(arrow_schema.names)}.")
     return rows
 
 
-def _write(writer: pq.ParquetWriter, model: Ranker, batches: Any, copied: list[Column], *, examples: int) -> int:
+@contextlib.contextmanager
+def _writer(output: str, schema: pa.Schema) -> Iterator[Any]:
+    """What takes batches: a Parquet or CSV file, or standard output."""
+    if output == STANDARD_OUTPUT:
+        with pa_csv.CSVWriter(pa.PythonFile(sys.stdout.buffer, mode="w"), schema) as writer:
+            yield writer
+        return
+    with file_aside(Path(output), alone=True) as aside:
+        kind = pa_csv.CSVWriter if Path(output).suffix == ".csv" else pq.ParquetWriter
+        with kind(aside, schema) as writer:
+            yield writer
+
+
+def _write(writer: Any, model: Ranker, batches: Any, copied: list[Column], *, examples: int) -> int:
     keep = tuple(column.name for column in copied)
     rows = 0
     for kept, scores in score_batches(model, batches, keep=keep, examples=examples, what="predicting"):
-        arrays = [_arrow(column, kept) for column in copied] + [pa.array(scores[name]) for name in _predicted(model)]
-        writer.write_batch(pa.record_batch(arrays, schema=writer.schema))
+        predicted = _predicted(model)
+        arrays = [_arrow(column, kept) for column in copied] + [pa.array(scores[name]) for name in predicted]
+        names = [*keep, *predicted.values()]
+        writer.write_batch(pa.RecordBatch.from_arrays(arrays, names=names))
         rows += len(arrays[-1])
     return rows
 
@@ -71,12 +96,19 @@ def _predicted(model: Ranker) -> dict[str, str]:
     return {name: f"{name}_{own[name]}" if name in own else name for name in model.outputs.names}
 
 
-def _source(config: PredictConfig, loaded: LoadedRun) -> tuple[Schema, str]:
-    if config.input is not None:
-        return schema_of_files(config.input, trained=loaded.schema), FILES
-    schema = read_schema(config.data if config.data is not None else loaded.config.data.data)
-    schema.split(config.split)
-    return schema, config.split
+@contextlib.contextmanager
+def _source(config: PredictConfig, loaded: LoadedRun) -> Iterator[tuple[Schema, str]]:
+    if config.input is None:
+        schema = read_schema(config.data if config.data is not None else loaded.config.data.data)
+        schema.split(config.split)
+        yield schema, config.split
+    elif are_tables(config.input):
+        with tables_as_records(
+            config.input, trained=loaded.schema, config=config, labels=False, carried=config.columns
+        ) as schema:
+            yield schema, FILES
+    else:
+        yield schema_of_files(config.input, trained=loaded.schema), FILES
 
 
 def _copied(config: PredictConfig, trained: Schema, schema: Schema) -> list[Column]:
