@@ -1,4 +1,4 @@
-"""The README's commands and programs run as printed, in its order, in one folder."""
+"""The README's commands and programs run as printed, in its order, in one folder; it is one screen, then links."""
 
 from __future__ import annotations
 
@@ -28,36 +28,21 @@ def write_clicks(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_everything_printed_runs(repository: Path, tmp_path: Path) -> None:
-    printed = run_pages.blocks((repository / "README.md").read_text(encoding="utf-8"))
     write_clicks(tmp_path / "clicks")
-    python = ""
-    for language, text in printed:
-        if language == "bash":
-            for line in text.strip().splitlines():
-                run_pages.run(["bash", "-euc", line], folder=tmp_path)
-        elif language == "python":
-            python += text
-        elif language == "python keras3":
-            run_pages.run([sys.executable, "-c", text], folder=tmp_path)
-    # The three uses build on one another, as a reader would type them.
-    run_pages.run([sys.executable, "-c", python], folder=tmp_path)
+    page = (repository / "README.md").read_text(encoding="utf-8")
+    run_pages.run([sys.executable, "-c", run_pages.program(page)], folder=tmp_path)
     assert (tmp_path / "serving/mine/1/saved_model.pb").exists()
-    assert (tmp_path / "runs/me/eval.json").exists()
-    assert (tmp_path / "predictions.parquet").exists()
+    assert (tmp_path / "runs/mine/eval.json").exists()
+    assert list((tmp_path / "runs/mine/figures").glob("*.png"))
 
 
-def test_files_named_in_the_readme_exist(repository: Path) -> None:
-    text = (repository / "README.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`((?:layers|models|data|trainers|analysis|tests|benchmarks)/[^`\s]*)`", text))
-    assert named
-    missing = [name for name in sorted(named) if not list(repository.glob(name.rstrip("/")))]
-    assert not missing
+def test_it_is_one_screen(repository: Path) -> None:
+    lines = (repository / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 90
+    assert max(len(line) for line in lines if not line.startswith("|")) <= 130
 
 
-def test_every_public_layer_is_in_the_paper_table_or_named_as_support(repository: Path) -> None:
-    from fullrank import layers
-
-    text = (repository / "README.md").read_text(encoding="utf-8")
-    support = {"layers.lookup_plan", "layers.sequence_mean", "layers.vector_projection"}
-    modules = {value.__module__.removeprefix("fullrank.") for value in vars(layers).values() if isinstance(value, type)}
-    assert {m for m in modules if f"{m.replace('.', '/')}.py" not in text} <= support
+def test_it_leads_to_every_guide_and_chapter_in_one_click(repository: Path) -> None:
+    linked = set(re.findall(r"\]\((docs/[^)#]+\.md)", (repository / "README.md").read_text(encoding="utf-8")))
+    chapters = {f"docs/{path.name}" for path in (repository / "docs").glob("*.md")}
+    assert chapters | {f"docs/guides/{name}.md" for name in run_pages.GUIDES} <= linked
