@@ -10,9 +10,11 @@ from fullrank.data.columns import Column
 from fullrank.data.encode_examples import encode_examples
 from fullrank.data.exposure_history import ExposureHistory, exposure_history
 from fullrank.data.features import (
+    Along,
     Bits,
     Derived,
     Feature,
+    History,
     IdMap,
     Input,
     Key,
@@ -75,6 +77,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "INPUT_ERRORS",
+    "Along",
     "BadDataError",
     "BadRecord",
     "Bits",
@@ -83,6 +86,7 @@ __all__ = [
     "Derived",
     "ExposureHistory",
     "Feature",
+    "History",
     "IdMap",
     "Input",
     "Key",

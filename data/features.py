@@ -312,6 +312,51 @@ class Derived:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Along:
+    """A list along a history.
+
+    Attributes:
+      name: The column that is filled.
+      of: The column whose values it takes from the earlier rows.
+    """
+
+    name: str
+    of: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class History:
+    """Lists taken from the earlier rows of the log itself, oldest first: strictly before the row, ties left out.
+
+    Attributes:
+      key: Column that says whose history it is, e.g. the user.
+      lists: Columns of a sequence feature that are filled.
+      times: Column of the sequence's times, `None` if it has none.
+      where: Binary label that a row has to have as 1 to be remembered; `None` for every row.
+      length: Most recent rows kept.
+    """
+
+    key: str
+    lists: tuple[Along, ...]
+    times: str | None = None
+    where: str | None = None
+    length: int = 50
+
+    def __post_init__(self) -> None:
+        """Refuses a history of nothing."""
+        if not self.lists or self.length < 1:
+            raise ValueError(
+                "a history has at least one list and a length of at least 1. "
+                f"Received: {len(self.lists)} lists, length {self.length}."
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that are filled."""
+        return (*(each.name for each in self.lists), *(() if self.times is None else (self.times,)))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Reading:
     """How tables are read, wherever rows come from; see docs/tables.md.
 
@@ -319,11 +364,13 @@ class Reading:
       list_delimiter: What separates the values of a list in text.
       missing: Texts that stand for a missing value in every column, beside the usual ones.
       columns: Columns computed from others.
+      histories: Columns computed from earlier rows.
     """
 
     list_delimiter: str = "|"
     missing: tuple[str, ...] = ()
     columns: tuple[Derived, ...] = ()
+    histories: tuple[History, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuses names that are given twice."""

@@ -24,6 +24,7 @@ from fullrank.data.command_errors import UsageError
 from fullrank.data.decisions import Wishes
 from fullrank.data.features import Reading
 from fullrank.data.find_files import find_files
+from fullrank.data.history_flags import define_history_flags, with_history
 from fullrank.data.propose import Proposal, propose
 from fullrank.data.schema_json import write_schema
 from fullrank.data.scratch import temporary_directory
@@ -60,11 +61,12 @@ def infer(flag_values: flags.FlagValues) -> None:
     wishes = _wishes(flag_values, sample.column_names, labels)
     profiles = profile_table(sample, list_delimiter=reading.list_delimiter, missing=reading.missing)
     proposal = propose(profiles, name=flag_values.name or _name_of(paths[0]), wishes=wishes)
+    schema = dataclasses.replace(proposal.schema, reading=None if reading == Reading() else reading)
+    schema = with_history(schema, flag_values)
     print(describe(proposal, proposal.decisions.profiles, files=len(paths)))
     for note in rejected_note(rejected):
         print(note)
     if output is not None:
-        schema = dataclasses.replace(proposal.schema, reading=None if reading == Reading() else reading)
         written = write_schema(schema, output)
         print(f"\nWrote {written}. Look it over, then:")
         print(f"  {_next_command(flag_values, written)}")
@@ -210,6 +212,7 @@ def run(argv: Sequence[str] | None = None) -> None:
     flags.DEFINE_list("segment", None, "Columns over which metrics are reported, too.", **at)
     flags.DEFINE_string("time", None, "Column of the event time.", **at)
     flags.DEFINE_string("weight", None, "Column of the sample weight.", **at)
+    define_history_flags(flag_values)
     define_table_flags(flag_values)
     run_command(lambda: infer(flag_values), flag_values=flag_values, argv=argv)
 

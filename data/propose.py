@@ -209,10 +209,10 @@ def _decide_single(decisions: Decisions, profile: ColumnProfile) -> None:
         decisions.left_out[column] = "has no name, like the row numbers that pandas saves: rename it to keep it"
     elif profile.distinct == 1 and not profile.missing:
         decisions.left_out[column] = f"the same value on every row of the sample: {profile.values[0]}"
-    elif name_hints.is_user(column):
+    elif name_hints.is_user(column) and profile.kind != "real":
         decisions.add_sparse(profile)
         decisions.add_key(profile)
-    elif name_hints.is_request(column):
+    elif name_hints.is_request(column) and profile.kind != "real":
         decisions.add_key(profile)
     elif _numbers_the_rows(profile) and profile.rows >= _ENOUGH_FOR_AN_INDEX:
         decisions.left_out[column] = "numbers the rows: keep it by --sparse or --numeric"

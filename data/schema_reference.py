@@ -14,9 +14,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from fullrank.data.features import (
+    Along,
     Bits,
     Derived,
     Feature,
+    History,
     IdMap,
     Input,
     Key,
@@ -42,6 +44,8 @@ _OBJECTS: Final[tuple[type[Any], ...]] = (
     Reading,
     Derived,
     Input,
+    History,
+    Along,
     SparseStatistics,
     NumericStatistics,
     Split,

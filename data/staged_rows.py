@@ -115,6 +115,12 @@ class StagedRows:
         first = int(self.value(f"SELECT min(rowid) FROM {ROWS} WHERE {same}"))
         return file if file is not None else self.sources[source], row - first + 1
 
+    def put_query_beside(self, name: str, query: str, *, instead: Mapping[str, str]) -> None:
+        """Adds columns as `put_beside` does, from a query that gives one row for each row of `ROWS`, in their order."""
+        self.connection.execute(f"CREATE TABLE {name} AS {query}")
+        self._beside.append(name)
+        self._instead.update({self.stored_as(column): f"{name}.{own}" for column, own in instead.items()})
+
     def batches(
         self, where: str, lengths: Iterator[int], *, columns: Collection[Column] | None = None
     ) -> Iterator[pa.RecordBatch]:

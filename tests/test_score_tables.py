@@ -12,8 +12,8 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
-from fullrank.data import read_records
-from fullrank.trainers import evaluate, predict
+from fullrank.data import convert, infer, read_records
+from fullrank.trainers import evaluate, predict, train
 from fullrank.trainers.evaluate_config import EvaluateConfig
 from fullrank.trainers.evaluate_run import evaluate_run
 from fullrank.trainers.predict_config import PredictConfig
@@ -116,7 +116,7 @@ def test_bad_rows_are_left_out_on_request(toy_run: Path, rows: pa.Table, tmp_pat
         (
             predict,
             ["--input={d}/new.csv", "--output=p.csv", "--columns=reqest"],
-            "{d}/new.csv has no column 'reqest'",
+            "--columns: {d}/new.csv has no column 'reqest'.",
         ),
         (evaluate, ["--input={d}/less.csv"], "{d}/less.csv has no column 'age'"),
         (evaluate, ["--input={d}/new.tfrecord"], "--input takes tables, whose names end in .csv, .parquet, .jsonl or"),
@@ -142,3 +142,38 @@ def test_wrong_tables_are_one_line(
     assert error.startswith("error: ")
     assert error.count("\n") == 1
     assert not (tmp_path / "p.csv").exists()
+
+
+@pytest.mark.slow
+def test_histories_of_new_rows_are_those_of_a_conversion_that_held_them(tmp_path: Path) -> None:
+    draw = np.random.default_rng(2)
+    # The last twenty rows are of one time, so that none of them is in the history of another.
+    times = np.concatenate([900_000_000 + np.sort(draw.integers(0, 10_000, 480)), np.full(20, 900_020_000)])
+    log = pa.table(
+        {
+            "user_id": draw.integers(0, 12, 500),
+            "item_id": [f"i{k}" for k in draw.integers(0, 30, 500)],
+            "rating": draw.integers(1, 6, 500),
+            "timestamp": times,
+        }
+    )
+    pq.write_table(log, tmp_path / "all.parquet")
+    pa_csv.write_csv(log[:480], tmp_path / "log.csv")
+    pa_csv.write_csv(log[480:].drop_columns(["rating"]), tmp_path / "new.csv")
+    asked = ["--label=click=rating>=4", "--history=user_id:item_id", "--history_where=click", "--history_length=5"]
+    infer.run(["infer", f"--input={tmp_path}/all.parquet", *asked, f"--output={tmp_path}/s.json"])
+    given = [f"--schema={tmp_path}/s.json", f"--output={tmp_path}/records", "--split_fractions=0.86,0.1,0.04"]
+    convert.run(["convert", f"--input={tmp_path}/all.parquet", *given, "--noprogress"])
+    arguments = ["--model=single", "--experts=flat", "--hidden=4", "--widths=4", "--tower=", "--epochs=1"]
+    arguments += [f"--data={tmp_path}/records", f"--output={tmp_path}/run", "--batch_size=64", "--progress=none"]
+    train.run(["train", *arguments, "--expert_width=4"])
+    run, new = str(tmp_path / "run"), f"{tmp_path}/new.csv"
+    predict_run(PredictConfig(run=run, output=str(tmp_path / "old.parquet")))
+    output = str(tmp_path / "new.parquet")
+    predict_run(PredictConfig(run=run, input=new, log=f"{tmp_path}/log.csv", output=output))
+    found, expected = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("new", "old"))
+    assert len(set(found["click_probability"].to_pylist())) > 5
+    for name in ("user_id", "click_probability"):
+        np.testing.assert_array_equal(found[name].to_numpy(), expected[name].to_numpy())
+    with pytest.raises(ValueError, match="lacks history_item_id, history_time, which come from earlier rows: name th"):
+        predict_run(PredictConfig(run=run, input=new, output=str(tmp_path / "none.parquet")))

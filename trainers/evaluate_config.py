@@ -34,6 +34,9 @@ class EvaluateConfig:
     min_segment_keys: int = setting(
         30, "Fewest values of the key that a segment needs to be called the worst against --baseline.", minimum=30
     )
+    log: str | None = setting(
+        None, "With --input: tables of earlier rows, from which histories are taken if the run's schema declares any."
+    )
     separator: str | None = setting(None, "What separates the cells of CSV; 'tab' for a tab. By default by the ending.")
     header: tuple[str, ...] = setting((), "Column names, if CSV files do not begin with a line of names.")
     quote: str = setting("auto", "The character around cells of CSV; 'none' if quotes are ordinary characters.")

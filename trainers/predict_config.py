@@ -25,6 +25,9 @@ class PredictConfig:
     columns: tuple[str, ...] = setting(
         (), "Columns to copy into the output beside keys and labels; of tables any, as text where the run has no such."
     )
+    log: str | None = setting(
+        None, "With --input: tables of earlier rows, from which histories are taken if the run's schema declares any."
+    )
     separator: str | None = setting(None, "What separates the cells of CSV; 'tab' for a tab. By default by the ending.")
     header: tuple[str, ...] = setting((), "Column names, if CSV files do not begin with a line of names.")
     quote: str = setting("auto", "The character around cells of CSV; 'none' if quotes are ordinary characters.")
