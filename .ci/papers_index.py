@@ -147,7 +147,8 @@ class _Index:
             used.update(self._tests.get(name, {}))
         if not used:
             used.update(self._tests.get(sources.module_name(place.file), {}))
-        tests = [test for test, _ in sorted(used.items(), key=lambda item: (-item[1], item[0]))[:3]]
+        # The one that uses it most: further ones would come and go with every new test.
+        tests = sorted(used, key=lambda test: (-used[test], test))[:1]
         texts = [place.docstring, *((ast.get_docstring(node) or "") for node in defined if node.name in names)]
         departs = list(dict.fromkeys(sentence for text in texts for sentence in _departures(text)))
         cells = [
