@@ -11,6 +11,8 @@ from fullrank.data.features import Feature, IdMap, Key, Sparse
 from fullrank.data.schema import SchemaError
 
 MANY: Final = 100_000
+FEW_GAPS: Final = 0.01
+"""Share of rows without an event time up to which they can be left out."""
 LONGEST: Final = 200
 _EARLIEST: Final = 1e8
 _YEAR_1990: Final = 631_152_000

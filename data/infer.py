@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +22,7 @@ from absl import flags
 from fullrank.data.column_profile import ColumnProfile
 from fullrank.data.command import new_flags, run_command
 from fullrank.data.command_errors import UsageError
-from fullrank.data.decisions import Wishes
+from fullrank.data.decisions import FEW_GAPS, Wishes
 from fullrank.data.features import Reading
 from fullrank.data.find_files import find_files
 from fullrank.data.history_flags import define_history_flags, with_history
@@ -69,7 +70,7 @@ def infer(flag_values: flags.FlagValues) -> None:
     if output is not None:
         written = write_schema(schema, output)
         print(f"\nWrote {written}. Look it over, then:")
-        print(f"  {_next_command(flag_values, written)}")
+        print(f"  {_next_command(flag_values, written)}{_split_flag(proposal)}")
     else:
         print("\nNothing was written: name a file by --output=schema.json.")
 
@@ -167,17 +168,26 @@ def _name_of(file: Path) -> str:
 
 
 def _next_command(flag_values: flags.FlagValues, schema: Path) -> str:
-    words = [f"python -m fullrank.data.convert --input='{flag_values.input}' --schema={schema} --output=records"]
-    if flag_values.separator is not None:
-        words.append(f"--separator='{flag_values.separator}'")
-    if flag_values.header:
-        words.append(f"--header={','.join(flag_values.header)}")
-    for flag in ("quote", "encoding", "comment"):
+    words = ["python -m fullrank.data.convert", _word("input", flag_values.input), _word("schema", str(schema))]
+    words.append("--output=records")
+    for flag in ("separator", "header", "quote", "encoding", "comment"):
         if flag_values[flag].present:
-            words.append(f"--{flag}='{flag_values[flag].value}'")
+            words.append(_word(*flag_values[flag].serialize().removeprefix("--").split("=", 1)))
     for flag in ("join", "on", "join_prefix"):
-        words += [f"--{flag}='{value}'" for value in flag_values[flag].value or []]
+        words += [_word(flag, value) for value in flag_values[flag].value or []]
     return " ".join(words)
+
+
+def _split_flag(proposal: Proposal) -> str:
+    """What convert needs to be told where rows lack the time by which it would divide them."""
+    time = proposal.schema.time
+    missing = proposal.decisions.profiles[time].missing if time is not None else 0.0
+    return "" if not missing else " --on_bad_record=skip" if missing <= FEW_GAPS else " --split=random"
+
+
+def _word(flag: str, value: str) -> str:
+    """A flag as a shell reads it."""
+    return f"--{flag}={shlex.quote(value)}"
 
 
 def run(argv: Sequence[str] | None = None) -> None:

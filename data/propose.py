@@ -31,7 +31,7 @@ import numpy as np
 
 from fullrank.data import id_or_amount, name_hints
 from fullrank.data.column_profile import ColumnProfile
-from fullrank.data.decisions import Decisions, Wishes, group_by, is_time, mixed_units, time_unit
+from fullrank.data.decisions import FEW_GAPS, Decisions, Wishes, group_by, is_time, mixed_units, time_unit
 from fullrank.data.features import Bits, Label, Numeric, Sequence
 from fullrank.data.leak_hint import leak_hint
 from fullrank.data.propose_lists import decide_lists
@@ -139,12 +139,16 @@ def _position(feature: object, columns: list[str]) -> int:
 def _label(decisions: Decisions, profile: ColumnProfile) -> Label:
     binary = {value.lower() for value in profile.values} <= {"0", "1", "0.0", "1.0", "true", "false"}
     if profile.listed or not (binary or profile.kind in ("whole", "real")) or not profile.values:
-        shown = ", ".join(repr(value) for value in profile.examples) or "nothing"
-        raise SchemaError(f"Column {profile.name!r} cannot be a label, which is a number. It holds {shown}.")
-    note = None
+        others = [value for value in profile.values if not _is_number(value)] or list(profile.values)
+        shown = ", ".join(map(repr, others[:3])) or "no value"
+        raise SchemaError(
+            f"Column {profile.name!r} cannot be a label, which is a number. It holds "
+            f"{'lists of ' if profile.listed else ''}{shown}. Texts that stand for a missing value are named by --missing."
+        )
     if profile.infinite:
-        note = "holds infinite values, which conversion refuses"
-    elif profile.distinct == 1:
+        raise SchemaError(f"Column {profile.name!r} cannot be a label: it {_infinite(profile)}.")
+    note = None
+    if profile.distinct == 1:
         note = f"is {profile.values[0]} wherever it is given: nothing can be learned from it"
     elif not binary:
         note = f"has values from {profile.minimum:g} to {profile.maximum:g}: not a click, but an amount?"
@@ -152,10 +156,30 @@ def _label(decisions: Decisions, profile: ColumnProfile) -> Label:
     return Label(name=profile.name, type="binary" if binary else "value")
 
 
+def _is_number(text: str) -> bool:
+    try:
+        return np.isfinite(float(text)) and "_" not in text
+    except ValueError:
+        return False
+
+
+def _infinite(profile: ColumnProfile) -> str:
+    """What to do about a column with numbers that records cannot hold."""
+    beyond = [value for value, number in zip(profile.values, profile.numbers, strict=True) if not np.isfinite(number)]
+    shown = ", ".join(beyond[:3]) + (", ..." if len(beyond) > 3 else "")
+    remedy = f": --missing={','.join(beyond)} reads them as missing" if len(beyond) <= 3 else ""
+    return f"holds numbers beyond float32, such as {shown}, which cannot be converted{remedy}"
+
+
 def _find_time(decisions: Decisions) -> None:
     wanted = decisions.wishes.time
     candidates = [p for p in decisions.open() if not p.listed and is_time(p)]
-    chosen = decisions.profiles[wanted] if wanted is not None else next(iter(candidates), None)
+    complete = (profile for profile in candidates if profile.missing <= FEW_GAPS)
+    chosen = decisions.profiles[wanted] if wanted is not None else next(complete, None)
+    for other in candidates:
+        if other is not chosen and other.name not in decisions.wishes.forced:
+            gaps = f"a time that {other.missing:.2%} of the rows lack" if other.missing > FEW_GAPS else "another time"
+            decisions.left_out[other.name] = f"{gaps}: choose it by --time, or keep it by --numeric"
     if chosen is None:
         return
     unit = time_unit(chosen)
@@ -171,9 +195,6 @@ def _find_time(decisions: Decisions) -> None:
                 "milliseconds: make them one before rows are split by time"
             )
         decisions.use(chosen.name, "time", note)
-    for other in candidates:
-        if other is not chosen and other.name not in decisions.wishes.forced:
-            decisions.left_out[other.name] = "another time: choose by --time, or keep it by --numeric"
 
 
 def _find_weight(decisions: Decisions) -> None:
@@ -185,7 +206,7 @@ def _find_weight(decisions: Decisions) -> None:
 
 
 def _weight_name(profile: ColumnProfile) -> str | None:
-    number = not profile.listed and profile.kind in ("whole", "real") and not profile.missing
+    number = not profile.listed and profile.kind in ("whole", "real") and not (profile.missing or profile.infinite)
     return (
         profile.name if number and name_hints.is_sample_weight(profile.name) and (profile.minimum or 0) >= 0 else None
     )
@@ -197,6 +218,10 @@ def _decide_single(decisions: Decisions, profile: ColumnProfile) -> None:
         decisions.left_out[column] = "no value on any row of the sample"
     elif profile.kind == "other":
         decisions.left_out[column] = "its type cannot be a feature"
+    elif profile.infinite and column not in wishes.sparse:
+        if column in wishes.numeric:
+            raise SchemaError(f"Column {column!r} cannot be a number: it {_infinite(profile)}.")
+        decisions.left_out[column] = _infinite(profile)
     elif column in wishes.numeric:
         _add_numeric(decisions, profile)
     elif column in wishes.sparse:

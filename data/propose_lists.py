@@ -30,6 +30,8 @@ def _decide_numbers(decisions: Decisions, profile: ColumnProfile) -> None:
         decisions.left_out[column] = "lists of something that cannot be a feature"
     elif column in decisions.wishes.sparse:
         return
+    elif profile.infinite:
+        decisions.left_out[column] = "lists with numbers beyond float32, which cannot be converted"
     elif profile.kind == "whole" and set(profile.values) <= {"0", "1"} and length is not None and length >= 8:
         decisions.add(profile, Bits(name=column, length=length, side=side), "bits")
     elif profile.kind == "real" and not name_hints.is_weights_of_ids(column):

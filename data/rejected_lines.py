@@ -121,27 +121,41 @@ def take_rejected_lines(connection: duckdb.DuckDBPyConnection, files: TableFiles
 def _settle_quotes(connection: duckdb.DuckDBPyConnection, files: TableFiles, problem: RejectedLine) -> None:
     """Decides about a file in which a quote swallows lines: its quotes are ordinary characters, or it is refused.
 
-    They are ordinary characters if every line then has as many cells as there are columns.
+    They are ordinary characters if every line then has as many cells as there are columns, the columns have the same
+    names, and quotes do not stand around more cells than they stand in.
 
     Raises:
       ValueError: If lines do not fit either way, or the user said that there are quotes.
     """
     if files.dialect.quote == "auto":
+        names = list(files.part((problem.file,)).columns)
         files.read_unquoted(problem.file)
-        part: Part = files.part((problem.file,))
-        try:
-            connection.execute(f"SELECT count(*) FROM {part.sql}").fetchall()
-        except duckdb.Error as error:
-            raise unreadable(problem.file, error) from error
-        if not take_rejected_lines(connection, files):
+        if list(files.part((problem.file,)).columns) == names and _fits_unquoted(connection, files, problem.file):
             print(
                 f"{problem.file}: the quote in line {problem.line} has no partner, and without quoting all lines have "
                 "the right number of cells: quotes in this file are ordinary characters (--quote=none says so).",
                 file=sys.stderr,
             )
             return
+        files.read_unquoted(problem.file, chosen=False)
     text = shown(problem.text.split("\n")[0])
     raise ValueError(
         f"{problem.file}, line {problem.line}: a quote opens here that does not end where its cell does, so the lines "
         f"below would be lost: {text}. Mend the line, or take quotes as ordinary characters by --quote=none."
     )
+
+
+def _fits_unquoted(connection: duckdb.DuckDBPyConnection, files: TableFiles, file: Path) -> bool:
+    """Whether a file that is read without quoting has no bad line, and more quotes within cells than around them."""
+    part = files.part((file,))
+    cells = [column.expression for column in part.columns.values()]
+    around = " + ".join(f"coalesce(CAST(regexp_full_match({cell}, '(?s)\".*\"') AS INTEGER), 0)" for cell in cells)
+    some = " + ".join(f"coalesce(CAST(contains({cell}, '\"') AS INTEGER), 0)" for cell in cells)
+    try:
+        found = connection.execute(f"SELECT sum({around}), sum({some}) FROM {part.sql}").fetchall()
+    except duckdb.Error as error:
+        if _MIXED_LINE_BREAKS in str(error) and files.rewrite(file):
+            return _fits_unquoted(connection, files, file)
+        raise unreadable(file, error) from error
+    whole, any_quote = (int(number or 0) for number in found[0])
+    return not take_rejected_lines(connection, files) and 2 * whole <= any_quote

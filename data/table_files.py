@@ -127,9 +127,9 @@ class TableFiles:
         self._copy(file)
         return True
 
-    def read_unquoted(self, file: Path) -> None:
-        """Takes quotes in this file as ordinary characters from now on."""
-        self._unquoted.add(file)
+    def read_unquoted(self, file: Path, *, chosen: bool = True) -> None:
+        """Takes quotes in this file as ordinary characters from now on, or no longer."""
+        (self._unquoted.add if chosen else self._unquoted.discard)(file)
 
     def quote(self, file: Path) -> str:
         """The character around cells of a file, "" for none."""
@@ -227,7 +227,13 @@ class TableFiles:
             **{"encoding": literal("utf-8" if copied else encoding), "max_line_size": str(_LONGEST_LINE)},
             **options,
         }
-        return f"read_csv([{paths}], {', '.join(f'{name} = {value}' for name, value in given.items())})"
+        scan = f"read_csv([{paths}], {', '.join(f'{name} = {value}' for name, value in given.items())})"
+        copies = {copy: file for file in files if (copy := self._copies.get(file)) is not None}
+        if not copies:
+            return scan
+        # A row is known by the file that was given, not by the copy.
+        cases = " ".join(f"WHEN {literal(str(copy))} THEN {literal(str(file))}" for copy, file in copies.items())
+        return f"(SELECT * REPLACE (CASE {FILE} {cases} ELSE {FILE} END AS {FILE}) FROM {scan})"
 
     def _parquet(self, files: tuple[Path, ...]) -> Part:
         with naming_errors(files[0]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,10 @@ NATIVE: Final = ("utf-8", "utf-16", "latin-1")
 """Encodings that DuckDB reads itself."""
 _FIRST: Final = 1 << 20
 _PIECE: Final = 1 << 22
+_ZEROS: Final = 0.2
+"""Share of zero bytes from which on text is taken for UTF-16."""
+_NO_TEXT: Final = re.compile("[\udc80-\udcff]")
+"""What `surrogateescape` makes of a byte that is not in the encoding."""
 
 
 def names_in_first_line(
@@ -27,7 +32,8 @@ def names_in_first_line(
     """
     with naming_errors(file), pa.input_stream(str(file), compression="detect") as stream:
         content = stream.read(_FIRST)
-    if encoding == "utf-8" and (content[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in content[:1000]):
+    zeros = content[:1000].count(b"\x00")
+    if encoding == "utf-8" and (content[:2] in (b"\xff\xfe", b"\xfe\xff") or zeros > _ZEROS * len(content[:1000])):
         raise ValueError(f"{file} looks like UTF-16, not UTF-8: read it by --encoding=utf-16.")
     if len(content) == _FIRST:
         content = content[: content.rfind(b"\n") + 1] or content
@@ -55,6 +61,8 @@ def names_in_first_line(
 def rewritten(file: Path, *, directory: Path, number: int, encoding: str) -> Path:
     """A copy in UTF-8, not compressed, with one kind of line break; for files that DuckDB does not read as they are.
 
+    A byte that is not in the encoding becomes one that is not UTF-8, which makes its row a bad one.
+
     Raises:
       ValueError: If the file is not text in `encoding`.
     """
@@ -62,11 +70,13 @@ def rewritten(file: Path, *, directory: Path, number: int, encoding: str) -> Pat
     try:
         with (
             pa.input_stream(str(file), compression="detect") as stream,
-            io.TextIOWrapper(io.BufferedReader(stream), encoding=encoding, newline=None) as text,
-            open(target, "w", encoding="utf-8", newline="\n") as output,
+            io.TextIOWrapper(
+                io.BufferedReader(stream), encoding=encoding, errors="surrogateescape", newline=None
+            ) as text,
+            open(target, "w", encoding="utf-8", errors="surrogateescape", newline="\n") as output,
         ):
             while piece := text.read(_PIECE):
-                output.write(piece)
+                output.write(_NO_TEXT.sub("\udcff", piece))
     except UnicodeDecodeError as error:
         raise ValueError(f"{file} is not {encoding}: {error.reason}. Give its encoding by --encoding.") from None
     return target

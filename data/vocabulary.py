@@ -6,6 +6,7 @@ ordinary tools. A line that begins with `\x` is an id in hexadecimal, which is h
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -21,11 +22,19 @@ from fullrank.data.write_aside import file_aside
 
 FOLDER: Final = "vocabulary"
 _HEXADECIMAL: Final = b"\\x"
+_LONGEST_NAME: Final = 160
+"""Characters of a file name, of which most systems allow 255 and temporary ones have more."""
 
 
 def vocabulary_path(directory: str | Path, *, feature: str) -> Path:
-    """Where the vocabulary of a feature lies; characters that a file name cannot hold are percent-encoded."""
-    return Path(directory) / FOLDER / (quote(feature, safe=" ") + ".txt")
+    """Where the vocabulary of a feature lies.
+
+    Characters that a file name cannot hold are percent-encoded; a name that is too long for one ends in a digest.
+    """
+    name = quote(feature, safe=" ")
+    if len(name) > _LONGEST_NAME:
+        name = f"{name[:_LONGEST_NAME]}-{hashlib.sha256(feature.encode()).hexdigest()[:16]}"
+    return Path(directory) / FOLDER / f"{name}.txt"
 
 
 def storable(identity: int | bytes) -> bool:

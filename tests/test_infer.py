@@ -145,7 +145,7 @@ def test_flags_decide() -> None:
     two = {"ts": whole(10**9, 10**9 + 99), "sent_time": whole(10**9, 10**9 + 99), "x": DRAW.normal(size=ROWS)}
     found = proposed(two, time="sent_time")
     assert found.schema.time == "sent_time"
-    assert found.decisions.left_out == {"ts": "another time: choose by --time, or keep it by --numeric"}
+    assert found.decisions.left_out == {"ts": "another time: choose it by --time, or keep it by --numeric"}
 
 
 def test_sequences_share_the_ids_of_a_feature() -> None:
@@ -317,7 +317,7 @@ def test_the_table_that_is_printed(capsys: pytest.CaptureFixture[str], tmp_path:
         "click    label, binary  int           2     0.0%  0, 1\n"
         "\n"
         f"Wrote {tmp_path}/s.json. Look it over, then:\n"
-        f"  python -m fullrank.data.convert --input='{tmp_path}/log.csv' --schema={tmp_path}/s.json --output=records\n"
+        f"  python -m fullrank.data.convert --input={tmp_path}/log.csv --schema={tmp_path}/s.json --output=records\n"
     )
 
 
