@@ -43,6 +43,7 @@ class ColumnProfile:
       minimum: Smallest finite number, `None` if there is none.
       maximum: Largest finite number.
       infinite: Whether a number is infinite.
+      gaps: Whether a list has a missing value among others.
       codes: Position of each row's value in `values`, -1 where it is missing; empty where rows hold lists.
       numbers: `values` as numbers; empty if they are none.
     """
@@ -57,6 +58,7 @@ class ColumnProfile:
     minimum: float | None = None
     maximum: float | None = None
     infinite: bool = False
+    gaps: bool = False
     codes: npt.NDArray[np.int64] = dataclasses.field(default_factory=lambda: np.empty(0, np.int64))
     numbers: npt.NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.empty(0, np.float64))
 
@@ -123,6 +125,7 @@ def profile_column(
         minimum=float(finite.min()) if len(finite) else None,
         maximum=float(finite.max()) if len(finite) else None,
         infinite=len(finite) < len(numbers),
+        gaps=listed and not bool(present.all()),
         codes=np.empty(0, np.int64) if listed else rank[codes],
         numbers=numbers.astype(np.float64),
     )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from fullrank.data.canonical import absent_number, literal, trimmed
+
+_AROUND_BITS: Final = r"""[\[\],\s"']"""
 
 
 def list_of_text(x: str, *, delimiter: str) -> str:
@@ -26,7 +30,7 @@ def list_of_text(x: str, *, delimiter: str) -> str:
 
 
 def bits_of_text(x: str, *, length: int, delimiter: str) -> tuple[str, str]:
-    """Bits from text: `0101`, delimited `0|1|0|1`, or hexadecimal `5` or `0x5`.
+    """Bits from text: `0101`, delimited `0|1|0|1`, in brackets `[0, 1, 0, 1]`, or hexadecimal `5` or `0x5`.
 
     Text of exactly `length` characters 0 and 1 is read as bits, one of ceil(length / 4) hexadecimal digits as a number
     whose most significant bit is the first; bits beyond `length` must be 0.
@@ -35,7 +39,9 @@ def bits_of_text(x: str, *, length: int, delimiter: str) -> tuple[str, str]:
       The list of `length` integers, NULL where there is none, and whether the cell is missing.
     """
     digits = -(-length // 4)
-    text = f"replace({trimmed(x)}, {literal(delimiter)}, '')"
+    bracketed = f"left({trimmed(x)}, 1) = '[' AND right({trimmed(x)}, 1) = ']'"
+    listed = f"regexp_replace({trimmed(x)}, {literal(_AROUND_BITS)}, '', 'g')"
+    text = f"CASE WHEN {bracketed} THEN {listed} ELSE replace({trimmed(x)}, {literal(delimiter)}, '') END"
     hexadecimal = f"regexp_extract({text}, '^(0[xX])?([0-9a-fA-F]+)$', 2)"
     nibbles = (
         f"list_transform(string_split({hexadecimal}, ''), lambda d: lpad(bin(CAST('0x' || d AS UTINYINT)), 4, '0'))"

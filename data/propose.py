@@ -25,6 +25,7 @@ rounded up to a power of two.
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Final
 
 import numpy as np
@@ -40,6 +41,8 @@ from fullrank.data.schema import Schema, SchemaError
 _IN_ORDER: Final = 0.999
 _ENOUGH_ROWS: Final = 1_000
 _ENOUGH_FOR_AN_INDEX: Final = 100
+_WHOLE: Final = re.compile(r"\s*[+-]?[0-9]+(\.0*)?\s*")
+_BEYOND: Final = 2**53
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,10 +113,12 @@ def _as_ids(profile: ColumnProfile, wishes: Wishes) -> ColumnProfile:
     ):
         return profile
     named = name_hints.is_id(profile.name) or name_hints.is_user(profile.name) or name_hints.is_request(profile.name)
-    finite = bool(np.isfinite(profile.numbers).all())
-    if not (asked or named) or not finite or not bool((np.trunc(profile.numbers) == profile.numbers).all()):
+    if not (asked or named) or not all(map(_WHOLE.fullmatch, profile.values)) or profile.infinite:
         return profile
-    return dataclasses.replace(profile, kind="whole", values=tuple(str(int(number)) for number in profile.numbers))
+    whole = [int(value.strip().partition(".")[0]) for value in profile.values]
+    if max(map(abs, whole), default=0) >= _BEYOND:
+        return profile
+    return dataclasses.replace(profile, kind="whole", values=tuple(map(str, whole)))
 
 
 def _leave_leaks_out(decisions: Decisions) -> None:
@@ -143,7 +148,7 @@ def _label(decisions: Decisions, profile: ColumnProfile) -> Label:
         shown = ", ".join(map(repr, others[:3])) or "no value"
         raise SchemaError(
             f"Column {profile.name!r} cannot be a label, which is a number. It holds "
-            f"{'lists of ' if profile.listed else ''}{shown}. Texts that stand for a missing value are named by --missing."
+            f"{'lists of ' if profile.listed else ''}{shown}. --missing names texts that stand for a missing value."
         )
     if profile.infinite:
         raise SchemaError(f"Column {profile.name!r} cannot be a label: it {_infinite(profile)}.")

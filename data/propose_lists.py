@@ -7,6 +7,7 @@ from fullrank.data.column_profile import ColumnProfile
 from fullrank.data.decisions import LONGEST, Decisions, dtype_of, is_time, time_unit
 from fullrank.data.features import Bits, Sequence, Sparse, Vector
 
+_FEWEST_BITS = 8
 _OVERLAP = 0.1
 """Share of a list's ids that a feature must know for the two to share a table, unless their names agree."""
 
@@ -32,13 +33,20 @@ def _decide_numbers(decisions: Decisions, profile: ColumnProfile) -> None:
         return
     elif profile.infinite:
         decisions.left_out[column] = "lists with numbers beyond float32, which cannot be converted"
-    elif profile.kind == "whole" and set(profile.values) <= {"0", "1"} and length is not None and length >= 8:
+    elif profile.gaps and length is not None and profile.kind == "real":
+        decisions.left_out[column] = "lists of real numbers in which some are missing"
+    elif _are_bits(profile) and length is not None:
         decisions.add(profile, Bits(name=column, length=length, side=side), "bits")
     elif profile.kind == "real" and not name_hints.is_weights_of_ids(column):
         if length is None or length < 2:
             decisions.left_out[column] = "lists of real numbers of different length"
         else:
             decisions.add(profile, Vector(name=column, length=length, side=side), "vector")
+
+
+def _are_bits(profile: ColumnProfile) -> bool:
+    digits = profile.kind == "whole" and set(profile.values) <= {"0", "1"} and not profile.gaps
+    return digits and (profile.fixed_length or 0) >= _FEWEST_BITS
 
 
 def _find_sequences(decisions: Decisions) -> None:

@@ -31,13 +31,15 @@ class RejectedLine(NamedTuple):
       line: Number of the line, from 1.
       reason: What is wrong with it.
       text: Its beginning.
-      runs_on: Whether a quote opens in it that takes further lines with it.
+      stray_quote: Whether a quote in it does not end where its cell does.
+      runs_on: Whether that quote takes further lines with it.
     """
 
     file: Path
     line: int
     reason: str
     text: str
+    stray_quote: bool
     runs_on: bool
 
     def __str__(self) -> str:
@@ -74,12 +76,15 @@ def _read_part(
     try:
         found = read(part)
         rejected = take_rejected_lines(connection, files)
-        if not any(line.runs_on for line in rejected):
+        quotes = [line for line in rejected if line.stray_quote]
+        # Line breaks of two kinds look like stray quotes, too.
+        mixed = alone and bool(quotes) and files.rewrite(part.files[0])
+        if not mixed and not any(line.runs_on for line in quotes):
             connection.commit()
             yield found, rejected
             return
         connection.rollback()
-        if alone:
+        if alone and not mixed:
             _settle_quotes(connection, files, next(line for line in rejected if line.runs_on))
     except duckdb.Error as error:
         connection.rollback()
@@ -112,8 +117,8 @@ def take_rejected_lines(connection: duckdb.DuckDBPyConnection, files: TableFiles
         else:
             reason = message.splitlines()[0].rstrip(".")
         text = text.strip("\r\n")
-        runs_on = kind == _OPEN_QUOTE and "\n" in text
-        lines[file, line] = RejectedLine(file, line, reason, text, runs_on)
+        stray = kind == _OPEN_QUOTE
+        lines[file, line] = RejectedLine(file, line, reason, text, stray, stray and ("\n" in text or "\r" in text))
     order = {file: number for number, file in enumerate(files.files)}
     return sorted(lines.values(), key=lambda each: (order.get(each.file, 0), each.line))
 

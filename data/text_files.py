@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from fullrank.data.naming_errors import naming_errors
 
-NATIVE: Final = ("utf-8", "utf-16", "latin-1")
+NATIVE: Final = ("utf-8", "latin-1")
 """Encodings that DuckDB reads itself."""
 _FIRST: Final = 1 << 20
 _PIECE: Final = 1 << 22
@@ -55,7 +55,14 @@ def names_in_first_line(
         rows = csv.reader(lines, delimiter=separator, quotechar=quote)
     else:
         rows = csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE)
-    return [name.strip() for name in next(rows, [])]
+    names = [name.strip() for name in next(rows, [])]
+    broken = next((name for name in names if "\n" in name or "\r" in name), None)
+    if broken is not None:
+        raise ValueError(
+            f"{file}, line 1: a quote opens before the name {broken.splitlines()[0]!r} and does not end in this line. "
+            "Mend it, or take quotes as ordinary characters by --quote=none."
+        )
+    return names
 
 
 def rewritten(file: Path, *, directory: Path, number: int, encoding: str) -> Path:

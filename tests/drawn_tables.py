@@ -24,8 +24,42 @@ _NAMES: Final = (
     *("line\nbreak", "tab\there", "%s", "{0}", "$.x", "-1", "1", "NULL", "x" * 300, "..", "\x7f", "key", "examples"),
 )
 _WORDS: Final = (
-    *("a", "bb", "red", "Rot, hell", "semi;colon", "tab\tbed", "pipe|d", 'say "hi"', '"', "'", "it's", '""', "üö", "日本"),
-    *(" x", "x ", "\\", "\\N", "NA", "null", "None", "nan", "-", "?", "#", "# no", "[", "]", "[a]", "[a, b]", "{}", "\x00"),
+    *(
+        "a",
+        "bb",
+        "red",
+        "x, y",
+        "semi;colon",
+        "tab\tbed",
+        "pipe|d",
+        'say "hi"',
+        '"',
+        "'",
+        "it's",
+        '""',
+        "üö",
+        "日本",
+    ),
+    *(
+        " x",
+        "x ",
+        "\\",
+        "\\N",
+        "NA",
+        "null",
+        "None",
+        "nan",
+        "-",
+        "?",
+        "#",
+        "# no",
+        "[",
+        "]",
+        "[a]",
+        "[a, b]",
+        "{}",
+        "\x00",
+    ),
     *("line\nbreak", "cr\rhere", "crlf\r\nhere", "\x01", "\x1b[31m", "=1+1", "TRUE", "0x1F", "1e5", "1_000", "∞", "١٢"),
 )
 _MISSING: Final = ("", "", "NA", "nan", "NULL", r"\N", "-", "?", "None", "n/a", "NaT", "-1", " ", "#N/A")
@@ -166,7 +200,8 @@ def _written(draw: np.random.Generator, names: list[str], columns: list[list[str
     if draw.random() < 0.1:
         flags.append(f"--list_delimiter={(';', ',', ' ', '||', 'x')[draw.integers(5)]}")
     encoding = ("utf-8", "utf-8", "utf-8", "utf-8-sig", "latin-1", "utf-16", "gb18030")[draw.integers(7)]
-    if encoding not in ("utf-8", "utf-8-sig") and draw.random() < 0.9:
+    told = encoding in ("utf-8", "utf-8-sig") or draw.random() < 0.9
+    if told and encoding not in ("utf-8", "utf-8-sig"):
         flags.append(f"--encoding={encoding}")
     if draw.random() < 0.1:
         flags.append("--missing=-1,a,0")
@@ -182,7 +217,7 @@ def _written(draw: np.random.Generator, names: list[str], columns: list[list[str
     rows = list(zip(*columns, strict=True))
     cut = int(draw.integers(0, len(rows))) if draw.random() < 0.2 else len(rows)
     files: dict[str, bytes] = {}
-    known = True
+    known = told
     for name, first, last in (("a", 0, cut), ("b", cut, len(rows))):
         if first == last:
             continue
