@@ -43,8 +43,9 @@ test-fast: setup  ## run the tests not marked slow
 test-wheel: setup  ## build the wheel and run the fast tests against it, away from the checkout
 	$(BIN)/python .ci/wheel_environment.py -n $(JOBS) --dist loadfile -m "not slow"
 
-fuzz: setup  ## try 100,000 mutated records of each layout, and 10,000 schemas; what ends a process is left in build/fuzz
+fuzz: setup  ## try 100,000 mutated records of each layout, 10,000 schemas and 10,000 tables; faults are left in build/fuzz
 	$(BIN)/python tests/fuzz_records.py --records=100000 --schemas=10000 $(FUZZ_FLAGS)
+	$(BIN)/python tests/fuzz_tables.py --files=10000
 
 lint: lint-style lint-types lint-build  ## check format, rules, types, BUILD
 

@@ -81,7 +81,22 @@ def _real(draw: np.random.Generator, rows: int) -> list[str]:
 
 
 def _spelled(draw: np.random.Generator, rows: int) -> list[str]:
-    spelled = ("1.0", "2.00", "3.", "+4", ".5", "05", "1e5", "1E-3", "inf", "-inf", "Infinity", "1_0", "0x10", " 6 ")
+    spelled: tuple[str, ...] = (
+        "1.0",
+        "2.00",
+        "3.",
+        "+4",
+        ".5",
+        "05",
+        "1e5",
+        "1E-3",
+        "inf",
+        "-inf",
+        "Infinity",
+        "1_0",
+        "0x10",
+        " 6 ",
+    )
     spelled = spelled[: draw.integers(1, len(spelled), endpoint=True)]
     return [spelled[k] for k in draw.integers(0, len(spelled), rows)]
 
@@ -188,7 +203,7 @@ def draw_table(seed: int, number: int) -> Drawn:
 
 def _spoil(draw: np.random.Generator, column: list[str], words: Sequence[str]) -> None:
     for row in np.flatnonzero(draw.random(len(column)) < draw.choice([0.02, 0.3])):
-        column[row] = words[draw.integers(len(words))]
+        column[row] = words[int(draw.integers(len(words)))]
 
 
 def _written(draw: np.random.Generator, names: list[str], columns: list[list[str]]) -> Drawn:
