@@ -187,25 +187,13 @@ class Builder:
                 statistics.add(column_batch(chunk, self.rows.schema, columns=statistics.columns))
                 bar.update(chunk.num_rows)
         fitted = statistics.fitted(_write_vocabularies(statistics, self.rows.schema, self._aside))
-        return self._finished(fitted, splits)
-
-    def write_rows(self, splits: Splits) -> Schema:
-        """Writes every split, with the statistics that the schema has already.
-
-        Raises:
-          ValueError: If a split has no rows, or too many rows were bad.
-        """
-        self.rows.bad_rows.check()
-        return self._finished(self.rows.schema, splits)
-
-    def _finished(self, schema: Schema, splits: Splits) -> Schema:
         written = tuple(self._split(name, where) for name, where in splits.items())
-        schema = dataclasses.replace(schema, splits=written)
-        write_schema(schema, self._aside)
-        if self.rows.bad_rows.rejects:
+        fitted = dataclasses.replace(fitted, splits=written)
+        write_schema(fitted, self._aside)
+        if bad_rows.rejects:
             with open(self._aside / REJECTS, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-                csv.writer(file).writerows([("file", "row", "reason"), *self.rows.bad_rows.rejects])
-        return dataclasses.replace(schema, directory=self._output)
+                csv.writer(file).writerows([("file", "row", "reason"), *bad_rows.rejects])
+        return dataclasses.replace(fitted, directory=self._output)
 
     def _split(self, name: str, where: str) -> Split:
         schema = self.rows.schema

@@ -52,6 +52,11 @@ def ending(file: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
+def holds_table(file: Path) -> bool:
+    """Whether the name of a file is that of a table."""
+    return ending(file) in _FORMATS
+
+
 def format_of(file: Path) -> Format:
     """What kind of table a file holds, by its name.
 
@@ -66,11 +71,6 @@ def format_of(file: Path) -> Format:
             ".parquet, .pq, .arrow or .feather."
         )
     return found
-
-
-def are_tables(pattern: str) -> bool:
-    """Whether patterns of file names end as those of tables."""
-    return all(ending(Path(part.strip())) in _FORMATS for part in pattern.split(","))
 
 
 def partition_of(file: Path) -> dict[str, str | None]:

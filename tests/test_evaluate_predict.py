@@ -230,11 +230,15 @@ def test_evaluate_answers_mistakes_in_one_line(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--output=p", "--data=d", "--input=x"], 2, "give either --data"),
-        (["--output=p", "--input=x", "--on_bad_record=skip"], 2, "--on_bad_record=skip needs tables, or --data"),
+        (["--output=-", "--data=d", "--input=x"], 2, "give either --data"),
+        (["--output=p.csv", "--input=x", "--on_bad_record=skip"], 2, "--on_bad_record=skip needs --data"),
         (["--data=d"], 2, "flag --output is required"),
-        (["--output=p", "--data=DATA", "--columns=tags"], 1, "'tags' is no column with one value an example"),
-        (["--output=p", "--data=DATA", "--run=nowhere"], 1, "nowhere is not a run directory: it has no config.json"),
+        (["--output=p.csv", "--data=DATA", "--columns=tags"], 1, "'tags' is no column with one value an example"),
+        (
+            ["--output=p.csv", "--data=DATA", "--run=nowhere"],
+            1,
+            "nowhere is not a run directory: it has no config.json",
+        ),
     ],
 )
 def test_predict_answers_mistakes_in_one_line(

@@ -1,8 +1,10 @@
-"""Scoring and evaluating rows of tables: as their records, to the last bit, and without labels."""
+"""Scoring rows of tables, without labels and without records."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,136 +14,275 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
-from fullrank.data import convert, infer, read_records
-from fullrank.trainers import evaluate, predict, train
+from fullrank.data import convert as convert_command
+from fullrank.data import infer as infer_command
+from fullrank.data import read_records, read_schema
+from fullrank.data.bad_rows import BadRows
+from fullrank.data.features import Derived, Input, Label, Numeric, Reading
+from fullrank.data.schema import Schema
+from fullrank.data.schema_json import write_schema
+from fullrank.trainers import evaluate as evaluate_command
+from fullrank.trainers import predict as predict_command
+from fullrank.trainers import train as train_command
 from fullrank.trainers.evaluate_config import EvaluateConfig
 from fullrank.trainers.evaluate_run import evaluate_run
+from fullrank.trainers.export_config import ExportConfig
+from fullrank.trainers.export_run import export_run
 from fullrank.trainers.predict_config import PredictConfig
 from fullrank.trainers.predict_run import predict_run
+from fullrank.trainers.table_input import TableBatches, TableReading, open_tables
+
+SCORES = ["click_probability", "like_probability"]
+
+
+def run_main(command: Any, *arguments: str) -> int:
+    try:
+        command.run([command.__name__, *arguments])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
 
 
 @pytest.fixture(scope="module")
 def rows(toy_records: Path) -> pa.Table:
-    """The test split as a table, with a column that the run does not know."""
+    """The test split as a table, with a column that no schema knows; some values are missing, some ids are unknown."""
     batch = {
         name: value.numpy()
         for name, value in next(iter(read_records(toy_records, split="test", batch_size=300))).items()
     }
-    columns = {name: value.tolist() for name, value in batch.items() if name != "tags"}
-    columns = {name: [v.decode() if isinstance(v, bytes) else v for v in cells] for name, cells in columns.items()}
-    like = pa.array(batch["like"], mask=np.isnan(batch["like"]))
-    tags = [row[:2] for row in batch["tags"].tolist()]
-    request = [f"r{number}" for number in range(300)]
-    return pa.table({**columns, "like": like, "tags": tags, "request": request})
-
-
-def write(table: pa.Table, file: Path) -> str:
-    """A table as a file of the kind that its name tells."""
-    if file.suffix == ".parquet":
-        pq.write_table(table, file)
-    elif file.suffix == ".jsonl":
-        file.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
-    else:
-        tags = ["|".join(map(str, cell)) for cell in table["tags"].to_pylist()]
-        pa_csv.write_csv(table.set_column(table.column_names.index("tags"), "tags", pa.array(tags)), file)
-    return str(file)
+    tags = ["|".join(str(tag) for tag in row if tag >= 0) for row in batch["tags"]]
+    age: list[float | None] = batch["age"].astype(np.float64).tolist()
+    age[3] = None
+    items = [item.decode() for item in batch["item"]]
+    items[5:7] = ["", "no such item"]
+    tags[8] = ""
+    return pa.table(
+        {
+            "request": [f"r{number:03d}" for number in range(300)],
+            "user": batch["user"],
+            "item": items,
+            "tags": tags,
+            "age": age,
+            "region": [region.decode() for region in batch["region"]],
+            "click": batch["click"].astype(np.int64),
+            "like": [None if np.isnan(value) else int(value) for value in batch["like"]],
+        }
+    )
 
 
 @pytest.fixture(scope="module")
-def expected(toy_run: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
-    """What the records of the same rows get."""
-    file = tmp_path_factory.mktemp("expected") / "p.parquet"
-    predict_run(PredictConfig(run=str(toy_run), output=str(file)))
-    return pq.read_table(file)
+def tables(rows: pa.Table, toy_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The rows in each format, with and without labels, and as the records that `convert` makes of them."""
+    folder = tmp_path_factory.mktemp("tables")
+    pa_csv.write_csv(rows, folder / "labelled.csv")
+    new = rows.drop_columns(["click", "like", "region"])
+    pa_csv.write_csv(new, folder / "new.csv")
+    pq.write_table(new, folder / "new.parquet")
+    (folder / "new.jsonl").write_text("".join(json.dumps(row) + "\n" for row in new.to_pylist()))
+    flags = [f"--input={folder}/labelled.csv", f"--schema={toy_run}/schema.json", f"--output={folder}/records"]
+    assert run_main(convert_command, *flags, "--split_fractions=1", "--noprogress", "--workers=1") == 0
+    return folder
 
 
-@pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl"])
-def test_rows_of_tables_have_the_scores_of_their_records(
-    toy_run: Path, rows: pa.Table, expected: pa.Table, tmp_path: Path, ending: str
+@pytest.fixture(scope="module")
+def export(toy_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("export")
+    export_run(ExportConfig(run=str(toy_run), output=str(output), warmup="statistics"))
+    return output
+
+
+@pytest.mark.parametrize("kind", ["run", "export"])
+def test_scores_of_tables_are_those_of_the_converted_records_bit_for_bit(
+    kind: str, tables: Path, toy_run: Path, export: Path, rows: pa.Table, tmp_path: Path
 ) -> None:
-    source = write(rows.drop_columns(["click", "like", "region"]), tmp_path / f"new.{ending}")
+    model: dict[str, Any] = {"run": str(toy_run)} if kind == "run" else {"export": str(export)}
     out = tmp_path / "out.parquet"
-    predict_run(PredictConfig(run=str(toy_run), input=source, output=str(out), columns=("request",)))
-    found = pq.read_table(out)
-    assert found.column_names == ["user", "click", "like", "request", "click_probability", "like_probability"]
-    assert found["request"].to_pylist() == rows["request"].to_pylist()
-    assert found["click"].null_count == 300
-    for task in ("click", "like"):
-        np.testing.assert_array_equal(
-            found[f"{task}_probability"].to_numpy(), expected[f"{task}_probability"].to_numpy()
+    predict_run(PredictConfig(data=str(tables / "records"), split="train", output=str(out), batch_size=128, **model))
+    expected = pq.read_table(out)
+    for name in ("labelled.csv", "new.csv", "new.parquet", "new.jsonl"):
+        config = PredictConfig(
+            input=str(tables / name), output=str(out), batch_size=128, columns=("request", "item"), **model
         )
+        assert predict_run(config) == 300
+        found = pq.read_table(out)
+        labels = ["click", "like"] if name == "labelled.csv" else []
+        assert found.column_names == ["user", *labels, "request", "item", *SCORES]
+        assert found["request"].to_pylist() == rows["request"].to_pylist()
+        assert found["item"].to_pylist() == rows["item"].to_pylist()
+        for column in ("user", *labels, *SCORES):
+            assert found[column].equals(expected[column]), (name, column)
 
 
-def test_scores_go_to_csv_and_to_standard_output(
-    toy_run: Path, rows: pa.Table, expected: pa.Table, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+def test_csv_and_standard_output_hold_the_same_rows(
+    tables: Path, toy_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source = write(rows, tmp_path / "new.csv")
-    out = tmp_path / "out.csv"
-    predict.run(["predict", f"--run={toy_run}", f"--input={source}", f"--output={out}"])
-    found = pa_csv.read_csv(out)
-    assert found["user"].to_pylist() == rows["user"].to_pylist()
-    np.testing.assert_allclose(found["like_probability"].to_numpy(), expected["like_probability"].to_numpy(), rtol=1e-6)
-    capfdbinary.readouterr()
-    predict.run(["predict", f"--run={toy_run}", f"--input={source}", "--output=-"])
-    assert capfdbinary.readouterr().out == out.read_bytes()
+    flags = [f"--run={toy_run}", f"--input={tables}/new.csv", "--columns=request"]
+    assert run_main(predict_command, *flags, f"--output={tmp_path}/out.csv") == 0
+    capsys.readouterr()
+    assert run_main(predict_command, *flags, "--output=-") == 0
+    shown = capsys.readouterr()
+    assert shown.out == (tmp_path / "out.csv").read_text()
+    assert "standard output: 300 rows of user, request, click_probability, like_probability." in shown.err
+    predict_run(PredictConfig(run=str(toy_run), input=str(tables / "new.csv"), output=str(tmp_path / "out.parquet")))
+    exact = pq.read_table(tmp_path / "out.parquet")
+    for name in SCORES:  # the shortest decimal that gives the float32 back
+        read = np.array(pa_csv.read_csv(tmp_path / "out.csv")[name].to_pylist(), np.float32)
+        np.testing.assert_array_equal(read, exact[name].to_numpy())
 
 
-def test_rows_of_tables_are_evaluated_as_their_records(
-    toy_run: Path, rows: pa.Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_evaluate_reads_tables_with_labels(tables: Path, toy_run: Path, tmp_path: Path) -> None:
+    def evaluated(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
+        return evaluate_run(dataclasses.replace(config, baseline=str(toy_run), duplicates="item:region"))
+
+    config = EvaluateConfig(run=str(toy_run), input=str(tables / "labelled.csv"), json=str(tmp_path / "eval.json"))
+    found = evaluated(config)
+    assert found == evaluated(EvaluateConfig(run=str(toy_run), data=str(tables / "records"), split="train"))
+    assert json.loads((tmp_path / "eval.json").read_text()) == found
+    assert found["click"]["examples"] == 300
+
+
+def test_bad_rows_are_counted_and_listed(
+    tables: Path, toy_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source = write(rows, tmp_path / "new.csv")
-    found = evaluate_run(EvaluateConfig(run=str(toy_run), input=source))
-    assert f"on {source}, GAUC by user:" in capsys.readouterr().out
-    assert found == evaluate_run(EvaluateConfig(run=str(toy_run)))
+    lines = (tables / "new.csv").read_text().splitlines()
+    lines[2] = '"r001",7.5,"item1","1",0.5'
+    lines[4] = '"r003",1'
+    (tmp_path / "bad.csv").write_text("\n".join(lines) + "\n")
+    flags = [f"--run={toy_run}", f"--input={tmp_path}/bad.csv", f"--output={tmp_path}/out.csv", "--columns=request"]
+    assert run_main(predict_command, *flags) == 1
+    assert "bad.csv, line 5: " in capsys.readouterr().err
+    assert not (tmp_path / "out.csv").exists()
+    assert run_main(predict_command, *flags, "--on_bad_record=skip") == 0
+    assert "Left out 2 bad rows of 300. The first: " in capsys.readouterr().out
+    scored = pa_csv.read_csv(tmp_path / "out.csv")["request"].to_pylist()
+    assert scored == [f"r{number:03d}" for number in range(300) if number not in (1, 3)]
+    rejects = pa_csv.read_csv(tmp_path / "out.csv.rejects.csv").to_pylist()
+    assert len(rejects) == 2
+    assert any("'7.5' is not" in row["reason"] for row in rejects)
 
 
-def test_bad_rows_are_left_out_on_request(toy_run: Path, rows: pa.Table, tmp_path: Path) -> None:
-    bad = rows.set_column(
-        rows.column_names.index("age"), "age", pa.array(["old", *map(str, rows["age"].to_pylist()[1:])])
-    )
-    source = write(bad, tmp_path / "new.csv")
-    out = str(tmp_path / "p.parquet")
-    with pytest.raises(ValueError, match=r"new\.csv, row 1, column 'age': 'old' is not a number"):
-        predict_run(PredictConfig(run=str(toy_run), input=source, output=out))
-    assert not Path(out).exists()
-    config = PredictConfig(run=str(toy_run), input=source, output=out, on_bad_record="skip", max_bad_fraction=0.5)
-    assert predict_run(config) == 299
+def test_a_joined_table_gives_columns(
+    tables: Path, toy_run: Path, rows: pa.Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pa_csv.write_csv(rows.select(["request", "user", "item", "tags"]), tmp_path / "new.csv")
+    pq.write_table(rows.select(["request", "age"]), tmp_path / "ages.parquet")
+    whole, joined = tmp_path / "whole.parquet", tmp_path / "joined.parquet"
+    predict_run(PredictConfig(run=str(toy_run), input=str(tables / "new.csv"), output=str(whole)))
+    flags = [f"--run={toy_run}", f"--input={tmp_path}/new.csv", f"--join={tmp_path}/ages.parquet", "--on=request"]
+    assert run_main(predict_command, *flags, f"--output={joined}") == 0
+    assert "100.00% of the rows have their 'request'" in capsys.readouterr().out
+    assert pq.read_table(joined).equals(pq.read_table(whole))
 
 
 @pytest.mark.parametrize(
-    ("command", "arguments", "message"),
+    ("command", "arguments", "code", "message"),
     [
-        (predict, ["--input={d}/none.csv", "--output=p.csv"], "No file matches '{d}/none.csv'."),
-        (predict, ["--input={d}/less.csv", "--output=p.csv"], "{d}/less.csv has no column 'age'"),
-        (
-            predict,
-            ["--input={d}/new.csv", "--output=p.csv", "--columns=reqest"],
-            "--columns: {d}/new.csv has no column 'reqest'.",
-        ),
-        (evaluate, ["--input={d}/less.csv"], "{d}/less.csv has no column 'age'"),
-        (evaluate, ["--input={d}/new.tfrecord"], "--input takes tables, whose names end in .csv, .parquet, .jsonl or"),
+        (predict_command, ["--output=p"], 2, "--output=p: the name must end in .parquet, .pq, .csv, or be -"),
+        (predict_command, ["--output=-", "--export=E"], 2, "give either --run (a run directory) or --export"),
+        (predict_command, ["--output=-", "--input=NEW", "--columns=nobody"], 1, "has no column 'nobody'"),
+        (predict_command, ["--output=-", "--input=NEW", "--columns=tags"], 1, "'tags' is no column with one value"),
+        (predict_command, ["--output=-", "--input=none.csv"], 1, "No file matches 'none.csv'"),
+        (predict_command, ["--output=-", "--input=SHORT"], 1, "has no column 'age'"),
+        (evaluate_command, ["--input=NEW"], 1, "has no column 'click'"),
+        (evaluate_command, ["--input=NEW", "--data=d"], 2, "give either --data"),
     ],
 )
-def test_wrong_tables_are_one_line(
-    toy_run: Path,
-    rows: pa.Table,
-    tmp_path: Path,
+def test_mistakes_are_one_line(
     command: Any,
     arguments: list[str],
+    code: int,
     message: str,
+    toy_run: Path,
+    tables: Path,
+    rows: pa.Table,
+    tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    write(rows, tmp_path / "new.csv")
-    write(rows.drop_columns(["age"]), tmp_path / "less.csv")
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit):
-        command.run(["program", f"--run={toy_run}", *(word.format(d=tmp_path) for word in arguments)])
+    pa_csv.write_csv(rows.select(["user", "item", "tags"]), tmp_path / "short.csv")
+    paths = {"NEW": str(tables / "new.csv"), "SHORT": str(tmp_path / "short.csv")}
+    filled = arguments
+    for mark, path in paths.items():
+        filled = [argument.replace(f"={mark}", f"={path}") for argument in filled]
+    assert run_main(command, f"--run={toy_run}", *filled) == code
     error = capfd.readouterr().err
-    assert message.format(d=tmp_path) in error
+    assert message in error
     assert error.startswith("error: ")
     assert error.count("\n") == 1
-    assert not (tmp_path / "p.csv").exists()
+
+
+def test_batches_of_tables_equal_those_of_converted_records(
+    every_kind: tuple[Schema, Any], make_batch: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    schema, size = every_kind[0], 70
+    batch = {name: value.numpy() for name, value in make_batch(size=size, seed=3).items()}
+    lengths = np.random.default_rng(4).integers(0, 8, size)  # some histories are longer than the schema's 5
+
+    def cells(name: str) -> list[Any]:
+        values = batch[name]
+        if values.ndim == 1:
+            return list(values.tolist())
+        full = np.concatenate([values, values], axis=1)
+        cut = {"tags": 3, "tag_weights": 3, "picture": 4, "hash_id": 8}
+        ends = [cut[name]] * size if name in cut else lengths
+        lists = [row[:end].tolist() for row, end in zip(full, ends, strict=True)]
+        return [[] if any(value != value for value in row) else row for row in lists]
+
+    pq.write_table(pa.table({name: cells(name) for name in batch}), tmp_path / "new.parquet")
+    write_schema(schema, tmp_path / "schema.json")
+    flags = [f"--input={tmp_path}/new.parquet", f"--schema={tmp_path}/schema.json", f"--output={tmp_path}/records"]
+    assert (
+        run_main(convert_command, *flags, "--split=random", "--split_fractions=1", "--noprogress", "--workers=1") == 0
+    )
+    records = read_records(read_schema(tmp_path / "records"), split="train", batch_size=32)
+    (tmp_path / "scratch").mkdir()
+    with open_tables(
+        (tmp_path / "new.parquet",),
+        schema=schema,
+        needed=[column.name for column in schema.columns],
+        carried=(),
+        reading=TableReading(),
+        bad_rows=BadRows(),
+        directory=tmp_path / "scratch",
+    ) as given:
+        tables = TableBatches(given.rows, batch_size=32)
+        assert tables.element_spec == records.element_spec
+        found, expected = list(tables), list(records)
+    assert given.examples == size
+    assert len(found) == len(expected) == 3
+    for mine, theirs in zip(found, expected, strict=True):
+        assert set(mine) == set(theirs)
+        for name in mine:
+            np.testing.assert_array_equal(mine[name].numpy(), theirs[name].numpy(), err_msg=name)
+
+
+def test_columns_are_computed_where_their_inputs_are_there(tmp_path: Path) -> None:
+    of_rating = Derived(name="click", expression="rating >= 4", inputs=(Input(name="rating", kind="number"),))
+    double = Derived(name="double", expression="2 * price", inputs=(Input(name="price", kind="number"),))
+    pruned = Derived(name="pruned", expression="rating * 2", inputs=(Input(name="rating", kind="number"),))
+    schema = Schema(
+        name="computed",
+        features=(Numeric(name="double"),),
+        labels=(Label(name="click"),),
+        reading=Reading(columns=(of_rating, double, pruned), missing=("unknown",)),
+    )
+    (tmp_path / "new.csv").write_text("id,price\na,1.5\nb,unknown\n")
+    (tmp_path / "old.csv").write_text("id,price,rating\na,1.5,4\nb,,3\n")
+    for name, labels in (("new", [np.nan, np.nan]), ("old", [1.0, 0.0])):
+        (tmp_path / f"rows-{name}").mkdir()
+        with open_tables(
+            (tmp_path / f"{name}.csv",),
+            schema=schema,
+            needed=["double"],
+            carried=["id"],
+            reading=TableReading(),
+            bad_rows=BadRows(),
+            directory=tmp_path / f"rows-{name}",
+        ) as given:
+            (batch,) = TableBatches(given.rows, batch_size=8)
+        assert given.present == ({"double", "id"} if name == "new" else {"double", "id", "click"})
+        np.testing.assert_array_equal(batch["double"], np.array([3.0, np.nan], np.float32))
+        np.testing.assert_array_equal(batch["click"], np.array(labels, np.float32))
+        assert batch["id"].numpy().tolist() == [b"a", b"b"]
 
 
 @pytest.mark.slow
@@ -161,12 +302,12 @@ def test_histories_of_new_rows_are_those_of_a_conversion_that_held_them(tmp_path
     pa_csv.write_csv(log[:480], tmp_path / "log.csv")
     pa_csv.write_csv(log[480:].drop_columns(["rating"]), tmp_path / "new.csv")
     asked = ["--label=click=rating>=4", "--history=user_id:item_id", "--history_where=click", "--history_length=5"]
-    infer.run(["infer", f"--input={tmp_path}/all.parquet", *asked, f"--output={tmp_path}/s.json"])
+    infer_command.run(["infer", f"--input={tmp_path}/all.parquet", *asked, f"--output={tmp_path}/s.json"])
     given = [f"--schema={tmp_path}/s.json", f"--output={tmp_path}/records", "--split_fractions=0.86,0.1,0.04"]
-    convert.run(["convert", f"--input={tmp_path}/all.parquet", *given, "--noprogress"])
+    convert_command.run(["convert", f"--input={tmp_path}/all.parquet", *given, "--noprogress"])
     arguments = ["--model=single", "--experts=flat", "--hidden=4", "--widths=4", "--tower=", "--epochs=1"]
     arguments += [f"--data={tmp_path}/records", f"--output={tmp_path}/run", "--batch_size=64", "--progress=none"]
-    train.run(["train", *arguments, "--expert_width=4"])
+    train_command.run(["train", *arguments, "--expert_width=4"])
     run, new = str(tmp_path / "run"), f"{tmp_path}/new.csv"
     predict_run(PredictConfig(run=run, output=str(tmp_path / "old.parquet")))
     output = str(tmp_path / "new.parquet")
@@ -175,5 +316,7 @@ def test_histories_of_new_rows_are_those_of_a_conversion_that_held_them(tmp_path
     assert len(set(found["click_probability"].to_pylist())) > 5
     for name in ("user_id", "click_probability"):
         np.testing.assert_array_equal(found[name].to_numpy(), expected[name].to_numpy())
-    with pytest.raises(ValueError, match="lacks history_item_id, history_time, which come from earlier rows: name th"):
+    with pytest.raises(
+        ValueError, match="lacks history_item_id, history_time, which come from earlier rows: name the tables"
+    ):
         predict_run(PredictConfig(run=run, input=new, output=str(tmp_path / "none.parquet")))

@@ -14,9 +14,9 @@ from fullrank.analysis.tables import format_table
 from fullrank.data.schema import Schema
 from fullrank.trainers.evaluate_config import EvaluateConfig
 from fullrank.trainers.load_run import LoadedRun
-from fullrank.trainers.records import explained, read_split
 from fullrank.trainers.same_schema import check_same_columns
 from fullrank.trainers.score import score_batches
+from fullrank.trainers.scored_input import ScoredInput
 from fullrank.trainers.scored_rows import ScoredRows
 
 LARGEST: Final = 500
@@ -52,29 +52,27 @@ def gains_over(
     rows: ScoredRows,
     *,
     config: EvaluateConfig,
-    schema: Schema,
+    source: ScoredInput,
     tasks: tuple[str, ...],
     weight: str | None,
     key: str | None,
     segments: tuple[str, ...],
 ) -> Gains:
-    """Scores the records with the baseline and compares.
+    """Scores the same examples with the baseline and compares.
 
     Args:
       baseline: The run to compare with.
       rows: What the run predicted for the records of the split, with labels, weight, key and segments.
       config: How the records are read.
-      schema: Of the records.
+      source: What is scored.
       tasks: Predicted by both.
       weight: Column of sample weights, or `None`.
       key: Column whose values are independent; `None` if every row is.
       segments: Columns to compare by.
     """
     old = ScoredRows()
-    with explained(schema, splits=[config.split]):
-        batches = read_split(config, schema, split=config.split, cache=baseline.directory.repaired)
-        examples = schema.split(config.split).examples
-        for kept, scores in score_batches(baseline.model, batches, keep=(), examples=examples, what="baseline"):
+    with source.batches(config, cache=baseline.directory.repaired) as batches:
+        for kept, scores in score_batches(baseline.model, batches, keep=(), examples=source.examples, what="baseline"):
             old.add(kept, scores)
 
     def compared(task: str, segment: str) -> PairedGain:

@@ -12,6 +12,7 @@ from fullrank.analysis.inconsistency import inconsistency
 from fullrank.data.columns import MISSING_BYTES, MISSING_INT
 from fullrank.data.schema import Schema, SchemaError
 from fullrank.models import Ranker
+from fullrank.trainers.score import Batches
 
 MOST_EXAMPLES: Final = 50_000
 Arrays = dict[str, npt.NDArray[Any]]
@@ -42,7 +43,7 @@ def read_duplicates(text: str, schema: Schema) -> Duplicates:
 
 
 def duplicate_inconsistency(
-    model: Ranker, batches: tf.data.Dataset, duplicates: Duplicates, *, batch_size: int = 4096
+    model: Ranker, batches: Batches, duplicates: Duplicates, *, batch_size: int = 4096
 ) -> dict[str, float]:
     """The inconsistency of each task between near-duplicates in the same place.
 
@@ -83,7 +84,7 @@ def _ad_columns(schema: Schema) -> set[str]:
     return of_ad - {c.name for f in schema.features if f.side != "ad" for c in schema.feature_columns(f)}
 
 
-def _rows(batches: tf.data.Dataset, names: list[str]) -> Arrays:
+def _rows(batches: Batches, names: list[str]) -> Arrays:
     parts: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in names}
     examples = 0
     for batch in batches:

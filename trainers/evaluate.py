@@ -2,9 +2,13 @@
 
     python -m fullrank.trainers.evaluate --run=runs/me --split=test --json=eval.json --output=figures
     python -m fullrank.trainers.evaluate --run=runs/me --baseline=runs/single --segments=region
+    python -m fullrank.trainers.evaluate --run=runs/me --input='week_52/*.parquet'
 
 Each statistic is given by task, over all examples and for every value of every segment. With --baseline=runs/single,
 so is the gain in normalised entropy over that run, with an interval of a paired bootstrap over the values of --key.
+
+Tables of --input are read as fullrank.data.convert reads them (docs/tables.md), by the run's schema.json
+and with the same flags; give the --join that the training data was converted with.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import sys
 from collections.abc import Sequence
 
 from fullrank.data.command import new_flags, run_command
+from fullrank.data.table_flags import define_table_flags
 from fullrank.trainers.evaluate_config import EvaluateConfig
 from fullrank.trainers.flags import define, read
 
@@ -21,13 +26,15 @@ def run(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
     flag_values = new_flags()
     define(EvaluateConfig, title="Flags", flag_values=flag_values)
+    define_table_flags(flag_values)
 
     def main() -> None:
         config = read(EvaluateConfig, flag_values=flag_values)
         # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
         from fullrank.trainers.evaluate_run import evaluate_run
+        from fullrank.trainers.table_input import read_table_reading
 
-        evaluate_run(config)
+        evaluate_run(config, reading=read_table_reading(flag_values))
 
     run_command(main, flag_values=flag_values, argv=list(sys.argv if argv is None else argv), tensorflow=True)
 

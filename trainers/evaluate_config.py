@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from fullrank.data.find_files import are_tables
 from fullrank.trainers.setting import REQUIRED, check_settings, setting
 
 
@@ -17,7 +16,14 @@ class EvaluateConfig:
     data: str | None = setting(None, "Directory of the records; where the run was trained if not given.")
     split: str = setting("test", "Split to evaluate on.")
     input: str | None = setting(
-        None, "Instead of --data: tables (.csv, .parquet, .jsonl and so on) with labels, a path or a quoted pattern."
+        None,
+        "Instead of --data: files to evaluate on, a path or a quoted pattern. Tables (.csv, .parquet, .jsonl and what "
+        "fullrank.data.convert reads) are converted as it would; anything else is taken for record files.",
+    )
+    log: str | None = setting(
+        None,
+        "With tables in --input: tables of earlier rows, from which histories are taken if the model's schema.json "
+        "declares any.",
     )
     json: str | None = setting(None, "File to write all metrics to, those of segments included.")
     output: str | None = setting(None, "Directory to draw figures in: reliability, ROC, and one for each segment.")
@@ -34,26 +40,18 @@ class EvaluateConfig:
     min_segment_keys: int = setting(
         30, "Fewest values of the key that a segment needs to be called the worst against --baseline.", minimum=30
     )
-    log: str | None = setting(
-        None, "With --input: tables of earlier rows, from which histories are taken if the run's schema declares any."
-    )
-    separator: str | None = setting(None, "What separates the cells of CSV; 'tab' for a tab. By default by the ending.")
-    header: tuple[str, ...] = setting((), "Column names, if CSV files do not begin with a line of names.")
-    quote: str = setting("auto", "The character around cells of CSV; 'none' if quotes are ordinary characters.")
-    encoding: str = setting("utf-8", "Encoding of CSV and JSON lines.")
     batch_size: int = setting(4096, "Examples scored at once.", minimum=1)
-    on_bad_record: Literal["fail", "skip"] = setting("fail", "What to do about a record that cannot be read.")
+    on_bad_record: Literal["fail", "skip"] = setting("fail", "What to do about a record or row that cannot be read.")
     max_bad_fraction: float = setting(
-        0.01, "With --on_bad_record=skip: stop when more than this share of the records is bad.", minimum=0, below=1
+        0.01, "With --on_bad_record=skip: stop when more than this share of them is bad.", minimum=0, below=1
     )
 
     def __post_init__(self) -> None:
-        """Refuses what contradicts itself."""
+        """Refuses what cannot be, or contradicts itself."""
         check_settings(self)
-        if self.input is not None and self.data is not None:
-            raise ValueError("give either --data (a directory of records) or --input (tables), not both.")
-        if self.input is not None and not are_tables(self.input):
+        if self.data is not None and self.input is not None:
             raise ValueError(
-                f"--input takes tables, whose names end in .csv, .parquet, .jsonl or the like; records go by --data. "
-                f"Received: {self.input!r}."
+                "give either --data (a directory of records) or --input (tables or record files), not both."
             )
+        if self.log is not None and self.input is None:
+            raise ValueError("--log, the earlier rows, takes effect only with tables in --input: give them, too.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +9,6 @@ from typing import Any, Final
 from fullrank.analysis.figures import reliability_diagram, roc_curve, segment_bars
 from fullrank.analysis.tables import format_table
 from fullrank.data.schema import Schema, SchemaError
-from fullrank.data.schema_json import read_schema
 from fullrank.models.metrics import BinaryEvaluator, RegressionEvaluator
 from fullrank.models.metrics.binary_sums import NO_LABEL
 from fullrank.trainers import against_baseline
@@ -19,12 +17,11 @@ from fullrank.trainers.evaluate_config import EvaluateConfig
 from fullrank.trainers.evaluate_notes import notes
 from fullrank.trainers.gradient_figure import draw_gradients
 from fullrank.trainers.load_run import LoadedRun, load_run
-from fullrank.trainers.record_files import FILES
-from fullrank.trainers.records import explained, read_split
 from fullrank.trainers.same_schema import check_same_columns
 from fullrank.trainers.score import score_batches
+from fullrank.trainers.scored_input import ScoredInput, open_input
 from fullrank.trainers.scored_rows import ScoredRows
-from fullrank.trainers.table_records import tables_as_records
+from fullrank.trainers.table_input import TableReading
 from fullrank.trainers.write_json import write_json
 
 COLUMNS: Final = ("examples", "auc", "log_loss", "ne", "gauc", "ece", "bias", "base_rate")
@@ -34,8 +31,12 @@ _DRAWN: Final = ("auc", "ne", "bias")
 Evaluators = dict[str, BinaryEvaluator | RegressionEvaluator]
 
 
-def evaluate_run(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
-    """Evaluates, prints a table, and writes JSON and figures if asked to.
+def evaluate_run(config: EvaluateConfig, *, reading: TableReading | None = None) -> dict[str, dict[str, Any]]:
+    """Evaluates, writes JSON and figures if asked to, and prints a table.
+
+    Args:
+      config: What is evaluated on what.
+      reading: How tables are read; `None` for the defaults.
 
     Returns:
       Task -> statistics, as `BinaryEvaluator.result` or `RegressionEvaluator.result` gives them; with a baseline also
@@ -45,77 +46,143 @@ def evaluate_run(config: EvaluateConfig) -> dict[str, dict[str, Any]]:
       ValueError: If run, data and columns do not fit together.
     """
     loaded = load_run(config.run)
-    if config.input is None:
-        schema = read_schema(config.data if config.data is not None else loaded.config.data.data)
-        return _evaluate(config, loaded, schema, shown=f"the {config.split} split of {schema.directory}")
-    with tables_as_records(config.input, trained=loaded.schema, config=config, labels=True) as schema:
-        return _evaluate(dataclasses.replace(config, split=FILES), loaded, schema, shown=config.input)
-
-
-def _evaluate(config: EvaluateConfig, loaded: LoadedRun, schema: Schema, *, shown: str) -> dict[str, dict[str, Any]]:
     key, segments = _groups(config, loaded.schema)
-    evaluators: Evaluators = {
-        task: BinaryEvaluator(task=task, key=key, segments=segments)
-        if loaded.model.outputs.label(task).type == "binary"
-        else RegressionEvaluator(task=task, segments=segments)
-        for task in loaded.model.wiring.tasks
-    }
     baseline = load_run(config.baseline) if config.baseline is not None else None
-    rows = ScoredRows() if baseline is not None else None
-    compared = against_baseline.check_baseline(baseline, run=loaded, schema=schema) if baseline is not None else ()
-    _stream(config, loaded, schema, evaluators, key=key, segments=segments, rows=rows)
-    results = {task: evaluator.result() for task, evaluator in evaluators.items()}
-    gains: against_baseline.Gains = {}
-    if baseline is not None and rows is not None:
+    duplicates = str(config.duplicates).split(":") if config.duplicates is not None else []
+    read = [model.schema.input_columns for model in (loaded.model, *([baseline.model] if baseline else []))]
+    kept = _kept(loaded, key=key, segments=segments)
+    with open_input(
+        config,
+        schema=loaded.directory.schema(),
+        data=loaded.config.data.data,
+        needed=[*(column.name for columns in read for column in columns), *kept, *duplicates],
+        reading=TableReading() if reading is None else reading,
+    ) as source:
+        return _Evaluation(config, loaded, source, key=key, segments=segments).run(baseline)
+
+
+class _Evaluation:
+    """The parts of one evaluation."""
+
+    def __init__(
+        self,
+        config: EvaluateConfig,
+        loaded: LoadedRun,
+        source: ScoredInput,
+        *,
+        key: str | None,
+        segments: tuple[str, ...],
+    ) -> None:
+        self._config, self._loaded, self._source = config, loaded, source
+        self._key, self._segments = key, segments
+        self._evaluators: Evaluators = {
+            task: BinaryEvaluator(task=task, key=key, segments=segments)
+            if loaded.model.outputs.label(task).type == "binary"
+            else RegressionEvaluator(task=task, segments=segments)
+            for task in loaded.model.wiring.tasks
+        }
+
+    def run(self, baseline: LoadedRun | None) -> dict[str, dict[str, Any]]:
+        """Scores, writes what was asked for, and prints; a reader that closes the pipe finds everything written."""
+        config = self._config
+        compared: tuple[str, ...] = ()
+        rows = None
+        if baseline is not None:
+            compared = against_baseline.check_baseline(baseline, run=self._loaded, schema=self._source.schema)
+            rows = ScoredRows()
+        self._stream(rows)
+        results = {task: evaluator.result() for task, evaluator in self._evaluators.items()}
+        gains = self._gains(baseline, rows, compared, results) if baseline is not None and rows is not None else {}
+        inconsistent = self._inconsistency(results) if config.duplicates is not None else []
+        self._write(results, gains)
+        by = f", GAUC by {self._key}" if self._key else ""
+        for report in self._source.reports:
+            print(report)
+        print(f"{self._loaded.directory.path} on {self._source.title}{by}:")
+        print(table(results))
+        for note in (*notes(results, key=self._key), *inconsistent):
+            print(note)
+        if gains:
+            print(f"NE gain over {config.baseline} in percent, 95 % intervals by {self._key or 'example'}:")
+            print(against_baseline.describe(gains, min_keys=config.min_segment_keys))
+        return results
+
+    def _gains(
+        self, baseline: LoadedRun, rows: ScoredRows, compared: tuple[str, ...], results: dict[str, dict[str, Any]]
+    ) -> against_baseline.Gains:
+        """The gains over the baseline, which are added to the results, too."""
         gains = against_baseline.gains_over(
             baseline,
             rows,
-            config=config,
-            schema=schema,
+            config=self._config,
+            source=self._source,
             tasks=compared,
-            weight=loaded.schema.weight,
-            key=key,
-            segments=segments,
+            weight=self._loaded.schema.weight,
+            key=self._key,
+            segments=self._segments,
         )
-    for task in compared:
-        if task not in gains:
-            results[task]["gain"] = None
-            results[task].setdefault("undefined", {})["gain"] = NO_LABEL
-    for task, gain in gains.items():
-        results[task]["gain"] = against_baseline.to_json(
-            gain, baseline=str(config.baseline), min_keys=config.min_segment_keys
-        )
-    by = f", GAUC by {key}" if key else ""
-    print(f"{loaded.directory.path} on {shown}{by}:")
-    print(table(results))
-    for note in notes(results, key=key):
-        print(note)
-    if config.duplicates is not None:
-        _add_inconsistency(results, config, loaded, schema)
-    if gains:
-        print(f"NE gain over {config.baseline} in percent, 95 % intervals by {key or 'example'}:")
-        print(against_baseline.describe(gains, min_keys=config.min_segment_keys))
-    if config.json is not None:
-        write_json(results, Path(config.json))
-    if config.output is not None:
-        for task, evaluator in evaluators.items():
-            if isinstance(evaluator, BinaryEvaluator):
-                draw(evaluator, results[task], task=task, directory=Path(config.output))
-        against_baseline.draw(gains, directory=Path(config.output))
-        draw_gradients(loaded, directory=Path(config.output))
-    return results
+        for task in compared:
+            if task not in gains:
+                results[task]["gain"] = None
+                results[task].setdefault("undefined", {})["gain"] = NO_LABEL
+        for task, gain in gains.items():
+            results[task]["gain"] = against_baseline.to_json(
+                gain, baseline=str(self._config.baseline), min_keys=self._config.min_segment_keys
+            )
+        return gains
+
+    def _inconsistency(self, results: dict[str, dict[str, Any]]) -> list[str]:
+        """Adds how differently near-duplicates are scored, and says it."""
+        duplicates = read_duplicates(str(self._config.duplicates), self._source.schema)
+        with self._source.batches(self._config, cache=self._loaded.directory.repaired) as batches:
+            found = duplicate_inconsistency(self._loaded.model, batches, duplicates, batch_size=self._config.batch_size)
+        for task, value in found.items():
+            results[task]["inconsistency"] = None if math.isnan(value) else value
+        return [
+            f"{task}: items of one {duplicates.group} differ by {value:.2%} in the same place."
+            for task, value in found.items()
+        ]
+
+    def _write(self, results: dict[str, dict[str, Any]], gains: against_baseline.Gains) -> None:
+        config = self._config
+        if config.json is not None:
+            write_json(results, Path(config.json))
+        if config.output is not None:
+            for task, evaluator in self._evaluators.items():
+                if isinstance(evaluator, BinaryEvaluator):
+                    draw(evaluator, results[task], task=task, directory=Path(config.output))
+            against_baseline.draw(gains, directory=Path(config.output))
+            draw_gradients(self._loaded, directory=Path(config.output))
+
+    def _stream(self, rows: ScoredRows | None) -> None:
+        """Scores every example, and keeps the scores in `rows` if they are needed later."""
+        loaded, source, key = self._loaded, self._source, self._key
+        trained, model = loaded.schema, loaded.model
+        keep = _kept(loaded, key=key, segments=self._segments)
+        needed = (*(column.name for column in trained.input_columns), *keep)
+        check_same_columns(trained, source.schema, columns=needed)
+        with source.batches(self._config, cache=loaded.directory.repaired) as batches:
+            for kept, scores in score_batches(model, batches, keep=keep, examples=source.examples, what="evaluating"):
+                of_tasks = dict(zip(self._evaluators, model.outputs.rows.labels(kept).numpy().T, strict=True))
+                if rows is not None:
+                    rows.add(kept | of_tasks, scores)
+                weights = None if trained.weight is None else kept[trained.weight]
+                in_segments = {name: kept[name] for name in self._segments}
+                for task, evaluator in self._evaluators.items():
+                    labels, predicted = of_tasks[task], scores[task]
+                    if isinstance(evaluator, RegressionEvaluator):
+                        evaluator.update(labels=labels, scores=predicted, weights=weights, segments=in_segments)
+                    else:
+                        keys = None if key is None else kept[key]
+                        evaluator.update(
+                            labels=labels, scores=predicted, weights=weights, keys=keys, segments=in_segments
+                        )
 
 
-def _add_inconsistency(
-    results: dict[str, dict[str, Any]], config: EvaluateConfig, loaded: LoadedRun, schema: Schema
-) -> None:
-    duplicates = read_duplicates(str(config.duplicates), schema)
-    batches = read_split(config, schema, split=config.split, cache=loaded.directory.repaired)
-    with explained(schema, splits=[config.split]):
-        found = duplicate_inconsistency(loaded.model, batches, duplicates, batch_size=config.batch_size)
-    for task, value in found.items():
-        results[task]["inconsistency"] = None if math.isnan(value) else value
-        print(f"{task}: items of one {duplicates.group} differ by {value:.2%} in the same place.")
+def _kept(loaded: LoadedRun, *, key: str | None, segments: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns that statistics need."""
+    read = (*loaded.model.outputs.rows.label_columns, loaded.schema.weight, key, *segments)
+    return tuple(dict.fromkeys(name for name in read if name is not None))
 
 
 def _groups(config: EvaluateConfig, schema: Schema) -> tuple[str | None, tuple[str, ...]]:
@@ -130,40 +197,6 @@ def _groups(config: EvaluateConfig, schema: Schema) -> tuple[str | None, tuple[s
         if columns[name].form != "one" or columns[name].dtype == "float32":
             raise SchemaError(f"--{flag}={name}: expected a column with one id an example.")
     return key, segments
-
-
-def _stream(
-    config: EvaluateConfig,
-    loaded: LoadedRun,
-    schema: Schema,
-    evaluators: Evaluators,
-    *,
-    key: str | None,
-    segments: tuple[str, ...],
-    rows: ScoredRows | None = None,
-) -> None:
-    trained, model = loaded.schema, loaded.model
-    weight = trained.weight
-    read = (*model.outputs.rows.label_columns, weight, key, *segments)
-    keep = tuple(dict.fromkeys(name for name in read if name is not None))
-    needed = (*(column.name for column in trained.input_columns), *keep)
-    check_same_columns(trained, schema, columns=needed)
-    split = schema.split(config.split)
-    with explained(schema, splits=[config.split]):
-        batches = read_split(config, schema, split=config.split, cache=loaded.directory.repaired)
-        for kept, scores in score_batches(model, batches, keep=keep, examples=split.examples, what="evaluating"):
-            of_tasks = dict(zip(evaluators, model.outputs.rows.labels(kept).numpy().T, strict=True))
-            if rows is not None:
-                rows.add(kept | of_tasks, scores)
-            weights = None if weight is None else kept[weight]
-            in_segments = {name: kept[name] for name in segments}
-            for task, evaluator in evaluators.items():
-                labels, predicted = of_tasks[task], scores[task]
-                if isinstance(evaluator, RegressionEvaluator):
-                    evaluator.update(labels=labels, scores=predicted, weights=weights, segments=in_segments)
-                else:
-                    keys = None if key is None else kept[key]
-                    evaluator.update(labels=labels, scores=predicted, weights=weights, keys=keys, segments=in_segments)
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:

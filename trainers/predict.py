@@ -1,12 +1,14 @@
-"""Scores tables or records with the best weights of a run.
+"""Scores records or tables with the best weights of a run, or with an export.
 
-    python -m fullrank.trainers.predict --run=runs/me --input='new/*.csv' --output=predictions.csv
     python -m fullrank.trainers.predict --run=runs/me --split=test --output=predictions.parquet
     python -m fullrank.trainers.predict --run=runs/me --data=other_records --output=predictions.parquet
     python -m fullrank.trainers.predict --run=runs/me --input='new/*.tfrecord' --output=predictions.parquet
+    python -m fullrank.trainers.predict --run=runs/me --input='new/*.csv' --columns=request_id --output=predictions.csv
+    python -m fullrank.trainers.predict --export=serving/me --input=new.parquet --output=- | head
 
-The output has one row an example, in order: its keys, its labels where observed, and <task>_probability for each task.
-Rows of tables are read as fullrank.data.convert read those that the run was trained on, and need no labels.
+The output has one row an example, in order: its keys, its labels where there are any, the --columns asked for, and
+<task>_probability for each task. Tables need no label. Their cells are read as fullrank.data.convert reads them
+(docs/tables.md), by the model's schema.json and with the same flags; give the --join of the training data.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import sys
 from collections.abc import Sequence
 
 from fullrank.data.command import new_flags, run_command
+from fullrank.data.table_flags import define_table_flags
 from fullrank.trainers.flags import define, read
 from fullrank.trainers.predict_config import PredictConfig
 
@@ -23,13 +26,15 @@ def run(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
     flag_values = new_flags()
     define(PredictConfig, title="Flags", flag_values=flag_values)
+    define_table_flags(flag_values)
 
     def main() -> None:
         config = read(PredictConfig, flag_values=flag_values)
         # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
         from fullrank.trainers.predict_run import predict_run
+        from fullrank.trainers.table_input import read_table_reading
 
-        predict_run(config)
+        predict_run(config, reading=read_table_reading(flag_values))
 
     run_command(main, flag_values=flag_values, argv=list(sys.argv if argv is None else argv), tensorflow=True)
 

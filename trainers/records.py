@@ -33,14 +33,16 @@ class ReadingConfig(Protocol):
         """Largest share that may be skipped."""
 
 
-def read_split(config: ReadingConfig, schema: Schema, *, split: str, cache: Path, **order: Any) -> tf.data.Dataset:
+def read_split(
+    config: ReadingConfig, schema: Schema, *, split: str, cache: Path | None, **order: Any
+) -> tf.data.Dataset:
     """Batches of a split.
 
     Args:
       config: Batch size, and what to do about bad records.
       schema: What to read.
       split: Name of the split.
-      cache: Where repaired copies of bad files are kept.
+      cache: Where repaired copies of bad files are kept; `None` if bad records are not left out.
       **order: `seed`, `epochs` and `deterministic` of `read_records`, which refuses any other.
     """
     skips = config.on_bad_record == "skip"

@@ -12,6 +12,7 @@ import tensorflow as tf
 from fullrank.models.serving.rest import DEFAULT_SIGNATURE, answer_json, inputs_of, parse_body, request_json
 from fullrank.models.serving.warmup import WARMUP_FILE, read_warmup
 from fullrank.trainers.request_config import RequestConfig
+from fullrank.trainers.served_model import version_directory
 
 
 def request_run(config: RequestConfig) -> None:
@@ -36,23 +37,6 @@ def request_run(config: RequestConfig) -> None:
     tensors = {name: tf.constant(values, specs[name].dtype) for name, values in arrays.items()}
     outputs = {name: value.numpy() for name, value in sorted(signature(**tensors).items())}
     print(json.dumps(answer_json(outputs, form=form), ensure_ascii=False))
-
-
-def version_directory(directory: Path) -> Path:
-    """The directory itself if it is one version of an export, else the largest version in it.
-
-    Raises:
-      ValueError: If there is no export.
-    """
-    directory = directory.expanduser()
-    if (directory / "saved_model.pb").is_file():
-        return directory
-    versions = [path.parent for path in directory.glob("*/saved_model.pb") if path.parent.name.isdecimal()]
-    if not versions:
-        raise ValueError(
-            f"--export={directory}: there is no export here, neither saved_model.pb nor a version with one."
-        )
-    return max(versions, key=lambda path: int(path.name))
 
 
 def _example(config: RequestConfig, directory: Path) -> dict[str, Any]:

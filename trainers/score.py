@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from fullrank.models import Ranker
+from fullrank.data.schema import Schema
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
+class Scoring(Protocol):
+    """A model that scores batches, such as `Ranker` and `ServedModel`."""
+
+    @property
+    def schema(self) -> Schema:
+        """Says which columns it reads."""
+
+    def __call__(self, batch: dict[str, tf.Tensor], training: bool) -> dict[str, tf.Tensor]:
+        """Output -> values `[B]`."""
+
+
+class Batches(Protocol):
+    """Batches of columns, such as a `tf.data.Dataset`."""
+
+    @property
+    def element_spec(self) -> Any:
+        """Column -> `tf.TensorSpec`."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Column -> tensor."""
+
+
 def score_batches(
-    model: Ranker, batches: tf.data.Dataset, *, keep: tuple[str, ...], examples: int | None, what: str
+    model: Scoring, batches: Batches, *, keep: tuple[str, ...], examples: int | None, what: str
 ) -> Iterator[tuple[Arrays, Arrays]]:
     """Yields what is kept of each batch, and the predicted probabilities.
 
