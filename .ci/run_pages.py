@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -73,6 +74,11 @@ def run_guide(root: Path, name: str, *, folder: Path) -> dict[str, Path]:
     return {figure: folder / file for figure, file in figures(page).items()}
 
 
+def _seconds_of_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def main(root: Path, arguments: list[str]) -> int:
     """Runs the guides and keeps their figures; returns the exit code."""
     if not arguments:
@@ -81,10 +87,11 @@ def main(root: Path, arguments: list[str]) -> int:
     folder = Path(arguments[0])
     folder.mkdir(parents=True, exist_ok=True)
     for name in arguments[1:] or GUIDES:
-        start = time.perf_counter()
+        start, used = time.perf_counter(), _seconds_of_children()
         for figure, file in run_guide(root, name, folder=folder).items():
             shutil.copyfile(file, root / "docs" / "guides" / figure)
-        print(f"{name}: {time.perf_counter() - start:.0f} s")
+        spent = _seconds_of_children() - used
+        print(f"{name}: {time.perf_counter() - start:.0f} s, {spent:.0f} s of processor time", flush=True)
     return 0
 
 
