@@ -29,7 +29,7 @@ from fullrank.data.split_rows import Splits, by_source
 from fullrank.data.staged_rows import StagedRows
 from fullrank.data.statistics import SplitStatistics
 from fullrank.data.table_database import open_database
-from fullrank.data.vocabulary import storable, write_vocabulary
+from fullrank.data.vocabulary import write_distinct_ids
 from fullrank.data.write_aside import written_aside
 
 TRAIN: Final = "train"
@@ -250,23 +250,9 @@ def _write_vocabularies(statistics: SplitStatistics, schema: Schema, directory: 
     sizes: dict[str, int] = {}
     for feature in schema.tables:
         if feature.ids.kind == "vocabulary":
-            counted = _Counted(identity for identity in statistics.vocabulary(feature) if storable(identity))
-            write_vocabulary(counted, directory=directory, feature=feature.name)
-            sizes[feature.name] = counted.count
+            ids = statistics.vocabulary(feature)
+            sizes[feature.name] = write_distinct_ids(ids, directory=directory, feature=feature.name)
     return sizes
-
-
-class _Counted:
-    """Passes ids on and counts them."""
-
-    def __init__(self, ids: Iterable[int | bytes]) -> None:
-        self._ids = ids
-        self.count = 0
-
-    def __iter__(self) -> Iterator[int | bytes]:
-        for identity in self._ids:
-            self.count += 1
-            yield identity
 
 
 def _chunk_lengths(ends: list[int]) -> Iterator[int]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from fullrank.data.columns import Column
 from fullrank.data.features import (
@@ -75,8 +76,8 @@ class SplitStatistics:
                 products = _dot_products(_array(columns[part.name]), _array(columns[part.pair]))
                 self._numbers[part.name].add(products)
 
-    def vocabulary(self, feature: Sparse) -> Iterator[int | bytes]:
-        """The known ids of a table, most frequent first: those of its feature and of all that share it."""
+    def vocabulary(self, feature: Sparse) -> Iterator[pa.Array]:
+        """The known ids of a table, each once, most frequent first: those of its feature and of all that share it."""
         names = [feature.name]
         for other in self._schema.features:
             if isinstance(other, Sparse) and other.table == feature.name:
@@ -92,7 +93,7 @@ class SplitStatistics:
         )
         # A cursor of its own, because ids are read while others are counted.
         for batch in self._rows.connection.cursor().sql(query).to_arrow_reader(_IDS):
-            yield from batch.column(0).to_pylist()
+            yield batch.column(0)
 
     def _ids(self, name: str) -> str:
         column = next(column for column in self._schema.columns if column.name == name)

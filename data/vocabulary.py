@@ -7,13 +7,15 @@ ordinary tools. A line that begins with `\x` is an id in hexadecimal, which is h
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from fullrank.data.columns import MISSING_BYTES, MISSING_INT
 from fullrank.data.features import Sparse
@@ -71,6 +73,37 @@ def write_vocabulary(ids: Iterable[int | bytes], *, directory: str | Path, featu
             seen.add(identity)
             output.write(_line(identity) + b"\n")
     return file
+
+
+def write_distinct_ids(ids: Iterable[pa.Array], *, directory: str | Path, feature: str) -> int:
+    """Writes a vocabulary of many ids, as `write_vocabulary` would.
+
+    Args:
+      ids: The same in pieces, of int64 or of binary; none stands for "missing", and none comes twice.
+      directory: The data set directory.
+      feature: Name of the sparse feature that owns the table.
+
+    Returns:
+      How many ids there are.
+    """
+    count = 0
+    with file_aside(vocabulary_path(directory, feature=feature)) as aside, open(aside, "wb") as output:
+        for piece in ids:
+            output.writelines(_lines(piece))
+            count += len(piece)
+    return count
+
+
+def _lines(ids: pa.Array) -> Iterator[bytes]:
+    if not len(ids):
+        return
+    if pa.types.is_integer(ids.type):
+        yield "\n".join(pc.cast(ids, pa.string()).to_pylist()).encode()
+    else:
+        spelled = pc.or_(pc.match_substring(ids, b"\n"), pc.starts_with(ids, _HEXADECIMAL))
+        lines = ids.to_pylist()
+        yield b"\n".join(map(_line, lines) if pc.any(spelled).as_py() else lines)
+    yield b"\n"
 
 
 def read_vocabulary(*, schema: Schema, feature: str) -> npt.NDArray[Any]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fullrank import data
 from fullrank.data.table_rows import table_rows
-from fullrank.data.vocabulary import storable, vocabulary_path, write_vocabulary
+from fullrank.data.vocabulary import storable, vocabulary_path, write_distinct_ids, write_vocabulary
 
 
 def schema_of(directory: Path, *, dtype: str, size: int, name: str = "item") -> data.Schema:
@@ -137,3 +139,16 @@ def test_rows_of_ids_outside_a_model(tmp_path: Path) -> None:
     assert table_rows(np.array([0, 23, 24]), schema=schema, feature="hour").tolist() == [2, 25, 1]
     with pytest.raises(data.SchemaError, match="hashes its ids"):
         table_rows(np.array([1]), schema=schema, feature="word")
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [[7, -3, 2**63 - 1, 0], [], [b"a", b"two\nlines", rb"\x41", b"\xff\x00", "größe".encode()], [b"a", b" b "]],
+    ids=["int", "none", "spelled", "bytes"],
+)
+def test_distinct_ids_are_written_as_ids_one_by_one(tmp_path: Path, ids: list[Any]) -> None:
+    kind = pa.binary() if ids and isinstance(ids[0], bytes) else pa.int64()
+    pieces = [pa.array(ids[:1], kind), pa.array([], kind), pa.array(ids[1:], kind)]
+    assert write_distinct_ids(pieces, directory=tmp_path / "pieces", feature="item") == len(ids)
+    file = write_vocabulary(ids, directory=tmp_path / "single", feature="item")
+    assert vocabulary_path(tmp_path / "pieces", feature="item").read_bytes() == file.read_bytes()
