@@ -1,61 +1,82 @@
-"""Runs one command again and again in forked processes, each killed before another of its file operations.
+"""Runs one command to photograph what a kill would leave, and again on each of those states.
 
-`test_killed` starts it with a shim in `LD_PRELOAD`, whose function `arm` says when to kill. On standard input comes one
-line of JSON that says what to run, and then an empty line for each line of JSON on standard output.
+`test_killed` starts it with a shim in `LD_PRELOAD`, which stops the process before each operation that changes files.
+Every run is a fork of this process, so that a command is imported once. On standard input comes one line of JSON that
+says what to run, and then an empty line for each line of JSON on standard output.
 """
 
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import hashlib
 import importlib
 import json
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 
+@dataclasses.dataclass(frozen=True)
+class Photo:
+    """What lay in the folder before an operation.
+
+    Attributes:
+      folder: A copy of all of it.
+      number: Of the operation, from 0.
+    """
+
+    folder: Path
+    number: int
+
+
 def stage() -> None:
-    """Reads what to do from standard input, and prints one line of JSON for each kill."""
+    """Reads what to do from standard input, and prints one line of JSON for each state that a kill would leave."""
     task = json.loads(sys.stdin.readline())
     play = Stage(task)
     before = contents(Path(task["begin"]))
-    whole = play.run(kill_at=0)
+    play.restore(Path(task["begin"]))
+    (play.work / "tmp").mkdir()
+    whole, photos = play.photographed()
     if whole["code"]:
         raise SystemExit(f"the uninterrupted run failed: {whole['said']}")
-    print(json.dumps({**whole, "before": before, "after": contents(play.work)}), flush=True)
+    operations = whole.pop("operations")
+    counts = {"operations": len(operations), "states": len(photos)}
+    print(json.dumps({**whole, **counts, "before": before, "after": contents(play.work)}), flush=True)
     sys.stdin.readline()
-    for point in chosen(whole["operations"], sample=task["sample"]):
-        killed = play.run(kill_at=point)
-        between = contents(play.work)
-        again = play.run(kill_at=0, anew=False)
-        line = {"point": point, "killed": killed, "between": between, "again": again, "after": contents(play.work)}
+    for photo in chosen(photos, operations, sample=task["sample"]):
+        play.restore(photo.folder)
+        left = contents(play.work)
+        again = play.run()
+        line = {"killed_at": operations[photo.number], "left": left, "again": again, "after": contents(play.work)}
         print(json.dumps(line), flush=True)
         sys.stdin.readline()  # until the files have been looked at
 
 
-def chosen(operations: Sequence[str], *, sample: int | None) -> list[int]:
-    """Which operations to kill at, numbered from 1: all, or a seeded choice of those that differ in kind."""
+def chosen(photos: Sequence[Photo], operations: Sequence[str], *, sample: int | None) -> list[Photo]:
+    """All states, or a seeded choice of those before operations that differ in kind."""
     if sample is None:
-        return list(range(1, len(operations) + 1))
-    kinds: dict[str, list[int]] = {}
-    for number, operation in enumerate(operations, 1):
-        kinds.setdefault(re.sub(r"[0-9a-f]{16}|\d+", "#", operation), []).append(number)
+        return list(photos)
+    kinds: dict[str, list[Photo]] = {}
+    for photo in photos:
+        kinds.setdefault(re.sub(r"[0-9a-f]{16}|\d+", "#", operations[photo.number]), []).append(photo)
     draw = np.random.default_rng(1)
-    one_each = [int(draw.choice(numbers)) for numbers in kinds.values()]
-    return sorted(draw.choice(one_each, min(sample, len(one_each)), replace=False).tolist())
+    one_each = [of_kind[draw.integers(len(of_kind))] for of_kind in kinds.values()]
+    places = draw.choice(len(one_each), min(sample, len(one_each)), replace=False)
+    return sorted((one_each[place] for place in places), key=lambda photo: photo.number)
 
 
 class Stage:
-    """Runs one command again and again in forked processes, on a copy of a folder."""
+    """Runs one command again and again in forked processes, in one folder."""
 
     def __init__(self, task: dict[str, Any]) -> None:
         self._task = task
@@ -64,16 +85,38 @@ class Stage:
         for name in task["imports"]:
             importlib.import_module(name)
 
-    def run(self, *, kill_at: int, anew: bool = True) -> dict[str, Any]:
-        """Runs the command; its exit code (negative: the signal), its operations, and what it said."""
-        if anew:
-            shutil.rmtree(self.work, ignore_errors=True)
-            shutil.copytree(self._task["begin"], self.work)
-            (self.work / "tmp").mkdir()
+    def restore(self, folder: Path) -> None:
+        """Makes the folder of the command a copy of another one."""
+        shutil.rmtree(self.work, ignore_errors=True)
+        shutil.copytree(folder, self.work)
+
+    def photographed(self) -> tuple[dict[str, Any], list[Photo]]:
+        """Runs the command, and copies its folder before each operation unless it is as it was before."""
+        photos: list[Photo] = []
+        seen: set[str] = set()
+
+        def look(number: int) -> None:
+            state = json.dumps(contents(self.work))
+            if state not in seen:
+                seen.add(state)
+                folder = self.work.with_name("photos") / str(number)
+                photos.append(Photo(shutil.copytree(self.work, folder), number))
+
+        return self.run(look), photos
+
+    def run(self, look: Callable[[int], None] | None = None) -> dict[str, Any]:
+        """Runs the command; its exit code (negative: the signal), its operations, and what it said.
+
+        Args:
+          look: Is called with the number of each operation while the process stands still before it.
+        """
         with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as operations:
             child = os.fork()
             if not child:
-                self._act(kill_at, said.fileno(), operations.fileno())
+                self._act(stops=look is not None, said=said.fileno(), operations=operations.fileno())
+            for number, _ in enumerate(_stops(child)):
+                if look is not None:
+                    look(number)
             _, status = os.waitpid(child, 0)
             texts = []
             for file in (said, operations):
@@ -81,16 +124,15 @@ class Stage:
                 texts.append(file.read().decode(errors="replace"))
         return {"code": os.waitstatus_to_exitcode(status), "said": texts[0], "operations": texts[1].splitlines()}
 
-    def _act(self, kill_at: int, said: int, operations: int) -> NoReturn:
+    def _act(self, *, stops: bool, said: int, operations: int) -> NoReturn:
         code = 70
         try:
             os.chdir(self.work)
             tempfile.tempdir = str(self.work / "tmp")
             os.dup2(said, 1)
             os.dup2(said, 2)
-            # A counter that never reaches its last step only counts.
-            last = ctypes.c_long(kill_at or sys.maxsize)
-            ctypes.CDLL(None).arm(last, os.fsencode(self.work), operations, int(self._task["without_exchange"]))
+            shim: Any = ctypes.CDLL(None)
+            shim.arm(os.fsencode(self.work), operations, int(stops), int(self._task["without_exchange"]))
             self._command.run([self._task["module"], *self._task["arguments"]])
             code = 0
         except SystemExit as end:
@@ -100,6 +142,14 @@ class Stage:
         finally:
             sys.stdout.flush()
             os._exit(code)
+
+
+def _stops(child: int) -> Iterator[None]:
+    """Lets a process go on each time that it has stopped, until it ends; it can be waited for afterwards."""
+    while os.waitid(os.P_PID, child, os.WSTOPPED | os.WEXITED | os.WNOWAIT).si_code == os.CLD_STOPPED:
+        os.waitid(os.P_PID, child, os.WSTOPPED)
+        yield
+        os.kill(child, signal.SIGCONT)
 
 
 def contents(folder: Path) -> dict[str, str]:

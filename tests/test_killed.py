@@ -1,185 +1,35 @@
 """Commands that are killed before each of their file operations, and then run again.
 
-A shim in C stands between a command and the C library (`LD_PRELOAD`), so that the writes of TensorFlow and Arrow count
-as well as those of Python. It counts the operations that change files below a folder, and kills the process before the
-k-th. `killed_stage` imports a command once and forks a process for each k. After the kill the same command line must
-give what an uninterrupted run gives, and leave nothing beside it.
+After the kill the same command line must give what an uninterrupted run gives, and leave nothing beside it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pytest
+from kills import below, build_shim, check, kills
+from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
 
-from fullrank.data import convert, infer
+from fullrank.data import convert, infer, prepare
 
-EVERY: Final = os.environ.get("FULLRANK_KILLS") == "all"
-"""The environment variable FULLRANK_KILLS=all kills at every operation; without it, at one of each kind or fewer."""
-KINDS: Final = None if EVERY else 1_000
-SAMPLE: Final = None if EVERY else 3
-
-SHIM: Final = r"""
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
-#include <unistd.h>
-
-static long last;
-static long count;
-static int record;
-static int one_step;
-static char root[PATH_MAX];
-
-void arm(long k, const char *folder, int log, int without_exchange) {
-  strncpy(root, folder, PATH_MAX - 1);
-  count = 0; record = log; one_step = !without_exchange; last = k;
-}
-
-static void step(const char *what, const char *path) {
-  char line[2 * PATH_MAX + 64];
-  if (strstr(path, "__autograph_generated_file")) return;
-  int length = snprintf(line, sizeof line, "%s %s\n", what, path + strlen(root) + 1);
-  syscall(SYS_write, record, line, length);
-  if (__sync_add_and_fetch(&count, 1) != last) return;
-  syscall(SYS_kill, getpid(), SIGKILL);
-  for (;;) pause();
-}
-static int below(const char *path) { return !strncmp(path, root, strlen(root)) && path[strlen(root)] == '/'; }
-static void of_path(const char *what, int folder, const char *path) {
-  char full[2 * PATH_MAX], base[PATH_MAX], link[64];
-  if (!last || !path) return;
-  if (path[0] == '/') { if (below(path)) step(what, path); return; }
-  snprintf(link, sizeof link, folder == AT_FDCWD ? "/proc/self/cwd" : "/proc/self/fd/%d", folder);
-  ssize_t n = readlink(link, base, sizeof base - 1);
-  if (n < 0) return;
-  base[n] = 0;
-  snprintf(full, sizeof full, "%s/%s", base, path);
-  if (below(full)) step(what, full);
-}
-static void of_file(const char *what, int file) {
-  char path[PATH_MAX], link[64];
-  if (!last || file < 3) return;
-  snprintf(link, sizeof link, "/proc/self/fd/%d", file);
-  ssize_t n = readlink(link, path, sizeof path - 1);
-  if (n < 0) return;
-  path[n] = 0;
-  if (below(path)) step(what, path);
-}
-
-#define REAL(name) static __typeof__(&name) real; if (!real) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
-#define WRITES(flags) ((flags) & (O_WRONLY | O_RDWR | O_CREAT))
-#define OPEN(name) int name(const char *p, int flags, ...) { \
-  va_list a; va_start(a, flags); mode_t m = (flags & O_CREAT) ? va_arg(a, mode_t) : 0; va_end(a); \
-  REAL(name); if (WRITES(flags)) of_path("open", AT_FDCWD, p); return real(p, flags, m); }
-#define OPENAT(name) int name(int d, const char *p, int flags, ...) { \
-  va_list a; va_start(a, flags); mode_t m = (flags & O_CREAT) ? va_arg(a, mode_t) : 0; va_end(a); \
-  REAL(name); if (WRITES(flags)) of_path("open", d, p); return real(d, p, flags, m); }
-#define FOPEN(name) FILE *name(const char *p, const char *m) { \
-  REAL(name); if (strpbrk(m, "wa+")) of_path("open", AT_FDCWD, p); return real(p, m); }
-OPEN(open) OPEN(open64) OPENAT(openat) OPENAT(openat64) FOPEN(fopen) FOPEN(fopen64)
-
-#define FILE_CALL(type, name, what, file, parameters, ...) type name parameters { \
-  REAL(name); of_file(what, file); return real(__VA_ARGS__); }
-FILE_CALL(ssize_t, write, "write", f, (int f, const void *b, size_t n), f, b, n)
-FILE_CALL(ssize_t, pwrite64, "write", f, (int f, const void *b, size_t n, off64_t o), f, b, n, o)
-FILE_CALL(ssize_t, writev, "write", f, (int f, const struct iovec *v, int n), f, v, n)
-FILE_CALL(int, ftruncate64, "truncate", f, (int f, off64_t n), f, n)
-FILE_CALL(size_t, fwrite, "write", fileno(f), (const void *b, size_t s, size_t n, FILE *f), b, s, n, f)
-FILE_CALL(int, fflush, "flush", f ? fileno(f) : 0, (FILE *f), f)
-FILE_CALL(int, fclose, "close", fileno(f), (FILE *f), f)
-
-#define PATH_CALL(type, name, what, folder, path, parameters, ...) type name parameters { \
-  REAL(name); of_path(what, folder, path); return real(__VA_ARGS__); }
-PATH_CALL(int, rename, "rename", AT_FDCWD, a, (const char *a, const char *b), a, b)
-PATH_CALL(int, renameat, "rename", d, a, (int d, const char *a, int e, const char *b), d, a, e, b)
-int renameat2(int d, const char *a, int e, const char *b, unsigned f) {
-  REAL(renameat2);
-  if (last && !one_step) { errno = ENOSYS; return -1; }
-  of_path("exchange", d, a);
-  return real(d, a, e, b, f);
-}
-PATH_CALL(int, mkdir, "mkdir", AT_FDCWD, p, (const char *p, mode_t m), p, m)
-PATH_CALL(int, mkdirat, "mkdir", d, p, (int d, const char *p, mode_t m), d, p, m)
-PATH_CALL(int, unlink, "unlink", AT_FDCWD, p, (const char *p), p)
-PATH_CALL(int, unlinkat, "unlink", d, p, (int d, const char *p, int f), d, p, f)
-PATH_CALL(int, rmdir, "rmdir", AT_FDCWD, p, (const char *p), p)
-"""
+ONE_OF_EACH_KIND: Final = 1_000
 
 
 @pytest.fixture(scope="module")
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("no C compiler (cc) to build the shim with")
-    library = tmp_path_factory.mktemp("shim") / "shim.so"
-    command = [compiler, "-shared", "-fPIC", "-O1", "-w", "-x", "c", "-", "-o", str(library), "-ldl"]
-    built = subprocess.run(command, input=SHIM, text=True, capture_output=True, check=False)
-    assert built.returncode == 0, built.stderr
-    return library
-
-
-def kills(
-    shim: Path,
-    work: Path,
-    *arguments: str,
-    module: str,
-    imports: Sequence[str] = (),
-    sample: int | None = None,
-    without_exchange: bool = False,
-) -> Iterator[dict[str, Any]]:
-    """Runs a command uninterrupted and with kills, each time in a copy of `work`; the first line is uninterrupted."""
-    task = {
-        **{"module": module, "arguments": arguments, "imports": imports, "sample": sample},
-        **{"work": str(work.with_name("killed")), "begin": str(work), "without_exchange": without_exchange},
-    }
-    environment = {**os.environ, "LD_PRELOAD": str(shim), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, str(Path(__file__).with_name("killed_stage.py"))]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(json.dumps(task) + "\n")
-        process.stdin.flush()
-        for line in process.stdout:
-            yield json.loads(line)
-            process.stdin.write("\n")
-            process.stdin.flush()
-    assert process.returncode == 0
-
-
-def below(files: Mapping[str, str], name: str) -> dict[str, str]:
-    """The part of `contents` below a folder."""
-    return {path: digest for path, digest in files.items() if path.startswith(f"{name}/")}
-
-
-def check(line: Mapping[str, Any], whole: Mapping[str, Any], *, said: str | None = None) -> None:
-    """The command was killed, and running it again ends as the uninterrupted run, or says that all is there."""
-    where = line["killed"]["operations"][-1]
-    assert line["killed"]["code"] == -signal.SIGKILL, line["killed"]["said"]
-    finished = said is not None and said in line["again"]["said"]
-    assert line["again"]["code"] == 0 or finished, (where, line["again"]["said"])
-    assert set(line["after"]) == set(whole["after"]), where
-    assert "writing-" not in " ".join(line["after"]), where
+    return build_shim(tmp_path_factory.mktemp("shim"))
 
 
 @pytest.fixture
@@ -187,6 +37,13 @@ def work(tmp_path: Path) -> Path:
     made = tmp_path / "work"
     made.mkdir()
     return made
+
+
+@pytest.fixture
+def with_run(work: Path, toy_records: Path, toy_run: Path) -> Path:
+    shutil.copytree(toy_records, work / "records")
+    shutil.copytree(toy_run, work / "run")
+    return work
 
 
 def write_log(file: Path, *, rows: int) -> None:
@@ -207,36 +64,181 @@ def test_convert_over_a_data_set(
     infer.run(["infer", "--input=log.csv", "--label=click", "--output=schema.json"])
     convert.run(["convert", *options])
     write_log(Path("log.csv"), rows=200)
-    lines = kills(
-        shim,
-        work,
-        *options,
-        "--overwrite",
-        module="fullrank.data.convert",
-        sample=KINDS,
-        without_exchange=without_exchange,
-    )
-    whole = next(lines)
-    states = [below(whole[when], "records") for when in ("before", "after")]
-    assert states[0] != states[1]
-    points, absent = [], 0
-    for line in lines:
-        check(line, whole)
-        assert line["after"] == whole["after"]
-        standing = below(line["between"], "records")
-        assert standing in states or (without_exchange and not standing), line["killed"]["operations"][-1]
-        absent += not standing
-        points.append(line["point"])
-    assert len(points) == len(whole["operations"]) or (not EVERY and len(points) > 20)
+    absent = check_replacing(shim, work, *options, module="fullrank.data.convert", without_exchange=without_exchange)
     assert absent == int(without_exchange)
+
+
+@pytest.fixture
+def as_in_a_container() -> tuple[str, ...]:
+    """Starts a command as process 1 of its own PID namespace, which ends with the process that started it."""
+    if shutil.which("unshare") is None:
+        pytest.skip("no command unshare to make a PID namespace with")
+    unshare = ("unshare", "--pid", "--fork", "--kill-child=KILL")
+    problems = []
+    for options in ((), ("--user", "--map-root-user")):
+        tried = subprocess.run([*unshare, *options, "true"], capture_output=True, text=True, check=False)
+        if tried.returncode == 0:
+            return (*unshare, *options)
+        problems.append(tried.stderr.strip())
+    pytest.skip(f"PID namespaces are not permitted here: {problems}")
+
+
+@pytest.mark.slow
+def test_convert_after_a_kill_in_a_container(
+    as_in_a_container: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every command there is process 1, so that a process id does not tell a writer from one that is dead."""
+    monkeypatch.chdir(tmp_path)
+    write_log(Path("log.csv"), rows=100)
+    infer.run(["infer", "--input=log.csv", "--label=click", "--output=schema.json"])
+    command = [*as_in_a_container, sys.executable, "-m", "fullrank.data.convert", "--input=log.csv"]
+    command += ["--schema=schema.json", "--output=records", "--workers=1", "--noprogress"]
+
+    def again(*options: str) -> tuple[int, str]:
+        done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+        return done.returncode, done.stderr
+
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
+        while not list(tmp_path.glob("records.writing-*/new")):
+            assert first.poll() is None
+            time.sleep(0.001)
+        writer = int(Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text())
+        try:
+            os.kill(writer, signal.SIGSTOP)
+            code, said = again()
+        finally:
+            os.kill(writer, signal.SIGKILL)
+    assert (code, said.count("\n")) == (1, 1), said
+    assert "Another process is writing" in said
+    assert list(tmp_path.glob("records.writing-*"))
+    assert not Path("records").exists()
+    assert again()[0] == 0
+    assert again("--overwrite")[0] == 0
+    assert sorted(os.listdir()) == ["log.csv", "records", "schema.json"]
+
+
+SYNTHETIC: Final = ("--dataset=synthetic", "--rows=100", "--users=20", "--ads=40", "--workers=1", "--noprogress")
 
 
 @pytest.mark.slow
 def test_prepare(shim: Path, work: Path) -> None:
-    options = ("--dataset=synthetic", "--rows=100", "--users=20", "--ads=40", "--workers=1", "--noprogress")
-    lines = kills(shim, work, *options, "--output=records", module="fullrank.data.prepare", sample=SAMPLE)
+    lines = kills(shim, work, *SYNTHETIC, "--output=records", module="fullrank.data.prepare", sample=3)
     whole = next(lines)
     for line in lines:
-        check(line, whole, said="exists already")
+        check(line, said="exists already")
         assert line["after"] == whole["after"]
-        assert below(line["between"], "records") in ({}, below(whole["after"], "records"))
+        assert below(line["left"], "records") in ({}, below(whole["after"], "records"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("without_exchange", [False, True])
+def test_prepare_over_a_data_set(
+    shim: Path, work: Path, without_exchange: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(work)
+    options = (*SYNTHETIC, "--output=records")
+    prepare.run(["prepare", *options, "--seed=1"])
+    module = "fullrank.data.prepare"
+    check_replacing(shim, work, *options, "--seed=2", module=module, sample=4, without_exchange=without_exchange)
+
+
+def check_replacing(
+    shim: Path,
+    work: Path,
+    *options: str,
+    module: str,
+    sample: int = ONE_OF_EACH_KIND,
+    without_exchange: bool,
+) -> int:
+    """Compares the records; in how many states there were none under the name."""
+    lines = kills(shim, work, *options, "--overwrite", module=module, sample=sample, without_exchange=without_exchange)
+    whole = next(lines)
+    old, new = below(whole["before"], "records"), below(whole["after"], "records")
+    assert old != new
+    absent = 0
+    for line in lines:
+        check(line)
+        assert line["after"] == whole["after"]
+        standing = below(line["left"], "records")
+        assert standing in (old, new) or (without_exchange and not standing), line["killed_at"]
+        absent += not standing
+    return absent
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("evaluate", ("--json=eval.json", "--output=figures")),
+        ("predict", ("--output=predictions.parquet",)),
+    ],
+)
+def test_evaluate_and_predict(shim: Path, with_run: Path, command: str, options: tuple[str, ...]) -> None:
+    lines = kills(
+        shim,
+        with_run,
+        *("--run=run", "--data=records", "--split=test", *options),
+        module=f"fullrank.trainers.{command}",
+        imports=[f"fullrank.trainers.{command}_run"],
+        sample=3,
+    )
+    whole = next(lines)
+    for line in lines:
+        check(line)
+        assert line["after"] == whole["after"]
+
+
+@pytest.mark.slow
+def test_export(shim: Path, with_run: Path) -> None:
+    """The bytes of a SavedModel differ each time; `export` itself checks that its answers are the model's."""
+    options = ("--run=run", "--data=records", "--output=export", "--version=1")
+    imports = ["fullrank.trainers.export_run"]
+    lines = kills(shim, with_run, *options, module="fullrank.trainers.export", imports=imports, sample=3)
+    whole = next(lines)
+    for line in lines:
+        check(line, said="exists already")
+        assert set(line["after"]) == set(whole["after"]), line["killed_at"]
+        assert set(below(line["left"], "export/1")) in (set(), set(below(whole["after"], "export/1")))
+
+
+@pytest.mark.slow
+def test_train(shim: Path, work: Path, make_records: Callable[..., Path]) -> None:
+    """The result, the metrics, the weights and the curves of TensorBoard are those of the uninterrupted run."""
+    make_records(work / "records", train=200)
+    options = ("--data=records", "--output=run", "--epochs=2", "--batch_size=64", "--model=single", "--experts=flat")
+    options += ("--widths=2", "--hidden=2", "--expert_width=2", "--tower=", "--deterministic", "--progress=none")
+    options += ("--log_steps=2", "--checkpoint_steps=2", "--checkpoint_minutes=1000")
+    imports = ["fullrank.trainers.train_model"]
+    lines = kills(shim, work, *options, module="fullrank.trainers.train", imports=imports, sample=4)
+    whole = next(lines)
+    run = work.with_name("killed") / "run"
+    expected = trained(run)
+    for line in lines:
+        check(line)
+        assert set(map(unnumbered, line["after"])) == set(map(unnumbered, whole["after"])), line["killed_at"]
+        assert trained(run) == expected, line["killed_at"]
+
+
+def unnumbered(path: str) -> str:
+    """A path in a run, without what differs from time to time."""
+    return re.sub(r"best/weights-\d+|(events.out.tfevents)\S*", r"\1", path)
+
+
+def trained(run: Path) -> dict[str, Any]:
+    """What a run came to, without times."""
+    metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    curves = {}
+    for directory in run.glob("events/*"):
+        events = EventAccumulator(str(directory), size_guidance={TENSORS: 0})
+        events.Reload()
+        for tag in events.Tags()[TENSORS]:
+            if "per_second" not in tag:
+                found = [(event.step, event.tensor_proto.SerializeToString()) for event in events.Tensors(tag)]
+                curves[directory.name, tag] = found
+    return {
+        "result": (run / "result.json").read_bytes(),
+        "metrics": [{name: value for name, value in line.items() if "per_second" not in name} for line in metrics],
+        "weights": {unnumbered(f"best/{path.name}"): path.read_bytes() for path in run.glob("best/weights*")},
+        "state": {path.name: path.read_bytes() for path in run.glob("checkpoints/state*")},
+        "curves": curves,
+    }

@@ -81,21 +81,21 @@ def test_metrics_are_a_line_every_few_steps_and_every_epoch(toy_run: Path) -> No
     assert "val_loss" not in epochs[0]  # Keras's is of the last batch alone
 
 
-def events(directory: Path, tag: str) -> dict[int, float]:
-    """Step -> value of a scalar in the one event file of a directory."""
-    (file,) = directory.iterdir()
-    found = [tf.compat.v1.Event.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(file))]
+def events(directory: Path, tag: str) -> list[tuple[int, float]]:
+    """Steps and values of a scalar in the event files of a directory, one of each process."""
+    files = [str(file) for file in sorted(directory.iterdir())]
+    found = [tf.compat.v1.Event.FromString(record.numpy()) for record in tf.data.TFRecordDataset(files)]
     values = [(event.step, value) for event in found for value in event.summary.value if value.tag == tag]
-    return {step: tf.make_ndarray(value.tensor).item() for step, value in values}
+    return [(step, tf.make_ndarray(value.tensor).item()) for step, value in values]
 
 
 def test_events_hold_the_same_numbers_for_tensorboard(toy_run: Path) -> None:
     def written(kind: str, name: str) -> Any:
         return pytest.approx({line["step"]: line[name] for line in lines(toy_run, kind)}, abs=1e-6)
 
-    assert events(toy_run / "events" / "train", "step/click_auc") == written("train", "click_auc")
-    assert events(toy_run / "events" / "train", "epoch/like_ne") == written("epoch", "like_ne")
-    assert events(toy_run / "events" / "validation", "epoch/like_ne") == written("epoch", "val_like_ne")
+    assert dict(events(toy_run / "events" / "train", "step/click_auc")) == written("train", "click_auc")
+    assert dict(events(toy_run / "events" / "train", "epoch/like_ne")) == written("epoch", "like_ne")
+    assert dict(events(toy_run / "events" / "validation", "epoch/like_ne")) == written("epoch", "val_like_ne")
 
 
 def test_the_best_epoch_is_that_of_the_largest_monitored_value(toy_run: Path) -> None:
@@ -189,6 +189,8 @@ def test_a_killed_run_goes_on_at_the_same_example(
     for kind in ("train", "epoch"):
         for line, expected in zip(lines(tmp_path / "run", kind), lines(whole, kind), strict=True):
             assert {**line, "examples_per_second": 0} == {**expected, "examples_per_second": 0}
+    for part, tag in (("train", "step/click_auc"), ("train", "epoch/like_ne"), ("validation", "epoch/like_ne")):
+        assert events(tmp_path / "run" / "events" / part, tag) == events(whole / "events" / part, tag)
 
 
 def test_the_same_command_after_the_end_says_so_and_does_nothing(

@@ -12,6 +12,7 @@ import tensorflow as tf
 from fullrank.data.command import saying_what_is_kept
 from fullrank.data.schema import Schema
 from fullrank.data.schema_json import read_schema
+from fullrank.data.scratch import clear_leftovers
 from fullrank.data.table_layout import layout_json
 from fullrank.layers.legacy_keras import keras
 from fullrank.models import Ranker
@@ -30,6 +31,7 @@ from fullrank.trainers.callbacks.saving import Saving
 from fullrank.trainers.callbacks.stop_on_nan import StopOnNaN, TrainingDivergedError
 from fullrank.trainers.checkpoints import Checkpoints, remove_debris
 from fullrank.trainers.config import RunConfig
+from fullrank.trainers.event_files import cut_events_after
 from fullrank.trainers.exposure_report import exposure_report
 from fullrank.trainers.gradient_log import gradient_log
 from fullrank.trainers.label_warnings import label_warnings
@@ -70,6 +72,7 @@ def train_model(config: RunConfig, *, command: Sequence[str] = ()) -> dict[str, 
             run.check_not_diverged(config, schema)
             result = run.result()
             if result is not None:
+                clear_leftovers(run.result_file)
                 _say(f"{run.path} is finished: {_summary(result)}. Give --overwrite to start anew.")
                 return result
         return _Training(config, schema, run).run(command)
@@ -153,6 +156,7 @@ class _Training:
             self._say_resumed()
         progress = self._state.progress
         self._log.cut_after(progress.global_step)
+        cut_events_after(self._run.events, progress.global_step)
         if progress.epoch == self._config.train.epochs or progress.stopped:
             return
         with quiet_callbacks(), saying_what_is_kept(lambda: self._what_is_kept(checkpoints)):
