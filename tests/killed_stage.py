@@ -11,6 +11,7 @@ import ctypes
 import dataclasses
 import hashlib
 import importlib
+import itertools
 import json
 import os
 import re
@@ -19,7 +20,7 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -114,10 +115,7 @@ class Stage:
             child = os.fork()
             if not child:
                 self._act(stops=look is not None, said=said.fileno(), operations=operations.fileno())
-            for number, _ in enumerate(_stops(child)):
-                if look is not None:
-                    look(number)
-            _, status = os.waitpid(child, 0)
+            status = _wait(child, look)
             texts = []
             for file in (said, operations):
                 file.seek(0)
@@ -144,12 +142,16 @@ class Stage:
             os._exit(code)
 
 
-def _stops(child: int) -> Iterator[None]:
-    """Lets a process go on each time that it has stopped, until it ends; it can be waited for afterwards."""
-    while os.waitid(os.P_PID, child, os.WSTOPPED | os.WEXITED | os.WNOWAIT).si_code == os.CLD_STOPPED:
-        os.waitid(os.P_PID, child, os.WSTOPPED)
-        yield
+def _wait(child: int, look: Callable[[int], None] | None) -> int:
+    """Lets a process go on each time that it has stopped; its status when it has ended."""
+    for number in itertools.count():
+        _, status = os.waitpid(child, os.WUNTRACED)
+        if not os.WIFSTOPPED(status):
+            break
+        if look is not None:
+            look(number)
         os.kill(child, signal.SIGCONT)
+    return status
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -122,7 +122,7 @@ SYNTHETIC: Final = ("--dataset=synthetic", "--rows=100", "--users=20", "--ads=40
 
 @pytest.mark.slow
 def test_prepare(shim: Path, work: Path) -> None:
-    lines = kills(shim, work, *SYNTHETIC, "--output=records", module="fullrank.data.prepare", sample=3)
+    lines = kills(shim, work, *SYNTHETIC, "--output=records", module="fullrank.data.prepare", sample=2)
     whole = next(lines)
     for line in lines:
         check(line, said="exists already")
@@ -139,7 +139,7 @@ def test_prepare_over_a_data_set(
     options = (*SYNTHETIC, "--output=records")
     prepare.run(["prepare", *options, "--seed=1"])
     module = "fullrank.data.prepare"
-    check_replacing(shim, work, *options, "--seed=2", module=module, sample=4, without_exchange=without_exchange)
+    check_replacing(shim, work, *options, "--seed=2", module=module, sample=3, without_exchange=without_exchange)
 
 
 def check_replacing(
@@ -180,7 +180,7 @@ def test_evaluate_and_predict(shim: Path, with_run: Path, command: str, options:
         *("--run=run", "--data=records", "--split=test", *options),
         module=f"fullrank.trainers.{command}",
         imports=[f"fullrank.trainers.{command}_run"],
-        sample=3,
+        sample=2,
     )
     whole = next(lines)
     for line in lines:
@@ -193,7 +193,7 @@ def test_export(shim: Path, with_run: Path) -> None:
     """The bytes of a SavedModel differ each time; `export` itself checks that its answers are the model's."""
     options = ("--run=run", "--data=records", "--output=export", "--version=1")
     imports = ["fullrank.trainers.export_run"]
-    lines = kills(shim, with_run, *options, module="fullrank.trainers.export", imports=imports, sample=3)
+    lines = kills(shim, with_run, *options, module="fullrank.trainers.export", imports=imports, sample=2)
     whole = next(lines)
     for line in lines:
         check(line, said="exists already")
@@ -205,11 +205,11 @@ def test_export(shim: Path, with_run: Path) -> None:
 def test_train(shim: Path, work: Path, make_records: Callable[..., Path]) -> None:
     """The result, the metrics, the weights and the curves of TensorBoard are those of the uninterrupted run."""
     make_records(work / "records", train=200)
-    options = ("--data=records", "--output=run", "--epochs=2", "--batch_size=64", "--model=single", "--experts=flat")
-    options += ("--widths=2", "--hidden=2", "--expert_width=2", "--tower=", "--deterministic", "--progress=none")
-    options += ("--log_steps=2", "--checkpoint_steps=2", "--checkpoint_minutes=1000")
+    options = ["--data=records", "--output=run", "--epochs=2", "--batch_size=64", "--model=single", "--experts=flat"]
+    options += ["--widths=2", "--hidden=2", "--expert_width=2", "--tower=", "--deterministic", "--progress=none"]
+    options += ["--log_steps=2", "--checkpoint_steps=2", "--checkpoint_minutes=1000"]
     imports = ["fullrank.trainers.train_model"]
-    lines = kills(shim, work, *options, module="fullrank.trainers.train", imports=imports, sample=4)
+    lines = kills(shim, work, *options, module="fullrank.trainers.train", imports=imports, sample=2)
     whole = next(lines)
     run = work.with_name("killed") / "run"
     expected = trained(run)
