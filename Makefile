@@ -13,7 +13,7 @@ BENCHMARKS = $(filter-out benchmarks/peers%,$(shell grep -l '^if __name__ == "__
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-wheel fuzz lint lint-style lint-types lint-build format build-file schema-page pages pictures guides bench docs lock clean
+.PHONY: help setup demo test test-fast test-wheel fuzz kills lint lint-style lint-types lint-build format build-file schema-page pages pictures guides bench docs lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ test-wheel: setup  ## build the wheel and run the fast tests against it, away fr
 fuzz: setup  ## try 100,000 mutated records of each layout, 10,000 schemas and 10,000 tables; faults are left in build/fuzz
 	$(BIN)/python tests/fuzz_records.py --records=100000 --schemas=10000 $(FUZZ_FLAGS)
 	$(BIN)/python tests/fuzz_tables.py --files=10000
+
+kills: setup  ## kill each command before each of its file operations, and run it again; takes an hour
+	FULLRANK_KILLS=all $(BIN)/pytest -s tests/test_killed.py
 
 lint: lint-style lint-types lint-build  ## check format, rules, types, BUILD
 

@@ -20,7 +20,7 @@ from fullrank.trainers.callbacks.early_stopping import MONITORED, EarlyStopping,
 from fullrank.trainers.callbacks.resume import Resume
 from fullrank.trainers.callbacks.saving import Saving
 from fullrank.trainers.callbacks.stop_on_nan import StopOnNaN, TrainingDivergedError
-from fullrank.trainers.checkpoints import KEPT, Checkpoints, random_generators
+from fullrank.trainers.checkpoints import KEPT, Checkpoints, random_generators, remove_debris
 from fullrank.trainers.metrics_log import MetricsLog
 from fullrank.trainers.stream import Stream
 from fullrank.trainers.training_state import TrainingState
@@ -195,6 +195,21 @@ def test_debris_of_a_killed_save_is_removed_and_only_the_last_checkpoints_stay(t
     names = {path.name.split(".")[0] for path in tmp_path.iterdir()}
     assert len(names) == KEPT + 1
     assert not any("99" in name for name in names)
+
+
+@pytest.mark.parametrize("deleted", [[], ["state-1.index"]])
+def test_what_a_save_had_not_deleted_when_it_was_killed_is_removed(tmp_path: Path, deleted: list[str]) -> None:
+    """TensorFlow lists the new checkpoint, and then deletes the index and the data of the oldest one."""
+    names = [f"state-{number}" for number in (1, 2, 3)]
+    for name in names:
+        for part in ("index", "data-00000-of-00001"):
+            (tmp_path / f"{name}.{part}").touch()
+    tf.compat.v1.train.update_checkpoint_state(str(tmp_path), names[-1], all_model_checkpoint_paths=names)
+    for name in deleted:
+        (tmp_path / name).unlink()
+    remove_debris(tmp_path, keep=2)
+    left = {path.name.split(".")[0] for path in tmp_path.iterdir()}
+    assert left == {"checkpoint", "state-2", "state-3"}
 
 
 def test_a_failed_save_leaves_no_file_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

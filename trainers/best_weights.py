@@ -12,6 +12,7 @@ from fullrank.trainers.checkpoints import remove_debris
 from fullrank.trainers.finite_weights import describe_not_finite, not_finite
 from fullrank.trainers.saved_weights import READING_ERRORS, is_misfit, newest_first, reason
 
+BEST_KEPT: Final = 1
 _REPAIR: Final = "copy the run directory again from where it was trained, or train it anew with --overwrite."
 
 
@@ -24,7 +25,7 @@ def _manager(model: keras.Model, directory: Path) -> tf.train.CheckpointManager:
         if part is not model.optimizer and name.isidentifier()
     }
     return tf.train.CheckpointManager(
-        tf.train.Checkpoint(**attributes), str(directory), max_to_keep=1, checkpoint_name="weights"
+        tf.train.Checkpoint(**attributes), str(directory), max_to_keep=BEST_KEPT, checkpoint_name="weights"
     )
 
 
@@ -37,7 +38,7 @@ def save_best(model: keras.Model, directory: Path) -> None:
     try:
         manager.save(checkpoint_number=number)
     finally:
-        remove_debris(directory)
+        remove_debris(directory, keep=BEST_KEPT)
 
 
 def restore_best(model: keras.Model, directory: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 import tensorflow as tf
 import tf_keras as keras
@@ -14,7 +15,7 @@ from fullrank.trainers.saved_weights import READING_ERRORS, is_misfit, newest_fi
 from fullrank.trainers.stream import Stream
 from fullrank.trainers.training_state import TrainingState
 
-KEPT = 2
+KEPT: Final = 2
 
 
 class Checkpoints:
@@ -56,14 +57,14 @@ class Checkpoints:
         self._manager = tf.train.CheckpointManager(
             self._checkpoint, str(directory), max_to_keep=KEPT, checkpoint_name="state"
         )
-        remove_debris(directory)
+        remove_debris(directory, keep=KEPT)
 
     def save(self) -> str:
         """Writes a checkpoint; one that was not written to its end is never taken for one."""
         try:
             path: str = self._manager.save()
         except BaseException:
-            remove_debris(self._directory)
+            remove_debris(self._directory, keep=KEPT)
             raise
         self.step = self._state.progress.global_step
         return path
@@ -128,17 +129,24 @@ def random_generators(model: keras.Model) -> list[tf.random.Generator]:
     return [generator for generator in generators if generator is not None]
 
 
-def remove_debris(directory: Path) -> None:
-    """Removes what a killed or failed save left behind: files that belong to no complete checkpoint.
+def remove_debris(directory: Path, *, keep: int) -> None:
+    """Removes what a killed or failed save left behind: files of no complete checkpoint, and checkpoints too many.
 
-    Nothing is removed where the list of complete ones, the file `checkpoint`, is there but cannot be read.
+    TensorFlow lists a new checkpoint before it deletes an old one, so that a kill leaves the old one, or its data
+    without the index, in the list. Nothing is removed where the list, the file `checkpoint`, is there but cannot be
+    read.
+
+    Args:
+      directory: Where checkpoints lie.
+      keep: How many of them stay, the newest ones.
     """
     if not directory.is_dir():
         return
     state = tf.train.get_checkpoint_state(str(directory))
-    whole = {Path(path).name for path in state.all_model_checkpoint_paths} if state else set()
-    if not whole and (directory / "checkpoint").exists():
+    listed = [Path(path).name for path in state.all_model_checkpoint_paths] if state else []
+    if not listed and (directory / "checkpoint").exists():
         return
+    whole = [name for name in listed if (directory / f"{name}.index").exists()][-keep:]
     for entry in directory.iterdir():
         if entry.name == "checkpoint" or entry.name.split(".")[0] in whole:
             continue

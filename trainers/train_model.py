@@ -17,7 +17,7 @@ from fullrank.data.table_layout import layout_json
 from fullrank.layers.legacy_keras import keras
 from fullrank.models import Ranker
 from fullrank.models.table_layout import table_layout
-from fullrank.trainers.best_weights import save_best
+from fullrank.trainers.best_weights import BEST_KEPT, save_best
 from fullrank.trainers.build_model import build_model, compile_model
 from fullrank.trainers.callbacks.collapse import Collapse
 from fullrank.trainers.callbacks.counting import Counting
@@ -151,7 +151,7 @@ class _Training:
             directory=self._run.checkpoints,
             averages=self._taught.averages,
         )
-        remove_debris(self._run.best)
+        remove_debris(self._run.best, keep=BEST_KEPT)
         if checkpoints.restore(say=_say):
             self._say_resumed()
         progress = self._state.progress
