@@ -125,7 +125,7 @@ def test_a_run_needs_nothing_but_its_directory(toy_run: Path, toy_records: Path,
 
 def deterministic(records: Path, output: Path, **changes: Any) -> RunConfig:
     """A run that can be compared bit by bit."""
-    return small(records, output, deterministic=True, checkpoint_steps=7, **changes)
+    return small(records, output, deterministic=True, checkpoint_steps=7, tensorboard=True, **changes)
 
 
 @pytest.fixture(autouse=True, scope="module")
