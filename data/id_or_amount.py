@@ -18,6 +18,8 @@ _SHRINK: Final = 5.0
 _SURE: Final = 4.0
 """Standard errors from which a gain is no chance."""
 _DENSE: Final = 0.5
+_SCATTERED: Final = 0.1
+_MOSTLY: Final = 0.8
 
 
 class Verdict(NamedTuple):
@@ -30,9 +32,10 @@ class Verdict(NamedTuple):
 def judge(profile: ColumnProfile, labels: list[ColumnProfile]) -> Verdict:
     """Decides about a column of single whole numbers.
 
-    In this order: a name that says so; numbers beyond 2**31; at most 32 different ones; whether ids with neighbouring
-    numbers have other rates of the label than each other, on rows that did not teach those rates; and numbers that
-    fill their range and repeat, as numbered things do.
+    In this order: a name that says so; numbers beyond 2**31; at most 32 different ones; mostly 0 and else far apart, as
+    gains and losses are; whether ids with neighbouring
+    numbers have other rates of the label than each other, on rows that did not teach those rates; and numbers from
+    -1 on that fill their range and repeat, as numbered things do.
 
     Args:
       profile: The column.
@@ -48,6 +51,10 @@ def judge(profile: ColumnProfile, labels: list[ColumnProfile]) -> Verdict:
         return Verdict(True, "few whole numbers, taken for categories: --numeric if they are amounts")
     if name_hints.is_amount(profile.name):
         return Verdict(False, None)
+    span = (profile.maximum or 0) - (profile.minimum or 0) + 1
+    if _scattered_beside_zero(profile, span) and not name_hints.is_thing(profile.name):
+        note = "whole numbers, mostly 0 and else far apart, taken for amounts: --sparse if they name things"
+        return Verdict(False, note)
     gains = [gain for label in labels if (gain := neighbours_differ(profile, label)) is not None]
     strongest = max(gains, default=0.0)
     if strongest >= _SURE:
@@ -56,10 +63,15 @@ def judge(profile: ColumnProfile, labels: list[ColumnProfile]) -> Verdict:
             f"whole numbers whose neighbours behave differently ({strongest:.0f} standard errors), taken for ids: "
             "--numeric if they are amounts",
         )
-    span = (profile.maximum or 0) - (profile.minimum or 0) + 1
     if name_hints.is_thing(profile.name):
         return Verdict(True, "whole numbers under the name of a thing, taken for ids: --numeric if they are amounts")
-    if profile.distinct >= _DENSE * span and profile.distinct > 4 * FEW and not _falls(profile):
+    # Nothing is numbered below -1, which may stand for "none".
+    if (
+        (profile.minimum or 0) >= -1
+        and profile.distinct >= _DENSE * span
+        and profile.distinct > 4 * FEW
+        and not _falls(profile)
+    ):
         return Verdict(
             True,
             f"whole numbers that fill {profile.distinct / span:.0%} of their range, taken for ids: --numeric if they "
@@ -114,6 +126,13 @@ def _rates(
 def _likelihood(rates: npt.NDArray[np.float64], clicks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     found: npt.NDArray[np.float64] = np.where(clicks > 0.5, np.log(rates), np.log1p(-rates))
     return found
+
+
+def _scattered_beside_zero(profile: ColumnProfile, span: float) -> bool:
+    """Whether most rows hold 0, and the numbers of the others are far apart: round sums, not numbered things."""
+    if profile.values[0] != "0" or profile.distinct > _SCATTERED * span:
+        return False
+    return bool((profile.codes == 0).sum() >= _MOSTLY * (profile.codes >= 0).sum())
 
 
 def _falls(profile: ColumnProfile) -> bool:

@@ -28,7 +28,7 @@ def leak_hint(profile: ColumnProfile, label: ColumnProfile) -> str | None:
         return None
     if area >= SUSPICIOUS:
         return f"alone it tells {label.name!r} (AUC {area:.3f}): is it known before?"
-    certain = _value_of_positives_only(profile, label)
+    certain = _value_of_positives_only(profile, label) or _others_of_positives_only(profile, label)
     return f"{label.name!r} is always 1 where it is {certain}: is it known before?" if certain is not None else None
 
 
@@ -43,6 +43,15 @@ def _value_of_positives_only(profile: ColumnProfile, label: ColumnProfile) -> st
     chance = clicks.mean() ** rows if len(clicks) else np.ones(profile.distinct)
     found = np.flatnonzero((rows >= _ENOUGH) & (positive == rows) & (chance < _CHANCE))
     return profile.values[int(found[0])] if len(found) else None
+
+
+def _others_of_positives_only(profile: ColumnProfile, label: ColumnProfile) -> str | None:
+    """Whether the label is always 1 where the value is another than the most frequent one, as with an amount spent."""
+    other = (label.codes >= 0) & (profile.codes > 0)
+    clicks = label.numbers[label.codes[label.codes >= 0]]
+    if other.sum() < _ENOUGH or clicks.mean() ** int(other.sum()) >= _CHANCE:
+        return None
+    return f"not {profile.values[0]}" if bool(label.numbers[label.codes[other]].all()) else None
 
 
 def single_column_auc(profile: ColumnProfile, label: ColumnProfile) -> float | None:

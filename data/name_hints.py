@@ -38,6 +38,23 @@ _AMOUNT: Final = frozenset(
     | {"history"}
 )
 _VERSION: Final = frozenset({"version", "versions", "release", "build", "ver"})
+_OUTCOME: Final = frozenset(
+    {"click", "clicked", "like", "liked", "hate", "dislike", "follow", "followed", "comment", "commented", "forward"}
+    | {"share", "shared", "conversion", "converted", "purchase", "purchased", "buy", "bought", "install", "installed"}
+    | {
+        "download",
+        "downloaded",
+        "subscribe",
+        "subscribed",
+        "order",
+        "ordered",
+        "label",
+        "target",
+        "outcome",
+        "response",
+    }
+    | {"stay", "dwell", "watched", "spend", "spent"}
+)
 _PAST: Final = frozenset(
     {"history", "hist", "seq", "sequence", "past", "last", "recent", "previous", "prev", "clicked", "viewed"}
 )
@@ -65,6 +82,12 @@ def is_amount(name: str) -> bool:
     """Whether numbers under this name probably measure something."""
     words = tokens(name)
     return bool(words) and (words[-1] in _AMOUNT or words[0] in {"num", "n", "count", "total", "avg", "mean"})
+
+
+def is_outcome(name: str) -> bool:
+    """Whether the name is that of something that a user does after seeing the row: another label, not a feature."""
+    words = tokens(name)
+    return any(word in _OUTCOME for word in words) or words[-2:] in (("long", "view"), ("profile", "enter"))
 
 
 def is_version(name: str) -> bool:

@@ -82,6 +82,7 @@ def propose(profiles: dict[str, ColumnProfile], *, name: str, wishes: Wishes) ->
         if not profile.listed:
             _decide_single(decisions, profile)
     _leave_leaks_out(decisions)
+    _point_out_outcomes(decisions)
     decide_lists(decisions)
     for column in keys:
         decisions.add_key(profiles[column])
@@ -135,6 +136,19 @@ def _leave_leaks_out(decisions: Decisions) -> None:
             decisions.notes.pop(column, None)
             decisions.keys.pop(column, None)
             decisions.left_out[column] = f"{'; '.join(found)} Keep it by {keep}={column}."
+
+
+def _point_out_outcomes(decisions: Decisions) -> None:
+    """Says of features that are named like labels that they may not be known before."""
+    for column in decisions.features:
+        profile = decisions.profiles[column]
+        flag = profile.kind == "whole" and set(profile.values) <= {"0", "1", "true", "false"}
+        measured = isinstance(decisions.features[column], Numeric)
+        if column not in decisions.wishes.forced and (flag or measured) and name_hints.is_outcome(column):
+            decisions.notes[column] = (
+                "named like something that happens after the event: --ignore it unless it is known before, or make it "
+                "another --label"
+            )
 
 
 def _position(feature: object, columns: list[str]) -> int:
