@@ -16,7 +16,7 @@ The rules, in the order in which they are tried; the first that fits decides:
 11. Lists that are as long on every row as a list of times are a sequence with it, if a single-valued feature has the
     same ids; without times it takes a name with history, past, last or recent.
 12. Other lists of ids are a multi-valued sparse feature; equally long numbers named weight are its weights.
-13. A feature that alone tells a label is left out.
+13. A feature that alone tells a label is left out, and one that is named like a label is pointed out.
 
 Ids get a vocabulary or, with more than 100,000 different ones in the sample, a hash map of four times as many rows,
 rounded up to a power of two.
