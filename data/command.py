@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -28,6 +29,8 @@ from fullrank.data.command_errors import UsageError, describe_error, describe_fl
 from fullrank.data.command_help import HELP_FLAGS, help_text
 from fullrank.data.printable import printable, printable_terminal
 from fullrank.data.quiet_tensorflow import import_tensorflow_quietly
+
+_HOME: Final = re.compile(r"(^|,)~/")
 
 FAILED: Final = 1
 WRONG_USAGE: Final = 2
@@ -85,9 +88,17 @@ def _run(
         everything = any("full" in argument for argument in arguments[1:] if argument in HELP_FLAGS)
         print(help_text(main, flag_values=flag_values, program=arguments[0], everything=everything))
         return
+    arguments = [arguments[0], *map(_with_home, arguments[1:])]
     code = _parse(arguments, flag_values) or _call(main, debug=_debug(flag_values), tensorflow=tensorflow)
     if code:
         sys.exit(code)
+
+
+def _with_home(argument: str) -> str:
+    """An argument with the home folder in place of `~`, which a shell leaves in `--name=~/path` and in quotes."""
+    name, equals, value = argument.partition("=") if argument.startswith("-") else ("", "", argument)
+    home = os.path.expanduser("~/")
+    return name + equals + _HOME.sub(lambda match: match[1] + home, value)
 
 
 def _debug(flag_values: flags.FlagValues) -> Callable[[], bool]:

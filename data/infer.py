@@ -64,11 +64,12 @@ def infer(flag_values: flags.FlagValues) -> None:
     proposal = propose(profiles, name=flag_values.name or _name_of(paths[0]), wishes=wishes)
     schema = dataclasses.replace(proposal.schema, reading=None if reading == Reading() else reading)
     schema = with_history(schema, flag_values)
+    # Before anything is printed, so that a reader that closes the pipe finds it.
+    written = None if output is None else write_schema(schema, output)
     print(describe(proposal, proposal.decisions.profiles, files=len(paths)))
     for note in rejected_note(rejected):
         print(note)
-    if output is not None:
-        written = write_schema(schema, output)
+    if written is not None:
         print(f"\nWrote {written}. Look it over, then:")
         print(f"  {_next_command(flag_values, written)}{_split_flag(proposal)}")
     else:

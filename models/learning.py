@@ -11,6 +11,7 @@ import tf_keras as keras
 from fullrank.data.schema import Schema
 from fullrank.layers.training_heads import TrainingHeads
 from fullrank.models.beside import LEVEL, NEGATIVE, POSITIVE, PSEUDO, Beside, Teacher, predictions_of
+from fullrank.models.loss_means import LossMeans
 from fullrank.models.objective import Objective
 from fullrank.models.objective_options import ObjectiveOptions
 from fullrank.models.ranker_options import RankerOptions
@@ -92,6 +93,7 @@ class Learning(keras.layers.Layer):
         )
         self.sample_weights = SampleWeights(schema, outputs, repetition=options.repetition, name="sample_weights")
         self.task_metrics = TaskMetrics(outputs, name="task_metrics")
+        self.loss_means = LossMeans(name="loss_means")
         self.heads: TrainingHeads | None = None
         if self._parts:
             self.heads = TrainingHeads(

@@ -242,12 +242,16 @@ class Ranker(tfrs.Model):
         return loss
 
     def train_step(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """One step of gradient descent; returns the losses and `task_metric` values."""
-        return _flat(super().train_step(inputs))
+        """One step of gradient descent; returns the epoch's mean losses so far and `task_metric` values."""
+        return self._reported(inputs, super().train_step(inputs))
 
     def test_step(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Losses and `task_metric` values without a step."""
-        return _flat(super().test_step(inputs))
+        """Mean losses so far and `task_metric` values without a step."""
+        return self._reported(inputs, super().test_step(inputs))
+
+    def _reported(self, inputs: Mapping[str, tf.Tensor], results: dict[str, Any]) -> dict[str, tf.Tensor]:
+        examples = tf.shape(next(iter(inputs.values())))[0]
+        return _flat(self.learning.loss_means.replaced(results, examples=examples))
 
     @property
     def sets(self) -> dict[str, EmbeddingSet]:

@@ -50,6 +50,22 @@ def test_a_command_gets_its_flags(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "read a.csv, 7 shards, labels ['x', 'y']\n"
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["--input=~/a/*.csv,~/b.csv"], "/home/me/a/*.csv,/home/me/b.csv"),
+        (["--input", "~/a.csv"], "/home/me/a.csv"),
+        (["--input=a~/b,~"], "a~/b,~"),
+    ],
+)
+def test_a_tilde_is_the_home_folder(
+    given: list[str], expected: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert run(succeeding, *given) == 0
+    assert capsys.readouterr().out.startswith(f"read {expected}, 4 shards")
+
+
 @pytest.mark.parametrize("word", ["--help", "-h", "-?", "--helpshort"])
 def test_help_is_the_docstring_and_the_flags_in_order(capsys: pytest.CaptureFixture[str], word: str) -> None:
     assert run(succeeding, word, "--nonsense") == 0

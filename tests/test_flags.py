@@ -11,6 +11,7 @@ import pytest
 
 from fullrank.data.command import new_flags, run_command
 from fullrank.data.command_errors import UsageError
+from fullrank.data.schema_json import read_schema
 from fullrank.models.interactions import INTERACTIONS
 from fullrank.models.optimizers import DENSE_OPTIMIZERS, SPARSE_OPTIMIZERS
 from fullrank.models.optimizers.schedule import SCHEDULES
@@ -22,8 +23,10 @@ from fullrank.trainers import train as train_command
 from fullrank.trainers.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, TrainConfig
 from fullrank.trainers.field_type import FieldType, field_types
 from fullrank.trainers.models_by_name import MODELS, build_wiring
+from fullrank.trainers.one_task_warning import one_task_warning
 from fullrank.trainers.paradigm_settings import ONE_SET, WITH_LEVELS, task_weights
 from fullrank.trainers.setting import REQUIRED, check_settings, setting
+from fullrank.trainers.wiring_of_data import wiring_of_data
 
 
 def parse(*arguments: str) -> RunConfig:
@@ -328,3 +331,23 @@ def test_a_required_flag_is_asked_for(capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit, match="2"):
         run_command(lambda: None, flag_values=flag_values, argv=["plain"])
     assert "flag --run is required. See --help." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--model=mmoe"], ["--model=mmoe is for several tasks, but click is the only one: add others to --tasks"]),
+        (["--model=ame"], ["(the data also has like), or take --model=me."]),
+        (["--model=mmoe", "--tasks=click,like"], []),
+        (["--model=me"], []),
+        (["--model=mmoe", "--scenario=user", "--scenarios=1,2"], []),
+    ],
+)
+def test_a_wiring_for_several_tasks_that_has_one_is_said(
+    flags: list[str], expected: list[str], toy_records: Path
+) -> None:
+    config = parse("--data=d", "--output=o", *flags).model
+    schema = read_schema(toy_records)
+    found = one_task_warning(config, schema, wiring_of_data(config, schema))
+    assert len(found) == len(expected)
+    assert all(part in sentence for part, sentence in zip(expected, found, strict=True))

@@ -17,6 +17,7 @@ from fullrank.models.metrics.binary_formulas import STATISTICS
 from fullrank.trainers.best_weights import restore_best, save_best
 from fullrank.trainers.callbacks.counting import Counting
 from fullrank.trainers.callbacks.early_stopping import MONITORED, EarlyStopping, monitored
+from fullrank.trainers.callbacks.plateau import Plateau
 from fullrank.trainers.callbacks.resume import Resume
 from fullrank.trainers.callbacks.saving import Saving
 from fullrank.trainers.callbacks.stop_on_nan import StopOnNaN, TrainingDivergedError
@@ -323,8 +324,12 @@ def test_monitor_names_a_statistic_of_the_first_task_or_of_any() -> None:
     def name(monitor: str) -> str:
         return monitored(monitor, tasks=("click", "like"))
 
+    # By default the NE, of several tasks its mean; the RMSE where no task is binary.
+    assert name("auto") == "val_mean_ne"
+    assert monitored("auto", tasks=("click",), values=("spend",)) == "val_click_ne"
+    assert monitored("auto", tasks=(), values=("spend", "tip")) == "val_mean_rmse"
     assert [name("auc"), name("like_ne"), name("click_auc")] == ["val_click_auc", "val_like_ne", "val_click_auc"]
-    with pytest.raises(ValueError, match=r"--monitor=acc: no such metric\. Known: auc, .*, mean_ece, click_auc"):
+    with pytest.raises(ValueError, match=r"--monitor=acc: no such metric\. Known: auto, auc, .*, mean_ece, click_auc"):
         name("acc")
 
 
@@ -361,3 +366,23 @@ def test_the_metrics_log_drops_what_a_resumed_run_writes_again(tmp_path: Path) -
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [5, 10]
     assert lines[0] == {"kind": "train", "epoch": 1, "step": 5, "loss": 0.5, "auc": None}
+
+
+def test_the_learning_rate_drops_on_a_plateau_and_the_count_survives() -> None:
+    """Patience 2: two epochs without a best lower the rate; the count starts anew at the drop and at each best."""
+    state, said = TrainingState(), list[str]()
+    model = StandIn()
+    model.compile(optimizer=keras.optimizers.SGD(0.8))
+    rates = []
+    for epoch, value in enumerate([0.9, 0.95, math.nan, 0.95, 0.95, 0.8, 0.85, 0.85]):
+        restored = TrainingState()
+        restored.deserialize(state.serialize())  # as if each epoch were a run of its own
+        state = restored
+        stopping = EarlyStopping(state, monitor="val_click_ne", patience=None, save_best=lambda: None)
+        plateau = Plateau(state, monitor="val_click_ne", patience=2, factor=0.5, say=said.append)
+        for callback in (stopping, plateau):
+            callback.set_model(model)
+            callback.on_epoch_end(epoch, {"val_click_ne": value})
+        rates.append(round(float(model.optimizer.learning_rate), 6))
+    assert rates == [0.8, 0.8, 0.8, 0.4, 0.4, 0.4, 0.4, 0.2]
+    assert said[0] == "epoch 4: no better val_click_ne in 2 epoch(s): learning rates times 0.5."

@@ -16,7 +16,7 @@ import tensorflow as tf
 from fullrank.data import read_records, read_schema
 from fullrank.layers.legacy_keras import keras
 from fullrank.trainers import config_json
-from fullrank.trainers.build_model import build_model
+from fullrank.trainers.build_model import build_model, compile_model
 from fullrank.trainers.callbacks.saving import Saving
 from fullrank.trainers.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, TrainConfig
 from fullrank.trainers.load_run import load_run
@@ -51,7 +51,7 @@ def lines(run: Path, kind: str) -> list[dict[str, Any]]:
 
 def test_a_run_learns_and_its_directory_holds_all_that_is_promised(toy_run: Path, toy_records: Path) -> None:
     result = json.loads((toy_run / "result.json").read_text())
-    assert result["monitor"] == "val_click_auc"
+    assert result["monitor"] == "val_mean_ne"
     assert result["best"]["val_click_auc"] > 0.75
     assert result["best"]["val_like_auc"] > 0.7
     assert result["best"]["val_click_ne"] < 0.9
@@ -78,7 +78,20 @@ def test_metrics_are_a_line_every_few_steps_and_every_epoch(toy_run: Path) -> No
         assert all(line[f"{part}click_{name}"] > 0 for line in epochs for part in ("", "val_"))
     assert all(line["learning_rate"] == pytest.approx(0.005) for line in epochs)
     assert all(line["examples_per_second"] > 0 for line in lines(toy_run, "train"))
-    assert "val_loss" not in epochs[0]  # Keras's is of the last batch alone
+    assert all(line["val_loss"] > 0 for line in epochs)
+
+
+def test_the_loss_is_the_mean_over_the_examples_of_the_epoch(toy_run: Path, toy_records: Path) -> None:
+    """Two tasks of equal weight; 300 examples are batches of 128, 128 and 44, of which the last counts less."""
+    loaded = load_run(toy_run)
+    loaded.model.compile(optimizer="sgd")
+    batches = list(read_records(toy_records, split="validation", batch_size=128))
+    of_batches = [float(loaded.model.compute_loss(batch)) for batch in batches]
+    dataset = read_records(toy_records, split="validation", batch_size=128)
+    found = loaded.model.evaluate(dataset, verbose=0, return_dict=True)
+    assert found["loss"] == pytest.approx(np.average(of_batches, weights=[128, 128, 44]), rel=1e-5)
+    assert found["total_loss"] == pytest.approx(found["loss"], rel=1e-5)
+    assert "loss_means" not in found
 
 
 def events(directory: Path, tag: str) -> list[tuple[int, float]]:
@@ -98,11 +111,11 @@ def test_events_hold_the_same_numbers_for_tensorboard(toy_run: Path) -> None:
     assert dict(events(toy_run / "events" / "validation", "epoch/like_ne")) == written("epoch", "val_like_ne")
 
 
-def test_the_best_epoch_is_that_of_the_largest_monitored_value(toy_run: Path) -> None:
-    values = [line["val_click_auc"] for line in lines(toy_run, "epoch")]
+def test_the_best_epoch_is_that_of_the_smallest_mean_ne(toy_run: Path) -> None:
+    values = [(line["val_click_ne"] + line["val_like_ne"]) / 2 for line in lines(toy_run, "epoch")]
     result = json.loads((toy_run / "result.json").read_text())
-    assert result["best_epoch"] == 1 + int(np.argmax(values))
-    assert result["best"]["val_click_auc"] == max(values)
+    assert result["best_epoch"] == 1 + int(np.argmin(values))
+    assert result["best"]["val_mean_ne"] == pytest.approx(min(values), rel=1e-6)
 
 
 def test_the_best_weights_give_the_metrics_they_were_chosen_for(toy_run: Path, toy_records: Path) -> None:
@@ -198,7 +211,7 @@ def test_the_same_command_after_the_end_says_so_and_does_nothing(
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
     result = train_model(deterministic(toy_records, whole))
-    assert "is finished: val_click_auc" in capsys.readouterr().out
+    assert "is finished: val_click_ne" in capsys.readouterr().out
     assert result == json.loads((whole / "result.json").read_text())
     assert before == {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
 
@@ -276,8 +289,8 @@ def test_patience_ends_a_run_early_and_says_why(
     result = train_model(config)
     assert result["epochs"] < 30
     assert result["best_epoch"] == result["epochs"] - 1
-    assert result["stopped"] == "no better val_click_auc in 1 epoch(s)"
-    assert "stopped: no better val_click_auc" in capsys.readouterr().out
+    assert result["stopped"] == "no better val_click_ne in 1 epoch(s)"
+    assert "stopped: no better val_click_ne" in capsys.readouterr().out
     assert train_model(config) == result
 
 
@@ -285,7 +298,11 @@ def test_patience_ends_a_run_early_and_says_why(
     ("changes", "message"),
     [
         ({"tasks": ("buy",)}, "has no label 'buy'. Known: click, like"),
-        ({"monitor": "accuracy"}, "--monitor=accuracy: no such metric. Known: auc, log_loss"),
+        ({"plateau_patience": 2}, "--plateau_patience=2 would lower the learning rates when --patience=2 stops"),
+        ({"plateau_patience": 1, "schedule": "cosine"}, "--plateau_patience lowers constant learning rates"),
+        ({"plateau_patience": 1, "validation_split": ""}, "--plateau_patience needs validations"),
+        ({"plateau_factor": 0.5}, "--plateau_factor takes effect only with --plateau_patience"),
+        ({"monitor": "accuracy"}, "--monitor=accuracy: no such metric. Known: auto, auc, log_loss"),
         ({"validation_split": "dev"}, "has no split 'dev' to validate on. Splits: train, validation, test."),
         ({"train_split": "training"}, "has no split 'training'"),
         ({"experts": ("deep",)}, "Unknown expert 'deep'. Known: flat, fm"),
@@ -423,3 +440,28 @@ def test_tasks_share_towers_in_each_scenario(toy_records: Path) -> None:
     assert [reader.tasks for reader in wiring.readers] == [("click@3", "like@3"), ("click@7", "like@7")]
     assert wiring.tasks == ("click", "like")
     assert wiring.scenarios == (3, 7)
+
+
+def test_a_checkpoint_holds_lowered_rates_and_dense_weights_decay(toy_records: Path, tmp_path: Path) -> None:
+    """Decoupled decay takes rate * decay = 0.1 * 0.5 = 5 % of a weight that no gradient moves."""
+
+    def compiled() -> Any:
+        config = small(toy_records, tmp_path / "run", learning_rate=0.1, weight_decay=0.5, dense_optimizer="sgd")
+        model = build_model(config.model, read_schema(toy_records))
+        compile_model(model, config.optimizer, total_steps=1)
+        model.optimizer.build(model.trainable_variables)
+        return model
+
+    model = compiled()
+    kernel = next(weight for weight in model.trainable_weights if "kernel" in weight.name)
+    tables = [table.numpy() for table in model.table_variables.values()]
+    before = kernel.numpy()
+    model.optimizer.apply_gradients([(tf.zeros_like(weight), weight) for weight in model.trainable_variables])
+    np.testing.assert_allclose(kernel.numpy(), 0.95 * before, rtol=1e-6)
+    for table, kept in zip(model.table_variables.values(), tables, strict=True):
+        np.testing.assert_array_equal(table.numpy(), kept)
+    model.optimizer.learning_rate.assign(0.03)
+    path = tf.train.Checkpoint(optimizer=model.optimizer).write(str(tmp_path / "state"))
+    resumed = compiled()
+    tf.train.Checkpoint(optimizer=resumed.optimizer).read(path).assert_existing_objects_matched()
+    assert float(resumed.optimizer.learning_rate) == pytest.approx(0.03)

@@ -68,7 +68,10 @@ def config(records: Path, **train: Any) -> RunConfig:
             model="shared_bottom", tasks=("click", "buy"), experts=("flat",), widths=(2,), hidden=(4,), expert_width=4
         ),
         train=TrainConfig(
-            output=str(records.parent / "run"), progress="none", tensorboard=False, **{"epochs": 4, **train}
+            output=str(records.parent / "run"),
+            progress="none",
+            tensorboard=False,
+            **{"epochs": 4, "monitor": "auc", **train},
         ),
     )
 

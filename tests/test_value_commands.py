@@ -104,5 +104,5 @@ def test_what_can_be_monitored() -> None:
     assert monitored("rmse", tasks=tasks, values=values) == "val_spend_rmse"
     assert monitored("spend_mae", tasks=tasks, values=values) == "val_spend_mae"
     assert monitored("mean_rmse", tasks=(), values=values) == "val_mean_rmse"
-    with pytest.raises(ValueError, match=r"no such metric\. Known: rmse, mae, mean_rmse, mean_mae, spend_rmse"):
+    with pytest.raises(ValueError, match=r"no such metric\. Known: auto, rmse, mae, mean_rmse, mean_mae, spend_rmse"):
         monitored("auc", tasks=(), values=values)

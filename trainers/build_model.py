@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 
 from fullrank.data.schema import Schema
@@ -172,7 +173,9 @@ def compile_model(model: Ranker, config: OptimizerConfig, *, total_steps: int, s
     optimizer = build_optimizer(
         tables=list(model.table_variables.values()),
         table_optimizer=spec(config.table_optimizer, config.table_learning_rate),
-        dense_optimizer=spec(config.dense_optimizer, config.learning_rate),
+        dense_optimizer=dataclasses.replace(
+            spec(config.dense_optimizer, config.learning_rate), weight_decay=config.weight_decay
+        ),
     )
     model.compile(optimizer=optimizer, steps_per_execution=steps_per_execution)
 

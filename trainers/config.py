@@ -11,6 +11,7 @@ from typing import Literal
 
 from fullrank.trainers.exposure_config import ExposureConfig
 from fullrank.trainers.objective_config import ObjectiveConfig
+from fullrank.trainers.optimizer_config import OptimizerConfig
 from fullrank.trainers.paradigm_settings import check_paradigm
 from fullrank.trainers.setting import REQUIRED, check_settings, setting
 
@@ -225,33 +226,6 @@ class ModelConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class OptimizerConfig:
-    """How the model is trained."""
-
-    table_optimizer: Literal["rowwise_adagrad", "lazy_adagrad", "lazy_adam", "lazy_ftrl"] = setting(
-        "rowwise_adagrad", "Optimiser of embedding tables; a step costs the same whatever their size."
-    )
-    table_learning_rate: float = setting(0.05, "Learning rate of embedding tables.", above=0)
-    dense_optimizer: Literal["adam", "adamw", "adagrad", "sgd"] = setting("adam", "Optimiser of all other weights.")
-    learning_rate: float = setting(0.001, "Learning rate of all other weights.", above=0)
-    schedule: Literal["constant", "cosine", "linear", "exponential"] = setting(
-        "constant", "How both learning rates go on after the warm-up, until the end of the last epoch."
-    )
-    warmup_steps: int = setting(0, "Steps in which both learning rates rise.", minimum=0)
-    final_rate: float = setting(
-        0.1, "Last learning rate as a share of the first one, where --schedule falls.", above=0, below=1
-    )
-    clip_norm: float | None = setting(
-        None, "Largest norm of the gradients of all tables, and of all other weights; none: no limit.", above=0
-    )
-    embedding_l2: float = setting(0.0, "L2 penalty on the embedding rows looked up in a step.", minimum=0)
-
-    def __post_init__(self) -> None:
-        """Refuses what cannot be."""
-        check_settings(self)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """How long training goes on, and what it leaves behind."""
 
@@ -261,10 +235,10 @@ class TrainConfig:
         None, "Steps after which to validate; a whole pass over the training split if not given.", minimum=1
     )
     monitor: str = setting(
-        "auc",
+        "auto",
         "Validation metric that decides on the best weights: auc, log_loss, ne or ece of the first binary task, rmse "
         "or mae of the first with a real value, of any task with its name before it (like_auc), or the mean over all "
-        "tasks that have it (mean_auc).",
+        "tasks that have it (mean_auc). auto: mean_ne, or mean_rmse where no task is binary.",
     )
     patience: int | None = setting(
         2, "Validations without a new best after which to stop; none: train all epochs.", minimum=1
@@ -301,13 +275,21 @@ class RunConfig:
 
     data: DataConfig
     model: ModelConfig = ModelConfig()
-    optimizer: OptimizerConfig = OptimizerConfig()
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     objective: ObjectiveConfig = dataclasses.field(default_factory=ObjectiveConfig)
     exposure: ExposureConfig = dataclasses.field(default_factory=ExposureConfig)
     train: TrainConfig
 
     def __post_init__(self) -> None:
         """Refuses what only the parts together show."""
+        plateau, patience = self.optimizer.plateau_patience, self.train.patience
+        if plateau is not None and patience is not None and plateau >= patience:
+            raise ValueError(
+                f"--plateau_patience={plateau} would lower the learning rates when --patience={patience} stops "
+                "training: give a larger --patience, or none."
+            )
+        if plateau is not None and not self.data.validation_split:
+            raise ValueError("--plateau_patience needs validations: name a --validation_split.")
         if self.optimizer.schedule == "constant" and self.optimizer.final_rate != 0.1:
             raise ValueError(
                 "--final_rate takes effect only with a --schedule that falls: leave it out, or choose one."

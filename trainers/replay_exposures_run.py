@@ -68,13 +68,17 @@ def replay_exposures(config: ReplayExposuresConfig) -> dict[str, Any]:
         {"run": path, **dataclasses.asdict(pair), "penalty": other.penalty, "auc_penalty": other.auc}
         for path, (pair, other) in zip(config.run, found, strict=True)
     ]
+    over = _over_pairs(found)
+    result: dict[str, Any] = {"task": task, "pairs": [_plain(row) for row in rows]}
+    result |= {name: _plain(dataclasses.asdict(entry)) for name, entry in over.items()}
+    if config.json is not None:
+        write_json(result, Path(config.json))
     each = f"{request}, {config.window_hours:g} hours" if config.window_hours else str(request)
     print(
         f"Repeats among the first {config.slots} of each request ({each}) by {task}, {config.split} split of "
         f"{schema.name}:"
     )
     print(format_table(rows=rows, columns=_COLUMNS))
-    over = _over_pairs(found)
     if len(found) > 1:
         print(f"Over {len(found)} pairs, with Student's 95 % intervals:")
         for name, words in (
@@ -85,10 +89,6 @@ def replay_exposures(config: ReplayExposuresConfig) -> dict[str, Any]:
         ):
             entry = over[name]
             print(f"  {words}: {entry.mean:+.4f} [{entry.low:+.4f}, {entry.high:+.4f}]")
-    result: dict[str, Any] = {"task": task, "pairs": [_plain(row) for row in rows]}
-    result |= {name: _plain(dataclasses.asdict(entry)) for name, entry in over.items()}
-    if config.json is not None:
-        write_json(result, Path(config.json))
     return result
 
 

@@ -25,6 +25,7 @@ from fullrank.trainers.callbacks.early_stopping import EarlyStopping, monitored,
 from fullrank.trainers.callbacks.events import Events
 from fullrank.trainers.callbacks.groups import Groups
 from fullrank.trainers.callbacks.metrics_lines import MetricsLines
+from fullrank.trainers.callbacks.plateau import Plateau
 from fullrank.trainers.callbacks.progress_bar import ProgressBar
 from fullrank.trainers.callbacks.resume import Resume
 from fullrank.trainers.callbacks.saving import Saving
@@ -36,6 +37,7 @@ from fullrank.trainers.exposure_report import exposure_report
 from fullrank.trainers.gradient_log import gradient_log
 from fullrank.trainers.label_warnings import label_warnings
 from fullrank.trainers.metrics_log import MetricsLog
+from fullrank.trainers.one_task_warning import one_task_warning
 from fullrank.trainers.quiet_callbacks import quiet_callbacks
 from fullrank.trainers.records import explained
 from fullrank.trainers.run_directory import RunDirectory
@@ -131,14 +133,15 @@ class _Training:
         return result
 
     def _warn(self) -> None:
-        """Says what the labels cannot give, before time is spent on it."""
-        for sentence in label_warnings(
+        """Says what wiring and labels cannot give, before time is spent on it."""
+        of_labels = label_warnings(
             self._config.data,
             self._schema,
             outputs=self._model.outputs,
             monitor=self._monitor,
             cache=self._run.repaired,
-        ):
+        )
+        for sentence in (*one_task_warning(self._config.model, self._schema, self._model.wiring), *of_labels):
             print(f"warning: {sentence}", file=sys.stderr, flush=True)
 
     def _train(self) -> None:
@@ -201,6 +204,7 @@ class _Training:
                 save_best=lambda: save_best(self._model, self._run.best),
                 on_undefined=self._say_undefined,
             ),
+            *self._plateau(),
             MetricsLines(self._log, state, every=train.log_steps, batch_size=self._config.data.batch_size),
         ]
         if train.tensorboard:
@@ -214,6 +218,20 @@ class _Training:
             steps=train.checkpoint_steps,
         )
         return [*callbacks, saving]
+
+    def _plateau(self) -> list[keras.callbacks.Callback]:
+        how = self._config.optimizer
+        if how.plateau_patience is None or self._monitor is None:
+            return []
+        return [
+            Plateau(
+                self._state,
+                monitor=self._monitor,
+                patience=how.plateau_patience,
+                factor=how.plateau_factor,
+                say=_say,
+            )
+        ]
 
     def _gradients(self) -> keras.callbacks.Callback:
         return gradient_log(self._model, self._config, self._schema, cache=self._run.repaired)

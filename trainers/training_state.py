@@ -20,6 +20,7 @@ class Progress:
       best_epoch: The epoch whose weights are kept, from 1: that of `best`, or the last one while there is none.
       stale: Epochs since then whose metric was defined.
       undefined: Epochs whose metric was not defined.
+      plateau: Epochs since the last best one, or since the learning rates were lowered, whose metric was defined.
       stopped: Why training ended before the last epoch; empty if it did not.
     """
 
@@ -30,6 +31,7 @@ class Progress:
     best_epoch: int = 0
     stale: int = 0
     undefined: int = 0
+    plateau: int = 0
     stopped: str = ""
 
 

@@ -21,10 +21,10 @@ _SPARSE: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "lazy_ftrl": (lazy_ftrl.LazyFtrl, ("beta", "l1", "l2")),
 }
 _DENSE: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
-    "adam": (fused_adam.FusedAdam, _ADAM),
+    "adam": (fused_adam.FusedAdam, (*_ADAM, "weight_decay")),
     "adamw": (fused_adam.FusedAdamW, (*_ADAM, "weight_decay")),
-    "adagrad": (keras.optimizers.Adagrad, _ADAGRAD),
-    "sgd": (keras.optimizers.SGD, ("momentum",)),
+    "adagrad": (keras.optimizers.Adagrad, (*_ADAGRAD, "weight_decay")),
+    "sgd": (keras.optimizers.SGD, ("momentum", "weight_decay")),
 }
 
 SPARSE_OPTIMIZERS = tuple(_SPARSE)
@@ -51,7 +51,7 @@ class OptimizerSpec:
       l1: of lazy_ftrl.
       l2: of lazy_ftrl.
       momentum: of sgd.
-      weight_decay: of adamw.
+      weight_decay: of the dense ones; decoupled: a step takes the weight times this times the learning rate away.
     """
 
     name: str

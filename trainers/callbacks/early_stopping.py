@@ -10,6 +10,7 @@ import tf_keras as keras
 
 from fullrank.trainers.training_state import TrainingState
 
+AUTO: Final = "auto"
 MONITORED: Final = ("auc", "log_loss", "ne", "ece")
 """Statistics of which one is better the larger (AUC) or the smaller (the others) it is."""
 MONITORED_OF_VALUES: Final = ("rmse", "mae")
@@ -58,7 +59,7 @@ class EarlyStopping(keras.callbacks.Callback):
             progress.best_epoch = epoch + 1
             self._save_best()
             return
-        value = _value(logs or {}, self._monitor)
+        value = monitored_value(logs or {}, self._monitor)
         if not math.isfinite(value):
             progress.undefined += 1
             if progress.best is None:
@@ -78,7 +79,7 @@ class EarlyStopping(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-def _value(logs: Mapping[str, Any], monitor: str) -> float:
+def monitored_value(logs: Mapping[str, Any], monitor: str) -> float:
     """The monitored value; a mean leaves out tasks for which the statistic is undefined."""
     if not monitor.startswith(_MEAN):
         return float(logs[monitor])
@@ -95,6 +96,9 @@ def _better(value: float, best: float, monitor: str) -> bool:
 def monitored(name: str, *, tasks: tuple[str, ...], values: tuple[str, ...] = ()) -> str:
     """The name of what `--monitor` names: a statistic of the first task, `mean_statistic` or `task_statistic`.
 
+    `auto` is the NE of the one binary task, or the mean of several; where no task is binary, the RMSE alike. NE rises
+    as soon as a model becomes overconfident, which the AUC does not see.
+
     Args:
       name: As the flag gives it.
       tasks: Binary tasks.
@@ -103,13 +107,16 @@ def monitored(name: str, *, tasks: tuple[str, ...], values: tuple[str, ...] = ()
     Raises:
       ValueError: If there is no such statistic.
     """
+    if name == AUTO:
+        of, statistic = (tasks, "ne") if tasks else (values, "rmse")
+        return f"{_MEAN}{statistic}" if len(of) > 1 else f"{_VALIDATION}{of[0]}_{statistic}"
     kinds = [(of, statistics) for of, statistics in ((tasks, MONITORED), (values, MONITORED_OF_VALUES)) if of]
     known = {f"{task}_{s}": f"val_{task}_{s}" for of, statistics in kinds for task in of for s in statistics}
     first = {s: f"val_{of[0]}_{s}" for of, statistics in kinds for s in statistics}
     mean = {f"mean_{s}": f"{_MEAN}{s}" for _, statistics in kinds for s in statistics}
     found = {**mean, **known, **first}.get(name)
     if found is None:
-        raise ValueError(f"--monitor={name}: no such metric. Known: {', '.join([*first, *mean, *known])}.")
+        raise ValueError(f"--monitor={name}: no such metric. Known: {', '.join([AUTO, *first, *mean, *known])}.")
     return found
 
 

@@ -9,7 +9,6 @@ from typing import Any, Final
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.trainers.callbacks.metrics_lines import without_batch_losses
 from fullrank.trainers.callbacks.milestones import Milestones
 from fullrank.trainers.training_state import TrainingState
 
@@ -47,7 +46,7 @@ class Events(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Writes the metrics of the epoch."""
-        values = without_batch_losses(logs or {})
+        values = dict(logs or {})
         ours = {name: value for name, value in values.items() if not name.startswith(_VALIDATION)}
         theirs = {name.removeprefix(_VALIDATION): value for name, value in values.items() if name not in ours}
         self._write(self._train, "epoch", ours)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import tf_keras as keras
 
@@ -12,13 +11,11 @@ from fullrank.trainers.callbacks.milestones import Milestones
 from fullrank.trainers.metrics_log import MetricsLog
 from fullrank.trainers.training_state import TrainingState
 
-_OF_ONE_BATCH: Final = ("val_loss", "val_regularization_loss", "val_total_loss")
-
 
 class MetricsLines(keras.callbacks.Callback):
     """A line every `every` steps with the metrics of the epoch so far, and one an epoch with those of validation.
 
-    Keras's validation losses are left out: they are those of the last batch alone; `val_<task>_log_loss` is of all.
+    Losses are means over the examples of the epoch so far, and of the whole validation split.
 
     Args:
       log: The file.
@@ -55,12 +52,7 @@ class MetricsLines(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Writes the epoch's line."""
-        values = without_batch_losses(logs or {})
+        values = dict(logs or {})
         rate = self.model.optimizer.learning_rate
         values["learning_rate"] = rate(self.model.optimizer.iterations) if callable(rate) else rate
         self._log.append(kind="epoch", epoch=epoch + 1, step=self._state.progress.global_step, values=values)
-
-
-def without_batch_losses(logs: Mapping[str, Any]) -> dict[str, Any]:
-    """The logs without the losses of the last batch of validation, which Keras gives as if they were of all."""
-    return {name: value for name, value in logs.items() if name not in _OF_ONE_BATCH}

@@ -24,9 +24,9 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
 
     def __init__(self, *, tasks: Sequence[str]) -> None:
         names = [f"{task}_{statistic}" for task in tasks[:_MOST] for statistic in _SHOWN]
-        # Keras averages over steps what is not "stateful"; these are statistics of the whole epoch already.
-        super().__init__(count_mode="steps", stateful_metrics=[*names, *(f"val_{name}" for name in names)])
         self._names = ("loss", *names, *(f"val_{name}" for name in names))
+        # Keras averages over steps what is not "stateful"; these are statistics of the whole epoch already.
+        super().__init__(count_mode="steps", stateful_metrics=list(self._names))
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Updates the bar."""

@@ -92,7 +92,7 @@ class StopOnNaN(keras.callbacks.Callback):
 
 
 def _of_validation(logs: Mapping[str, Any]) -> dict[str, Any]:
-    """The loss of validation's last batch, and the log loss of every task of which a label counts.
+    """The mean loss of validation, and the log loss of every task of which a label counts.
 
     A prediction that is NaN is counted with its loss alone, so that a base rate of other rows stays finite; without one
     the log loss is undefined for want of labels.
