@@ -200,7 +200,8 @@ def toy_records(make_records: Callable[..., Path], tmp_path_factory: pytest.Temp
 @pytest.fixture(scope="session")
 def toy_run(toy_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of two tasks on `toy_records`; tests only read it."""
-    from fullrank.trainers.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, TrainConfig
+    from fullrank.trainers.config import DataConfig, ModelConfig, RunConfig, TrainConfig
+    from fullrank.trainers.optimizer_config import OptimizerConfig
     from fullrank.trainers.train_model import train_model
 
     output = tmp_path_factory.mktemp("toy") / "run"

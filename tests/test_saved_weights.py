@@ -17,10 +17,11 @@ from fullrank.layers.legacy_keras import keras
 from fullrank.trainers.best_weights import restore_best, save_best
 from fullrank.trainers.callbacks.stop_on_nan import StopOnNaN, TrainingDivergedError
 from fullrank.trainers.checkpoints import Checkpoints
-from fullrank.trainers.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, TrainConfig
+from fullrank.trainers.config import DataConfig, ModelConfig, RunConfig, TrainConfig
 from fullrank.trainers.finite_weights import describe_not_finite, not_finite
 from fullrank.trainers.load_run import load_run
 from fullrank.trainers.objective_config import ObjectiveConfig
+from fullrank.trainers.optimizer_config import OptimizerConfig
 from fullrank.trainers.run_directory import RunDirectory
 from fullrank.trainers.stream import Stream
 from fullrank.trainers.teachers import give_teacher

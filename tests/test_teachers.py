@@ -119,7 +119,8 @@ def test_a_killed_run_with_a_moving_average_goes_on_to_the_same_bits(
 
 def test_the_moving_average_follows_the_model_and_shares_its_tables(toy_records: Path, tmp_path: Path) -> None:
     from fullrank.trainers.build_model import build_model, compile_model
-    from fullrank.trainers.config import ModelConfig, OptimizerConfig
+    from fullrank.trainers.config import ModelConfig
+    from fullrank.trainers.optimizer_config import OptimizerConfig
     from fullrank.trainers.teachers import give_teacher
 
     schema = read_schema(toy_records)

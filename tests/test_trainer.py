@@ -18,8 +18,9 @@ from fullrank.layers.legacy_keras import keras
 from fullrank.trainers import config_json
 from fullrank.trainers.build_model import build_model, compile_model
 from fullrank.trainers.callbacks.saving import Saving
-from fullrank.trainers.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, TrainConfig
+from fullrank.trainers.config import DataConfig, ModelConfig, RunConfig, TrainConfig
 from fullrank.trainers.load_run import load_run
+from fullrank.trainers.optimizer_config import OptimizerConfig
 from fullrank.trainers.run_directory import RunDirectory
 from fullrank.trainers.train_model import train_model
 from fullrank.trainers.wiring_of_data import wiring_of_data

@@ -11,9 +11,10 @@ from fullrank.data.without_features import without_features
 from fullrank.layers.legacy_keras import keras
 from fullrank.models import GroupOptions, InteractionOptions, ObjectiveOptions, Ranker, RankerOptions, Repetition
 from fullrank.models.optimizers import OptimizerSpec, build_optimizer
-from fullrank.trainers.config import ModelConfig, OptimizerConfig
+from fullrank.trainers.config import ModelConfig
 from fullrank.trainers.exposure_config import ExposureConfig
 from fullrank.trainers.objective_config import ObjectiveConfig
+from fullrank.trainers.optimizer_config import OptimizerConfig
 from fullrank.trainers.paradigm_settings import task_weights
 from fullrank.trainers.table_memory import check_tables_fit
 from fullrank.trainers.wiring_of_data import wiring_of_data
