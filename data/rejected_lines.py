@@ -118,7 +118,10 @@ def take_rejected_lines(connection: duckdb.DuckDBPyConnection, files: TableFiles
             reason = message.splitlines()[0].rstrip(".")
         text = text.strip("\r\n")
         stray = kind == _OPEN_QUOTE
-        lines[file, line] = RejectedLine(file, line, reason, text, stray, stray and ("\n" in text or "\r" in text))
+        # Where quotes pair in the text, it is not that of the line at which one opens, and says nothing of its end.
+        paired = text.count(files.quote(file)) % 2 == 0 if stray and files.quote(file) else False
+        runs_on = stray and ("\n" in text or "\r" in text or paired)
+        lines[file, line] = RejectedLine(file, line, reason, text, stray, runs_on)
     order = {file: number for number, file in enumerate(files.files)}
     return sorted(lines.values(), key=lambda each: (order.get(each.file, 0), each.line))
 

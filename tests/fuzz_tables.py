@@ -78,7 +78,7 @@ def fault_of(drawn: Drawn, directory: Path) -> tuple[str, str]:
         refused = ran(convert.run, [*told_flags, *flags])
         if refused.code and (problem := _bad_error(refused)):
             return "proposed", problem
-        flags += ["--on_bad_record=skip", "--max_bad_fraction=1"]
+        flags += ["--overwrite", "--on_bad_record=skip", "--max_bad_fraction=1"]
     written = ran(convert.run, [*told_flags, *flags])
     if written.code:
         return "proposed", f"convert refuses what infer proposes: {written.errors}{found.output}"
@@ -109,10 +109,10 @@ def _lost(drawn: Drawn, records: Path, rejected: int) -> str:
     if "--encoding=utf-16" in drawn.flags:
         return ""  # a byte too many leaves nothing of the text below it
     kept = b"".join(file.read_bytes() for file in (records / "vocabulary").iterdir())
-    kept += rejects.read_bytes() if rejects.exists() else b""
-    given = b"".join(_unpacked(name, content) for name, content in drawn.files.items()).replace(b"\0", b"")
+    given = b"".join(_unpacked(name, content) for name, content in drawn.files.items())
     lost = set(_SERIALS.findall(given)) - set(_SERIALS.findall(kept))
-    return f"{len(lost)} rows are lost, such as {sorted(lost)[0]!r}" if lost else ""
+    # Every reject is a row, though what DuckDB shows of it may be the text of another.
+    return f"{len(lost)} rows and {left_out} rejects, such as {sorted(lost)[0]!r}" if len(lost) > left_out else ""
 
 
 def _unpacked(name: str, content: bytes) -> bytes:

@@ -100,6 +100,12 @@ def test_a_stray_quote_among_quoted_cells_is_no_reason_to_read_quotes_as_text(tm
         )
 
 
+def test_a_line_that_ends_within_quotes_takes_no_other_with_it(tmp_path: Path) -> None:
+    lines = ['"serial","click","x"', *QUOTED]
+    lines[2] = lines[2][:-2]
+    assert "line 3: a quote opens here that does not end" in run_infer(tmp_path, "\n".join([*lines, ""]).encode())
+
+
 def test_line_breaks_of_two_kinds_beside_quotes(tmp_path: Path) -> None:
     lines = ['"serial","click","x"', *QUOTED]
     content = "\r\n".join(lines[:9]) + "\n" + "\r\n".join(lines[9:])
