@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from drawn_tables import LABEL, SERIAL, Drawn, draw_table
-
 from fullrank.data import convert, infer
 from fullrank.data.schema_json import read_schema
 

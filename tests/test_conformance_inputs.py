@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import tensorflow as tf
 import tf_keras as keras
-from conformance_rows import ROWS, Inputs, Row, called, name_of
 
+from conformance_rows import ROWS, Inputs, Row, called, name_of
 from fullrank import layers
 
 WITHOUT_LOOKUPS = pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
-from conformance_rows import EVERY_ROW, ROWS, Row, called
 
+from conformance_rows import EVERY_ROW, ROWS, Row, called
 from fullrank import layers
 
 

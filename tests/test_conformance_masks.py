@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from conformance_rows import EVERY_ROW, ROWS, Inputs, Row, called, name_of
 
+from conformance_rows import EVERY_ROW, ROWS, Inputs, Row, called, name_of
 from fullrank import layers
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
+
 from conformance_rows import EVERY_ROW, ROWS, Row, called, name_of
 
 LOW_ROWS = [row for row in ROWS.values() if row.low == tf.bfloat16 and not row.exact]

@@ -6,11 +6,11 @@ import csv
 from pathlib import Path
 
 import pytest
-from drawn_tables import Drawn, draw_table
-from fuzz_tables import fault_of, ran
 
+from drawn_tables import Drawn, draw_table
 from fullrank.data import convert, infer
 from fullrank.data.schema_json import read_schema
+from fuzz_tables import fault_of, ran
 
 
 @pytest.mark.parametrize("number", range(30))

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as pa_csv
-from fuzz_tables import ran
 
 from fullrank.data import infer
+from fuzz_tables import ran
 
 CENSUS = {
     "numeric": "c0 c5 c16 c17 c18 c24 c39",

@@ -19,10 +19,10 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
-from kills import below, build_shim, check, kills
 from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
 
 from fullrank.data import convert, infer, prepare
+from kills import below, build_shim, check, kills
 
 ONE_OF_EACH_KIND: Final = 1_000
 
