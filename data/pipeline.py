@@ -106,7 +106,7 @@ def _options(order: Order) -> tf.data.Options:
 def _example_rows(schema: Schema, files: list[str] | tf.Tensor, batch_size: int, order: Order) -> tf.data.Dataset:
     """Serialized examples in vectors of any length."""
     if order.seed is None:
-        return _passes(lambda _: _records_in_order(files, schema).batch(batch_size), order)
+        return _passes(lambda _: _in_order(files, lambda file: _records(file, schema).batch(batch_size)), order)
 
     def permuted(number: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
         return tf.gather(window, _permutation(tf.size(window), order, number))
@@ -126,7 +126,7 @@ def _block_rows(schema: Schema, files: list[str] | tf.Tensor, packing: Packing, 
 
     def one_pass(epoch: tf.Tensor) -> tf.data.Dataset:
         if order.seed is None:
-            return _records_in_order(files, schema).batch(blocks_a_window)
+            return _in_order(files, lambda file: _records(file, schema)).batch(blocks_a_window)
         blocks = _shuffled(files, lambda file: _records(file, schema), BLOCK_ROWS, order, epoch)
         return blocks.batch(blocks_a_window)
 
@@ -156,8 +156,9 @@ def _records(file: tf.Tensor, schema: Schema) -> tf.data.Dataset:
     return tf.data.TFRecordDataset(checked, compression_type=schema.compression or None, buffer_size=_READ_BUFFER)
 
 
-def _records_in_order(files: list[str] | tf.Tensor, schema: Schema) -> tf.data.Dataset:
-    return tf.data.Dataset.from_tensor_slices(files).flat_map(_as_is(lambda file: _records(file, schema)))
+def _in_order(files: list[str] | tf.Tensor, read: Callable[[tf.Tensor], tf.data.Dataset]) -> tf.data.Dataset:
+    """What is read from one file after the other; every element costs a call, so they should not be single rows."""
+    return tf.data.Dataset.from_tensor_slices(files).flat_map(_as_is(read))
 
 
 def _passes(one_pass: Callable[[tf.Tensor], tf.data.Dataset], order: Order) -> tf.data.Dataset:

@@ -14,10 +14,18 @@ from typing import Literal
 
 from fullrank.data.columns import Column
 from fullrank.data.features import Bits, Feature, Key, Label, Numeric, Reading, Sequence, Sparse, Vector
+from fullrank.data.printable import printable
 
 
 class SchemaError(ValueError):
-    """A schema that contradicts itself, or does not belong to the data or model it is used with."""
+    """A schema that contradicts itself, or does not belong to the data or model it is used with.
+
+    Its message is one line: a name that holds line breaks or other control characters is shown with them escaped.
+    """
+
+    def __init__(self, message: str) -> None:
+        """Keeps the message as one line."""
+        super().__init__(printable(message))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

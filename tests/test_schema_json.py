@@ -228,6 +228,9 @@ def edited(change: dict[str, Any]) -> dict[str, Any]:
         ({"features.4.ids": {"a": "nowhere"}}, ["history", "'nowhere'", "item"]),
         ({"features.2.ids": {"kind": "hash"}}, ["features[2].ids", "'hash'", "size >= 1"]),
         ({"features.1.name": "item"}, ["declares item more than once"]),
+        ({"features.0.name": "a\nb", "features.1.name": "a\nb"}, [r"declares a\nb more than once"]),
+        ({"features.3.a\rb\u2028c": 1}, [r"features[3].a\rb\u2028c: unknown key"]),
+        ({"name": "a\x1b[2J\nb", "labels": []}, [r"\x1b[2J\nb", "at least one feature"]),
         ({"features": {}}, ["features", "a list"]),
         ({"labels": ["click"]}, ["labels[0]", "an object"]),
         ({"labels": []}, ["at least one feature and one label"]),
@@ -244,7 +247,7 @@ def test_errors_name_file_and_place(tmp_path: Path, change: dict[str, Any], word
         data.read_schema(tmp_path)
     message = str(error.value)
     assert message.startswith(f"{file}: ")
-    assert "\n" not in message
+    assert len(message.splitlines()) == 1
     for word in words:
         assert word in message
 
