@@ -145,8 +145,8 @@ def _feature_counts(serialized: tf.Tensor) -> tf.Tensor:
 
 def _are_short_entries(entries: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
     """Whether entries `[N]` are good, at most 127 bytes long, and have a list of numbers or of a single string."""
-    begin = tf.cast(tf.io.decode_raw(entries, tf.int16, fixed_length=2)[:, 0], tf.int32)
-    start = tf.clip_by_value(2 + begin // 256, 0, lengths)
+    begin = tf.cast(tf.io.decode_raw(entries, tf.uint16, fixed_length=2)[:, 0], tf.int32)
+    start = tf.minimum(2 + tf.bitwise.right_shift(begin, 8), lengths)
     length = tf.cast(lengths - start - 2, tf.int64)
     tail = tf.strings.substr(entries, start, tf.fill(tf.shape(start), 6))
     kind = tf.io.decode_raw(tail, tf.int64, fixed_length=8)[:, 0] - _SHORT - length * _SHORT_LENGTH

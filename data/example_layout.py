@@ -40,27 +40,29 @@ class ExampleError(ValueError):
 
 
 def example_parser(
-    columns: Iterable[Column], *, aligned: Iterable[tuple[str, ...]] = ()
+    columns: Iterable[Column], *, aligned: Iterable[tuple[str, ...]] = (), left_out: Iterable[str] = ()
 ) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     """Makes the function that parses a batch.
 
     Args:
       columns: Columns to read.
       aligned: Groups of `many` columns that must have equally many values in a row; anything else stops the pipeline.
+      left_out: Names of further columns of the data set, which are not read: `Schema.left_out`.
 
     Returns:
       A function of serialized examples `[B]` that gives every column as a dense tensor, as in `Column`. An absent float
-      is `value_rules.ABSENT`, which is a NaN. Bytes that are no example, and examples that have none of the columns,
-      stop it with one of `pipeline.INPUT_ERRORS`.
+      is `value_rules.ABSENT`, which is a NaN. Bytes that are no example, and examples that have none of the columns nor
+      of those left out, stop it with one of `pipeline.INPUT_ERRORS`.
     """
     wanted = tuple(columns)
     groups = tuple(aligned)
     spec = {column.name: _parse_spec(column) for column in wanted}
+    names = (*spec, *left_out)
 
     def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         serialized = checked_examples(serialized)
         parsed = tf.io.parse_example(serialized, spec)
-        _check_names(serialized, parsed, wanted)
+        _check_names(serialized, parsed, wanted, names)
         for first, *others in groups:
             for other in others:
                 equal = tf.reduce_all(parsed[first].row_splits == parsed[other].row_splits)
@@ -97,13 +99,19 @@ def decode_examples(
     return {column.name: _column_of(column, rows[column.name]) for column in wanted}
 
 
-def check_has_columns(record: bytes, *, schema_columns: Iterable[Column]) -> None:
+def check_has_columns(record: bytes, *, schema_columns: Iterable[Column], left_out: Iterable[str] = ()) -> None:
     """Checks that a record can be one of a schema.
 
     Since absent features are missing values, a record of another data set would otherwise be read as an empty row.
 
+    Args:
+      record: A serialized example.
+      schema_columns: Columns to read.
+      left_out: Names of further columns of the data set, which are not read: `Schema.left_out`.
+
     Raises:
-      ExampleError: If it is no example, has none of the columns or has one of another type or length.
+      ExampleError: If it is no example, has none of the columns nor of those left out, or has one of another type or
+        length.
     """
     wanted = tuple(schema_columns)
     try:
@@ -115,7 +123,7 @@ def check_has_columns(record: bytes, *, schema_columns: Iterable[Column]) -> Non
     if feature is None:
         # The fault is within a feature. If that is a column, reading will say so.
         return
-    if not any(column.name in feature for column in wanted):
+    if not any(name in feature for name in (*(column.name for column in wanted), *left_out)):
         if HEADER in feature:
             raise ExampleError(
                 "this is a block of rows, not a tf.train.Example a row: is the layout of the schema right?"
@@ -126,14 +134,21 @@ def check_has_columns(record: bytes, *, schema_columns: Iterable[Column]) -> Non
             _row_values(column, feature[column.name])
 
 
-def _check_names(serialized: tf.Tensor, parsed: dict[str, Any], columns: tuple[Column, ...]) -> None:
-    """Looks whether rows in which nothing was found have any of the columns; nearly no row is one."""
-    empty = tf.where(_nothing_found(parsed, columns))
-    tf.cond(
-        tf.size(empty) > 0,
-        lambda: checked_names(tf.gather_nd(serialized, empty), names=[column.name for column in columns]),
-        tf.no_op,
-    )
+def _check_names(
+    serialized: tf.Tensor, parsed: dict[str, Any], columns: tuple[Column, ...], names: tuple[str, ...]
+) -> None:
+    """Looks whether rows in which nothing was found have any feature of these names; nearly no row is one."""
+
+    def look() -> tf.Operation:
+        empty = tf.where(_nothing_found(parsed, columns))
+        return tf.cond(
+            tf.size(empty) > 0, lambda: checked_names(tf.gather_nd(serialized, empty), names=names), tf.no_op
+        )
+
+    # Where every row has a value of one of the columns, the others need not be looked at.
+    single = next((column for column in columns if column.form == "one"), None)
+    some_lack = tf.constant(True) if single is None else tf.reduce_any(_is_absent(parsed[single.name], single))
+    tf.cond(some_lack, look, tf.no_op)
 
 
 def _nothing_found(parsed: dict[str, Any], columns: tuple[Column, ...]) -> tf.Tensor:

@@ -73,7 +73,7 @@ def batches(
     finish: Callable[[Any], dict[str, tf.Tensor]]
     if packing is None:
         rows = _example_rows(schema, files, batch_size, order)
-        finish = example_parser(schema.columns, aligned=aligned_columns(schema))
+        finish = example_parser(schema.columns, aligned=aligned_columns(schema), left_out=schema.left_out)
     else:
         rows = _block_rows(schema, files, packing, order)
         finish = unpacker(packing, columns=schema.columns)

@@ -174,7 +174,7 @@ def _as_read(columns: Columns, schema: Schema) -> dict[str, npt.NDArray[Any] | R
 
 def _scan_examples(schema: Schema, path: str, frames: Iterator[Frame]) -> Iterator[Scanned]:
     check = batch_check(value_rules(schema), explicit_nan=True)
-    parse = example_parser(schema.columns, aligned=aligned_columns(schema))
+    parse = example_parser(schema.columns, aligned=aligned_columns(schema), left_out=schema.left_out)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     def parse_and_check(records: tf.Tensor) -> tf.Tensor:
@@ -203,7 +203,7 @@ def _scan_examples(schema: Schema, path: str, frames: Iterator[Frame]) -> Iterat
 def _example_problems(schema: Schema, path: str, frame: Frame, error: Exception) -> tuple[BadRecord, ...]:
     try:
         data = _data_of(frame, path)
-        check_has_columns(data, schema_columns=schema.columns)
+        check_has_columns(data, schema_columns=schema.columns, left_out=schema.left_out)
         columns = decode_examples([data], schema_columns=schema.columns)
     except (BadDataError, ExampleError) as found:
         return (_problem(path, frame, found),)

@@ -83,6 +83,8 @@ class Schema:
       compression: `""` or `"GZIP"`.
       splits: Filled in when records are written.
       directory: Where it was read from; shards and vocabularies lie below it. Not part of the schema's value.
+      left_out: Columns that the records have and this schema no longer names; a record that has no other is one of the
+        data set all the same, in which everything is missing. Not part of the schema's value.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Schema:
     compression: Literal["", "GZIP"] = ""
     splits: tuple[Split, ...] = ()
     directory: Path | None = dataclasses.field(default=None, compare=False)
+    left_out: tuple[str, ...] = dataclasses.field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         """Checks that names are unique and that what one part names, another declares."""

@@ -82,7 +82,7 @@ def check_first_record(path: Path, schema: Schema) -> Packing | None:
         raise BadDataError(str(BadRecord(file=str(path), record=0, reason=frame.reason)))
     try:
         if schema.layout == "example":
-            check_has_columns(frame.data, schema_columns=schema.columns)
+            check_has_columns(frame.data, schema_columns=schema.columns, left_out=schema.left_out)
             return None
         packing = decode_block(frame.data)[0]
     except (ExampleError, BlockError) as error:

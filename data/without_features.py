@@ -29,7 +29,12 @@ def without_features(schema: Schema, names: Collection[str]) -> Schema:
     features = tuple(feature for feature in kept if feature is not None)
     if not features:
         raise SchemaError(f"Schema {schema.name!r} would have no feature left.")
-    return dataclasses.replace(schema, features=features) if names else schema
+    if not names:
+        return schema
+    left = dataclasses.replace(schema, features=features)
+    read = {column.name for column in left.columns}
+    left_out = dict.fromkeys([*schema.left_out, *(column.name for column in schema.columns if column.name not in read)])
+    return dataclasses.replace(left, left_out=tuple(left_out))
 
 
 def _without(feature: Feature, names: Collection[str]) -> Feature | None:

@@ -6,12 +6,17 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
+from fullrank.data.bad_records import diagnose
 from fullrank.data.features import IdMap, Label, Sequence, Sparse, Vector
+from fullrank.data.read import read_records
 from fullrank.data.schema import Schema, SchemaError
+from fullrank.data.schema_json import schema_from_json, schema_to_json
 from fullrank.data.without_features import without_features
+from fullrank.data.write import write_records
 from fullrank.trainers import evaluate, export, train
 from fullrank.trainers.load_run import load_run
 
@@ -49,6 +54,46 @@ def test_a_sequence_goes_with_its_last_id() -> None:
 
 def test_nothing_left_out_is_the_schema_itself() -> None:
     assert without_features(SCHEMA, []) is SCHEMA
+
+
+@pytest.mark.parametrize("on_bad_record", ["fail", "skip"])
+def test_rows_that_had_nothing_else_are_read_as_missing(tmp_path: Path, on_bad_record: Any) -> None:
+    """Of a data set they are rows of it; records of another data set stay bad."""
+    schema = Schema(
+        name="s",
+        features=(
+            Sparse(name="item", ids=IdMap(kind="identity", size=9)),
+            Sparse(name="shop", ids=IdMap(kind="identity", size=9)),
+        ),
+        labels=(Label(name="click"),),
+        layout="example",
+    )
+    columns = {
+        "item": np.array([1, -1, 3]),
+        "shop": np.array([1, 2, 3]),
+        "click": np.array([1, np.nan, 0], np.float32),
+    }
+    whole = write_records(tmp_path, schema=schema, splits={"train": columns}, shards=1)
+    left = without_features(whole, ["shop"])
+    assert left.left_out == ("shop",)
+    assert without_features(left, []) is left
+    cache = tmp_path / "cache"
+    dataset = read_records(left, batch_size=3, on_bad_record=on_bad_record, cache_directory=cache)
+    (batch,) = dataset.as_numpy_iterator()
+    np.testing.assert_array_equal(batch["item"], [1, -1, 3])
+    np.testing.assert_array_equal(batch["click"], columns["click"])
+    assert diagnose(left, split="train") is None
+    foreign = dataclasses.replace(left, left_out=())
+    found = diagnose(foreign, split="train")
+    assert found is not None
+    assert (found.record, found.received) == (1, "shop")
+
+
+def test_left_out_columns_add_up_and_are_no_part_of_the_schema() -> None:
+    left = without_features(without_features(SCHEMA, ["history"]), ["last_shop", "user_vector"])
+    assert left.left_out == ("past_item", "past_shop", "last_shop", "user_vector")
+    assert left == dataclasses.replace(left, left_out=())
+    assert schema_from_json(schema_to_json(left)).left_out == ()
 
 
 def test_what_cannot_be_left_out() -> None:
