@@ -29,7 +29,7 @@ _SMALLEST_ENTRY: Final = 6
 _SMALLEST_STRING: Final = 2
 _VARINT: Final = 5
 """Bytes of the longest length; a message has less than 2^31 bytes."""
-_NAME, _FEATURE, _PACKED = 0x0A, 0x12, 0x0A
+_FEATURES, _NAME, _FEATURE, _PACKED = 0x0A, 0x0A, 0x12, 0x0A
 _BYTES, _FLOATS, _INTEGERS = 0x0A, 0x12, 0x1A
 # The eight bytes from the feature of a short entry, as a little-endian number: tag and length of the feature, tag and
 # length of its list, tag and length of the packed values. Each length is that before it less 2.
@@ -44,7 +44,7 @@ def feature_counts(serialized: tf.Tensor) -> tf.Tensor:
       serialized: Records `[B]`.
 
     Returns:
-      int32 `[B]`, -1 for what has not the form of an example. Where bytes cannot be a message at all,
+      int32 `[B]`, -1 for what has not the form of an example. Where the features cannot be a message at all,
       `tf.errors.DataLossError` is raised instead.
     """
     return _in_pieces(serialized, _feature_counts, smallest=_SMALLEST_ENTRY)
@@ -126,9 +126,12 @@ def _in_pieces(strings: tf.Tensor, look: Callable[[tf.Tensor], tf.Tensor], *, sm
 
 
 def _feature_counts(serialized: tf.Tensor) -> tf.Tensor:
-    _, (features,) = tf.io.decode_proto(serialized, "tensorflow.Example", ["features"], [tf.string])
-    counts, (entries,) = tf.io.decode_proto(features[:, 0], "tensorflow.Features", ["feature"], [tf.string])
-    sizes, lengths = tf.strings.length(features[:, 0]), tf.strings.length(entries)
+    tag, start, end = _field(serialized, tf.zeros_like(tf.strings.length(serialized), tf.int64))
+    whole_record = tf.cast(tf.strings.length(serialized), tf.int64)
+    framed = (tag == _FEATURES) & (end == whole_record)
+    features = _from(serialized, tf.where(framed, start, whole_record))
+    counts, (entries,) = tf.io.decode_proto(features, "tensorflow.Features", ["feature"], [tf.string])
+    sizes, lengths = tf.strings.length(features), tf.strings.length(entries)
     flat, flat_lengths = tf.reshape(entries, [-1]), tf.reshape(lengths, [-1])
     # Nearly all entries are short. The others are looked at more closely; padding is of no length.
     rest = tf.where((flat_lengths > 0) & ~_are_short_entries(flat, flat_lengths))[:, 0]
@@ -139,8 +142,7 @@ def _feature_counts(serialized: tf.Tensor) -> tf.Tensor:
     )
     none_empty = tf.math.count_nonzero(lengths, axis=1, dtype=tf.int32) == counts[:, 0]
     whole = tf.reduce_sum(lengths, axis=1) + 2 * counts[:, 0] + extra == sizes
-    good &= none_empty & whole & (_field_size(sizes) == tf.strings.length(serialized))
-    return tf.where(good, counts[:, 0], -1)
+    return tf.where(good & none_empty & whole & framed, counts[:, 0], -1)
 
 
 def _are_short_entries(entries: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:

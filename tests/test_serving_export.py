@@ -92,7 +92,8 @@ def refusal(signature, **inputs):
 answers["refused"] = {
     name: refusal("serving_examples", examples=tf.constant([example, record]))
     for name, record in {
-        "junk": b"junk", "nothing": b"", "foreign": foreign, "unaligned": unaligned, "too long": too_long
+        "junk": b"junk", "cut off": bytes.fromhex("0a030a0961"), "nothing": b"",
+        "foreign": foreign, "unaligned": unaligned, "too long": too_long,
     }.items()
 }
 wide = tensors({**cases["requests"]["ordinary"], "seen": [["item 1"] * 5]})
@@ -263,8 +264,9 @@ def test_examples_need_neither_labels_nor_every_feature(answers: dict[str, Any],
 @pytest.mark.parametrize(
     ("case", "words"),
     [
-        # TensorFlow's own words where bytes are no message at all.
-        ("junk", "DecodeProto"),
+        ("junk", "not a tf.train.Example in the form that writers give it, at position"),
+        # TensorFlow's own words where features are no message at all.
+        ("cut off", "DecodeProto"),
         ("too long", "not a tf.train.Example"),
         ("nothing", "not a tf.train.Example in the form that writers give it, at position"),
         ("foreign", "an example that has none of the columns that are read"),
