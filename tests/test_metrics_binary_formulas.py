@@ -131,18 +131,21 @@ def test_soft_labels_count_on_both_sides() -> None:
         assert soft[statistic] == pytest.approx(split[statistic], abs=1e-12), statistic
 
 
-@pytest.mark.parametrize(("label", "undefined"), [(0, {"auc", "ne", "bias"}), (1, {"auc", "ne"})])
-def test_one_class_says_what_is_not_defined(label: int, undefined: set[str]) -> None:
+@pytest.mark.parametrize(
+    ("label", "undefined", "reason"),
+    [(0, {"auc", "ne", "bias"}, "no positive label"), (1, {"auc", "ne"}, "no negative label")],
+)
+def test_one_class_says_what_is_not_defined(label: int, undefined: set[str], reason: str) -> None:
     result = evaluate([label] * 3, [0.2, 0.4, 0.6])
     assert set(result["undefined"]) == undefined
-    assert result["undefined"]["auc"] == "one class only in 3 examples"
+    assert result["undefined"]["auc"] == reason
     assert all((result[key] is None) == (key in undefined) for key in STATISTICS)
 
 
 def test_no_rows_say_what_is_not_defined() -> None:
     result = evaluate([], [])
     assert all(result[key] is None for key in STATISTICS)
-    assert result["undefined"] == dict.fromkeys(STATISTICS, "no observed label")
+    assert result["undefined"] == dict.fromkeys(STATISTICS, "no observed label of positive weight")
     assert (result["examples"], result["positives"], result["weight"]) == (0, 0, 0.0)
 
 

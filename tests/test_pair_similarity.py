@@ -132,14 +132,14 @@ def test_an_encoded_similarity_joins_the_side_and_not_the_fields() -> None:
     model = ranker(bits=2, bases=(2,))
     read = model.trunk.inputs_of_sets["set0"]
     lookups, dense = model.trunk.encoder(BATCH), model.trunk.dense(BATCH)
-    # 2 bits of -1..1: 0.96 is 2.94 -> 3 = 11, -1 is 0 = 00, 0 is 1.5 -> the even 2 = 10. Row 0 is missing, bit k of
-    # value b row 1 + 2 k + b, the lowest bit first; row r holds 10^r in each of the 3 places.
+    # 2 bits of -1..1: 0.96 is 2.94 -> 3 = 11, -1 is 0 = 00, 0 is 1.5 -> the even 2 = 10. Row 0 is missing and read once,
+    # bit k of value b is row 1 + 2 k + b, the lowest bit first; row r holds 10^r in each of the 3 places.
     assert read.similarities is not None
     read.similarities.set_weights([np.tile(10.0 ** np.arange(5)[:, None], 3)])
     fields, side = read(lookups, dense, {})
     assert read.field_names == ("item", "text")
     assert fields.shape == (5, 2, 3)
-    np.testing.assert_allclose(side.numpy(), np.tile([[10100.0], [1010.0], [10010.0], [2.0], [2.0]], 3))
+    np.testing.assert_allclose(side.numpy(), np.tile([[10100.0], [1010.0], [10010.0], [1.0], [1.0]], 3))
 
 
 def test_sides_of_the_other_options() -> None:
