@@ -178,7 +178,7 @@ def test_bits_and_graph_vectors_reach_the_records(tmp_path: Path, capsys: pytest
     code, out, err = ran(capsys, infer.run, *given, "--label=click", f"--output={schema}")
     assert (code, err) == (0, "")
     assert f"--join={tmp_path}/users.parquet" in out
-    assert "--join_prefix='user_'" in out
+    assert "--join_prefix=user_" in out
     kinds = {feature.name: type(feature) for feature in data.read_schema(schema).features}
     assert kinds["bits"] is data.Bits
     assert kinds["user_vector"] is kinds["item_vector"] is data.Vector

@@ -132,7 +132,7 @@ def test_an_encoded_similarity_joins_the_side_and_not_the_fields() -> None:
     model = ranker(bits=2, bases=(2,))
     read = model.trunk.inputs_of_sets["set0"]
     lookups, dense = model.trunk.encoder(BATCH), model.trunk.dense(BATCH)
-    # 2 bits of -1..1: 0.96 is 2.94 -> 3 = 11, -1 is 0 = 00, 0 is 1.5 -> the even 2 = 10. Row 0 is missing and read once,
+    # 2 bits of -1..1: 0.96 is 2.94 -> 3 = 11, -1 is 0 = 00, 0 is 1.5 -> the even 2 = 10. Row 0 is missing, read once;
     # bit k of value b is row 1 + 2 k + b, the lowest bit first; row r holds 10^r in each of the 3 places.
     assert read.similarities is not None
     read.similarities.set_weights([np.tile(10.0 ** np.arange(5)[:, None], 3)])
