@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def check_confidence(confidence: float) -> None:
-    """Refuses what is no level of confidence.
+    """Validates a level of confidence.
 
     Raises:
       ValueError: If it does not lie between 0 and 1, both excluded.
