@@ -84,6 +84,9 @@ def batches(
         return batch
 
     dataset = rows.rebatch(batch_size, drop_remainder=drop_remainder)
+    if packing is None:
+        # Reading goes on while every core parses.
+        dataset = dataset.prefetch(2)
     dataset = dataset.map(_as_is(to_batch), num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
     return dataset.with_options(_options(order))
 
