@@ -42,7 +42,7 @@ from mutations import mutated, mutated_json
 
 ROWS, BLOCK_ROWS, GROUP = 24, 3, 1000
 LAYOUTS: Final = ("example", "block")
-_EACH: Final = 50_000
+_EACH: Final = 10_000
 """Records of a process."""
 
 SCHEMA: Final = data.Schema(

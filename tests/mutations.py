@@ -104,7 +104,8 @@ def _on_tree(change: Callable[[Tree, Tree, Random], Any]) -> Callable[[bytes, by
 
 def _taken_apart(record: bytes) -> Tree:
     features = tf.train.Example.FromString(record).features.feature
-    return [(name.encode(), features[name].SerializeToString()) for name in features]
+    # The order of protobuf's maps differs between processes.
+    return [(name.encode(), features[name].SerializeToString(deterministic=True)) for name in sorted(features)]
 
 
 def _drop(tree: Tree, other: Tree, random: Random) -> None:
