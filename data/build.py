@@ -22,9 +22,9 @@ from fullrank.data.bad_rows import BadRows
 from fullrank.data.encode_chunk import encode_chunk, to_bytes
 from fullrank.data.features import Reading
 from fullrank.data.ordered_pool import OrderedPool
+from fullrank.data.record_file import shard_name
 from fullrank.data.schema import Schema, SchemaError, Shard, Split
 from fullrank.data.schema_json import FILE_NAME, write_schema
-from fullrank.data.shard_name import shard_name
 from fullrank.data.split_rows import Splits, by_source
 from fullrank.data.staged_rows import StagedRows
 from fullrank.data.statistics import SplitStatistics

@@ -11,7 +11,7 @@ from fullrank.data.arrow_columns import column_batch
 from fullrank.data.encode_block import BLOCK_ROWS, Packing, encode_block
 from fullrank.data.encode_examples import encode_examples
 from fullrank.data.ragged import Columns, take_rows
-from fullrank.data.record_bytes import compressed, framed
+from fullrank.data.record_file import compressed, framed
 from fullrank.data.schema import Schema
 
 

@@ -10,10 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from fullrank.data.columns import MISSING_INT
-from fullrank.data.exposure_history import ExposureHistory, exposure_history
+from fullrank.data.exposure_history import ExposureHistory, exposure_history, similar_exposures
 from fullrank.data.exposure_spec import COUNT, GAP, ExposureSpec, bits_length
 from fullrank.data.schema import Schema
-from fullrank.data.similar_exposures import similar_exposures
 from fullrank.data.staged_rows import ROWS, StagedRows
 from fullrank.data.suggest import closest
 

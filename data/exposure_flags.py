@@ -18,20 +18,10 @@ def define_exposure_flags(flag_values: flags.FlagValues) -> None:
         "user_id:ad_id:bits counts ads whose HashIDs differ in few bits as the same.",
         flag_values=flag_values,
     )
-    flags.DEFINE_float(
-        "exposures_tau_days",
-        7.0,
-        "Days after which an exposure counts 1/e; --exposures.",
-        lower_bound=0.0,
-        flag_values=flag_values,
-    )
-    flags.DEFINE_integer(
-        "exposures_radius",
-        3,
-        "Bits in which the HashID of a similar ad may differ; --exposures with bits.",
-        lower_bound=0,
-        flag_values=flag_values,
-    )
+    tau = "Days after which an exposure counts 1/e; --exposures."
+    flags.DEFINE_float("exposures_tau_days", 7.0, tau, lower_bound=0.0, flag_values=flag_values)
+    radius = "Bits in which the HashID of a similar ad may differ; --exposures with bits."
+    flags.DEFINE_integer("exposures_radius", 3, radius, lower_bound=0, flag_values=flag_values)
 
 
 def read_exposures(flag_values: flags.FlagValues) -> ExposureSpec | None:
@@ -48,10 +38,7 @@ def read_exposures(flag_values: flags.FlagValues) -> ExposureSpec | None:
         return None
     if not flag_values.exposures_tau_days > 0:
         raise UsageError(f"--exposures_tau_days has to be above 0. Received: {flag_values.exposures_tau_days:g}.")
-    try:
-        spec = parse_exposures(text, radius=flag_values.exposures_radius, tau_days=flag_values.exposures_tau_days)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    spec = parse_exposures(text, radius=flag_values.exposures_radius, tau_days=flag_values.exposures_tau_days)
     if spec.bits is None and flag_values["exposures_radius"].present:
         raise UsageError(f"--exposures_radius is for HashIDs: name their column in --exposures={text}:bits.")
     return spec

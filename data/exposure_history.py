@@ -1,11 +1,14 @@
-"""What a user had seen of an ad before each exposure: the input of the repetitive exposure weight ([Tencent] §6.2)."""
+"""What a user had seen of an ad, or of similar ads, before each exposure ([Tencent] §6.2, §3.2)."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+_ONES: Final = np.array([value.bit_count() for value in range(256)], np.uint8)
+"""Ones of a byte; NumPy counts them by itself from 2.0 on only."""
 
 
 class ExposureHistory(NamedTuple):
@@ -54,19 +57,89 @@ def exposure_history(
         raise ValueError(f"tau_days and units_per_day must be positive; received {tau_days} and {units_per_day}")
     if time.dtype.kind == "f" and np.isnan(time).any():
         raise ValueError(f"exposure_history needs every time; {int(np.isnan(time).sum())} are NaN")
-    order = np.lexsort((time, pair))
-    pair, time = pair[order], time[order]
-    place = np.arange(pair.size)
-    first = np.ones(pair.size, bool)
-    first[1:] = pair[1:] != pair[:-1]
-    count = place - np.maximum.accumulate(np.where(first, place, 0))
+    order, count = _in_order(pair, time)
+    time, first = time[order], count == 0
     gap = np.full(pair.size, np.nan)
     gap[1:] = (time[1:] - time[:-1]) / units_per_day
     gap[first] = np.nan
     decayed = _decayed(np.where(first, 0.0, np.exp(-np.where(first, 0.0, gap) / tau_days)), count)
-    back = np.empty_like(order)
-    back[order] = place
-    return ExposureHistory(count[back].astype(np.int64), decayed[back], gap[back])
+    return _as_given(order, count, decayed, gap)
+
+
+def similar_exposures(
+    *,
+    users: npt.ArrayLike,
+    ads: npt.ArrayLike,
+    bits: npt.ArrayLike,
+    times: npt.ArrayLike,
+    radius: int,
+    tau_days: float = 7.0,
+    units_per_day: float = 86_400.0,
+) -> ExposureHistory:
+    """As `exposure_history`, but an earlier exposure counts if its ad is the same or differs in at most `radius` bits.
+
+    "Similar" is not transitive, so there are no groups to count in: each exposure is compared with every earlier one of
+    its person, the k-th last of all rows at once. That takes `sum_u n_u^2 / 2` comparisons for n_u exposures a person.
+
+    Args:
+      users: `[N]` integers or strings.
+      ads: `[N]` integers or strings.
+      bits: `[N, K]` of 0 and 1; a row of -1 has no HashID and is similar to its own ad only.
+      times: `[N]` numbers, in any order; of equal ones, the one that stands first is the earlier one.
+      radius: Bits in which a similar ad may differ; 0 asks for equal HashIDs.
+      tau_days: Days after which an exposure counts 1/e.
+      units_per_day: Of `times`.
+
+    Raises:
+      ValueError: If lengths differ, or a number is out of range.
+    """
+    _, user = np.unique(np.asarray(users), return_inverse=True)
+    _, ad = np.unique(np.asarray(ads), return_inverse=True)
+    time, codes = np.asarray(times), np.asarray(bits)
+    if codes.ndim != 2 or not len(user) == len(ad) == len(time) == len(codes):
+        raise ValueError(
+            "similar_exposures takes one user, ad, time and row of bits an exposure; "
+            f"received {len(user)}, {len(ad)}, {len(time)} and {codes.shape}"
+        )
+    if radius < 0 or not (tau_days > 0 and units_per_day > 0):
+        raise ValueError(
+            "similar_exposures needs radius >= 0, tau_days > 0 and units_per_day > 0; "
+            f"received {radius}, {tau_days} and {units_per_day}"
+        )
+    order, earlier = _in_order(user, time)
+    ad, time, codes = ad[order], time[order], codes[order]
+    known = np.all(codes >= 0, axis=1)
+    packed = np.packbits(np.where(known[:, np.newaxis], codes > 0, False), axis=1)
+    count, decayed, gap = np.zeros(len(user), np.int64), np.zeros(len(user)), np.full(len(user), np.nan)
+    rows: npt.NDArray[Any] = np.flatnonzero(earlier >= 1)
+    lag = 1
+    while len(rows):
+        before = rows - lag
+        distance = _ONES[packed[rows] ^ packed[before]].sum(axis=1, dtype=np.int64)
+        alike = np.equal(ad[rows], ad[before]) | ((distance <= radius) & known[rows] & known[before])
+        hit, seen = rows[alike], before[alike]
+        days = (time[hit] - time[seen]) / units_per_day
+        decayed[hit] += np.exp(-days / tau_days)
+        gap[hit] = np.where(count[hit] == 0, days, gap[hit])
+        count[hit] += 1
+        lag += 1
+        rows = rows[earlier[rows] >= lag]
+    return _as_given(order, count, decayed, gap)
+
+
+def _in_order(group: npt.NDArray[np.int64], time: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+    """Positions by group, then time, and how many positions of the group stand before each."""
+    order = np.lexsort((time, group))
+    group, place = group[order], np.arange(group.size)
+    first = np.ones(group.size, bool)
+    first[1:] = group[1:] != group[:-1]
+    return order, place - np.maximum.accumulate(np.where(first, place, 0))
+
+
+def _as_given(order: npt.NDArray[np.int64], *columns: npt.NDArray[Any]) -> ExposureHistory:
+    """Columns that stand in an order, back in that of the input."""
+    back = np.argsort(order)
+    return ExposureHistory(*(column[back] for column in columns))
 
 
 def _pair_codes(users: npt.NDArray[np.generic], ads: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:

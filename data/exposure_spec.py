@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
+from fullrank.data.command_errors import UsageError
 from fullrank.data.features import Bits
 from fullrank.data.schema import Schema
 
@@ -43,11 +44,11 @@ def parse_exposures(text: str, *, radius: int = 3, tau_days: float = 7.0) -> Exp
     """Reads `user:ad` or `user:ad:bits`.
 
     Raises:
-      ValueError: If it is neither.
+      UsageError: If it is neither.
     """
     names = text.split(":")
     if len(names) not in (2, 3) or not all(names) or len(set(names)) != len(names):
-        raise ValueError(
+        raise UsageError(
             f"--exposures takes the columns of person and ad, and of its HashID if similar ads count: user_id:ad_id or "
             f"user_id:ad_id:bits. Received: {text!r}."
         )

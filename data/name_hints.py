@@ -12,52 +12,37 @@ _TIME: Final = frozenset({"time", "times", "timestamp", "timestamps", "ts", "dat
 _WEIGHTS: Final = frozenset({"weight", "weights"})
 _WEIGHT_OF: Final = frozenset({"sample", "example", "instance", "importance"})
 _USER: Final = frozenset({"user", "uid", "userid", "member", "customer", "visitor", "viewer", "buyer"})
-_ABOUT_USER: Final = _USER | {"u", "age", "gender", "sex", "occupation", "income"}
-_AD: Final = frozenset(
-    {"ad", "ads", "adgroup", "campaign", "creative", "advertiser", "brand", "seller", "item", "i", "product", "goods"}
-    | {"movie", "video", "song", "article"}
-)
+_ABOUT_USER: Final = _USER | frozenset({"u", "age", "gender", "sex", "occupation", "income"})
+_AD: Final = frozenset({
+    "ad", "ads", "adgroup", "campaign", "creative", "advertiser", "brand", "seller", "item", "i", "product",
+    "goods", "movie", "video", "song", "article",
+})  # fmt: skip
 _REQUEST: Final = frozenset({"request", "session", "query", "impression"})
-_THING: Final = (
-    _AD
-    | _USER
-    | frozenset(
-        {"app", "ip", "device", "os", "channel", "city", "region", "country", "state", "site", "page", "domain"}
-        | {"publisher", "slot", "shop", "store", "author", "artist", "album", "tag", "keyword", "browser", "carrier"}
-        | {"placement", "banner", "genre", "department", "aisle", "course", "school", "hotel", "destination", "place"}
-        | {"cluster", "segment", "group"}
-    )
-)
-_AMOUNT: Final = frozenset(
-    {"age", "amount", "price", "cost", "bid", "budget", "revenue", "sales", "income", "salary", "wage", "value"}
-    | {"count", "counts", "cnt", "num", "number", "n", "total", "sum", "avg", "mean", "max", "min", "quantity", "qty"}
-    | {"views", "visits", "clicks", "likes", "shares", "plays", "followers", "fans", "comments", "watch", "stock"}
-    | {"duration", "length", "len", "size", "width", "height", "depth", "distance", "area", "population", "year"}
-    | {"days", "hours", "minutes", "seconds", "weeks", "months", "ms", "sec", "tenure", "gap", "freq", "frequency"}
-    | {"score", "rate", "ratio", "share", "percent", "rating", "rank", "weight", "gain", "gains", "loss", "losses"}
-    | {"history"}
-)
+_THING: Final = _AD | _USER | frozenset({
+    "app", "ip", "device", "os", "channel", "city", "region", "country", "state", "site", "page", "domain",
+    "publisher", "slot", "shop", "store", "author", "artist", "album", "tag", "keyword", "browser", "carrier",
+    "placement", "banner", "genre", "department", "aisle", "course", "school", "hotel", "destination", "place",
+    "cluster", "segment", "group",
+})  # fmt: skip
+_AMOUNT: Final = frozenset({
+    "age", "amount", "price", "cost", "bid", "budget", "revenue", "sales", "income", "salary", "wage", "value",
+    "count", "counts", "cnt", "num", "number", "n", "total", "sum", "avg", "mean", "max", "min", "quantity", "qty",
+    "views", "visits", "clicks", "likes", "shares", "plays", "followers", "fans", "comments", "watch", "stock",
+    "duration", "length", "len", "size", "width", "height", "depth", "distance", "area", "population", "year",
+    "days", "hours", "minutes", "seconds", "weeks", "months", "ms", "sec", "tenure", "gap", "freq", "frequency",
+    "score", "rate", "ratio", "share", "percent", "rating", "rank", "weight", "gain", "gains", "loss", "losses",
+    "history",
+})  # fmt: skip
 _VERSION: Final = frozenset({"version", "versions", "release", "build", "ver"})
-_OUTCOME: Final = frozenset(
-    {"click", "clicked", "like", "liked", "hate", "dislike", "follow", "followed", "comment", "commented", "forward"}
-    | {"share", "shared", "conversion", "converted", "purchase", "purchased", "buy", "bought", "install", "installed"}
-    | {
-        "download",
-        "downloaded",
-        "subscribe",
-        "subscribed",
-        "order",
-        "ordered",
-        "label",
-        "target",
-        "outcome",
-        "response",
-    }
-    | {"stay", "dwell", "watched", "spend", "spent"}
-)
-_PAST: Final = frozenset(
-    {"history", "hist", "seq", "sequence", "past", "last", "recent", "previous", "prev", "clicked", "viewed"}
-)
+_OUTCOME: Final = frozenset({
+    "click", "clicked", "like", "liked", "hate", "dislike", "follow", "followed", "comment", "commented", "forward",
+    "share", "shared", "conversion", "converted", "purchase", "purchased", "buy", "bought", "install", "installed",
+    "download", "downloaded", "subscribe", "subscribed", "order", "ordered", "label", "target", "outcome",
+    "response", "stay", "dwell", "watched", "spend", "spent",
+})  # fmt: skip
+_PAST: Final = frozenset({
+    "history", "hist", "seq", "sequence", "past", "last", "recent", "previous", "prev", "clicked", "viewed",
+})  # fmt: skip
 
 
 def tokens(name: str) -> tuple[str, ...]:

@@ -11,14 +11,19 @@ saved goes on exactly where it stood.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import tensorflow as tf
 
+from fullrank.data.bad_data import BadDataError, BadRecord
 from fullrank.data.block_layout import BLOCK_ROWS, Packing, block_parser, unpacker
-from fullrank.data.checked_file import checked_file
 from fullrank.data.example_layout import example_parser
+from fullrank.data.record_file import fault_in_lengths
 from fullrank.data.schema import Schema
 from fullrank.data.value_rules import aligned_columns, batch_check, value_rules
 
@@ -31,6 +36,8 @@ CHUNK: Final = 128
 _CYCLE: Final = 8
 _WINDOW_ROWS: Final = 16384
 _READ_BUFFER: Final = 1 << 20
+_REMEMBERED: Final = 1 << 16
+"""Files whose lengths a process looks at once, as long as they do not change."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -157,6 +164,26 @@ def _window_rows(order: Order) -> int:
 def _records(file: tf.Tensor, schema: Schema) -> tf.data.Dataset:
     checked = checked_file(file, compression=schema.compression)
     return tf.data.TFRecordDataset(checked, compression_type=schema.compression or None, buffer_size=_READ_BUFFER)
+
+
+def checked_file(file: tf.Tensor, *, compression: str) -> tf.Tensor:
+    """The same path, a string `[]`, for use in a graph; stops it where `fault_in_lengths` finds a fault."""
+
+    def check(path: Any) -> Any:
+        path = np.array(path, object)
+        name = Path(os.fsdecode(path.item()))
+        stat = name.stat()
+        _check_lengths(name, compression, stat.st_size, stat.st_mtime_ns)
+        return path
+
+    return tf.ensure_shape(tf.numpy_function(check, [file], tf.string), [])
+
+
+@functools.lru_cache(_REMEMBERED)
+def _check_lengths(path: Path, compression: str, _size: int, _changed: int) -> None:
+    fault = fault_in_lengths(path, compression=compression)
+    if fault is not None:
+        raise BadDataError(str(BadRecord(file=str(path), record=fault.record, reason=fault.reason)))
 
 
 def _in_order(files: list[str] | tf.Tensor, read: Callable[[tf.Tensor], tf.data.Dataset]) -> tf.data.Dataset:

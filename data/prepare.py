@@ -39,10 +39,9 @@ from fullrank.data.exposed_rows import add_exposures, check_exposable, exposure_
 from fullrank.data.exposure_flags import define_exposure_flags, read_exposures
 from fullrank.data.exposure_spec import exposed_schema
 from fullrank.data.graph_join import join_graph
-from fullrank.data.rare_positives import rare_positives
 from fullrank.data.schema_json import FILE_NAME
 from fullrank.data.sources import census_income, criteo, hillstrom, kuairand, movielens, obd, synthetic
-from fullrank.data.sources.source import Source
+from fullrank.data.sources.source import Source, rare_positives
 from fullrank.data.sources.synthetic_world import SyntheticConfig
 from fullrank.data.split_rows import by_source
 from fullrank.data.write_aside import check_replaceable

@@ -1,7 +1,7 @@
-"""Reads the frames of a TFRecord file one by one and goes on after a damaged one where that is possible.
+"""TFRecord files without TensorFlow: their names, their bytes, and reading on after a damaged record where possible.
 
-TensorFlow's own reader stops at the first damaged record without saying which one it was. This one is for finding
-out; training never runs through it.
+TensorFlow's own reader stops at the first damaged record without saying which one it was. That of this file
+is for finding out; training never runs through it.
 
 A frame is: length (8 bytes), checksum of the length (4), data, checksum of the data (4), all little-endian. If the data
 is damaged the next frame is still where the length says; if the length is damaged nothing after it can be found.
@@ -14,9 +14,9 @@ import gzip
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Final, NamedTuple, cast
+from typing import IO, Final, Literal, NamedTuple, cast
 
 import google_crc32c
 
@@ -38,6 +38,29 @@ class Frame(NamedTuple):
     record: int
     data: bytes | None
     reason: str = ""
+
+
+def shard_name(*, split: str, shard: int, shards: int, compression: str) -> str:
+    """The file name of a shard, e.g. `train-00002-of-00016.tfrecord.gz`."""
+    return f"{split}-{shard:05d}-of-{shards:05d}.tfrecord" + (".gz" if compression else "")
+
+
+def framed(records: Iterable[bytes]) -> bytes:
+    """Records as they lie in an uncompressed file."""
+    parts: list[bytes] = []
+    for record in records:
+        length = len(record).to_bytes(8, "little")
+        parts += (length, _FOOTER.pack(_masked_crc(length)), record, _FOOTER.pack(_masked_crc(record)))
+    return b"".join(parts)
+
+
+def compressed(content: bytes, compression: Literal["", "GZIP"]) -> bytes:
+    """A piece of a file. Pieces of GZIP can be joined, because a gzip file is a sequence of members."""
+    if compression == "":
+        return content
+    # A gzip member without a time in its header, so that the same rows give the same bytes.
+    member = zlib.compressobj(level=6, wbits=31)
+    return member.compress(content) + member.flush()
 
 
 def read_frames(path: str | Path, *, compression: str) -> Iterator[Frame]:
@@ -144,5 +167,6 @@ def _read_exactly(file: IO[bytes], size: int) -> bytes:
 
 
 def _masked_crc(data: bytes) -> int:
+    """TFRecord rotates and shifts the CRC, so that the checksum of data that holds checksums stays meaningful."""
     checksum = int(google_crc32c.value(data))
     return ((checksum >> 15 | checksum << 17) + _MASK_DELTA) & 0xFFFFFFFF

@@ -85,7 +85,7 @@ def schema_from_json(value: object, *, source: str = FILE_NAME) -> Schema:
     fields = {key: item for key, item in value.items() if key != "$schema"}
     if fields.pop("format", None) != FORMAT:
         _fail(source, "format", f"this version of fullrank reads format {FORMAT}", value.get("format"))
-    schema: Schema = _decode_dataclass(Schema, fields, source, "")
+    schema: Schema = from_json(Schema, fields, source=source)
     for index, split in enumerate(schema.splits):
         for number, shard in enumerate(split.shards):
             parts = PurePosixPath(shard.file)
@@ -167,7 +167,18 @@ def _encode(value: object, path: str) -> Any:
     raise SchemaError(f"Cannot write {path} of a schema: only finite Python numbers and text. Received: {value!r}.")
 
 
-def _decode_dataclass(cls: type[Any], value: dict[str, Any], source: str, path: str) -> Any:
+def from_json(cls: type[Any], value: dict[str, Any], *, source: str, path: str = "") -> Any:
+    """Builds a dataclass of JSON values, tuples of them and further dataclasses from a parsed JSON object.
+
+    Args:
+      cls: The dataclass.
+      value: Its fields; those with a default may be left out.
+      source: What errors call the file.
+      path: Place of the object in it.
+
+    Raises:
+      SchemaError: If a field is unknown, missing or of another type; the message names the place.
+    """
     fields = {field.name: field for field in dataclasses.fields(cls) if field.compare}
     prefix = f"{path}." if path else ""
     for key in value:
@@ -214,7 +225,7 @@ def _decode(hint: Any, value: Any, source: str, path: str) -> Any:
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, dict):
             _fail(source, path, "an object", value)
-        return _decode_dataclass(hint, value, source, path)  # type: ignore[arg-type]
+        return from_json(hint, value, source=source, path=path)  # type: ignore[arg-type]
     return _decode_scalar(hint, value, source, path)
 
 
@@ -224,7 +235,8 @@ def _decode_feature(value: Any, source: str, path: str) -> Any:
     kind = value.get("kind")
     if not isinstance(kind, str) or kind not in _KINDS:
         _fail(source, f"{path}.kind", f"one of {', '.join(map(repr, _KINDS))}", kind)
-    return _decode_dataclass(_KINDS[kind], {k: v for k, v in value.items() if k != "kind"}, source, path)
+    fields = {key: item for key, item in value.items() if key != "kind"}
+    return from_json(_KINDS[kind], fields, source=source, path=path)
 
 
 def _decode_scalar(hint: Any, value: Any, source: str, path: str) -> Any:

@@ -27,7 +27,7 @@ from typing import Final
 from absl import logging
 
 OLD: Final = "old"
-"""What the target was, in a scratch directory, while neither the old nor the new one has the name; see `swap`."""
+"""What the target was, in a scratch directory, while neither old nor new has the name; see `write_aside`."""
 _LOCK: Final = "lock"
 _NAME: Final = re.compile(r"(?P<target>.+)\.writing-[0-9a-f]{16}", re.DOTALL)
 _PATIENCE_SECONDS: Final = 1.0

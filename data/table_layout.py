@@ -11,6 +11,8 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from fullrank.data.schema_json import from_json
+
 FILE_NAME: Final = "tables.json"
 _FORMAT: Final = 1
 
@@ -83,35 +85,13 @@ def read_layout(file: Path) -> TableLayout:
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        if content["format"] != _FORMAT:
-            raise ValueError(f"format {content['format']!r} is not {_FORMAT}")
-        layout = TableLayout(
-            variables=tuple(_variable(entry) for entry in content["variables"]),
-            crosses=tuple(
-                CrossMatrix(
-                    expert=str(entry["expert"]),
-                    set=str(entry["set"]),
-                    fields=tuple(map(str, entry["fields"])),
-                    tables=tuple(None if name is None else str(name) for name in entry["tables"]),
-                    scope=str(entry["scope"]),
-                )
-                for entry in content["crosses"]
-            ),
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        if content.pop("format") != _FORMAT:
+            raise ValueError(f"it is not of format {_FORMAT}")
+        layout: TableLayout = from_json(TableLayout, content, source="it")
+        if any(table.start < 0 or table.rows < 1 for variable in layout.variables for table in variable.tables):
+            raise ValueError("a table has no place")
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(
             f"{file} does not say where tables lie ({error!r}); it is damaged, or another file."
         ) from error
     return layout
-
-
-def _variable(entry: Any) -> TableVariable:
-    tables = tuple(
-        StoredTable(name=str(table["name"]), start=int(table["start"]), rows=int(table["rows"]))
-        for table in entry["tables"]
-    )
-    if any(table.start < 0 or table.rows < 1 for table in tables):
-        raise ValueError("a table has no place")
-    return TableVariable(
-        variable=str(entry["variable"]), set=str(entry["set"]), width=int(entry["width"]), tables=tables
-    )

@@ -16,9 +16,9 @@ import tensorflow as tf
 from fullrank.data.block_layout import BLOCK_ROWS, Packing, encode_block
 from fullrank.data.example_layout import encode_examples
 from fullrank.data.ragged import Columns, Ragged, take_rows
+from fullrank.data.record_file import shard_name
 from fullrank.data.schema import Schema, Shard, Split
 from fullrank.data.schema_json import FILE_NAME, write_schema
-from fullrank.data.shard_name import shard_name
 from fullrank.data.value_rules import aligned_columns, value_rules, violations
 from fullrank.data.vocabulary import write_vocabulary
 from fullrank.data.write_aside import file_aside, written_aside

@@ -9,15 +9,20 @@ cut off; readers compare the sizes of shards with the schema.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from fullrank.data.scratch import OLD, being_written, clear_leftovers, scratch_directory
-from fullrank.data.swap import swap_in
 
 _NEW: Final = "new"
+_AT_FDCWD: Final = -100
+_RENAME_EXCHANGE: Final = 2
+_WITHOUT: Final = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM)
+"""What kernels, file systems and sandboxes say that cannot exchange two names."""
 
 
 @contextlib.contextmanager
@@ -122,3 +127,45 @@ def _named_errors(target: Path) -> Iterator[None]:
 
 def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))
+
+
+def swap_in(new: Path, *, target: Path, old: Path) -> None:
+    """Makes `new` the directory `target`, and leaves what was there before under `new` or `old`.
+
+    Linux exchanges two names in one step (`renameat2`), so that a directory stands under `target` at every moment.
+    Elsewhere, and on file systems that cannot (some network file systems), two renames follow each other; if the
+    process is killed between them, nothing stands there until the next one gives `old` its name back, which is why
+    `old` lies in a scratch directory.
+
+    Args:
+      new: A directory.
+      target: A directory, or nothing.
+      old: Nothing yet; on the same file system.
+
+    Raises:
+      OSError: If that is impossible; `target` is then as it was.
+    """
+    if not os.path.lexists(target) or (target.is_dir() and not target.is_symlink() and not any(target.iterdir())):
+        os.rename(new, target)
+    elif not _exchanged(new, target):
+        os.rename(target, old)
+        try:
+            os.rename(new, target)
+        except BaseException:
+            os.rename(old, target)
+            raise
+        # `old` would get its name back if someone removed the new directory before this one is deleted.
+        os.rename(old, new)
+
+
+def _exchanged(first: Path, second: Path) -> bool:
+    """Exchanges two names; false where that is impossible, and then nothing has changed."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    if not renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), ctypes.c_uint(_RENAME_EXCHANGE)):
+        return True
+    number = ctypes.get_errno()
+    if number in _WITHOUT:
+        return False
+    raise OSError(number, os.strerror(number), str(first), None, str(second))

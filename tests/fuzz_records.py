@@ -33,8 +33,7 @@ from fullrank.data.block_layout import Packing, block_parser, decode_block, enco
 from fullrank.data.example_layout import ExampleError, decode_examples, example_parser
 from fullrank.data.pipeline import INPUT_ERRORS
 from fullrank.data.ragged import take_rows
-from fullrank.data.record_bytes import framed
-from fullrank.data.record_file import Frame, read_frames
+from fullrank.data.record_file import Frame, framed, read_frames
 from fullrank.data.scan import scan_frames
 from fullrank.data.schema_json import read_schema, schema_from_json, schema_to_json
 from fullrank.data.value_rules import aligned_columns, batch_check, value_rules

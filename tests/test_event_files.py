@@ -7,8 +7,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from fullrank.data.record_bytes import framed
-from fullrank.data.record_file import read_frames
+from fullrank.data.record_file import framed, read_frames
 from fullrank.trainers.event_files import cut_events_after
 
 

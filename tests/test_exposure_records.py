@@ -16,9 +16,8 @@ from fullrank import data
 from fullrank.data import convert, prepare
 from fullrank.data.bad_rows import BadRows
 from fullrank.data.exposed_rows import add_exposures, exposure_extras
-from fullrank.data.exposure_history import exposure_history
+from fullrank.data.exposure_history import exposure_history, similar_exposures
 from fullrank.data.exposure_spec import COUNT, GAP, exposed_schema, parse_exposures
-from fullrank.data.similar_exposures import similar_exposures
 from fullrank.data.staged_rows import StagedRows
 from fullrank.data.table_database import open_database
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fullrank.data.sources.past import past_count, past_events, past_rate, past_sum
-from fullrank.data.sources.splits import at_random, bounds, by_position
+from fullrank.data.sources.source import at_random, bounds, by_position
 
 EVENTS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.sampled_from([0.0, 1.0])), min_size=1, max_size=40)
 

@@ -10,9 +10,8 @@ import pytest
 
 from fullrank.data import prepare, read_schema
 from fullrank.data.features import Label, Sparse
-from fullrank.data.rare_positives import rare_positives
 from fullrank.data.schema import Schema, SchemaError
-from fullrank.data.sources.source import InMemory, Source
+from fullrank.data.sources.source import InMemory, Source, rare_positives
 
 ROWS = 40_000
 

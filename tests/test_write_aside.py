@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from absl import logging
 
-from fullrank.data import swap
+from fullrank.data import write_aside
 from fullrank.data.scratch import clear_leftovers, scratch_directory, target_of, temporary_directory, try_lock
 from fullrank.data.write_aside import (
     check_new_file,
@@ -71,7 +71,7 @@ def writer(target: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def without_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(swap, "_exchanged", lambda first, second: False)
+    monkeypatch.setattr(write_aside, "_exchanged", lambda first, second: False)
 
 
 def without_locks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,10 +31,8 @@ import pyarrow.compute as pc
 
 from fullrank.data.features import Feature, Label, Numeric, Sparse
 from fullrank.data.schema import Schema
-from fullrank.data.sources.delimited import find_file, read_delimited
-from fullrank.data.sources.raw_directory import required
-from fullrank.data.sources.source import Source, divided
-from fullrank.data.sources.splits import at_random
+from fullrank.data.sources.raw_files import find_file, read_delimited, required
+from fullrank.data.sources.source import Source, at_random, divided
 
 COLUMNS: Final = (
     "age", "class_of_worker", "industry_code", "occupation_code", "education", "wage_per_hour", "enrolled",

@@ -28,10 +28,8 @@ from tqdm import tqdm
 from fullrank.data.features import Feature, IdMap, Label, Numeric, Sparse
 from fullrank.data.naming_errors import naming_errors
 from fullrank.data.schema import Schema
-from fullrank.data.sources.delimited import find_file
-from fullrank.data.sources.raw_directory import required
-from fullrank.data.sources.source import Source
-from fullrank.data.sources.splits import bounds
+from fullrank.data.sources.raw_files import find_file, required
+from fullrank.data.sources.source import Source, bounds
 
 NOTICE: Final = (
     "Criteo's terms allow research use and forbid redistribution of the data, and so of records made from it."

@@ -23,10 +23,9 @@ import pyarrow as pa
 
 from fullrank.data.features import Feature, IdMap, Label, Numeric, Sparse
 from fullrank.data.schema import Schema
-from fullrank.data.sources.delimited import find_file, header_of, read_delimited
-from fullrank.data.sources.raw_directory import required
-from fullrank.data.sources.source import Source, divided
-from fullrank.data.sources.splits import at_random
+from fullrank.data.sources.raw_files import find_file, read_delimited, required
+from fullrank.data.sources.source import Source, at_random, divided
+from fullrank.data.text_files import names_in_first_line
 
 FILES: Final = (
     "hillstrom.csv",
@@ -48,7 +47,8 @@ def load(*, raw_dir: Path | None, seed: int = 0) -> Source:
     """
     directory = required(raw_dir, dataset="hillstrom", holds="hillstrom.csv (MineThatData E-Mail challenge)")
     path = find_file(directory, *FILES, dataset="hillstrom")
-    treatment = "segment" if "segment" in header_of(path, delimiter=",") else "treatment"
+    header = names_in_first_line(path, separator=",", quote='"', encoding="utf-8")
+    treatment = "segment" if "segment" in header else "treatment"
     text, whole, real = pa.string(), pa.int64(), pa.float32()
     types = {
         "recency": real, "history_segment": text, "history": real, "mens": whole, "womens": whole, "zip_code": text,

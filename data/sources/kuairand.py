@@ -35,11 +35,9 @@ import pyarrow as pa
 
 from fullrank.data.features import Feature, IdMap, Key, Label, Numeric, Sequence, Sparse
 from fullrank.data.schema import Schema
-from fullrank.data.sources.delimited import find_file, read_delimited
 from fullrank.data.sources.past import past_count, past_events, past_rate
-from fullrank.data.sources.raw_directory import required
-from fullrank.data.sources.source import Source, divided
-from fullrank.data.sources.splits import by_position
+from fullrank.data.sources.raw_files import find_file, read_delimited, required
+from fullrank.data.sources.source import Source, by_position, divided
 
 NOTICE: Final = (
     "KuaiRand is under CC BY-SA 4.0 (cite Gao et al. 2022). Only impressions with an explicit like or hate are in this "

@@ -38,8 +38,7 @@ from fullrank.data.schema import Schema
 from fullrank.data.sources.movielens_files import Files, read_files
 from fullrank.data.sources.past import past_count, past_events, past_rate, past_sum
 from fullrank.data.sources.recbole_wheel import movielens_directory
-from fullrank.data.sources.source import Source, divided
-from fullrank.data.sources.splits import by_position
+from fullrank.data.sources.source import Source, by_position, divided
 
 NOTICE: Final = (
     "MovieLens 100K belongs to GroupLens Research, University of Minnesota. Its licence allows research use, asks for "

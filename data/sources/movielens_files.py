@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fullrank.data.sources.delimited import find_file, read_delimited
+from fullrank.data.sources.raw_files import find_file, read_delimited
 
 GENRES: Final = (
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",

@@ -31,10 +31,8 @@ import pyarrow.compute as pc
 
 from fullrank.data.features import Feature, IdMap, Key, Label, Numeric, Sparse, Vector
 from fullrank.data.schema import Schema
-from fullrank.data.sources.delimited import find_file, read_delimited
-from fullrank.data.sources.raw_directory import required
-from fullrank.data.sources.source import Source, divided
-from fullrank.data.sources.splits import by_position
+from fullrank.data.sources.raw_files import find_file, read_delimited, required
+from fullrank.data.sources.source import Source, by_position, divided
 
 NOTICE: Final = (
     "Open Bandit Dataset: CC BY 4.0, cite Saito et al. 2020 (arXiv:2008.07146). It is for off-policy evaluation; with "

@@ -1,4 +1,4 @@
-"""Reading the delimited text files of public data sets into Arrow, with errors that name the file."""
+"""The files of public data sets that users keep themselves: where they are, and delimited text as Arrow."""
 
 from __future__ import annotations
 
@@ -7,6 +7,27 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
+
+
+def required(raw_dir: Path | None, *, dataset: str, holds: str) -> Path:
+    """`raw_dir`, or an error that says what belongs in it.
+
+    Args:
+      raw_dir: What the user gave.
+      dataset: Name of the data set.
+      holds: The files it must hold and where they come from.
+
+    Raises:
+      ValueError: If none was given.
+      NotADirectoryError: If it is not a folder.
+    """
+    if raw_dir is None:
+        raise ValueError(
+            f"{dataset} is not fetched: give --raw_dir=DIR with {holds}; --dataset=synthetic needs no files."
+        )
+    if not raw_dir.is_dir():
+        raise NotADirectoryError(f"{dataset}: --raw_dir={raw_dir} is not a folder.")
+    return raw_dir
 
 
 def find_file(directory: Path, *names: str, dataset: str) -> Path:
@@ -80,12 +101,3 @@ def read_delimited(
             line = table[name].is_null().combine_chunks().index(True).as_py() + (1 if names else 2)
             raise ValueError(f"Cannot read {path}: line {line} has no {name}.")
     return table
-
-
-def header_of(path: Path, *, delimiter: str, encoding: str = "utf8") -> list[str]:
-    """The column names in the first line of an uncompressed file."""
-    try:
-        with open(path, encoding=encoding) as file:
-            return file.readline().rstrip("\r\n").split(delimiter)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"Cannot read {path}: its first line is not {encoding} text.") from error
