@@ -19,23 +19,23 @@ from tqdm import tqdm
 
 from fullrank.data.arrow_columns import column_batch
 from fullrank.data.bad_rows import BadRows
-from fullrank.data.encode_chunk import encode_chunk, to_bytes
+from fullrank.data.encode_chunk import encode_chunk
 from fullrank.data.features import Reading
-from fullrank.data.ordered_pool import OrderedPool
+from fullrank.data.in_order import in_order
 from fullrank.data.record_file import shard_name
 from fullrank.data.schema import Schema, SchemaError, Shard, Split
 from fullrank.data.schema_json import FILE_NAME, write_schema
 from fullrank.data.split_rows import Splits, by_source
 from fullrank.data.staged_rows import StagedRows
 from fullrank.data.statistics import SplitStatistics
-from fullrank.data.table_database import open_database
+from fullrank.data.table_database import cores, open_database
 from fullrank.data.vocabulary import write_distinct_ids
 from fullrank.data.write_aside import written_aside
 
 TRAIN: Final = "train"
 LARGEST_TABLE: Final = 2**31
 CHUNK_ROWS: Final = 8_000
-"""Rows that are encoded at a time: whole blocks, small enough for many processes and little memory."""
+"""Rows that are encoded at a time: whole blocks, small enough for many threads and little memory."""
 REJECTS: Final = "rejects.csv"
 """File of the output that holds every row that was left out: its file, its number there, and what is wrong with it."""
 _SPLIT_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
@@ -71,8 +71,7 @@ def build_records(
       layout: `block` or `example`; `None` for the schema's.
       compression: `""` or `"GZIP"`; `None` for the schema's.
       shards: Files a split; `None` for `default_shards`.
-      workers: Processes that convert and encode; 1 for none beside this one, `None` for the number of cores if there
-        is enough to do.
+      workers: Threads that convert and encode; `None` for one per core.
       overwrite: Whether a data set in `output` is replaced.
       progress: Whether to show progress bars.
       list_delimiter: What separates the values of a list in a column of text; `None` for what the schema says.
@@ -86,7 +85,7 @@ def build_records(
       SchemaError: If `splits` has no `train` or a name that cannot be part of a file name.
       ValueError: If a row cannot be converted and bad rows are not skipped; the message names file, row and column.
     """
-    _check(splits, shards)
+    _check(splits, shards=shards, workers=workers)
     building = Building(
         schema=schema, layout=layout, compression=compression, shards=shards, workers=workers, progress=progress
     )
@@ -135,7 +134,6 @@ class Building:
         )
         with (
             written_aside(Path(output), overwrite=overwrite, made_of=FILE_NAME) as aside,
-            OrderedPool(self.workers) as pool,
             tempfile.TemporaryDirectory(dir=aside, prefix="rows-") as directory,
             open_database(Path(directory), threads=self.workers, readable=sources.readable) as connection,
         ):
@@ -147,7 +145,7 @@ class Building:
                 joins=sources.joins,
                 extras=sources.extras,
             )
-            yield Builder(self, rows, Path(output), aside, Path(directory), pool)
+            yield Builder(self, rows, Path(output), aside, Path(directory))
 
 
 class Builder:
@@ -158,15 +156,12 @@ class Builder:
       scratch: A directory for what is needed until the records are written.
     """
 
-    def __init__(
-        self, building: Building, rows: StagedRows, output: Path, aside: Path, scratch: Path, pool: OrderedPool
-    ) -> None:
+    def __init__(self, building: Building, rows: StagedRows, output: Path, aside: Path, scratch: Path) -> None:
         self.rows = rows
         self.scratch = scratch
         self._building = building
         self._output = output
         self._aside = aside
-        self._pool = pool
 
     def write(self, splits: Splits) -> Schema:
         """Writes every split, vocabularies and the schema, which is returned.
@@ -175,7 +170,7 @@ class Builder:
           SchemaError: If there is no split `train`, or one of a name that cannot be part of a file name.
           ValueError: If a split has no rows, or too many rows were bad.
         """
-        _check(splits, None)
+        _check(splits)
         bad_rows, progress = self.rows.bad_rows, self._building.progress
         bad_rows.check()
         statistics = SplitStatistics(self.rows, splits[TRAIN])
@@ -203,7 +198,8 @@ class Builder:
         shards = min(rows, self._building.shards or default_shards(rows))
         ends = [rows * (shard + 1) // shards for shard in range(shards)]
         chunks = self.rows.batches(where, _chunk_lengths(ends))
-        encoded = self._pool.map(functools.partial(encode_chunk, schema=schema), chunks, pack=to_bytes)
+        threads = self._building.workers or cores()
+        encoded = in_order(functools.partial(encode_chunk, schema=schema), chunks, threads=threads)
         done = 0
         written: list[Shard] = []
         with _bar(f"writing {name}", rows, self._building.progress) as bar:
@@ -236,14 +232,15 @@ def _check_sizes(schema: Schema) -> None:
             )
 
 
-def _check(splits: Collection[str], shards: int | None) -> None:
+def _check(splits: Collection[str], *, shards: int | None = None, workers: int | None = None) -> None:
     if TRAIN not in splits:
         raise SchemaError(f"A data set needs a split {TRAIN!r}. Received: {', '.join(splits) or 'none'}.")
     for name in splits:
         if not _SPLIT_NAME.fullmatch(name):
             raise SchemaError(f"The split name {name!r} cannot be part of a file name: use letters, digits and _.")
-    if shards is not None and shards < 1:
-        raise ValueError(f"shards must be at least 1. Received: {shards}.")
+    for name, number in (("shards", shards), ("workers", workers)):
+        if number is not None and number < 1:
+            raise ValueError(f"{name} must be at least 1. Received: {number}.")
 
 
 def _write_vocabularies(statistics: SplitStatistics, schema: Schema, directory: Path) -> dict[str, int]:

@@ -192,9 +192,7 @@ def _define_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_enum("layout", None, ["block", "example"], "Layout of the records. By default the schema's.", **at)
     flags.DEFINE_enum("compression", None, list(COMPRESSIONS), "Of the records. By default the schema's.", **at)
     flags.DEFINE_integer("shards", None, "Files a split. By default one per 100,000 examples.", lower_bound=1, **at)
-    flags.DEFINE_integer(
-        "workers", None, "Processes. By default one a core, if there is much to do.", lower_bound=1, **at
-    )
+    flags.DEFINE_integer("workers", None, "Threads. By default one per core.", lower_bound=1, **at)
     flags.DEFINE_bool("overwrite", False, "Replace a data set that is in --output already.", **at)
     flags.DEFINE_enum("on_bad_record", "fail", ["fail", "skip"], "What to do at a row that cannot be converted.", **at)
     flags.DEFINE_float("max_bad_fraction", 0.01, "Share of bad rows at which skipping ends.", 0.0, 1.0, **at)

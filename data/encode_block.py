@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, get_args
 
 import numpy as np
@@ -12,7 +12,17 @@ import numpy.typing as npt
 
 from fullrank.data.columns import Column, Form
 from fullrank.data.ragged import Columns, Ragged
-from fullrank.data.wire_format import FIRST, LIST_TAG, bytes_feature, example, field, varint
+from fullrank.data.wire_format import (
+    FIRST,
+    LIST_TAG,
+    Bytes,
+    bytes_feature,
+    example,
+    field,
+    list_feature,
+    list_items,
+    varint,
+)
 
 BLOCK_ROWS: Final = 1000
 HEADER: Final = "fullrank.block"
@@ -139,25 +149,60 @@ def encode_block(columns: Columns, *, packing: Packing) -> bytes:
       columns: A column batch of n >= 1 rows that has every column of `packing`.
       packing: How they lie in the block.
     """
-    first = columns[packing.columns[0].name]
-    rows = first.rows if isinstance(first, Ragged) else len(first)
-    features = {
-        HEADER: bytes_feature([packing.header()]),
-        ROWS: field(LIST_TAG["int64"], field(FIRST, varint(rows))),
-    }
-    for dtype in packing.widths():
-        parts = [np.asarray(columns[column.name]).reshape(rows, column.length) for column in packing.matrix(dtype)]
-        features[dtype] = _array_feature(np.concatenate(parts, axis=1).reshape(-1), dtype)
+    (block,) = encode_blocks(columns, packing=packing, block_rows=_rows_of(columns, packing))
+    return block
+
+
+def encode_blocks(columns: Columns, *, packing: Packing, block_rows: int = BLOCK_ROWS) -> list[bytes]:
+    """Serializes rows as blocks of `block_rows`; the last one has what is left."""
+    rows = _rows_of(columns, packing)
+    header = bytes_feature(packing.header())
+    parts = dict(_parts(columns, packing, rows))
+    blocks = []
+    for start in range(0, rows, block_rows):
+        end = min(rows, start + block_rows)
+        features = {HEADER: header, ROWS: (field(LIST_TAG["int64"], field(FIRST, varint(end - start))),)}
+        for name, (offsets, content, listed) in parts.items():
+            piece = content[offsets[start] : offsets[end]]
+            features[name] = list_feature(piece) if listed else bytes_feature(piece)
+        blocks.append(example(features))
+    return blocks
+
+
+def _parts(
+    columns: Columns, packing: Packing, rows: int
+) -> Iterator[tuple[str, tuple[npt.NDArray[np.int64], Bytes, bool]]]:
+    """Of each feature: where each row begins, all bytes, and whether they are a list of byte strings already."""
+    for dtype, width in packing.widths().items():
+        if dtype == "bytes":
+            single: list[Any] = []
+            for column in packing.matrix(dtype):
+                values: Any = columns[column.name]
+                single += values.T if column.form == "fixed" else [values]
+            yield dtype, (*list_items(*single), True)
+        else:
+            cells = [np.asarray(columns[column.name]).reshape(rows, column.length) for column in packing.matrix(dtype)]
+            yield dtype, _raw(np.concatenate(cells, axis=1), MATRICES[dtype], np.arange(rows + 1) * width)
     for column in packing.many:
         data = columns[column.name]
         assert isinstance(data, Ragged)  # noqa: S101
         data = data.last(column.length)
-        features[f"values:{column.name}"] = _array_feature(data.values, column.dtype)
-        features[f"lengths:{column.name}"] = bytes_feature([data.lengths.astype("<i4").tobytes()])
-    return example(features)
+        ends = np.concatenate(([0], np.cumsum(data.lengths, dtype=np.int64)))
+        if column.dtype == "bytes":
+            offsets, content = list_items(data.values)
+            yield f"values:{column.name}", (offsets[ends], content, True)
+        else:
+            yield f"values:{column.name}", _raw(data.values, MATRICES[column.dtype], ends)
+        yield f"lengths:{column.name}", _raw(data.lengths, "<i4", np.arange(rows + 1))
 
 
-def _array_feature(values: npt.NDArray[Any], dtype: str) -> bytes:
-    if dtype == "bytes":
-        return bytes_feature(values.tolist())
-    return bytes_feature([values.astype(MATRICES[dtype]).tobytes()])
+def _raw(
+    values: npt.NDArray[Any], dtype: str, offsets: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], Bytes, bool]:
+    stored = values.astype(dtype, copy=False)
+    return offsets * stored.itemsize, stored.reshape(-1).view(np.uint8).data, False
+
+
+def _rows_of(columns: Columns, packing: Packing) -> int:
+    first = columns[packing.columns[0].name]
+    return first.rows if isinstance(first, Ragged) else len(first)

@@ -8,10 +8,23 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from fullrank.data.columns import Column
 from fullrank.data.ragged import Columns, Ragged
-from fullrank.data.wire_format import FIRST, LIST_TAG, SECOND, field, varint
+from fullrank.data.wire_format import (
+    FIRST,
+    LIST_TAG,
+    SECOND,
+    Bytes,
+    byte_strings,
+    field,
+    joined,
+    list_items,
+    varint,
+    varints,
+)
 
 
 def encode_examples(columns: Columns, *, schema_columns: Iterable[Column]) -> list[bytes]:
@@ -28,22 +41,29 @@ def encode_examples(columns: Columns, *, schema_columns: Iterable[Column]) -> li
       which tells it from a record of another data set.
     """
     written = tuple(schema_columns)
-    entries = [_entries(column, columns[column.name]) for column in written]
     nothing = field(FIRST, field(FIRST, written[-1].name.encode()) + field(SECOND, b""))
-    bodies = (b"".join(row) or nothing for row in zip(*entries, strict=True))
+    parts = [part for column in written for part in _entries(column, columns[column.name])]
+    offsets, content = joined(*parts)
+    bodies = [content[start:end] or nothing for start, end in itertools.pairwise(offsets.tolist())]
     return [FIRST + varint(len(body)) + body for body in bodies]
 
 
-def _entries(column: Column, data: npt.NDArray[Any] | Ragged) -> list[bytes]:
-    """One map entry a row, or nothing where the value is missing."""
-    headers: dict[int, bytes] = {}
-    entries = []
-    for content in _contents(column, data):
-        header = headers.get(len(content))
-        if header is None:
-            header = headers[len(content)] = _entry_header(column, len(content))
-        entries.append(header + content)
-    return entries
+def _entries(column: Column, data: npt.NDArray[Any] | Ragged) -> tuple[pa.Array, pa.Array]:
+    """What stands before the values of each row, and the values as they stand in their list; empty where missing."""
+    if isinstance(data, Ragged):
+        values, ends = data.values, np.cumsum(data.lengths, dtype=np.int64)
+        absent = None
+    else:
+        width = 1 if column.form == "one" else column.length
+        values, ends = data.reshape(-1), np.arange(1, len(data) + 1, dtype=np.int64) * width
+        absent = is_missing(data).reshape(len(data), -1).all(axis=1)
+    offsets, encoded = _encoded(values, column)
+    contents = byte_strings(offsets[np.concatenate(([0], ends))], encoded)
+    if absent is not None:
+        contents = pc.if_else(absent, pa.scalar(b"", pa.large_binary()), contents)
+    sizes = pc.binary_length(contents).dictionary_encode()
+    headers = [_entry_header(column, size) for size in sizes.dictionary.to_pylist()]
+    return pa.array(headers, pa.large_binary()).take(sizes.indices), contents
 
 
 def _entry_header(column: Column, size: int) -> bytes:
@@ -58,44 +78,13 @@ def _entry_header(column: Column, size: int) -> bytes:
     return FIRST + varint(len(key) + len(value) + size) + key + value
 
 
-def _contents(column: Column, data: npt.NDArray[Any] | Ragged) -> list[bytes]:
-    """The values of each row as they stand in their list; empty where the row is missing."""
-    if isinstance(data, Ragged):
-        values, ends = data.values, np.cumsum(data.lengths, dtype=np.int64)
-    else:
-        width = 1 if data.ndim == 1 else data.shape[1]
-        values, ends = data.reshape(-1), np.arange(1, len(data) + 1, dtype=np.int64) * width
-    offsets, encoded = _encoded(values, column)
-    cuts = [0, *offsets[ends].tolist()]
-    contents = [encoded[start:end] for start, end in itertools.pairwise(cuts)]
-    if not isinstance(data, Ragged):
-        for row in np.flatnonzero(is_missing(data).reshape(len(data), -1).all(axis=1)).tolist():
-            contents[row] = b""
-    return contents
-
-
-def _encoded(values: npt.NDArray[Any], column: Column) -> tuple[npt.NDArray[np.int64], bytes]:
+def _encoded(values: npt.NDArray[Any], column: Column) -> tuple[npt.NDArray[np.int64], Bytes]:
     """All values one after the other, and where each begins: `[N + 1]`."""
+    if column.dtype == "bytes":
+        return list_items(values)
     if column.dtype == "float32":
         return np.arange(len(values) + 1, dtype=np.int64) * 4, values.astype("<f4").tobytes()
-    if column.dtype == "int64":
-        sizes, encoded = _varints(values.astype(np.int64))
-    else:
-        parts = [FIRST + varint(len(value)) + value for value in values.tolist()]
-        sizes, encoded = np.fromiter(map(len, parts), np.int64, len(parts)), b"".join(parts)
-    return np.concatenate(([0], np.cumsum(sizes))), encoded
-
-
-def _varints(values: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], bytes]:
-    """The variable-length encoding of 64-bit numbers: bytes of each, and all bytes."""
-    unsigned = values.view(np.uint64)
-    longest = max(1, -(-int(unsigned.max(initial=0)).bit_length() // 7))
-    shifted = unsigned[:, None] >> np.arange(0, 7 * longest, 7, dtype=np.uint64)
-    sizes = np.maximum(1, (shifted != 0).sum(axis=1))
-    groups = (shifted & np.uint64(127)).astype(np.uint8)
-    position = np.arange(longest)
-    groups[position < sizes[:, None] - 1] |= np.uint8(128)
-    return sizes, groups[position < sizes[:, None]].tobytes()
+    return varints(values.astype(np.int64))
 
 
 def is_missing(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

@@ -168,9 +168,7 @@ def run(argv: Sequence[str] | None = None) -> None:
     flags.DEFINE_enum("layout", "block", ["block", "example"], "Layout of the records.", **at)
     flags.DEFINE_enum("compression", "none", list(COMPRESSIONS), "Of the records.", **at)
     flags.DEFINE_integer("shards", None, "Files a split. By default four, or more in large data.", lower_bound=1, **at)
-    flags.DEFINE_integer(
-        "workers", None, "Processes. By default one a core, if there is much to do.", lower_bound=1, **at
-    )
+    flags.DEFINE_integer("workers", None, "Threads. By default one per core.", lower_bound=1, **at)
     flags.DEFINE_bool("overwrite", False, "Replace a data set that is in --output already.", **at)
     flags.DEFINE_bool("progress", True, "Show progress bars.", **at)
     run_command(lambda: prepare(flag_values), flag_values=flag_values, argv=argv)

@@ -40,7 +40,7 @@ class Ragged(NamedTuple):
         """The given rows, in the given order."""
         lengths = self.lengths[rows]
         starts = (np.cumsum(self.lengths, dtype=np.int64) - self.lengths)[rows]
-        return Ragged(self.values[_ranges(starts, lengths)], lengths)
+        return Ragged(self.values.take(_ranges(starts, lengths)), lengths)
 
     def last(self, length: int) -> Ragged:
         """The last `length` values of each row, which are the most recent ones of a sequence."""
@@ -48,7 +48,7 @@ class Ragged(NamedTuple):
         if np.array_equal(kept, self.lengths):
             return self
         ends = np.cumsum(self.lengths, dtype=np.int64)
-        return Ragged(self.values[_ranges(ends - kept, kept)], kept)
+        return Ragged(self.values.take(_ranges(ends - kept, kept)), kept)
 
 
 Columns = Mapping[str, npt.NDArray[Any] | Ragged]

@@ -85,23 +85,26 @@ class SplitStatistics:
             elif isinstance(other, Sequence):
                 names.extend(column for column, shared in other.ids if shared == feature.name)
         # A sequence may name the same column twice, for two tables; within one table it counts once.
-        ids = " UNION ALL ".join(self._ids(name) for name in dict.fromkeys(names))
+        tables = [self._counted(name) for name in dict.fromkeys(names)]
+        each = " UNION ALL ".join(f"FROM {table}" for table in tables)
+        counts = tables[0] if len(tables) == 1 else f"(SELECT id, sum(n) AS n FROM ({each}) GROUP BY id)"
         limit = "" if feature.ids.max_size is None else f" LIMIT {feature.ids.max_size}"
-        query = (
-            f"SELECT id, count(*) AS n FROM ({ids}) GROUP BY id HAVING n >= {feature.ids.min_count} "
-            f"ORDER BY n DESC, id{limit}"
-        )
-        # A cursor of its own, because ids are read while others are counted.
-        for batch in self._rows.connection.cursor().sql(query).to_arrow_reader(_IDS):
+        query = f"SELECT id FROM {counts} WHERE n >= {feature.ids.min_count} ORDER BY n DESC, id{limit}"
+        for batch in self._rows.connection.sql(query).to_arrow_reader(_IDS):
             yield batch.column(0)
 
-    def _ids(self, name: str) -> str:
+    def _counted(self, name: str) -> str:
+        """The table that holds each id of a column, and how often: `id`, `n`; what stands for "missing" is none."""
         column = next(column for column in self._schema.columns if column.name == name)
         stored = self._rows.stored_as(name)
         values = f"unnest({stored})" if column.form == "many" else stored
         missing = "-1" if column.dtype == "int64" else "''::BLOB"
         rows = f"SELECT {values} AS id FROM {self._rows.relation} WHERE {self._where}"
-        return f"SELECT id FROM ({rows}) WHERE id IS NOT NULL AND id <> {missing}"
+        self._rows.connection.execute(
+            f"CREATE TEMP TABLE IF NOT EXISTS {stored}_counted AS SELECT id, count(*) AS n FROM ({rows}) "
+            f"WHERE id IS NOT NULL AND id <> {missing} GROUP BY id"
+        )
+        return f"{stored}_counted"
 
     def fitted(self, vocabulary_sizes: dict[str, int]) -> Schema:
         """The schema with statistics, label means and the given vocabulary sizes."""
@@ -121,9 +124,10 @@ class SplitStatistics:
 
     def _sparse(self, feature: Sparse) -> SparseStatistics:
         rows = max(self.rows, 1)
-        distinct = int(self._rows.value(f"SELECT count(DISTINCT id) FROM ({self._ids(feature.name)})"))
+        distinct, present = self._rows.connection.execute(
+            f"SELECT count(*), coalesce(CAST(sum(n) AS BIGINT), 0) FROM {self._counted(feature.name)}"
+        ).fetchall()[0]
         if feature.max_values == 1:
-            present = int(self._rows.value(f"SELECT count(*) FROM ({self._ids(feature.name)})"))
             return SparseStatistics(distinct=distinct, missing=(self.rows - present) / rows, mean_length=1.0)
         stored = self._rows.stored_as(feature.name)
         empty, values = self._rows.connection.execute(
@@ -155,8 +159,8 @@ class Moments:
         self.minimum = math.inf
         self._maximum = -math.inf
         self._random = np.random.Generator(np.random.PCG64(seed))
-        self._kept: npt.NDArray[np.float32] = np.empty(0, np.float32)
-        self._priorities: npt.NDArray[np.float64] = np.empty(0)
+        self._waiting: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]] = []
+        self._limit = math.inf
 
     def add(self, values: npt.NDArray[np.float32]) -> None:
         """Adds finite values."""
@@ -179,23 +183,23 @@ class Moments:
     def _keep(self, values: npt.NDArray[np.float32]) -> None:
         """Keeps the values of the lowest random priorities, which is a uniform sample without replacement."""
         priorities = self._random.random(len(values))
-        if len(self._priorities) >= SAMPLE:
-            low = priorities < self._priorities.max()
-            values, priorities = values[low], priorities[low]
-        if not len(values):
-            return
-        self._kept = np.concatenate([self._kept, values])
-        self._priorities = np.concatenate([self._priorities, priorities])
-        if len(self._kept) > SAMPLE:
-            lowest = np.sort(np.argpartition(self._priorities, SAMPLE)[:SAMPLE])
-            self._kept, self._priorities = self._kept[lowest], self._priorities[lowest]
+        low = priorities < self._limit
+        self._waiting.append((values[low], priorities[low]))
+        if sum(len(each) for each, _ in self._waiting) > 2 * SAMPLE:
+            self._waiting = [self._sample()]
+            self._limit = self._waiting[0][1].max()
+
+    def _sample(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+        values, priorities = map(np.concatenate, zip(*self._waiting, strict=True))
+        lowest = np.argpartition(priorities, SAMPLE - 1)[:SAMPLE] if len(priorities) > SAMPLE else slice(None)
+        return values[lowest], priorities[lowest]
 
     def statistics(self, rows: int) -> NumericStatistics:
         """The statistics, given the number of rows with missing ones; all zero where every value was missing."""
         missing = (rows - self.count) / rows if rows else 1.0
         if not self.count:
             return NumericStatistics(mean=0.0, std=0.0, minimum=0.0, maximum=0.0, missing=missing)
-        quantiles = np.quantile(self._kept.astype(np.float64), np.linspace(0, 1, QUANTILES))
+        quantiles = np.quantile(self._sample()[0].astype(np.float64), np.linspace(0, 1, QUANTILES))
         quantiles[[0, -1]] = self.minimum, self._maximum
         return NumericStatistics(
             mean=self.mean,

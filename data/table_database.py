@@ -27,7 +27,7 @@ def open_database(
       readable: The files that queries may read; everything else outside of `directory` is closed to them.
       memory: Limit, as DuckDB writes it.
     """
-    threads = threads if threads is not None else _cores()
+    threads = threads if threads is not None else cores()
     config: dict[str, str | bool | int | float | list[str]] = {
         "threads": threads,
         "memory_limit": memory,
@@ -67,7 +67,8 @@ def _lock(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("SET lock_configuration = true")
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

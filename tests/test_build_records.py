@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import errno
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +16,7 @@ from fullrank import data
 from fullrank.data import build
 from fullrank.data.bad_rows import BadRows, TooManyBadRowsError
 from fullrank.data.build import build_records, default_shards
-from fullrank.data.ordered_pool import OrderedPool
+from fullrank.data.in_order import in_order
 from fullrank.data.statistics import SAMPLE, Moments
 from fullrank.data.write_aside import written_aside
 
@@ -150,7 +149,7 @@ def test_vocabularies_hold_the_training_split_most_frequent_first(tmp_path: Path
     assert schema.sparse("cookie").ids.size == 64
 
 
-def test_the_number_of_processes_changes_no_byte(tmp_path: Path) -> None:
+def test_the_number_of_threads_changes_no_byte(tmp_path: Path) -> None:
     built(tmp_path / "one", compression="GZIP", shards=2)
     built(tmp_path / "two", compression="GZIP", shards=2, workers=2)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
@@ -336,28 +335,20 @@ def test_quantiles_of_many_values_are_close_and_repeatable() -> None:
     assert (found.mean, found.std) == pytest.approx((exact.mean(), exact.std()), rel=1e-9)
 
 
-def test_a_pool_keeps_the_order_and_draws_no_further_than_needed() -> None:
+def test_threads_keep_the_order_and_draw_no_further_than_needed() -> None:
     drawn: list[int] = []
 
-    def items() -> Iterator[int]:
+    def items() -> Iterator[str]:
         for number in range(50):
             drawn.append(number)
-            yield number
+            yield str(number)
 
-    # `int` reads what is packed as text, and the other processes know it without importing anything.
-    with OrderedPool(2) as pool:
-        results = pool.map(int, items(), pack=lambda number: b"%d" % number)
-        assert next(results) == 0
-        assert len(drawn) < 15
-        assert list(results) == list(range(1, 50))
-        assert list(pool.map(int, range(3), pack=lambda number: b"%d" % number)) == [0, 1, 2]
+    results = in_order(int, items(), threads=2)
+    assert next(results) == 0
+    assert len(drawn) < 15
+    assert list(results) == list(range(1, 50))
 
 
-def test_an_error_in_another_process_is_raised_here() -> None:
-    with OrderedPool(2) as pool, pytest.raises(ValueError, match="invalid literal for int"):
-        list(pool.map(int, range(9), pack=lambda number: b"x"))
-
-
-def test_a_process_that_dies_is_an_error() -> None:
-    with OrderedPool(2) as pool, pytest.raises(RuntimeError, match="a worker process died: the machine may be out of"):
-        list(pool.map(os._exit, range(9), pack=lambda number: number))  # type: ignore[arg-type, return-value]
+def test_an_error_in_another_thread_is_raised_here() -> None:
+    with pytest.raises(ValueError, match="invalid literal for int"):
+        list(in_order(int, ["1", "x", "3"], threads=2))

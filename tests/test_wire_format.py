@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,8 @@ NAMES = st.text(st.characters(codec="utf-8"), max_size=5)
 def test_an_example_of_byte_strings(features: dict[str, list[bytes]]) -> None:
     lists = {n: tf.train.Feature(bytes_list=tf.train.BytesList(value=values)) for n, values in features.items()}
     expected = tf.train.Example(features=tf.train.Features(feature=lists))
-    found = wire_format.example({name: wire_format.bytes_feature(values) for name, values in features.items()})
+    items = {name: wire_format.list_items(np.array(values, object))[1] for name, values in features.items()}
+    found = wire_format.example({name: wire_format.list_feature(content) for name, content in items.items()})
     assert tf.train.Example.FromString(found) == expected
     # No byte more; only the order of names is left open by the format.
     assert len(found) == expected.ByteSize()
