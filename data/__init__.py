@@ -10,24 +10,20 @@ from fullrank.data.columns import Column
 from fullrank.data.encode_examples import encode_examples
 from fullrank.data.exposure_history import ExposureHistory, exposure_history
 from fullrank.data.features import (
-    Along,
     Bits,
-    Derived,
     Feature,
-    History,
     IdMap,
-    Input,
     Key,
     Label,
     Numeric,
     NumericStatistics,
-    Reading,
     Sequence,
     Sparse,
     SparseStatistics,
     Vector,
 )
 from fullrank.data.ragged import Columns, Ragged
+from fullrank.data.reading import Along, Derived, History, Input, Past, Reading
 from fullrank.data.schema import Schema, SchemaError, Shard, Split
 from fullrank.data.schema_json import read_schema, write_schema
 from fullrank.data.sign_bits import hash_vectors
@@ -93,6 +89,7 @@ __all__ = [
     "Label",
     "Numeric",
     "NumericStatistics",
+    "Past",
     "Ragged",
     "Reading",
     "RecordWriter",

@@ -20,8 +20,8 @@ from tqdm import tqdm
 from fullrank.data.arrow_columns import column_batch
 from fullrank.data.bad_rows import BadRows
 from fullrank.data.encode_chunk import encode_chunk
-from fullrank.data.features import Reading
 from fullrank.data.in_order import in_order
+from fullrank.data.reading import Reading
 from fullrank.data.record_file import shard_name
 from fullrank.data.schema import Schema, SchemaError, Shard, Split
 from fullrank.data.schema_json import FILE_NAME, write_schema

@@ -30,7 +30,7 @@ from fullrank.data.exposed_rows import add_exposures, check_exposable, exposure_
 from fullrank.data.exposure_flags import define_exposure_flags, read_exposures
 from fullrank.data.exposure_spec import exposed_schema
 from fullrank.data.find_files import find_files
-from fullrank.data.history_rows import add_histories, history_columns
+from fullrank.data.history_rows import add_earlier_rows
 from fullrank.data.join_table import names_with_joins
 from fullrank.data.schema import Schema
 from fullrank.data.schema_json import FILE_NAME, read_schema
@@ -69,7 +69,7 @@ def convert(flag_values: flags.FlagValues) -> None:
     )
     sources = Sources(
         bad_rows=bad_rows,
-        optional=frozenset((*history_columns(schema), *(() if exposures is None else schema.extras[-2:]))),
+        optional=frozenset((*schema.filled, *(() if exposures is None else schema.extras[-2:]))),
         joins=len(joins),
         extras={**extras, **({SPLIT_COLUMN: flag_values.split_column} if how == "column" else {})},
         readable=[file for files in (*inputs.values(), *(join.files for join in joins)) for file in files],
@@ -85,7 +85,7 @@ def convert(flag_values: flags.FlagValues) -> None:
             if how == "column" and flag_values.split_column not in names:
                 raise ValueError(f"{paths[0]} has no column {flag_values.split_column!r}, which --split_column names.")
             rows.add_files(name, files, joins=tables)
-        add_histories(rows)
+        add_earlier_rows(rows)
         notes = [table.report(rows.partners(number), rows.total) for number, table in enumerate(tables)]
         if exposures is not None:
             notes.append(add_exposures(rows, exposures))

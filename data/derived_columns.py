@@ -9,7 +9,7 @@ from typing import Any, Final
 import duckdb
 
 from fullrank.data.canonical import Kind, cell, identifier, literal
-from fullrank.data.features import Derived, Input, Reading
+from fullrank.data.reading import Derived, Input, Reading
 from fullrank.data.schema import Schema, SchemaError
 from fullrank.data.suggest import closest
 from fullrank.data.table_columns import Check, TableColumn, TableColumns

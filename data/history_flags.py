@@ -1,20 +1,29 @@
-"""The flags of infer that declare a history taken from the log itself."""
+"""The flags of infer that declare what is taken from earlier rows of the log: histories, counts and rates."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import re
+from collections.abc import Collection
+from typing import Any, Final, Literal, cast
 
 from absl import flags
 
 from fullrank.data.command_errors import UsageError
-from fullrank.data.features import Along, History, Reading, Sequence, Sparse
+from fullrank.data.features import Feature, Numeric, Sequence, Sparse
+from fullrank.data.past_rows import check_past
+from fullrank.data.reading import Along, History, Past, Reading
 from fullrank.data.schema import Schema
 from fullrank.data.suggest import closest
 
+_PAST: Final = re.compile(
+    r"\s*(?P<name>[^=]*[^=\s])\s*=\s*(?P<aggregate>count|sum|mean|last)\s*\(\s*(?P<of>[^(),]*?)\s*"
+    r"(?:,\s*(?P<smoothing>[0-9]*\.?[0-9]+)\s*)?\)\s*(?:\bby\s+(?P<by>.+))?"
+)
+
 
 def define_history_flags(flag_values: flags.FlagValues) -> None:
-    """Defines --history and its companions."""
+    """Defines --history and its companions, and --past."""
     at: dict[str, Any] = {"flag_values": flag_values}
     flags.DEFINE_string(
         "history",
@@ -25,6 +34,15 @@ def define_history_flags(flag_values: flags.FlagValues) -> None:
     )
     flags.DEFINE_string("history_where", None, "Label that a row has to have as 1 to be in the history.", **at)
     flags.DEFINE_integer("history_length", 50, "Most recent rows in the history.", lower_bound=1, **at)
+    flags.DEFINE_multi_string(
+        "past",
+        None,
+        "A number of earlier rows of the log, strictly before each row, as a feature that convert fills in: "
+        "'user_rate=mean(click) by user_id', 'seen=count() by user_id, item_id', 'clicks=sum(click)' of all rows, "
+        "'last_rating=last(rating) by user_id'; mean(click, 5) adds 5 rows at the rate of all earlier rows. May be "
+        "repeated.",
+        **at,
+    )
 
 
 def with_history(schema: Schema, flag_values: flags.FlagValues) -> Schema:
@@ -67,3 +85,54 @@ def with_history(schema: Schema, flag_values: flags.FlagValues) -> Schema:
     reading = schema.reading or Reading()
     reading = dataclasses.replace(reading, histories=(*reading.histories, history))
     return dataclasses.replace(schema, features=(*schema.features, sequence), reading=reading)
+
+
+def with_past(schema: Schema, flag_values: flags.FlagValues, *, numbers: Collection[str]) -> Schema:
+    """The schema with the features and the declarations that --past asks for.
+
+    Args:
+      schema: Without them.
+      flag_values: Parsed.
+      numbers: Columns of the table that hold single numbers. Those that the schema leaves out become extras, where they
+        are asked for: of earlier rows, but no inputs.
+
+    Raises:
+      UsageError: If a flag cannot be understood, or names what there is not.
+    """
+    for text in flag_values.past or []:
+        found = _PAST.fullmatch(text)
+        try:
+            if found is None:
+                raise ValueError("it is written as user_rate=mean(click) by user_id, with count, sum, mean or last.")
+            past = Past(
+                name=found["name"],
+                aggregate=cast(Literal["count", "sum", "mean", "last"], found["aggregate"]),
+                of=found["of"] or None,
+                by=tuple(name.strip() for name in (found["by"] or "").split(",") if name.strip()),
+                smoothing=float(found["smoothing"] or 0),
+            )
+            schema = _with(past, schema, numbers)
+        except ValueError as error:
+            raise UsageError(f"--past={text}: {error}") from error
+    return schema
+
+
+def _with(past: Past, schema: Schema, numbers: Collection[str]) -> Schema:
+    columns = {column.name: column for column in schema.columns}
+    if past.name in columns or past.name in {feature.name for feature in schema.features}:
+        raise ValueError(f"there is a column {past.name!r} already: take another name.")
+    if past.of is not None and past.of in numbers and past.of not in columns:
+        schema = dataclasses.replace(schema, extras=(*schema.extras, past.of))
+    sides = {feature.side for feature in schema.features if feature.name in past.by}
+    side = sides.pop() if len(sides) == 1 else "context"
+    feature: Feature = Numeric(name=past.name, side=side)
+    dtype = columns[past.of].dtype if past.aggregate == "last" and past.of in columns else "float32"
+    if dtype != "float32":
+        owner = next((f for f in schema.features if isinstance(f, Sparse) and f.name == past.of), None)
+        table = None if owner is None else owner.table or owner.name
+        feature = Sparse(name=past.name, side=side, dtype=dtype, table=table)
+    reading = schema.reading or Reading()
+    reading = dataclasses.replace(reading, past=(*reading.past, past))
+    schema = dataclasses.replace(schema, features=(*schema.features, feature), reading=reading)
+    check_past(past, schema)
+    return schema

@@ -1,30 +1,27 @@
-"""Histories from the log itself: what the earlier rows of the same user hold, for every staged row, out of core."""
+"""What earlier rows hold, for every staged row, out of core: their histories, counts and rates."""
 
 from __future__ import annotations
 
-from fullrank.data.features import History, Reading
+from fullrank.data.past_rows import add_past
+from fullrank.data.reading import History, Reading
 from fullrank.data.schema import Schema, SchemaError
 from fullrank.data.staged_rows import ROWS, StagedRows
 from fullrank.data.table_columns import BAD
 
 
-def history_columns(schema: Schema) -> tuple[str, ...]:
-    """The columns that histories of a schema fill, which its tables need not have."""
-    return tuple(name for history in (schema.reading or Reading()).histories for name in history.names)
-
-
-def add_histories(rows: StagedRows) -> None:
-    """Fills the columns of every history of the schema, over all rows there are, in whichever split they are.
+def add_earlier_rows(rows: StagedRows) -> None:
+    """Fills the columns that the schema takes from earlier rows, over all there are, in whichever split they are.
 
     A row remembers the last `length` good rows of the same key whose time is strictly before its own. Rows without a
     key or a time remember nothing and are not remembered.
 
     Raises:
-      SchemaError: If a history names a column that the schema does not have, or the schema has no time.
+      SchemaError: If a declaration names a column that the schema does not have, or the schema has no time.
     """
     for number, history in enumerate((rows.schema.reading or Reading()).histories):
         _check(history, rows.schema)
         _add(rows, history, f"history{number}")
+    add_past(rows)
 
 
 def _add(rows: StagedRows, history: History, name: str) -> None:
@@ -63,8 +60,8 @@ def _check(history: History, schema: Schema) -> None:
         raise SchemaError('A history needs to know what came first: set "time" in the schema to the time column.')
     named = [history.key, *(each.of for each in history.lists), *([] if history.where is None else [history.where])]
     for name in named:
-        if name not in columns or columns[name].form != "one":
-            known = ", ".join(column.name for column in schema.columns if column.form == "one")
+        if name not in columns or columns[name].form != "one" or name in schema.filled:
+            known = ", ".join(c.name for c in schema.columns if c.form == "one" and c.name not in schema.filled)
             raise SchemaError(f"A history names {name!r}, which is no column of single values. There are: {known}.")
     for name in history.names:
         if name not in columns or columns[name].form != "many":

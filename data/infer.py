@@ -23,10 +23,10 @@ from fullrank.data.column_profile import ColumnProfile
 from fullrank.data.command import new_flags, run_command
 from fullrank.data.command_errors import UsageError
 from fullrank.data.decisions import FEW_GAPS, Wishes
-from fullrank.data.features import Reading
 from fullrank.data.find_files import find_files
-from fullrank.data.history_flags import define_history_flags, with_history
+from fullrank.data.history_flags import define_history_flags, with_history, with_past
 from fullrank.data.propose import Proposal, propose
+from fullrank.data.reading import Reading
 from fullrank.data.schema_json import write_schema
 from fullrank.data.scratch import temporary_directory
 from fullrank.data.suggest import closest
@@ -63,7 +63,8 @@ def infer(flag_values: flags.FlagValues) -> None:
     profiles = profile_table(sample, list_delimiter=reading.list_delimiter, missing=reading.missing)
     proposal = propose(profiles, name=flag_values.name or _name_of(paths[0]), wishes=wishes)
     schema = dataclasses.replace(proposal.schema, reading=None if reading == Reading() else reading)
-    schema = with_history(schema, flag_values)
+    numbers = [name for name, p in profiles.items() if p.kind in ("whole", "real") and not (p.listed or p.infinite)]
+    schema = with_past(with_history(schema, flag_values), flag_values, numbers=numbers)
     # Before anything is printed, so that a reader that closes the pipe finds it.
     written = None if output is None else write_schema(schema, output)
     print(describe(proposal, proposal.decisions.profiles, files=len(paths)))

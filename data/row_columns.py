@@ -14,8 +14,8 @@ from fullrank.data.arrow_columns import column_batch
 from fullrank.data.canonical import identifier
 from fullrank.data.derived_columns import converted
 from fullrank.data.encode_examples import encode_examples
-from fullrank.data.features import Reading
 from fullrank.data.ragged import Ragged
+from fullrank.data.reading import Reading
 from fullrank.data.schema import Schema
 from fullrank.data.table_columns import BAD, TableColumn, check_names
 from fullrank.data.table_database import in_memory

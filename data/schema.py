@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Literal
 
 from fullrank.data.columns import Column
-from fullrank.data.features import Bits, Feature, Key, Label, Numeric, Reading, Sequence, Sparse, Vector
+from fullrank.data.features import Bits, Feature, Key, Label, Numeric, Sequence, Sparse, Vector
 from fullrank.data.printable import printable
+from fullrank.data.reading import Reading
 
 
 class SchemaError(ValueError):
@@ -198,6 +199,11 @@ class Schema:
         if self.time is not None:
             columns.append(Column(name=self.time, dtype="int64"))
         return _merged(columns, self.name)
+
+    @property
+    def filled(self) -> tuple[str, ...]:
+        """The columns that are taken from earlier rows, which tables need not have."""
+        return self.reading.filled if self.reading is not None else ()
 
     def sparse(self, name: str) -> Sparse:
         """The sparse feature of that name."""

@@ -14,23 +14,19 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from fullrank.data.features import (
-    Along,
     Bits,
-    Derived,
     Feature,
-    History,
     IdMap,
-    Input,
     Key,
     Label,
     Numeric,
     NumericStatistics,
-    Reading,
     Sequence,
     Sparse,
     SparseStatistics,
     Vector,
 )
+from fullrank.data.reading import Along, Derived, History, Input, Past, Reading
 from fullrank.data.schema import Schema, Shard, Split
 from fullrank.data.schema_json import FORMAT
 
@@ -46,6 +42,7 @@ _OBJECTS: Final[tuple[type[Any], ...]] = (
     Input,
     History,
     Along,
+    Past,
     SparseStatistics,
     NumericStatistics,
     Split,

@@ -13,8 +13,8 @@ from fullrank.data.bad_rows import BadRows
 from fullrank.data.canonical import cell, identifier
 from fullrank.data.columns import Column
 from fullrank.data.derived_columns import converted
-from fullrank.data.features import Reading
 from fullrank.data.join_table import JoinTable, names_with_joins
+from fullrank.data.reading import Reading
 from fullrank.data.rejected_lines import RejectedLine, read_parts
 from fullrank.data.row_columns import without_halves
 from fullrank.data.schema import Schema

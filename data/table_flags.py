@@ -12,9 +12,9 @@ import duckdb
 from absl import flags
 
 from fullrank.data.command_errors import UsageError
-from fullrank.data.features import Reading
 from fullrank.data.find_files import find_files
 from fullrank.data.join_table import JoinTable
+from fullrank.data.reading import Reading
 from fullrank.data.table_files import Dialect, TableFiles
 from fullrank.data.text_files import NATIVE
 

@@ -15,8 +15,8 @@ from fullrank.data.canonical import identifier
 from fullrank.data.column_profile import ColumnProfile, profile_column
 from fullrank.data.decisions import is_time, time_unit
 from fullrank.data.derived_columns import columns_in, derived
-from fullrank.data.features import Derived, Input, Reading
 from fullrank.data.join_table import JoinTable, names_with_joins
+from fullrank.data.reading import Derived, Input, Reading
 from fullrank.data.rejected_lines import RejectedLine, read_parts
 from fullrank.data.table_columns import TableColumn
 from fullrank.data.table_database import in_memory

@@ -14,7 +14,7 @@ import pytest
 from fullrank import data
 from fullrank.data import convert, infer
 from fullrank.data.bad_rows import BadRows
-from fullrank.data.history_rows import add_histories, history_columns
+from fullrank.data.history_rows import add_earlier_rows
 from fullrank.data.staged_rows import StagedRows
 from fullrank.data.table_database import open_database
 
@@ -44,9 +44,9 @@ SCHEMA = data.Schema(
 def filled(directory: Path, rows: dict[str, list[Any]], *, schema: data.Schema = SCHEMA) -> list[tuple[Any, ...]]:
     """past_item, past_genre and past_time of every row."""
     with open_database(directory, threads=2) as connection:
-        staged = StagedRows(connection, schema=schema, bad_rows=BadRows(), optional=set(history_columns(schema)))
+        staged = StagedRows(connection, schema=schema, bad_rows=BadRows(), optional=set(schema.filled))
         staged.add_batches("train", pa.table(rows).to_batches(max_chunksize=7))
-        add_histories(staged)
+        add_earlier_rows(staged)
         columns = [column for column in schema.columns if column.name.startswith("past_")]
         names = [column.name for column in schema.columns if column in columns]
         found = pa.Table.from_batches(list(staged.batches("TRUE", iter([10**9]), columns=columns)))

@@ -18,7 +18,8 @@ from fullrank.data import convert as convert_command
 from fullrank.data import infer as infer_command
 from fullrank.data import read_records, read_schema
 from fullrank.data.bad_rows import BadRows
-from fullrank.data.features import Derived, Input, Label, Numeric, Reading
+from fullrank.data.features import Label, Numeric
+from fullrank.data.reading import Derived, Input, Reading
 from fullrank.data.schema import Schema
 from fullrank.data.schema_json import write_schema
 from fullrank.trainers import evaluate as evaluate_command

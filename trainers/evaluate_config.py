@@ -22,8 +22,8 @@ class EvaluateConfig:
     )
     log: str | None = setting(
         None,
-        "With tables in --input: tables of earlier rows, from which histories are taken if the model's schema.json "
-        "declares any.",
+        "With tables in --input: tables of earlier rows, from which histories, counts and rates come if the model's "
+        "schema.json declares any.",
     )
     json: str | None = setting(None, "File to write all metrics to, those of segments included.")
     output: str | None = setting(None, "Directory to draw figures in: reliability, ROC, and one for each segment.")

@@ -29,8 +29,8 @@ class PredictConfig:
     )
     log: str | None = setting(
         None,
-        "With tables in --input: tables of earlier rows, from which histories are taken if the model's schema.json "
-        "declares any.",
+        "With tables in --input: tables of earlier rows, from which histories, counts and rates come if the model's "
+        "schema.json declares any.",
     )
     columns: tuple[str, ...] = setting(
         (),

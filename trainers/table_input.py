@@ -19,9 +19,10 @@ from fullrank.data.arrow_columns import column_batch
 from fullrank.data.bad_rows import BadRows
 from fullrank.data.columns import Column
 from fullrank.data.dense import padded_last
-from fullrank.data.features import Key, Reading
-from fullrank.data.history_rows import add_histories, history_columns
+from fullrank.data.features import Key
+from fullrank.data.history_rows import add_earlier_rows
 from fullrank.data.ragged import Ragged
+from fullrank.data.reading import Reading
 from fullrank.data.schema import Schema
 from fullrank.data.split_rows import by_source
 from fullrank.data.staged_rows import StagedRows
@@ -137,7 +138,7 @@ def open_tables(
 
     Args:
       files: In the order of their rows.
-      log: Earlier rows, which are not scored; histories that the schema declares are taken from them.
+      log: Earlier rows, which are not scored; the columns that the schema takes from earlier rows are.
       schema: Of the data that the model was trained on.
       needed: Columns of it that the tables must have; the others are missing where they are not there.
       carried: Columns that the tables must have, too. Those that the schema does not name are read as text ids.
@@ -154,9 +155,10 @@ def open_tables(
     schema = dataclasses.replace(schema, keys=(*schema.keys, *beside), reading=cells, splits=())
     computed = cells.columns if cells is not None else ()
     # Features that the model does not read may be computed as well.
-    filled = set(history_columns(schema))
+    filled = set(schema.filled)
+    looked_up = {*(cells.looked_up if cells is not None else ()), *([schema.time] if filled and schema.time else [])}
     # The log need not have what is carried.
-    optional = ({*known, *(column.name for column in computed)} - {*needed, *_of_histories(schema)}) | {
+    optional = ({*known, *(column.name for column in computed)} - {*needed, *looked_up}) | {
         *filled,
         *carried,
     }
@@ -176,10 +178,15 @@ def open_tables(
         if log:
             (directory / "log").mkdir()
             earlier = TableFiles(connection, log, dialect=reading.dialect, directory=directory / "log")
+            held = {*earlier.names, *(name for table in tables for name in table.columns)}
+            held |= {column.name for column in computed if all(given.name in held for given in column.inputs)}
+            absent = sorted({*(cells.remembered if cells is not None else ()), *looked_up} - held)
+            if absent:
+                raise ValueError(f"--log: {log[0]} lacks {', '.join(absent)}, by which earlier rows are remembered.")
             rows.add_files("log", earlier, joins=tables)
         rows.add_files(_SOURCE, read, joins=tables)
         if log:
-            add_histories(rows)
+            add_earlier_rows(rows)
         bad_rows.check()
         good = by_source(rows)[_SOURCE]
         names |= {column.name for column in computed if all(given.name in names for given in column.inputs)}
@@ -193,12 +200,6 @@ def open_tables(
             rows=rows,
             title=shown,
         )
-
-
-def _of_histories(schema: Schema) -> set[str]:
-    """The columns that histories are found by."""
-    histories = schema.reading.histories if schema.reading is not None else ()
-    return {name for history in histories for name in (history.key, schema.time) if name is not None}
 
 
 def _check_there(names: Collection[str], *, carried: Collection[str], filled: Collection[str], source: str) -> None:
