@@ -23,6 +23,8 @@ Kind = Literal["whole", "real", "text", "time", "bits", "none", "other"]
 _LIST_SHARE: Final = 0.01
 """Share of texts that contain the delimiter from which on a column is one of lists."""
 _EXAMPLES: Final = 3
+_NARROWEST: Final = 3
+"""Values from which on a list of one length may be a padded one."""
 _AS: Final = ("integer", "number", "time", "text")
 _LEADING_ZERO: Final = "regexp_matches(CAST(x AS VARCHAR), '^\\s*-?0[0-9]')"
 
@@ -44,6 +46,7 @@ class ColumnProfile:
       maximum: Largest finite number.
       infinite: Whether a number is infinite.
       gaps: Whether a list has a missing value among others.
+      padded: Whether 0 fills lists up to one length; these zeros are then left out of everything here.
       codes: Position of each row's value in `values`, -1 where it is missing; empty where rows hold lists.
       numbers: `values` as numbers; empty if they are none.
     """
@@ -59,6 +62,7 @@ class ColumnProfile:
     maximum: float | None = None
     infinite: bool = False
     gaps: bool = False
+    padded: bool = False
     codes: npt.NDArray[np.int64] = dataclasses.field(default_factory=lambda: np.empty(0, np.int64))
     numbers: npt.NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.empty(0, np.float64))
 
@@ -93,6 +97,9 @@ def profile_column(
     cells = plain(cells)
     listed = is_list(cells.type) or (is_text(cells.type) and _looks_listed(cells, list_delimiter))
     flat, lengths = _flattened(cells, list_delimiter) if listed else (cells, np.ones(len(cells), np.int32))
+    values = _values_before_padding(flat, lengths) if listed else None
+    if values is not None:
+        flat, lengths = flat.filter(pa.array(values.ravel())), values.sum(axis=1, dtype=np.int32)
     if pa.types.is_null(flat.type) or pa.types.is_nested(flat.type):
         kind: Kind = "none" if pa.types.is_null(flat.type) else "other"
         share = 1.0 if kind == "none" else flat.null_count / max(len(flat), 1)
@@ -126,6 +133,7 @@ def profile_column(
         maximum=float(finite.max()) if len(finite) else None,
         infinite=len(finite) < len(numbers),
         gaps=listed and not bool(present.all()),
+        padded=values is not None,
         codes=np.empty(0, np.int64) if listed else rank[codes],
         numbers=numbers.astype(np.float64),
     )
@@ -214,6 +222,27 @@ def _flattened(cells: pa.Array, delimiter: str) -> tuple[pa.Array, npt.NDArray[n
             query = f"SELECT {list_of_text(x, delimiter=delimiter)} AS l FROM given"
             cells = plain(connection.sql(query).to_arrow_table()["l"])
     return plain(cells.flatten()), list_lengths(cells).to_numpy(zero_copy_only=False)
+
+
+def _values_before_padding(flat: pa.Array, lengths: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_] | None:
+    """Where lists of ids `[rows, width]` hold values, if zeros fill all of them up to one length; `None` otherwise.
+
+    Zeros are padding if they stand at the end of every list that has any, or at the beginning, in runs of different
+    length, and other values than 1 are there, too.
+    """
+    width = int(lengths[0]) if len(lengths) else 0
+    if width < _NARROWEST or (lengths != width).any() or not (pa.types.is_integer(flat.type) or is_text(flat.type)):
+        return None
+    texts = pc.cast(flat, pa.large_binary() if pa.types.is_binary(flat.type) else pa.large_string())
+    zero = pc.is_in(texts, pa.array(["0", "0.0"], texts.type)).to_numpy(zero_copy_only=False)
+    if not zero.any() or pc.count_distinct(texts).as_py() <= 2:
+        return None
+    rows: npt.NDArray[np.bool_] = zero.reshape(-1, width)
+    for ordered in (rows[:, ::-1], rows):
+        run = np.logical_and.accumulate(ordered, axis=1)
+        if (run == ordered).all() and len(np.unique(run.sum(axis=1))) > 2:
+            return np.logical_not(rows)
+    return None
 
 
 def _as_text(values: pa.Array) -> pa.Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from typing import Final, Literal
 
 from fullrank.data import name_hints
@@ -15,6 +16,11 @@ FEW_GAPS: Final = 0.01
 """Share of rows without an event time up to which they can be left out."""
 LONGEST: Final = 200
 _EARLIEST: Final = 1e8
+_WRITTEN_OUT: Final = {
+    **{14: ("%Y%m%d%H%M%S",), 12: ("%Y%m%d%H%M",), 10: ("%Y%m%d%H",)},
+    **{8: ("%Y%m%d", "%y%m%d%H"), 6: ("%y%m%d",)},
+}
+"""How dates are written in whole numbers, by their number of digits."""
 _YEAR_1990: Final = 631_152_000
 _YEAR_2100: Final = 4_102_444_800
 
@@ -140,6 +146,25 @@ def is_time(profile: ColumnProfile) -> bool:
         return True
     number = profile.kind in ("whole", "real") and profile.minimum is not None and profile.minimum >= _EARLIEST
     return number and name_hints.is_time(profile.name) and _unit_of(profile.maximum or 0.0) is not None
+
+
+def written_out(profile: ColumnProfile) -> str | None:
+    """How dates stand in the digits of whole numbers, e.g. `%y%m%d%H` for 14102100; `None` if they do not.
+
+    The name has to suggest it, and every value has to be a date from 1990 to 2099.
+    """
+    if profile.kind != "whole" or not (name_hints.is_time(profile.name) or name_hints.is_part_of_time(profile.name)):
+        return None
+    lengths = set(map(len, profile.values))
+    formats = _WRITTEN_OUT.get(lengths.pop(), ()) if len(lengths) == 1 else ()
+    return next((format for format in formats if all(_is_date(value, format) for value in profile.values)), None)
+
+
+def _is_date(value: str, format: str) -> bool:
+    try:
+        return 1990 <= datetime.datetime.strptime(value, format).year < 2100
+    except ValueError:
+        return False
 
 
 def time_unit(profile: ColumnProfile) -> Literal["s", "ms"] | None:

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import duckdb
 
-from fullrank.data.canonical import Kind, cell, identifier, literal
+from fullrank.data.canonical import TEXT_LIST, TEXTS, Kind, cell, identifier, literal
+from fullrank.data.list_cells import list_of_text
 from fullrank.data.reading import Derived, Input, Reading
 from fullrank.data.schema import Schema, SchemaError
 from fullrank.data.suggest import closest
@@ -124,11 +125,23 @@ def converted(
     """The query that turns rows of a table into columns of a schema, derived ones included, and the table for it."""
     reading = schema.reading or Reading()
     sql, known, checks = derived(connection, sql, columns, reading.columns, missing=reading.missing, optional=optional)
+    for name in reading.padded:
+        if name in known:
+            known[name] = _without_padding(known[name], delimiter=reading.list_delimiter)
     query = TableColumns(
         known, schema, list_delimiter=reading.list_delimiter, missing=reading.missing, optional=optional
     )
     query.checks[:0] = checks
     return query, sql
+
+
+def _without_padding(column: TableColumn, *, delimiter: str) -> TableColumn:
+    """A list without its zeros."""
+    x, kind = column.expression, column.type
+    if kind.id in TEXTS:
+        x = list_of_text(x if kind.id == "varchar" else f"TRY(decode({x}))", delimiter=delimiter)
+        kind = TEXT_LIST
+    return TableColumn(f"list_filter({x}, lambda v: v IS NULL OR CAST(v AS VARCHAR) NOT IN ('0', '0.0'))", kind)
 
 
 def _described(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[list[str], list[Any]]:

@@ -62,6 +62,11 @@ def infer(flag_values: flags.FlagValues) -> None:
     wishes = _wishes(flag_values, sample.column_names, labels)
     profiles = profile_table(sample, list_delimiter=reading.list_delimiter, missing=reading.missing)
     proposal = propose(profiles, name=flag_values.name or _name_of(paths[0]), wishes=wishes)
+    padded = tuple(name for name, profile in profiles.items() if profile.padded and name in proposal.decisions.uses)
+    reading = dataclasses.replace(reading, padded=padded)
+    for name in padded:
+        own = proposal.decisions.notes.get(name)
+        proposal.decisions.notes[name] = f"0 fills the lists up and is left out{f'; {own}' if own else ''}"
     schema = dataclasses.replace(proposal.schema, reading=None if reading == Reading() else reading)
     numbers = [name for name, p in profiles.items() if p.kind in ("whole", "real") and not (p.listed or p.infinite)]
     schema = with_past(with_history(schema, flag_values), flag_values, numbers=numbers)

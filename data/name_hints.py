@@ -9,6 +9,7 @@ from fullrank.data.features import Side
 
 _ID: Final = frozenset({"id", "ids", "code", "codes", "key", "hash", "type", "kind", "category", "class", "zip"})
 _TIME: Final = frozenset({"time", "times", "timestamp", "timestamps", "ts", "date", "dates", "datetime"})
+_PART_OF_TIME: Final = frozenset({"hour", "day", "dt", "minute", "month", "week"})
 _WEIGHTS: Final = frozenset({"weight", "weights"})
 _WEIGHT_OF: Final = frozenset({"sample", "example", "instance", "importance"})
 _USER: Final = frozenset({"user", "uid", "userid", "member", "customer", "visitor", "viewer", "buyer"})
@@ -95,6 +96,11 @@ def is_request(name: str) -> bool:
 def is_time(name: str) -> bool:
     """Whether numbers under this name are probably times."""
     return any(word in _TIME for word in tokens(name))
+
+
+def is_part_of_time(name: str) -> bool:
+    """Whether the column probably says on which day, or in which hour, something was."""
+    return any(word in _PART_OF_TIME for word in tokens(name))
 
 
 def is_sample_weight(name: str) -> bool:

@@ -11,7 +11,8 @@ The rules, in the order in which they are tried; the first that fits decides:
 6. Real numbers are numeric, versions sparse.
 7. A value that is different on every row (of 1,000 or more), and a number that counts the rows up, is left out.
 8. Text is sparse.
-9. Whole numbers are sparse or numeric as `fullrank.data.id_or_amount` judges.
+9. Whole numbers are sparse or numeric as `fullrank.data.id_or_amount` judges. Of dates in digits, such as 14102100, the
+   expressions that make an event time and an hour of them are named.
 10. Lists of real numbers of one length are a vector; those of different length are left out.
 11. Lists that are as long on every row as a list of times are a sequence with it, if a single-valued feature has the
     same ids; without times it takes a name with history, past, last or recent.
@@ -31,8 +32,9 @@ from typing import Final
 import numpy as np
 
 from fullrank.data import id_or_amount, name_hints
+from fullrank.data.canonical import identifier
 from fullrank.data.column_profile import ColumnProfile
-from fullrank.data.decisions import FEW_GAPS, Decisions, Wishes, group_by, is_time, mixed_units, time_unit
+from fullrank.data.decisions import FEW_GAPS, Decisions, Wishes, group_by, is_time, mixed_units, time_unit, written_out
 from fullrank.data.features import Bits, Label, Numeric, Sequence
 from fullrank.data.leak_hint import leak_hint
 from fullrank.data.propose_lists import decide_lists
@@ -203,7 +205,9 @@ def _find_time(decisions: Decisions) -> None:
         return
     unit = time_unit(chosen)
     if unit is None:
-        decisions.left_out[chosen.name] = "a time neither in seconds nor in milliseconds since 1970: convert it first"
+        decisions.left_out[chosen.name] = _date_in_digits(chosen) or (
+            "a time neither in seconds nor in milliseconds since 1970: convert it first"
+        )
     else:
         decisions.time, decisions.time_unit = chosen.name, unit
         missing = f"; {chosen.missing:.2%} of the rows have none" if chosen.missing else ""
@@ -214,6 +218,19 @@ def _find_time(decisions: Decisions) -> None:
                 "milliseconds: make them one before rows are split by time"
             )
         decisions.use(chosen.name, "time", note)
+
+
+def _date_in_digits(profile: ColumnProfile) -> str | None:
+    """What to do about a date that is written like 14102100."""
+    format, name = written_out(profile), profile.name
+    if format is None:
+        return None
+    column = name if name.isidentifier() else identifier(name).replace('"', '\\"')
+    part = "hour_of_day=hour" if "%H" in format else "weekday=isodow"
+    return (
+        f"a date in digits: --column=\"{name}_time=strptime({column}::VARCHAR, '{format}')\" --time={name}_time makes "
+        f'the event time of it, --column="{part}({name}_time)" a feature; --ignore={name} leaves it out itself'
+    )
 
 
 def _find_weight(decisions: Decisions) -> None:
@@ -279,10 +296,11 @@ def _decide_single(decisions: Decisions, profile: ColumnProfile) -> None:
 
 def _decide_whole(decisions: Decisions, profile: ColumnProfile) -> None:
     verdict = id_or_amount.judge(profile, [decisions.profiles[label] for label in decisions.wishes.labels])
+    note = _date_in_digits(profile) or verdict.note
     if verdict.is_id:
-        decisions.add_sparse(profile, verdict.note)
+        decisions.add_sparse(profile, note)
     else:
-        _add_numeric(decisions, profile, verdict.note)
+        _add_numeric(decisions, profile, note)
 
 
 def _numbers_the_rows(profile: ColumnProfile) -> bool:

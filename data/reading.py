@@ -116,6 +116,7 @@ class Reading:
     Attributes:
       list_delimiter: What separates the values of a list in text.
       missing: Texts that stand for a missing value in every column, beside the usual ones.
+      padded: Columns of lists in which 0 is no value but fills up, in tables and in requests.
       columns: Columns computed from others.
       histories: Sequences taken from earlier rows.
       past: Numbers taken from earlier rows.
@@ -123,6 +124,7 @@ class Reading:
 
     list_delimiter: str = "|"
     missing: tuple[str, ...] = ()
+    padded: tuple[str, ...] = ()
     columns: tuple[Derived, ...] = ()
     histories: tuple[History, ...] = ()
     past: tuple[Past, ...] = ()

@@ -255,8 +255,10 @@ def check_names(
             f"{name!r}" + (f", did you mean {near!r}?" if (near := closest(name, names)) else "") for name in absent
         )
         known = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")
+        labels = {label.name for label in schema.labels}.intersection(absent)
+        score = " Rows without labels are scored by fullrank.trainers.predict --input." if labels else ""
         raise ValueError(
-            f"{source} has no column {hints}{'' if hints.endswith('?') else '.'} It has: {known or 'none'}."
+            f"{source} has no column {hints}{'' if hints.endswith('?') else '.'} It has: {known or 'none'}.{score}"
         )
     twice = [column.name for column in schema.columns if list(names).count(column.name) > 1]
     if twice:

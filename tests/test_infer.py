@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import math
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fullrank import data
-from fullrank.data import decisions, id_or_amount, infer, leak_hint, name_hints
+from fullrank.data import convert, decisions, id_or_amount, infer, leak_hint, name_hints
 from fullrank.data.column_profile import ColumnProfile, profile_column
 from fullrank.data.decisions import Wishes
 from fullrank.data.propose import Proposal, propose
@@ -273,6 +275,77 @@ def test_neighbours_tell_ids_from_amounts() -> None:
         verdict = id_or_amount.judge(profiles["C14"], [profiles["click"]])
         assert verdict.is_id is expected
         assert ("neighbours behave differently" in (verdict.note or "")) is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("hour", ["14102100", "14103023"], "%y%m%d%H"),
+        ("date", ["20220408", "20220421"], "%Y%m%d"),
+        ("event time", ["202204082359"], "%Y%m%d%H%M"),
+        ("hour", ["14102100", "14103024"], None),  # no day has an hour 24
+        ("hour", ["14102100", "141030"], None),
+        ("item", ["14102100"], None),
+        ("hour", ["0", "23"], None),
+    ],
+)
+def test_dates_in_digits(name: str, values: list[str], expected: str | None) -> None:
+    found = dataclasses.replace(profile([int(value) for value in values]), name=name)
+    assert decisions.written_out(found) == expected
+
+
+def test_what_infer_says_of_a_date_in_digits_works(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    rows = [f"{k % 2},141021{k // 20:02d},{k % 7}" for k in range(400)]
+    (tmp_path / "log.csv").write_text("\n".join(["click,hour,item_id", *rows]) + "\n")
+    command = ["infer", f"--input={tmp_path}/log.csv", "--label=click"]
+    infer.run(command)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  hour: ")]
+    named = [word for word in shlex.split(line.replace(";", "").replace(",", "")) if word.startswith("--")]
+    assert [word.split("=")[0] for word in named] == ["--column", "--time", "--column", "--ignore"]
+    named[0] = named[0].replace("VARCHAR ", "VARCHAR, ")
+    infer.run([*command, *named, f"--output={tmp_path}/s.json"])
+    to_records = ["convert", f"--input={tmp_path}/log.csv", f"--schema={tmp_path}/s.json"]
+    convert.run([*to_records, f"--output={tmp_path}/records", "--noprogress", "--workers=1"])
+    batch = next(iter(data.read_records(tmp_path / "records", split="train", batch_size=400)))
+    assert batch["hour_time"].numpy()[[0, 20]].tolist() == [1_413_849_600, 1_413_853_200]  # 2014-10-21, 0 h and 1 h
+    assert batch["hour_of_day"].numpy()[[0, 20, 40]].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("listed", [True, False])
+def test_lists_that_zeros_fill_up(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, first: bool, listed: bool
+) -> None:
+    draw = np.random.default_rng(0)
+    ids = [draw.integers(1, 90, draw.integers(0, 6)).tolist() for _ in range(300)]
+    filled = [[0] * (5 - len(row)) + row if first else row + [0] * (5 - len(row)) for row in ids]
+    table = pa.table(
+        {"click": [0, 1] * 150, "item_id": draw.integers(1, 90, 300), "history_item": filled, "part": ["train"] * 300}
+    )
+    if listed:
+        file = tmp_path / "log.parquet"
+        pq.write_table(table, file)
+    else:
+        file = tmp_path / "log.csv"
+        cells = [
+            ["|".join(map(str, value)) if isinstance(value, list) else str(value) for value in row.values()]
+            for row in table.to_pylist()
+        ]
+        file.write_text("\n".join(map(",".join, [table.column_names, *cells])) + "\n")
+    infer.run(["infer", f"--input={file}", "--label=click", "--ignore=part", f"--output={tmp_path}/s.json"])
+    assert "history_item: 0 fills the lists up and is left out" in capsys.readouterr().out
+    to_records = ["convert", f"--input={file}", f"--schema={tmp_path}/s.json", f"--output={tmp_path}/records"]
+    convert.run([*to_records, "--split_column=part", "--noprogress", "--workers=1"])
+    batch = next(iter(data.read_records(tmp_path / "records", split="train", batch_size=300)))
+    assert batch["history_item"].numpy().tolist() == [row + [-1] * (5 - len(row)) for row in ids]
+
+
+def test_zeros_that_do_not_fill_up() -> None:
+    assert not profile([[1, 0, 2], [3, 4, 0], [5, 0, 0]]).padded  # one stands between others
+    assert not profile([[1, 0, 0], [1, 1, 0], [1, 1, 1]]).padded  # bits
+    assert not profile([[3, 4], [5, 0], [0, 0]]).padded  # too short to tell
+    assert not profile([[3, 4, 0], [5, 0, 0], [6]]).padded  # not of one length
+    assert profile([[3, 4, 0], [5, 0, 0], [6, 7, 8]]).padded
 
 
 def test_two_units_in_one_time_are_pointed_out() -> None:

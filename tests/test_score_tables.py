@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -129,6 +132,31 @@ def test_csv_and_standard_output_hold_the_same_rows(
     for name in SCORES:  # the shortest decimal that gives the float32 back
         read = np.array(pa_csv.read_csv(tmp_path / "out.csv")[name].to_pylist(), np.float32)
         np.testing.assert_array_equal(read, exact[name].to_numpy())
+
+
+def test_the_output_is_written_though_nobody_reads_what_is_said(tables: Path, toy_run: Path, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "fullrank.trainers.predict", f"--run={toy_run}", f"--input={tables}/new.csv"]
+    # The arguments are those of this test.
+    ended = subprocess.run(
+        [*command, f"--output={tmp_path}/out.csv"], stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+    assert ended.returncode == 141
+    assert b"Error" not in ended.stderr
+    assert b"Traceback" not in ended.stderr
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 301
+
+
+def test_convert_names_the_command_that_needs_no_labels(
+    tables: Path, toy_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = [f"--input={tables}/new.csv", f"--schema={toy_run}/schema.json", f"--output={tmp_path}/records"]
+    assert run_main(convert_command, *flags, "--noprogress") == 1
+    found = capsys.readouterr().err
+    assert "new.csv has no column 'click'; 'like'; 'region'." in found
+    assert "Rows without labels are scored by fullrank.trainers.predict --input." in found
 
 
 def test_evaluate_reads_tables_with_labels(tables: Path, toy_run: Path, tmp_path: Path) -> None:

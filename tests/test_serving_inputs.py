@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,11 +16,13 @@ from fullrank.data import (
     Numeric,
     NumericStatistics,
     Ragged,
+    Reading,
     Schema,
     SchemaError,
     Sequence,
     Sparse,
     Vector,
+    write_vocabulary,
 )
 from fullrank.data.columns import MISSING_BYTES
 from fullrank.models.serving.packed_inputs import pack, packed_layout, packed_layout_json, packed_specs, unpack
@@ -247,3 +252,42 @@ def test_padding_comes_off_again() -> None:
     ragged = to_columns({"ids": np.array([[1, -1, 2], [-1, -1, -1], [5, -1, -1]])}, columns=columns)["ids"]
     assert isinstance(ragged, Ragged)
     assert ragged.to_lists() == [[1, -1, 2], [], [5]]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_zeros_that_fill_up_are_missing_where_the_schema_says_so(first: bool) -> None:
+    padded = dataclasses.replace(
+        a_schema(), reading=Reading(padded=("seen_items", "seen_brands", "seen_at", "tags", "tag_weights"))
+    )
+    items, brands, times = ([0, 7], [b"0", b"x"], [0, 5]) if first else ([7, 0], [b"x", b"0"], [5, 0])
+    batch = to_batch(
+        request(seen_items=[items], seen_brands=[brands], seen_at=[times], tags=[[0, 4]], tag_weights=[[0.0, 0.5]]),
+        schema=padded,
+    )
+    np.testing.assert_array_equal(batch["seen_items"], [[7, -1, -1]])
+    np.testing.assert_array_equal(batch["seen_brands"], [[b"x", MISSING_BYTES, MISSING_BYTES]])
+    np.testing.assert_array_equal(batch["seen_at"], [[5, -1, -1]])
+    np.testing.assert_array_equal(batch["tags"], [[4, -1]])
+    np.testing.assert_array_equal(batch["tag_weights"], [[0.5, 0.0]])
+
+
+@pytest.mark.parametrize(("known", "refused"), [([5, 7], True), ([5, 0], False)])
+def test_a_row_that_ends_in_zero_is_refused_unless_zero_is_an_id(
+    tmp_path: Path, known: list[int], refused: bool
+) -> None:
+    write_vocabulary(known, directory=tmp_path, feature="item")
+    schema = Schema(
+        name="known",
+        features=(
+            Sparse(name="item", ids=IdMap(size=2)),
+            Sequence(name="history", ids=(("seen", "item"),), max_length=3),
+        ),
+        labels=LABELS,
+        directory=tmp_path,
+    )
+    inputs = {"item": tf.constant([5], tf.int64), "seen": tf.constant([[7, 0]], tf.int64)}
+    if refused:
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"a row of seen ends in 0, .* pad with -1"):
+            to_batch(inputs, schema=schema)
+    else:
+        np.testing.assert_array_equal(to_batch(inputs, schema=schema)["seen"], [[7, 0, -1]])

@@ -8,7 +8,9 @@ from typing import Any
 import tensorflow as tf
 
 from fullrank.data.columns import Column
+from fullrank.data.features import Sequence, Sparse
 from fullrank.data.schema import Schema, SchemaError
+from fullrank.data.vocabulary import read_vocabulary
 
 _DTYPES = {"int64": tf.int64, "float32": tf.float32, "bytes": tf.string}
 # Named arguments of TensorFlow's own that an input of the same name would collide with.
@@ -66,12 +68,55 @@ def to_batch(inputs: Mapping[str, tf.Tensor], *, schema: Schema) -> dict[str, tf
       Column -> tensor. Each `many` column has its own `length`; of a longer row the last values are kept, and columns
       that belong together (the ids and times of a sequence, ids and their weights) lose the same ones. These must be
       equally wide, or the graph stops with an error that names them. What is missing within a row cannot be told from
-      padding, so the values of one row are not counted.
+      padding, so the values of one row are not counted. About rows filled up with 0 see `without_zeros`.
     """
     batch = {column.name: inputs[input_name(column.name)] for column in schema.input_columns}
+    batch = without_zeros(batch, schema=schema)
     for aligned in _aligned(schema):
         batch.update(_fitted({column.name: batch[column.name] for column in aligned}, aligned))
     return batch
+
+
+def without_zeros(batch: Mapping[str, tf.Tensor], *, schema: Schema) -> dict[str, tf.Tensor]:
+    """Takes the padding out of rows that a client filled up with 0, where a missing id is -1 or empty.
+
+    In the columns that the schema's `reading` calls padded, the values of a row move to its beginning, and what is
+    missing fills up. In the other lists of whole-number ids the graph stops, with an error that names the column, where
+    a row ends in 0 although no row of the training data held that id: it would be scored as if it were one.
+
+    Args:
+      batch: Column -> tensor.
+      schema: The model's schema; without a directory, and so without vocabularies, nothing is refused.
+    """
+    fitted, padded = dict(batch), schema.reading.padded if schema.reading is not None else ()
+    known = _known_ids(schema)
+    for column in schema.input_columns:
+        if column.form == "many" and column.name in padded:
+            zeros = {"int64": 0, "float32": 0.0, "bytes": b"0"}
+            zero = batch[column.name] == tf.constant(zeros[column.dtype], _DTYPES[column.dtype])
+            missing = tf.where(zero, tf.constant(column.missing, _DTYPES[column.dtype]), batch[column.name])
+            order = tf.argsort(tf.cast(zero, tf.int32), axis=1, stable=True)
+            fitted[column.name] = tf.gather(missing, order, batch_dims=1)
+        elif column.name in known and not (known[column.name] == 0).any():
+            message = f"a row of {input_name(column.name)} ends in 0, which is no id in the training data: pad with -1"
+            good = tf.reduce_all(batch[column.name][:, -1:] != 0)
+            with tf.control_dependencies([tf.debugging.Assert(good, [message])]):
+                fitted[column.name] = tf.identity(batch[column.name])
+    return fitted
+
+
+def _known_ids(schema: Schema) -> dict[str, Any]:
+    """The ids in the vocabulary of each `many` column of whole numbers that has one."""
+    shared = dict(pair for feature in schema.features if isinstance(feature, Sequence) for pair in feature.ids)
+    shared |= {f.name: f.table or f.name for f in schema.features if isinstance(f, Sparse) and f.max_values > 1}
+    if schema.directory is None:
+        return {}
+    owners = {name: schema.sparse(table) for name, table in shared.items()}
+    return {
+        name: read_vocabulary(schema=schema, feature=owner.name)
+        for name, owner in owners.items()
+        if owner.ids.kind == "vocabulary" and owner.dtype == "int64"
+    }
 
 
 def _aligned(schema: Schema) -> list[tuple[Column, ...]]:

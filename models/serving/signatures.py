@@ -19,7 +19,7 @@ from fullrank.data.schema import Schema
 from fullrank.data.value_rules import aligned_columns
 from fullrank.models.serving.group_ids import group_answers, groups_signature, has_groups
 from fullrank.models.serving.packed_inputs import pack, packed_specs, unpack
-from fullrank.models.serving.request_inputs import input_name, input_specs, to_batch
+from fullrank.models.serving.request_inputs import input_name, input_specs, to_batch, without_zeros
 from fullrank.models.serving.sample_rows import Rows, to_columns
 from fullrank.models.serving.uncertain import (
     Uncertain,
@@ -65,7 +65,7 @@ def packed_tensors(model: keras.Model, schema: Schema) -> Signature:
     """Raw columns side by side, one tensor a dtype, as `packed_inputs.packed_layout` lays them out; the fastest."""
 
     def score(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return _probabilities(model(unpack(inputs, schema=schema), training=False))
+        return _probabilities(model(without_zeros(unpack(inputs, schema=schema), schema=schema), training=False))
 
     signature: Signature = tf.function(score, input_signature=[packed_specs(schema)], autograph=False)
     return signature
@@ -81,7 +81,8 @@ def serialized_examples(model: keras.Model, schema: Schema) -> Signature:
     parse = example_parser(schema.input_columns, aligned=aligned_columns(schema))
 
     def score(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return _probabilities(model(parse(inputs[EXAMPLES_INPUT]), training=False))
+        batch = without_zeros(parse(inputs[EXAMPLES_INPUT]), schema=schema)
+        return _probabilities(model(batch, training=False))
 
     spec = {EXAMPLES_INPUT: tf.TensorSpec([None], tf.string, name=EXAMPLES_INPUT)}
     signature: Signature = tf.function(score, input_signature=[spec], autograph=False)
