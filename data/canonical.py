@@ -141,7 +141,8 @@ def _integer(x: str, type_id: str, unit: str) -> tuple[str, str, str | None]:
         fast = f"TRY_CAST({x} AS BIGINT)"
         value = (
             f"CASE WHEN CAST({fast} AS VARCHAR) = {x} THEN {fast} "
-            f"WHEN regexp_full_match({x}, {literal(_WHOLE)}) THEN TRY_CAST(split_part({x}, '.', 1) AS BIGINT) END"
+            f"WHEN {x} IS NOT NULL AND regexp_full_match({x}, {literal(_WHOLE)}) "
+            f"THEN TRY_CAST(split_part({x}, '.', 1) AS BIGINT) END"
         )
         return value, absent_number(x), reason
     if type_id in SIGNED or type_id == "boolean":
@@ -234,10 +235,12 @@ def _canonical(x: str) -> str:
     """Text as an id: NULL where missing, whole numbers without blanks around them and `.0` behind them."""
     number = f"regexp_full_match({x}, {literal(_WHOLE_WITHOUT_LEADING_ZERO)})"
     return (
-        f"CASE WHEN {x} IN ({', '.join(map(literal, MISSING_TEXT))}) THEN NULL "
-        # Looked at only where the first or last character allows it, because most ids are of neither form.
-        f"WHEN (right({x}, 1) = '0' OR left({x}, 1) <= ' ' OR right({x}, 1) <= ' ') "
-        f"AND {number} THEN split_part({trimmed(x)}, '.', 1) ELSE {x} END"
+        # Nearly all ids begin with a letter or are plain whole numbers, and need no closer look.
+        f"CASE WHEN {x} > '\\N' OR CAST(TRY_CAST({x} AS BIGINT) AS VARCHAR) = {x} THEN {x} "
+        f"WHEN {x} IN ({', '.join(map(literal, MISSING_TEXT))}) THEN NULL "
+        # A number has a first character before ":", and one that is to be changed begins or ends with a blank or 0.
+        f"WHEN {x} < ':' AND ({x} < '!' OR right({x}, 1) <= '0') AND {number} THEN split_part({trimmed(x)}, '.', 1) "
+        f"ELSE {x} END"
     )
 
 

@@ -145,7 +145,10 @@ class TableColumns:
         read = self._cell(column, name, kind)
         self._values.append(f"{read.value} AS {value}")
         self._results.append(f"{value} AS {stored(number)}")
-        self._refuse(column, read, value, quoted)
+        if read.reason is not None:
+            # Whether text stands for a missing value is asked of cells that are there; most missing ones are NULL.
+            failed = f"{value} IS NULL AND {name} IS NOT NULL AND NOT {read.absent}"
+            self.checks.append(Check(column.name, failed, read.text, read.reason, quoted))
         if column.name in self._labels and self._labels[column.name].type == "binary":
             reason = "is not a label: use 0 or 1, or leave it empty if unobserved"
             return [Check(column.name, f"{value} NOT IN (0, 1)", read.text, literal(reason), quoted)]
@@ -221,11 +224,6 @@ class TableColumns:
             return "label"
         kinds: dict[str, Kind] = {"int64": "integer", "bytes": "text", "float32": "number"}
         return kinds[column.dtype]
-
-    def _refuse(self, column: Column, read: Cell, value: str, quoted: bool) -> None:
-        if read.reason is not None:
-            failed = f"{value} IS NULL AND NOT {read.absent}"
-            self.checks.append(Check(column.name, failed, read.text, read.reason, quoted))
 
     def _check_alignment(self) -> None:
         """Columns that describe the same list have the same number of values on every row."""
