@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from fullrank.analysis.collapse_results import Collapse, analyse_collapse
-from fullrank.analysis.diversity import Diversity, diversity
-from fullrank.analysis.exposure_replay import ExposureReplay, exposure_replay
-from fullrank.analysis.inputs import Input, open_input
-from fullrank.analysis.off_policy import PolicyValue, on_policy_value, policy_values
-from fullrank.analysis.paired_gain import PairedGain, SegmentGain, paired_gain
-from fullrank.analysis.partners import pair_projections, partner_singular_values
-from fullrank.analysis.spectrum import (
+from fullrank.analysis.comparisons.paired_gain import PairedGain, SegmentGain, paired_gain
+from fullrank.analysis.embeddings.collapse_results import Collapse, analyse_collapse
+from fullrank.analysis.embeddings.diversity import Diversity, diversity
+from fullrank.analysis.embeddings.spectrum import (
     Spectrum,
     effective_rank,
     information_abundance,
@@ -18,6 +14,10 @@ from fullrank.analysis.spectrum import (
     spectrum,
     stable_rank,
 )
+from fullrank.analysis.inputs import Input, open_input
+from fullrank.analysis.partners import pair_projections, partner_singular_values
+from fullrank.analysis.policies.exposure_replay import ExposureReplay, exposure_replay
+from fullrank.analysis.policies.off_policy import PolicyValue, on_policy_value, policy_values
 
 __all__ = [
     "Collapse",

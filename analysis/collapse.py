@@ -19,8 +19,8 @@ from typing import Any, Final
 
 from absl import flags
 
+from fullrank.analysis.comparisons.tables import format_table
 from fullrank.analysis.inputs.open_input import MAX_WIDTH, MIN_ROWS
-from fullrank.analysis.tables import format_table
 from fullrank.data.command import new_flags, run_command
 from fullrank.data.write_aside import check_replaceable, write_text, written_aside
 
@@ -35,8 +35,8 @@ def collapse(flag_values: flags.FlagValues) -> None:
       ValueError: If the input cannot be read, or frequencies or initial values do not fit it.
     """
     # Loaded only for a command line that makes sense, so that --help and mistakes take no time.
-    from fullrank.analysis.collapse_figures import draw_collapse
-    from fullrank.analysis.collapse_results import analyse_collapse
+    from fullrank.analysis.embeddings.collapse_figures import draw_collapse
+    from fullrank.analysis.embeddings.collapse_results import analyse_collapse
     from fullrank.analysis.inputs import open_input
     from fullrank.analysis.inputs.npz import read_arrays
 

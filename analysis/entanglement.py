@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from absl import flags
 
-from fullrank.analysis.tables import format_table
+from fullrank.analysis.comparisons.tables import format_table
 from fullrank.data.command import new_flags, run_command
 from fullrank.data.write_aside import check_replaceable, written_aside
 
@@ -33,8 +33,8 @@ def entanglement(flag_values: flags.FlagValues) -> None:
       ValueError: If a run cannot be read, or the runs do not fit together.
     """
     # Loaded only for a command line that makes sense, so that --help and mistakes take no time.
-    from fullrank.analysis.embedding_spaces import draw_pairs, labelled_pairs, spaces_of
-    from fullrank.analysis.entanglement_results import analyse_entanglement
+    from fullrank.analysis.embeddings.embedding_spaces import draw_pairs, labelled_pairs, spaces_of
+    from fullrank.analysis.embeddings.entanglement_results import analyse_entanglement
     from fullrank.analysis.figures.pair_distances import draw_pair_distances
     from fullrank.analysis.inputs import open_input
     from fullrank.data.schema_json import read_schema

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 
-from fullrank.analysis.exposure_replay import first_slots
+from fullrank.analysis.policies.exposure_replay import first_slots
 
 _LARGEST: Final = 20.0
 _HALVINGS: Final = 40

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from fullrank.analysis.embeddings.spectrum import Array, information_abundance, relative_abundance, spectrum
 from fullrank.analysis.inputs.open_input import Input
 from fullrank.analysis.inputs.trained_rows import rows_with_touched_slots
-from fullrank.analysis.spectrum import Array, information_abundance, relative_abundance, spectrum
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fullrank.analysis.spectrum import Array, Spectrum, spectrum
+from fullrank.analysis.embeddings.spectrum import Array, Spectrum, spectrum
 
 
 def pair_projections(kernel: Array, *, fields: int) -> Array:

@@ -29,10 +29,10 @@ import tqdm
 import report
 from fullrank.layers import FlatDNN, GaussianPosterior, GaussianProcessHead, calibrated_probability
 from fullrank.layers.legacy_keras import tfp
-from fullrank.layers.stable_cholesky import cholesky
+from fullrank.layers.uncertainty.stable_cholesky import cholesky
 from fullrank.models.exploration import thompson
-from fullrank.models.losses import binary_cross_entropy
 from fullrank.models.objectives import negative_elbo
+from fullrank.models.objectives.losses import binary_cross_entropy
 
 CANDIDATES: Final = 100
 INDUCING: Final = 256

@@ -32,7 +32,7 @@ import tqdm
 import report
 from fullrank import layers
 from fullrank.layers.legacy_keras import tfrs
-from fullrank.models.field_layout import FieldLayout
+from fullrank.models.encoding.field_layout import FieldLayout
 from fullrank.models.interactions import INTERACTIONS, InteractionOptions, build_interaction
 
 FIELDS: Final = 40

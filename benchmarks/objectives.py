@@ -34,8 +34,8 @@ from fullrank.layers import (
     Lookups,
     Table,
 )
-from fullrank.models.losses import binary_cross_entropy
 from fullrank.models.objectives import classification_and_ranking
+from fullrank.models.objectives.losses import binary_cross_entropy
 from fullrank.models.optimizers import OptimizerSpec, build_optimizer
 
 FIELDS: Final = 26

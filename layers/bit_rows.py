@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from fullrank.layers.missing_once import MISSING_ROW
+from fullrank.layers.numbers.missing_once import MISSING_ROW
 
 
 def bit_table_rows(bits: int, *, group: int = 1) -> int:

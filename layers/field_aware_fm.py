@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.layers.checked_inputs import Input, takes
+from fullrank.layers.checks.inputs import Input, takes
 
 
 @keras.saving.register_keras_serializable(package="fullrank")

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.layers.checked_inputs import Input, takes
+from fullrank.layers.checks.inputs import Input, takes
 from fullrank.layers.pair_weights import pair_count, symmetric
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.layers.checked_arguments import require_counts
-from fullrank.layers.checked_inputs import Input, takes
+from fullrank.layers.checks.arguments import require_counts
+from fullrank.layers.checks.inputs import Input, takes
 from fullrank.layers.dense import Dense
 
 

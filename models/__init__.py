@@ -2,16 +2,16 @@
 
 from fullrank.models.group_options import GroupOptions, GroupPlace
 from fullrank.models.interactions import InteractionOptions
+from fullrank.models.learning.options import ObjectiveOptions
+from fullrank.models.learning.sample_weights import Repetition
 from fullrank.models.multi_task import ame, me_mmoe, mmoe, omoe, shared_bottom
-from fullrank.models.objective_options import ObjectiveOptions
-from fullrank.models.paradigms import multi_embedding, single
+from fullrank.models.options import RankerOptions
 from fullrank.models.ranker import Ranker
-from fullrank.models.ranker_options import RankerOptions
-from fullrank.models.sample_weights import Repetition
-from fullrank.models.scenarios import scenario_tasks
 from fullrank.models.task_groups import group_by_volume
-from fullrank.models.task_specific import ple, stem, stem_al
-from fullrank.models.wiring import ExpertSpec, Level, Reader, SetSpec, StackedExpert, Wiring, domain_tasks
+from fullrank.models.wirings.paradigms import multi_embedding, single
+from fullrank.models.wirings.scenarios import scenario_tasks
+from fullrank.models.wirings.task_specific import ple, stem, stem_al
+from fullrank.models.wirings.wiring import ExpertSpec, Level, Reader, SetSpec, StackedExpert, Wiring, domain_tasks
 
 __all__ = [
     "ExpertSpec",

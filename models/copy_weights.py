@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tf_keras as keras
 
-from fullrank.models.wiring import ExpertSpec, StackedExpert
+from fullrank.models.wirings.wiring import ExpertSpec, StackedExpert
 
 if TYPE_CHECKING:
     from fullrank.models.ranker import Ranker

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from fullrank.layers.gaussian_process import GaussianLogits
 from fullrank.layers.legacy_keras import keras
-from fullrank.layers.task_heads import TaskHeads
+from fullrank.layers.mixture.task_heads import TaskHeads
+from fullrank.layers.uncertainty.gaussian_process import GaussianLogits
 
 
 class DropoutHeads(keras.layers.Layer):

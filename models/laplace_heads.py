@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from fullrank.layers.gaussian_process import GaussianLogits
-from fullrank.layers.last_layer_laplace import LastLayerLaplace
 from fullrank.layers.legacy_keras import keras
-from fullrank.layers.random_feature_gp import RandomFeatureGP
+from fullrank.layers.uncertainty.gaussian_process import GaussianLogits
+from fullrank.layers.uncertainty.last_layer_laplace import LastLayerLaplace
+from fullrank.layers.uncertainty.random_feature_gp import RandomFeatureGP
 
 
 class LaplaceHeads(keras.layers.Layer):

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.layers.gate import Gate
-from fullrank.layers.towers import Towers
-from fullrank.models.wiring import Access, Reader, Wiring
+from fullrank.layers.mixture.gate import Gate
+from fullrank.layers.mixture.towers import Towers
+from fullrank.models.wirings.wiring import Access, Reader, Wiring
 
 
 class Mixture(keras.layers.Layer):

@@ -9,9 +9,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Final
 
-from fullrank.models.paradigms import Gate, multi_embedding
-from fullrank.models.readers import Tasks
-from fullrank.models.wiring import Wiring
+from fullrank.models.wirings.paradigms import Gate, multi_embedding
+from fullrank.models.wirings.readers import Tasks
+from fullrank.models.wirings.wiring import Wiring
 
 ON_EACH_SET: Final = (("fm", 0), ("flat", 0), ("ipnn", 1), ("flat", 1), ("fm", 2), ("flat", 2))
 

@@ -11,26 +11,26 @@ import tensorflow as tf
 
 from fullrank.data.schema import Schema
 from fullrank.data.vocabulary import read_vocabularies
-from fullrank.layers.embedding_set import EmbeddingSet
+from fullrank.layers.embedding.embedding_set import EmbeddingSet
 from fullrank.layers.legacy_keras import tfrs
-from fullrank.layers.task_heads import TaskHeads
-from fullrank.layers.towers import Towers
-from fullrank.models.beside import Teacher
-from fullrank.models.chain import chain_without
+from fullrank.layers.mixture.task_heads import TaskHeads
+from fullrank.layers.mixture.towers import Towers
 from fullrank.models.copy_weights import copy_weights
 from fullrank.models.group_places import FoundGroups
-from fullrank.models.label_counts import LabelCounts
-from fullrank.models.learning import Learning
-from fullrank.models.losses import observed_weights
-from fullrank.models.objective import Objective, embedding_penalty
-from fullrank.models.objective_options import ObjectiveOptions
-from fullrank.models.pruning import without_tasks
-from fullrank.models.ranker_options import RankerOptions
-from fullrank.models.scenarios import check_scenario_column
-from fullrank.models.task_outputs import Predicted, TaskOutputs
+from fullrank.models.heads.chain import chain_without
+from fullrank.models.heads.task_outputs import Predicted, TaskOutputs
+from fullrank.models.learning.beside import Teacher
+from fullrank.models.learning.label_counts import LabelCounts
+from fullrank.models.learning.learning import Learning
+from fullrank.models.learning.objective import Objective, embedding_penalty
+from fullrank.models.learning.options import ObjectiveOptions
+from fullrank.models.objectives.losses import observed_weights
+from fullrank.models.options import RankerOptions
 from fullrank.models.trunk import Trunk
 from fullrank.models.uncertain_heads import UncertainHeads, uncertain_heads
-from fullrank.models.wiring import Wiring
+from fullrank.models.wirings.pruning import without_tasks
+from fullrank.models.wirings.scenarios import check_scenario_column
+from fullrank.models.wirings.wiring import Wiring
 
 _UNKNOWN_EXAMPLES: Final = 1_000_000
 """Examples that a schema without records is taken to have."""

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.models.losses import observed_weights
+from fullrank.models.objectives.losses import observed_weights
 
 
 @keras.saving.register_keras_serializable(package="fullrank")

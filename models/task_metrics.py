@@ -5,8 +5,8 @@ from __future__ import annotations
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.models.heads.task_outputs import TaskOutputs
 from fullrank.models.metrics import StreamingTasks, StreamingValues
-from fullrank.models.task_outputs import TaskOutputs
 
 
 class TaskMetrics(keras.layers.Layer):

@@ -10,18 +10,18 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank.data.schema import Schema
-from fullrank.layers.embedding_set import EmbeddingSet
-from fullrank.layers.expert import Expert
+from fullrank.layers.embedding.embedding_set import EmbeddingSet
+from fullrank.layers.mixture.expert import Expert
 from fullrank.models.encoding.dense_inputs import DenseEncoder
 from fullrank.models.encoding.elapsed import elapsed_seconds
 from fullrank.models.encoding.encoder import FeatureEncoder
-from fullrank.models.field_layout import field_layout
+from fullrank.models.encoding.field_layout import field_layout
 from fullrank.models.group_places import FoundGroups, GroupPlaces, no_groups
 from fullrank.models.interactions import build_interaction
 from fullrank.models.mixture import Mixture
-from fullrank.models.ranker_options import RankerOptions
+from fullrank.models.options import RankerOptions
 from fullrank.models.set_inputs import SetInputs
-from fullrank.models.wiring import Wiring, set_scopes
+from fullrank.models.wirings.wiring import Wiring, set_scopes
 
 
 class Mixed(NamedTuple):

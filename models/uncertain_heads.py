@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fullrank.models.dropout_heads import DropoutHeads
-from fullrank.models.gaussian_heads import GaussianHeads
+from fullrank.models.heads.uncertain import GaussianHeads
 from fullrank.models.laplace_heads import LaplaceHeads
-from fullrank.models.ranker_options import RankerOptions
+from fullrank.models.options import RankerOptions
 
 UncertainHeads = GaussianHeads | LaplaceHeads | DropoutHeads
 """All give `GaussianLogits` of `[B, T]` and a `divergence` of `[T]`; in training they `observe` which labels a batch

@@ -200,9 +200,9 @@ def toy_records(make_records: Callable[..., Path], tmp_path_factory: pytest.Temp
 @pytest.fixture(scope="session")
 def toy_run(toy_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of two tasks on `toy_records`; tests only read it."""
-    from fullrank.trainers.config import DataConfig, ModelConfig, RunConfig, TrainConfig
-    from fullrank.trainers.optimizer_config import OptimizerConfig
-    from fullrank.trainers.train_model import train_model
+    from fullrank.trainers.config.config import DataConfig, ModelConfig, RunConfig, TrainConfig
+    from fullrank.trainers.config.optimizer import OptimizerConfig
+    from fullrank.trainers.training.train_model import train_model
 
     output = tmp_path_factory.mktemp("toy") / "run"
     train_model(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fullrank.data.ad_platform import AdPlatform, PlatformConfig
+from fullrank.trainers.exploration.platform import AdPlatform, PlatformConfig
 
 
 def test_the_world_does_not_depend_on_who_asks() -> None:

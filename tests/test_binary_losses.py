@@ -9,8 +9,7 @@ import pytest
 import tensorflow as tf
 
 from fullrank.models import ObjectiveOptions
-from fullrank.models.binary_losses import BinaryLosses, of_each_task
-from fullrank.models.losses import binary_cross_entropy
+from fullrank.models.learning.binary_losses import BinaryLosses, of_each_task
 from fullrank.models.objectives import (
     class_balanced_cross_entropy,
     focal_loss,
@@ -18,6 +17,7 @@ from fullrank.models.objectives import (
     listwise_softmax_loss,
     pairwise_loss,
 )
+from fullrank.models.objectives.losses import binary_cross_entropy
 
 RATES = np.array([0.5, 0.25])
 LABELS = tf.constant([[1.0, 0.0], [0.0, 1.0], [0.0, np.nan], [1.0, 0.0]])

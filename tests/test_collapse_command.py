@@ -20,9 +20,9 @@ from fullrank.data.table_layout import layout_json, read_layout
 from fullrank.models.serving import export_model
 from fullrank.models.serving.sample_rows import drawn_rows
 from fullrank.models.table_layout import table_layout
-from fullrank.trainers import config_json
-from fullrank.trainers.load_run import load_run
-from fullrank.trainers.train_model import train_model
+from fullrank.trainers.config import json as config_json
+from fullrank.trainers.training.load_run import load_run
+from fullrank.trainers.training.train_model import train_model
 
 
 @pytest.fixture(scope="module")

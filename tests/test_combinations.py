@@ -17,7 +17,7 @@ from fullrank.models.objectives import EmaTeacher
 from fullrank.models.serving.request_inputs import input_name
 from fullrank.models.serving.sample_rows import drawn_rows
 from fullrank.models.serving.signatures import serving_signatures
-from fullrank.trainers.teachers import averaged_weights
+from fullrank.trainers.training.teachers import averaged_weights
 
 IDS = IdMap(kind="identity", size=40)
 SCHEMA = Schema(

@@ -13,10 +13,10 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank import models
-from fullrank.models.pruning import without_tasks
 from fullrank.models.serving.signatures import serving_signatures
+from fullrank.models.wirings.pruning import without_tasks
 from fullrank.trainers import evaluate, export, predict, train
-from fullrank.trainers.load_run import load_run
+from fullrank.trainers.training.load_run import load_run
 
 SHOPS = ("a", "b", "c")
 TASKS = models.domain_tasks("click", scenarios=SHOPS)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from fullrank import layers
 from fullrank.data.features import Bits, IdMap, Label, Numeric, NumericStatistics, Sparse
 from fullrank.data.schema import Schema
-from fullrank.layers.bucket_embedding import bucket_rows
-from fullrank.layers.numeral_systems import scaled_integers
+from fullrank.layers.numbers.bucket_embedding import bucket_rows
+from fullrank.layers.numbers.numeral_systems import scaled_integers
 from fullrank.models.encoding import numbers
 from fullrank.models.encoding.encoder import FeatureEncoder
 from fullrank.models.encoding.id_rows import IdColumn, IdRows

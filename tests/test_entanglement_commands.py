@@ -13,8 +13,8 @@ import tensorflow as tf
 from fullrank.analysis import entanglement
 from fullrank.data import prepare
 from fullrank.trainers import conflicts, train
-from fullrank.trainers.conflicts_run import cosines_of, look_into
-from fullrank.trainers.load_run import load_run
+from fullrank.trainers.insight.conflicts_run import cosines_of, look_into
+from fullrank.trainers.training.load_run import load_run
 
 ONLY_IDS = (
     "--without_features=history,user_vector,ad_vector,content,content_bits,gender,device,category,advertiser,format,"

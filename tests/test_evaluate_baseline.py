@@ -11,13 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from fullrank.analysis import paired_gain
-from fullrank.analysis.key_bootstrap import LEAST_KEYS
-from fullrank.trainers import against_baseline, evaluate
-from fullrank.trainers.config import DataConfig, ModelConfig, RunConfig, TrainConfig
+from fullrank.analysis.comparisons.key_bootstrap import LEAST_KEYS
+from fullrank.trainers import evaluate
+from fullrank.trainers.config.config import DataConfig, ModelConfig, RunConfig, TrainConfig
+from fullrank.trainers.evaluation import against_baseline
+from fullrank.trainers.evaluation.predict_run import predict_run
 from fullrank.trainers.predict_config import PredictConfig
-from fullrank.trainers.predict_run import predict_run
 from fullrank.trainers.scored_rows import ScoredRows
-from fullrank.trainers.train_model import train_model
+from fullrank.trainers.training.train_model import train_model
 
 
 def run_main(*arguments: str) -> int:

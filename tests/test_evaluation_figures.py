@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from fullrank.analysis.comparisons.tables import format_table
+from fullrank.analysis.comparisons.wilson import wilson_interval
 from fullrank.analysis.figures import reliability_diagram, roc_curve, segment_bars
-from fullrank.analysis.figures.wilson import wilson_interval
-from fullrank.analysis.tables import format_table
 from fullrank.models.metrics import BinaryEvaluator
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from fullrank.trainers import explore
-from fullrank.trainers.explore_config import ExploreConfig
-from fullrank.trainers.explore_run import explore_run
+from fullrank.trainers.exploration.config import ExploreConfig
+from fullrank.trainers.exploration.run import explore_run
 from fullrank.trainers.explore_simulation import AMPLITUDE, platform_of, prior_covariance, simulate
 
 SMALL = ExploreConfig(

@@ -12,9 +12,9 @@ import pytest
 from fullrank.data.sources import obd
 from fullrank.models.exploration import CountedProcess
 from fullrank.trainers import explore
-from fullrank.trainers.explore_campaign import arm_values
+from fullrank.trainers.exploration.campaign import arm_values
+from fullrank.trainers.exploration.logs import BanditLog, read_hillstrom, read_obd
 from fullrank.trainers.explore_estimates import UNIFORM, action_probabilities, learned
-from fullrank.trainers.explore_logs import BanditLog, read_hillstrom, read_obd
 from fullrank.trainers.explore_replay import replay
 
 COLUMNS = "recency,history_segment,history,mens,womens,zip_code,newbie,channel,treatment,conversion,visit,spend\n"

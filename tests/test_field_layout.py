@@ -12,7 +12,7 @@ from fullrank import models
 from fullrank.data.features import IdMap, Label, Numeric, NumericStatistics, Sparse
 from fullrank.data.schema import Schema
 from fullrank.layers import FieldPairProjection, GroupWeightedFM, InteractionStack, TwoStream
-from fullrank.models.field_layout import field_layout
+from fullrank.models.encoding.field_layout import field_layout
 from fullrank.models.interactions import INTERACTIONS, InteractionOptions, build_interaction
 from fullrank.models.serving import export_model
 from fullrank.models.serving.sample_rows import drawn_rows

@@ -15,19 +15,19 @@ from fullrank.data.schema_json import read_schema
 from fullrank.models.interactions import INTERACTIONS
 from fullrank.models.optimizers import DENSE_OPTIMIZERS, SPARSE_OPTIMIZERS
 from fullrank.models.optimizers.schedule import SCHEDULES
-from fullrank.trainers import config_json
 from fullrank.trainers import evaluate as evaluate_command
-from fullrank.trainers import flags as trainer_flags
 from fullrank.trainers import predict as predict_command
 from fullrank.trainers import train as train_command
-from fullrank.trainers.config import DataConfig, ModelConfig, RunConfig, TrainConfig
+from fullrank.trainers.config import flags as trainer_flags
+from fullrank.trainers.config import json as config_json
+from fullrank.trainers.config.checks import ONE_SET, WITH_LEVELS, task_weights
+from fullrank.trainers.config.config import DataConfig, ModelConfig, RunConfig, TrainConfig
+from fullrank.trainers.config.optimizer import OptimizerConfig
+from fullrank.trainers.config.setting import REQUIRED, check_settings, setting
 from fullrank.trainers.field_type import FieldType, field_types
 from fullrank.trainers.models_by_name import MODELS, build_wiring
 from fullrank.trainers.one_task_warning import one_task_warning
-from fullrank.trainers.optimizer_config import OptimizerConfig
-from fullrank.trainers.paradigm_settings import ONE_SET, WITH_LEVELS, task_weights
-from fullrank.trainers.setting import REQUIRED, check_settings, setting
-from fullrank.trainers.wiring_of_data import wiring_of_data
+from fullrank.trainers.training.wirings import wiring_of_data
 
 
 def parse(*arguments: str) -> RunConfig:

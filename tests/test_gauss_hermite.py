@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 
 from fullrank.layers import calibrated_probability
-from fullrank.layers.gauss_hermite import bernoulli_log_likelihood, gaussian_expectation
-from fullrank.models.losses import binary_cross_entropy
+from fullrank.layers.uncertainty.gauss_hermite import bernoulli_log_likelihood, gaussian_expectation
 from fullrank.models.objectives import negative_elbo
+from fullrank.models.objectives.losses import binary_cross_entropy
 
 
 def test_polynomials_are_exact() -> None:

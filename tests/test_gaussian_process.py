@@ -12,9 +12,9 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank.layers import GaussianPosterior, GaussianProcessHead
-from fullrank.layers.covariance_kernels import KERNELS
 from fullrank.layers.legacy_keras import tfp
-from fullrank.layers.stable_cholesky import cholesky, inverse_cholesky
+from fullrank.layers.uncertainty.covariance_kernels import KERNELS
+from fullrank.layers.uncertainty.stable_cholesky import cholesky, inverse_cholesky
 from fullrank.models.objectives import negative_elbo
 
 Array = np.ndarray[Any, Any]

@@ -12,7 +12,7 @@ from fullrank.data.features import IdMap, Label, Sequence, Sparse, Vector
 from fullrank.data.graph_join import join_graph
 from fullrank.data.schema import Schema
 from fullrank.data.sources.source import InMemory, Source
-from fullrank.trainers.graph_vectors import write_vectors
+from fullrank.trainers.graph.vectors import write_vectors
 
 
 def source(*, time: str | None = "time") -> Source:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from fullrank.analysis.code_usage import code_usage
-from fullrank.analysis.group_lift import group_lifts
+from fullrank.analysis.comparisons.group_lift import group_lifts
 from fullrank.data.columns import Column
 from fullrank.trainers import groups, train
-from fullrank.trainers.groups_read import numbered_values
+from fullrank.trainers.insight.groups_read import numbered_values
 
 
 def test_usage_by_hand() -> None:

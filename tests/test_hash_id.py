@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from fullrank import data, layers
 from fullrank.data import sign_bits as numpy_side
-from fullrank.layers import hash_id
+from fullrank.layers.content import hash_id
 
 NAN = float("nan")
 

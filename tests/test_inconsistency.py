@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fullrank.analysis.inconsistency import inconsistency
+from fullrank.analysis.comparisons.inconsistency import inconsistency
 from fullrank.data.features import IdMap, Key, Label, Sparse
 from fullrank.data.schema import Schema, SchemaError
 from fullrank.models import Ranker, single
-from fullrank.trainers.duplicate_pairs import duplicate_inconsistency, read_duplicates
+from fullrank.trainers.evaluation.duplicate_pairs import duplicate_inconsistency, read_duplicates
 
 SCHEMA = Schema(
     name="s",

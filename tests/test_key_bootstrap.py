@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fullrank.analysis.key_bootstrap import LEAST_KEYS, RatioIntervals, ratio_intervals
-from fullrank.trainers.evaluate_config import EvaluateConfig
+from fullrank.analysis.comparisons.key_bootstrap import LEAST_KEYS, RatioIntervals, ratio_intervals
+from fullrank.trainers.evaluation.configs import EvaluateConfig
 
 Array = np.ndarray[Any, Any]
 
@@ -79,7 +79,7 @@ def test_chunks_of_draws_do_not_change_them(monkeypatch: pytest.MonkeyPatch) -> 
     draw = np.random.default_rng(0)
     given = draw.random(100), 1.0 + draw.random(100), draw.integers(0, 2, 100), np.arange(100) // 2
     whole = found(*given)
-    monkeypatch.setattr("fullrank.analysis.key_bootstrap._CHUNK", 7 * 50)
+    monkeypatch.setattr("fullrank.analysis.comparisons.key_bootstrap._CHUNK", 7 * 50)
     for one, other in zip(whole, found(*given), strict=True):
         np.testing.assert_allclose(one, other)
 

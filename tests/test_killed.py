@@ -192,7 +192,7 @@ def test_evaluate_and_predict(shim: Path, with_run: Path, command: str, options:
 def test_export(shim: Path, with_run: Path) -> None:
     """The bytes of a SavedModel differ each time; `export` itself checks that its answers are the model's."""
     options = ("--run=run", "--data=records", "--output=export", "--version=1")
-    imports = ["fullrank.trainers.export_run"]
+    imports = ["fullrank.trainers.evaluation.export_run"]
     lines = kills(shim, with_run, *options, module="fullrank.trainers.export", imports=imports, sample=2)
     whole = next(lines)
     for line in lines:
@@ -208,7 +208,7 @@ def test_train(shim: Path, work: Path, make_records: Callable[..., Path]) -> Non
     options = ["--data=records", "--output=run", "--epochs=2", "--batch_size=64", "--model=single", "--experts=flat"]
     options += ["--widths=2", "--hidden=2", "--expert_width=2", "--tower=", "--deterministic", "--progress=none"]
     options += ["--log_steps=2", "--checkpoint_steps=2", "--checkpoint_minutes=1000"]
-    imports = ["fullrank.trainers.train_model"]
+    imports = ["fullrank.trainers.training.train_model"]
     lines = kills(shim, work, *options, module="fullrank.trainers.train", imports=imports, sample=2)
     whole = next(lines)
     run = work.with_name("killed") / "run"

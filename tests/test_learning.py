@@ -13,9 +13,9 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank import models
-from fullrank.models.beside import predictions_of
+from fullrank.models.learning.beside import predictions_of
 from fullrank.models.objectives import residual_learning_loss
-from fullrank.trainers.best_weights import restore_best, save_best
+from fullrank.trainers.run.weights import restore_best, save_best
 
 TASKS = ("click", "buy")
 WIRING = models.single(width=4, experts=("crossnet", "flat"), tasks=TASKS, expert_width=6)

@@ -9,13 +9,13 @@ import pytest
 import tensorflow as tf
 from scipy.special import logsumexp
 
-from fullrank.models.losses import binary_cross_entropy
 from fullrank.models.objectives import (
     class_balanced_cross_entropy,
     focal_loss,
     joint_ranking_and_calibration,
     listwise_softmax_loss,
 )
+from fullrank.models.objectives.losses import binary_cross_entropy
 
 Array = np.ndarray[Any, Any]
 NAN = float("nan")

@@ -13,9 +13,9 @@ import tf_keras as keras
 
 from fullrank import models
 from fullrank.data.features import Label
-from fullrank.models.losses import binary_cross_entropy, observed_share
-from fullrank.trainers.build_model import objective_options
-from fullrank.trainers.objective_config import ObjectiveConfig
+from fullrank.models.objectives.losses import binary_cross_entropy, observed_share
+from fullrank.trainers.config.objective import ObjectiveConfig
+from fullrank.trainers.training.build_model import objective_options
 
 NAN = float("nan")
 OPTIONS = models.RankerOptions(tower=(4,), interactions=models.InteractionOptions(hidden=(4,)), buckets=4)

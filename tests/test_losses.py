@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from fullrank.models.losses import binary_cross_entropy
+from fullrank.models.objectives.losses import binary_cross_entropy
 
 
 def test_by_hand() -> None:

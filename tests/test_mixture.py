@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from fullrank import models
 from fullrank.models.mixture import Mixture
-from fullrank.models.pruning import without_tasks
+from fullrank.models.wirings.pruning import without_tasks
 
 TASKS = ("click", "buy", "like")
 WIRINGS = (

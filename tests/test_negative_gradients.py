@@ -12,8 +12,8 @@ import tf_keras as keras
 from matplotlib.image import imread
 
 from fullrank.analysis.figures import negative_gradient_lines
-from fullrank.models.losses import binary_cross_entropy
 from fullrank.models.objectives import classification_and_ranking
+from fullrank.models.objectives.losses import binary_cross_entropy
 from fullrank.trainers.callbacks.negative_gradients import NegativeGradients
 
 

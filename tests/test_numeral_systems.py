@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fullrank import layers
-from fullrank.layers.numeral_systems import digit_rows, digits_of, scaled_integers, table_rows
-from fullrank.layers.reached_edges import passed_edges, reached_edges
+from fullrank.layers.numbers.numeral_systems import digit_rows, digits_of, scaled_integers, table_rows
+from fullrank.layers.numbers.reached_edges import passed_edges, reached_edges
 
 
 def digits(value: int, *, base: int, bits: int) -> list[int]:
@@ -128,7 +128,7 @@ def test_summing_the_digits_of_every_integer_changes_nothing(monkeypatch: pytest
         return embedded.numpy(), tf.convert_to_tensor(gradient).numpy()
 
     summed = outputs()
-    monkeypatch.setattr("fullrank.layers.multiple_numeral_system._SUMMED_BITS", 0)
+    monkeypatch.setattr("fullrank.layers.numbers.multiple_numeral_system._SUMMED_BITS", 0)
     looked_up = outputs()
     for one, other in zip(summed, looked_up, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)

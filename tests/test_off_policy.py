@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fullrank.analysis.exposure_replay import exposure_replay
-from fullrank.analysis.off_policy import (
+from fullrank.analysis.comparisons.paired import paired_difference
+from fullrank.analysis.comparisons.paired_gain import paired_gain
+from fullrank.analysis.policies.exposure_replay import exposure_replay
+from fullrank.analysis.policies.off_policy import (
     PolicyValue,
     independent_difference,
     on_policy_value,
@@ -16,8 +18,6 @@ from fullrank.analysis.off_policy import (
     value_difference,
     widened,
 )
-from fullrank.analysis.paired import paired_difference
-from fullrank.analysis.paired_gain import paired_gain
 
 
 def test_by_hand() -> None:

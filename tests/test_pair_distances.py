@@ -9,16 +9,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from fullrank.analysis.embedding_spaces import Space, draw_pairs
-from fullrank.analysis.entanglement_results import analyse_entanglement
-from fullrank.analysis.figures.pair_distances import draw_pair_distances
-from fullrank.analysis.pair_distances import (
+from fullrank.analysis.embeddings.embedding_spaces import Space, draw_pairs
+from fullrank.analysis.embeddings.entanglement_results import analyse_entanglement
+from fullrank.analysis.embeddings.pair_distances import (
     contradictory_pairs,
     label_difference,
     pair_distances,
     percentiles,
     separation,
 )
+from fullrank.analysis.figures.pair_distances import draw_pair_distances
 
 
 def test_cosine_distance_by_hand() -> None:

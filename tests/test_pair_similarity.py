@@ -14,7 +14,7 @@ from scipy.spatial.distance import cosine
 from fullrank import layers, models
 from fullrank.data import IdMap, Label, Numeric, NumericStatistics, Schema, SchemaError, Sparse, Vector
 from fullrank.models.encoding.dense_inputs import DenseEncoder, VectorEncoding
-from fullrank.models.ranker_options import RankerOptions
+from fullrank.models.options import RankerOptions
 
 NAN = float("nan")
 DOTS = NumericStatistics(mean=0.0, std=1.0, minimum=-4.0, maximum=4.0, missing=0.0, quantiles=(-4.0, 0.0, 4.0))

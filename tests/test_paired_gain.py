@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fullrank.analysis.exposure_replay import exposure_replay
-from fullrank.analysis.paired_gain import ALL, paired_gain
+from fullrank.analysis.comparisons.paired_gain import ALL, paired_gain
+from fullrank.analysis.policies.exposure_replay import exposure_replay
 from fullrank.models.metrics import BinaryEvaluator
 
 Array = np.ndarray[Any, Any]

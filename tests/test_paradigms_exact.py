@@ -12,7 +12,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank import models
-from fullrank.models.losses import binary_cross_entropy
+from fullrank.models.objectives.losses import binary_cross_entropy
 
 TASKS = ("click", "buy")
 OPTIONS = models.RankerOptions(tower=(5,), interactions=models.InteractionOptions(hidden=(8,), cross_depth=1))

@@ -14,12 +14,12 @@ import tensorflow as tf
 from fullrank import data
 from fullrank.data import convert
 from fullrank.data.describe_schema import describe_features
-from fullrank.trainers.config import DataConfig, ModelConfig, RunConfig, TrainConfig
+from fullrank.trainers.config.config import DataConfig, ModelConfig, RunConfig, TrainConfig
+from fullrank.trainers.config.optimizer import OptimizerConfig
+from fullrank.trainers.evaluation.export_run import export_run
 from fullrank.trainers.export_config import ExportConfig
-from fullrank.trainers.export_run import export_run
-from fullrank.trainers.load_run import load_run
-from fullrank.trainers.optimizer_config import OptimizerConfig
-from fullrank.trainers.train_model import train_model
+from fullrank.trainers.training.load_run import load_run
+from fullrank.trainers.training.train_model import train_model
 
 ROWS = 900
 

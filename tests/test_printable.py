@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from fullrank.analysis.tables import format_table
+from fullrank.analysis.comparisons.tables import format_table
 from fullrank.data import command
 from fullrank.data.printable import printable, printable_terminal
 from fullrank.data.text_table import text_table

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fullrank.models.losses import binary_cross_entropy
 from fullrank.models.objectives import (
     classification_and_ranking,
     logit_gradients,
     pairwise_loss,
     value_pairwise_loss,
 )
+from fullrank.models.objectives.losses import binary_cross_entropy
 
 Array = np.ndarray[Any, Any]
 NAN = float("nan")

@@ -14,7 +14,7 @@ from fullrank.analysis import exposure_replay
 from fullrank.analysis.exposure_penalty import equal_share_penalty
 from fullrank.data import prepare
 from fullrank.trainers import replay_exposures, train
-from fullrank.trainers.load_run import load_run
+from fullrank.trainers.training.load_run import load_run
 
 
 def _ran(command: Any, *words: str) -> int:

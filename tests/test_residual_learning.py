@@ -8,7 +8,6 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank.layers import Towers
-from fullrank.models.losses import binary_cross_entropy
 from fullrank.models.objectives import (
     EmaTeacher,
     distillation_loss,
@@ -18,6 +17,7 @@ from fullrank.models.objectives import (
     residual_loss,
     residual_targets,
 )
+from fullrank.models.objectives.losses import binary_cross_entropy
 
 NAN = float("nan")
 LN3 = float(np.log(3.0))

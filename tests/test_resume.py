@@ -14,17 +14,17 @@ import tensorflow as tf
 
 from fullrank.layers.legacy_keras import keras, tfrs
 from fullrank.models.metrics.binary_formulas import STATISTICS
-from fullrank.trainers.best_weights import restore_best, save_best
 from fullrank.trainers.callbacks.counting import Counting
-from fullrank.trainers.callbacks.early_stopping import MONITORED, EarlyStopping, monitored
-from fullrank.trainers.callbacks.plateau import Plateau
 from fullrank.trainers.callbacks.resume import Resume
-from fullrank.trainers.callbacks.saving import Saving
-from fullrank.trainers.callbacks.stop_on_nan import StopOnNaN, TrainingDivergedError
-from fullrank.trainers.checkpoints import KEPT, Checkpoints, random_generators, remove_debris
-from fullrank.trainers.metrics_log import MetricsLog
+from fullrank.trainers.run.checkpoints import KEPT, Checkpoints, random_generators, remove_debris
+from fullrank.trainers.run.metrics_log import MetricsLog
+from fullrank.trainers.run.training_state import TrainingState
+from fullrank.trainers.run.weights import restore_best, save_best
 from fullrank.trainers.stream import Stream
-from fullrank.trainers.training_state import TrainingState
+from fullrank.trainers.training.callbacks.early_stopping import MONITORED, EarlyStopping, monitored
+from fullrank.trainers.training.callbacks.plateau import Plateau
+from fullrank.trainers.training.callbacks.saving import Saving
+from fullrank.trainers.training.callbacks.stop_on_nan import StopOnNaN, TrainingDivergedError
 
 EXAMPLES, BATCH = 100, 8
 STEPS = 12  # of an epoch; 96 of the 100 examples, so that epochs do not begin at the same example
@@ -171,7 +171,7 @@ def test_several_steps_a_call_resume_as_well(tmp_path: Path) -> None:
 def test_without_its_dropout_state_a_resumed_run_would_differ(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uninterrupted: tuple[StandIn, Recorder, TrainingState]
 ) -> None:
-    monkeypatch.setattr("fullrank.trainers.checkpoints.random_generators", lambda model: [])
+    monkeypatch.setattr("fullrank.trainers.run.checkpoints.random_generators", lambda model: [])
     fit(tmp_path, kill_after=17)
     model, _, _ = fit(tmp_path)
     assert not np.array_equal(model.dense.kernel.numpy(), uninterrupted[0].dense.kernel.numpy())

@@ -14,13 +14,13 @@ import tensorflow as tf
 
 from fullrank import data, models
 from fullrank.data import prepare
-from fullrank.models.losses import binary_cross_entropy, observed_weights, squared_error
+from fullrank.models.learning.sample_weights import of_tasks
 from fullrank.models.objectives import exposure_weights, negative_elbo, ziln_loss
+from fullrank.models.objectives.losses import binary_cross_entropy, observed_weights, squared_error
 from fullrank.models.repetition_statistics import RepetitionStatistics
-from fullrank.models.sample_weights import of_tasks
 from fullrank.trainers import evaluate, export, train
-from fullrank.trainers.exposure_config import ExposureConfig
-from fullrank.trainers.exposure_report import exposure_report
+from fullrank.trainers.config.exposure import ExposureConfig
+from fullrank.trainers.training.exposure_report import exposure_report
 
 NAN = float("nan")
 REPETITION = models.Repetition(alpha=0.5, tau_days=1 / float(np.log(2)))

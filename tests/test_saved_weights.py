@@ -14,19 +14,19 @@ import tensorflow as tf
 
 from fullrank.data import read_schema
 from fullrank.layers.legacy_keras import keras
-from fullrank.trainers.best_weights import restore_best, save_best
-from fullrank.trainers.callbacks.stop_on_nan import StopOnNaN, TrainingDivergedError
-from fullrank.trainers.checkpoints import Checkpoints
-from fullrank.trainers.config import DataConfig, ModelConfig, RunConfig, TrainConfig
+from fullrank.trainers.config.config import DataConfig, ModelConfig, RunConfig, TrainConfig
+from fullrank.trainers.config.objective import ObjectiveConfig
+from fullrank.trainers.config.optimizer import OptimizerConfig
 from fullrank.trainers.finite_weights import describe_not_finite, not_finite
-from fullrank.trainers.load_run import load_run
-from fullrank.trainers.objective_config import ObjectiveConfig
-from fullrank.trainers.optimizer_config import OptimizerConfig
-from fullrank.trainers.run_directory import RunDirectory
+from fullrank.trainers.run.checkpoints import Checkpoints
+from fullrank.trainers.run.run_directory import RunDirectory
+from fullrank.trainers.run.training_state import TrainingState
+from fullrank.trainers.run.weights import restore_best, save_best
 from fullrank.trainers.stream import Stream
-from fullrank.trainers.teachers import give_teacher
-from fullrank.trainers.train_model import train_model
-from fullrank.trainers.training_state import TrainingState
+from fullrank.trainers.training.callbacks.stop_on_nan import StopOnNaN, TrainingDivergedError
+from fullrank.trainers.training.load_run import load_run
+from fullrank.trainers.training.teachers import give_teacher
+from fullrank.trainers.training.train_model import train_model
 
 NAN, INF = float("nan"), float("inf")
 

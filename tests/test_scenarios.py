@@ -12,7 +12,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank import models
-from fullrank.models.pruning import without_tasks
+from fullrank.models.wirings.pruning import without_tasks
 
 TASKS, SHOPS = ("click", "buy"), ("a", "b")
 OPTIONS = models.RankerOptions(

@@ -28,13 +28,13 @@ from fullrank.data.schema_json import write_schema
 from fullrank.trainers import evaluate as evaluate_command
 from fullrank.trainers import predict as predict_command
 from fullrank.trainers import train as train_command
-from fullrank.trainers.evaluate_config import EvaluateConfig
-from fullrank.trainers.evaluate_run import evaluate_run
+from fullrank.trainers.evaluation.configs import EvaluateConfig
+from fullrank.trainers.evaluation.evaluate_run import evaluate_run
+from fullrank.trainers.evaluation.export_run import export_run
+from fullrank.trainers.evaluation.predict_run import predict_run
+from fullrank.trainers.evaluation.table_input import TableBatches, TableReading, open_tables
 from fullrank.trainers.export_config import ExportConfig
-from fullrank.trainers.export_run import export_run
 from fullrank.trainers.predict_config import PredictConfig
-from fullrank.trainers.predict_run import predict_run
-from fullrank.trainers.table_input import TableBatches, TableReading, open_tables
 
 SCORES = ["click_probability", "like_probability"]
 

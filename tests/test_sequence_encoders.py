@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank import layers
-from fullrank.models.sequence_encoders import sequence_encoder
+from fullrank.models.encoding.sequence_encoders import sequence_encoder
 
 MASK = np.array([[True, True, True, False], [True, False, False, False], [False, False, False, False]])
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from fullrank.analysis.paired import paired_difference
-from fullrank.trainers.studies import STUDIES
-from fullrank.trainers.study_config import StudyConfig
-from fullrank.trainers.study_job import config_of
-from fullrank.trainers.study_plan import Study, read_study
-from fullrank.trainers.study_report import write_report
-from fullrank.trainers.study_run import chosen, jobs_of, read_results
+from fullrank.analysis.comparisons.paired import paired_difference
+from fullrank.trainers.studies.catalogue import STUDIES
+from fullrank.trainers.studies.config import StudyConfig
+from fullrank.trainers.studies.job import config_of
+from fullrank.trainers.studies.plan import Study, read_study
+from fullrank.trainers.studies.report import write_report
+from fullrank.trainers.studies.run import chosen, jobs_of, read_results
 
 PLAN = {"name": "tiny", "question": "?", "baseline": "a", "variants": {"a": [], "b": ["--widths=8"]}}
 

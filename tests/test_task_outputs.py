@@ -13,9 +13,9 @@ import tf_keras as keras
 
 from fullrank import models
 from fullrank.data.features import Label
-from fullrank.models.beside import Beside
-from fullrank.models.losses import binary_cross_entropy, squared_error
+from fullrank.models.learning.beside import Beside
 from fullrank.models.objectives import ziln_loss
+from fullrank.models.objectives.losses import binary_cross_entropy, squared_error
 
 TASKS = ("click", "buy", "spend", "like")
 LABELS = (

@@ -14,9 +14,9 @@ import tensorflow as tf
 from fullrank.data import read_records, read_schema
 from fullrank.models.objectives.ranking import MAX_PAIRS
 from fullrank.trainers import export, train
-from fullrank.trainers.callbacks.saving import Saving
-from fullrank.trainers.load_run import load_run
-from fullrank.trainers.objective_config import ObjectiveConfig
+from fullrank.trainers.config.objective import ObjectiveConfig
+from fullrank.trainers.training.callbacks.saving import Saving
+from fullrank.trainers.training.load_run import load_run
 
 FLAGS = (
     "--batch_size=64", "--model=single", "--widths=4", "--experts=flat", "--hidden=8", "--tower=", "--epochs=1",
@@ -118,10 +118,10 @@ def test_a_killed_run_with_a_moving_average_goes_on_to_the_same_bits(
 
 
 def test_the_moving_average_follows_the_model_and_shares_its_tables(toy_records: Path, tmp_path: Path) -> None:
-    from fullrank.trainers.build_model import build_model, compile_model
-    from fullrank.trainers.config import ModelConfig
-    from fullrank.trainers.optimizer_config import OptimizerConfig
-    from fullrank.trainers.teachers import give_teacher
+    from fullrank.trainers.config.config import ModelConfig
+    from fullrank.trainers.config.optimizer import OptimizerConfig
+    from fullrank.trainers.training.build_model import build_model, compile_model
+    from fullrank.trainers.training.teachers import give_teacher
 
     schema = read_schema(toy_records)
     config = ModelConfig(model="single", widths=(4,), experts=("flat",), hidden=(8,), tower=(5,))

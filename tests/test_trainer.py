@@ -15,15 +15,15 @@ import tensorflow as tf
 
 from fullrank.data import read_records, read_schema
 from fullrank.layers.legacy_keras import keras
-from fullrank.trainers import config_json
-from fullrank.trainers.build_model import build_model, compile_model
-from fullrank.trainers.callbacks.saving import Saving
-from fullrank.trainers.config import DataConfig, ModelConfig, RunConfig, TrainConfig
-from fullrank.trainers.load_run import load_run
-from fullrank.trainers.optimizer_config import OptimizerConfig
-from fullrank.trainers.run_directory import RunDirectory
-from fullrank.trainers.train_model import train_model
-from fullrank.trainers.wiring_of_data import wiring_of_data
+from fullrank.trainers.config import json as config_json
+from fullrank.trainers.config.config import DataConfig, ModelConfig, RunConfig, TrainConfig
+from fullrank.trainers.config.optimizer import OptimizerConfig
+from fullrank.trainers.run.run_directory import RunDirectory
+from fullrank.trainers.training.build_model import build_model, compile_model
+from fullrank.trainers.training.callbacks.saving import Saving
+from fullrank.trainers.training.load_run import load_run
+from fullrank.trainers.training.train_model import train_model
+from fullrank.trainers.training.wirings import wiring_of_data
 
 
 class Killed(BaseException):
@@ -321,7 +321,7 @@ def test_what_does_not_fit_the_data_is_refused_before_anything_is_written(
 def test_a_diverging_run_ends_with_advice_and_keeps_what_was_saved(
     toy_records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fullrank.trainers.train_model.check_splits", lambda *arguments: None)
+    monkeypatch.setattr("fullrank.trainers.training.train_model.check_splits", lambda *arguments: None)
     config = small(toy_records, tmp_path / "run", dense_optimizer="sgd", learning_rate=1e30, log_steps=3)
     with pytest.raises(ValueError, match=r"the loss became (nan|inf).* Lower --learning_rate"):
         train_model(config)

@@ -12,9 +12,9 @@ import tensorflow as tf
 from fullrank import models
 from fullrank.data.features import IdMap, Label, Sparse
 from fullrank.data.schema import Schema, Shard, Split
-from fullrank.layers.gaussian_process import GaussianLogits
-from fullrank.models.label_counts import LabelCounts
-from fullrank.models.task_outputs import TaskOutputs
+from fullrank.layers.uncertainty.gaussian_process import GaussianLogits
+from fullrank.models.heads.task_outputs import TaskOutputs
+from fullrank.models.learning.label_counts import LabelCounts
 
 TABS = (1, 0)
 SCHEMA = Schema(

@@ -15,14 +15,14 @@ from fullrank import models
 from fullrank.data import Columns, IdMap, read_schema, write_records
 from fullrank.data.features import Key, Label, Sparse
 from fullrank.data.schema import Schema
-from fullrank.models.task_outputs import TaskOutputs
+from fullrank.models.heads.task_outputs import TaskOutputs
 from fullrank.trainers import evaluate
-from fullrank.trainers.callbacks.early_stopping import EarlyStopping, watched
-from fullrank.trainers.config import DataConfig, ModelConfig, RunConfig, TrainConfig
-from fullrank.trainers.label_classes import LabelClasses, look_at_labels
-from fullrank.trainers.label_warnings import label_warnings
-from fullrank.trainers.train_model import train_model
-from fullrank.trainers.training_state import TrainingState
+from fullrank.trainers.config.config import DataConfig, ModelConfig, RunConfig, TrainConfig
+from fullrank.trainers.run.training_state import TrainingState
+from fullrank.trainers.training.callbacks.early_stopping import EarlyStopping, watched
+from fullrank.trainers.training.label_classes import LabelClasses, look_at_labels
+from fullrank.trainers.training.train_model import train_model
+from fullrank.trainers.training.warnings import label_warnings
 from fullrank.trainers.undefined_metrics import undefined_metrics
 
 NAN = float("nan")

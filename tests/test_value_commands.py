@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from fullrank.data import prepare, read_records, read_schema
 from fullrank.trainers import evaluate, export, predict, train
-from fullrank.trainers.callbacks.early_stopping import monitored
-from fullrank.trainers.load_run import load_run
+from fullrank.trainers.training.callbacks.early_stopping import monitored
+from fullrank.trainers.training.load_run import load_run
 
 TASKS = ("visit", "conversion", "spend")
 OUTPUTS = (*TASKS, "conversion_given_visit", "spend_given_conversion", "spend_q50", "spend_q99")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fullrank.layers.whitened_moments import whitened_moments
+from fullrank.layers.uncertainty.whitened_moments import whitened_moments
 
 JITTER = 1e-6
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from fullrank import models
-from fullrank.models.pruning import without_tasks
+from fullrank.models.wirings.pruning import without_tasks
 
 GOLDEN_SINGLE = """\
 single: 1 set(s), H = 64, softmax gate

@@ -18,7 +18,7 @@ from fullrank.data.schema_json import schema_from_json, schema_to_json
 from fullrank.data.without_features import without_features
 from fullrank.data.write import write_records
 from fullrank.trainers import evaluate, export, train
-from fullrank.trainers.load_run import load_run
+from fullrank.trainers.training.load_run import load_run
 
 SCHEMA = Schema(
     name="s",

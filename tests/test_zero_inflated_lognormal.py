@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from fullrank.models.losses import binary_cross_entropy, squared_error
 from fullrank.models.objectives import lognormal_scale, ziln_loss, ziln_mean, ziln_quantile
+from fullrank.models.objectives.losses import binary_cross_entropy, squared_error
 
 NAN = float("nan")
 

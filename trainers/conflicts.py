@@ -13,8 +13,8 @@ import sys
 from collections.abc import Sequence
 
 from fullrank.data.command import new_flags, run_command
+from fullrank.trainers.config.flags import define, read
 from fullrank.trainers.conflicts_config import ConflictsConfig
-from fullrank.trainers.flags import define, read
 
 
 def run(argv: Sequence[str] | None = None) -> None:
@@ -25,7 +25,7 @@ def run(argv: Sequence[str] | None = None) -> None:
     def main() -> None:
         config = read(ConflictsConfig, flag_values=flag_values)
         # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
-        from fullrank.trainers.conflicts_run import conflicts_run
+        from fullrank.trainers.insight.conflicts_run import conflicts_run
 
         conflicts_run(config)
 

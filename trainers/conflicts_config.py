@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from fullrank.trainers.setting import REQUIRED, check_settings, setting
+from fullrank.trainers.config.setting import REQUIRED, check_settings, setting
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

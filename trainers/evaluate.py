@@ -18,8 +18,8 @@ from collections.abc import Sequence
 
 from fullrank.data.command import new_flags, run_command
 from fullrank.data.table_flags import define_table_flags
-from fullrank.trainers.evaluate_config import EvaluateConfig
-from fullrank.trainers.flags import define, read
+from fullrank.trainers.config.flags import define, read
+from fullrank.trainers.evaluation.configs import EvaluateConfig
 
 
 def run(argv: Sequence[str] | None = None) -> None:
@@ -31,8 +31,8 @@ def run(argv: Sequence[str] | None = None) -> None:
     def main() -> None:
         config = read(EvaluateConfig, flag_values=flag_values)
         # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
-        from fullrank.trainers.evaluate_run import evaluate_run
-        from fullrank.trainers.table_input import read_table_reading
+        from fullrank.trainers.evaluation.evaluate_run import evaluate_run
+        from fullrank.trainers.evaluation.table_input import read_table_reading
 
         evaluate_run(config, reading=read_table_reading(flag_values))
 

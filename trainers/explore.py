@@ -23,8 +23,8 @@ import sys
 from collections.abc import Sequence
 
 from fullrank.data.command import new_flags, run_command
-from fullrank.trainers.explore_config import ExploreConfig
-from fullrank.trainers.flags import define, read
+from fullrank.trainers.config.flags import define, read
+from fullrank.trainers.exploration.config import ExploreConfig
 
 
 def run(argv: Sequence[str] | None = None) -> None:
@@ -35,7 +35,7 @@ def run(argv: Sequence[str] | None = None) -> None:
     def main() -> None:
         config = read(ExploreConfig, flag_values=flag_values)
         # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
-        from fullrank.trainers.explore_run import explore_run
+        from fullrank.trainers.exploration.run import explore_run
 
         explore_run(config)
 

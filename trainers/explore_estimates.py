@@ -9,8 +9,8 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from fullrank.models.exploration import CountedProcess
-from fullrank.trainers.explore_logs import BanditLog
-from fullrank.trainers.explore_scores import scores_of
+from fullrank.trainers.exploration.logs import BanditLog
+from fullrank.trainers.exploration.scores import scores_of
 
 Floats = npt.NDArray[np.float64]
 UNIFORM: Final = "uniform"

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from fullrank.models.exploration import CountedProcess
-from fullrank.trainers.explore_logs import BanditLog
-from fullrank.trainers.explore_scores import scores_of
+from fullrank.trainers.exploration.logs import BanditLog
+from fullrank.trainers.exploration.scores import scores_of
 
 _RATE: Final = (1e-4, 1 - 1e-4)
 

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from fullrank.data.ad_platform import AdPlatform, PlatformConfig
 from fullrank.models.exploration import CountedProcess
-from fullrank.trainers.explore_config import ExploreConfig
-from fullrank.trainers.explore_scores import scores_of
+from fullrank.trainers.exploration.config import ExploreConfig
+from fullrank.trainers.exploration.platform import AdPlatform, PlatformConfig
+from fullrank.trainers.exploration.scores import scores_of
 
 AMPLITUDE: Final = 1.5
 """Prior standard deviation of a cell's logit."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Protocol
 
-from fullrank.analysis.paired import PairedDifference, paired_difference
+from fullrank.analysis.comparisons.paired import PairedDifference, paired_difference
 
 
 class Interval(Protocol):

@@ -23,8 +23,8 @@ from collections.abc import Sequence
 from absl import flags
 
 from fullrank.data.command import run_command
+from fullrank.trainers.config.flags import define, read
 from fullrank.trainers.export_config import ExportConfig
-from fullrank.trainers.flags import define, read
 
 
 def run(argv: Sequence[str] | None = None) -> None:
@@ -35,7 +35,7 @@ def run(argv: Sequence[str] | None = None) -> None:
     def main() -> None:
         config = read(ExportConfig, flag_values=flag_values)
         # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
-        from fullrank.trainers.export_run import export_run
+        from fullrank.trainers.evaluation.export_run import export_run
 
         export_run(config)
 

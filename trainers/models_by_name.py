@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from fullrank import models
 from fullrank.models import Wiring
-from fullrank.models.readers import Tasks
-from fullrank.trainers.config import ModelConfig
+from fullrank.models.wirings.readers import Tasks
+from fullrank.trainers.config.config import ModelConfig
 
 
 def _single(config: ModelConfig, tasks: Tasks) -> Wiring:

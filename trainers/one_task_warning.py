@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from fullrank.data.schema import Schema
-from fullrank.models.wiring import Wiring
-from fullrank.trainers.config import ModelConfig
+from fullrank.models.wirings.wiring import Wiring
+from fullrank.trainers.config.config import ModelConfig
 
 _FOR_SEVERAL: Final = ("shared_bottom", "omoe", "mmoe", "ple", "me_mmoe", "ame", "stem")
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from fullrank.data.command import new_flags, run_command
 from fullrank.data.table_flags import define_table_flags
-from fullrank.trainers.flags import define, read
+from fullrank.trainers.config.flags import define, read
 from fullrank.trainers.predict_config import PredictConfig
 
 
@@ -31,8 +31,8 @@ def run(argv: Sequence[str] | None = None) -> None:
     def main() -> None:
         config = read(PredictConfig, flag_values=flag_values)
         # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
-        from fullrank.trainers.predict_run import predict_run
-        from fullrank.trainers.table_input import read_table_reading
+        from fullrank.trainers.evaluation.predict_run import predict_run
+        from fullrank.trainers.evaluation.table_input import read_table_reading
 
         predict_run(config, reading=read_table_reading(flag_values))
 

@@ -6,8 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from fullrank.trainers.prediction_file import check_output
-from fullrank.trainers.setting import REQUIRED, check_settings, setting
+from fullrank.trainers.config.setting import REQUIRED, check_settings, setting
+from fullrank.trainers.evaluation.prediction_file import check_output
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

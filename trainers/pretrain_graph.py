@@ -25,8 +25,8 @@ import sys
 from collections.abc import Sequence
 
 from fullrank.data.command import new_flags, run_command
-from fullrank.trainers.flags import define, read
-from fullrank.trainers.pretrain_graph_config import PretrainGraphConfig
+from fullrank.trainers.config.flags import define, read
+from fullrank.trainers.graph.config import PretrainGraphConfig
 
 
 def run(argv: Sequence[str] | None = None) -> None:
@@ -37,7 +37,7 @@ def run(argv: Sequence[str] | None = None) -> None:
     def main() -> None:
         config = read(PretrainGraphConfig, flag_values=flag_values)
         # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
-        from fullrank.trainers.pretrain_graph_run import pretrain_graph_run
+        from fullrank.trainers.graph.run import pretrain_graph_run
 
         pretrain_graph_run(config)
 

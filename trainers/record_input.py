@@ -10,7 +10,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from fullrank.data.schema import Schema
-from fullrank.trainers.records import ReadingConfig, explained, read_split
+from fullrank.trainers.training.records import ReadingConfig, explained, read_split
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

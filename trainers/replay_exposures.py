@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 
 from fullrank.data.command import new_flags, run_command
-from fullrank.trainers.flags import define, read
+from fullrank.trainers.config.flags import define, read
 from fullrank.trainers.replay_exposures_config import ReplayExposuresConfig
 
 
@@ -27,7 +27,7 @@ def run(argv: Sequence[str] | None = None) -> None:
     def main() -> None:
         config = read(ReplayExposuresConfig, flag_values=flag_values)
         # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
-        from fullrank.trainers.replay_exposures_run import replay_exposures
+        from fullrank.trainers.insight.replay_exposures_run import replay_exposures
 
         replay_exposures(config)
 

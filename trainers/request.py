@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from fullrank.data.command import new_flags, run_command
-from fullrank.trainers.flags import define, read
+from fullrank.trainers.config.flags import define, read
 from fullrank.trainers.request_config import RequestConfig
 
 
@@ -26,7 +26,7 @@ def run(argv: Sequence[str] | None = None) -> None:
     def main() -> None:
         config = read(RequestConfig, flag_values=flag_values)
         # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
-        from fullrank.trainers.request_run import request_run
+        from fullrank.trainers.evaluation.request_run import request_run
 
         request_run(config)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from fullrank.trainers.setting import REQUIRED, check_settings, setting
+from fullrank.trainers.config.setting import REQUIRED, check_settings, setting
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

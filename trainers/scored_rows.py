@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from fullrank.data.columns import MISSING_BYTES, MISSING_INT
 from fullrank.models.metrics.segments import segment_name
-from fullrank.trainers.score import Arrays
+from fullrank.trainers.evaluation.score import Arrays
 
 
 class ScoredRows:

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from absl import flags
 
 from fullrank.data.command import new_flags, run_command
-from fullrank.trainers.flags import define, read
-from fullrank.trainers.study_config import StudyConfig
+from fullrank.trainers.config.flags import define, read
+from fullrank.trainers.studies.config import StudyConfig
 
 
 def run(argv: Sequence[str] | None = None) -> None:
@@ -30,13 +30,13 @@ def run(argv: Sequence[str] | None = None) -> None:
 
     def main() -> int:
         if listing:
-            from fullrank.trainers.studies import STUDIES
+            from fullrank.trainers.studies.catalogue import STUDIES
 
             for study in STUDIES.values():
                 print(f"{study.name}: {study.question}\n    {', '.join(study.variants)}")
             return 0
         config = read(StudyConfig, flag_values=flag_values)
-        from fullrank.trainers.study_run import run_study
+        from fullrank.trainers.studies.run import run_study
 
         return 1 if run_study(config) else 0
 

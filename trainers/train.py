@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from fullrank.data.command import new_flags, run_command
-from fullrank.trainers.flags import define_run, read_run
+from fullrank.trainers.config.flags import define_run, read_run
 
 
 def run(argv: Sequence[str] | None = None) -> None:
@@ -25,7 +25,7 @@ def run(argv: Sequence[str] | None = None) -> None:
         config = read_run(flag_values)
         # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
         from fullrank.trainers.memory import keep_freed_memory
-        from fullrank.trainers.train_model import train_model
+        from fullrank.trainers.training.train_model import train_model
 
         keep_freed_memory()
         train_model(config, command=arguments)

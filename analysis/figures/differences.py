@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from fullrank.analysis.comparisons.paired import PairedDifference
 from fullrank.analysis.figures.style import BLUE, GREY, figure
-from fullrank.analysis.paired import PairedDifference
 
 
 def difference_intervals(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from fullrank.analysis.entanglement_results import Entanglement
+from fullrank.analysis.embeddings.entanglement_results import Entanglement
 from fullrank.analysis.figures.style import BLUE, ORANGE, panels
 
 _ACROSS: Final = 3

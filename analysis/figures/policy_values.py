@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 
 from fullrank.analysis.figures.style import BLUE, GREY, ORANGE, panels
-from fullrank.analysis.off_policy import PolicyValue
+from fullrank.analysis.policies.off_policy import PolicyValue
 
 
 def draw_values(

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from fullrank.analysis.comparisons.wilson import wilson_interval
 from fullrank.analysis.figures.style import BLUE, GREY, count, figure
-from fullrank.analysis.figures.wilson import wilson_interval
 
 
 def reliability_diagram(

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fullrank.analysis.comparisons.paired_gain import SegmentGain
 from fullrank.analysis.figures.style import BLUE, GREY, ORANGE, count, figure, shortened
-from fullrank.analysis.paired_gain import SegmentGain
 
 _COLORS = {"better": BLUE, "worse": ORANGE, "not resolved": GREY, "too few keys": GREY}
 

@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 
+from fullrank.analysis.embeddings.spectrum import Array
 from fullrank.analysis.inputs.variables import StoredVariable
-from fullrank.analysis.spectrum import Array
 
 _DAMAGED: Final = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, TypeError, RuntimeError)
 

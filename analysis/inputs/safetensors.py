@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from fullrank.analysis.embeddings.spectrum import Array
 from fullrank.analysis.inputs.variables import StoredVariable
-from fullrank.analysis.spectrum import Array
 
 _LONGEST_HEADER: Final = 100_000_000
 _DTYPES: Final[dict[str, np.dtype[Any]]] = {

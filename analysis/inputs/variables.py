@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from fullrank.analysis.spectrum import Array
+from fullrank.analysis.embeddings.spectrum import Array
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from fullrank.data.features import Numeric, Vector
 from fullrank.data.schema import Schema
-from fullrank.layers.pair_similarity import LARGEST, PairSimilarity
-from fullrank.layers.scaled_number import standardised
+from fullrank.layers.content.pair_similarity import LARGEST, PairSimilarity
+from fullrank.layers.numbers.scaled_number import standardised
 from fullrank.models.encoding import numbers
 
 VectorEncoding = Literal["projection", "similarity", "raw"]

@@ -11,8 +11,8 @@ import tensorflow as tf
 from fullrank.data.features import Bits, Numeric, Sequence, Sparse
 from fullrank.data.schema import Schema
 from fullrank.layers.bit_rows import bit_rows, bit_table_rows
-from fullrank.layers.lookup_plan import BehaviourSequence, Field, LookupPlan, Lookups, Table
-from fullrank.layers.missing_once import missing_once
+from fullrank.layers.embedding.lookup_plan import BehaviourSequence, Field, LookupPlan, Lookups, Table
+from fullrank.layers.numbers.missing_once import missing_once
 from fullrank.models.encoding import numbers
 from fullrank.models.encoding.id_rows import IdColumn, IdRows
 from fullrank.models.encoding.named_columns import NamedColumns, arranged

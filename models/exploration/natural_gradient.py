@@ -8,8 +8,8 @@ from typing import NamedTuple, Protocol
 import tensorflow as tf
 
 from fullrank.layers import GaussianProcessHead
-from fullrank.layers.covariance_kernels import prior_variance
-from fullrank.layers.gauss_hermite import gaussian_expectation
+from fullrank.layers.uncertainty.covariance_kernels import prior_variance
+from fullrank.layers.uncertainty.gauss_hermite import gaussian_expectation
 
 
 class Expected(NamedTuple):

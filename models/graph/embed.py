@@ -9,7 +9,7 @@ import numpy.typing as npt
 import scipy.sparse
 import tensorflow as tf
 
-from fullrank.layers.graph_sage import MeanAggregator
+from fullrank.layers.content.graph_sage import MeanAggregator
 from fullrank.models.graph.bipartite_graph import BipartiteGraph, Ints
 from fullrank.models.graph.sage import GraphSage
 

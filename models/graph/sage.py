@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.layers.graph_sage import MeanAggregator
+from fullrank.layers.content.graph_sage import MeanAggregator
 from fullrank.models.graph.bipartite_graph import BipartiteGraph, Ints
 
 PADDING: Final = 0

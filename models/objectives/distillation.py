@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from fullrank.models.losses import binary_cross_entropy
+from fullrank.models.objectives.losses import binary_cross_entropy
 
 
 def distillation_loss(*, teacher: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from fullrank.layers.gauss_hermite import bernoulli_log_likelihood
-from fullrank.models.losses import observed_weights
+from fullrank.layers.uncertainty.gauss_hermite import bernoulli_log_likelihood
+from fullrank.models.objectives.losses import observed_weights
 
 
 def negative_elbo(

@@ -6,7 +6,7 @@ from typing import Literal
 
 import tensorflow as tf
 
-from fullrank.models.losses import observed_weights
+from fullrank.models.objectives.losses import observed_weights
 
 Recency = Literal["decay", "gap"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from fullrank.models.losses import binary_cross_entropy
+from fullrank.models.objectives.losses import binary_cross_entropy
 from fullrank.models.objectives.observed import observed, weighted_mean
 
 

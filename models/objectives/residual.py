@@ -6,8 +6,8 @@ from typing import Literal
 
 import tensorflow as tf
 
-from fullrank.models.losses import binary_cross_entropy
 from fullrank.models.objectives.distillation import main_and_distillation
+from fullrank.models.objectives.losses import binary_cross_entropy
 
 ResidualTarget = Literal["magnitude", "literal"]
 

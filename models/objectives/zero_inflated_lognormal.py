@@ -11,7 +11,7 @@ from typing import Final
 
 import tensorflow as tf
 
-from fullrank.models.losses import binary_cross_entropy, observed_weights
+from fullrank.models.objectives.losses import binary_cross_entropy, observed_weights
 
 LEAST_SCALE: Final = 0.01
 """Added to every deviation: where all positive labels are equal the density has no upper bound."""

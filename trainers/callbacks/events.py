@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank.trainers.callbacks.milestones import Milestones
-from fullrank.trainers.training_state import TrainingState
+from fullrank.trainers.run.training_state import TrainingState
 
 _VALIDATION: Final = "val_"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import tf_keras as keras
 
-from fullrank.trainers.training_state import TrainingState
+from fullrank.trainers.run.training_state import TrainingState
 
 
 class Resume(keras.callbacks.Callback):

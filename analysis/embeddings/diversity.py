@@ -1,0 +1,82 @@
+"""How differently two embedding sets embed the same field ([Tencent] §4.2, after Guo et al. 2023)."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Final
+
+import numpy as np
+
+from fullrank.analysis.embeddings.spectrum import Array, Spectrum, cross_moment, spectrum
+
+TOLERANCE: Final = 1e-3
+"""Directions with a singular value below this share of the largest one do not count: they have collapsed, and what is
+left of them is noise."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Diversity:
+    """How two tables of one field differ.
+
+    Attributes:
+      cosines: cos theta_k of the principal angles, the largest first, `[min(r_1, r_2)]`.
+      ranks: r_1 and r_2, the directions that count.
+      rows: N.
+    """
+
+    cosines: Array
+    ranks: tuple[int, int]
+    rows: int
+
+    @property
+    def index(self) -> float | None:
+        """1 - mean_k cos theta_k: 0 for equal column spaces, 1 for orthogonal ones.
+
+        `None` where it says nothing: without any direction, or where a table's columns span all of R^N, as those of a
+        field with N <= d may, so that every other column space lies within.
+        """
+        return None if not len(self.cosines) or max(self.ranks) >= self.rows else float(1 - np.mean(self.cosines))
+
+    @property
+    def at_random(self) -> float | None:
+        """What two random column spaces of these ranks reach at least, 1 - sqrt(max(r_1, r_2) / N).
+
+        The mean of cos^2 over random spaces is max(r_1, r_2) / N, and the mean of cos is at most the root of that. A
+        field of few rows cannot be very diverse, and an untrained one of many rows is as diverse as chance.
+        """
+        return None if self.index is None else float(1 - np.sqrt(max(self.ranks) / self.rows))
+
+
+def diversity(first: Array, second: Array, *, rows: Array | None = None, tolerance: float = TOLERANCE) -> Diversity:
+    """Compares the column spaces of two tables of one field by their principal angles.
+
+    With orthonormal bases Q_1 `[N, r_1]` and Q_2 `[N, r_2]` of the column spaces, the singular values of `Q_1^T Q_2`
+    are the cosines of the principal angles between them; the index is one minus their mean. A linear map of either
+    set's embeddings changes nothing, as it changes nothing that a network above the set could not undo. The bases are
+    never formed: with `E = U S V^T`, `Q_1^T Q_2 = S_1^-1 V_1^T (E_1^T E_2) V_2 S_2^-1`, in memory that does not grow
+    with N.
+
+    Args:
+      first: `[N, d_1]`.
+      second: `[N, d_2]`, the same rows in the same order.
+      rows: `[N]`, whether a row counts; all do if `None`.
+      tolerance: Directions with a singular value below this share of the largest one do not count.
+
+    Raises:
+      ValueError: If the tables have different numbers of rows, or values that are not finite.
+    """
+    if len(first) != len(second):
+        raise ValueError(f"Tables of one field have equal rows. Received: {len(first)} and {len(second)}.")
+    one, other = spectrum(first, rows=rows), spectrum(second, rows=rows)
+    left, right = _scaled(one, tolerance), _scaled(other, tolerance)
+    between = left.T @ cross_moment(first, second, rows=rows) @ right
+    cosines = np.minimum(np.linalg.svd(between, compute_uv=False), 1.0) if between.size else np.zeros(0)
+    return Diversity(cosines=cosines, ranks=(left.shape[1], right.shape[1]), rows=one.rows)
+
+
+def _scaled(found: Spectrum, tolerance: float) -> Array:
+    """`V S^-1` of the directions that count, `[d, r]`."""
+    values = found.singular_values
+    kept = values > tolerance * np.max(values, initial=0.0)
+    scaled: Array = found.directions[:, kept] / values[kept]
+    return scaled

@@ -1,0 +1,155 @@
+"""The spectra of all tables of an input, without the rows that were never trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from fullrank.analysis.embeddings.spectrum import Array, Spectrum, spectrum
+from fullrank.analysis.inputs.open_input import Input, TableSource
+from fullrank.analysis.inputs.trained_rows import changed_rows, rows_with_touched_slots
+from fullrank.data.table_layout import StoredTable
+
+KnownBy = Literal["frequencies", "initial values", "optimizer slots", "nothing"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class TableSpectrum:
+    """What was found of one table.
+
+    Attributes:
+      set: Its embedding set; empty where the file knows none.
+      table: Its name.
+      all_rows: Rows with those that were never trained.
+      trained: `[N]`, whether a row was trained; `None` if that is not known, and all rows count.
+      known_by: What told which rows were trained.
+      spectrum: Of the trained rows.
+      weighted: Of the trained rows, weighted by frequency; `None` without frequencies.
+    """
+
+    set: str
+    table: str
+    all_rows: int
+    trained: Array | None
+    known_by: KnownBy
+    spectrum: Spectrum
+    weighted: Spectrum | None
+
+    @property
+    def name(self) -> str:
+        """`set/table`, or the table alone."""
+        return f"{self.set}/{self.table}" if self.set else self.table
+
+    def to_json(self) -> dict[str, Any]:
+        """All numbers; those of a table without a trained row are null."""
+        return {
+            "set": self.set or None,
+            "table": self.table,
+            "rows": self.all_rows,
+            "trained_rows": self.spectrum.rows,
+            "trained_rows_known_by": self.known_by,
+            "width": self.spectrum.width,
+            **_numbers(self.spectrum),
+            "weighted_by_frequency": None if self.weighted is None else _numbers(self.weighted),
+        }
+
+
+def table_spectra(
+    given: Input, *, frequencies: Mapping[str, Array] | None = None, initial: Input | None = None
+) -> list[TableSpectrum]:
+    """Takes the spectrum of every table.
+
+    Rows were trained if their frequency is positive, where frequencies are given; if they differ from their initial
+    values, where those are; if the optimiser's slots beside them have changed, where the input has slots. All rows
+    count if nothing tells.
+
+    Args:
+      given: The tables.
+      frequencies: Name of a table, or `set/table` -> how often each row was looked up in training, `[N]`.
+      initial: The same model before training.
+
+    Raises:
+      ValueError: If frequencies or initial values do not fit the tables, or a table holds what is not a number.
+    """
+    frequencies = dict(frequencies or {})
+    _check_names(given, frequencies)
+    found = []
+    for source in given.sources:
+        found += _of_variable(source, frequencies, initial)
+    return found
+
+
+def _of_variable(source: TableSource, frequencies: Mapping[str, Array], initial: Input | None) -> list[TableSpectrum]:
+    counts = {table.name: _counts(source.set, table, frequencies) for table in source.tables}
+    # Slots can be as large as the table, so they are gone before it is read.
+    touched = None
+    if initial is None and any(count is None for count in counts.values()):
+        touched = rows_with_touched_slots(source.variable)
+    values = source.variable.read()
+    if initial is not None:
+        touched = changed_rows(values, _initial_values(source, initial))
+    known: KnownBy = "nothing" if touched is None else "optimizer slots" if initial is None else "initial values"
+    found = []
+    for table in source.tables:
+        place = slice(table.start, table.start + table.rows)
+        count = counts[table.name]
+        trained = count > 0 if count is not None else None if touched is None else touched[place]
+        name = f"{source.set}/{table.name}" if source.set else table.name
+        try:
+            plain = spectrum(values[place], rows=trained)
+            weighted = None if count is None else spectrum(values[place], rows=trained, weights=count)
+        except ValueError as error:
+            raise ValueError(f"Table {name}: {error}") from error
+        found.append(
+            TableSpectrum(
+                set=source.set,
+                table=table.name,
+                all_rows=table.rows,
+                trained=trained,
+                known_by=known if count is None else "frequencies",
+                spectrum=plain,
+                weighted=weighted,
+            )
+        )
+    return found
+
+
+def _counts(set_name: str, table: StoredTable, frequencies: Mapping[str, Array]) -> Array | None:
+    name = f"{set_name}/{table.name}"
+    count = frequencies.get(name, frequencies.get(table.name))
+    if count is None:
+        return None
+    if count.shape != (table.rows,) or count.dtype.kind not in "iuf":
+        raise ValueError(
+            f"The frequencies of {table.name} must be {table.rows} numbers, one a row. Received: {count.dtype} of "
+            f"shape {count.shape}."
+        )
+    return np.asarray(count, np.float64)
+
+
+def _check_names(given: Input, frequencies: Mapping[str, Array]) -> None:
+    known = {name for s in given.sources for t in s.tables for name in (t.name, f"{s.set}/{t.name}")}
+    unknown = sorted(set(frequencies) - known)
+    if unknown:
+        tables = sorted({t.name for s in given.sources for t in s.tables})
+        raise ValueError(f"Frequencies are given of {', '.join(unknown)}, but the tables are {', '.join(tables)}.")
+
+
+def _initial_values(source: TableSource, initial: Input) -> Array:
+    for other in initial.sources:
+        if other.variable.name == source.variable.name and other.variable.shape == source.variable.shape:
+            return other.variable.read()
+    raise ValueError(
+        f"{initial.path} holds no {source.variable.name} of shape {source.variable.shape}: it is another model's."
+    )
+
+
+def _numbers(found: Spectrum) -> dict[str, Any]:
+    measures: dict[str, float | None] = dict(found.measures())
+    return {
+        "singular_values": [float(value) for value in found.singular_values],
+        **(measures if found.rows else dict.fromkeys(measures)),
+    }

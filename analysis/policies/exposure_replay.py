@@ -1,0 +1,134 @@
+"""How much of what a model would show has been shown before: ranking logged candidates again ([Tencent] §6.2)."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+from fullrank.analysis.comparisons.key_bootstrap import ratio_intervals
+from fullrank.analysis.confidence import check_confidence
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExposureReplay:
+    """Two models' choices among the same candidates.
+
+    Attributes:
+      requests: Number of requests.
+      shown: Candidates that either model shows.
+      share_baseline: Share of repeated exposures in what the baseline shows.
+      share: The same of the model.
+      change: `100 (share / share_baseline - 1)`, in percent; negative is fewer repeats. NaN if the baseline has none.
+      low: Lower end of its bootstrap interval over keys; NaN with too few of them, see `ratio_intervals`.
+      high: Upper end.
+      auc_baseline: AUC of the baseline over all candidates with a label; NaN without labels of both classes.
+      auc: The same of the model: fewer repeats at an equal AUC is the aim, at a lower one they have a price.
+    """
+
+    requests: int
+    shown: int
+    share_baseline: float
+    share: float
+    change: float
+    low: float
+    high: float
+    auc_baseline: float
+    auc: float
+
+
+def exposure_replay(
+    *,
+    requests: npt.ArrayLike,
+    repeated: npt.ArrayLike,
+    baseline: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    labels: npt.ArrayLike | None = None,
+    keys: npt.ArrayLike | None = None,
+    slots: int = 1,
+    confidence: float = 0.95,
+    draws: int = 1000,
+    seed: int = 0,
+) -> ExposureReplay:
+    """Ranks each request's candidates by either score and counts repeats among the first `slots`.
+
+    The history behind `repeated` stays as logged: what a model would have shown earlier does not change it, so the
+    effect of a model over time is larger or smaller than the replay says. Equal scores keep the order of the rows.
+
+    Args:
+      requests: `[N]` integers or strings; rows of one request are its candidates.
+      repeated: `[N]` bool, whether the user had seen the ad or a similar one before: `exposure_history` counts it.
+      baseline: `[N]` scores of the baseline.
+      scores: `[N]` scores of the model that is judged.
+      labels: `[N]`, 0 or 1, NaN where not observed; only AUC needs them.
+      keys: `[N]` integers or strings, what is independent, such as the user; the request if `None`. A request belongs
+        to one key.
+      slots: Candidates shown a request, all of them where there are fewer.
+      confidence: Of the interval.
+      draws: Of the bootstrap.
+      seed: Of the bootstrap.
+
+    Raises:
+      ValueError: If lengths differ, there is no candidate, a score is NaN, or `slots` < 1.
+    """
+    check_confidence(confidence)
+    request_ids, old, new = np.asarray(requests), np.asarray(baseline, np.float64), np.asarray(scores, np.float64)
+    repeats = np.asarray(repeated, bool)
+    key_ids = request_ids if keys is None else np.asarray(keys)
+    truth = np.full(old.shape, np.nan) if labels is None else np.asarray(labels, np.float64)
+    shapes = [values.shape for values in (request_ids, repeats, old, new, key_ids, truth)]
+    if len(set(shapes)) > 1 or old.ndim != 1 or not old.size:
+        raise ValueError(f"exposure_replay takes columns of one length, at least one row; received {shapes}")
+    if np.isnan(old).any() or np.isnan(new).any() or slots < 1:
+        broken = int(np.isnan(old).sum() + np.isnan(new).sum())
+        raise ValueError(f"exposure_replay needs scores and slots >= 1; received {broken} NaN and slots={slots}")
+    names, request = np.unique(request_ids, return_inverse=True)
+    _, key = np.unique(key_ids, return_inverse=True)
+    shown_old, shown_new = (first_slots(request, values, slots) for values in (old, new))
+    repeats_old, repeats_new = ((repeats & shown).astype(np.float64) for shown in (shown_old, shown_new))
+    found = ratio_intervals(
+        groups=np.zeros_like(key),
+        keys=key,
+        numerators=repeats_new,
+        denominators=repeats_old,
+        confidence=confidence,
+        draws=draws,
+        seed=seed,
+    )
+    change, reach = 100.0 * (float(found.ratio[-1]) - 1.0), 100.0 * float(found.reach[-1])
+    shown = int(shown_old.sum())
+    total_old, total_new = float(repeats_old.sum()), float(repeats_new.sum())
+    return ExposureReplay(
+        requests=len(names),
+        shown=shown,
+        share_baseline=total_old / shown,
+        share=total_new / shown,
+        change=change,
+        low=change - reach,
+        high=change + reach,
+        auc_baseline=_auc(truth, old),
+        auc=_auc(truth, new),
+    )
+
+
+def first_slots(request: npt.NDArray[np.int64], scores: npt.NDArray[np.float64], slots: int) -> npt.NDArray[np.bool_]:
+    """Which rows are among the `slots` best of their request; equal scores keep the order of the rows."""
+    order = np.lexsort((-scores, request))
+    sorted_request = request[order]
+    place = np.arange(request.size)
+    starts = np.ones(request.size, bool)
+    starts[1:] = sorted_request[1:] != sorted_request[:-1]
+    rank = place - np.maximum.accumulate(np.where(starts, place, 0))
+    first = np.zeros(request.size, bool)
+    first[order[rank < slots]] = True
+    return first
+
+
+def _auc(labels: npt.NDArray[np.float64], scores: npt.NDArray[np.float64]) -> float:
+    from sklearn.metrics import roc_auc_score  # takes long to load
+
+    observed = ~np.isnan(labels)
+    if len(np.unique(labels[observed])) < 2:
+        return float("nan")
+    return float(roc_auc_score(labels[observed], scores[observed]))

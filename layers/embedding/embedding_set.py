@@ -1,0 +1,177 @@
+"""An embedding set: every feature looked up with one width ([Tencent] §4.2)."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from fullrank.layers.checks.arguments import require_counts
+from fullrank.layers.derived_seed import derived_seed
+from fullrank.layers.embedding.lookup_plan import BehaviourSequence, Block, Field, LookupPlan, Lookups, Table
+from fullrank.layers.uniform_rows import UniformRows
+
+
+@keras.saving.register_keras_serializable(package="fullrank")
+class EmbeddingSet(keras.layers.Layer):
+    """Looks every field of a plan up in tables of one width.
+
+    Field f of example b is `e_bf = sum_k w_bfk E_t(f)[row_bfk]`. Tables are stored in `groups` variables, several
+    tables below each other: one gather serves a whole group, and a training step deduplicates a few groups at a time
+    instead of one table after the other. One group is best for serving, a few for training, `None` (a variable a table)
+    for comparison. Rows are kept in float32 and only what was looked up is cast to the compute dtype.
+
+    Call arguments:
+      lookups: `Lookups` with rows `[B, W]` and weights `[B, W - U]`.
+
+    Returns:
+      Fields `[B, F, d]`, in the order of `plan.field_names`.
+
+    Args:
+      plan: What is looked up.
+      width: d, the width of every row.
+      groups: Variables to store the tables in; `None` for one a table.
+      initial_scale: Rows start uniform in ±`initial_scale`.
+      seed: Seed of the first rows; `None` draws from the global one.
+    """
+
+    def __init__(
+        self,
+        plan: LookupPlan,
+        width: int,
+        *,
+        groups: int | None = 2,
+        initial_scale: float = 0.05,
+        seed: int | None = None,
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype, trainable=trainable)
+        if width < 1:
+            raise ValueError(f"width must be at least 1. Received: {width}.")
+        require_counts("EmbeddingSet", width=width)
+        self.plan = plan
+        self.width = width
+        self.groups = groups
+        self.initial_scale = initial_scale
+        self.seed = seed
+        self._grouping = plan.grouped(groups)
+        self._group_of = {table.name: g for g, run in enumerate(self._grouping) for table in run}
+        self._offset = {}
+        for run in self._grouping:
+            starts = np.cumsum([0, *(table.rows for table in run)])
+            self._offset.update({table.name: int(start) for table, start in zip(run, starts, strict=False)})
+        self._blocks = plan.blocks(self._group_of)
+        self.variables_of_groups: list[tf.Variable] = []
+
+    def build(self, input_shape: Any) -> None:
+        """Creates one variable a group."""
+        for g, run in enumerate(self._grouping):
+            self.variables_of_groups.append(
+                self.add_weight(
+                    name=run[0].name if len(run) == 1 else f"tables_{g}",
+                    shape=(sum(table.rows for table in run), self.width),
+                    dtype="float32",
+                    initializer=UniformRows(self.initial_scale, derived_seed(self.seed, g)),
+                    experimental_autocast=False,
+                )
+            )
+        super().build(input_shape)
+
+    def call(self, lookups: Lookups) -> tf.Tensor:
+        """Returns the fields, `[B, F, d]`."""
+        lookups = self._checked(lookups)
+        parts = [self._pooled(block, lookups) for block in self._blocks]
+        return parts[0] if len(parts) == 1 else tf.concat(parts, axis=1)
+
+    def _checked(self, given: Any) -> Lookups:
+        if not isinstance(given, (tuple, list)) or len(given) != len(Lookups._fields):
+            raise TypeError(f"EmbeddingSet {self.name!r} takes Lookups. Received: {type(given).__name__}.")
+        lookups, looked_up = Lookups(*given), sum(field.lookups for field in self.plan.fields)
+        wanted = [("rows", lookups.rows, looked_up, "integers")]
+        if looked_up > self.plan.unweighted:
+            wanted.append(("weights", lookups.weights, looked_up - self.plan.unweighted, "floats"))
+        for name, values, width, kind in wanted:
+            message = f"EmbeddingSet {self.name!r} takes {name} [B, {width}] of {kind}. Received:"
+            dtype = tf.as_dtype(getattr(values, "dtype", "string"))
+            if not (dtype.is_integer if kind == "integers" else dtype.is_floating):
+                raise TypeError(f"{message} {type(values).__name__} of {dtype.name}.")
+            shape = tf.TensorShape(values.shape)
+            if not shape.is_compatible_with([None, width]):
+                raise ValueError(f"{message} shape {shape}.")
+        return lookups
+
+    def _pooled(self, block: Block, lookups: Lookups) -> tf.Tensor:
+        field = block.fields[0]
+        offsets = np.repeat([self._offset[f.table] for f in block.fields], field.lookups)
+        rows = lookups.rows[:, block.start : block.stop]
+        embedded = self._gather(block.group, rows, offsets)
+        if field.weighted:
+            first = self.plan.unweighted
+            weights = lookups.weights[:, block.start - first : block.stop - first]
+            embedded *= tf.cast(weights, embedded.dtype)[:, :, tf.newaxis]
+        if field.lookups == 1:
+            return embedded
+        shape = (-1, len(block.fields), field.lookups, self.width)
+        return tf.reduce_sum(tf.reshape(embedded, shape), axis=2)
+
+    def behaviours(self, sequence: BehaviourSequence, lookups: Lookups) -> tf.Tensor:
+        """Embeds a sequence: `[B, L, n d]`, the aligned ids of a behaviour side by side."""
+        rows = lookups.sequences[sequence.name]
+        parts = [
+            self._gather(self._group_of[table], rows[:, :, k], np.asarray(self._offset[table]))
+            for k, table in enumerate(sequence.tables)
+        ]
+        return tf.concat(parts, axis=-1)
+
+    def target(self, sequence: BehaviourSequence, fields: tf.Tensor) -> tf.Tensor:
+        """The target beside which a sequence's behaviours stand: its fields `[B, F, d]` -> `[B, n d]`."""
+        places = [self.plan.field_names.index(name) for name in sequence.fields]
+        return tf.reshape(tf.gather(fields, places, axis=1), (-1, len(places) * self.width))
+
+    def _gather(self, group: int, rows: tf.Tensor, offsets: np.ndarray[Any, Any]) -> tf.Tensor:
+        rows = rows + tf.constant(offsets, dtype=rows.dtype)
+        return tf.cast(tf.gather(self.variables_of_groups[group], rows), self.compute_dtype)
+
+    def table(self, name: str) -> tf.Tensor:
+        """The rows of one table, `[N, d]`, cut out of its group's variable."""
+        start = self._offset[name]
+        rows = next(table.rows for table in self.plan.tables if table.name == name)
+        return self.variables_of_groups[self._group_of[name]][start : start + rows]
+
+    def assign_tables(self, source: EmbeddingSet) -> None:
+        """Copies every table from a set of the same plan and width, whatever its grouping."""
+        if source.width != self.width or source.plan != self.plan:
+            raise ValueError(f"Set {self.name!r} can only take tables from a set of equal plan and width.")
+        for g, run in enumerate(self._grouping):
+            self.variables_of_groups[g].assign(tf.concat([source.table(table.name) for table in run], axis=0))
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, with the plan as plain data."""
+        return {
+            **super().get_config(),
+            "plan": dataclasses.asdict(self.plan),
+            "width": self.width,
+            "groups": self.groups,
+            "initial_scale": self.initial_scale,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> EmbeddingSet:
+        """Rebuilds the plan from plain data."""
+        plan = config["plan"]
+        sequences = tuple(
+            BehaviourSequence(name=s["name"], tables=tuple(s["tables"]), fields=tuple(s["fields"]), length=s["length"])
+            for s in plan["sequences"]
+        )
+        restored = LookupPlan(
+            tables=tuple(Table(**t) for t in plan["tables"]),
+            fields=tuple(Field(**f) for f in plan["fields"]),
+            sequences=sequences,
+        )
+        return cls(**{k: v for k, v in config.items() if k != "plan"}, plan=restored)

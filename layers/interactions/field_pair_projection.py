@@ -1,0 +1,112 @@
+"""FmFM, or field-pair projection: the interaction that resists collapse ([Tencent] §4.4; Sun et al. 2021)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from fullrank.layers.checks.arguments import require_counts
+from fullrank.layers.checks.inputs import Input, takes
+from fullrank.layers.pair_weights import pair_count, pair_places
+
+Projection = Literal["full", "diagonal", "low_rank"]
+
+
+@keras.saving.register_keras_serializable(package="fullrank")
+@takes(fields=Input("[B, F, d]", known="F d"))
+class FieldPairProjection(keras.layers.Layer):
+    """`sum_{i<j} (e_i W_{F(i)->F(j)}) * e_j`, element-wise, with a projection for each pair of fields (§4.4).
+
+    What field i shows to field j is a projection of its embedding, so that a partner that spans few dimensions need not
+    pull the embedding itself into them. The forms of W:
+
+    * `full`: a matrix `[d, d]` a pair, O(F^2 d^2). One product with all of them as the blocks of `[F d, F d]`.
+    * `diagonal`: a vector `[d]` a pair, O(F^2 d); the element-wise cousin of FwFM (FvFM in the FmFM paper).
+    * `low_rank`: `W_{i->j} = U_i V_j` with U_i `[d, rank]`, V_j `[rank, d]`, as low-rank CrossNet V2 has it. Fields
+      before j are summed once, `(sum_{i<j} e_i U_i) V_j`, so that the cost is O(F d rank), linear in fields. At rank
+      F d it can be any full projection.
+
+    Projections start at the identity (full, diagonal), which is FM, or at random (low rank). The d dimensions are kept,
+    as an expert needs them; their sum is the pairwise part of FmFM, whose bias and linear term are left out.
+
+    Call arguments:
+      fields: `[B, F, d]`, F >= 2.
+
+    Returns:
+      `[B, d]`.
+
+    Args:
+      form: `full`, `diagonal` or `low_rank`.
+      rank: Of the low-rank form, and of it alone.
+
+    Raises:
+      ValueError: If the form is another, or there is a rank without the low-rank form or the other way round.
+    """
+
+    def __init__(
+        self,
+        form: Projection = "full",
+        *,
+        rank: int | None = None,
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype, trainable=trainable)
+        if form not in ("full", "diagonal", "low_rank"):
+            raise ValueError(f"form must be full, diagonal or low_rank. Received: {form!r}.")
+        if (form == "low_rank") != (rank is not None):
+            raise ValueError(f"rank belongs to form='low_rank', and to it alone. Received: form={form!r}, rank={rank}.")
+        require_counts("FieldPairProjection", rank=1 if rank is None else rank)
+        self.form = form
+        self.rank = rank
+
+    def build(self, input_shape: Any) -> None:
+        """Creates the projections."""
+        number, width = input_shape[1], input_shape[2]
+        if number is None or number < 2:
+            raise ValueError(f"FieldPairProjection needs at least two fields, [B, F >= 2, d]. Received: {input_shape}.")
+        pairs = pair_count(number)
+        if self.form == "full":
+            start = keras.initializers.Constant(np.broadcast_to(np.eye(width), (pairs, width, width)))
+            self.projections = self.add_weight(name="projections", shape=(pairs, width, width), initializer=start)
+        elif self.form == "diagonal":
+            self.projections = self.add_weight(name="projections", shape=(pairs, width), initializer="ones")
+        else:
+            # The last field is projected to nobody, and nobody is projected to the first.
+            shapes = {"shown": (number - 1, width, self.rank), "met": (number - 1, self.rank, width)}
+            glorot = keras.initializers.GlorotUniform
+            self.shown, self.met = (self.add_weight(name=n, shape=s, initializer=glorot()) for n, s in shapes.items())
+        super().build(input_shape)
+
+    def call(self, fields: tf.Tensor) -> tf.Tensor:
+        """Returns the products of projected and plain embeddings, summed, `[B, d]`."""
+        if self.form == "low_rank":
+            shown = tf.einsum("bfd,fdr->bfr", fields[:, :-1], tf.cast(self.shown, fields.dtype))
+            before = tf.cumsum(shown, axis=1)
+            projected = tf.einsum("bfr,frd->bfd", before, tf.cast(self.met, fields.dtype))
+            return tf.reduce_sum(projected * fields[:, 1:], axis=1)
+        number, width = fields.shape[1], fields.shape[2]
+        projections = self._between(number)
+        if self.form == "diagonal":
+            by_dimension = tf.transpose(fields, (2, 0, 1))
+            projected = tf.transpose(tf.matmul(by_dimension, tf.transpose(projections, (2, 0, 1))), (1, 2, 0))
+        else:
+            matrix = tf.reshape(tf.transpose(projections, (0, 2, 1, 3)), (number * width, number * width))
+            projected = tf.matmul(tf.reshape(fields, (-1, number * width)), matrix)
+            projected = tf.reshape(projected, (-1, number, width))
+        return tf.reduce_sum(projected * fields, axis=1)
+
+    def _between(self, number: int) -> tf.Tensor:
+        """The projections as `[F, F, ...]`, zero where not i < j."""
+        place = np.triu(pair_places(number), k=1)
+        weights = tf.cast(self.projections, self.compute_dtype)
+        padded = tf.pad(weights, [[1, 0], *([[0, 0]] * (weights.shape.rank - 1))])
+        return tf.gather(padded, place)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {**super().get_config(), "form": self.form, "rank": self.rank}

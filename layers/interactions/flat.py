@@ -1,0 +1,63 @@
+"""The flat expert: a multi-layer perceptron on all fields side by side ([Tencent] §4.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from fullrank.layers.checks.arguments import require_counts, require_share
+from fullrank.layers.checks.inputs import Input, takes
+from fullrank.layers.dense import Dense
+
+
+@keras.saving.register_keras_serializable(package="fullrank")
+@takes(fields=Input("[B, F, d]", known="F d"))
+class FlatDNN(keras.layers.Layer):
+    """Fields side by side through dense layers: `h_0 = [e_1, ..., e_F]`, `h_l = act(W_l h_{l-1} + b_l)`.
+
+    Call arguments:
+      fields: `[B, F, d]`.
+
+    Returns:
+      `[B, units[-1]]`; `[B, F d]` if there are no hidden layers.
+
+    Args:
+      units: Widths of the hidden layers.
+      activation: Activation after each.
+      dropout: Share of units dropped after each, in training.
+    """
+
+    def __init__(
+        self,
+        units: tuple[int, ...] = (),
+        *,
+        activation: str = "relu",
+        dropout: float = 0.0,
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype, trainable=trainable)
+        require_counts("FlatDNN", units=tuple(units))
+        require_share("FlatDNN", dropout=dropout)
+        self.units = tuple(units)
+        self.activation = activation
+        self.dropout = dropout
+        self._dense = [Dense(u, activation=activation, name=f"dense_{i}", dtype=dtype) for i, u in enumerate(units)]
+        self._drop = [keras.layers.Dropout(dropout, name=f"dropout_{i}", dtype=dtype) for i, _ in enumerate(units)]
+
+    def call(self, fields: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Returns the last hidden layer, `[B, units[-1]]`."""
+        hidden = tf.reshape(fields, (-1, fields.shape[1] * fields.shape[2]))
+        for dense, drop in zip(self._dense, self._drop, strict=True):
+            hidden = dense(hidden)
+            if self.dropout:
+                hidden = drop(hidden, training=training)
+        return hidden
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        own = {"units": self.units, "activation": self.activation, "dropout": self.dropout}
+        return {**super().get_config(), **own}

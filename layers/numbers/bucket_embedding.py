@@ -1,0 +1,83 @@
+"""A number as the embedding of the bucket it falls into (an alternative to [Tencent] §3.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from fullrank.layers.checks.arguments import require_counts
+from fullrank.layers.checks.inputs import Input, takes
+from fullrank.layers.numbers.reached_edges import reached_edges
+from fullrank.layers.real_numbers import as_columns, columns_in, per_column
+
+
+def bucket_rows(values: tf.Tensor, edges: tf.Tensor) -> tf.Tensor:
+    """The row of each number's bucket: values `[B, n]`, edges `[n, k - 1]` -> `[B, n]` int64 in 1..k; 0 if missing."""
+    missing = tf.math.is_nan(values)
+    rows = tf.cast(reached_edges(values, edges), tf.int64) + 1
+    return tf.where(missing, tf.zeros([], tf.int64), rows)
+
+
+@keras.saving.register_keras_serializable(package="fullrank")
+@takes(values=Input("[B] or [B, n]", kind="number", known="n"))
+class BucketEmbedding(keras.layers.Layer):
+    """One row a bucket: k - 1 boundaries make k buckets; a number on a boundary belongs to the upper one.
+
+    The order of the buckets is lost: rows of neighbours know nothing of each other. Row 0 is that of a missing number
+    (NaN), row 1 that of the lowest bucket.
+
+    Call arguments:
+      values: `[B]`, or `[B, n]` for n numbers with rows of their own.
+
+    Returns:
+      `[B, d]`, or `[B, n, d]`.
+
+    Args:
+      width: d.
+      boundaries: The k - 1 boundaries, non-decreasing; for n numbers one such list for all or one a number, of equal
+        length (fill up with infinity).
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        boundaries: tuple[float, ...] | tuple[tuple[float, ...], ...],
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype, trainable=trainable, autocast=False)
+        table = np.array(boundaries, np.float64, ndmin=2)
+        if np.isnan(table).any() or (table[:, 1:] < table[:, :-1]).any():
+            raise ValueError(f"boundaries must be numbers that do not fall. Received: {boundaries}.")
+        require_counts("BucketEmbedding", width=width)
+        self.width = width
+        self.boundaries = boundaries
+        self._rows = table.shape[1] + 2
+
+    def build(self, input_shape: Any) -> None:
+        """Creates the rows of all buckets, `[n (k + 1), d]`."""
+        columns = columns_in(input_shape, layer=self.name)
+        self._edges = per_column(self.boundaries, columns=columns, rank=2, layer=self.name)
+        self._table = self.add_weight(
+            name="buckets",
+            shape=(columns * self._rows, self.width),
+            initializer=keras.initializers.RandomUniform(-0.05, 0.05),
+        )
+        super().build(input_shape)
+
+    def call(self, values: tf.Tensor) -> tf.Tensor:
+        """Returns the rows, `[B, d]` or `[B, n, d]`."""
+        numbers = as_columns(values)
+        rows = bucket_rows(numbers, tf.constant(self._edges, numbers.dtype))
+        starts = self._rows * tf.range(len(self._edges), dtype=tf.int64)
+        embedded = tf.cast(tf.gather(self._table, rows + starts), self.compute_dtype)
+        return embedded[:, 0] if values.shape.rank == 1 else embedded
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {**super().get_config(), "width": self.width, "boundaries": self.boundaries}

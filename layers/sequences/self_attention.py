@@ -1,0 +1,138 @@
+"""Self-attention over behaviours, with the target as the last token (BST, SASRec; baselines of [Tencent] §3.1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from fullrank.layers.checks.arguments import require_counts
+from fullrank.layers.checks.inputs import Input, takes
+from fullrank.layers.dense import Dense
+from fullrank.layers.known_places import known_places
+
+
+@keras.saving.register_keras_serializable(package="fullrank")
+@takes(behaviours=Input("[B, L, d]", known="d"), target=Input("[B, d]"), mask=Input("[B, L]", kind="bool"))
+class SelfAttention(keras.layers.Layer):
+    """The behaviours and the target through transformer blocks; the target's token comes out (BST, Chen et al. 2019).
+
+    A block maps tokens x to `h = LN(x + MultiHead(x, x, x))`, then `LN(h + W_2 lrelu(W_1 h + b_1) + b_2)`, with `W_1`
+    of width 4d. Tokens start as `e_i + p_i`, with p an embedding of the relative position (the most recent behaviour
+    has 1, the target 0). The last block computes its queries and all that follows for the token that comes out only, so
+    that one block costs a time linear in L, and each further one a quadratic time.
+
+    Departures: BST takes the outputs of all tokens, side by side, and positions from times; here one token has an
+    output of the width that the other sequence encoders have, and positions are counted. There is no dropout. Without
+    `target` the last behaviour's token comes out, as in SASRec (Kang and McAuley 2018), and the target is not looked
+    at; there is no causal mask, since all behaviours are older than the event.
+
+    Call arguments:
+      behaviours: `[B, L, d]`, oldest first, left-aligned.
+      target: `[B, d]`.
+      mask: `[B, L]` bool, true where there is a behaviour; what stands elsewhere does not matter, NaN included.
+
+    Returns:
+      `[B, d]`; zero where there is no behaviour, as from the other encoders, although a target alone has an output.
+
+    Args:
+      max_length: Longest sequence; positions are embedded up to it.
+      blocks: Transformer blocks, one or more.
+      heads: Attention heads, each of width `max(1, d // heads)`.
+      target: Whether the target is a token, and the one that comes out.
+
+    Raises:
+      ValueError: If there is no block.
+    """
+
+    def __init__(
+        self,
+        max_length: int,
+        *,
+        blocks: int = 1,
+        heads: int = 2,
+        target: bool = True,
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype, trainable=trainable)
+        if blocks < 1:
+            raise ValueError(f"SelfAttention needs at least one block. Received: blocks={blocks}.")
+        require_counts("SelfAttention", max_length=max_length, blocks=blocks, heads=heads)
+        self.max_length = max_length
+        self.blocks = blocks
+        self.heads = heads
+        self.target = target
+        self._blocks: list[_Block] = []
+
+    def build(self, input_shape: Any) -> None:
+        """Creates the positions' table and the blocks, whose width is that of the behaviours."""
+        width = int(input_shape[-1])
+        self._positions = self.add_weight(
+            name="positions",
+            shape=(self.max_length + 1, width),
+            initializer=keras.initializers.RandomUniform(-0.05, 0.05),
+        )
+        policy = self._dtype_policy
+        self._blocks = [_Block(width, self.heads, name=f"block_{i}", dtype=policy) for i in range(self.blocks)]
+        super().build(input_shape)
+
+    def call(self, behaviours: tf.Tensor, target: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """Returns the output of the target's token, or of the last behaviour's, `[B, d]`."""
+        places = tf.minimum(tf.cumsum(tf.cast(mask, tf.int32), axis=1, reverse=True), self.max_length)
+        tokens, valid = (
+            known_places(behaviours, mask) + tf.cast(tf.gather(self._positions, places), behaviours.dtype),
+            mask,
+        )
+        if self.target:
+            token = tf.cast(target, tokens.dtype) + tf.cast(self._positions[0], tokens.dtype)
+            tokens = tf.concat([tokens, token[:, tf.newaxis]], axis=1)
+            valid = tf.concat([mask, tf.ones_like(mask[:, :1])], axis=1)
+        for block in self._blocks[:-1]:
+            tokens = block(tokens, tokens, valid)
+        read = tokens[:, -1:] if self.target else _last(tokens, mask)
+        out = self._blocks[-1](read, tokens, valid)[:, 0]
+        return tf.where(tf.reduce_any(mask, axis=1, keepdims=True), out, tf.zeros([], out.dtype))
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        own = {"max_length": self.max_length, "blocks": self.blocks, "heads": self.heads, "target": self.target}
+        return {**super().get_config(), **own}
+
+
+class _Block(keras.layers.Layer):
+    """One transformer block, for the tokens that are asked for.
+
+    Call arguments:
+      queries: `[B, Q, d]`, the tokens to compute.
+      tokens: `[B, L, d]`, what they look at.
+      mask: `[B, L]`, which of these they see.
+
+    Returns:
+      `[B, Q, d]`.
+
+    Args:
+      width: d.
+      heads: Attention heads.
+    """
+
+    def __init__(self, width: int, heads: int, *, name: str, dtype: Any) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self._attend = keras.layers.MultiHeadAttention(heads, max(1, width // heads), name="attention", dtype=dtype)
+        self._widen = Dense(4 * width, activation=tf.nn.leaky_relu, name="widen", dtype=dtype)
+        self._narrow = Dense(width, name="narrow", dtype=dtype)
+        self._norms = [keras.layers.LayerNormalization(epsilon=1e-6, name=f"norm_{i}", dtype=dtype) for i in range(2)]
+
+    def call(self, queries: tf.Tensor, tokens: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """Returns the tokens' next values, `[B, Q, d]`."""
+        attended = self._attend(queries, tokens, attention_mask=mask[:, tf.newaxis])
+        hidden = self._norms[0](queries + attended)
+        return self._norms[1](hidden + self._narrow(self._widen(hidden)))
+
+
+def _last(tokens: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """The last behaviour, `[B, 1, d]`; the first token where there is none."""
+    last = tf.argmax(tf.cast(mask, tf.int32) * tf.range(1, tf.shape(mask)[1] + 1), axis=1)
+    return tf.gather(tokens, last[:, tf.newaxis], batch_dims=1)

@@ -1,0 +1,174 @@
+"""The Temporal Interest Module: past behaviours, seen from the target and in time ([Tencent] §3.1)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from fullrank.layers.checks.arguments import require_counts
+from fullrank.layers.checks.inputs import Input, takes
+from fullrank.layers.exact_dtype import exact_dtype
+from fullrank.layers.known_places import known_places
+from fullrank.layers.numbers.reached_edges import reached_edges
+
+_OCTAVES = 31
+
+
+@keras.saving.register_keras_serializable(package="fullrank")
+@takes(
+    behaviours=Input("[B, L, d]", known="d"),
+    target=Input("[B, d]"),
+    mask=Input("[B, L]", kind="bool"),
+    intervals=Input("[B, L]", kind="number", optional=True),
+)
+class TemporalInterest(keras.layers.Layer):
+    """Target-aware attention times target-aware representation, over temporally encoded behaviours.
+
+    [Tencent] Eq. 1: `u = sum_i alpha(e~_i, v~_t) (e~_i * v~_t)` with `e~_i = e_i + p_i` and `*` element-wise. Here
+    `alpha = softmax_i(<e~_i, v~_t> / sqrt(d))` over the valid behaviours, and `p_i` is the sum of an embedding of the
+    relative position (the most recent behaviour has 1, the target 0) and one of the time interval to the target, in
+    logarithmic buckets. The target is encoded alike, at position 0 and interval 0. Because `v~_t` does not depend on i,
+    `u = v~_t * sum_i alpha_i e~_i`, which is what is computed. Nor is `e~_i` formed: the
+    small tables of p meet the target once, each behaviour takes its term of the score from there, and the weights of
+    equal p are summed before they meet the table again. So nothing of size `[B, L, d]` is made but what the behaviours
+    themselves need; terms of p and the softmax are in float32 at least.
+
+    Each part can be left out: `position`, `interval` (together the target-aware temporal encoding), `attention` (then a
+    mean) and `representation` (then `sum_i alpha_i e~_i`). The paper names the parts; softmax, scale and buckets are
+    our choice.
+
+    Call arguments:
+      behaviours: `[B, L, d]`, oldest first, left-aligned.
+      target: `[B, d]`.
+      mask: `[B, L]` bool, true where there is a behaviour; what stands elsewhere, in behaviours and in intervals, does
+        not matter, NaN included.
+      intervals: `[B, L]`, seconds from behaviour to target; needed if `interval`. Subtract the integer times before the
+        cast to float, or milliseconds since 1970 lose their last 100 seconds. Negative ones and NaN count as 0,
+        those above 2^31 (68 years) as 2^31.
+
+    Returns:
+      `[B, d]`; zero where there is no behaviour.
+
+    Args:
+      max_length: Longest sequence; positions are embedded up to it.
+      position: Whether the relative position is encoded.
+      interval: Whether the time interval is encoded.
+      attention: Whether behaviours are weighted by the target; a plain mean otherwise.
+      representation: Whether the result is multiplied by the target.
+      buckets_per_octave: Interval buckets for each doubling of `1 + seconds`.
+    """
+
+    def __init__(
+        self,
+        max_length: int,
+        *,
+        position: bool = True,
+        interval: bool = True,
+        attention: bool = True,
+        representation: bool = True,
+        buckets_per_octave: int = 1,
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype, trainable=trainable)
+        require_counts("TemporalInterest", max_length=max_length, buckets_per_octave=buckets_per_octave)
+        self.max_length = max_length
+        self.position = position
+        self.interval = interval
+        self.attention = attention
+        self.representation = representation
+        self.buckets_per_octave = buckets_per_octave
+
+    def build(self, input_shape: Any) -> None:
+        """Creates the two small tables of temporal encodings."""
+        if self.position:
+            self._positions = self._table("positions", self.max_length + 1, input_shape[-1])
+        if self.interval:
+            # A bucket begins where a comparison says so: a rounded logarithm would fall to another side under XLA.
+            places = np.arange(1, _OCTAVES * self.buckets_per_octave + 1) / self.buckets_per_octave
+            self._edges = 2.0**places - 1.0
+            self._intervals = self._table("intervals", len(self._edges) + 1, input_shape[-1])
+        super().build(input_shape)
+
+    def _table(self, name: str, rows: int, width: int) -> tf.Variable:
+        return self.add_weight(
+            name=name,
+            shape=(rows, width),
+            dtype=exact_dtype(self.variable_dtype),
+            initializer=keras.initializers.RandomUniform(-0.05, 0.05),
+            experimental_autocast=False,
+        )
+
+    def call(
+        self, behaviours: tf.Tensor, target: tf.Tensor, mask: tf.Tensor, intervals: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """Returns the interest in the target, `[B, d]`."""
+        exact = exact_dtype(self.compute_dtype)
+        behaviours = known_places(behaviours, mask)
+        temporal = self._temporal(mask, intervals)
+        target = tf.cast(target, exact) + sum(table[0] for table, _ in temporal)
+        weights = self._weights(behaviours, target, mask, temporal)
+        pooled = tf.matmul(tf.cast(weights, behaviours.dtype)[:, tf.newaxis], behaviours)[:, 0]
+        pooled = tf.cast(pooled, exact)
+        for table, places in temporal:
+            pooled += tf.matmul(_sums_by_place(weights, places, table.shape[0]), table)
+        return tf.cast(pooled * target if self.representation else pooled, behaviours.dtype)
+
+    def _temporal(self, mask: tf.Tensor, intervals: tf.Tensor | None) -> list[tuple[tf.Variable, tf.Tensor]]:
+        """Tables of temporal encodings, each with the row `[B, L]` that a behaviour has in it; a target has row 0."""
+        temporal = []
+        if self.position:
+            places = tf.cumsum(tf.cast(mask, tf.int32), axis=1, reverse=True)
+            temporal.append((self._positions, tf.minimum(places, self.max_length)))
+        if self.interval:
+            if intervals is None:
+                raise ValueError("TemporalInterest(interval=True) needs intervals, [B, L] in seconds. Received: None.")
+            temporal.append(
+                (self._intervals, self.interval_bucket(tf.where(mask, intervals, tf.zeros_like(intervals))))
+            )
+        return temporal
+
+    def interval_bucket(self, intervals: tf.Tensor) -> tf.Tensor:
+        """Bucket `floor(k log2(1 + seconds))` of each interval, k buckets an octave; up to 68 years."""
+        seconds = tf.cast(intervals, exact_dtype(self.compute_dtype))
+        found = reached_edges(tf.reshape(seconds, (-1, 1)), tf.constant(self._edges[np.newaxis], seconds.dtype))
+        return tf.reshape(found, tf.shape(seconds))
+
+    def _weights(
+        self, behaviours: tf.Tensor, target: tf.Tensor, mask: tf.Tensor, temporal: list[tuple[tf.Variable, tf.Tensor]]
+    ) -> tf.Tensor:
+        """Weights `[B, L]` that sum to 1, or are all 0 where there is no behaviour."""
+        if not self.attention:
+            valid = tf.cast(mask, exact_dtype(self.compute_dtype))
+            return tf.math.divide_no_nan(valid, tf.reduce_sum(valid, axis=1, keepdims=True))
+        scores = tf.matmul(behaviours, tf.cast(target, behaviours.dtype)[:, :, tf.newaxis])[:, :, 0]
+        scores = tf.cast(scores, exact_dtype(self.compute_dtype))
+        for table, places in temporal:
+            scores += tf.gather(tf.matmul(target, table, transpose_b=True), places, batch_dims=1)
+        scores = tf.where(mask, scores / math.sqrt(behaviours.shape[-1]), tf.constant(-1e9, scores.dtype))
+        return known_places(tf.nn.softmax(scores, axis=1), mask)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        own = {
+            "max_length": self.max_length,
+            "position": self.position,
+            "interval": self.interval,
+            "attention": self.attention,
+            "representation": self.representation,
+            "buckets_per_octave": self.buckets_per_octave,
+        }
+        return {**super().get_config(), **own}
+
+
+def _sums_by_place(weights: tf.Tensor, places: tf.Tensor, number: int) -> tf.Tensor:
+    """Sums the weights `[B, L]` of equal places: `[B, number]`."""
+    batch = tf.shape(weights)[0]
+    segments = tf.reshape(places + number * tf.range(batch)[:, tf.newaxis], [-1])
+    sums = tf.math.unsorted_segment_sum(tf.reshape(weights, [-1]), segments, batch * number)
+    return tf.reshape(sums, (batch, number))

@@ -1,0 +1,138 @@
+"""The posterior of a trained Gaussian-process head, so that serving costs one kernel row ([Tencent] §6.4)."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from fullrank.layers.uncertainty.covariance_kernels import (
+    RBF_KERNELS,
+    covariance_kernel,
+    cross_covariance,
+    extended_inputs,
+    extended_points,
+)
+from fullrank.layers.uncertainty.gaussian_process import Adapter, GaussianLogits, GaussianProcessHead, by_example
+
+
+class GaussianPosterior(tf.Module):
+    """What a `GaussianProcessHead` answers, without its Cholesky factor: for serving, in a SavedModel.
+
+    The head's variance is `k_xx - a^T (I - S S^T) a` with `a = L^-1 k_zx`. U and p being the eigenvectors and values of
+    `I - S S^T`, an example costs its kernel row, one product with the kept `W = L^-T U`, and two weighted sums:
+
+        c = k_xz W,   mean = m + sum_i b_i c_i,   variance = k_xx - sum_i p_i c_i^2,   b = U^T v
+
+    W b is the `alpha = K_zz^-1 (E u - m)` of the textbooks, and `W diag(p) W^T` the matrix of their quadratic form;
+    written out, its entries cancel, so that float32 gives variances which are off by more than they are large.
+
+    It holds copies of what it needs of the head, so that training on does not move half of an answer; `refresh` brings
+    them up to date without a new trace.
+
+    Args:
+      head: A built head.
+      dtype: Of the product with W. Distances are float64 in any case, the answer float32.
+
+    Raises:
+      ValueError: If the head is not built.
+    """
+
+    def __init__(self, head: GaussianProcessHead, *, dtype: tf.DType = tf.float64) -> None:
+        super().__init__(name="gaussian_posterior")
+        if not head.built:
+            raise ValueError(f"GaussianPosterior needs a head that was built by a call. Received: {head.name!r}.")
+        self.dtype = dtype
+        self._kernel_name, self._normalize = head.kernel, head.normalize
+        self._prior_mean = head.prior_mean[:, tf.newaxis]
+        self._kept = {
+            name: tf.Variable(value, trainable=False, name=name) for name, value in _posterior(head, dtype).items()
+        }
+
+    def refresh(self, head: GaussianProcessHead) -> None:
+        """Takes over what the head has learned; call it outside a `tf.function`.
+
+        Args:
+          head: One of the same arguments and shapes.
+        """
+        for name, value in _posterior(head, self.dtype).items():
+            self._kept[name].assign(value)
+
+    def __call__(self, inputs: tf.Tensor) -> GaussianLogits:
+        """Mean and variance of the logits, float32, of `[B, U]` or `[B, T, U]` as the head takes them."""
+        x, projected = self._projected(inputs)
+        prior = tf.convert_to_tensor(self._kept["variance"])
+        if "slope" in self._kept:
+            prior += tf.square(self._kept["slope"])[:, tf.newaxis] * tf.reduce_sum(tf.square(x), axis=-1)
+        # Sums and not products with a vector, which cost more for so few rows.
+        reduced = tf.reduce_sum(tf.square(projected) * self._kept["reduction"], axis=-1)
+        variance = tf.maximum(tf.cast(prior, tf.float64) - tf.cast(reduced, tf.float64), 1e-6 * prior)
+        mean = tf.cast(tf.reduce_sum(projected * self._kept["location"], axis=-1), tf.float32)
+        return GaussianLogits(
+            mean=by_example(mean + self._prior_mean, inputs),
+            variance=by_example(tf.cast(variance, tf.float32), inputs),
+        )
+
+    def covariance(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Covariance of the logits of the candidates of each request, for joint draws.
+
+        Args:
+          inputs: `[R, C, U]`: R requests with C candidates each; `[R, C, T, U]` for several tasks.
+
+        Returns:
+          `[R, C, C]`, or `[T, R, C, C]`; float64.
+        """
+        shape = tf.shape(inputs)
+        flat = tf.reshape(inputs, [-1, *inputs.shape[2:]])
+        x, projected = self._projected(flat)
+        slates = tf.concat([[x.shape[0]], shape[:2], [-1]], axis=0)
+        x, projected = tf.reshape(x, slates), tf.reshape(tf.cast(projected, tf.float64), slates)
+        # A batch of the kernel's for each request.
+        theta = {name: value[:, tf.newaxis] for name, value in self._hyperparameters().items()}
+        prior = covariance_kernel(self._kernel_name, **theta).matrix(x, x)
+        weighted = projected * tf.cast(self._kept["reduction"], tf.float64)[:, tf.newaxis]
+        covariance = prior - tf.matmul(weighted, projected, transpose_b=True)
+        return covariance if inputs.shape.rank == 4 else covariance[0]
+
+    def _projected(self, inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Adapted inputs x `[T, B, D]` float64, and c `[T, B, M]`."""
+        adapter = Adapter(self._kept["adapter"], self._kept["adapter_bias"], self._normalize)
+        x = tf.cast(adapter(tf.cast(inputs, self._kept["adapter"].dtype)), tf.float64)
+        if self._kernel_name in RBF_KERNELS:
+            near = extended_inputs(x, inverse_length_scale=self._kept["inverse_length_scale"])
+            row = tf.exp(tf.cast(tf.matmul(near, self._kept["extended"], transpose_b=True), self.dtype))
+            if "slope" in self._kept:
+                slope = tf.square(self._kept["slope"])[:, tf.newaxis, tf.newaxis]
+                row += tf.cast(tf.matmul(x * slope, self._kept["inducing"], transpose_b=True), self.dtype)
+        else:
+            row = cross_covariance(self._kernel_name, x, self._kept["inducing"], **self._hyperparameters())
+        return x, tf.matmul(tf.cast(row, self.dtype), self._kept["projection"])
+
+    def _hyperparameters(self) -> dict[str, tf.Tensor]:
+        return {
+            name: tf.convert_to_tensor(self._kept[name])
+            for name in ("amplitude", "length_scale", "slope")
+            if name in self._kept
+        }
+
+
+def _posterior(head: GaussianProcessHead, dtype: tf.DType) -> dict[str, tf.Tensor]:
+    """What serving needs of a head: adapter, kernel and points, and the eigenvectors' form of q.
+
+    What depends on weights alone is computed here, because with a hundred candidates each small op counts.
+    """
+    location, scale = (tf.cast(value, tf.float64) for value in head.variational())
+    unit = tf.eye(head.inducing_points, dtype=tf.float64)
+    values, vectors = tf.linalg.eigh(unit - tf.matmul(scale, scale, transpose_b=True))
+    adapter, theta, inducing = head.adapter(), head.hyperparameters(), tf.cast(head.inducing(), tf.float64)
+    inverse = tf.math.reciprocal(theta["length_scale"])[:, tf.newaxis, tf.newaxis]
+    return {
+        "adapter": tf.cast(adapter.kernel, head.compute_dtype),
+        "adapter_bias": tf.cast(adapter.bias, head.compute_dtype),
+        "inducing": inducing,
+        "extended": extended_points(inducing, amplitude=theta["amplitude"], inverse_length_scale=inverse),
+        "inverse_length_scale": inverse,
+        "variance": tf.square(theta["amplitude"])[:, tf.newaxis],
+        "projection": tf.cast(tf.matmul(head.whitening(), vectors, transpose_a=True), dtype),
+        "reduction": tf.cast(values, dtype)[:, tf.newaxis],
+        "location": tf.cast(tf.matmul(location[:, tf.newaxis], vectors), dtype),
+        **theta,
+    }

@@ -1,0 +1,94 @@
+"""The encoders of behaviour sequences, by name ([Tencent] §3.1)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Final, Literal
+
+from fullrank.layers.legacy_keras import keras
+from fullrank.layers.sequence_mean import SequenceMean
+from fullrank.layers.sequences.self_attention import SelfAttention
+from fullrank.layers.sequences.target_attention import TargetAttention
+from fullrank.layers.sequences.temporal_interest import TemporalInterest
+
+EncoderName = Literal["tim", "din", "self_attention", "mean"]
+TimPart = Literal["position", "interval", "attention", "representation"]
+TIM_PARTS: Final[tuple[TimPart, ...]] = ("position", "interval", "attention", "representation")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SequenceEncoder:
+    """How one sequence of a model is encoded.
+
+    Attributes:
+      layer: From its inputs to `[B, d]`.
+      reads: What the layer is called with, of `behaviours`, `target`, `mask` and `intervals`.
+    """
+
+    layer: keras.layers.Layer
+    reads: tuple[str, ...]
+
+
+def sequence_encoder(
+    kind: EncoderName, *, without: Sequence[TimPart] = (), length: int, timed: bool, name: str
+) -> SequenceEncoder:
+    """Builds the encoder of one sequence.
+
+    Args:
+      kind: `tim` (`TemporalInterest`), `din` (attention by an MLP), `self_attention` (a transformer block) or `mean`.
+      without: Parts of `tim` to leave out.
+      length: Most behaviours.
+      timed: Whether their times are known; `tim` leaves intervals out where they are not.
+      name: Of the layer.
+
+    Raises:
+      ValueError: If there is no such encoder or part, or parts are left out of another encoder than `tim`.
+    """
+    if kind not in _ENCODERS:
+        raise ValueError(f"Unknown sequence encoder {kind!r}. Known: {', '.join(_ENCODERS)}.")
+    check_without(kind, without)
+    return _ENCODERS[kind](frozenset(without), length, timed, name)
+
+
+def check_without(kind: str, without: Sequence[str]) -> None:
+    """Refuses parts to leave out that the encoder does not have.
+
+    Raises:
+      ValueError: If one is not a part of `tim`, or is named twice, or the encoder is another one.
+    """
+    if without and kind != "tim":
+        raise ValueError(
+            f"sequence_without={','.join(without)} has no meaning with sequence={kind}: only tim has them."
+        )
+    if not set(without) <= set(TIM_PARTS) or len(set(without)) != len(without):
+        raise ValueError(
+            f"sequence_without takes different ones of {', '.join(TIM_PARTS)}. Received: {','.join(without)}."
+        )
+
+
+def _tim(without: frozenset[str], length: int, timed: bool, name: str) -> SequenceEncoder:
+    kept = {part: part not in without for part in TIM_PARTS}
+    kept["interval"] = kept["interval"] and timed
+    reads = ("behaviours", "target", "mask", *(("intervals",) if kept["interval"] else ()))
+    return SequenceEncoder(layer=TemporalInterest(length, **kept, name=name), reads=reads)
+
+
+def _din(without: frozenset[str], length: int, timed: bool, name: str) -> SequenceEncoder:
+    return SequenceEncoder(layer=TargetAttention(name=name), reads=("behaviours", "target", "mask"))
+
+
+def _self_attention(without: frozenset[str], length: int, timed: bool, name: str) -> SequenceEncoder:
+    return SequenceEncoder(layer=SelfAttention(length, name=name), reads=("behaviours", "target", "mask"))
+
+
+def _mean(without: frozenset[str], length: int, timed: bool, name: str) -> SequenceEncoder:
+    return SequenceEncoder(layer=SequenceMean(name=name), reads=("behaviours", "mask"))
+
+
+_ENCODERS: Final[dict[str, Callable[[frozenset[str], int, bool, str], SequenceEncoder]]] = {
+    "tim": _tim,
+    "din": _din,
+    "self_attention": _self_attention,
+    "mean": _mean,
+}

@@ -1,0 +1,57 @@
+"""Where the heads of tasks start: each task predicts the mean of its label, which saves the first steps learning it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from fullrank.data.features import Label
+from fullrank.models.objectives.zero_inflated_lognormal import LEAST_SCALE
+from fullrank.models.options import ValueLoss
+
+_TINY: Final = 1e-6
+_NEARLY_SURE: Final = 0.99
+
+
+def first_biases(labels: Sequence[Label], *, chain: Sequence[str], value_loss: ValueLoss) -> dict[str, float]:
+    """The first bias of every column.
+
+    * The logit of the base rate; along a chain that given the task before, which is at most 0.99, for a label that
+      always follows the one before it would start where gradients vanish.
+    * A value task with `squared`: the mean in units of its size, so 1 or -1.
+    * A value task with `ziln`: the share of positive values as above, deviation 1, and mu such that the mean agrees.
+
+    Args:
+      labels: One a task; what their schema does not know counts as a rate of 0.5, and a mean positive value of 1.
+      chain: Tasks of the chain, in order.
+      value_loss: As in `RankerOptions`.
+
+    Returns:
+      Column without scenario, such as `click` or `spend/location` -> bias.
+    """
+    rates = {label.name: _rate(label) for label in labels}
+    given = {task: 0.5 if rate is None else min(max(rate, _TINY), 1 - _TINY) for task, rate in rates.items()}
+    joint = dict(given)
+    for before, task in itertools.pairwise(chain):
+        rate = rates[task]
+        given[task] = 0.5 if rate is None else min(max(rate / joint[before], _TINY), _NEARLY_SURE)
+        joint[task] = joint[before] * given[task]
+    biases = {task: math.log(rate / (1 - rate)) for task, rate in given.items()}
+    for label in labels:
+        if label.type == "value" and value_loss == "squared":
+            biases[label.name] = float((label.mean or 0.0) > 0) - float((label.mean or 0.0) < 0)
+        elif label.type == "value":
+            mean = max(label.mean / joint[label.name], _TINY) if label.mean is not None else 1.0
+            biases[f"{label.name}/location"] = math.log(mean) - 0.5
+            # softplus(log(e^x - 1)) = x.
+            biases[f"{label.name}/scale"] = math.log(math.expm1(1 - LEAST_SCALE))
+    return biases
+
+
+def _rate(label: Label) -> float | None:
+    """How often the label is 1, or above 0."""
+    if label.type == "value":
+        return label.positive
+    return label.mean or None

@@ -1,0 +1,197 @@
+"""What a ranker learns from a batch: labels, and besides them keys, a teacher and heads that only train."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import tensorflow as tf
+import tf_keras as keras
+
+from fullrank.data.schema import Schema
+from fullrank.layers.mixture.training_heads import TrainingHeads
+from fullrank.models.heads.task_outputs import Predicted, TaskOutputs
+from fullrank.models.learning.beside import LEVEL, NEGATIVE, POSITIVE, PSEUDO, Beside, Teacher, predictions_of
+from fullrank.models.learning.objective import Objective
+from fullrank.models.learning.options import ObjectiveOptions
+from fullrank.models.learning.sample_weights import SampleWeights
+from fullrank.models.loss_means import LossMeans
+from fullrank.models.options import RankerOptions
+from fullrank.models.task_metrics import TaskMetrics
+from fullrank.models.wirings.wiring import Wiring
+
+_OTHER_THAN_DEFAULT: Final = ("classification", "ranking")
+_OF_A_LIKELIHOOD: Final = ("gp", "rff_gp", "laplace")
+"""Heads whose distribution follows from the likelihood of the labels."""
+
+
+class Targets(NamedTuple):
+    """What a batch is learned towards.
+
+    Attributes:
+      labels: `[B, T]`; NaN where not observed.
+      weights: `None` for ones, `[B]`, or `[B, T]`.
+    """
+
+    labels: tf.Tensor
+    weights: tf.Tensor | None
+
+
+class Learning(keras.layers.Layer):
+    """The objective with all that it reads; also keeps the metrics of training.
+
+    Call arguments:
+      batch: Columns, with labels.
+      targets: What `targets` made of them.
+      predicted: What the model says of each task.
+      read: `[B, G, H]`, what the towers read.
+      step: Number of the training step, for the draw of pairs; `None` draws from TensorFlow's global generator.
+      training: Whether heads that only train take part.
+
+    Returns:
+      A scalar.
+
+    Attributes:
+      teacher: What `learn_from` gave a model that is taught.
+
+    Args:
+      outputs: The tasks.
+      wiring: Says which tower is whose.
+      schema: Of the batches.
+      options: For the weights of the tasks.
+      objective: How binary tasks are learned.
+      taught: Whether there will be a teacher.
+      examples: Of the training split.
+
+    Raises:
+      ValueError: If the objective needs what the model or the schema does not have.
+    """
+
+    def __init__(
+        self,
+        outputs: TaskOutputs,
+        *,
+        wiring: Wiring,
+        schema: Schema,
+        options: RankerOptions,
+        objective: ObjectiveOptions,
+        taught: bool,
+        examples: int,
+        name: str,
+    ) -> None:
+        super().__init__(name=name, autocast=False)
+        self._outputs, self._schema, self._options, self._taught = outputs, schema, objective, taught
+        self._tasks = tuple(outputs.tasks[place] for place in outputs.binary)
+        _check(objective, taught=taught, tasks=self._tasks, schema=schema, options=options)
+        self.objective = Objective(
+            outputs,
+            task_weights=options.task_weights,
+            options=objective,
+            examples=examples,
+            name="objective",
+            dtype="float32",
+        )
+        self.sample_weights = SampleWeights(schema, outputs, repetition=options.repetition, name="sample_weights")
+        self.task_metrics = TaskMetrics(outputs, name="task_metrics")
+        self.loss_means = LossMeans(name="loss_means")
+        self.heads: TrainingHeads | None = None
+        if self._parts:
+            self.heads = TrainingHeads(
+                self._parts,
+                tower_of=outputs.towers_of_binary,
+                hidden=objective.training_hidden,
+                name="training_heads",
+            )
+        self.teacher: Teacher | None = None
+
+    @property
+    def _parts(self) -> tuple[str, ...]:
+        level = (LEVEL,) if self._options.ranking == "jrc" else ()
+        residual = (NEGATIVE, POSITIVE) if self._options.residual_weight else ()
+        return level + ((PSEUDO, *residual) if self._taught else ())
+
+    def start(self, towers: int, width: int) -> None:
+        """Builds the heads for representations `[B, towers, width]`; they start where the label's mean puts them."""
+        if self.heads is None:
+            return
+        self.heads(tf.zeros([1, towers, width]))
+        logits = self._outputs.binary_start()
+        self.heads.start_at({PSEUDO: logits, NEGATIVE: logits, POSITIVE: -logits})
+
+    def learn_from(self, teacher: Teacher) -> None:
+        """Sets the teacher.
+
+        Raises:
+          ValueError: If the model was not built to be taught.
+        """
+        if not self._taught:
+            raise ValueError("This model has no heads to learn from a teacher: build it with taught=True.")
+        self.teacher = teacher
+
+    def targets(self, batch: Mapping[str, tf.Tensor]) -> Targets:
+        """Labels and weights of a batch; counts its repeated exposures, so ask once a step."""
+        labels = self._outputs.rows.labels(batch)
+        return Targets(labels, self.sample_weights(batch, labels))
+
+    def call(
+        self,
+        batch: Mapping[str, tf.Tensor],
+        targets: Targets,
+        predicted: Predicted,
+        read: tf.Tensor,
+        *,
+        step: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> tf.Tensor:
+        """Returns the loss; updates the metrics."""
+        given = batch[self._schema.weight] if self._schema.weight is not None else None
+        self.task_metrics.update(targets.labels, self._outputs.predictions(predicted), given)
+        beside = self._beside(batch, read, step=step, training=training)
+        return self.objective(predicted, targets.labels, targets.weights, beside)
+
+    def _beside(
+        self, batch: Mapping[str, tf.Tensor], read: tf.Tensor, *, step: tf.Tensor | None, training: bool
+    ) -> Beside:
+        options = self._options
+        keys = batch[options.ranking_key] if options.ranking_key is not None else None
+        seed = None if step is None else tf.stack([tf.constant(options.seed, tf.int32), tf.cast(step, tf.int32)])
+        if self.heads is None or not training:
+            return Beside({}, keys=keys, seed=seed)
+        teacher: Any = None
+        if self._taught:
+            if self.teacher is None:
+                raise ValueError("This model was built to be taught: give it a teacher by learn_from before training.")
+            teacher = predictions_of(self.teacher, batch, tasks=self._tasks)
+            teacher = self._outputs.rows.of_own_domain(teacher, batch)
+        heads = {part: self._outputs.of_own_scenario(each, batch) for part, each in self.heads(read).items()}
+        return Beside(heads, teacher=teacher, keys=keys, seed=seed)
+
+
+def _check(
+    objective: ObjectiveOptions, *, taught: bool, tasks: tuple[str, ...], schema: Schema, options: RankerOptions
+) -> None:
+    default = ObjectiveOptions()
+    special = [name for name in _OTHER_THAN_DEFAULT if getattr(objective, name) != getattr(default, name)]
+    if objective.residual_weight and not taught:
+        raise ValueError("Residual learning needs a teacher ([Meta] §3.2): there is none.")
+    if not (special or taught):
+        return
+    if not tasks and (taught or special != ["ranking"] or objective.ranking != "pairwise"):
+        raise ValueError(
+            "Focal and class-balanced losses, the ranking losses listwise and jrc, and teachers are for binary tasks: "
+            "there is none. The pairwise ranking loss also orders real values."
+        )
+    if objective.classification == "focal" and options.head in _OF_A_LIKELIHOOD:
+        raise ValueError(
+            f"head={options.head!r} learns how sure it is from the likelihood of the labels, which the focal loss is "
+            "not. Take classification='cross_entropy' or 'class_balanced', or head='logit' or 'dropout'."
+        )
+    if objective.ranking == "jrc" and objective.classification != "cross_entropy":
+        raise ValueError("jrc holds a cross entropy of its own: it goes with no other classification loss.")
+    columns = {column.name: column for column in schema.columns}
+    key = objective.ranking_key
+    if key is not None and (key not in columns or columns[key].form != "one" or columns[key].dtype == "float32"):
+        raise ValueError(
+            f"The ranking key is a column of one id an example. Received: {key!r}. Keys of schema {schema.name!r}: "
+            f"{', '.join(each.name for each in schema.keys) or 'none'}."
+        )

@@ -1,0 +1,181 @@
+"""What training minimises: the losses of the tasks, weighted into one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from fullrank.models.heads.task_outputs import Predicted, TaskOutputs
+from fullrank.models.learning.beside import LEVEL, NEGATIVE, POSITIVE, PSEUDO, Beside
+from fullrank.models.learning.binary_losses import BinaryLosses, of_each_task
+from fullrank.models.learning.options import ObjectiveOptions
+from fullrank.models.learning.sample_weights import of_tasks
+from fullrank.models.objectives.distillation import distillation_loss
+from fullrank.models.objectives.losses import observed_share, observed_weights, squared_error
+from fullrank.models.objectives.ranking import value_pairwise_loss
+from fullrank.models.objectives.residual import residual_loss
+from fullrank.models.objectives.zero_inflated_lognormal import ziln_loss
+from fullrank.models.task_weights import TaskWeights, task_shares
+from fullrank.models.uncertainty_weights import UncertaintyWeights
+
+
+class Objective(keras.layers.Layer):
+    """`sum_t a_t L_t`, with fixed shares a_t or weights learned with the model; labels not observed weigh nothing.
+
+    The L_t of a binary task is what `BinaryLosses` makes of it and, with a teacher, the rest of
+    `residual_learning_loss`:
+
+        L_t = L_lr(x, y) + b L_pseudo(x, p_y) + alpha L_res(x, y, p_y)
+
+    That of a value task is its negative log likelihood or squared error; with `ranking="pairwise"` it is `(1 - w)`
+    times that plus w times `value_pairwise_loss`, which orders examples by the predicted mean, see
+    `TaskOutputs.value_scores`.
+
+    Each of the three is a mean over the labels, or predictions of the teacher, that were observed; with
+    `loss_mean="batch"` it is multiplied by their share of the batch, n / B, as is the likelihood, with its divergence,
+    of a head with a posterior. Weights by uncertainty take such a factor back as far as all batches have the same.
+
+    Call arguments:
+      predicted: What the model says of each task.
+      labels: `[B, T]`; NaN where not observed.
+      weights: Of the examples, `[B]`, or of each label, `[B, T]`; ones if `None`.
+      beside: Teacher, keys and heads that only train; `None` leaves out what needs them.
+
+    Returns:
+      A scalar.
+
+    Args:
+      outputs: The T tasks, and what is predicted of each.
+      task_weights: As in `RankerOptions`.
+      options: How binary tasks are learned.
+      examples: Of the training split.
+    """
+
+    def __init__(
+        self,
+        outputs: TaskOutputs,
+        *,
+        task_weights: TaskWeights,
+        options: ObjectiveOptions | None = None,
+        examples: int = 1,
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self._outputs = outputs
+        self._options = options or ObjectiveOptions()
+        own_labels = outputs.labels_among(examples)[list(outputs.binary)]
+        self._binary = BinaryLosses(self._options, base_rates=outputs.base_rates, labels=own_labels)
+        self._task_weights = task_shares(task_weights, tasks=outputs.tasks)
+        self.uncertainty: UncertaintyWeights | None = None
+        if task_weights == "uncertainty":
+            if outputs.has_ziln:
+                raise ValueError(
+                    "Task weights by uncertainty need losses that are never negative, which the likelihood of a "
+                    "zero-inflated log-normal can be: fix the weights, or take --value_loss=squared."
+                )
+            self.uncertainty = UncertaintyWeights(name="uncertainty", dtype="float32")
+            self.uncertainty.build(tf.TensorShape([len(outputs.tasks)]))
+
+    def losses(
+        self, predicted: Predicted, labels: tf.Tensor, weights: tf.Tensor | None, beside: Beside | None = None
+    ) -> tf.Tensor:
+        """The loss of each task, `[T]`, before weighting."""
+        own = self._outputs
+        binary = self._binary_losses(
+            predicted,
+            own.of_binary(labels),
+            of_tasks(weights, own.of_binary),
+            beside or Beside({}),
+        )
+        if not own.values:
+            return binary
+        return own.merged(
+            binary,
+            self._value_losses(
+                predicted, own.of_values(labels), of_tasks(weights, own.of_values), beside or Beside({})
+            ),
+        )
+
+    def _averaged(self, losses: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
+        """Means over observed labels, `[T]`, turned into what `loss_mean` asks for."""
+        return losses if self._options.loss_mean == "observed" else losses * observed_share(labels, weights)
+
+    def _binary_losses(
+        self, predicted: Predicted, labels: tf.Tensor, weights: tf.Tensor | None, beside: Beside
+    ) -> tf.Tensor:
+        heads, teacher = beside.heads, beside.teacher
+        losses = self._binary(
+            labels=labels,
+            logits=self._outputs.of_binary(predicted.logits),
+            weights=weights,
+            variance=None if predicted.variance is None else self._outputs.of_binary(predicted.variance),
+            divergence=predicted.divergence,
+            levels=heads.get(LEVEL),
+            keys=beside.keys,
+            seed=beside.seed,
+        )
+        losses = self._averaged(losses, labels, weights)
+        if teacher is None:
+            return losses
+        pseudo = distillation_loss(teacher=teacher, logits=heads[PSEUDO], weights=weights)
+        losses += self._options.distillation_weight * self._averaged(pseudo, teacher, weights)
+        if not self._options.residual_weight:
+            return losses
+        residual = residual_loss(
+            labels=labels,
+            teacher=teacher,
+            negative_logits=heads[NEGATIVE],
+            positive_logits=heads[POSITIVE],
+            weights=weights,
+            target=self._options.residual_target,
+        )
+        both = tf.where(tf.math.is_nan(labels), labels, tf.cast(teacher, labels.dtype))
+        return losses + self._options.residual_weight * self._averaged(residual, both, weights)
+
+    def _value_losses(
+        self, predicted: Predicted, labels: tf.Tensor, weights: tf.Tensor | None, beside: Beside
+    ) -> tf.Tensor:
+        losses = self._value_errors(predicted, labels, weights)
+        if self._options.ranking == "pairwise":
+            w, max_pairs = self._options.ranking_weight, self._options.max_pairs
+
+            def ranking(y: tf.Tensor, s: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
+                return value_pairwise_loss(
+                    labels=y, scores=s, weights=v, keys=beside.keys, max_pairs=max_pairs, seed=beside.seed
+                )
+
+            scores = self._outputs.value_scores(predicted)
+            ranked = of_each_task(ranking, labels, scores, observed_weights(labels, weights))
+            losses = (1.0 - w) * losses + w * ranked
+        return self._averaged(losses, labels, weights)
+
+    def _value_errors(self, predicted: Predicted, labels: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
+        heads = self._outputs.of_values(predicted.logits)
+        if not self._outputs.has_ziln:
+            return squared_error(labels=self._outputs.squared(labels), predictions=heads, weights=weights)
+        return ziln_loss(
+            labels=labels, logits=heads, location=predicted.location, scale=predicted.scale, weights=weights
+        )
+
+    def call(
+        self,
+        predicted: Predicted,
+        labels: tf.Tensor,
+        weights: tf.Tensor | None = None,
+        beside: Beside | None = None,
+    ) -> tf.Tensor:
+        """Returns the weighted loss."""
+        losses = self.losses(predicted, labels, weights, beside)
+        if self.uncertainty is not None:
+            return self.uncertainty(losses, tf.reduce_any(tf.logical_not(tf.math.is_nan(labels)), axis=0))
+        return tf.reduce_sum(self._task_weights * losses)
+
+
+def embedding_penalty(fields: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Squared norm of the fields that a batch looked up, `[B, F, d]` a set, as the mean over its examples."""
+    squares = [tf.reduce_sum(tf.square(tf.cast(each, tf.float32))) for each in fields]
+    return tf.add_n(squares) / tf.cast(tf.shape(fields[0])[0], tf.float32)

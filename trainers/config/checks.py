@@ -1,0 +1,126 @@
+"""Which settings of a model go together with which `--model`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from fullrank.trainers.config.config import ModelConfig
+
+ONE_SET: Final = ("single", "shared_bottom", "omoe", "mmoe", "ple")
+WITH_LEVELS: Final = ("ple", "stem")
+UNCERTAINTY: Final = "uncertainty"
+
+
+def check_paradigm(config: ModelConfig) -> None:
+    """Refuses settings that contradict `--model`.
+
+    Raises:
+      ValueError: It names the flags.
+    """
+    model = config.model
+    if model in ONE_SET and len(config.widths) > 1:
+        raise ValueError(
+            f"--model={model} has one embedding set, but --widths gives {len(config.widths)}: "
+            f"{','.join(map(str, config.widths))}. Give one width, or take --model=me, me_mmoe, ame or stem."
+        )
+    if config.levels > 1 and model not in WITH_LEVELS:
+        raise ValueError(
+            f"--levels={config.levels} takes effect only with --model=ple or stem. Received: --model={model}."
+        )
+    if config.gate == "mean" and model == "omoe":
+        raise ValueError("--gate=mean leaves --model=omoe no gate to share: take --model=shared_bottom.")
+    _check_scenarios(config)
+    _check_auxiliary(config)
+    task_weights(config.task_weights)
+
+
+def _check_auxiliary(config: ModelConfig) -> None:
+    if config.model != "stem_al":
+        if config.auxiliary_tasks:
+            raise ValueError(
+                f"--auxiliary_tasks={','.join(config.auxiliary_tasks)} takes effect only with --model=stem_al: "
+                f"take it, or name them in --tasks of --model={config.model}."
+            )
+        return
+    if config.scenario is not None:
+        _check_domains(config)
+        return
+    if not config.auxiliary_tasks:
+        raise ValueError(
+            "--model=stem_al needs --auxiliary_tasks, the labels that help its one task; or --scenario and "
+            "--scenarios, for its label in other scenarios to help."
+        )
+    if len(config.tasks) != 1:
+        raise ValueError(
+            f"--model=stem_al needs one task in --tasks, and the others in --auxiliary_tasks. "
+            f"Received: {','.join(config.tasks) or 'none'}."
+        )
+    if len({*config.tasks, *config.auxiliary_tasks}) != 1 + len(config.auxiliary_tasks):
+        raise ValueError(
+            f"--auxiliary_tasks={','.join(config.auxiliary_tasks)} names a task twice, or --tasks={config.tasks[0]}."
+        )
+    _check_no_towers(config)
+
+
+def _check_domains(config: ModelConfig) -> None:
+    if config.auxiliary_tasks:
+        raise ValueError(
+            f"--model=stem_al is helped by --auxiliary_tasks={','.join(config.auxiliary_tasks)} or by the scenarios "
+            f"--scenarios={','.join(config.scenarios)}, not by both: an example of the first scenario would train "
+            "auxiliary towers, too. Give one of them."
+        )
+    if len(config.tasks) > 1:
+        raise ValueError(
+            f"--model=stem_al with --scenario has one task, whose label in the other scenarios helps it. "
+            f"Received: --tasks={','.join(config.tasks)}."
+        )
+    if len(config.scenarios) < 2:
+        raise ValueError(
+            "--model=stem_al with --scenario needs the main scenario and one at least that helps it. "
+            f"Received: --scenarios={','.join(config.scenarios)}."
+        )
+    _check_no_towers(config)
+
+
+def _check_no_towers(config: ModelConfig) -> None:
+    if config.towers is not None:
+        raise ValueError(
+            f"--towers={config.towers} shares towers between tasks, but with --model=stem_al each task needs its own: "
+            "an export leaves out the auxiliary ones. Leave --towers out."
+        )
+
+
+def _check_scenarios(config: ModelConfig) -> None:
+    if (config.scenario is None) != (not config.scenarios):
+        raise ValueError(
+            "--scenario, the column, and --scenarios, its ids, go together. "
+            f"Received: --scenario={config.scenario or 'none'} --scenarios={','.join(config.scenarios) or 'none'}."
+        )
+    if len(set(config.scenarios)) != len(config.scenarios):
+        raise ValueError(f"--scenarios names a scenario twice. Received: {','.join(config.scenarios)}.")
+
+
+def task_weights(given: Sequence[str]) -> tuple[tuple[str, float], ...] | Literal["uncertainty"]:
+    """Reads `--task_weights`.
+
+    Raises:
+      ValueError: If an entry is not task:weight, or a task stands there twice.
+    """
+    if tuple(given) == (UNCERTAINTY,):
+        return "uncertainty"
+    pairs = []
+    for text in given:
+        task, _, weight = text.rpartition(":")
+        try:
+            number = float(weight)
+        except ValueError:
+            number = math.nan
+        if not task or not 0 <= number < math.inf:
+            raise ValueError(f"--task_weights: {text!r} is not task:weight, such as buy:5, nor {UNCERTAINTY} alone.")
+        pairs.append((task, number))
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError(f"--task_weights names a task twice. Received: {','.join(given)}.")
+    return tuple(pairs)

@@ -1,0 +1,143 @@
+"""Command-line flags derived from configuration classes: a flag a field, with default, type, choices and meaning."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from absl import flags
+
+from fullrank.data.command_errors import UsageError
+from fullrank.data.command_help import SECTION
+from fullrank.trainers.config import json as config_json
+from fullrank.trainers.config.config import RunConfig
+from fullrank.trainers.field_type import FieldType, field_types
+
+TITLES: Final = {
+    "data": "Data",
+    "model": "Model",
+    "optimizer": "Optimisation",
+    "objective": "Objective",
+    "exposure": "Repeated exposures",
+    "train": "Training",
+}
+_FORMS: Final = {str: "string", int: "int", float: "float", bool: "bool"}
+_SEVERAL: Final = {str: "A,B,...", int: "N,N,...", float: "X,X,..."}
+
+
+class _Parser(flags.ArgumentParser):  # type: ignore[type-arg]
+    """Lets absl read a value of a configuration field."""
+
+    def __init__(self, kind: FieldType) -> None:
+        super().__init__()
+        self._kind = kind
+        self.enum_values = () if kind.many else kind.choices
+
+    def parse(self, argument: Any) -> Any:
+        return self._kind.parse(argument) if isinstance(argument, str) else self._kind.check(argument)
+
+    def flag_type(self) -> str:
+        return _SEVERAL[self._kind.item] if self._kind.many else _FORMS[self._kind.item]
+
+
+class _Serializer(flags.ArgumentSerializer):  # type: ignore[type-arg]
+    """Writes a value as the parser reads it, for the defaults in `--help`."""
+
+    def __init__(self, kind: FieldType) -> None:
+        self._kind = kind
+
+    def serialize(self, value: Any) -> str:
+        return self._kind.format(value)
+
+
+def define(config_class: type, *, title: str, flag_values: flags.FlagValues, required: bool = True) -> None:
+    """Defines a flag for each field of a configuration class.
+
+    Args:
+      config_class: A frozen dataclass of `setting` fields.
+      title: Heading of these flags in `--help`.
+      flag_values: Where they are defined; a name that is defined there already is an error of absl's.
+      required: Whether absl insists on fields without a default; otherwise the caller does.
+    """
+    kinds = field_types(config_class)
+    for field in dataclasses.fields(config_class):
+        kind = kinds[field.name]
+        needed = field.default is dataclasses.MISSING
+        default: Any = None if needed else field.default
+        options: dict[str, Any] = {"flag_values": flag_values, "module_name": SECTION + title}
+        if kind.item is bool:
+            flags.DEFINE_bool(field.name, default, field.metadata["meaning"], **options)
+        else:
+            flags.DEFINE(
+                _Parser(kind),
+                field.name,
+                default,
+                field.metadata["meaning"],
+                serializer=_Serializer(kind),
+                **options,
+            )
+        if needed and required:
+            flags.mark_flag_as_required(field.name, flag_values=flag_values)  # type: ignore[no-untyped-call]
+
+
+def given(config_class: type, *, flag_values: flags.FlagValues) -> dict[str, Any]:
+    """Field -> value of those flags of a configuration class that stand on the command line."""
+    names = (field.name for field in dataclasses.fields(config_class))
+    return {name: flag_values[name].value for name in names if flag_values[name].present}
+
+
+def read(config_class: type, *, flag_values: flags.FlagValues) -> Any:
+    """Builds a configuration from its flags.
+
+    Raises:
+      UsageError: If values contradict each other or are outside their limits.
+    """
+    try:
+        return config_class(**given(config_class, flag_values=flag_values))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def define_run(flag_values: flags.FlagValues) -> None:
+    """Defines the flags of `RunConfig`, and `--config`, from whose file a run may take what its flags leave open."""
+    for part, config_class in config_json.PARTS.items():
+        define(config_class, title=TITLES[part], flag_values=flag_values, required=False)
+    flags.DEFINE_string(
+        "config",
+        None,
+        "A config.json, as every run directory holds one: what it sets replaces the defaults; flags come first.",
+        flag_values=flag_values,
+        module_name=SECTION + TITLES["train"],
+    )
+
+
+def read_run(flag_values: flags.FlagValues) -> RunConfig:
+    """Builds the configuration of a run from `--config` and the flags.
+
+    The run directory of the file is not taken over, because it is taken already.
+
+    Raises:
+      UsageError: If values contradict each other or are outside their limits, or a required one is missing.
+      ValueError: If the file is not a configuration.
+    """
+    file = flag_values["config"].value
+    parts: dict[str, dict[str, Any]] = {}
+    if file is not None:
+        parts = {part: dict(fields) for part, fields in config_json.read_parts(Path(file)).items()}
+        parts.get("train", {}).pop("output", None)
+    for part, config_class in config_json.PARTS.items():
+        parts.setdefault(part, {}).update(given(config_class, flag_values=flag_values))
+    _require(parts)
+    try:
+        return config_json.from_json(parts, source=file or "command line")
+    except ValueError as error:
+        raise UsageError(str(error).removeprefix("command line: ")) from error
+
+
+def _require(parts: Mapping[str, Mapping[str, Any]]) -> None:
+    for part, config_class in config_json.PARTS.items():
+        for field in dataclasses.fields(config_class):
+            if field.default is dataclasses.MISSING and field.name not in parts[part]:
+                raise UsageError(f"flag --{field.name} is required. See --help.")

@@ -1,0 +1,87 @@
+"""A run's configuration as JSON, and what differs between two of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fullrank.data.suggest import closest
+from fullrank.trainers.config.config import RunConfig
+
+PARTS: typing.Final[Mapping[str, type]] = typing.get_type_hints(RunConfig)
+
+
+def to_json(config: RunConfig) -> dict[str, dict[str, Any]]:
+    """Part -> field -> value."""
+    return {part: dataclasses.asdict(getattr(config, part)) for part in PARTS}
+
+
+def from_json(parts: Mapping[str, Mapping[str, Any]], *, source: str) -> RunConfig:
+    """Builds a configuration from what `to_json` gave; missing fields take their defaults.
+
+    Args:
+      parts: Part -> field -> value.
+      source: Where it came from, for error messages.
+
+    Raises:
+      ValueError: If a part or field is unknown, or a value is refused.
+    """
+    for part, fields in parts.items():
+        if part not in PARTS or not isinstance(fields, Mapping):
+            raise ValueError(f"{source}: unknown part {part!r}. Known: {', '.join(PARTS)}.")
+        known = [field.name for field in dataclasses.fields(PARTS[part])]
+        for name in fields:
+            if name not in known:
+                meant = closest(name, known)
+                hint = f"; did you mean {meant!r}?" if meant else "."
+                raise ValueError(f"{source}: unknown field {name!r} in {part!r}{hint}")
+    built = {}
+    for part, part_class in PARTS.items():
+        try:
+            built[part] = part_class(**parts.get(part, {}))
+        except TypeError as error:
+            required = [f.name for f in dataclasses.fields(part_class) if f.default is dataclasses.MISSING]
+            missing = [name for name in required if name not in parts.get(part, {})]
+            raise ValueError(f"{source}: {part!r} needs {', '.join(missing)}.") from error
+        except ValueError as error:
+            raise ValueError(f"{source}: {error}") from error
+    return RunConfig(**built)
+
+
+def read_parts(path: Path) -> dict[str, dict[str, Any]]:
+    """Reads the configuration in a `config.json`, of a run (whole) or written by hand (parts only).
+
+    Raises:
+      ValueError: If the file is not such a JSON.
+      OSError: If it cannot be read.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not JSON: {error}.") from error
+    parts = content.get("config", content) if isinstance(content, dict) else None
+    if not isinstance(parts, dict):
+        raise ValueError(f"{path} holds no configuration: expected an object with {', '.join(PARTS)}.")
+    return parts
+
+
+def differences(old: RunConfig, new: RunConfig) -> list[str]:
+    """`--flag was X, is now Y` for each field that changes the result of a run."""
+    found = []
+    for part in PARTS:
+        before, after = getattr(old, part), getattr(new, part)
+        for field in dataclasses.fields(before):
+            was, now = getattr(before, field.name), getattr(after, field.name)
+            if was != now and not field.metadata["operational"]:
+                found.append(f"--{field.name} was {_shown(was)}, is now {_shown(now)}")
+    return found
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "empty"
+    return "none" if value is None else str(value) if value != "" else "empty"

@@ -1,0 +1,62 @@
+"""How a model is optimised: which rules, at which rates, and what holds weights down."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from fullrank.trainers.config.setting import check_settings, setting
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """How the model is trained."""
+
+    table_optimizer: Literal["rowwise_adagrad", "lazy_adagrad", "lazy_adam", "lazy_ftrl"] = setting(
+        "rowwise_adagrad", "Optimiser of embedding tables; a step costs the same whatever their size."
+    )
+    table_learning_rate: float = setting(0.05, "Learning rate of embedding tables.", above=0)
+    dense_optimizer: Literal["adam", "adamw", "adagrad", "sgd"] = setting("adam", "Optimiser of all other weights.")
+    learning_rate: float = setting(0.001, "Learning rate of all other weights.", above=0)
+    schedule: Literal["constant", "cosine", "linear", "exponential"] = setting(
+        "constant", "How both learning rates go on after the warm-up, until the end of the last epoch."
+    )
+    warmup_steps: int = setting(0, "Steps in which both learning rates rise.", minimum=0)
+    final_rate: float = setting(
+        0.1, "Last learning rate as a share of the first one, where --schedule falls.", above=0, below=1
+    )
+    clip_norm: float | None = setting(
+        None, "Largest norm of the gradients of all tables, and of all other weights; none: no limit.", above=0
+    )
+    plateau_patience: int | None = setting(
+        None,
+        "Validations without a new best (--monitor) after which both learning rates are multiplied by "
+        "--plateau_factor; then the count starts anew. none: never.",
+        minimum=1,
+    )
+    plateau_factor: float = setting(0.3, "What the learning rates are multiplied by then.", above=0, below=1)
+    embedding_l2: float = setting(
+        0.0,
+        "Weight of an L2 penalty on the embedding rows looked up in a step: the squared norm of the fields of an "
+        "example, summed over fields and embedding sets and averaged over the batch, is added to the loss this many "
+        "times. It does not depend on --batch_size; a row is penalised as often as it is looked up.",
+        minimum=0,
+    )
+    weight_decay: float | None = setting(
+        None,
+        "Share of all other weights that is taken away at each step, times --learning_rate (decoupled, also with "
+        "--dense_optimizer=adam, adagrad and sgd). none: 0.004 with adamw, else nothing.",
+        minimum=0,
+    )
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be."""
+        check_settings(self)
+        if self.plateau_patience is None:
+            if self.plateau_factor != 0.3:
+                raise ValueError("--plateau_factor takes effect only with --plateau_patience: give both.")
+        elif self.schedule != "constant" or self.warmup_steps:
+            raise ValueError(
+                "--plateau_patience lowers constant learning rates: leave out --schedule and --warmup_steps. Received: "
+                f"--schedule={self.schedule} --warmup_steps={self.warmup_steps}."
+            )

@@ -1,0 +1,62 @@
+"""Exports the best weights of a run for TensorFlow Serving."""
+
+from __future__ import annotations
+
+import sys
+
+from fullrank.analysis.comparisons.tables import format_table
+from fullrank.data.schema_json import read_schema
+from fullrank.models.serving import Exported, export_model
+from fullrank.models.serving.export import WARMUP_ROWS, check_free
+from fullrank.models.serving.request_inputs import input_specs
+from fullrank.models.serving.sample_rows import Rows, drawn_rows, recorded_rows
+from fullrank.trainers.export_config import ExportConfig
+from fullrank.trainers.run.same_schema import check_same_columns
+from fullrank.trainers.training.load_run import LoadedRun, load_run
+
+
+def export_run(config: ExportConfig) -> Exported:
+    """Exports, and prints inputs, outputs and the time of each warm-up request.
+
+    Raises:
+      ValueError: If there is no trained run, the version exists, or the export does not answer as the model does.
+      OSError: If it cannot be written.
+    """
+    check_free(config.output, config.version)
+    loaded = load_run(config.run)
+    exported = export_model(
+        loaded.model, output=config.output, rows=_warmup_rows(config, loaded), version=config.version
+    )
+    inputs, wiring = input_specs(loaded.schema), loaded.model.wiring
+    tasks = [task for task in wiring.tasks if task not in wiring.auxiliary]
+    print(f"{exported.path}: {', '.join(tasks)} from {', '.join(inputs)}")
+    print(format_table(rows=[_row(replayed) for replayed in exported.replayed], columns=_COLUMNS))
+    return exported
+
+
+_COLUMNS = ("signature", "rows", "ms", "difference")
+
+
+def _row(replayed: object) -> dict[str, object]:
+    return {**vars(replayed), "ms": vars(replayed)["seconds"] * 1e3}
+
+
+def _warmup_rows(config: ExportConfig, loaded: LoadedRun) -> Rows:
+    number = max(WARMUP_ROWS)
+    if config.warmup != "statistics":
+        try:
+            return _recorded(config, loaded, number)
+        except (ValueError, OSError) as error:
+            if config.warmup == "records" or config.data is not None:
+                raise
+            print(f"Warm-up requests are drawn from the schema's statistics: {error}", file=sys.stderr)
+    return drawn_rows(loaded.schema, number=number)
+
+
+def _recorded(config: ExportConfig, loaded: LoadedRun, number: int) -> Rows:
+    schema = read_schema(config.data if config.data is not None else loaded.config.data.data)
+    columns = loaded.schema.input_columns
+    check_same_columns(loaded.schema, schema, columns=[column.name for column in columns])
+    named = loaded.config.data.validation_split
+    split = named if named in [split.name for split in schema.splits] else loaded.config.data.train_split
+    return recorded_rows(schema, split=split, number=number, columns=columns)

@@ -1,0 +1,104 @@
+"""Scores records or tables with a run or an export and writes the predictions."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from fullrank.data.columns import Column
+from fullrank.data.schema import Schema, SchemaError
+from fullrank.data.scratch import temporary_directory
+from fullrank.trainers.evaluation.prediction_file import STANDARD_OUTPUT, Writer, open_predictions
+from fullrank.trainers.evaluation.score import Arrays, score_batches
+from fullrank.trainers.evaluation.scored_input import ScoredInput, open_input
+from fullrank.trainers.evaluation.scorer import Scorer, scorer_of_export, scorer_of_run
+from fullrank.trainers.evaluation.table_input import TableInput, TableReading
+from fullrank.trainers.predict_config import PredictConfig
+from fullrank.trainers.run.same_schema import check_same_columns
+
+_TYPES = {"int64": pa.int64(), "float32": pa.float32(), "bytes": pa.string()}
+
+
+def predict_run(config: PredictConfig, *, reading: TableReading | None = None) -> int:
+    """Writes one row an example: keys, labels and other columns asked for, and `<task>_probability`.
+
+    Of a task with a real value it is `<task>_mean`. What a chain and quantiles add comes last. Rows keep their order.
+
+    Args:
+      config: What scores what.
+      reading: How tables are read; `None` for the defaults.
+
+    Returns:
+      The number of rows.
+
+    Raises:
+      ValueError: If model, records or tables, and columns do not fit together.
+    """
+    scorer = scorer_of_run(config.run) if config.run is not None else scorer_of_export(str(config.export))
+    inputs = [column.name for column in scorer.model.schema.input_columns]
+    with (
+        open_input(
+            config,
+            schema=scorer.schema,
+            data=scorer.data,
+            needed=inputs,
+            carried=config.columns,
+            reading=TableReading() if reading is None else reading,
+        ) as source,
+        temporary_directory("repaired") as scratch,
+    ):
+        copied = _copied(config, scorer.schema, source)
+        check_same_columns(scorer.schema, source.schema, columns=inputs)
+        fields = [(column.name, _TYPES[column.dtype]) for column in copied]
+        arrow_schema = pa.schema([*fields, *((name, pa.float32()) for name in scorer.columns.values())])
+        with (
+            source.batches(config, cache=scorer.cache or scratch) as batches,
+            open_predictions(config.output, arrow_schema) as writer,
+        ):
+            rows = _write(writer, arrow_schema, scorer, batches, copied, examples=source.examples)
+        return _report(config, source, rows, arrow_schema)
+
+
+def _report(config: PredictConfig, source: ScoredInput, rows: int, arrow_schema: pa.Schema) -> int:
+    """Writes the rejected rows, and says what was written; beside predictions on standard output, on the other one."""
+    shown = sys.stderr if config.output == STANDARD_OUTPUT else sys.stdout
+    if isinstance(source, TableInput) and config.on_bad_record == "skip" and config.output != STANDARD_OUTPUT:
+        source.write_rejects(config.rejects)
+    for report in source.reports:
+        print(report, file=shown)
+    where = "standard output" if config.output == STANDARD_OUTPUT else config.output
+    print(f"{where}: {rows:,} rows of {', '.join(arrow_schema.names)}.", file=shown)
+    return rows
+
+
+def _write(
+    writer: Writer, schema: pa.Schema, scorer: Scorer, batches: Any, copied: list[Column], *, examples: int
+) -> int:
+    keep = tuple(column.name for column in copied)
+    rows = 0
+    for kept, scores in score_batches(scorer.model, batches, keep=keep, examples=examples, what="predicting"):
+        arrays = [_arrow(column, kept) for column in copied] + [pa.array(scores[name]) for name in scorer.columns]
+        writer.write_batch(pa.record_batch(arrays, schema=schema))
+        rows += len(arrays[-1])
+    return rows
+
+
+def _copied(config: PredictConfig, trained: Schema, source: ScoredInput) -> list[Column]:
+    columns = {column.name: column for column in source.schema.columns if column.name in source.present}
+    usual = [*(key.name for key in trained.keys), *(label.name for label in trained.labels)]
+    for name in config.columns:
+        if name not in columns or columns[name].form != "one":
+            known = ", ".join(column.name for column in columns.values() if column.form == "one")
+            raise SchemaError(f"--columns: {name!r} is no column with one value an example. Those are: {known}.")
+    names = dict.fromkeys([*(name for name in usual if name in columns), *config.columns])
+    return [columns[name] for name in names]
+
+
+def _arrow(column: Column, kept: Arrays) -> Any:
+    values = kept[column.name]
+    if column.dtype == "bytes":
+        return pa.array([value.decode("utf-8", "backslashreplace") for value in values], pa.string())
+    return pa.array(values, mask=np.isnan(values) if column.dtype == "float32" else None)

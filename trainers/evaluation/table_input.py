@@ -1,0 +1,221 @@
+"""Tables as batches of a model, converted by the rules of `fullrank.data.convert` and never written as records."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import tensorflow as tf
+from absl import flags
+
+from fullrank.data.arrow_columns import column_batch
+from fullrank.data.bad_rows import BadRows
+from fullrank.data.columns import Column
+from fullrank.data.dense import padded_last
+from fullrank.data.features import Key
+from fullrank.data.history_rows import add_earlier_rows
+from fullrank.data.ragged import Ragged
+from fullrank.data.reading import Reading
+from fullrank.data.schema import Schema
+from fullrank.data.split_rows import by_source
+from fullrank.data.staged_rows import StagedRows
+from fullrank.data.table_database import open_database
+from fullrank.data.table_files import Dialect, TableFiles
+from fullrank.data.table_flags import Join, open_joins, read_dialect, read_joins, read_reading
+from fullrank.data.write_aside import file_aside
+from fullrank.trainers.training.records import ReadingConfig
+
+_SOURCE: Final = "input"
+_DTYPES: Final = {"int64": tf.int64, "float32": tf.float32, "bytes": tf.string}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TableReading:
+    """How tables are read, as the flags of `fullrank.data.convert` say.
+
+    Attributes:
+      dialect: Of CSV files.
+      cells: From what the schema says about cells to what holds.
+      joins: Tables whose columns are added.
+    """
+
+    dialect: Dialect = dataclasses.field(default_factory=Dialect)
+    cells: Callable[[Reading | None], Reading | None] = lambda known: known
+    joins: tuple[Join, ...] = ()
+
+
+def read_table_reading(flag_values: flags.FlagValues) -> TableReading:
+    """Reads the flags that `define_table_flags` defined.
+
+    Raises:
+      UsageError: If a flag has no possible value.
+    """
+    return TableReading(
+        dialect=read_dialect(flag_values),
+        cells=functools.partial(read_reading, flag_values),
+        joins=read_joins(flag_values),
+    )
+
+
+class TableBatches:
+    """The good rows of tables, in their order: column name -> dense tensor, as the reader of records gives them.
+
+    Args:
+      rows: Of the tables.
+      batch_size: B, rows of a batch.
+
+    Attributes:
+      element_spec: Column -> `[None]` or `[None, length]`.
+    """
+
+    def __init__(self, rows: StagedRows, *, batch_size: int) -> None:
+        self._rows, self._batch_size = rows, batch_size
+        self.element_spec = {
+            column.name: tf.TensorSpec(column.batch_shape, _DTYPES[column.dtype]) for column in rows.schema.columns
+        }
+
+    def __iter__(self) -> Iterator[dict[str, tf.Tensor]]:
+        """Reads the rows once more."""
+        schema = self._rows.schema
+        condition = by_source(self._rows)[_SOURCE]
+        for batch in self._rows.batches(condition, itertools.repeat(self._batch_size)):
+            columns = column_batch(batch, schema)
+            yield {column.name: _dense(columns[column.name], column) for column in schema.columns}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TableInput:
+    """Tables that were read.
+
+    Attributes:
+      schema: What they were converted to: that of the model, with carried columns that it does not know as text ids.
+      present: The columns that the tables have.
+      examples: Good rows.
+      reports: Sentences for a person: rows left out, partners found.
+      rows: All of them.
+      title: What the input is called in a sentence.
+    """
+
+    schema: Schema
+    present: frozenset[str]
+    examples: int
+    reports: tuple[str, ...]
+    rows: StagedRows
+    title: str
+
+    @contextlib.contextmanager
+    def batches(self, config: ReadingConfig, *, cache: Path | None) -> Iterator[TableBatches]:
+        """Gives the batches; bad rows were left out before, so `cache` is not used."""
+        del cache
+        yield TableBatches(self.rows, batch_size=config.batch_size)
+
+    def write_rejects(self, file: Path) -> None:
+        """Writes file, row and reason of every row that was left out."""
+        with file_aside(file) as aside, open(aside, "w", encoding="utf-8", errors="backslashreplace", newline="") as to:
+            csv.writer(to).writerows([("file", "row", "reason"), *self.rows.bad_rows.rejects])
+
+
+@contextlib.contextmanager
+def open_tables(
+    files: tuple[Path, ...],
+    *,
+    log: tuple[Path, ...] = (),
+    schema: Schema,
+    needed: Collection[str],
+    carried: Collection[str],
+    reading: TableReading,
+    bad_rows: BadRows,
+    directory: Path,
+) -> Iterator[TableInput]:
+    """Reads tables, once, into a database on disk.
+
+    Args:
+      files: In the order of their rows.
+      log: Earlier rows, which are not scored; the columns that the schema takes from earlier rows are.
+      schema: Of the data that the model was trained on.
+      needed: Columns of it that the tables must have; the others are missing where they are not there.
+      carried: Columns that the tables must have, too. Those that the schema does not name are read as text ids.
+      reading: How.
+      bad_rows: What to do about bad rows, and where they are counted.
+      directory: An existing one, for the database.
+
+    Raises:
+      ValueError: If files cannot be read or lack a column, or a row is bad and bad rows are not skipped.
+    """
+    known = {column.name for column in schema.columns}
+    beside = tuple(Key(name=name, dtype="bytes") for name in carried if name not in known)
+    cells = reading.cells(schema.reading)
+    schema = dataclasses.replace(schema, keys=(*schema.keys, *beside), reading=cells, splits=())
+    computed = cells.columns if cells is not None else ()
+    # Features that the model does not read may be computed as well.
+    filled = set(schema.filled)
+    looked_up = {*(cells.looked_up if cells is not None else ()), *([schema.time] if filled and schema.time else [])}
+    # The log need not have what is carried.
+    optional = ({*known, *(column.name for column in computed)} - {*needed, *looked_up}) | {
+        *filled,
+        *carried,
+    }
+    readable = [*files, *log, *(file for join in reading.joins for file in join.files)]
+    with open_database(directory, readable=readable) as connection:
+        rows = StagedRows(
+            connection,
+            schema=schema,
+            bad_rows=bad_rows,
+            optional=optional,
+            joins=len(reading.joins),
+        )
+        tables = open_joins(connection, reading.joins, directory)
+        read = TableFiles(connection, files, dialect=reading.dialect, directory=directory)
+        names = {*read.names, *(name for table in tables for name in table.columns)}
+        _check_there(names, carried=carried, filled=() if log else filled & set(needed), source=str(files[0]))
+        if log:
+            (directory / "log").mkdir()
+            earlier = TableFiles(connection, log, dialect=reading.dialect, directory=directory / "log")
+            held = {*earlier.names, *(name for table in tables for name in table.columns)}
+            held |= {column.name for column in computed if all(given.name in held for given in column.inputs)}
+            absent = sorted({*(cells.remembered if cells is not None else ()), *looked_up} - held)
+            if absent:
+                raise ValueError(f"--log: {log[0]} lacks {', '.join(absent)}, by which earlier rows are remembered.")
+            rows.add_files("log", earlier, joins=tables)
+        rows.add_files(_SOURCE, read, joins=tables)
+        if log:
+            add_earlier_rows(rows)
+        bad_rows.check()
+        good = by_source(rows)[_SOURCE]
+        names |= {column.name for column in computed if all(given.name in names for given in column.inputs)}
+        reports = [bad_rows.report(), *(t.report(rows.partners(n), rows.total) for n, t in enumerate(tables))]
+        shown = ", ".join(map(str, files[:3])) + (f" and {len(files) - 3} more files" if len(files) > 3 else "")
+        yield TableInput(
+            schema=schema,
+            present=frozenset(names & {column.name for column in schema.columns}),
+            examples=int(rows.value(f"SELECT count(*) FROM {rows.relation} WHERE {good}")),  # noqa: S608 (a constant)
+            reports=tuple(filter(None, reports)),
+            rows=rows,
+            title=shown,
+        )
+
+
+def _check_there(names: Collection[str], *, carried: Collection[str], filled: Collection[str], source: str) -> None:
+    absent = [name for name in carried if name not in names]
+    if absent:
+        raise ValueError(f"--columns: {source} has no column {absent[0]!r}. It has: {', '.join(sorted(names))}.")
+    lacking = sorted(set(filled) - set(names))
+    if lacking:
+        raise ValueError(
+            f"{source} lacks {', '.join(lacking)}, which come from earlier rows: name the tables of these by --log."
+        )
+
+
+def _dense(values: Any, column: Column) -> tf.Tensor:
+    if isinstance(values, Ragged):
+        splits = np.concatenate([[0], np.cumsum(values.lengths, dtype=np.int64)])
+        flat = tf.constant(values.values, _DTYPES[column.dtype])
+        return padded_last(flat, tf.constant(splits), length=column.length, missing=column.missing)
+    return tf.constant(values, _DTYPES[column.dtype])

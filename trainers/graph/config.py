@@ -1,0 +1,74 @@
+"""What graph pre-training is told."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal, NamedTuple
+
+from fullrank.trainers.config.setting import REQUIRED, check_settings, setting
+
+
+class Domain(NamedTuple):
+    """Where clicks of one kind are: records, and the columns of label, user and item."""
+
+    data: str
+    label: str
+    user: str
+    item: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PretrainGraphConfig:
+    """Which clicks make the graph, and how its vectors are learned."""
+
+    data: tuple[str, ...] = setting(REQUIRED, "Directory of records; several if each domain has its own.")
+    label: tuple[str, ...] = setting(REQUIRED, "Label whose 1 is an edge; several if domains differ.")
+    user: tuple[str, ...] = setting(REQUIRED, "Column of the user's id, the same ids in every domain.")
+    item: tuple[str, ...] = setting(REQUIRED, "Column of the item's id; several if domains differ.")
+    output: str = setting(REQUIRED, "Directory to write users.parquet, items.parquet, model.keras and graph.json into.")
+    overwrite: bool = setting(False, "Replace the output of an earlier run.")
+    first_fraction: float = setting(
+        0.5, "The graph holds this share of the first domain's training clicks, the oldest.", above=0
+    )
+    until: int | None = setting(
+        None, "Instead: it holds the clicks up to this time, in the unit of the first domain's time column."
+    )
+    width: int = setting(32, "Length of the vectors.", minimum=1)
+    neighbours: tuple[int, ...] = setting((15, 5), "Neighbours sampled of each node, and of each of those.", minimum=1)
+    id_dropout: float = setting(0.5, "Share of occurrences in which training treats a node as new.", minimum=0, below=1)
+    negatives: float = setting(5.0, "How much random pairs count beside a click: Q of the GraphSAGE loss.", above=0)
+    shared_negatives: int = setting(64, "Random users, and items, that a batch is told from.", minimum=1)
+    temperature: float = setting(0.2, "What cosines are divided by in the loss.", above=0)
+    learning_rate: float = setting(0.01, "Learning rate of Adam.", above=0)
+    epochs: int = setting(20, "Passes over the edges; small graphs need more.", minimum=1)
+    batch_size: int = setting(128, "Edges a step.", minimum=1)
+    seed: int = setting(0, "Seed of weights, order and samples.", minimum=0)
+    on_bad_record: Literal["fail", "skip"] = setting("fail", "What to do about a record that cannot be read.")
+    max_bad_fraction: float = setting(
+        0.01, "With --on_bad_record=skip: stop when more than this share of the records is bad.", minimum=0, below=1
+    )
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be."""
+        check_settings(self)
+        if self.first_fraction > 1:
+            raise ValueError(f"--first_fraction has to be at most 1. Received: {self.first_fraction}.")
+        if len(self.neighbours) != 2:
+            raise ValueError(f"--neighbours needs two numbers, one a layer. Received: {self.neighbours}.")
+        if len(set(self.domains)) < len(self.domains):
+            raise ValueError("two domains are the same in --data, --label, --user and --item.")
+
+    @property
+    def domains(self) -> tuple[Domain, ...]:
+        """The domains; what is given once holds for all.
+
+        Raises:
+          ValueError: If a flag has neither one value nor one for each domain.
+        """
+        given = {name: getattr(self, name) for name in Domain._fields}
+        number = max(len(values) for values in given.values())
+        for name, values in given.items():
+            if len(values) not in (1, number):
+                raise ValueError(f"--{name} needs one value, or {number}, one a domain. Received: {len(values)}.")
+        columns = [values * number if len(values) == 1 else values for values in given.values()]
+        return tuple(Domain(*values) for values in zip(*columns, strict=True))

@@ -1,0 +1,156 @@
+"""Checkpoints from which an interrupted run goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import tensorflow as tf
+import tf_keras as keras
+
+from fullrank.trainers.finite_weights import describe_not_finite, not_finite
+from fullrank.trainers.run.training_state import TrainingState
+from fullrank.trainers.saved_weights import READING_ERRORS, is_misfit, newest_first, reason
+from fullrank.trainers.stream import Stream
+
+KEPT: Final = 2
+
+
+class Checkpoints:
+    """Saves and restores model, optimiser, position in the data, counters, metrics and random generators.
+
+    Args:
+      model: Compiled, with all its weights.
+      stream: What `fit` reads.
+      state: The run's counters.
+      directory: Where the checkpoints lie; the last two are kept.
+      averages: Weights of a teacher that moves with the model.
+
+    Attributes:
+      step: Of the last checkpoint that was saved or restored; `None` before.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: keras.Model,
+        stream: Stream,
+        state: TrainingState,
+        directory: Path,
+        averages: Sequence[tf.Variable] = (),
+    ) -> None:
+        # Slot variables have to exist, or restoring could not tell whether it found everything.
+        model.optimizer.build(model.trainable_variables)
+        self._checkpoint = tf.train.Checkpoint(
+            model=model,
+            optimizer=model.optimizer,
+            iterator=stream.iterator,
+            state=state,
+            generators=random_generators(model),
+            averages=list(averages),
+        )
+        self._averages, self._state = averages, state
+        self.step: int | None = None
+        self._directory = directory
+        self._manager = tf.train.CheckpointManager(
+            self._checkpoint, str(directory), max_to_keep=KEPT, checkpoint_name="state"
+        )
+        remove_debris(directory, keep=KEPT)
+
+    def save(self) -> str:
+        """Writes a checkpoint; one that was not written to its end is never taken for one."""
+        try:
+            path: str = self._manager.save()
+        except BaseException:
+            remove_debris(self._directory, keep=KEPT)
+            raise
+        self.step = self._state.progress.global_step
+        return path
+
+    def restore(self, *, say: Callable[[str], None] = print) -> bool:
+        """Restores the last checkpoint, or the one before it where the last one is damaged or not finite.
+
+        Args:
+          say: Takes a sentence about a checkpoint that could not be used.
+
+        Returns:
+          Whether there was one.
+
+        Raises:
+          ValueError: If it does not fit the model, or none can be used.
+        """
+        problems: list[str] = []
+        for path in newest_first(self._manager, self._directory):
+            problem = self._restored(path)
+            if problem is None:
+                self.step = self._state.progress.global_step
+                for found in problems:
+                    say(f"{found} Training resumes from {path}.")
+                return True
+            problems.append(problem)
+        if problems:
+            raise ValueError(f"{' '.join(problems)} Start anew with --overwrite.")
+        return False
+
+    def variables(self) -> list[tf.Variable]:
+        """The numbers that a checkpoint holds, but for the metrics: weights, optimiser slots, a teacher's averages."""
+        model = self._checkpoint.model
+        of_metrics = {variable.ref() for metric in model.metrics for variable in metric.variables}
+        found = [*model.weights, *model.optimizer.variables, *self._averages]
+        return [variable for variable in found if variable.ref() not in of_metrics]
+
+    def _restored(self, path: str) -> str | None:
+        """What is wrong with a checkpoint; `None` after it was restored."""
+        try:
+            self._checkpoint.restore(path).assert_existing_objects_matched()
+        except READING_ERRORS as error:
+            if is_misfit(error):
+                raise ValueError(
+                    f"The checkpoint {path} cannot be restored: {reason(error)}. If it was written by another version "
+                    "of fullrank, go on with that one; otherwise start anew with --overwrite."
+                ) from error
+            return f"The checkpoint {path} cannot be read: {reason(error)}."
+        broken = not_finite(self.variables())
+        if broken:
+            return f"The checkpoint {path} holds NaN or infinite numbers in {describe_not_finite(broken)}."
+        return None
+
+
+def random_generators(model: keras.Model) -> list[tf.random.Generator]:
+    """The generators of a model's random layers, such as dropout; Keras leaves them out of checkpoints.
+
+    They exist if the layers were created while `keras.backend.experimental.enable_tf_random_generator` was in force;
+    the random operations that Keras uses otherwise keep a state that nothing can save.
+    """
+    holders = (getattr(module, "_random_generator", None) for module in model.submodules)
+    generators = (getattr(holder, "_generator", None) for holder in holders if holder is not None)
+    return [generator for generator in generators if generator is not None]
+
+
+def remove_debris(directory: Path, *, keep: int) -> None:
+    """Removes what a killed or failed save left behind: files of no complete checkpoint, and checkpoints too many.
+
+    TensorFlow lists a new checkpoint before it deletes an old one, so that a kill leaves the old one, or its data
+    without the index, in the list. Nothing is removed where the list, the file `checkpoint`, is there but cannot be
+    read.
+
+    Args:
+      directory: Where checkpoints lie.
+      keep: How many of them stay, the newest ones.
+    """
+    if not directory.is_dir():
+        return
+    state = tf.train.get_checkpoint_state(str(directory))
+    listed = [Path(path).name for path in state.all_model_checkpoint_paths] if state else []
+    if not listed and (directory / "checkpoint").exists():
+        return
+    whole = [name for name in listed if (directory / f"{name}.index").exists()][-keep:]
+    for entry in directory.iterdir():
+        if entry.name == "checkpoint" or entry.name.split(".")[0] in whole:
+            continue
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()

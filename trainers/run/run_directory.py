@@ -1,0 +1,227 @@
+"""The directory of a run: what lies where, who may write in it, and what it can be resumed with.
+
+config.json       configuration, versions, git commit, command line, fingerprint of the data
+schema.json       the data's schema, and with vocabulary/ all that the model needs of the data
+tables.json       which rows of which variable are which embedding table
+checkpoints/      the latest state of training; best/ holds the best weights
+metrics.jsonl     one line every few steps and every epoch
+events/           event files for TensorBoard
+result.json       best epoch and its metrics; only a finished run has it
+diverged.json     why training ended without a result, if its weights became NaN or infinite
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from fullrank.data import table_layout
+from fullrank.data.schema import Schema
+from fullrank.data.schema_json import read_schema
+from fullrank.data.scratch import is_file, try_lock
+from fullrank.data.write_aside import written_aside
+from fullrank.trainers.config import json as config_json
+from fullrank.trainers.config.config import RunConfig
+from fullrank.trainers.fingerprint import data_fingerprint
+from fullrank.trainers.versions import git_commit, versions
+from fullrank.trainers.write_json import write_json
+
+
+class RunDirectory:
+    """A run's directory, there or not yet.
+
+    Args:
+      path: The directory.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.config_file = self.path / "config.json"
+        self.tables_file = self.path / table_layout.FILE_NAME
+        self.checkpoints = self.path / "checkpoints"
+        self.best = self.path / "best"
+        self.metrics_file = self.path / "metrics.jsonl"
+        self.events = self.path / "events"
+        self.repaired = self.path / "repaired"
+        self.result_file = self.path / "result.json"
+        self.diverged_file = self.path / "diverged.json"
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a run here, finished or not."""
+        return self.config_file.is_file()
+
+    @property
+    def resumable(self) -> bool:
+        """Whether there is anything that starting anew would lose."""
+        return self.result_file.is_file() or any(self.checkpoints.glob("*.index"))
+
+    def result(self) -> dict[str, Any] | None:
+        """What a finished run came to; `None` for one that is not finished."""
+        if not self.result_file.is_file():
+            return None
+        return _read(self.result_file)
+
+    def divergence(self) -> str | None:
+        """How training diverged, as it was said then; `None` for a run that did not."""
+        if not self.diverged_file.is_file():
+            return None
+        return str(_read(self.diverged_file).get("message"))
+
+    def note_divergence(self, message: str) -> str:
+        """Writes down how training diverged, so that the same command does not do so again.
+
+        Returns:
+          The message with what is left of the run, and what to do.
+        """
+        write_json({"message": message}, self.diverged_file)
+        return f"{self.path}: {message} {self._what_is_left()}"
+
+    def config(self) -> RunConfig:
+        """The configuration of the run.
+
+        Raises:
+          ValueError: If there is no run here, or its configuration is of another version.
+        """
+        if not self.exists:
+            raise ValueError(f"{self.path} is not a run directory: it has no config.json.")
+        return config_json.from_json(config_json.read_parts(self.config_file), source=str(self.config_file))
+
+    def schema(self) -> Schema:
+        """The schema of the data that the run was trained on; its directory is the run's own."""
+        return read_schema(self.path)
+
+    def create(self, config: RunConfig, schema: Schema, *, command: Sequence[str]) -> None:
+        """Creates the directory, whole or not at all; a run that is here already is replaced by the new one.
+
+        Raises:
+          ValueError: If there is something else here.
+        """
+        if not self.exists:
+            self.check_free()
+        content = {
+            "config": config_json.to_json(config),
+            "command": list(command),
+            "versions": versions(),
+            "git_commit": git_commit(),
+            "data": {
+                "directory": str(schema.directory.resolve()) if schema.directory else None,
+                "fingerprint": data_fingerprint(schema),
+                "examples": {split.name: split.examples for split in schema.splits},
+            },
+            "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        }
+        with written_aside(self.path, overwrite=True, made_of=self.config_file.name) as aside:
+            write_json(content, aside / self.config_file.name)
+            copy_schema(schema, aside)
+
+    def check_free(self) -> None:
+        """Refuses a path at which a run cannot be created.
+
+        Raises:
+          ValueError: If there is a file, or a directory that is neither empty nor a run.
+        """
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise ValueError(f"{self.path} exists and is not a run directory: choose another --output, or remove it.")
+
+    def check_resumable(self, config: RunConfig, schema: Schema) -> None:
+        """Refuses to go on with another configuration, or other data, than the run began with.
+
+        Raises:
+          ValueError: If they differ; the message names the fields.
+        """
+        difference = self._difference(config, schema)
+        if difference is not None:
+            raise ValueError(difference)
+
+    def check_not_diverged(self, config: RunConfig, schema: Schema) -> None:
+        """Refuses to train again what diverged with the same configuration and data.
+
+        Raises:
+          ValueError: If it did.
+        """
+        message = self.divergence()
+        if message is not None and self._difference(config, schema) is None:
+            raise ValueError(
+                f"{self.path}: this run has diverged, and the same command would do so again: {message} "
+                f"{self._what_is_left()}"
+            )
+
+    def _what_is_left(self) -> str:
+        left = [str(place) for place in (self.best, self.checkpoints) if any(place.glob("*.index"))]
+        if not left:
+            return "Nothing had been saved before. Give the changed flags with the same --output."
+        return (
+            f"What was saved before, in {' and '.join(left)}, is finite and was kept. Give the changed flags with "
+            "another --output, or with --overwrite to replace this run."
+        )
+
+    def _difference(self, config: RunConfig, schema: Schema) -> str | None:
+        """How the run in the directory differs from one of this configuration and data, in words."""
+        different = config_json.differences(self.config(), config)
+        if different:
+            return (
+                f"{self.path} holds a run with another configuration: {'; '.join(different)}. "
+                "Give the same flags to resume it, another --output to keep it, or --overwrite to replace it."
+            )
+        stored = json.loads(self.config_file.read_text(encoding="utf-8")).get("data", {})
+        if stored.get("fingerprint") != data_fingerprint(schema):
+            return (
+                f"{self.path} holds a run on other data: {stored.get('directory')} then, {schema.directory} now, with "
+                "other shards, schema or vocabularies. Choose another --output, or replace the run by --overwrite."
+            )
+        return None
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes from training in this directory; the lock ends with the process, however it ends.
+
+        Raises:
+          ValueError: If another process holds it.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the directory, because the directory is created by a rename and may be removed to start anew.
+        file = self.path.with_name(f".{self.path.name}.lock")
+        with open(file, "a", encoding="utf-8") as lock:
+            # Without locks (`None`) nothing keeps two runs apart. The process that held the lock may have removed the
+            # file between our opening and locking it.
+            if try_lock(lock.fileno()) is False or not is_file(file, lock.fileno()):
+                raise ValueError(
+                    f"{self.path}: another process is training here; wait for it, or choose another --output."
+                )
+            try:
+                yield
+            finally:
+                file.unlink(missing_ok=True)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """A JSON object that a run wrote when it ended.
+
+    Raises:
+      ValueError: If it was cut off or changed since.
+    """
+    try:
+        loaded = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        loaded = error
+    if not isinstance(loaded, dict):
+        raise ValueError(
+            f"{file} is damaged: expected a JSON object. Remove it: the same command then goes on from the last "
+            "checkpoint, and writes it again."
+        )
+    return loaded
+
+
+def copy_schema(schema: Schema, target: Path) -> None:
+    """Copies the schema and the vocabularies of a data set or run into the directory `target`."""
+    if schema.directory is None:
+        raise ValueError(f"Schema {schema.name!r} was not read from a directory, so it cannot be copied from there.")
+    shutil.copyfile(schema.directory / "schema.json", target / "schema.json")
+    if (schema.directory / "vocabulary").is_dir():
+        shutil.copytree(schema.directory / "vocabulary", target / "vocabulary")

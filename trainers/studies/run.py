@@ -1,0 +1,186 @@
+"""Runs what is missing of a study, in worker processes, and writes its report."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import json
+import multiprocessing
+import os
+from pathlib import Path
+from typing import Any
+
+import tqdm
+
+from fullrank.data.schema_json import read_schema
+from fullrank.data.suggest import closest
+from fullrank.trainers.studies.catalogue import STUDIES
+from fullrank.trainers.studies.config import StudyConfig
+from fullrank.trainers.studies.job import ABUNDANCE, Job, config_of, run_job, start_worker
+from fullrank.trainers.studies.plan import BASELINE_RUN, Study, read_study
+from fullrank.trainers.studies.report import write_report
+from fullrank.trainers.write_json import write_json
+
+_RUNS_A_PROCESS = 6
+"""Graphs of finished runs are never quite freed, so workers are replaced after so many."""
+
+
+def run_study(config: StudyConfig) -> int:
+    """Runs a study to its end, or goes on with it.
+
+    Returns:
+      How many runs failed.
+
+    Raises:
+      ValueError: If the study is unknown, a flag of a variant or the records are wrong, or the directory holds another
+        study.
+    """
+    study = chosen(find_study(config.study), config)
+    output = Path(config.output)
+    read_schema(config.data)
+    for job in jobs_of(study, config)[: len(study.variants)]:
+        for number in range(len(job.flags)):
+            config_of(job, number=number)
+    _claim(output, study, config)
+    file = output / "results.jsonl"
+    done = {(line["variant"], line["seed"]) for line in read_results(file) if "error" not in line}
+    jobs = [job for job in jobs_of(study, config) if (job.variant, job.seed) not in done]
+    print(f"{study.name}: {study.question}")
+    print(
+        f"{len(jobs)} of {len(study.variants) * len(config.seeds)} runs to do, {config.workers} at a time.", flush=True
+    )
+    first = [job for job in jobs if study.reads_baseline and job.variant == study.baseline]
+    _run(first, file, workers=config.workers)
+    _run([job for job in jobs if job not in first], file, workers=config.workers)
+    results = [
+        line for line in read_results(file) if line["seed"] in config.seeds and line["variant"] in study.variants
+    ]
+    print(write_report(study, results, directory=output, records=config.data))
+    print(f"\nEverything is in {output}: report.md, results.jsonl and figures.")
+    succeeded = {(line["variant"], line["seed"]) for line in results if "error" not in line}
+    return len(study.variants) * len(config.seeds) - len(succeeded)
+
+
+def find_study(name: str) -> Study:
+    """A study by name, or from a JSON file.
+
+    Raises:
+      ValueError: If there is none.
+    """
+    if name in STUDIES:
+        return STUDIES[name]
+    if Path(name).is_file():
+        return read_study(Path(name))
+    meant = closest(name, list(STUDIES))
+    hint = f" Did you mean {meant!r}?" if meant else ""
+    raise ValueError(f"--study={name}: neither a file nor a study. Studies: {', '.join(STUDIES)}.{hint}")
+
+
+def chosen(study: Study, config: StudyConfig) -> Study:
+    """The study with the variants asked for, and the baseline."""
+    unknown = [name for name in config.variants if name not in study.variants]
+    if unknown:
+        raise ValueError(f"--variants: study {study.name} has no {unknown[0]!r}, but {', '.join(study.variants)}.")
+    names = [name for name in study.variants if not config.variants or name in (*config.variants, study.baseline)]
+    return dataclasses.replace(
+        study,
+        flags=(*study.flags, *config.flags),
+        variants={name: study.variants[name] for name in names},
+        expected={name: side for name, side in study.expected.items() if name in names},
+    )
+
+
+def jobs_of(study: Study, config: StudyConfig) -> list[Job]:
+    """All runs of a study; all variants of a seed before the next seed, so that a stopped study is paired."""
+
+    def directory(variant: str, seed: int) -> str:
+        return str(Path(config.output) / "runs" / f"{variant}-{seed}")
+
+    def flags_of(variant: str, seed: int) -> tuple[tuple[str, ...], ...]:
+        baseline = directory(study.baseline, seed)
+        return tuple(tuple(flag.replace(BASELINE_RUN, baseline) for flag in run) for run in study.runs_of(variant))
+
+    return [
+        Job(
+            variant=variant,
+            seed=seed,
+            data=config.data,
+            flags=flags_of(variant, seed),
+            run=directory(variant, seed),
+            split=config.split,
+            segments=study.segments,
+            duplicates=study.duplicates,
+            abundance=bool(set(ABUNDANCE) & set(study.metrics)),
+            keep=config.keep_runs or (study.reads_baseline and variant == study.baseline),
+        )
+        for seed in config.seeds
+        for variant in study.variants
+    ]
+
+
+def read_results(file: Path) -> list[dict[str, Any]]:
+    """The finished runs; a last line that was cut off by a kill is left out."""
+    if not file.exists():
+        return []
+    lines = file.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1]]
+
+
+def _claim(output: Path, study: Study, config: StudyConfig) -> None:
+    """Writes down what the directory is for, or checks that it is for the same."""
+    plan = {**dataclasses.asdict(study), "data": str(Path(config.data).resolve()), "split": config.split}
+    known = {"variants", "expected"}
+    file = output / "study.json"
+    if file.exists():
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        plain = json.loads(json.dumps(plan))
+        different = [name for name in plain if name not in known and stored.get(name, plain[name]) != plain[name]]
+        different += [name for name, flags in plain["variants"].items() if stored["variants"].get(name, flags) != flags]
+        if different:
+            raise ValueError(f"{output} holds another study ({', '.join(different)} differ): choose another --output.")
+        plan["variants"] = {**stored["variants"], **plain["variants"]}
+    write_json(plan, file)
+
+
+def _run(jobs: list[Job], file: Path, *, workers: int) -> None:
+    if not jobs:
+        return
+    workers = min(workers, len(jobs))
+    with (
+        open(file, "a", encoding="utf-8") as results,
+        tqdm.tqdm(total=len(jobs), unit="run", desc="study") as bar,
+    ):
+        _end_cut_line(file, results)
+        portion = workers * _RUNS_A_PROCESS
+        for start in range(0, len(jobs), portion):
+            _run_portion(jobs[start : start + portion], results, bar, workers=workers)
+
+
+def _run_portion(jobs: list[Job], results: Any, bar: Any, *, workers: int) -> None:
+    """Runs some jobs in worker processes of their own."""
+    pool = concurrent.futures.ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=start_worker,
+        initargs=(max(1, len(os.sched_getaffinity(0)) // workers),),
+    )
+    with pool:
+        futures = [pool.submit(run_job, job) for job in jobs]
+        try:
+            for future in concurrent.futures.as_completed(futures):
+                result = future.result()
+                results.write(json.dumps(result, allow_nan=False) + "\n")
+                results.flush()
+                if "error" in result:
+                    tqdm.tqdm.write(f"{result['variant']}, seed {result['seed']} failed: {result['error']}")
+                bar.update()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _end_cut_line(file: Path, results: Any) -> None:
+    text = file.read_text(encoding="utf-8")
+    if text and not text.endswith("\n"):
+        whole = text[: text.rfind("\n") + 1]
+        results.truncate(len(whole.encode("utf-8")))

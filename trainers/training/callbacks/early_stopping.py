@@ -1,0 +1,135 @@
+"""Keeps the best weights, and stops when validation no longer improves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import tf_keras as keras
+
+from fullrank.trainers.run.training_state import TrainingState
+
+AUTO: Final = "auto"
+MONITORED: Final = ("auc", "log_loss", "ne", "ece")
+"""Statistics of which one is better the larger (AUC) or the smaller (the others) it is."""
+MONITORED_OF_VALUES: Final = ("rmse", "mae")
+_VALIDATION: Final = "val_"
+_MEAN: Final = f"{_VALIDATION}mean_"
+
+
+class EarlyStopping(keras.callbacks.Callback):
+    """Compares the monitored validation metric with the best so far; its memory is `state.progress`.
+
+    Keras's own callback forgets its best value whenever `fit` starts, so an interrupted run would wait anew. A
+    validation in which the metric is undefined (NaN), such as the AUC where no label is positive, is neither better nor
+    worse: it counts as no epoch without improvement, and its weights are kept only as long as no validation has had a
+    defined value, so that a metric that is undefined throughout leaves the last weights.
+
+    Args:
+      state: The run's counters.
+      monitor: Name in the logs, such as `val_click_auc`, or `val_mean_auc` for the mean of all tasks; `None` without
+        validation: the last epoch is the best.
+      patience: Epochs without a new best after which to stop; `None` never stops.
+      save_best: Called when there is a new best.
+      on_undefined: Called with epoch and logs after a validation in which the metric was undefined.
+    """
+
+    def __init__(
+        self,
+        state: TrainingState,
+        *,
+        monitor: str | None,
+        patience: int | None,
+        save_best: Callable[[], None],
+        on_undefined: Callable[[int, Mapping[str, Any]], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self._supports_tf_logs = True
+        self._state = state
+        self._monitor = monitor
+        self._patience = patience
+        self._save_best = save_best
+        self._on_undefined = on_undefined
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Saves the weights or counts an epoch without improvement."""
+        progress = self._state.progress
+        if self._monitor is None:
+            progress.best_epoch = epoch + 1
+            self._save_best()
+            return
+        value = monitored_value(logs or {}, self._monitor)
+        if not math.isfinite(value):
+            progress.undefined += 1
+            if progress.best is None:
+                progress.best_epoch = epoch + 1
+                self._save_best()
+            if self._on_undefined is not None:
+                self._on_undefined(epoch + 1, logs or {})
+            return
+        if progress.best is None or _better(value, progress.best, self._monitor):
+            progress.best = value
+            progress.best_epoch, progress.stale = epoch + 1, 0
+            self._save_best()
+            return
+        progress.stale += 1
+        if self._patience is not None and progress.stale >= self._patience:
+            progress.stopped = f"no better {self._monitor} in {progress.stale} epoch(s)"
+            self.model.stop_training = True
+
+
+def monitored_value(logs: Mapping[str, Any], monitor: str) -> float:
+    """The monitored value; a mean leaves out tasks for which the statistic is undefined."""
+    if not monitor.startswith(_MEAN):
+        return float(logs[monitor])
+    ending = monitor.removeprefix(_MEAN)
+    values = [float(value) for name, value in logs.items() if name.startswith("val_") and name.endswith(f"_{ending}")]
+    finite = [value for value in values if math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else math.nan
+
+
+def _better(value: float, best: float, monitor: str) -> bool:
+    return value > best if monitor.endswith("_auc") else value < best
+
+
+def monitored(name: str, *, tasks: tuple[str, ...], values: tuple[str, ...] = ()) -> str:
+    """The name of what `--monitor` names: a statistic of the first task, `mean_statistic` or `task_statistic`.
+
+    `auto` is the NE of the one binary task, or the mean of several; where no task is binary, the RMSE alike. NE rises
+    as soon as a model becomes overconfident, which the AUC does not see.
+
+    Args:
+      name: As the flag gives it.
+      tasks: Binary tasks.
+      values: Tasks with a real value.
+
+    Raises:
+      ValueError: If there is no such statistic.
+    """
+    if name == AUTO:
+        of, statistic = (tasks, "ne") if tasks else (values, "rmse")
+        return f"{_MEAN}{statistic}" if len(of) > 1 else f"{_VALIDATION}{of[0]}_{statistic}"
+    kinds = [(of, statistics) for of, statistics in ((tasks, MONITORED), (values, MONITORED_OF_VALUES)) if of]
+    known = {f"{task}_{s}": f"val_{task}_{s}" for of, statistics in kinds for task in of for s in statistics}
+    first = {s: f"val_{of[0]}_{s}" for of, statistics in kinds for s in statistics}
+    mean = {f"mean_{s}": f"{_MEAN}{s}" for _, statistics in kinds for s in statistics}
+    found = {**mean, **known, **first}.get(name)
+    if found is None:
+        raise ValueError(f"--monitor={name}: no such metric. Known: {', '.join([AUTO, *first, *mean, *known])}.")
+    return found
+
+
+def watched(monitor: str, *, tasks: Mapping[str, bool]) -> tuple[tuple[str, ...], str]:
+    """The tasks and the statistic that a name from `monitored` stands for.
+
+    Args:
+      monitor: Such as `val_click_auc` or `val_mean_auc`.
+      tasks: Name -> whether it is binary, which decides what a mean is taken over.
+    """
+    if not monitor.startswith(_MEAN):
+        task = max((task for task in tasks if monitor.startswith(f"{_VALIDATION}{task}_")), key=len)
+        return (task,), monitor.removeprefix(f"{_VALIDATION}{task}_")
+    statistic = monitor.removeprefix(_MEAN)
+    is_binary = statistic in MONITORED
+    return tuple(task for task, binary in tasks.items() if binary == is_binary), statistic

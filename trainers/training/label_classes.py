@@ -1,0 +1,93 @@
+"""Which labels a split holds: whether a task can learn from it, and which of its metrics are defined on it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fullrank.trainers.training.callbacks.early_stopping import MONITORED, MONITORED_OF_VALUES
+
+LARGEST_LOOK: Final = 1_000_000
+"""Examples that are looked at for a label that does not turn up."""
+_OF_BOTH_CLASSES: Final = ("auc", "ne")
+
+
+@dataclasses.dataclass
+class LabelClasses:
+    """What has been seen of the labels of one task.
+
+    Attributes:
+      is_binary: Whether the task has two classes.
+      observed: Whether a label is there, of whatever weight.
+      weighted: Whether one counts: its weight is above 0.
+      positive: Whether one that counts is above 0; of a soft label this and `negative` hold.
+      negative: Whether one that counts is below 1.
+    """
+
+    is_binary: bool
+    observed: bool = False
+    weighted: bool = False
+    positive: bool = False
+    negative: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is nothing more to look for."""
+        return self.weighted and (not self.is_binary or (self.positive and self.negative))
+
+    @property
+    def lack(self) -> str | None:
+        """What is missing, as a clause; `None` if nothing is."""
+        if not self.observed:
+            return "no label is observed"
+        if not self.weighted:
+            return "every observed label has weight 0"
+        if not self.complete:
+            return "every label is positive" if self.positive else "no label is positive"
+        return None
+
+    @property
+    def defined(self) -> tuple[str, ...]:
+        """The statistics that can be monitored and are defined."""
+        statistics = MONITORED if self.is_binary else MONITORED_OF_VALUES
+        if not self.weighted:
+            return ()
+        return tuple(name for name in statistics if self.complete or name not in _OF_BOTH_CLASSES)
+
+    def add(self, labels: npt.NDArray[Any], weights: npt.NDArray[Any] | None) -> None:
+        """Looks at a batch, `[B]` each; a label that is NaN was not observed."""
+        there = ~np.isnan(labels)
+        counts = there if weights is None else there & (weights > 0.0)
+        self.observed |= bool(there.any())
+        self.weighted |= bool(counts.any())
+        self.positive |= bool((labels[counts] > 0.0).any())
+        self.negative |= bool((labels[counts] < 1.0).any())
+
+
+def look_at_labels(
+    batches: Iterable[Mapping[str, Any]], *, tasks: Mapping[str, bool], weight: str | None
+) -> tuple[dict[str, LabelClasses], int]:
+    """Reads batches until every task has shown all that it can, at most `LARGEST_LOOK` examples.
+
+    Args:
+      batches: Of columns, `[B]`.
+      tasks: Name -> whether it is binary.
+      weight: Column of sample weights, or `None`.
+
+    Returns:
+      What was seen of each task, and the number of examples that were read.
+    """
+    found = {task: LabelClasses(is_binary) for task, is_binary in tasks.items()}
+    examples = 0
+    for batch in batches:
+        weights = None if weight is None else np.asarray(batch[weight])
+        for task, classes in found.items():
+            classes.add(np.asarray(batch[task]), weights)
+        examples += len(next(iter(batch.values())))
+        if examples >= LARGEST_LOOK or all(classes.complete for classes in found.values()):
+            break
+    return found, examples

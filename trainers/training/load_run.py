@@ -1,0 +1,43 @@
+"""Loads what a run came to: its configuration, its schema, and its model with the best weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from fullrank.data.schema import Schema
+from fullrank.models import Ranker
+from fullrank.trainers.config.config import RunConfig
+from fullrank.trainers.run.run_directory import RunDirectory
+from fullrank.trainers.run.weights import restore_best
+from fullrank.trainers.training.build_model import build_model
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedRun:
+    """A run with its model.
+
+    Attributes:
+      directory: Where it lies.
+      config: What it was told.
+      schema: Of the data it was trained on, with the features that the model reads; its directory is the run's own.
+      model: With the best weights; not compiled.
+    """
+
+    directory: RunDirectory
+    config: RunConfig
+    schema: Schema
+    model: Ranker
+
+
+def load_run(path: str | Path) -> LoadedRun:
+    """Loads a run, finished or still training; needs nothing but its directory.
+
+    Raises:
+      ValueError: If there is no run, or it has no weights yet.
+    """
+    directory = RunDirectory(path)
+    config, schema = directory.config(), directory.schema()
+    model = build_model(config.model, schema)
+    restore_best(model, directory.best)
+    return LoadedRun(directory, config, model.schema, model)

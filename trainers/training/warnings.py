@@ -1,0 +1,114 @@
+"""Says before training which tasks cannot learn from the labels, and which monitor could not choose an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import tensorflow as tf
+
+from fullrank.data.schema import Schema
+from fullrank.models.heads.task_outputs import TaskOutputs
+from fullrank.trainers.config.config import DataConfig
+from fullrank.trainers.training.callbacks.early_stopping import watched
+from fullrank.trainers.training.label_classes import LARGEST_LOOK, LabelClasses, look_at_labels
+from fullrank.trainers.training.records import read_split
+
+_FITTED = "train"
+"""The split of which the schema holds statistics."""
+
+
+def label_warnings(
+    config: DataConfig, schema: Schema, *, outputs: TaskOutputs, monitor: str | None, cache: Path
+) -> list[str]:
+    """Looks at the labels of the training and the validation split, which takes a batch or two if nothing is missing.
+
+    Args:
+      config: Which splits, and how they are read.
+      schema: Of the records.
+      outputs: The tasks that are trained, the first one the main task.
+      monitor: Name of the monitored metric in the logs, `None` without validation.
+      cache: Where repaired copies of bad files are kept.
+
+    Returns:
+      Sentences for a person.
+
+    Raises:
+      ValueError: If no task has a label that counts to be trained on.
+    """
+    said = []
+    if not _known_to_be_whole(config, schema, outputs=outputs):
+        classes, place = _look(config, schema, split=config.train_split, outputs=outputs, cache=cache)
+        if not any(found.weighted for found in classes.values()):
+            lacks = "; ".join(f"{task}: {found.lack}" for task, found in classes.items())
+            raise ValueError(
+                f"There is nothing to train on in {place}: {lacks}. Look at the labels"
+                f"{'' if schema.weight is None else f' and at the weights, column {schema.weight!r},'} "
+                f"with python -m fullrank.data.inspect --data={config.data}."
+            )
+        said += [
+            f"{task}: {found.lack} in {place}, so there is nothing to learn for this task."
+            for task, found in classes.items()
+            if found.lack
+        ]
+    if monitor is not None:
+        classes, place = _look(config, schema, split=config.validation_split, outputs=outputs, cache=cache)
+        said += _of_validation(classes, monitor=monitor, place=place)
+    return said
+
+
+def _of_validation(classes: Mapping[str, LabelClasses], *, monitor: str, place: str) -> list[str]:
+    lacking = {task: found.lack for task, found in classes.items() if found.lack}
+    if not lacking:
+        return []
+    said = [
+        f"{task}: {lack} in {place}, so that {_undefined(classes[task])} are undefined."
+        for task, lack in lacking.items()
+    ]
+    of, statistic = watched(monitor, tasks={task: found.is_binary for task, found in classes.items()})
+    without = [task for task in of if statistic not in classes[task].defined]
+    if without and len(without) < len(of):
+        said.append(f"The monitored mean of {statistic} leaves out {', '.join(without)}.")
+    elif without:
+        # The same task by another statistic first, then other tasks.
+        others = [*of, *(task for task in classes if task not in of)]
+        names = [f"{task}_{name}" for task in others for name in classes[task].defined]
+        use = f"take --monitor={names[0]}, which is defined" if names else "name another --validation_split"
+        said.append(
+            f"{monitor}, which --monitor names, is undefined in every epoch and cannot choose one: the weights of the "
+            f"last epoch will be kept. To choose an epoch, {use}."
+        )
+    return said
+
+
+def _look(
+    config: DataConfig, schema: Schema, *, split: str, outputs: TaskOutputs, cache: Path
+) -> tuple[dict[str, LabelClasses], str]:
+    batches = read_split(config, schema, split=split, cache=cache)
+    kinds = {task: outputs.label(task).type == "binary" for task in outputs.tasks}
+
+    def narrow_columns(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        weight = {} if schema.weight is None else {schema.weight: batch[schema.weight]}
+        return outputs.by_task(outputs.rows.labels(batch)) | weight
+
+    narrow = batches.map(narrow_columns)
+    classes, examples = look_at_labels(narrow.as_numpy_iterator(), tasks=kinds, weight=schema.weight)
+    which = "first " if examples >= LARGEST_LOOK else ""
+    return classes, f"the {which}{examples:,} examples of split {split!r}"
+
+
+def _undefined(classes: LabelClasses) -> str:
+    if not classes.weighted:
+        return "all its metrics"
+    return "AUC and NE" if classes.positive else "AUC, NE and bias"
+
+
+def _known_to_be_whole(config: DataConfig, schema: Schema, *, outputs: TaskOutputs) -> bool:
+    """Whether the schema's statistics say that every task has all that it can learn from."""
+    if schema.weight is not None or config.train_split != _FITTED or outputs.rows.of_domains:
+        return False
+    labels = [outputs.label(task) for task in outputs.tasks]
+    return all(
+        label.observed is not None and label.mean is not None and (label.type != "binary" or 0.0 < label.mean < 1.0)
+        for label in labels
+    )

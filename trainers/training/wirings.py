@@ -1,0 +1,92 @@
+"""The wiring that flags describe, where it depends on the data: towers that tasks share, scenarios and domains."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Final
+
+from fullrank.data.features import Sparse
+from fullrank.data.schema import Schema
+from fullrank.data.vocabulary import read_vocabulary
+from fullrank.models import Wiring, domain_tasks, group_by_volume, scenario_tasks
+from fullrank.models.wirings.readers import Tasks
+from fullrank.trainers.config.config import ModelConfig
+from fullrank.trainers.models_by_name import build_wiring
+
+_SHOWN: Final = 10
+
+
+def wiring_of_data(config: ModelConfig, schema: Schema) -> Wiring:
+    """Builds the wiring for the tasks and the scenarios of a schema.
+
+    Raises:
+      ValueError: If the flags do not fit the schema.
+    """
+    tasks = (config.tasks or config.chain or (schema.labels[0].name,)) + config.auxiliary_tasks
+    if config.scenario is None:
+        return build_wiring(config, tasks=_grouped(tasks, schema, towers=config.towers))
+    scenarios = _scenarios(config, schema)
+    if config.model == "stem_al":
+        of_scenarios: Tasks = domain_tasks(tasks[0], scenarios=scenarios)
+    elif config.towers is None:
+        of_scenarios = scenario_tasks(tasks, scenarios=scenarios)
+    else:
+        groups = [(g,) if isinstance(g, str) else g for g in _grouped(tasks, schema, towers=config.towers)]
+        of_scenarios = [scenario_tasks(group, scenarios=(s,)) for s in scenarios for group in groups]
+    return dataclasses.replace(build_wiring(config, tasks=of_scenarios), scenarios=scenarios)
+
+
+def _grouped(tasks: Sequence[str], schema: Schema, *, towers: int | None) -> Tasks:
+    """The tasks that share each tower, by the number of positives that each has for an example of the data."""
+    if towers is None:
+        return tasks
+    if towers > len(tasks):
+        raise ValueError(f"--towers={towers}: there are only {len(tasks)} tasks, {', '.join(tasks)}.")
+    volumes = {}
+    for task in tasks:
+        label = schema.label(task)
+        rate = label.mean if label.type == "binary" else label.positive
+        volumes[task] = (rate or 0.0) * (1.0 if label.observed is None else label.observed)
+    return group_by_volume(volumes, towers=towers)
+
+
+def _scenarios(config: ModelConfig, schema: Schema) -> tuple[int | str, ...]:
+    """The ids as the scenario column holds them.
+
+    Raises:
+      ValueError: If an id is no number where the column holds numbers, or the data does not know it.
+    """
+    dtypes = {column.name: column.dtype for column in schema.input_columns}
+    scenarios: tuple[int | str, ...] = config.scenarios
+    if dtypes.get(config.scenario or "") == "int64":
+        try:
+            scenarios = tuple(int(scenario) for scenario in config.scenarios)
+        except ValueError as error:
+            raise ValueError(
+                f"--scenarios={','.join(config.scenarios)}: column {config.scenario!r} holds whole numbers."
+            ) from error
+    _check_known(config, schema, scenarios=scenarios)
+    return scenarios
+
+
+def _check_known(config: ModelConfig, schema: Schema, *, scenarios: tuple[int | str, ...]) -> None:
+    """Refuses ids that no example of the data can have; those of hashed ids cannot be told."""
+    feature = next((f for f in schema.features if isinstance(f, Sparse) and f.name == config.scenario), None)
+    owner = schema.sparse(feature.table) if feature is not None and feature.table is not None else feature
+    if owner is None or owner.ids.kind == "hash":
+        return
+    if owner.ids.kind == "identity":
+        unknown = [id_ for id_ in scenarios if not (isinstance(id_, int) and 0 <= id_ < owner.ids.size)]
+        known = f"0 to {owner.ids.size - 1:,}"
+    else:
+        vocabulary = read_vocabulary(schema=schema, feature=owner.name)
+        texts = [i.decode("utf-8", "backslashreplace") if isinstance(i, bytes) else i for i in vocabulary.tolist()]
+        unknown = [id_ for id_ in scenarios if id_ not in texts]
+        more = f" and {len(texts) - _SHOWN:,} more" if len(texts) > _SHOWN else ""
+        known = ", ".join(map(str, texts[:_SHOWN])) + more
+    if unknown:
+        raise ValueError(
+            f"--scenarios={','.join(config.scenarios)}: feature {config.scenario!r} has no id "
+            f"{', '.join(map(str, unknown))} in the schema. Known: {known}."
+        )
