@@ -2,7 +2,8 @@
 
 Usage: `build_targets.py --write` or `build_targets.py --check`.
 
-One library a folder, one binary a command or benchmark, one test a file. A target's deps are exactly what its files
+One library per room, one per file on top of a folder that is imported below it, and one for the rest of the folder; one
+binary per command or benchmark, and one test per file. A target's deps are exactly what its files
 import; a test also needs a module that it starts by name (`-m fullrank.trainers.train`).
 """
 
@@ -73,6 +74,9 @@ class Labels:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._files = sources.modules(root)
+        self.libraries = _package_libraries(root)
+        self._targets = {path: target for target, files in self.libraries.items() for path in files}
         self._scripts = {name: f":{target}" for target, files in _script_libraries(root).items() for name in files}
 
     def deps(self, paths: Iterable[str], *, own: str = "") -> list[str]:
@@ -82,12 +86,13 @@ class Labels:
         return sorted(labels, key=lambda label: (label.startswith("@"), label))
 
     def _label(self, path: str, name: str) -> str:
-        top, _, rest = name.partition(".")
-        folder = rest.partition(".")[0]
+        top = name.partition(".")[0]
         if top == sources.PACKAGE:
+            file = self._files.get(name) or self._files.get(name.rpartition(".")[0])
+            folder = name.split(".")[1] if name != sources.PACKAGE else ""
             if folder and folder not in sources.FOLDERS:
                 raise ValueError(f"{path} imports {name}, but {sources.PACKAGE} has only {', '.join(sources.FOLDERS)}")
-            return f":{folder}" if folder else ""
+            return f":{self._targets[file]}" if file else ""
         if top in self._scripts:
             return self._scripts[top]
         if top in DISTRIBUTIONS:
@@ -105,7 +110,7 @@ def render(root: Path) -> str:
     """
     labels = Labels(root)
     targets = [
-        *_libraries(root, labels),
+        *_libraries(labels),
         *_commands(root),
         *_scripts(root, labels),
         *_tests(root, labels),
@@ -117,11 +122,32 @@ def render(root: Path) -> str:
     return "\n".join([HEADER, *(text for _, text in targets)])
 
 
-def _libraries(root: Path, labels: Labels) -> Iterable[tuple[str, str]]:
+def _package_libraries(root: Path) -> dict[str, list[str]]:
+    """The files of each library of the package."""
+    found: dict[str, list[str]] = {}
+    modules = sources.modules(root)
     for folder in sources.FOLDERS:
         files = sources.folder_files(root, folder)
-        deps = labels.deps(files, own=f":{folder}")
-        yield folder, _call("fullrank_library", {"name": folder, "srcs": files, "deps": deps})
+        imported = {file: sources.imported_files(root, file, files=modules) for file in files}
+        # What rooms import on top of their folder, and what that imports there.
+        below: set[str] = set()
+        pending = {file for path in files if path.count("/") > 1 for file in imported[path]}
+        while pending:
+            file = pending.pop()
+            if sources.place(file) == file and file.startswith(f"{folder}/") and file not in below:
+                below.add(file)
+                pending |= imported[file]
+        for file in files:
+            place = sources.place(file)
+            name = folder if place == file and file not in below else place.removesuffix(".py").replace("/", "_")
+            found.setdefault(name, []).append(file)
+    return found
+
+
+def _libraries(labels: Labels) -> Iterable[tuple[str, str]]:
+    for name, files in labels.libraries.items():
+        deps = labels.deps(files, own=f":{name}")
+        yield name, _call("fullrank_library", {"name": name, "srcs": files, "deps": deps})
 
 
 def _commands(root: Path) -> Iterable[tuple[str, str]]:

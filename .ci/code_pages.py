@@ -13,7 +13,6 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import papers_index
@@ -92,11 +91,13 @@ def _files(root: Path) -> str:
 
 
 def _rooms(root: Path) -> str:
-    rows = ["| room | what is in it | imports of other folders |", "|---|---|---|"]
+    rules = sources.room_rules(root)
+    rows = ["| room | what is in it | may import |", "|---|---|---|"]
     for folder in sources.FOLDERS:
         for init in sorted((root / folder).rglob("__init__.py")):
             room = init.parent.relative_to(root).as_posix()
-            rows.append(f"| `{room}` | {_sentence(init)} | {', '.join(_imports(root, room)) or 'no other folder'} |")
+            allowed = rules.get(room, _imported_folders(root, folder)) - {folder}
+            rows.append(f"| `{room}` | {_sentence(init)} | {', '.join(f'`{name}`' for name in sorted(allowed))} |")
     return "\n".join([*rows, ""])
 
 
@@ -105,12 +106,11 @@ def _sentence(init: Path) -> str:
     return " ".join(text.split("\n\n")[0].split())
 
 
-def _imports(root: Path, room: str) -> Iterator[str]:
-    """The folders of the package that the files of a room import, itself left out."""
-    own = room.split("/")[0]
-    modules = {name for path in (root / room).glob("*.py") for name in sources.imported_modules(path)}
-    folders = {name.split(".")[1] for name in modules if name.startswith(f"{sources.PACKAGE}.")}
-    yield from (f"`{folder}`" for folder in sources.FOLDERS if folder in folders - {own})
+def _imported_folders(root: Path, folder: str) -> frozenset[str]:
+    """The folders of the package that the files on top of a folder import."""
+    paths = [path.relative_to(root).as_posix() for path in (root / folder).glob("*.py")]
+    files = sources.modules(root)
+    return frozenset(file.split("/")[0] for path in paths for file in sources.imported_files(root, path, files=files))
 
 
 def main(root: Path, arguments: list[str]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -13,6 +13,8 @@ FOLDERS = ("data", "layers", "models", "trainers", "analysis")
 OTHER_FOLDERS = (".ci", "benchmarks", "tests")
 MAIN = "__main__.py"
 
+_RULE = re.compile(r"^May import: (.+?)\.$", re.MULTILINE | re.DOTALL)
+_NOTHING = "nothing of fullrank"
 # A string that is a module's whole name is a command line's `-m` argument, and needs the module as an import does.
 _MODULE_NAME = re.compile(rf"{PACKAGE}\.(?:{'|'.join(FOLDERS)})(?:\.\w+)*")
 
@@ -38,6 +40,49 @@ def module_name(path: str) -> str:
     """The import name of a file of the package: `data/schema.py` is `fullrank.data.schema`."""
     parts = Path(path).with_suffix("").parts
     return ".".join((PACKAGE, *(parts[:-1] if parts[-1] == "__init__" else parts)))
+
+
+def place(path: str) -> str:
+    """The room that a file of the package lies in, such as `layers/mixture`; on top of a folder, the file itself.
+
+    The `__init__.py` of a folder is the folder.
+    """
+    folder = Path(path).parent
+    if len(folder.parts) > 1:
+        return folder.as_posix()
+    return folder.as_posix() if Path(path).name == "__init__.py" else path
+
+
+def modules(root: Path) -> dict[str, str]:
+    """The file of each module of the package, by its import name."""
+    return {module_name(file): file for file in package_files(root)}
+
+
+def imported_files(root: Path, path: str, *, files: Mapping[str, str]) -> set[str]:
+    """The files of the package that a file imports anywhere in it, without itself; `files` as `modules` gives them."""
+    names = imported_modules(root / path)
+    # `from fullrank.data import schema` names the folder, too, but asks nothing of its `__init__.py`.
+    longest = names - {name.rpartition(".")[0] for name in names}
+    found = {files.get(name) or files.get(name.rpartition(".")[0]) for name in longest}
+    return {file for file in found if file and file != path}
+
+
+def room_rules(root: Path) -> dict[str, frozenset[str]]:
+    """What each room may import by the docstring of its `__init__.py`: other folders, and places of its own folder.
+
+    Raises:
+      ValueError: When a room does not say so.
+    """
+    rules = {}
+    for path in package_files(root):
+        if path.count("/") > 1 and path.endswith("/__init__.py"):
+            doc = ast.get_docstring(ast.parse((root / path).read_text(encoding="utf-8"))) or ""
+            said = _RULE.search(doc)
+            if said is None:
+                raise ValueError(f"{path} must say in its docstring what the room may import, as `May import: data.`")
+            names = {name.strip() for name in said[1].replace("\n", " ").split(",")}
+            rules[place(path)] = frozenset(names - {_NOTHING})
+    return rules
 
 
 def imported_modules(path: Path) -> set[str]:

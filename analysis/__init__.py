@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fullrank.analysis.comparisons.paired_gain import PairedGain, SegmentGain, paired_gain
 from fullrank.analysis.embeddings.collapse_results import Collapse, analyse_collapse
-from fullrank.analysis.embeddings.diversity import Diversity, diversity
+from fullrank.analysis.embeddings.diversity import Diversity, diversity, pair_projections, partner_singular_values
 from fullrank.analysis.embeddings.spectrum import (
     Spectrum,
     effective_rank,
@@ -15,7 +15,6 @@ from fullrank.analysis.embeddings.spectrum import (
     stable_rank,
 )
 from fullrank.analysis.inputs import Input, open_input
-from fullrank.analysis.partners import pair_projections, partner_singular_values
 from fullrank.analysis.policies.exposure_replay import ExposureReplay, exposure_replay
 from fullrank.analysis.policies.off_policy import PolicyValue, on_policy_value, policy_values
 

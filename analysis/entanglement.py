@@ -34,8 +34,8 @@ def entanglement(flag_values: flags.FlagValues) -> None:
     """
     # Loaded only for a command line that makes sense, so that --help and mistakes take no time.
     from fullrank.analysis.embeddings.embedding_spaces import draw_pairs, labelled_pairs, spaces_of
+    from fullrank.analysis.embeddings.entanglement_figures import draw_pair_distances
     from fullrank.analysis.embeddings.entanglement_results import analyse_entanglement
-    from fullrank.analysis.figures.pair_distances import draw_pair_distances
     from fullrank.analysis.inputs import open_input
     from fullrank.data.schema_json import read_schema
 

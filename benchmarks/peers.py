@@ -117,7 +117,7 @@ def serve(directory: Path, *, policy: str, threads: int) -> None:
 
     from fullrank import data, models
     from fullrank.models.optimizers import OptimizerSpec, build_optimizer
-    from fullrank.trainers.memory import keep_freed_memory
+    from fullrank.trainers.training.memory import keep_freed_memory
 
     keep_freed_memory()
     if threads:

@@ -1,14 +1,11 @@
 """Wirings of the papers' models, and the one model class that builds them."""
 
-from fullrank.models.group_options import GroupOptions, GroupPlace
 from fullrank.models.interactions import InteractionOptions
 from fullrank.models.learning.options import ObjectiveOptions
-from fullrank.models.learning.sample_weights import Repetition
-from fullrank.models.multi_task import ame, me_mmoe, mmoe, omoe, shared_bottom
-from fullrank.models.options import RankerOptions
+from fullrank.models.options import GroupOptions, GroupPlace, RankerOptions, Repetition
 from fullrank.models.ranker import Ranker
-from fullrank.models.task_groups import group_by_volume
-from fullrank.models.wirings.paradigms import multi_embedding, single
+from fullrank.models.wirings.paradigms import ame, me_mmoe, mmoe, multi_embedding, omoe, shared_bottom, single
+from fullrank.models.wirings.readers import group_by_volume
 from fullrank.models.wirings.scenarios import scenario_tasks
 from fullrank.models.wirings.task_specific import ple, stem, stem_al
 from fullrank.models.wirings.wiring import ExpertSpec, Level, Reader, SetSpec, StackedExpert, Wiring, domain_tasks

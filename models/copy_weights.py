@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import tf_keras as keras
 
-from fullrank.models.wirings.wiring import ExpertSpec, StackedExpert
+from fullrank.layers.embedding.embedding_set import EmbeddingSet
+from fullrank.models.heads.task_outputs import TaskOutputs
+from fullrank.models.learning.objective import Objective
+from fullrank.models.trunk import Trunk
+from fullrank.models.wirings.wiring import ExpertSpec, StackedExpert, Wiring
 
-if TYPE_CHECKING:
-    from fullrank.models.ranker import Ranker
+
+class Copied(Protocol):
+    """The parts of a `Ranker` that hold its weights."""
+
+    wiring: Wiring
+    outputs: TaskOutputs
+    trunk: Trunk
+    tower: keras.layers.Layer
+    head: keras.layers.Layer
+
+    @property
+    def objective(self) -> Objective:
+        """How it learns."""
+        ...
+
+    @property
+    def sets(self) -> Mapping[str, EmbeddingSet]:
+        """The embedding sets by name."""
+        ...
 
 
-def copy_weights(source: Ranker, target: Ranker) -> None:
+def copy_weights(source: Copied, target: Copied) -> None:
     """Gives a ranker the weights of another one, so that it answers alike.
 
     Args:
@@ -43,7 +64,7 @@ def copy_weights(source: Ranker, target: Ranker) -> None:
         _assign_rows(left, learned, _places(source.wiring.tasks, target.wiring.tasks))
 
 
-def _copy_mixture(source: Ranker, target: Ranker) -> None:
+def _copy_mixture(source: Copied, target: Copied) -> None:
     stages = zip(
         source.wiring.stages, target.wiring.stages, source.trunk.mixture.gates, target.trunk.mixture.gates, strict=True
     )
@@ -64,7 +85,7 @@ def _copy_mixture(source: Ranker, target: Ranker) -> None:
         _assign_rows(target.trunk.mixture.levels[place], source.trunk.mixture.levels[place], picked)
 
 
-def _inputs_left(source: Ranker, target: Ranker) -> np.ndarray:
+def _inputs_left(source: Copied, target: Copied) -> np.ndarray:
     """The numbers of the first gates' inputs (the sets side by side) that are left."""
     left = {spec.name for spec in target.wiring.sets}
     return np.flatnonzero(

@@ -10,7 +10,7 @@ import tf_keras as keras
 
 from fullrank.data.schema import Schema
 from fullrank.layers.groups.group_structure import GroupStructure, GroupStructureLearning
-from fullrank.models.group_options import GroupOptions, GroupPlace
+from fullrank.models.options import GroupOptions, GroupPlace
 from fullrank.models.wirings.wiring import Wiring
 
 _FIELDS: Final[tuple[GroupPlace, ...]] = ("user", "user_ad")

@@ -7,19 +7,16 @@ from collections.abc import Callable
 
 import tf_keras as keras
 
-from fullrank.layers.field_aware_fm import FieldAwareFM
-from fullrank.layers.field_weighted_fm import FieldWeightedFM
 from fullrank.layers.interactions.compressed_interaction import CompressedInteraction
 from fullrank.layers.interactions.cross_net import CrossNetV2
-from fullrank.layers.interactions.factorization_machines import FactorizationMachine
+from fullrank.layers.interactions.factorization_machines import FactorizationMachine, FieldAwareFM, FieldWeightedFM
 from fullrank.layers.interactions.field_attention import FieldAttention
 from fullrank.layers.interactions.field_pair_projection import FieldPairProjection
 from fullrank.layers.interactions.flat import FlatDNN
 from fullrank.layers.interactions.group_weighted_fm import GroupWeightedFM
 from fullrank.layers.interactions.interaction_stack import InteractionStack
-from fullrank.layers.interactions.products import InnerProduct
+from fullrank.layers.interactions.products import InnerProduct, OuterProduct
 from fullrank.layers.interactions.two_stream import TwoStream
-from fullrank.layers.outer_product import OuterProduct
 from fullrank.models.encoding.field_layout import FieldLayout
 
 

@@ -1,4 +1,4 @@
-"""What a wiring leaves open about a model."""
+"""What a wiring leaves open about a model: encoders, heads, regularisation, and learned groups ([Meta] §3.1)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,71 @@ from fullrank.layers.uncertainty.covariance_kernels import KernelName
 from fullrank.models.encoding.dense_inputs import Similarity, VectorEncoding
 from fullrank.models.encoding.numbers import NumericEncoding
 from fullrank.models.encoding.sequence_encoders import EncoderName, TimPart
-from fullrank.models.group_options import GroupOptions
 from fullrank.models.interactions import InteractionOptions
-from fullrank.models.learning.sample_weights import Repetition
+from fullrank.models.objectives.exposure import Recency
+
+GroupPlace = Literal["user", "user_ad", "representation"]
+
 
 ValueLoss = Literal["ziln", "squared"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GroupOptions:
+    """Group structure learning at any of the places of the paper's Table 1.
+
+    Attributes:
+      places: `user`, the user's fields; `user_ad`, all fields; `representation`, what each tower reads. Any, or none.
+      levels: Q codebooks.
+      codes: C codes in each.
+      width: Of the codes at the representation; at fields it is that of their embedding set.
+      hidden: Hidden layers of the encoder, in reverse those of the decoder.
+      mu: Weight of the codes' own term in the commitment loss.
+      combine: Levels are summed or concatenated.
+      straight_through: Whether the gradient of a task passes through its groups to the encoder; otherwise it trains
+        their codes.
+      k_means_steps: Iterations of k-means that start the codebooks on the first batch; 0 takes random rows of it.
+      usage_decay: Decay, for one step, of the running share of examples that choose a code.
+      restart_share: A code is moved onto a random residual once its running share is below this part of the even
+        share 1 / C; 0 never moves one.
+      weight: Of reconstruction and commitment loss in the objective; the paper gives none.
+      seed: Of codebooks, their start and restarts; every quantiser of a model draws otherwise.
+      detach: Whether groups and their loss leave what lies below them alone.
+    """
+
+    places: tuple[GroupPlace, ...] = ()
+    levels: int = 3
+    codes: int = 64
+    width: int = 32
+    hidden: tuple[int, ...] = (64,)
+    mu: float = 1.0
+    combine: Literal["sum", "concat"] = "sum"
+    straight_through: bool = True
+    k_means_steps: int = 10
+    usage_decay: float = 0.95
+    restart_share: float = 0.05
+    weight: float = 0.1
+    detach: bool = False
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Repetition:
+    """The repetitive exposure weight, as `repetition_weights` computes it.
+
+    Attributes:
+      count: Column of the decayed number of earlier exposures; missing or 0 for a first one.
+      gap_days: Column of the days since the last one.
+      alpha: Share of the count in w_rep.
+      tau_days: Days after which recency has fallen to 1/e.
+      recency: `decay`, or `gap` as printed in the paper.
+    """
+
+    count: str = "repeat_count"
+    gap_days: str = "repeat_gap_days"
+    alpha: float = 0.5
+    tau_days: float = 1.0
+    recency: Recency = "decay"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from fullrank.models.copy_weights import copy_weights
 from fullrank.models.group_places import FoundGroups
 from fullrank.models.heads.chain import chain_without
 from fullrank.models.heads.task_outputs import Predicted, TaskOutputs
+from fullrank.models.heads.uncertain import UncertainHeads, uncertain_heads
 from fullrank.models.learning.beside import Teacher
 from fullrank.models.learning.label_counts import LabelCounts
 from fullrank.models.learning.learning import Learning
@@ -27,7 +28,6 @@ from fullrank.models.learning.options import ObjectiveOptions
 from fullrank.models.objectives.losses import observed_weights
 from fullrank.models.options import RankerOptions
 from fullrank.models.trunk import Trunk
-from fullrank.models.uncertain_heads import UncertainHeads, uncertain_heads
 from fullrank.models.wirings.pruning import without_tasks
 from fullrank.models.wirings.scenarios import check_scenario_column
 from fullrank.models.wirings.wiring import Wiring

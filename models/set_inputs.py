@@ -7,15 +7,14 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 
 from fullrank.data.schema import Schema
+from fullrank.layers.content.pair_similarity import VectorProjection
 from fullrank.layers.embedding.embedding_set import EmbeddingSet
 from fullrank.layers.embedding.lookup_plan import BehaviourSequence, Lookups
 from fullrank.layers.legacy_keras import keras
 from fullrank.layers.numbers.auto_dis import AutoDis
 from fullrank.layers.numbers.multiple_numeral_system import MultipleNumeralSystem
 from fullrank.layers.numbers.periodic_features import PeriodicFeatures
-from fullrank.layers.vector_projection import VectorProjection
-from fullrank.models.encoding.dense_inputs import DenseEncoder, DenseInputs
-from fullrank.models.encoding.elapsed import timed_sequences
+from fullrank.models.encoding.dense_inputs import DenseEncoder, DenseInputs, timed_sequences
 from fullrank.models.encoding.encoder import FeatureEncoder
 from fullrank.models.encoding.sequence_encoders import sequence_encoder
 from fullrank.models.options import RankerOptions

@@ -12,8 +12,7 @@ import tf_keras as keras
 from fullrank.data.schema import Schema
 from fullrank.layers.embedding.embedding_set import EmbeddingSet
 from fullrank.layers.mixture.expert import Expert
-from fullrank.models.encoding.dense_inputs import DenseEncoder
-from fullrank.models.encoding.elapsed import elapsed_seconds
+from fullrank.models.encoding.dense_inputs import DenseEncoder, elapsed_seconds
 from fullrank.models.encoding.encoder import FeatureEncoder
 from fullrank.models.encoding.field_layout import field_layout
 from fullrank.models.group_places import FoundGroups, GroupPlaces, no_groups

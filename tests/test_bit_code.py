@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from fullrank import layers
 from fullrank.data import Bits, Label, Schema
-from fullrank.layers.bit_rows import bit_rows, bit_table_rows
+from fullrank.layers.content.bit_code import bit_rows, bit_table_rows
 from fullrank.models.encoding.encoder import FeatureEncoder
 
 

@@ -103,7 +103,8 @@ def setup_literal(repository: Path, name: str) -> Any:
 def test_the_package_requires_what_it_imports(repository: Path, targets: dict[str, dict[str, Any]]) -> None:
     names = [re.split(r"[^\w-]", line)[0].replace("-", "_") for line in setup_literal(repository, "install_requires")]
     required = {f"@pypi//{name}" for name in names}
-    deps = {dep for folder in sources.FOLDERS for dep in targets[folder].get("deps", []) if dep.startswith("@")}
+    libraries = [target for target in targets.values() if target["rule"] == "fullrank_library"]
+    deps = {dep for target in libraries for dep in target.get("deps", []) if dep.startswith("@")}
     assert deps - required == set()
     # TensorFlow loads the first, tensorflow-probability the second, without importing them by a name of ours.
     assert required - deps <= {"@pypi//tensorboard", "@pypi//setuptools", *NOT_YET_IMPORTED}

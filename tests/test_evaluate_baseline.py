@@ -13,11 +13,13 @@ import pytest
 from fullrank.analysis import paired_gain
 from fullrank.analysis.comparisons.key_bootstrap import LEAST_KEYS
 from fullrank.trainers import evaluate
-from fullrank.trainers.config.config import DataConfig, ModelConfig, RunConfig, TrainConfig
+from fullrank.trainers.config.config import RunConfig, TrainConfig
+from fullrank.trainers.config.data import DataConfig
+from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.evaluation import against_baseline
+from fullrank.trainers.evaluation.configs import PredictConfig
 from fullrank.trainers.evaluation.predict_run import predict_run
-from fullrank.trainers.predict_config import PredictConfig
-from fullrank.trainers.scored_rows import ScoredRows
+from fullrank.trainers.evaluation.score import ScoredRows
 from fullrank.trainers.training.train_model import train_model
 
 

@@ -17,10 +17,9 @@ from sklearn.metrics import log_loss, roc_auc_score
 from fullrank.data import Ragged, read_records, read_schema, write_records
 from fullrank.trainers import evaluate as evaluate_command
 from fullrank.trainers import predict as predict_command
-from fullrank.trainers.evaluation.configs import EvaluateConfig
+from fullrank.trainers.evaluation.configs import EvaluateConfig, PredictConfig
 from fullrank.trainers.evaluation.evaluate_run import COLUMNS, evaluate_run
 from fullrank.trainers.evaluation.predict_run import predict_run
-from fullrank.trainers.predict_config import PredictConfig
 from fullrank.trainers.training.load_run import LoadedRun, load_run
 
 STATISTICS = {"auc", "log_loss", "ne", "gauc", "ece", "bias", "base_rate", "mean_prediction", "examples", "positives"}

@@ -11,8 +11,8 @@ import pytest
 
 from fullrank.trainers import explore
 from fullrank.trainers.exploration.config import ExploreConfig
+from fullrank.trainers.exploration.regret import AMPLITUDE, platform_of, prior_covariance, simulate
 from fullrank.trainers.exploration.run import explore_run
-from fullrank.trainers.explore_simulation import AMPLITUDE, platform_of, prior_covariance, simulate
 
 SMALL = ExploreConfig(
     output="none", rounds=6, requests=30, candidates=4, first_ads=8, new_ads=2, lifetime=4, segments=2, seeds=2

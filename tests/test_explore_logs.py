@@ -12,10 +12,9 @@ import pytest
 from fullrank.data.sources import obd
 from fullrank.models.exploration import CountedProcess
 from fullrank.trainers import explore
-from fullrank.trainers.exploration.campaign import arm_values
+from fullrank.trainers.exploration.campaign import arm_values, replay
 from fullrank.trainers.exploration.logs import BanditLog, read_hillstrom, read_obd
-from fullrank.trainers.explore_estimates import UNIFORM, action_probabilities, learned
-from fullrank.trainers.explore_replay import replay
+from fullrank.trainers.exploration.values import UNIFORM, action_probabilities, learned
 
 COLUMNS = "recency,history_segment,history,mens,womens,zip_code,newbie,channel,treatment,conversion,visit,spend\n"
 ARMS = ("Mens E-Mail", "No E-Mail", "Womens E-Mail")

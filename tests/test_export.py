@@ -16,8 +16,8 @@ from fullrank.models.serving import export as export_module
 from fullrank.models.serving.check import Replayed
 from fullrank.models.serving.warmup import read_warmup
 from fullrank.trainers import export as export_command
+from fullrank.trainers.evaluation.configs import ExportConfig
 from fullrank.trainers.evaluation.export_run import export_run
-from fullrank.trainers.export_config import ExportConfig
 from fullrank.trainers.training.load_run import load_run
 
 

@@ -21,13 +21,13 @@ from fullrank.trainers import train as train_command
 from fullrank.trainers.config import flags as trainer_flags
 from fullrank.trainers.config import json as config_json
 from fullrank.trainers.config.checks import ONE_SET, WITH_LEVELS, task_weights
-from fullrank.trainers.config.config import DataConfig, ModelConfig, RunConfig, TrainConfig
+from fullrank.trainers.config.config import RunConfig, TrainConfig
+from fullrank.trainers.config.data import DataConfig
+from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.config.optimizer import OptimizerConfig
-from fullrank.trainers.config.setting import REQUIRED, check_settings, setting
-from fullrank.trainers.field_type import FieldType, field_types
-from fullrank.trainers.models_by_name import MODELS, build_wiring
-from fullrank.trainers.one_task_warning import one_task_warning
-from fullrank.trainers.training.wirings import wiring_of_data
+from fullrank.trainers.config.setting import REQUIRED, FieldType, check_settings, field_types, setting
+from fullrank.trainers.training.warnings import one_task_warning
+from fullrank.trainers.training.wirings import MODELS, build_wiring, wiring_of_data
 
 
 def parse(*arguments: str) -> RunConfig:

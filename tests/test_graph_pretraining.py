@@ -16,7 +16,7 @@ from fullrank.data.schema import Schema
 from fullrank.models.graph import BipartiteGraph, embed
 from fullrank.trainers import pretrain_graph
 from fullrank.trainers.graph.clicks import number_ids
-from fullrank.trainers.graph_inflation import told_apart
+from fullrank.trainers.graph.vectors import told_apart
 
 FAST = ("--width=4", "--epochs=2", "--batch_size=64", "--shared_negatives=8", "--neighbours=3,2")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fullrank.models.graph import BipartiteGraph, GraphSage, edge_batches, sample_neighbours
-from fullrank.models.graph.sample_neighbours import ABSENT
+from fullrank.models.graph.batches import ABSENT
 
 
 def ints(*values: int) -> np.ndarray:

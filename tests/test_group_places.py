@@ -19,7 +19,7 @@ from fullrank.models.group_places import no_groups
 from fullrank.models.serving import export_model
 from fullrank.models.serving.request_inputs import input_name
 from fullrank.models.serving.sample_rows import drawn_rows
-from fullrank.trainers.config.config import ModelConfig
+from fullrank.trainers.config.model import ModelConfig
 
 TASKS = ("click", "buy")
 PLACES: tuple[models.GroupPlace, ...] = ("user", "user_ad", "representation")

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fullrank.analysis.code_usage import code_usage
-from fullrank.analysis.comparisons.group_lift import group_lifts
+from fullrank.analysis.comparisons.group_lift import code_usage, group_lifts
 from fullrank.data.columns import Column
 from fullrank.trainers import groups, train
 from fullrank.trainers.insight.groups_read import numbered_values

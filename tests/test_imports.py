@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +48,16 @@ def dotted(node: ast.AST) -> str:
 
 def wrong_direction(folder: str, imported: set[str]) -> list[str]:
     return sorted(name for name in imported if (other := folder_of(name)) and other not in ALLOWED[folder])
+
+
+def against_rule(path: str, imported: set[str], allowed: frozenset[str]) -> list[str]:
+    """Files that a file of a room imports although its room may not: other folders are named as wholes."""
+    own = sources.place(path)
+    return sorted(
+        file
+        for file in imported
+        if sources.place(file) != own and not {file.split("/")[0], sources.place(file)} & allowed
+    )
 
 
 def bare_names(imported: set[str]) -> list[str]:
@@ -105,6 +116,35 @@ def modules(repository: Path) -> dict[str, ast.Module]:
 def test_imports_run_one_way(repository: Path, modules: dict[str, ast.Module]) -> None:
     wrong = {path: wrong_direction(path.split("/")[0], sources.imported_modules(repository / path)) for path in modules}
     assert {path: names for path, names in wrong.items() if names} == {}
+
+
+def test_rooms_import_what_they_say(repository: Path) -> None:
+    """The docstring of each room says what it may import, and says no more than what it does."""
+    rules, modules = sources.room_rules(repository), sources.modules(repository)
+    needed: dict[str, set[str]] = {}
+    wrong: dict[str, list[str]] = {}
+    for path in modules.values():
+        room = sources.place(path)
+        if room in rules:
+            files = sources.imported_files(repository, path, files=modules)
+            wrong[path] = against_rule(path, files, rules[room])
+            places = {sources.place(file) for file in files} - {room}
+            needed.setdefault(room, set()).update(
+                place if place.split("/")[0] == path.split("/")[0] else place.split("/")[0] for place in places
+            )
+    assert {path: files for path, files in wrong.items() if files} == {}
+    assert {room: sorted(names - needed[room]) for room, names in rules.items() if names - needed[room]} == {}
+
+
+def test_imports_run_in_no_circle(repository: Path) -> None:
+    """Neither between files, imports for types included, nor between rooms."""
+    modules = sources.modules(repository)
+    files = {path: sources.imported_files(repository, path, files=modules) for path in modules.values()}
+    rooms: dict[str, set[str]] = {}
+    for path, imported in files.items():
+        rooms.setdefault(sources.place(path), set()).update(map(sources.place, imported))
+    list(graphlib.TopologicalSorter(files).static_order())
+    list(graphlib.TopologicalSorter({room: found - {room} for room, found in rooms.items()}).static_order())
 
 
 def test_nothing_imports_a_folder_by_its_bare_name(repository: Path) -> None:
@@ -196,4 +236,7 @@ def test_wrong_directions_are_seen() -> None:
         "fullrank.models.ranker"
     ]
     assert wrong_direction("trainers", {"fullrank.models.ranker", "fullrank.analysis"}) == []
+    files = {"layers/dense.py", "layers/numbers/real.py", "models/ranker.py", "data/read.py", "models/heads/chain.py"}
+    allowed = frozenset({"layers", "models/heads"})
+    assert against_rule("models/learning/sum.py", files, allowed) == ["data/read.py", "models/ranker.py"]
     assert bare_names({"data.schema", "fullrank.data", "dataclasses"}) == ["data.schema"]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fullrank.analysis.embeddings.table_spectra import joined_abundance, mean_abundance
 from fullrank.analysis.inputs.open_input import Input, TableSource
 from fullrank.analysis.inputs.variables import StoredVariable
-from fullrank.analysis.joined_abundance import joined_abundance, mean_abundance
 from fullrank.data.table_layout import StoredTable
 
 

@@ -11,7 +11,7 @@ import pytest
 # Three blocks of 30 MB held together and freed again: 23,040 pages, which glibc gives back by default.
 PROGRAM = """
 import resource
-from fullrank.trainers.memory import keep_freed_memory
+from fullrank.trainers.training.memory import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -14,7 +14,7 @@ from matplotlib.image import imread
 from fullrank.analysis.figures import negative_gradient_lines
 from fullrank.models.objectives import classification_and_ranking
 from fullrank.models.objectives.losses import binary_cross_entropy
-from fullrank.trainers.callbacks.negative_gradients import NegativeGradients
+from fullrank.trainers.training.callbacks.measures import NegativeGradients
 
 
 def entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fullrank.analysis.embeddings.embedding_spaces import Space, draw_pairs
+from fullrank.analysis.embeddings.entanglement_figures import draw_pair_distances
 from fullrank.analysis.embeddings.entanglement_results import analyse_entanglement
 from fullrank.analysis.embeddings.pair_distances import (
     contradictory_pairs,
@@ -18,7 +19,6 @@ from fullrank.analysis.embeddings.pair_distances import (
     percentiles,
     separation,
 )
-from fullrank.analysis.figures.pair_distances import draw_pair_distances
 
 
 def test_cosine_distance_by_hand() -> None:

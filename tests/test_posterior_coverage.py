@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from fullrank.layers import GaussianLogits, GaussianProcessHead
 from fullrank.models.exploration import CountedProcess, binomial, fit_posterior, gaussian
-from fullrank.models.laplace_heads import LaplaceHeads
+from fullrank.models.heads.uncertain import LaplaceHeads
 
 Array = np.ndarray[Any, Any]
 RATE = 0.3

@@ -14,10 +14,12 @@ import tensorflow as tf
 from fullrank import data
 from fullrank.data import convert
 from fullrank.data.describe_schema import describe_features
-from fullrank.trainers.config.config import DataConfig, ModelConfig, RunConfig, TrainConfig
+from fullrank.trainers.config.config import RunConfig, TrainConfig
+from fullrank.trainers.config.data import DataConfig
+from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.config.optimizer import OptimizerConfig
+from fullrank.trainers.evaluation.configs import ExportConfig
 from fullrank.trainers.evaluation.export_run import export_run
-from fullrank.trainers.export_config import ExportConfig
 from fullrank.trainers.training.load_run import load_run
 from fullrank.trainers.training.train_model import train_model
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank import models
-from fullrank.models.encoding.elapsed import elapsed_seconds
+from fullrank.models.encoding.dense_inputs import elapsed_seconds
 
 TASKS = ("click", "buy")
 WIRINGS: dict[Callable[..., models.Wiring], models.Wiring] = {

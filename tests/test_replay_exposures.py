@@ -11,7 +11,7 @@ import pytest
 
 from fullrank import data
 from fullrank.analysis import exposure_replay
-from fullrank.analysis.exposure_penalty import equal_share_penalty
+from fullrank.analysis.policies.exposure_replay import equal_share_penalty
 from fullrank.data import prepare
 from fullrank.trainers import replay_exposures, train
 from fullrank.trainers.training.load_run import load_run

@@ -14,16 +14,13 @@ import tensorflow as tf
 
 from fullrank.layers.legacy_keras import keras, tfrs
 from fullrank.models.metrics.binary_formulas import STATISTICS
-from fullrank.trainers.callbacks.counting import Counting
-from fullrank.trainers.callbacks.resume import Resume
-from fullrank.trainers.run.checkpoints import KEPT, Checkpoints, random_generators, remove_debris
+from fullrank.trainers.run.checkpoints import KEPT, Checkpoints, Stream, random_generators
 from fullrank.trainers.run.metrics_log import MetricsLog
 from fullrank.trainers.run.training_state import TrainingState
-from fullrank.trainers.run.weights import restore_best, save_best
-from fullrank.trainers.stream import Stream
+from fullrank.trainers.run.weights import remove_debris, restore_best, save_best
 from fullrank.trainers.training.callbacks.early_stopping import MONITORED, EarlyStopping, monitored
 from fullrank.trainers.training.callbacks.plateau import Plateau
-from fullrank.trainers.training.callbacks.saving import Saving
+from fullrank.trainers.training.callbacks.saving import Counting, Resume, Saving
 from fullrank.trainers.training.callbacks.stop_on_nan import StopOnNaN, TrainingDivergedError
 
 EXAMPLES, BATCH = 100, 8

@@ -14,10 +14,9 @@ import tensorflow as tf
 
 from fullrank import data, models
 from fullrank.data import prepare
-from fullrank.models.learning.sample_weights import of_tasks
+from fullrank.models.learning.sample_weights import RepetitionStatistics, of_tasks
 from fullrank.models.objectives import exposure_weights, negative_elbo, ziln_loss
 from fullrank.models.objectives.losses import binary_cross_entropy, observed_weights, squared_error
-from fullrank.models.repetition_statistics import RepetitionStatistics
 from fullrank.trainers import evaluate, export, train
 from fullrank.trainers.config.exposure import ExposureConfig
 from fullrank.trainers.training.exposure_report import exposure_report

@@ -14,15 +14,15 @@ import tensorflow as tf
 
 from fullrank.data import read_schema
 from fullrank.layers.legacy_keras import keras
-from fullrank.trainers.config.config import DataConfig, ModelConfig, RunConfig, TrainConfig
+from fullrank.trainers.config.config import RunConfig, TrainConfig
+from fullrank.trainers.config.data import DataConfig
+from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.config.objective import ObjectiveConfig
 from fullrank.trainers.config.optimizer import OptimizerConfig
-from fullrank.trainers.finite_weights import describe_not_finite, not_finite
-from fullrank.trainers.run.checkpoints import Checkpoints
+from fullrank.trainers.run.checkpoints import Checkpoints, Stream
 from fullrank.trainers.run.run_directory import RunDirectory
 from fullrank.trainers.run.training_state import TrainingState
-from fullrank.trainers.run.weights import restore_best, save_best
-from fullrank.trainers.stream import Stream
+from fullrank.trainers.run.weights import describe_not_finite, not_finite, restore_best, save_best
 from fullrank.trainers.training.callbacks.stop_on_nan import StopOnNaN, TrainingDivergedError
 from fullrank.trainers.training.load_run import load_run
 from fullrank.trainers.training.teachers import give_teacher
@@ -37,7 +37,7 @@ def variable(*values: float, name: str = "v") -> tf.Variable:
 
 @pytest.mark.parametrize("bad", [NAN, INF, -INF])
 def test_a_number_that_is_not_finite_is_found(bad: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fullrank.trainers.finite_weights._BLOCK", 2)
+    monkeypatch.setattr("fullrank.trainers.run.weights._BLOCK", 2)
     # The sum of two large numbers is infinite in float32, though both are finite.
     good = [variable(1.0, 2.0), variable(3e38, 3e38, 1.0), tf.Variable([1, 2]), tf.Variable(["x"])]
     assert not_finite(good) == []

@@ -28,13 +28,11 @@ from fullrank.data.schema_json import write_schema
 from fullrank.trainers import evaluate as evaluate_command
 from fullrank.trainers import predict as predict_command
 from fullrank.trainers import train as train_command
-from fullrank.trainers.evaluation.configs import EvaluateConfig
+from fullrank.trainers.evaluation.configs import EvaluateConfig, ExportConfig, PredictConfig
 from fullrank.trainers.evaluation.evaluate_run import evaluate_run
 from fullrank.trainers.evaluation.export_run import export_run
 from fullrank.trainers.evaluation.predict_run import predict_run
 from fullrank.trainers.evaluation.table_input import TableBatches, TableReading, open_tables
-from fullrank.trainers.export_config import ExportConfig
-from fullrank.trainers.predict_config import PredictConfig
 
 SCORES = ["click_probability", "like_probability"]
 

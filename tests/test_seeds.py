@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from fullrank.layers import GaussianProcessHead, RandomFeatureGP
-from fullrank.layers.derived_seed import derived_seed
+from fullrank.layers.checks.arguments import derived_seed
 from fullrank.models.serving.uncertain import thompson_answers
 
 ROWS = 4000

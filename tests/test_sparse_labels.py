@@ -12,7 +12,7 @@ import tensorflow as tf
 from fullrank import models
 from fullrank.data.features import IdMap, Label, Sparse
 from fullrank.data.schema import Schema, Shard, Split
-from fullrank.models.laplace_heads import LaplaceHeads
+from fullrank.models.heads.uncertain import LaplaceHeads
 
 IDS = IdMap(kind="identity", size=40)
 WIRING = models.multi_embedding(widths=(4,), experts=(("flat", 0),), tasks=("click", "like"), expert_width=8)

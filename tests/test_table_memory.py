@@ -9,7 +9,7 @@ import pytest
 from fullrank.data.features import IdMap, Label, Sparse
 from fullrank.data.schema import Schema
 from fullrank.data.schema_json import read_schema
-from fullrank.trainers.config.config import ModelConfig
+from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.training import memory as table_memory
 from fullrank.trainers.training.build_model import build_model
 from fullrank.trainers.training.memory import check_tables_fit, in_bytes, total_memory

@@ -118,7 +118,7 @@ def test_a_killed_run_with_a_moving_average_goes_on_to_the_same_bits(
 
 
 def test_the_moving_average_follows_the_model_and_shares_its_tables(toy_records: Path, tmp_path: Path) -> None:
-    from fullrank.trainers.config.config import ModelConfig
+    from fullrank.trainers.config.model import ModelConfig
     from fullrank.trainers.config.optimizer import OptimizerConfig
     from fullrank.trainers.training.build_model import build_model, compile_model
     from fullrank.trainers.training.teachers import give_teacher

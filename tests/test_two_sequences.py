@@ -15,7 +15,7 @@ from fullrank.data.features import IdMap, Label, Sequence, Sparse
 from fullrank.data.schema import Schema
 from fullrank.layers import TemporalInterest
 from fullrank.models import Ranker, RankerOptions, multi_embedding
-from fullrank.models.encoding.elapsed import elapsed_seconds
+from fullrank.models.encoding.dense_inputs import elapsed_seconds
 from fullrank.models.encoding.sequence_encoders import EncoderName
 from fullrank.models.serving import export_model
 

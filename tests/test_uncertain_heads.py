@@ -15,8 +15,7 @@ from fullrank.data.features import IdMap, Label, Sparse
 from fullrank.data.schema import Schema, Shard, Split
 from fullrank.layers import calibrated_probability
 from fullrank.layers.legacy_keras import keras
-from fullrank.models.dropout_heads import DropoutHeads
-from fullrank.models.laplace_heads import LaplaceHeads
+from fullrank.models.heads.uncertain import DropoutHeads, LaplaceHeads
 from fullrank.models.serving.request_inputs import input_name
 from fullrank.models.serving.sample_rows import drawn_rows
 from fullrank.trainers import evaluate, export, train

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from fullrank.models.uncertainty_weights import UncertaintyWeights
+from fullrank.models.learning.objective import UncertaintyWeights
 
 
 def test_uncertainty_weights_by_hand() -> None:

@@ -10,12 +10,12 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.layers.uniform_rows import UniformRows
+from fullrank.layers.embedding.embedding_set import UniformRows
 
 # Peak memory of a process of its own, in units of the table (64 MB), above what it held before.
 _PEAK = """
 import tensorflow as tf
-from fullrank.layers.uniform_rows import UniformRows
+from fullrank.layers.embedding.embedding_set import UniformRows
 
 def kilobytes(name):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name))

@@ -1,1 +1,1 @@
-"""Part of fullrank."""
+"""Commands, each a file of this folder, and in the rooms below what they are made of."""

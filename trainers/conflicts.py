@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from fullrank.data.command import new_flags, run_command
 from fullrank.trainers.config.flags import define, read
-from fullrank.trainers.conflicts_config import ConflictsConfig
+from fullrank.trainers.insight.configs import ConflictsConfig
 
 
 def run(argv: Sequence[str] | None = None) -> None:

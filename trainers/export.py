@@ -24,7 +24,7 @@ from absl import flags
 
 from fullrank.data.command import run_command
 from fullrank.trainers.config.flags import define, read
-from fullrank.trainers.export_config import ExportConfig
+from fullrank.trainers.evaluation.configs import ExportConfig
 
 
 def run(argv: Sequence[str] | None = None) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from fullrank.data.command import new_flags, run_command
 from fullrank.data.table_flags import define_table_flags
 from fullrank.trainers.config.flags import define, read
-from fullrank.trainers.predict_config import PredictConfig
+from fullrank.trainers.evaluation.configs import PredictConfig
 
 
 def run(argv: Sequence[str] | None = None) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from fullrank.data.command import new_flags, run_command
 from fullrank.trainers.config.flags import define, read
-from fullrank.trainers.replay_exposures_config import ReplayExposuresConfig
+from fullrank.trainers.insight.configs import ReplayExposuresConfig
 
 
 def run(argv: Sequence[str] | None = None) -> None:

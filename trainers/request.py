@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from fullrank.data.command import new_flags, run_command
 from fullrank.trainers.config.flags import define, read
-from fullrank.trainers.request_config import RequestConfig
+from fullrank.trainers.evaluation.configs import RequestConfig
 
 
 def run(argv: Sequence[str] | None = None) -> None:

@@ -1,1 +1,4 @@
-"""TODO room."""
+"""Two models or policies on the same rows: intervals by bootstrap, paired gains, tables.
+
+May import: data.
+"""

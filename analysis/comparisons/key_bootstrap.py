@@ -1,4 +1,4 @@
-"""Intervals for ratios of two sums by a bootstrap over keys, for many groups of rows at once."""
+"""Intervals for ratios of two sums by a bootstrap over keys, for many groups of rows at once, and their level."""
 
 from __future__ import annotations
 
@@ -8,15 +8,24 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
-from fullrank.analysis.confidence import check_confidence
-
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-
 LEAST_KEYS: Final = 30
 """Keys below which a group has no interval: with fewer, 95 % intervals of log losses cover less than 93 %."""
 _CHUNK: Final = 2**22
 """Numbers of a matrix of draws that are held at a time."""
+
+
+def check_confidence(confidence: float) -> None:
+    """Validates a level of confidence.
+
+    Raises:
+      ValueError: If it does not lie between 0 and 1, both excluded.
+    """
+    if 0.0 < confidence < 1.0:
+        return
+    hint = f" For {confidence:g} percent give {confidence / 100:g}." if 1.0 < confidence < 100.0 else ""
+    raise ValueError(f"confidence must lie between 0 and 1, both excluded. Received: {confidence:g}.{hint}")
 
 
 class RatioIntervals(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from fullrank.analysis.confidence import check_confidence
+from fullrank.analysis.comparisons.key_bootstrap import check_confidence
 
 Verdict = Literal["as expected", "opposite", "not resolved"]
 

@@ -1,1 +1,4 @@
-"""TODO room."""
+"""What embedding tables look like: spectra, collapse, diversity and entanglement.
+
+May import: analysis/figures, analysis/inputs, data.
+"""

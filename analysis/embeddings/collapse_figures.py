@@ -10,9 +10,8 @@ import numpy as np
 
 from fullrank.analysis.embeddings.collapse_results import Collapse, PartnerAbundance, TableDiversity
 from fullrank.analysis.embeddings.table_spectra import TableSpectrum
-from fullrank.analysis.figures.abundance import abundance_bars
+from fullrank.analysis.figures.abundance import abundance_bars, spectra_heatmap
 from fullrank.analysis.figures.matrix import matrix_heatmap
-from fullrank.analysis.figures.spectra import spectra_heatmap
 
 
 def draw_collapse(found: Collapse, directory: Path) -> list[Path]:

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from fullrank.analysis.embeddings.diversity import Diversity, diversity
-from fullrank.analysis.embeddings.spectrum import Array, information_abundance
+from fullrank.analysis.embeddings.diversity import Diversity, diversity, pair_projections, partner_singular_values
+from fullrank.analysis.embeddings.spectrum import information_abundance
 from fullrank.analysis.embeddings.table_spectra import TableSpectrum, table_spectra
 from fullrank.analysis.inputs.open_input import Input
-from fullrank.analysis.partners import pair_projections, partner_singular_values
+from fullrank.analysis.inputs.variables import Array
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from fullrank.analysis.inputs.variables import Array
 
 EXACT_ELEMENTS: Final = 2**20
 """Tables of at most so many numbers get an exact singular value decomposition."""

@@ -1,4 +1,7 @@
-"""Reading embedding tables out of files, whoever wrote them."""
+"""Reading embedding tables out of files, whoever wrote them.
+
+May import: data.
+"""
 
 from __future__ import annotations
 

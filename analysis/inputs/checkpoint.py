@@ -16,8 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fullrank.analysis.embeddings.spectrum import Array
-from fullrank.analysis.inputs.variables import StoredVariable
+from fullrank.analysis.inputs.variables import Array, StoredVariable
 from fullrank.data.quiet_tensorflow import import_tensorflow_quietly
 
 _VALUE: Final = "/.ATTRIBUTES/VARIABLE_VALUE"

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from fullrank.analysis.inputs.checkpoint import checkpoint_prefix, read_checkpoint
-from fullrank.analysis.inputs.npz import read_npz
-from fullrank.analysis.inputs.safetensors import read_safetensors
+from fullrank.analysis.inputs.npz import read_npz, read_safetensors
 from fullrank.analysis.inputs.variables import StoredVariable
 from fullrank.data.table_layout import FILE_NAME, CrossMatrix, StoredTable, TableLayout, read_layout
 

@@ -6,8 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from fullrank.analysis.embeddings.spectrum import Array
-from fullrank.analysis.inputs.variables import StoredVariable
+from fullrank.analysis.inputs.variables import Array, StoredVariable
 
 _COMMON_INITIAL_VALUES: Final = (0.0, float(np.float32(0.1)))
 """At which optimisers start: momenta and squared gradients at 0, the accumulators of Adagrad and FTRL at 0.1 or 0."""

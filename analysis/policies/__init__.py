@@ -1,1 +1,4 @@
-"""TODO room."""
+"""The value of a policy, or of a penalty, from logs of another one.
+
+May import: analysis/comparisons.
+"""

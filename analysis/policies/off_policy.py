@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from fullrank.analysis.comparisons.key_bootstrap import check_confidence
 from fullrank.analysis.comparisons.wilson import wilson_interval
-from fullrank.analysis.confidence import check_confidence
 
 Floats = npt.NDArray[np.float64]
 

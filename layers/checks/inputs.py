@@ -1,4 +1,9 @@
-"""Inputs of a layer, checked before TensorFlow sees them: number, type, rank, and sizes that have to agree."""
+"""Inputs of a layer, checked before TensorFlow sees them: number, type, rank, and sizes that have to agree.
+
+Here, too, is what every layer does alike with its inputs: masked places of a sequence give neither a value nor a
+gradient, and what low precision would spoil (sums over a batch, softmaxes, differences that cancel) is computed
+exactly.
+"""
 
 from __future__ import annotations
 
@@ -154,3 +159,26 @@ def _printed(shape: tf.TensorShape) -> str:
 
 def _named(layer: keras.layers.Layer) -> str:
     return f"{type(layer).__name__} {layer.name!r}"
+
+
+def known_places(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Values where the mask is true, 0 elsewhere, whatever stands there: 0 times NaN would be NaN.
+
+    The gradient at a masked place is exactly 0.
+
+    Args:
+      values: `[..., L]` or `[..., L, d]`.
+      mask: `[..., L]` bool.
+    """
+    if values.shape.rank == mask.shape.rank + 1:
+        mask = mask[..., tf.newaxis]
+    return tf.where(mask, values, tf.zeros([], values.dtype))
+
+
+def exact_dtype(dtype: tf.DType | str) -> tf.DType:
+    """float64 for float64, and float32 for every other compute dtype.
+
+    Args:
+      dtype: That of a layer's computations or of a tensor.
+    """
+    return tf.float64 if tf.as_dtype(dtype) == tf.float64 else tf.float32

@@ -8,9 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank.layers.checks.arguments import require_counts
-from fullrank.layers.checks.inputs import Input, takes
-from fullrank.layers.exact_dtype import exact_dtype
-from fullrank.layers.known_places import known_places
+from fullrank.layers.checks.inputs import Input, exact_dtype, known_places, takes
 
 
 @keras.saving.register_keras_serializable(package="fullrank")

@@ -1,4 +1,4 @@
-"""How similar two pretrained vectors are ([Tencent] §3.3)."""
+"""Pretrained vectors: how similar two of them are ([Tencent] §3.3), or one as a field by one linear map."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any, Final, Literal
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.layers.checks.inputs import Input, takes
-from fullrank.layers.exact_dtype import exact_dtype
+from fullrank.layers.checks.arguments import require_counts
+from fullrank.layers.checks.inputs import Input, exact_dtype, takes
+from fullrank.layers.dense import Dense
 
 LARGEST: Final = 1e6
 """Beyond it a component of a vector is clipped in the dot product."""
@@ -78,3 +79,43 @@ def _largest_is_one(vector: tf.Tensor) -> tf.Tensor:
     """Scales each row so that its square cannot overflow; a cosine does not depend on it, nor does its gradient."""
     largest = tf.stop_gradient(tf.reduce_max(tf.abs(vector), axis=1, keepdims=True))
     return tf.math.divide_no_nan(vector, largest)
+
+
+@keras.saving.register_keras_serializable(package="fullrank")
+@takes(vector=Input("[B, n]", known="n"))
+class VectorProjection(keras.layers.Layer):
+    """`e = W v + b`, and a learned row where the vector is missing.
+
+    Call arguments:
+      vector: `[B, n]`; a row with anything that is not a finite number is a missing vector, and numbers are clipped
+        to ±1e6.
+
+    Returns:
+      `[B, d]`.
+
+    Args:
+      width: d.
+    """
+
+    def __init__(self, width: int, *, name: str | None = None, dtype: Any = None, trainable: bool = True) -> None:
+        super().__init__(name=name, dtype=dtype, trainable=trainable)
+        require_counts("VectorProjection", width=width)
+        self.width = width
+        self._linear = Dense(width, name="linear", dtype=dtype)
+
+    def build(self, input_shape: Any) -> None:
+        """Creates the row of a missing vector."""
+        self._missing = self.add_weight(
+            name="missing", shape=(self.width,), initializer=keras.initializers.RandomUniform()
+        )
+        super().build(input_shape)
+
+    def call(self, vector: tf.Tensor) -> tf.Tensor:
+        """Returns the field, `[B, d]`."""
+        missing = tf.reduce_any(tf.logical_not(tf.math.is_finite(vector)), axis=-1, keepdims=True)
+        known = self._linear(tf.clip_by_value(tf.where(missing, tf.zeros([], vector.dtype), vector), -1e6, 1e6))
+        return tf.where(missing, tf.cast(self._missing, known.dtype), known)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {**super().get_config(), "width": self.width}

@@ -1,1 +1,4 @@
-"""TODO room."""
+"""Embedding sets and the plan of their lookups.
+
+May import: layers/checks.
+"""

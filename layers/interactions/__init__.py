@@ -1,1 +1,4 @@
-"""TODO room."""
+"""Layers that combine the embeddings of fields, one kind of expert each.
+
+May import: layers/checks, layers/dense.py.
+"""

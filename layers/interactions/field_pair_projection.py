@@ -10,7 +10,7 @@ import tf_keras as keras
 
 from fullrank.layers.checks.arguments import require_counts
 from fullrank.layers.checks.inputs import Input, takes
-from fullrank.layers.pair_weights import pair_count, pair_places
+from fullrank.layers.interactions.factorization_machines import pair_count, pair_places
 
 Projection = Literal["full", "diagonal", "low_rank"]
 

@@ -9,9 +9,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.layers.checks.inputs import Input, takes
-from fullrank.layers.exact_dtype import exact_dtype
-from fullrank.layers.pair_weights import pair_count, pair_places
+from fullrank.layers.checks.inputs import Input, exact_dtype, takes
+from fullrank.layers.interactions.factorization_machines import pair_count, pair_places
 
 
 @keras.saving.register_keras_serializable(package="fullrank")

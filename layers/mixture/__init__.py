@@ -1,1 +1,4 @@
-"""TODO room."""
+"""From experts to answers: experts, gates, towers and heads.
+
+May import: layers/checks, layers/dense.py.
+"""

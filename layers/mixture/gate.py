@@ -7,9 +7,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.layers.checks.inputs import Input, takes
+from fullrank.layers.checks.inputs import Input, exact_dtype, takes
 from fullrank.layers.dense import Dense
-from fullrank.layers.exact_dtype import exact_dtype
 
 Access = tuple[tuple[str, ...], ...]
 OFF, DETACHED, TRAIN = "off", "detached", "train"

@@ -8,8 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank.layers.checks.arguments import require_counts
-from fullrank.layers.checks.inputs import Input, takes
-from fullrank.layers.exact_dtype import exact_dtype
+from fullrank.layers.checks.inputs import Input, exact_dtype, takes
 from fullrank.layers.mixture.task_heads import TaskHeads
 from fullrank.layers.mixture.towers import Towers
 

@@ -1,1 +1,4 @@
-"""TODO room."""
+"""Encodings of numbers ([Tencent] §3.1): numeral systems, buckets and their relatives.
+
+May import: layers/checks.
+"""

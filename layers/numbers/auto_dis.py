@@ -9,7 +9,7 @@ import tf_keras as keras
 
 from fullrank.layers.checks.arguments import require_counts
 from fullrank.layers.checks.inputs import Input, takes
-from fullrank.layers.real_numbers import as_columns, columns_in, with_missing
+from fullrank.layers.numbers.numeral_systems import as_columns, columns_in, with_missing
 
 _LARGEST = 1e6
 

@@ -9,11 +9,17 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank.layers.checks.arguments import require_counts
-from fullrank.layers.checks.inputs import Input, takes
-from fullrank.layers.exact_dtype import exact_dtype
+from fullrank.layers.checks.inputs import Input, exact_dtype, takes
 from fullrank.layers.numbers.missing_once import missing_once
-from fullrank.layers.numbers.numeral_systems import digit_rows, require_exact, scaled_integers, table_rows
-from fullrank.layers.real_numbers import as_columns, columns_in, per_column
+from fullrank.layers.numbers.numeral_systems import (
+    as_columns,
+    columns_in,
+    digit_rows,
+    per_column,
+    require_exact,
+    scaled_integers,
+    table_rows,
+)
 
 _SUMMED_BITS: Final = 10
 """Up to this range the digits of every integer are summed once a step, and an example looks up one row."""

@@ -9,7 +9,7 @@ import tf_keras as keras
 
 from fullrank.layers.checks.arguments import require_counts, require_positive
 from fullrank.layers.checks.inputs import Input, takes
-from fullrank.layers.real_numbers import as_columns, columns_in, per_column, with_missing
+from fullrank.layers.numbers.numeral_systems import as_columns, columns_in, per_column, with_missing
 
 
 def standardised(values: tf.Tensor, mean: tf.Tensor, std: tf.Tensor, *, limit: float = 8.0) -> tf.Tensor:

@@ -8,9 +8,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank.layers.checks.arguments import require_counts
-from fullrank.layers.checks.inputs import Input, takes
+from fullrank.layers.checks.inputs import Input, known_places, takes
 from fullrank.layers.dense import Dense
-from fullrank.layers.known_places import known_places
 
 
 @keras.saving.register_keras_serializable(package="fullrank")

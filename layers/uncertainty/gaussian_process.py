@@ -9,13 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from fullrank.layers.checks.arguments import require_counts
+from fullrank.layers.checks.arguments import derived_seed, require_counts
 from fullrank.layers.checks.inputs import Input, takes
-from fullrank.layers.derived_seed import derived_seed
+from fullrank.layers.groups.residual_quantizer import k_means
 from fullrank.layers.legacy_keras import keras, tfp
 from fullrank.layers.mixture.towers import GlorotOfEach
-from fullrank.layers.nearest_codes import k_means
-from fullrank.layers.positive_triangle import UnitTriangle, positive_triangle, triangle_weight
 from fullrank.layers.uncertainty.batched_product import batched_product
 from fullrank.layers.uncertainty.covariance_kernels import (
     KERNELS,
@@ -24,7 +22,13 @@ from fullrank.layers.uncertainty.covariance_kernels import (
     cross_covariance,
     prior_variance,
 )
-from fullrank.layers.uncertainty.stable_cholesky import SMALLEST_JITTER, inverse_cholesky
+from fullrank.layers.uncertainty.stable_cholesky import (
+    SMALLEST_JITTER,
+    UnitTriangle,
+    inverse_cholesky,
+    positive_triangle,
+    triangle_weight,
+)
 from fullrank.layers.uncertainty.whitened_moments import whitened_moments
 
 

@@ -9,9 +9,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.layers.checks.arguments import require_counts
+from fullrank.layers.checks.arguments import derived_seed, require_counts
 from fullrank.layers.checks.inputs import Input, takes
-from fullrank.layers.derived_seed import derived_seed
 from fullrank.layers.uncertainty.gaussian_process import GaussianLogits
 from fullrank.layers.uncertainty.last_layer_laplace import LastLayerLaplace
 

@@ -6,9 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from fullrank.layers.positive_triangle import lower_triangle
 from fullrank.layers.uncertainty.batched_product import batched_product
-from fullrank.layers.uncertainty.stable_cholesky import inverse_cholesky
+from fullrank.layers.uncertainty.stable_cholesky import inverse_cholesky, lower_triangle
 
 
 def whitened_moments(

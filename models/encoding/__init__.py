@@ -1,1 +1,4 @@
-"""From a batch of raw columns to the rows and weights that embedding sets look up."""
+"""From a batch of raw columns to the rows and weights that embedding sets look up.
+
+May import: data, layers.
+"""

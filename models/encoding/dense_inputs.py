@@ -1,4 +1,4 @@
-"""What of a batch is no row of a table: real numbers that a network embeds, and pretrained vectors."""
+"""Inputs that are not rows of a table: embedded real numbers, pretrained vectors, and ages of behaviours."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
 
-from fullrank.data.features import Numeric, Vector
+from fullrank.data.features import Numeric, Sequence, Vector
 from fullrank.data.schema import Schema
 from fullrank.layers.content.pair_similarity import LARGEST, PairSimilarity
 from fullrank.layers.numbers.scaled_number import standardised
@@ -100,3 +100,22 @@ def _with_indicator(vector: tf.Tensor) -> tf.Tensor:
     missing = tf.reduce_any(tf.logical_not(tf.math.is_finite(vector)), axis=1, keepdims=True)
     known = tf.clip_by_value(tf.where(missing, tf.zeros([]), vector), -LARGEST, LARGEST)
     return tf.concat([known, tf.cast(missing, vector.dtype)], axis=1)
+
+
+def timed_sequences(schema: Schema) -> dict[str, str]:
+    """Sequence -> the column of its times, for the sequences whose intervals to the event are known."""
+    if schema.time is None:
+        return {}
+    return {f.name: f.times for f in schema.features if isinstance(f, Sequence) and f.times is not None}
+
+
+def elapsed_seconds(batch: Mapping[str, tf.Tensor], *, schema: Schema) -> dict[str, tf.Tensor]:
+    """Sequence -> seconds from each behaviour to the event, `[B, L]` float32.
+
+    Integers are subtracted before the cast: a float32 of milliseconds since 1970 is exact to 131 seconds only.
+    """
+    scale = 1000.0 if schema.time_unit == "ms" else 1.0
+    return {
+        name: tf.cast(batch[str(schema.time)][:, tf.newaxis] - batch[times], tf.float32) / scale
+        for name, times in timed_sequences(schema).items()
+    }

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from fullrank.data.features import Bits, Numeric, Sequence, Sparse
 from fullrank.data.schema import Schema
-from fullrank.layers.bit_rows import bit_rows, bit_table_rows
+from fullrank.layers.content.bit_code import bit_rows, bit_table_rows
 from fullrank.layers.embedding.lookup_plan import BehaviourSequence, Field, LookupPlan, Lookups, Table
 from fullrank.layers.numbers.missing_once import missing_once
 from fullrank.models.encoding import numbers

@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 from fullrank.layers.legacy_keras import keras
-from fullrank.layers.sequence_mean import SequenceMean
 from fullrank.layers.sequences.self_attention import SelfAttention
-from fullrank.layers.sequences.target_attention import TargetAttention
+from fullrank.layers.sequences.target_attention import SequenceMean, TargetAttention
 from fullrank.layers.sequences.temporal_interest import TemporalInterest
 
 EncoderName = Literal["tim", "din", "self_attention", "mean"]

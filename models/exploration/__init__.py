@@ -1,12 +1,14 @@
-"""From a logit with its uncertainty to a score that explores ([Tencent] §6.4)."""
+"""From a logit with its uncertainty to a score that explores ([Tencent] §6.4).
+
+May import: layers.
+"""
 
 from __future__ import annotations
 
 from fullrank.models.exploration.counted_process import CountedProcess
 from fullrank.models.exploration.ensembles import ensemble_logits
-from fullrank.models.exploration.joint import joint_thompson
 from fullrank.models.exploration.natural_gradient import binomial, fit_posterior, gaussian, natural_step
-from fullrank.models.exploration.policies import POLICIES, Policy, epsilon_greedy, greedy, thompson, ucb
+from fullrank.models.exploration.policies import POLICIES, Policy, epsilon_greedy, greedy, joint_thompson, thompson, ucb
 
 __all__ = [
     "POLICIES",

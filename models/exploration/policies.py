@@ -2,7 +2,8 @@
 
 Each gives scores in logits, as many as there are means: `sigma(score)` is what [Tencent] §6.4 ranks by. The same seed
 gives the same scores on every call; take a new one for each request. What a policy needs beyond the three has a
-default; bind another value with `functools.partial`.
+default; bind another value with `functools.partial`. `joint_thompson` draws the function once for all candidates of a
+request.
 """
 
 from __future__ import annotations
@@ -78,3 +79,24 @@ POLICIES: Final[dict[str, Policy]] = {
     "ucb": ucb,
     "epsilon_greedy": epsilon_greedy,
 }
+
+
+def joint_thompson(*, mean: tf.Tensor, covariance: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """`f^ ~ N(mean, C)`, `f^ = mean + V sqrt(max(D, 0)) z` with `C = V D V^T`.
+
+    Drawn by itself, each of a hundred similar ads is a new chance for a high score; drawn jointly, they rise and fall
+    together, and identical ones get identical scores. By eigenvectors and not by a Cholesky factor, because similar ads
+    make C singular, and the jitter that a factor needs would tell identical ones apart. Costs `O(C^3)` a request.
+
+    Args:
+      mean: `[..., C]`.
+      covariance: `[..., C, C]`, of the candidates of each slate; float64 as `GaussianPosterior.covariance` gives it.
+      seed: Two integers, `[2]`.
+
+    Returns:
+      Scores in logits, `[..., C]`, in the type of `mean`.
+    """
+    values, vectors = tf.linalg.eigh(covariance)
+    noise = tf.random.stateless_normal(tf.shape(values), seed=seed, dtype=values.dtype)
+    drawn = tf.linalg.matvec(vectors, tf.sqrt(tf.maximum(values, 0.0)) * noise)
+    return mean + tf.cast(drawn, mean.dtype)

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from fullrank.data.features import Label
 from fullrank.data.schema import Schema
-from fullrank.layers.conversion_chain import ConversionChain
+from fullrank.layers.mixture.task_heads import ConversionChain
 from fullrank.layers.uncertainty.gauss_hermite import calibrated_probability
 from fullrank.layers.uncertainty.gaussian_process import GaussianLogits
 from fullrank.models.heads.chain import check_chain

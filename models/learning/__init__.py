@@ -1,1 +1,4 @@
-"""TODO room."""
+"""What a model learns from: losses of its tasks, weights of examples, and their sum.
+
+May import: data, layers, models/heads, models/metrics, models/objectives, models/options.py, models/wirings.
+"""

@@ -1,4 +1,8 @@
-"""What a ranker learns from a batch: labels, and besides them keys, a teacher and heads that only train."""
+"""What a ranker learns from a batch: labels, and besides them keys, a teacher and heads that only train.
+
+It also keeps the training metrics of the tasks, and the losses of an epoch so far, where Keras would report those of
+its last batch.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +19,63 @@ from fullrank.models.learning.beside import LEVEL, NEGATIVE, POSITIVE, PSEUDO, B
 from fullrank.models.learning.objective import Objective
 from fullrank.models.learning.options import ObjectiveOptions
 from fullrank.models.learning.sample_weights import SampleWeights
-from fullrank.models.loss_means import LossMeans
+from fullrank.models.metrics import StreamingTasks, StreamingValues
 from fullrank.models.options import RankerOptions
-from fullrank.models.task_metrics import TaskMetrics
 from fullrank.models.wirings.wiring import Wiring
+
+LOSSES: Final = ("loss", "regularization_loss", "total_loss")
+
 
 _OTHER_THAN_DEFAULT: Final = ("classification", "ranking")
 _OF_A_LIKELIHOOD: Final = ("gp", "rff_gp", "laplace")
 """Heads whose distribution follows from the likelihood of the labels."""
+
+
+class LossMeans(keras.layers.Layer):
+    """Means of the losses over the examples since the metrics were last reset, which `fit` does at every epoch.
+
+    The loss of a batch of B examples counts B times, so that a smaller last batch counts less. The means are metrics of
+    the model: a checkpoint within an epoch holds them.
+    """
+
+    def __init__(self, *, name: str) -> None:
+        super().__init__(name=name, autocast=False)
+        self._means = keras.metrics.MeanTensor(name="loss_means", dtype="float32", shape=(len(LOSSES),))
+
+    def replaced(self, results: Mapping[str, Any], *, examples: tf.Tensor) -> dict[str, Any]:
+        """The results of a step with each loss replaced by its mean.
+
+        Args:
+          results: What a step of the model returns, with the losses of its batch, scalars.
+          examples: B, a scalar.
+        """
+        losses = tf.stack([tf.cast(results[name], tf.float32) for name in LOSSES])
+        self._means.update_state(losses, sample_weight=tf.cast(examples, tf.float32))
+        means = dict(zip(LOSSES, tf.unstack(self._means.result()), strict=True))
+        return {name: means.get(name, value) for name, value in results.items() if name != self._means.name}
+
+
+class TaskMetrics(keras.layers.Layer):
+    """Holds the metrics of the binary tasks and of the value tasks; a model that holds this layer reports them.
+
+    Args:
+      outputs: The tasks.
+    """
+
+    def __init__(self, outputs: TaskOutputs, *, name: str) -> None:
+        super().__init__(name=name)
+        self._outputs = outputs
+        binary, values = ([outputs.tasks[place] for place in places] for places in (outputs.binary, outputs.values))
+        self._of_binary = StreamingTasks(binary) if binary else None
+        self._of_values = StreamingValues(values) if values else None
+
+    def update(self, labels: tf.Tensor, predictions: tf.Tensor, weights: tf.Tensor | None) -> None:
+        """Adds a batch: labels and predictions `[B, T]`, weights `[B]` or `None`."""
+        own = self._outputs
+        if self._of_binary is not None:
+            self._of_binary.update_state(own.of_binary(labels), own.of_binary(predictions), weights)
+        if self._of_values is not None:
+            self._of_values.update_state(own.of_values(labels), own.of_values(predictions), weights)
 
 
 class Targets(NamedTuple):

@@ -1,10 +1,14 @@
-"""What training minimises: the losses of the tasks, weighted into one."""
+"""What training minimises: the losses of the tasks, weighted into one.
+
+Weights are fixed, or learned from the uncertainty of each task (Kendall, Gal and Cipolla 2018).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
@@ -13,13 +17,68 @@ from fullrank.models.learning.beside import LEVEL, NEGATIVE, POSITIVE, PSEUDO, B
 from fullrank.models.learning.binary_losses import BinaryLosses, of_each_task
 from fullrank.models.learning.options import ObjectiveOptions
 from fullrank.models.learning.sample_weights import of_tasks
-from fullrank.models.objectives.distillation import distillation_loss
 from fullrank.models.objectives.losses import observed_share, observed_weights, squared_error
 from fullrank.models.objectives.ranking import value_pairwise_loss
-from fullrank.models.objectives.residual import residual_loss
+from fullrank.models.objectives.residual import distillation_loss, residual_loss
 from fullrank.models.objectives.zero_inflated_lognormal import ziln_loss
-from fullrank.models.task_weights import TaskWeights, task_shares
-from fullrank.models.uncertainty_weights import UncertaintyWeights
+
+TaskWeights = tuple[tuple[str, float], ...] | Literal["uncertainty"]
+
+
+@keras.saving.register_keras_serializable(package="fullrank")
+class UncertaintyWeights(keras.layers.Layer):
+    """`L = 1/T sum_t exp(-s_t) L_t + s_t`, with s_t trained and 0 at the start, where L is the tasks' mean.
+
+    For fixed losses the minimum is at `s_t = log L_t`, so every task comes to weigh `1 / L_t`. Kendall et al. write
+    `s = log sigma^2` and, for classification, `exp(-s) L_t + s / 2`, whose weights are half as large throughout.
+
+    A task that no example of the batch has a label for contributes nothing: its s_t would fall forever otherwise. The
+    sum can be negative.
+
+    Call arguments:
+      losses: `[T]`.
+      observed: `[T]`, bool: whether the batch holds a label of the task; all of them if `None`.
+
+    Returns:
+      A scalar.
+    """
+
+    def __init__(self, *, name: str | None = None, dtype: Any = None, trainable: bool = True) -> None:
+        super().__init__(name=name, dtype=dtype, trainable=trainable)
+
+    def build(self, input_shape: Any) -> None:
+        """Creates s, `[T]`."""
+        self.log_variance = self.add_weight(name="log_variance", shape=(input_shape[0],), initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, losses: tf.Tensor, observed: tf.Tensor | None = None) -> tf.Tensor:
+        """Returns the weighted loss."""
+        s = tf.cast(self.log_variance, losses.dtype)
+        terms = tf.exp(-s) * losses + s
+        if observed is not None:
+            terms = tf.where(observed, terms, tf.zeros_like(terms))
+        return tf.reduce_mean(terms)
+
+
+def task_shares(given: TaskWeights, *, tasks: Sequence[str]) -> np.ndarray[Any, Any]:
+    """The share of each task in the loss, `[T]`, of sum 1, so that weights leave the scale of the loss alone.
+
+    Args:
+      given: Pairs of task and weight; a task that is not named weighs 1. Nothing is fixed with `uncertainty`.
+      tasks: T of them.
+
+    Raises:
+      ValueError: If a task is unknown, a weight negative or all are 0.
+    """
+    named = {} if isinstance(given, str) else dict(given)
+    unknown = [task for task in named if task not in tasks]
+    if unknown:
+        raise ValueError(f"Task weights name {unknown}, but the tasks are {list(tasks)}.")
+    weights = np.array([named.get(task, 1.0) for task in tasks], np.float32)
+    if not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
+        raise ValueError(f"Task weights are not negative, and not all 0. Received: {given}.")
+    shares: np.ndarray[Any, Any] = weights / weights.sum()
+    return shares
 
 
 class Objective(keras.layers.Layer):

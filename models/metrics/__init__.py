@@ -1,4 +1,7 @@
-"""Metrics of ranking models: streaming ones for training, and evaluators that also know keys and segments."""
+"""Metrics of ranking models: streaming ones for training, and evaluators that also know keys and segments.
+
+May import: data.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,8 @@ from fullrank.models.metrics.evaluator import BinaryEvaluator
 from fullrank.models.metrics.group_auc import group_auc
 from fullrank.models.metrics.regression_evaluator import RegressionEvaluator
 from fullrank.models.metrics.streaming_binary import StreamingBinary
-from fullrank.models.metrics.streaming_regression import StreamingRegression
+from fullrank.models.metrics.streaming_regression import StreamingRegression, StreamingValues
 from fullrank.models.metrics.streaming_tasks import StreamingTasks
-from fullrank.models.metrics.streaming_values import StreamingValues
 
 __all__ = [
     "BinaryEvaluator",

@@ -1,13 +1,14 @@
-"""The training metric of a regression task."""
+"""The training metrics of value tasks: of one task, and of all tasks of a model at once."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.models.metrics.regression_formulas import STATISTICS, TOTALS, regression_rows, regression_statistics
+from fullrank.models.metrics.regression_evaluator import STATISTICS, TOTALS, regression_rows, regression_statistics
 from fullrank.models.metrics.row_tensors import row_tensors
 from fullrank.models.metrics.tensorflow_ops import TENSORFLOW
 
@@ -67,3 +68,59 @@ class StreamingRegression(keras.metrics.Metric):
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return {**super().get_config(), "prefix": self._prefix}
+
+
+@keras.saving.register_keras_serializable(package="fullrank")
+class StreamingValues(keras.metrics.Metric):
+    """What a `StreamingRegression` a task would report, in one pass over all tasks.
+
+    The result is a dictionary of scalars, each statistic of `StreamingRegression` after its task and an underscore:
+    `spend_rmse`, `spend_mae`, ...
+
+    Args:
+        tasks: names of the tasks, in the order of the predictions' columns.
+        name: name of the metric.
+        dtype: ignored but for serialisation; the state is float64.
+    """
+
+    def __init__(self, tasks: Sequence[str], *, name: str = "values", dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self._tasks = tuple(tasks)
+        shape = (TOTALS, len(self._tasks))
+        self._totals = self.add_weight("totals", shape=shape, dtype="float64", initializer="zeros")
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the result."""
+        return tuple(f"{task}_{statistic}" for task in self._tasks for statistic in STATISTICS)
+
+    @tf.autograph.experimental.do_not_convert
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Adds rows.
+
+        Args:
+            y_true: labels `[B, V]`; NaN where not observed.
+            y_pred: predictions `[B, V]`.
+            sample_weight: weights `[B]`; default 1. A weight of 0 leaves the row out.
+        """
+        labels, predictions = (tf.cast(values, tf.float64) for values in (y_true, y_pred))
+        weights = tf.ones_like(labels)
+        if sample_weight is not None:
+            weights *= tf.cast(sample_weight, tf.float64)[:, tf.newaxis]
+        rows = regression_rows(labels=labels, predictions=predictions, weights=weights, ops=TENSORFLOW)
+        self._totals.assign_add(tf.reduce_sum(tf.stack(rows), axis=1))
+
+    @tf.autograph.experimental.do_not_convert
+    def result(self) -> dict[str, Any]:
+        """Returns the statistics of all rows so far, each a float64 scalar."""
+        found = regression_statistics(totals=tf.convert_to_tensor(self._totals), ops=TENSORFLOW)
+        by_task = {statistic: tf.unstack(values, num=len(self._tasks)) for statistic, values in found.items()}
+        return {f"{t}_{s}": by_task[s][n] for n, t in enumerate(self._tasks) for s in STATISTICS}
+
+    def reset_state(self) -> None:
+        """Forgets all rows."""
+        self._totals.assign(tf.zeros_like(self._totals))
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "tasks": self._tasks}

@@ -1,16 +1,28 @@
-"""Objectives as pure functions of labels and logits: ranking, exposure weights, distillation, residuals."""
+"""Objectives as pure functions of labels and logits: ranking, exposure weights, distillation, residuals.
+
+May import: data, layers.
+"""
 
 from __future__ import annotations
 
-from fullrank.models.objectives.distillation import distillation_loss, main_and_distillation
 from fullrank.models.objectives.ema import EmaTeacher, ema_update
 from fullrank.models.objectives.evidence import negative_elbo
 from fullrank.models.objectives.exposure import exposure_weights, repetition_weights
-from fullrank.models.objectives.imbalance import class_balanced_cross_entropy, focal_loss
+from fullrank.models.objectives.imbalance import (
+    LogitGradients,
+    class_balanced_cross_entropy,
+    focal_loss,
+    logit_gradients,
+)
 from fullrank.models.objectives.listwise import joint_ranking_and_calibration, listwise_softmax_loss
-from fullrank.models.objectives.logit_gradients import LogitGradients, logit_gradients
 from fullrank.models.objectives.ranking import classification_and_ranking, pairwise_loss, value_pairwise_loss
-from fullrank.models.objectives.residual import residual_learning_loss, residual_loss, residual_targets
+from fullrank.models.objectives.residual import (
+    distillation_loss,
+    main_and_distillation,
+    residual_learning_loss,
+    residual_loss,
+    residual_targets,
+)
 from fullrank.models.objectives.zero_inflated_lognormal import (
     lognormal_scale,
     ziln_log_mean,

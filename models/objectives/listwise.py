@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from fullrank.models.objectives.observed import key_numbers, observed, weighted_mean
+from fullrank.models.objectives.pairs import key_numbers, observed, weighted_mean
 
 
 def listwise_softmax_loss(

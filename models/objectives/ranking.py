@@ -7,8 +7,7 @@ from typing import Final
 import tensorflow as tf
 
 from fullrank.models.objectives.losses import binary_cross_entropy
-from fullrank.models.objectives.observed import observed, weighted_mean
-from fullrank.models.objectives.pairs import pairs_by_value, pairs_in_batch, pairs_in_key
+from fullrank.models.objectives.pairs import observed, pairs_by_value, pairs_in_batch, pairs_in_key, weighted_mean
 
 MAX_PAIRS: Final = 2**18
 

@@ -1,4 +1,7 @@
-"""Optimisers whose step does not depend on the number of table rows, and the optimiser of a whole model."""
+"""Optimisers whose step does not depend on the number of table rows, and the optimiser of a whole model.
+
+May import: nothing of fullrank.
+"""
 
 from fullrank.models.optimizers.build import build_optimizer
 from fullrank.models.optimizers.grouped import GroupedOptimizer

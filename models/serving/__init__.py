@@ -1,4 +1,7 @@
-"""From a trained model to a directory that TensorFlow Serving loads."""
+"""From a trained model to a directory that TensorFlow Serving loads.
+
+May import: data, models/exploration, models/ranker.py, models/table_layout.py.
+"""
 
 from fullrank.models.serving.export import Exported, export_model, next_version
 from fullrank.models.serving.signatures import Signature, serving_signatures

@@ -17,12 +17,14 @@ import tf_keras as keras
 from fullrank.data.example_layout import encode_examples, example_parser
 from fullrank.data.schema import Schema
 from fullrank.data.value_rules import aligned_columns
-from fullrank.models.serving.group_ids import group_answers, groups_signature, has_groups
 from fullrank.models.serving.packed_inputs import pack, packed_specs, unpack
 from fullrank.models.serving.request_inputs import input_name, input_specs, to_batch, without_zeros
 from fullrank.models.serving.sample_rows import Rows, to_columns
 from fullrank.models.serving.uncertain import (
     Uncertain,
+    group_answers,
+    groups_signature,
+    has_groups,
     posterior_answers,
     posterior_signature,
     thompson_expected,

@@ -1,4 +1,8 @@
-"""Signatures of a model that knows how sure it is: mean and variance, and a draw by Thompson sampling (§6.4)."""
+"""Signatures of a model that knows how sure it is, and of one that has learned groups.
+
+`posterior` answers mean and variance, `thompson` a draw by Thompson sampling ([Tencent] §6.4), `groups` the semantic
+ids of an example, coarse to fine ([Meta] §3.1).
+"""
 
 from __future__ import annotations
 
@@ -85,3 +89,23 @@ def thompson_request(schema: Schema, rows: Rows) -> dict[str, np.ndarray[Any, An
 def thompson_expected(model: Any, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """What the warm-up request should be answered."""
     return thompson_answers(model, batch, tf.constant(_SEED))
+
+
+def has_groups(model: Any) -> bool:
+    """Whether a model learns groups anywhere."""
+    return bool(getattr(model, "learns_groups", False))
+
+
+def group_answers(model: Any, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """`{place: codes [B, Q]}` int32, such as `user` and `representation`."""
+    codes: Mapping[str, tf.Tensor] = model.group_codes(batch)
+    return {place: tf.identity(each, name=place) for place, each in codes.items()}
+
+
+def groups_signature(model: Any, schema: Schema) -> Any:
+    """Raw columns by name to the codes of each place."""
+
+    def score(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return group_answers(model, to_batch(inputs, schema=schema))
+
+    return tf.function(score, input_signature=[input_specs(schema)], autograph=False)

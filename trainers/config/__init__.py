@@ -1,1 +1,4 @@
-"""TODO room."""
+"""What a command is told, as frozen data, and the flags and JSON that are derived from it.
+
+May import: data.
+"""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
-if TYPE_CHECKING:
-    from fullrank.trainers.config.config import ModelConfig
+from fullrank.trainers.config.model import ModelConfig
 
 ONE_SET: Final = ("single", "shared_bottom", "omoe", "mmoe", "ple")
 WITH_LEVELS: Final = ("ple", "stem")

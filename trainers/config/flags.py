@@ -13,7 +13,7 @@ from fullrank.data.command_errors import UsageError
 from fullrank.data.command_help import SECTION
 from fullrank.trainers.config import json as config_json
 from fullrank.trainers.config.config import RunConfig
-from fullrank.trainers.field_type import FieldType, field_types
+from fullrank.trainers.config.setting import FieldType, field_types
 
 TITLES: Final = {
     "data": "Data",

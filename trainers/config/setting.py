@@ -1,13 +1,115 @@
-"""One field of a configuration: its default, what it means, and the values it may take."""
+"""One field of a configuration: its default, what it means, the values it may take, and its way to text and JSON."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Final
+import math
+import types
+import typing
+from typing import Any, Final, Literal
 
-from fullrank.trainers.field_type import field_types
-
+_WORDS: Final = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+_TRUTHS: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+NONE: Final = "none"
 REQUIRED: Final = dataclasses.MISSING
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FieldType:
+    """A text, a number, a truth value or one of some choices; perhaps several of them; perhaps none.
+
+    Attributes:
+      item: `str`, `int`, `float` or `bool`.
+      choices: Texts allowed; empty for any.
+      many: A tuple of items, written with commas.
+      optional: Whether `None` is allowed, written `none`.
+    """
+
+    item: type
+    choices: tuple[str, ...] = ()
+    many: bool = False
+    optional: bool = False
+
+    @classmethod
+    def of(cls, annotation: Any) -> FieldType:
+        """Reads an annotation such as `int`, `float | None`, `tuple[str, ...]` or `Literal["a", "b"]`."""
+        origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+        if origin in (types.UnionType, typing.Union):
+            (inner,) = (argument for argument in arguments if argument is not types.NoneType)
+            return dataclasses.replace(cls.of(inner), optional=True)
+        if origin is tuple:
+            return dataclasses.replace(cls.of(arguments[0]), many=True)
+        if origin is Literal:
+            return cls(item=str, choices=tuple(arguments))
+        if annotation in _WORDS:
+            return cls(item=annotation)
+        raise TypeError(f"A configuration field cannot have the type {annotation!r}.")
+
+    def parse(self, text: str) -> Any:
+        """Reads a flag's text.
+
+        Raises:
+          ValueError: If it is not of this type; the message does not repeat the text.
+        """
+        if self.optional and text.strip().lower() == NONE:
+            return None
+        if self.many:
+            return tuple(self._item(part.strip()) for part in text.split(",")) if text.strip() else ()
+        return self._item(text)
+
+    def format(self, value: Any) -> str:
+        """The text that `parse` reads back."""
+        if value is None:
+            return NONE
+        if self.many:
+            return ",".join(map(str, value))
+        return str(value).lower() if self.item is bool else str(value)
+
+    def check(self, value: Any) -> Any:
+        """Returns a Python or JSON value in its exact type: a list as a tuple, a whole number as a float where asked.
+
+        Raises:
+          ValueError: If it is not of this type.
+        """
+        if value is None and self.optional:
+            return None
+        if self.many:
+            if not isinstance(value, (list, tuple)):
+                raise ValueError(f"expected a list, each {self.words}")
+            return tuple(self._check_item(item) for item in value)
+        return self._check_item(value)
+
+    @property
+    def words(self) -> str:
+        """What one item is, in words."""
+        return f"one of {', '.join(self.choices)}" if self.choices else _WORDS[self.item]
+
+    def _item(self, text: str) -> Any:
+        try:
+            if self.item is bool:
+                return _TRUTHS[text.strip().lower()]
+            return self._check_item(self.item(text))
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"expected {self._all_words}") from error
+
+    def _check_item(self, value: Any) -> Any:
+        if self.item is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        wrong = type(value) is not self.item or (self.choices and value not in self.choices)
+        if wrong or (self.item is float and not math.isfinite(value)):
+            raise ValueError(f"expected {self._all_words}")
+        return value
+
+    @property
+    def _all_words(self) -> str:
+        several = f"{self.words}, or several with commas between" if self.many else self.words
+        return f"{several}, or {NONE}" if self.optional else several
+
+
+def field_types(config_class: type) -> dict[str, FieldType]:
+    """Name -> type of every field of a configuration class, in order."""
+    hints = typing.get_type_hints(config_class)
+    return {field.name: FieldType.of(hints[field.name]) for field in dataclasses.fields(config_class)}
 
 
 def setting(

@@ -1,1 +1,4 @@
-"""TODO room."""
+"""What is done with a trained model: evaluating, predicting, exporting and scoring requests.
+
+May import: analysis, data, models, trainers/config, trainers/run, trainers/training.
+"""

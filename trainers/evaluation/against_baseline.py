@@ -13,10 +13,9 @@ from fullrank.analysis.comparisons.tables import format_table
 from fullrank.analysis.figures import segment_gains
 from fullrank.data.schema import Schema
 from fullrank.trainers.evaluation.configs import EvaluateConfig
-from fullrank.trainers.evaluation.score import score_batches
+from fullrank.trainers.evaluation.score import ScoredRows, score_batches
 from fullrank.trainers.evaluation.scored_input import ScoredInput
 from fullrank.trainers.run.same_schema import check_same_columns
-from fullrank.trainers.scored_rows import ScoredRows
 from fullrank.trainers.training.load_run import LoadedRun
 
 LARGEST: Final = 500

@@ -1,8 +1,12 @@
-"""Evaluates the best weights of a run on a split of records."""
+"""Evaluates the best weights of a run on rows with labels.
+
+Beside the table it says what a table cannot: which metrics are undefined and why, and which rows they leave out.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,24 +15,47 @@ from fullrank.analysis.figures import reliability_diagram, roc_curve, segment_ba
 from fullrank.data.schema import Schema, SchemaError
 from fullrank.models.metrics import BinaryEvaluator, RegressionEvaluator
 from fullrank.models.metrics.binary_sums import NO_LABEL
-from fullrank.trainers.evaluate_notes import notes
 from fullrank.trainers.evaluation import against_baseline
 from fullrank.trainers.evaluation.configs import EvaluateConfig
 from fullrank.trainers.evaluation.duplicate_pairs import duplicate_inconsistency, read_duplicates
 from fullrank.trainers.evaluation.gradient_figure import draw_gradients
-from fullrank.trainers.evaluation.score import score_batches
+from fullrank.trainers.evaluation.score import ScoredRows, score_batches
 from fullrank.trainers.evaluation.scored_input import ScoredInput, open_input
 from fullrank.trainers.evaluation.table_input import TableReading
+from fullrank.trainers.run.run_directory import write_json
 from fullrank.trainers.run.same_schema import check_same_columns
-from fullrank.trainers.scored_rows import ScoredRows
 from fullrank.trainers.training.load_run import LoadedRun, load_run
-from fullrank.trainers.write_json import write_json
 
 COLUMNS: Final = ("examples", "auc", "log_loss", "ne", "gauc", "ece", "bias", "base_rate")
 VALUE_COLUMNS: Final = ("examples", "rmse", "mae", "gini", "decile_error", "bias", "mean_label", "mean_prediction")
 _DECILES: Final = ("decile", "weight", "mean_prediction", "mean_label")
 _DRAWN: Final = ("auc", "ne", "bias")
 Evaluators = dict[str, BinaryEvaluator | RegressionEvaluator]
+
+
+def notes(results: Mapping[str, Mapping[str, Any]], *, key: str | None) -> Iterator[str]:
+    """A sentence for each reason of each task.
+
+    Args:
+      results: Task -> statistics, as an evaluator gives them.
+      key: What GAUC is by.
+    """
+    for task, result in results.items():
+        by_reason: dict[str, list[str]] = {}
+        for name, reason in result.get("undefined", {}).items():
+            by_reason.setdefault(reason, []).append(name)
+        for reason, names in by_reason.items():
+            yield f"{task}: {', '.join(names)} undefined: {reason}."
+        for segment, values in result["segments"].items():
+            without = sum("undefined" in entry for entry in values.values())
+            if without:
+                yield f"{task}: {without:,} of {len(values):,} values of {segment} have undefined metrics, shown as -."
+        left_out = result.get("gauc_rows_without_key", 0)
+        if left_out:
+            yield (
+                f"{task}: GAUC leaves out {left_out:,} of {result['examples']:,} examples, which have no {key}; the "
+                f"keys with both classes hold {result['gauc_share']:.1%} of the weight."
+            )
 
 
 def evaluate_run(config: EvaluateConfig, *, reading: TableReading | None = None) -> dict[str, dict[str, Any]]:

@@ -10,7 +10,7 @@ from fullrank.models.serving import Exported, export_model
 from fullrank.models.serving.export import WARMUP_ROWS, check_free
 from fullrank.models.serving.request_inputs import input_specs
 from fullrank.models.serving.sample_rows import Rows, drawn_rows, recorded_rows
-from fullrank.trainers.export_config import ExportConfig
+from fullrank.trainers.evaluation.configs import ExportConfig
 from fullrank.trainers.run.same_schema import check_same_columns
 from fullrank.trainers.training.load_run import LoadedRun, load_run
 

@@ -11,12 +11,12 @@ import pyarrow as pa
 from fullrank.data.columns import Column
 from fullrank.data.schema import Schema, SchemaError
 from fullrank.data.scratch import temporary_directory
+from fullrank.trainers.evaluation.configs import PredictConfig
 from fullrank.trainers.evaluation.prediction_file import STANDARD_OUTPUT, Writer, open_predictions
 from fullrank.trainers.evaluation.score import Arrays, score_batches
 from fullrank.trainers.evaluation.scored_input import ScoredInput, open_input
 from fullrank.trainers.evaluation.scorer import Scorer, scorer_of_export, scorer_of_run
 from fullrank.trainers.evaluation.table_input import TableInput, TableReading
-from fullrank.trainers.predict_config import PredictConfig
 from fullrank.trainers.run.same_schema import check_same_columns
 
 _TYPES = {"int64": pa.int64(), "float32": pa.float32(), "bytes": pa.string()}

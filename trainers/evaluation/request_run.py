@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from fullrank.models.serving.rest import DEFAULT_SIGNATURE, answer_json, inputs_of, parse_body, request_json
 from fullrank.models.serving.warmup import WARMUP_FILE, read_warmup
-from fullrank.trainers.request_config import RequestConfig
-from fullrank.trainers.served_model import version_directory
+from fullrank.trainers.evaluation.configs import RequestConfig
+from fullrank.trainers.evaluation.scorer import version_directory
 
 
 def request_run(config: RequestConfig) -> None:

@@ -1,14 +1,76 @@
-"""What scores: the best weights of a run, or an export."""
+"""What scores: the best weights of a run, or an export, which takes batches as records hold them."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import tensorflow as tf
 
 from fullrank.data.schema import Schema
-from fullrank.trainers.served_model import ServedModel
+from fullrank.data.schema_json import read_schema
+from fullrank.models.serving.request_inputs import input_name
+from fullrank.models.serving.rest import DEFAULT_SIGNATURE
+from fullrank.trainers.run.weights import READING_ERRORS, reason
 from fullrank.trainers.training.load_run import load_run
+
+_ASSETS: Final = "assets"
+_SAVED_MODEL: Final = "saved_model.pb"
+
+
+class ServedModel:
+    """The signature `serving_default` of an export, called as a `Ranker` is.
+
+    Args:
+      directory: A version of an export, or the directory of its versions, of which the last one is taken.
+
+    Attributes:
+      directory: The version.
+      schema: Of the data that the model was trained on, with the features that it reads.
+      outputs: Names of what it predicts.
+
+    Raises:
+      ValueError: If there is no export, or it cannot be read.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = version_directory(directory)
+        self.schema: Schema = read_schema(self.directory / _ASSETS)
+        try:
+            # A signature is alive only as long as its model is.
+            self._loaded: Any = tf.saved_model.load(str(self.directory))
+            self._signature: Any = self._loaded.signatures[DEFAULT_SIGNATURE]
+        except (KeyError, *READING_ERRORS) as error:
+            raise ValueError(
+                f"The export {self.directory} cannot be read: {reason(error)}. Copy it again, or export the run anew."
+            ) from error
+        self.outputs: tuple[str, ...] = tuple(sorted(self._signature.structured_outputs))
+
+    def __call__(self, batch: Mapping[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]:
+        """Scores a batch of columns: output -> `[B]`."""
+        del training
+        inputs = {input_name(column.name): batch[column.name] for column in self.schema.input_columns}
+        answers: dict[str, tf.Tensor] = self._signature(**inputs)
+        return answers
+
+
+def version_directory(directory: Path) -> Path:
+    """The directory itself if it is one version of an export, else the largest version in it.
+
+    Raises:
+      ValueError: If there is no export.
+    """
+    directory = directory.expanduser()
+    if (directory / _SAVED_MODEL).is_file():
+        return directory
+    versions = [path.parent for path in directory.glob(f"*/{_SAVED_MODEL}") if path.parent.name.isdecimal()]
+    if not versions:
+        raise ValueError(
+            f"--export={directory}: there is no export here, neither {_SAVED_MODEL} nor a version with one."
+        )
+    return max(versions, key=lambda path: int(path.name))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

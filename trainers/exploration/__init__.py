@@ -1,1 +1,4 @@
-"""TODO room."""
+"""Simulations and replays of policies that explore ([Tencent] §6.4).
+
+May import: analysis, data, models, trainers/config, trainers/run, trainers/studies.
+"""

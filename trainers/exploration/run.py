@@ -10,7 +10,7 @@ from fullrank.trainers.exploration.campaign import explore_hillstrom
 from fullrank.trainers.exploration.config import MEANS_NOTHING, ExploreConfig
 from fullrank.trainers.exploration.regret import explore_simulator
 from fullrank.trainers.exploration.values import explore_obd
-from fullrank.trainers.write_json import write_json
+from fullrank.trainers.run.run_directory import write_json
 
 REPORT: Final = "report.md"
 _OPERATIONAL: Final = ("output", "policies", "baseline", "first_seed", "seeds", "raw_dir", "json")

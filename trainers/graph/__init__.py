@@ -1,1 +1,4 @@
-"""TODO room."""
+"""Pre-training on the graph of clicks, from its records to vectors ([Tencent] §3.3).
+
+May import: data, models, trainers/config, trainers/run, trainers/training.
+"""

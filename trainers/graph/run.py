@@ -14,10 +14,9 @@ from fullrank.data.write_aside import check_replaceable, written_aside
 from fullrank.models.graph import BipartiteGraph, GraphSage, embed, train_graph, untrained_loss
 from fullrank.trainers.graph.clicks import Clicks, Ints, number_ids, read_clicks
 from fullrank.trainers.graph.config import PretrainGraphConfig
-from fullrank.trainers.graph.vectors import write_vectors
-from fullrank.trainers.graph_inflation import inflation
-from fullrank.trainers.memory import keep_freed_memory
-from fullrank.trainers.write_json import write_json
+from fullrank.trainers.graph.vectors import inflation, write_vectors
+from fullrank.trainers.run.run_directory import write_json
+from fullrank.trainers.training.memory import keep_freed_memory
 
 FILE_NAME: Final = "graph.json"
 

@@ -1,9 +1,11 @@
-"""What the analysis of learned groups is told."""
+"""What the commands that look into a trained model are told: groups, task conflicts, replayed exposures."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
+from fullrank.data.exposure_spec import COUNT
 from fullrank.trainers.config.setting import REQUIRED, check_settings, setting
 
 
@@ -23,3 +25,55 @@ class GroupsConfig:
     def __post_init__(self) -> None:
         """Refuses what cannot be."""
         check_settings(self)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConflictsConfig:
+    """Which run is looked into, and on what."""
+
+    run: str = setting(REQUIRED, "Run directory of a model with several tasks.")
+    output: str = setting(REQUIRED, "Directory to write: conflicts.json and figures.")
+    data: str | None = setting(None, "Directory of the records; where the run was trained if not given.")
+    split: str = setting("validation", "Split to read.")
+    batches: int = setting(20, "Batches to read.", minimum=1)
+    batch_size: int = setting(2048, "Examples a batch.", minimum=1)
+    overwrite: bool = setting(False, "Replace an analysis that is in --output already.")
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be."""
+        check_settings(self)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReplayExposuresConfig:
+    """Which runs rank which candidates anew."""
+
+    run: tuple[str, ...] = setting(REQUIRED, "Run directories, one a seed, whose best weights rank.")
+    baseline: tuple[str, ...] = setting(
+        REQUIRED, "As many run directories to compare with, in the same order of seeds."
+    )
+    data: str | None = setting(None, "Directory of the records; where the first run was trained if not given.")
+    split: str = setting("test", "Split whose rows are the candidates.")
+    task: str | None = setting(None, "Binary task to rank by; the first one that all runs predict if not given.")
+    repeated: str = setting(COUNT, "Float column that is above 0 where an ad was shown to the person before.")
+    request: str | None = setting(
+        None, "Column of ids; rows of one value and window are the candidates of a request. The first key if not given."
+    )
+    window_hours: float = setting(24.0, "Length of a window of the event time; 0: one window.", minimum=0)
+    slots: int = setting(1, "Candidates that a request shows.", minimum=1)
+    draws: int = setting(1000, "Draws of the bootstrap over values of --request.", minimum=2)
+    json: str | None = setting(None, "File to write the results to.")
+    batch_size: int = setting(4096, "Examples scored at once.", minimum=1)
+    on_bad_record: Literal["fail", "skip"] = setting("fail", "What to do about a record that cannot be read.")
+    max_bad_fraction: float = setting(
+        0.01, "With --on_bad_record=skip: stop when more than this share of the records is bad.", minimum=0, below=1
+    )
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be."""
+        check_settings(self)
+        if not self.run or len(self.run) != len(self.baseline):
+            raise ValueError(
+                f"--run and --baseline name as many runs as each other. Received: {len(self.run)} and "
+                f"{len(self.baseline)}."
+            )

@@ -17,9 +17,9 @@ from fullrank.data.read import read_records
 from fullrank.data.schema_json import read_schema
 from fullrank.data.write_aside import check_replaceable, written_aside
 from fullrank.models import Ranker
-from fullrank.trainers.conflicts_config import ConflictsConfig
+from fullrank.trainers.insight.configs import ConflictsConfig
+from fullrank.trainers.run.run_directory import write_json
 from fullrank.trainers.training.load_run import load_run
-from fullrank.trainers.write_json import write_json
 
 RESULT: Final = "conflicts.json"
 Floats = npt.NDArray[np.float64]

@@ -7,8 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fullrank.analysis.code_usage import code_usage
-from fullrank.analysis.comparisons.group_lift import group_lifts
+from fullrank.analysis.comparisons.group_lift import code_usage, group_lifts
 from fullrank.analysis.comparisons.tables import format_table
 from fullrank.analysis.comparisons.wilson import wilson_interval
 from fullrank.analysis.figures.groups import Bar, meaning_bars, usage_lines
@@ -18,10 +17,10 @@ from fullrank.data.write_aside import check_replaceable, written_aside
 from fullrank.models import Ranker
 from fullrank.trainers.insight.configs import GroupsConfig
 from fullrank.trainers.insight.groups_read import GroupedExamples, numbered_values, read_groups
+from fullrank.trainers.run.run_directory import write_json
 from fullrank.trainers.run.same_schema import check_same_columns
 from fullrank.trainers.training.load_run import load_run
 from fullrank.trainers.training.records import explained
-from fullrank.trainers.write_json import write_json
 
 RESULT: Final = "groups.json"
 _USAGE: Final = ("place", "level", "usage", "perplexity", "left_over")

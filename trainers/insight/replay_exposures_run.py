@@ -12,17 +12,20 @@ import numpy.typing as npt
 
 from fullrank.analysis.comparisons.paired import PairedDifference, paired_difference
 from fullrank.analysis.comparisons.tables import format_table
-from fullrank.analysis.exposure_penalty import ExposurePenalty, equal_share_penalty
-from fullrank.analysis.policies.exposure_replay import ExposureReplay, exposure_replay
+from fullrank.analysis.policies.exposure_replay import (
+    ExposurePenalty,
+    ExposureReplay,
+    equal_share_penalty,
+    exposure_replay,
+)
 from fullrank.data.schema import Schema, SchemaError
 from fullrank.data.schema_json import read_schema
-from fullrank.trainers.evaluation.score import score_batches
-from fullrank.trainers.replay_exposures_config import ReplayExposuresConfig
+from fullrank.trainers.evaluation.score import ScoredRows, score_batches
+from fullrank.trainers.insight.configs import ReplayExposuresConfig
+from fullrank.trainers.run.run_directory import write_json
 from fullrank.trainers.run.same_schema import check_same_columns
-from fullrank.trainers.scored_rows import ScoredRows
 from fullrank.trainers.training.load_run import LoadedRun, load_run
 from fullrank.trainers.training.records import explained, read_split
-from fullrank.trainers.write_json import write_json
 
 _WINDOW: Final = "/window"
 """No column has this name, because it would be a path."""

@@ -1,1 +1,4 @@
-"""TODO room."""
+"""The directory of a run: configuration, checkpoints, best weights, logs.
+
+May import: data, trainers/config.
+"""

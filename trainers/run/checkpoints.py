@@ -1,21 +1,55 @@
-"""Checkpoints from which an interrupted run goes on as if nothing had happened."""
+"""Checkpoints from which an interrupted run resumes as if nothing had happened.
+
+The training data is given to `Model.fit` with an iterator that a checkpoint can hold.
+"""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.trainers.finite_weights import describe_not_finite, not_finite
 from fullrank.trainers.run.training_state import TrainingState
-from fullrank.trainers.saved_weights import READING_ERRORS, is_misfit, newest_first, reason
-from fullrank.trainers.stream import Stream
+from fullrank.trainers.run.weights import (
+    READING_ERRORS,
+    describe_not_finite,
+    is_misfit,
+    newest_first,
+    not_finite,
+    reason,
+    remove_debris,
+)
 
 KEPT: Final = 2
+
+
+class Stream(keras.utils.experimental.DatasetCreator):
+    """Gives `Model.fit` one iterator for all epochs, and keeps hold of it.
+
+    `fit` creates its own iterator of a dataset and keeps it to itself, so that nothing could save the position in the
+    data. Of a `DatasetCreator` it asks for a dataset once, and iterates over it once; here both answers are this
+    object's own iterator. `tf.train.Checkpoint(iterator=stream.iterator)` then saves and restores the very position
+    from which `fit` takes its next batch, between any two steps.
+
+    Args:
+      dataset: Endless batches; `fit` has to be told `steps_per_epoch`.
+    """
+
+    def __init__(self, dataset: tf.data.Dataset) -> None:
+        super().__init__(lambda _: dataset)
+        self.iterator = iter(dataset)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Stream:
+        """What `fit` calls to get a dataset."""
+        del args, kwargs
+        return self
+
+    def __iter__(self) -> Any:
+        """What `fit` calls to get an iterator."""
+        return self.iterator
 
 
 class Checkpoints:
@@ -127,30 +161,3 @@ def random_generators(model: keras.Model) -> list[tf.random.Generator]:
     holders = (getattr(module, "_random_generator", None) for module in model.submodules)
     generators = (getattr(holder, "_generator", None) for holder in holders if holder is not None)
     return [generator for generator in generators if generator is not None]
-
-
-def remove_debris(directory: Path, *, keep: int) -> None:
-    """Removes what a killed or failed save left behind: files of no complete checkpoint, and checkpoints too many.
-
-    TensorFlow lists a new checkpoint before it deletes an old one, so that a kill leaves the old one, or its data
-    without the index, in the list. Nothing is removed where the list, the file `checkpoint`, is there but cannot be
-    read.
-
-    Args:
-      directory: Where checkpoints lie.
-      keep: How many of them stay, the newest ones.
-    """
-    if not directory.is_dir():
-        return
-    state = tf.train.get_checkpoint_state(str(directory))
-    listed = [Path(path).name for path in state.all_model_checkpoint_paths] if state else []
-    if not listed and (directory / "checkpoint").exists():
-        return
-    whole = [name for name in listed if (directory / f"{name}.index").exists()][-keep:]
-    for entry in directory.iterdir():
-        if entry.name == "checkpoint" or entry.name.split(".")[0] in whole:
-            continue
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()

@@ -8,28 +8,107 @@ metrics.jsonl     one line every few steps and every epoch
 events/           event files for TensorBoard
 result.json       best epoch and its metrics; only a finished run has it
 diverged.json     why training ended without a result, if its weights became NaN or infinite
+
+The fingerprint tells whether a data set is still the one that a run began with.
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
+import hashlib
+import importlib.metadata
 import json
+import platform
 import shutil
+import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from fullrank.data import table_layout
 from fullrank.data.schema import Schema
 from fullrank.data.schema_json import read_schema
 from fullrank.data.scratch import is_file, try_lock
-from fullrank.data.write_aside import written_aside
+from fullrank.data.write_aside import write_text, written_aside
 from fullrank.trainers.config import json as config_json
 from fullrank.trainers.config.config import RunConfig
-from fullrank.trainers.fingerprint import data_fingerprint
-from fullrank.trainers.versions import git_commit, versions
-from fullrank.trainers.write_json import write_json
+
+_PACKAGES: Final = ("fullrank", "tensorflow", "tf-keras", "tensorflow-recommenders", "numpy", "pyarrow")
+
+
+def write_json(content: Any, file: Path) -> None:
+    """Writes `content` with an indent of one space, in a folder that is created if it is missing.
+
+    Raises:
+      ValueError: If a number is not finite, which JSON cannot hold.
+    """
+    write_text(file, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def versions() -> dict[str, str]:
+    """Package -> version; "unknown" for one that is not installed as a package."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout that this file lies in, with "+changes" if it is not clean; `None` outside of one."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    commit = _git(root, "rev-parse", "HEAD")
+    if commit is None:
+        return None
+    return commit + ("+changes" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        # The arguments are constants of this module.
+        done = subprocess.run(  # noqa: S603
+            ["git", "-C", str(root), *arguments],  # noqa: S607
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def data_fingerprint(schema: Schema) -> str:
+    """A digest of the schema, of the vocabularies, and of the name and size of every shard.
+
+    The shards' bytes are not read: that would take as long as a pass over the data, and shards are only written whole.
+
+    Raises:
+      ValueError: If a file that the schema names is not there.
+    """
+    directory = schema.directory
+    if directory is None:
+        raise ValueError(f"Schema {schema.name!r} was not read from a directory, so its records cannot be compared.")
+    digest = hashlib.sha256((directory / "schema.json").read_bytes())
+    for file in sorted((directory / "vocabulary").glob("*.txt")):
+        digest.update(f"{file.name}\n".encode())
+        digest.update(file.read_bytes())
+    for split in schema.splits:
+        for shard in split.shards:
+            digest.update(f"{shard.file} {_size(directory / shard.file)}\n".encode())
+    return digest.hexdigest()[:32]
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError as error:
+        raise ValueError(f"{file} is not there, but the schema beside it names it: write the records again.") from error
 
 
 class RunDirectory:

@@ -1,19 +1,88 @@
-"""The best weights of a run, without optimiser state: what is evaluated and exported."""
+"""The best weights of a run, without optimiser state: what is evaluated and exported.
+
+They must be finite. What can be wrong with saved weights is said in one line with its repair.
+"""
 
 from __future__ import annotations
 
+import math
+import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import tensorflow as tf
 import tf_keras as keras
+from google.protobuf.message import DecodeError
 
-from fullrank.trainers.finite_weights import describe_not_finite, not_finite
-from fullrank.trainers.run.checkpoints import remove_debris
-from fullrank.trainers.saved_weights import READING_ERRORS, is_misfit, newest_first, reason
-
+_BLOCK: Final = 1 << 24
+_NAMED: Final = 3
+READING_ERRORS: Final = (
+    AssertionError,
+    DecodeError,
+    IndexError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    tf.errors.OpError,
+)
+"""What `tf.train.Checkpoint.restore` raises: of other variables, of a file that is cut off, damaged or gone."""
+_OF_OTHER_VARIABLES: Final = (AssertionError, ValueError)
+_LONGEST: Final = 300
 BEST_KEPT: Final = 1
 _REPAIR: Final = "copy the run directory again from where it was trained, or train it anew with --overwrite."
+
+
+def not_finite(variables: Iterable[tf.Variable]) -> list[str]:
+    """Names of the variables that hold a NaN or an infinite number, in their order.
+
+    One sum over each variable finds out: a NaN or an infinite summand leaves no finite sum, and a sum needs no memory
+    of its own, as a mask over a large table would. A sum may also overflow over finite numbers, so a variable whose sum
+    is not finite is looked at again, block by block.
+    """
+    return [
+        str(variable.name).removesuffix(":0")
+        for variable in variables
+        if variable.dtype.is_floating and not _is_finite(variable)
+    ]
+
+
+def describe_not_finite(names: Sequence[str]) -> str:
+    """A few of the names, and how many there are in all."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _is_finite(variable: tf.Variable) -> bool:
+    if math.isfinite(float(tf.reduce_sum(variable))):
+        return True
+    flat = tf.reshape(variable, [-1])
+    blocks = (flat[start : start + _BLOCK] for start in range(0, int(tf.size(flat)), _BLOCK))
+    return all(bool(tf.reduce_all(tf.math.is_finite(block))) for block in blocks)
+
+
+def _number(path: str) -> int:
+    number = path.rpartition("-")[2]
+    return int(number) if number.isdecimal() else -1
+
+
+def newest_first(manager: tf.train.CheckpointManager, directory: Path) -> list[str]:
+    """The checkpoints of a directory; those whose files are there where its list of them cannot be read."""
+    listed = [str(path) for path in manager.checkpoints]
+    found = listed or [str(file.with_suffix("")) for file in directory.glob("*-*.index")]
+    return sorted(found, key=_number, reverse=True)
+
+
+def is_misfit(error: BaseException) -> bool:
+    """Whether a checkpoint was read but is of other variables, rather than damaged."""
+    return isinstance(error, _OF_OTHER_VARIABLES)
+
+
+def reason(error: BaseException) -> str:
+    """What TensorFlow says, in one line."""
+    text: Any = getattr(error, "message", None) or str(error)
+    return " ".join(str(text).split())[:_LONGEST].rstrip(".")
 
 
 def _manager(model: keras.Model, directory: Path) -> tf.train.CheckpointManager:
@@ -63,3 +132,30 @@ def restore_best(model: keras.Model, directory: Path) -> None:
             f"The weights {file} hold NaN or infinite numbers in {describe_not_finite(broken)}: training had diverged. "
             "Train anew with a lower --learning_rate and --overwrite."
         )
+
+
+def remove_debris(directory: Path, *, keep: int) -> None:
+    """Removes what a killed or failed save left behind: files of no complete checkpoint, and checkpoints too many.
+
+    TensorFlow lists a new checkpoint before it deletes an old one, so that a kill leaves the old one, or its data
+    without the index, in the list. Nothing is removed where the list, the file `checkpoint`, is there but cannot be
+    read.
+
+    Args:
+      directory: Where checkpoints lie.
+      keep: How many of them stay, the newest ones.
+    """
+    if not directory.is_dir():
+        return
+    state = tf.train.get_checkpoint_state(str(directory))
+    listed = [Path(path).name for path in state.all_model_checkpoint_paths] if state else []
+    if not listed and (directory / "checkpoint").exists():
+        return
+    whole = [name for name in listed if (directory / f"{name}.index").exists()][-keep:]
+    for entry in directory.iterdir():
+        if entry.name == "checkpoint" or entry.name.split(".")[0] in whole:
+            continue
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()

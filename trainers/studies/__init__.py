@@ -1,1 +1,4 @@
-"""TODO room."""
+"""Studies: many runs of one plan, compared, and written down as they came out.
+
+May import: analysis, data, layers, trainers/config, trainers/evaluation, trainers/run, trainers/training.
+"""

@@ -120,8 +120,8 @@ def _results(job: Job) -> dict[str, Any]:
 
 
 def _result_of(job: Job, number: int) -> dict[str, Any]:
+    from fullrank.analysis.embeddings.table_spectra import joined_abundance, mean_abundance
     from fullrank.analysis.inputs import open_input
-    from fullrank.analysis.joined_abundance import joined_abundance, mean_abundance
     from fullrank.layers.legacy_keras import keras
     from fullrank.trainers.evaluation.evaluate_run import evaluate_run
     from fullrank.trainers.training.train_model import train_model

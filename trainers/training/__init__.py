@@ -1,1 +1,4 @@
-"""TODO room."""
+"""From a configuration to a trained model.
+
+May import: data, layers, models, trainers/config, trainers/run, trainers/training/callbacks.
+"""

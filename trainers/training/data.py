@@ -7,7 +7,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from fullrank.data.schema import Schema
-from fullrank.trainers.config.config import DataConfig, RunConfig
+from fullrank.trainers.config.config import RunConfig
+from fullrank.trainers.config.data import DataConfig
 from fullrank.trainers.training.records import read_split
 
 

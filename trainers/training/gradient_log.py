@@ -12,9 +12,9 @@ from fullrank.data.schema import Schema
 from fullrank.models import Ranker
 from fullrank.models.learning.binary_losses import BinaryLosses
 from fullrank.models.objectives.losses import binary_cross_entropy
-from fullrank.trainers.callbacks.negative_gradients import LogitLoss, NegativeGradients
 from fullrank.trainers.config.config import RunConfig
 from fullrank.trainers.training.build_model import objective_options
+from fullrank.trainers.training.callbacks.measures import LogitLoss, NegativeGradients
 from fullrank.trainers.training.records import explained, read_split
 
 CROSS_ENTROPY: Final = "cross_entropy"

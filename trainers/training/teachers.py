@@ -18,7 +18,7 @@ from fullrank.models.serving.request_inputs import input_name
 from fullrank.trainers.config.objective import ObjectiveConfig
 from fullrank.trainers.run.run_directory import RunDirectory
 from fullrank.trainers.run.same_schema import check_same_columns
-from fullrank.trainers.saved_weights import READING_ERRORS, reason
+from fullrank.trainers.run.weights import READING_ERRORS, reason
 from fullrank.trainers.training.load_run import load_run
 
 _SIGNATURE: Final = "serving_default"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -17,36 +19,45 @@ from fullrank.data.table_layout import layout_json
 from fullrank.layers.legacy_keras import keras
 from fullrank.models import Ranker
 from fullrank.models.table_layout import table_layout
-from fullrank.trainers.callbacks.counting import Counting
-from fullrank.trainers.callbacks.events import Events
-from fullrank.trainers.callbacks.groups import Groups
-from fullrank.trainers.callbacks.progress_bar import ProgressBar
-from fullrank.trainers.callbacks.resume import Resume
 from fullrank.trainers.config.config import RunConfig
-from fullrank.trainers.one_task_warning import one_task_warning
-from fullrank.trainers.quiet_callbacks import quiet_callbacks
-from fullrank.trainers.run.checkpoints import Checkpoints, remove_debris
+from fullrank.trainers.run.checkpoints import Checkpoints, Stream
 from fullrank.trainers.run.event_files import cut_events_after
 from fullrank.trainers.run.metrics_log import MetricsLog
-from fullrank.trainers.run.run_directory import RunDirectory
+from fullrank.trainers.run.run_directory import RunDirectory, write_json
 from fullrank.trainers.run.training_state import TrainingState
-from fullrank.trainers.run.weights import BEST_KEPT, save_best
-from fullrank.trainers.stream import Stream
+from fullrank.trainers.run.weights import BEST_KEPT, remove_debris, save_best
 from fullrank.trainers.training.build_model import build_model, compile_model
 from fullrank.trainers.training.callbacks.early_stopping import EarlyStopping, monitored, watched
-from fullrank.trainers.training.callbacks.measures import Collapse
-from fullrank.trainers.training.callbacks.metrics_lines import MetricsLines
+from fullrank.trainers.training.callbacks.measures import Collapse, Groups
+from fullrank.trainers.training.callbacks.metrics_lines import Events, MetricsLines, ProgressBar
 from fullrank.trainers.training.callbacks.plateau import Plateau
-from fullrank.trainers.training.callbacks.saving import Saving
+from fullrank.trainers.training.callbacks.saving import Counting, Resume, Saving
 from fullrank.trainers.training.callbacks.stop_on_nan import StopOnNaN, TrainingDivergedError
 from fullrank.trainers.training.data import check_splits, steps_per_epoch, training_batches, validation_batches
 from fullrank.trainers.training.exposure_report import exposure_report
 from fullrank.trainers.training.gradient_log import gradient_log
 from fullrank.trainers.training.records import explained
 from fullrank.trainers.training.teachers import Taught, give_teacher
-from fullrank.trainers.training.warnings import label_warnings
-from fullrank.trainers.undefined_metrics import undefined_metrics
-from fullrank.trainers.write_json import write_json
+from fullrank.trainers.training.warnings import label_warnings, one_task_warning, undefined_metrics
+
+
+@contextlib.contextmanager
+def quiet_callbacks() -> Iterator[None]:
+    """Drops the warning that callbacks are slow.
+
+    Keras times them at the first few steps of a process, in which they wait for graphs to be traced and files to be
+    created; nobody could act on it.
+    """
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return "is slow compared to the batch time" not in str(record.msg)
+
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(wanted)
+    try:
+        yield
+    finally:
+        logger.removeFilter(wanted)
 
 
 def train_model(config: RunConfig, *, command: Sequence[str] = ()) -> dict[str, Any]:

@@ -1,21 +1,28 @@
-"""Says before training which tasks cannot learn from the labels, and which monitor could not choose an epoch."""
+"""Warnings before and during training: tasks that cannot learn, monitors that cannot choose, undefined metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Final
 
 import tensorflow as tf
 
 from fullrank.data.schema import Schema
 from fullrank.models.heads.task_outputs import TaskOutputs
-from fullrank.trainers.config.config import DataConfig
+from fullrank.models.wirings.wiring import Wiring
+from fullrank.trainers.config.data import DataConfig
+from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.training.callbacks.early_stopping import watched
 from fullrank.trainers.training.label_classes import LARGEST_LOOK, LabelClasses, look_at_labels
 from fullrank.trainers.training.records import read_split
 
 _FITTED = "train"
 """The split of which the schema holds statistics."""
+
+
+_FOR_SEVERAL: Final = ("shared_bottom", "omoe", "mmoe", "ple", "me_mmoe", "ame", "stem")
 
 
 def label_warnings(
@@ -112,3 +119,49 @@ def _known_to_be_whole(config: DataConfig, schema: Schema, *, outputs: TaskOutpu
         label.observed is not None and label.mean is not None and (label.type != "binary" or 0.0 < label.mean < 1.0)
         for label in labels
     )
+
+
+def one_task_warning(config: ModelConfig, schema: Schema, wiring: Wiring) -> list[str]:
+    """A sentence for a person if `--model` is for several tasks, and there is one in one scenario."""
+    if config.model not in _FOR_SEVERAL or len(wiring.heads) > 1:
+        return []
+    (task,) = wiring.tasks
+    others = [label.name for label in schema.labels if label.name != task]
+    more = f"add others to --tasks (the data also has {', '.join(others)})" if others else "the data has no other label"
+    instead = "single" if len(wiring.sets) == 1 else "me"
+    return [
+        f"--model={config.model} is for several tasks, but {task} is the only one: {more}, or take --model={instead}."
+    ]
+
+
+def undefined_metrics(values: Mapping[str, Any], *, tasks: Sequence[str], prefix: str = "val_") -> dict[str, str]:
+    """Name -> reason, for every metric of `tasks` that is not a finite number.
+
+    The reason is told by a task's own mean label, which is undefined without a label that counts; that of a binary task
+    is 0 without a positive and 1 without a negative one.
+
+    Args:
+      values: Metrics of an epoch; what is undefined is `None` or not finite.
+      tasks: What they are of.
+      prefix: In front of `task_statistic`.
+    """
+    found = {}
+    for task in tasks:
+        start = f"{prefix}{task}_"
+        missing = [name for name, value in values.items() if name.startswith(start) and not _finite(value)]
+        is_binary = f"{start}base_rate" in values
+        level = values.get(f"{start}base_rate" if is_binary else f"{start}mean_label")
+        found.update(dict.fromkeys(missing, _reason(level, is_binary=is_binary)))
+    return found
+
+
+def _finite(value: Any) -> bool:
+    return value is not None and math.isfinite(float(value))
+
+
+def _reason(level: Any, *, is_binary: bool) -> str:
+    if not _finite(level):
+        return "no label that counts"
+    if float(level) <= 0.0:
+        return "no positive label" if is_binary else "labels whose sum is not positive"
+    return "no negative label" if is_binary and float(level) == 1.0 else "predictions that are not numbers"

@@ -1,1 +1,4 @@
-"""TODO room."""
+"""What happens between steps and epochs: saving, stopping, measuring, reporting.
+
+May import: analysis, data, models, trainers/run.
+"""

@@ -1,7 +1,9 @@
-"""Follows the dimensional collapse of embedding tables while `fit` runs."""
+"""Measures while `fit` runs: collapse of tables, codes in use, and the gradient of negatives ([Tencent] §6.1)."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -11,10 +13,15 @@ import tf_keras as keras
 from fullrank.analysis.embeddings.spectrum import information_abundance, spectrum
 from fullrank.analysis.inputs.trained_rows import touched_rows
 from fullrank.data.table_layout import StoredTable
+from fullrank.models.objectives import logit_gradients
 from fullrank.models.table_layout import table_layout
 
 MAX_ROWS: Final = 50_000
 """Rows of a table that are looked at; of a larger one, as many at equal distances."""
+
+
+LogitLoss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+"""Labels `[B]` and logits `[B]` -> scalar."""
 
 
 class Collapse(keras.callbacks.Callback):
@@ -65,3 +72,65 @@ def _slots(optimizer: Any, name: str, *, rows: int) -> list[tf.Variable]:
 
 def _full_name(variable: tf.Variable) -> str:
     return str(variable.name).removesuffix(":0")
+
+
+class Groups(keras.callbacks.Callback):
+    """Adds `groups/<place>/usage_1` and `groups/<place>/perplexity_1` to the logs of each epoch, for each level.
+
+    Both are of the running shares that training keeps, as `ResidualQuantizer.statistics` gives them: no batch is read
+    for it. It stands before the callbacks that write the logs down.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._supports_tf_logs = True
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Reads the statistics of every place."""
+        if logs is None:
+            return
+        for place, statistics in self.model.trunk.groups.statistics().items():
+            for name, values in statistics.items():
+                for level, value in enumerate(values.numpy().tolist(), 1):
+                    logs[f"groups/{place}/{name}_{level}"] = value
+
+
+class NegativeGradients(keras.callbacks.Callback):
+    """Adds `negative_gradient/<loss>` to the logs of each epoch: the mean absolute gradient on logits of negatives.
+
+    The gradients are those that each loss would give on one fixed batch, whatever the model is trained with, so that a
+    run with cross entropy also shows what a ranking loss would have left. They are on the scale of a single example's
+    loss, see `logit_gradients`. It stands before the callbacks that write the logs down.
+
+    Args:
+      batch: Columns as the model takes them, and the label. It should be large: at a base rate of 0.1 %, a thousand
+        examples have one positive.
+      task: The label, for which `model.logits(batch)` gives logits.
+      losses: Name -> loss.
+    """
+
+    def __init__(self, batch: Mapping[str, tf.Tensor], *, task: str, losses: Mapping[str, LogitLoss]) -> None:
+        super().__init__()
+        self._supports_tf_logs = True
+        self._batch = dict(batch)
+        self._task = task
+        self._losses = dict(losses)
+        self._measure: Callable[[], dict[str, tf.Tensor]] | None = None
+
+    def set_model(self, model: Any) -> None:
+        """Takes the model whose logits are looked at."""
+        super().set_model(model)
+        self._measure = tf.function(self._gradients)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Measures on the batch."""
+        if logs is not None and self._measure is not None:
+            logs.update({f"negative_gradient/{name}": value.numpy() for name, value in self._measure().items()})
+
+    def _gradients(self) -> dict[str, tf.Tensor]:
+        labels = self._batch[self._task]
+        logits = self.model.logits(self._batch, training=False)[self._task]
+        return {
+            name: logit_gradients(labels=labels, logits=logits, loss=functools.partial(loss, labels)).negative
+            for name, loss in self._losses.items()
+        }

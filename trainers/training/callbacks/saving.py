@@ -1,4 +1,4 @@
-"""Saves a checkpoint now and then."""
+"""Saves a checkpoint now and then, and lets `Model.fit` resume in the middle of an epoch."""
 
 from __future__ import annotations
 
@@ -8,8 +8,31 @@ from typing import Any
 
 import tf_keras as keras
 
-from fullrank.trainers.callbacks.milestones import Milestones
 from fullrank.trainers.run.training_state import TrainingState
+
+
+class Milestones:
+    """Tells which steps of an epoch pass a multiple of `every`.
+
+    Counted from the start of the epoch, so that a resumed run does everything at the steps at which one that was never
+    interrupted does it; and passed rather than met, because one call of the compiled function may take several steps.
+
+    Args:
+      every: Steps between milestones.
+    """
+
+    def __init__(self, every: int) -> None:
+        self._every = every
+        self._step = 0
+
+    def start(self, step: int) -> None:
+        """Begins an epoch, or goes on with it after `step` steps."""
+        self._step = step
+
+    def passed(self, step: int) -> bool:
+        """Whether a milestone lies after the step asked about before, up to `step`."""
+        before, self._step = self._step, step
+        return step // self._every > before // self._every
 
 
 class Saving(keras.callbacks.Callback):
@@ -68,3 +91,71 @@ class Saving(keras.callbacks.Callback):
     def _now(self) -> None:
         self._save()
         self._saved_at = time.monotonic()
+
+
+class Resume(keras.callbacks.Callback):
+    """Starts `fit` at the epoch and step of a restored state, with the metrics of that epoch so far.
+
+    `fit` resets metrics when an epoch begins, also one that is resumed; their restored values are put back. Has to be
+    the first callback.
+
+    Args:
+      state: As restored.
+    """
+
+    def __init__(self, state: TrainingState) -> None:
+        super().__init__()
+        self._supports_tf_logs = True
+        self._state = state
+        self._metric_values: list[tuple[Any, Any]] = []
+
+    def set_model(self, model: keras.Model) -> None:
+        """Tells `fit` where to begin, through the hook that Keras has for its own fault tolerance."""
+        super().set_model(model)
+        progress = self._state.progress
+        model._training_state = _Position(progress.epoch, progress.step)
+        if progress.step:
+            self._metric_values = [(v, v.numpy()) for metric in model.metrics for v in metric.variables]
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Puts the metrics of a resumed epoch back."""
+        for variable, value in self._metric_values:
+            variable.assign(value)
+        self._metric_values = []
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Leaves the model as it was."""
+        self.model._training_state = None
+
+
+class _Position:
+    """Where to begin, as Keras asks for it."""
+
+    def __init__(self, epoch: int, step: int) -> None:
+        self._epoch = epoch
+        self._step = step
+
+    def maybe_load_initial_counters_from_ckpt(self, steps: int, epoch: int, *, mode: Any) -> tuple[int, int]:
+        """Keras's name for the epoch and the step within it."""
+        del steps, epoch, mode
+        return self._epoch, self._step
+
+
+class Counting(keras.callbacks.Callback):
+    """Counts steps and epochs in `state.progress`; has to come before the callbacks that read or save it."""
+
+    def __init__(self, state: TrainingState) -> None:
+        super().__init__()
+        self._supports_tf_logs = True
+        self._state = state
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Counts the step, or the several steps of one call of the compiled function."""
+        progress = self._state.progress
+        progress.global_step += batch + 1 - progress.step
+        progress.step = batch + 1
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Counts the epoch."""
+        progress = self._state.progress
+        progress.epoch, progress.step = epoch + 1, 0

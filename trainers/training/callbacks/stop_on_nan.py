@@ -9,9 +9,9 @@ from typing import Any, Final
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.trainers.callbacks.milestones import Milestones
-from fullrank.trainers.finite_weights import describe_not_finite, not_finite
 from fullrank.trainers.run.training_state import TrainingState
+from fullrank.trainers.run.weights import describe_not_finite, not_finite
+from fullrank.trainers.training.callbacks.saving import Milestones
 
 ADVICE: Final = (
     "Lower --learning_rate or --table_learning_rate, set --clip_norm, or look for extreme numbers in the data "

@@ -1,1 +1,0 @@
-"""Callbacks of `Model.fit`, one idea a file."""
