@@ -22,7 +22,7 @@ from fullrank.data.history_rows import add_earlier_rows
 from fullrank.data.scratch import temporary_directory
 from fullrank.data.staged_rows import StagedRows
 from fullrank.data.table_database import open_database
-from fullrank.trainers.table_input import TableBatches, TableReading, open_tables
+from fullrank.trainers.evaluation.table_input import TableBatches, TableReading, open_tables
 
 PAST = (
     data.Past(name="seen", aggregate="count", by=("user",)),
