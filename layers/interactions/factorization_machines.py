@@ -1,8 +1,7 @@
-"""FM and its relatives with one weight or one embedding for each pair of fields.
+"""FM and its relatives, with one weight or one embedding for each pair of fields ([Tencent] §4.3, §4.4).
 
-FM is the sum of the element-wise products of all field pairs (Rendle 2010; the conventional interaction of [Tencent]
-§4.4). FwFM has a trained weight for each pair (Pan et al. 2018; what [Tencent] §4.3 groups), and FFM an embedding of a
-feature for each field that it may meet (Juan et al. 2016; [Tencent] §4.3 starts from it).
+FM is the sum of the element-wise products of all field pairs (Rendle 2010). FwFM has a trained weight for each pair
+(Pan et al. 2018), and FFM an embedding of a feature for each field that it may meet (Juan et al. 2016).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""IPNN and OPNN: inner products of all field pairs, and products of field pairs through a kernel.
+"""IPNN and OPNN, experts of [Tencent] §4.2: inner products of all field pairs, and products through a kernel.
 
-Both are experts for [Tencent] §4.2, which deploys IPNN (Qu et al. 2016, 2018).
+[Tencent] deploys IPNN (Qu et al. 2016); OPNN is its sibling (Qu et al. 2016, 2018).
 """
 
 from __future__ import annotations
