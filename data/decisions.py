@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections.abc import Mapping
 from typing import Final, Literal
 
 from fullrank.data import name_hints
@@ -37,6 +38,8 @@ class Wishes:
     segments: tuple[str, ...] = ()
     time: str | None = None
     weight: str | None = None
+    computed_from: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Column -> the label that is computed from it."""
 
     @property
     def forced(self) -> frozenset[str]:

@@ -25,15 +25,28 @@ _PAST: Final = re.compile(
 def define_history_flags(flag_values: flags.FlagValues) -> None:
     """Defines --history and its companions, and --past."""
     at: dict[str, Any] = {"flag_values": flag_values}
-    flags.DEFINE_string(
+    flags.DEFINE_multi_string(
         "history",
         None,
         "A history of earlier rows of the log, as user_id:item_id or user_id:item_id,genre: adds a sequence of those "
-        "ids and their times, strictly before each row, which convert fills in.",
+        "ids and their times, strictly before each row, which convert fills in. May be repeated with names: "
+        "clicks=user_id:item_id.",
         **at,
     )
-    flags.DEFINE_string("history_where", None, "Label that a row has to have as 1 to be in the history.", **at)
-    flags.DEFINE_integer("history_length", 50, "Most recent rows in the history.", lower_bound=1, **at)
+    flags.DEFINE_multi_string(
+        "history_where",
+        None,
+        "Label that a row has to have as 1 to be in the history; none if it is empty. One for all, or one for each "
+        "--history, in order.",
+        **at,
+    )
+    flags.DEFINE_multi_integer(
+        "history_length",
+        50,
+        "Most recent rows in the history. One for all, or one for each --history, in order.",
+        lower_bound=1,
+        **at,
+    )
     flags.DEFINE_multi_string(
         "past",
         None,
@@ -45,43 +58,54 @@ def define_history_flags(flag_values: flags.FlagValues) -> None:
     )
 
 
-def with_history(schema: Schema, flag_values: flags.FlagValues) -> Schema:
-    """The schema with the sequence and the declaration that the flags ask for.
+def with_histories(schema: Schema, flag_values: flags.FlagValues) -> Schema:
+    """The schema with the sequences and the declarations that the flags ask for.
 
     Raises:
       UsageError: If the flags name what the schema does not have.
     """
-    text = flag_values.history
-    if text is None:
-        if flag_values["history_where"].present or flag_values["history_length"].present:
+    texts = flag_values.history or []
+    given = {"history_where": flag_values.history_where or [""], "history_length": flag_values.history_length}
+    for flag, values in given.items():
+        if flag_values[flag].present and not texts:
             raise UsageError("--history_where and --history_length go with --history.")
-        return schema
-    key, _, rest = text.partition(":")
-    names = [name.strip() for name in rest.split(",") if name.strip()]
+        if len(values) not in (1, len(texts)) and texts:
+            raise UsageError(f"--{flag} is given once, or once for each of the {len(texts)} --history.")
+    wheres, lengths = (values * len(texts) if len(values) == 1 else values for values in given.values())
+    for text, where, length in zip(texts, wheres, lengths, strict=True):
+        schema = _with_history(schema, text, where=where or None, length=length)
+    return schema
+
+
+def _with_history(schema: Schema, text: str, *, where: str | None, length: int) -> Schema:
+    begin, _, rest = text.partition(":")
+    name, _, key = begin.rpartition("=")
+    name = name or "history"
+    names = [each.strip() for each in rest.split(",") if each.strip()]
     if not key or not names:
         raise UsageError(f"--history takes user_id:item_id, or user_id:item_id,genre. Received: {text!r}.")
     if schema.time is None:
         raise UsageError("--history needs to know what came first: name the time column by --time.")
     known = [f.name for f in schema.features if isinstance(f, Sparse) and f.max_values == 1 and f.table is None]
     singles = [column.name for column in schema.columns if column.form == "one"]
-    for name, among in ((key, singles), *((name, known) for name in names)):
-        if name not in among:
-            near = closest(name, among)
+    for each, among in ((key, singles), *((each, known) for each in names)):
+        if each not in among:
+            near = closest(each, among)
             hint = f"Did you mean {near!r}?" if near else f"There are: {', '.join(among)}."
-            raise UsageError(f"--history={text}: {name!r} is no sparse feature of single ids. {hint}")
-    labels = [label.name for label in schema.labels]
-    if flag_values.history_where is not None and flag_values.history_where not in labels:
-        raise UsageError(f"--history_where={flag_values.history_where} is no label.")
-    lists = tuple(Along(name=f"history_{name}", of=name) for name in names)
-    times, length = "history_time", flag_values.history_length
+            raise UsageError(f"--history={text}: {each!r} is no sparse feature of single ids. {hint}")
+    if where is not None and where not in [label.name for label in schema.labels]:
+        raise UsageError(f"--history_where={where} is no label.")
+    lists = tuple(Along(name=f"{name}_{each}", of=each) for each in names)
+    times = f"{name}_time"
     taken = {column.name for column in schema.columns} | {feature.name for feature in schema.features}
-    clash = [name for name in ("history", times, *(each.name for each in lists)) if name in taken]
-    if clash:
-        raise UsageError(f"--history adds {clash[0]!r}, which is there already: leave it out by --ignore={clash[0]}.")
-    sequence = Sequence(
-        name="history", ids=tuple((each.name, each.of) for each in lists), times=times, max_length=length
-    )
-    history = History(key=key, lists=lists, times=times, where=flag_values.history_where, length=length)
+    clash = next((each for each in (name, times, *(along.name for along in lists)) if each in taken), None)
+    if clash is not None:
+        raise UsageError(
+            f"--history={text} adds {clash!r}, which is there already: give it a name, as in "
+            f"--history=clicks={begin}:{rest}."
+        )
+    sequence = Sequence(name=name, ids=tuple((each.name, each.of) for each in lists), times=times, max_length=length)
+    history = History(key=key, lists=lists, times=times, where=where, length=length)
     reading = schema.reading or Reading()
     reading = dataclasses.replace(reading, histories=(*reading.histories, history))
     return dataclasses.replace(schema, features=(*schema.features, sequence), reading=reading)

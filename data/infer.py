@@ -24,7 +24,7 @@ from fullrank.data.command import new_flags, run_command
 from fullrank.data.command_errors import UsageError
 from fullrank.data.decisions import FEW_GAPS, Wishes
 from fullrank.data.find_files import find_files
-from fullrank.data.history_flags import define_history_flags, with_history, with_past
+from fullrank.data.history_flags import define_history_flags, with_histories, with_past
 from fullrank.data.propose import Proposal, propose
 from fullrank.data.reading import Reading
 from fullrank.data.schema_json import write_schema
@@ -60,6 +60,9 @@ def infer(flag_values: flags.FlagValues) -> None:
     asked, labels = _asked_columns(flag_values)
     reading, sample = with_derived(sample, asked, reading)
     wishes = _wishes(flag_values, sample.column_names, labels)
+    read = {column.name: column.inputs for column in reading.columns}
+    computed_from = {given.name: label for label in labels for given in read.get(label, ()) if given.name != label}
+    wishes = dataclasses.replace(wishes, computed_from=computed_from)
     profiles = profile_table(sample, list_delimiter=reading.list_delimiter, missing=reading.missing)
     proposal = propose(profiles, name=flag_values.name or _name_of(paths[0]), wishes=wishes)
     padded = tuple(name for name, profile in profiles.items() if profile.padded and name in proposal.decisions.uses)
@@ -69,10 +72,14 @@ def infer(flag_values: flags.FlagValues) -> None:
         proposal.decisions.notes[name] = f"0 fills the lists up and is left out{f'; {own}' if own else ''}"
     schema = dataclasses.replace(proposal.schema, reading=None if reading == Reading() else reading)
     numbers = [name for name, p in profiles.items() if p.kind in ("whole", "real") and not (p.listed or p.infinite)]
-    schema = with_past(with_history(schema, flag_values), flag_values, numbers=numbers)
+    schema = with_past(with_histories(schema, flag_values), flag_values, numbers=numbers)
     # Before anything is printed, so that a reader that closes the pipe finds it.
     written = None if output is None else write_schema(schema, output)
     print(describe(proposal, proposal.decisions.profiles, files=len(paths)))
+    if schema.filled:
+        print(f"\nTaken from earlier rows: {', '.join(schema.filled)}.")
+    if schema.extras:
+        print(f"Of earlier rows only, and no inputs: {', '.join(schema.extras)}.")
     for note in rejected_note(rejected):
         print(note)
     if written is not None:
@@ -99,9 +106,12 @@ def describe(proposal: Proposal, profiles: dict[str, ColumnProfile], *, files: i
     ]
     sampled = next(iter(profiles.values())).rows
     title = f"{sampled:,} rows sampled from {files} file{'s' if files > 1 else ''}:\n\n"
-    worth = [name for name in profiles if name in decisions.doubts or "Keep it by" in decisions.left_out.get(name, "")]
+    worth: dict[str, list[str]] = {}
+    for name in profiles:
+        if name in decisions.doubts or "Keep it by" in decisions.left_out.get(name, ""):
+            worth.setdefault(decisions.left_out.get(name) or decisions.notes[name], []).append(name)
     if worth:
-        lines = [f"  {name}: {decisions.left_out.get(name) or decisions.notes[name]}" for name in worth]
+        lines = [f"  {', '.join(names)}: {reason}" for reason, names in worth.items()]
         title += "\n".join(["Worth a look:", *lines]) + "\n\n"
     header = ("column", "used as", "holds", "distinct", "missing", "examples", "reason, or what to check")
     return title + text_table(header, rows, right=(3, 4))

@@ -1,4 +1,8 @@
-"""Notices a column that alone tells the label: it was probably written down after the event that is to be predicted."""
+"""Notices columns that a model should not lean on.
+
+One that alone tells the label was probably written down after the event that is to be predicted. One that rises with
+the time has other values by then.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,9 @@ from fullrank.data.column_profile import ColumnProfile
 SUSPICIOUS: Final = 0.95
 _BINS: Final = 64
 _CHANCE: Final = 1e-9
+_FEW: Final = 3
+_ENOUGH_IN_ORDER: Final = 100
+_RISING: Final = 0.98
 _ENOUGH: Final = 20
 """Rows of a group from which its rate is believed; rare ids would otherwise tell their own label."""
 
@@ -30,6 +37,19 @@ def leak_hint(profile: ColumnProfile, label: ColumnProfile) -> str | None:
         return f"alone it tells {label.name!r} (AUC {area:.3f}): is it known before?"
     certain = _value_of_positives_only(profile, label) or _others_of_positives_only(profile, label)
     return f"{label.name!r} is always 1 where it is {certain}: is it known before?" if certain is not None else None
+
+
+def rises_with(profile: ColumnProfile, time: ColumnProfile) -> bool:
+    """Whether a number rises with the time, as a date or a counter does: their rank correlation is at least .98."""
+    from scipy import stats  # takes long to load
+
+    if not len(profile.numbers) or not len(time.numbers) or profile.distinct < _FEW:
+        return False
+    present = (profile.codes >= 0) & (time.codes >= 0)
+    values, times = profile.numbers[profile.codes[present]], time.numbers[time.codes[present]]
+    if len(values) < _ENOUGH_IN_ORDER or values.min() == values.max() or times.min() == times.max():
+        return False
+    return float(stats.spearmanr(values, times).statistic) >= _RISING
 
 
 def _value_of_positives_only(profile: ColumnProfile, label: ColumnProfile) -> str | None:

@@ -17,7 +17,8 @@ The rules, in the order in which they are tried; the first that fits decides:
 11. Lists that are as long on every row as a list of times are a sequence with it, if a single-valued feature has the
     same ids; without times it takes a name with history, past, last or recent.
 12. Other lists of ids are a multi-valued sparse feature; equally long numbers named weight are its weights.
-13. A feature that alone tells a label is left out, and one that is named like a label is pointed out.
+13. A feature that alone tells a label, or from which one is computed, is left out. One that is named like a label, or
+    whose values rise with the event time, is pointed out.
 
 Ids get a vocabulary or, with more than 100,000 different ones in the sample, a hash map of four times as many rows,
 rounded up to a power of two.
@@ -36,7 +37,7 @@ from fullrank.data.canonical import identifier
 from fullrank.data.column_profile import ColumnProfile
 from fullrank.data.decisions import FEW_GAPS, Decisions, Wishes, group_by, is_time, mixed_units, time_unit, written_out
 from fullrank.data.features import Bits, Label, Numeric, Sequence
-from fullrank.data.leak_hint import leak_hint
+from fullrank.data.leak_hint import leak_hint, rises_with
 from fullrank.data.propose_lists import decide_lists
 from fullrank.data.schema import Schema, SchemaError
 
@@ -80,11 +81,15 @@ def propose(profiles: dict[str, ColumnProfile], *, name: str, wishes: Wishes) ->
         decisions.left_out[column] = "ignored"
     _find_time(decisions)
     _find_weight(decisions)
+    for column, label in wishes.computed_from.items():
+        if column not in (*decisions.uses, *decisions.left_out, *wishes.forced, *keys, *wishes.segments):
+            decisions.left_out[column] = f"{label!r} is computed from it: an input only by --numeric or --sparse"
     for profile in decisions.open():
         if not profile.listed:
             _decide_single(decisions, profile)
     _leave_leaks_out(decisions)
     _point_out_outcomes(decisions)
+    _point_out_dates(decisions)
     decide_lists(decisions)
     for column in keys:
         decisions.add_key(profiles[column])
@@ -150,6 +155,20 @@ def _point_out_outcomes(decisions: Decisions) -> None:
             decisions.notes[column] = (
                 "named like something that happens after the event: --ignore it unless it is known before, or make it "
                 "another --label"
+            )
+
+
+def _point_out_dates(decisions: Decisions) -> None:
+    """Says of features that rise with the time that training has seen none of the values of later rows."""
+    if decisions.time is None:
+        return
+    for column in decisions.features:
+        if column not in decisions.wishes.forced and rises_with(
+            decisions.profiles[column], decisions.profiles[decisions.time]
+        ):
+            decisions.notes[column] = (
+                "rises with the event time, so that the values of later rows are new to a model: --ignore it unless "
+                "they come back"
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def define_table_flags(flag_values: flags.FlagValues) -> None:
         "header",
         None,
         "Column names, separated by commas, if CSV and TSV files do not begin with a line of names; 'first' if only "
-        "the first file does.",
+        "the first file does. I1..I13 stands for thirteen names.",
         flag_values=flag_values,
     )
     flags.DEFINE_string(
@@ -149,11 +150,19 @@ def read_dialect(flag_values: flags.FlagValues) -> Dialect:
         raise UsageError("--list_delimiter must not be empty.")
     return make_dialect(
         separator=flag_values.separator,
-        header=tuple(flag_values.header or ()),
+        header=tuple(name for each in flag_values.header or () for name in _numbered(each)),
         quote=flag_values.quote,
         encoding=flag_values.encoding,
         comment=flag_values.comment,
     )
+
+
+def _numbered(name: str) -> list[str]:
+    """The names that `I1..I13` stands for, or the name itself."""
+    found = re.fullmatch(r"\s*(.*?)([0-9]{1,6})\.\.(.*?)([0-9]{1,6})\s*", name)
+    if found is None or found[1] != found[3] or int(found[2]) > int(found[4]):
+        return [name]
+    return [f"{found[1]}{number}" for number in range(int(found[2]), int(found[4]) + 1)]
 
 
 def make_dialect(

@@ -140,7 +140,7 @@ def test_from_flags_to_records(tmp_path: Path, kind: str, capsys: pytest.Capture
     asked = ["--label=click=rating>=4", "--column=hour=hour(timestamp)"]
     infer.run(["infer", source, *asked, f"--output={tmp_path}/s.json"])
     out = capsys.readouterr().out
-    assert "rating: alone it tells 'click' (AUC 1.000): is it known before? Keep it by --sparse=rating." in out
+    assert "'click' is computed from it: an input only by --numeric or --sparse" in out
     schema = data.read_schema(tmp_path / "s.json")
     assert [feature.name for feature in schema.features] == ["userId", "hour"]
     arguments = [source, f"--schema={tmp_path}/s.json", f"--output={tmp_path}/r", "--split_fractions=1", "--noprogress"]

@@ -152,9 +152,31 @@ def test_from_a_flag_to_records(tmp_path: Path) -> None:
         assert batch["history_movieId"][i].tolist() == expected + [-1] * (5 - len(expected))
 
 
+def test_several_histories(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("user_id,item,time,click\n1,a,1700000000,0\n2,b,1700000001,1\n")
+    asked = ["--history=user_id:item", "--history_where=click", "--history_length=7"]
+    asked += ["--history=seen=user_id:item", "--history_where=", "--history_length=9"]
+    infer.run(["infer", f"--input={tmp_path}/log.csv", "--label=click", *asked, f"--output={tmp_path}/s.json"])
+    reading = data.read_schema(tmp_path / "s.json").reading
+    assert reading is not None
+    assert [(h.names, h.where, h.length) for h in reading.histories] == [
+        (("history_item", "history_time"), "click", 7),
+        (("seen_item", "seen_time"), None, 9),
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (
+            ["--history=user:item", "--history=user:item"],
+            "--history=user:item adds 'history', which is there already: give it a name, as in "
+            "--history=clicks=user:item.",
+        ),
+        (
+            ["--history=user:item", "--history_length=2", "--history_length=3"],
+            "--history_length is given once, or once for each of the 1 --history.",
+        ),
         (["--history=user"], "--history takes user_id:item_id, or user_id:item_id,genre. Received: 'user'."),
         (["--history=user:itm"], "--history=user:itm: 'itm' is no sparse feature of single ids. Did you mean 'item'?"),
         (["--history=user:item", "--history_where=clik"], "--history_where=clik is no label."),

@@ -264,6 +264,28 @@ def test_a_column_that_tells_the_label_is_left_out() -> None:
     assert leak_hint.single_column_auc(profiles["click"], profiles["hour"]) is None
 
 
+def test_dates_are_pointed_out() -> None:
+    draw = np.random.default_rng(0)
+    times = 1_650_000_000 + np.sort(draw.integers(0, 10 * 86_400, ROWS))
+    rare = np.where(draw.uniform(size=ROWS) < 0.01, draw.integers(1, 9, ROWS), 0)
+    columns = {
+        "time": times,
+        "date": 20220415 + (times - times[0]) // 86_400,
+        "hour": times // 3_600 % 24,
+        "rare": rare,
+    }
+    notes = proposed(columns).decisions.notes
+    assert notes["date"].startswith("rises with the event time, so that the values of later rows are new to a model")
+    assert [name for name, note in notes.items() if note.startswith("rises")] == ["date"]
+
+
+def test_names_that_are_numbered(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("0,7.5,x,z\n1,9.1,y,a..b\n1,7.5,x,z\n0,9.1,y,a..b\n" * 9)
+    infer.run(["infer", f"--input={tmp_path}/log.csv", "--header=click,n1..n2,of 1..2", "--label=click"])
+    out = capsys.readouterr().out
+    assert [line.split("  ")[0] for line in out.splitlines()[4:8]] == ["click", "n1", "n2", "of 1..2"]
+
+
 def test_neighbours_tell_ids_from_amounts() -> None:
     draw = np.random.default_rng(5)
     numbers = draw.integers(0, 200, 20_000) * 37  # neither of a known name nor dense
