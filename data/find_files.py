@@ -7,13 +7,15 @@ import os
 from pathlib import Path
 from typing import Final, Literal
 
-Format = Literal["csv", "parquet", "arrow", "json"]
+Format = Literal["csv", "parquet", "arrow", "json", "libsvm", "example"]
 
 _FORMATS: Final[dict[str, Format]] = {
     **{".csv": "csv", ".tsv": "csv", ".txt": "csv"},
     **{".parquet": "parquet", ".pq": "parquet"},
     **{".arrow": "arrow", ".feather": "arrow"},
     **{".jsonl": "json", ".ndjson": "json"},
+    **{".libsvm": "libsvm", ".svm": "libsvm", ".libfm": "libsvm"},
+    **{".tfrecord": "example", ".tfrecords": "example"},
 }
 COMPRESSED: Final = (".gz", ".bz2", ".zst")
 SEPARATORS: Final = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
@@ -65,10 +67,11 @@ def format_of(file: Path) -> Format:
     """
     found = _FORMATS.get(ending(file))
     packed = file.suffix.lower() in COMPRESSED
-    if found is None or (packed and found in ("parquet", "arrow")):
+    whole = packed and (found in ("parquet", "arrow") or (found == "example" and file.suffix.lower() != ".gz"))
+    if found is None or whole:
         raise ValueError(
-            f"{file}: the name must end in .csv, .tsv, .txt, .jsonl or .ndjson (also with .gz, .bz2 or .zst), or in "
-            ".parquet, .pq, .arrow or .feather."
+            f"{file}: the name must end in .csv, .tsv, .txt, .jsonl, .ndjson, .libsvm, .svm or .libfm (also with .gz, "
+            ".bz2 or .zst), in .tfrecord or .tfrecords (also with .gz), or in .parquet, .pq, .arrow or .feather."
         )
     return found
 

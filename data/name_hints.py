@@ -90,7 +90,7 @@ def is_user(name: str) -> bool:
 def is_request(name: str) -> bool:
     """Whether the column probably identifies the request or session that several rows belong to."""
     words = tokens(name)
-    return len(words) == 2 and words[0] in _REQUEST and words[1] in ("id", "hash")
+    return words == ("qid",) or (len(words) == 2 and words[0] in _REQUEST and words[1] in ("id", "hash"))
 
 
 def is_time(name: str) -> bool:

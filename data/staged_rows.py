@@ -13,13 +13,14 @@ from fullrank.data.bad_rows import BadRows
 from fullrank.data.canonical import cell, identifier
 from fullrank.data.columns import Column
 from fullrank.data.derived_columns import converted
+from fullrank.data.example_tables import LINES
 from fullrank.data.join_table import JoinTable, names_with_joins
 from fullrank.data.reading import Reading
 from fullrank.data.rejected_lines import RejectedLine, read_parts
 from fullrank.data.row_columns import without_halves
 from fullrank.data.schema import Schema
 from fullrank.data.table_columns import BAD, TableColumn, TableColumns, check_names, sql_type, stored
-from fullrank.data.table_files import BROKEN, FILE, LINES, Part, TableFiles
+from fullrank.data.table_files import BROKEN, FILE, Part, TableFiles
 
 ROWS: Final = "staged"
 SOURCE: Final = "source"
@@ -183,8 +184,7 @@ class StagedRows:
             sql = f"(SELECT *, row_number() OVER () AS {PLACE} FROM {sql})"
         for number, join in enumerate(joins):
             sql, columns = join.joined(sql, columns, alias=f"j{number}", source=str(part.files[0]))
-        lines = LINES if part.format == "json" else None
-        return self._insert(columns, sql, file=FILE, optional=optional, lines=lines, ordered=bool(joins))
+        return self._insert(columns, sql, file=FILE, optional=optional, broken=part.broken, ordered=bool(joins))
 
     def _insert(
         self,
@@ -193,12 +193,12 @@ class StagedRows:
         *,
         file: str,
         optional: Collection[str],
-        lines: str | None = None,
+        broken: str | None = None,
         ordered: bool = False,
     ) -> TableColumns:
         query, sql = converted(self.connection, sql, columns, self.schema, optional=optional)
-        if lines is not None:
-            query.add_check(BROKEN, received=lines, reason="is no JSON object")
+        if broken is not None:
+            query.add_check(BROKEN, received=LINES, reason=broken)
         extras = [f"{_text(columns, column)} AS {name}" for name, column in self._extras.items()]
         keep = [f"{len(self.sources) - 1} AS {SOURCE}", f"{file} AS {FILE}", *extras, *([PLACE] if ordered else [])]
         known = [f"j{k}_key IS NOT NULL" if ordered else "FALSE" for k in range(len(self._partners))]

@@ -13,6 +13,7 @@ import pyarrow.dataset as pa_dataset
 import pyarrow.parquet as pq
 
 from fullrank.data.canonical import TEXT_LIST, VARCHAR, identifier, literal
+from fullrank.data.example_tables import LINES, examples_as_arrow
 from fullrank.data.find_files import SEPARATORS, Format, ending, format_of, partition_of
 from fullrank.data.naming_errors import naming_errors
 from fullrank.data.table_columns import TableColumn
@@ -22,7 +23,8 @@ FILE: Final = "file"
 """Column of the query that says which file a row came from."""
 BROKEN: Final = "broken"
 """Column of the query that is true where a line is no row at all."""
-LINES: Final = "_lines"
+PAIRS: Final = ("feature_ids", "feature_weights")
+"""Columns of libsvm files."""
 FIRST: Final = ("first",)
 _LONGEST_LINE: Final = 16 << 20
 _SHOWN_OF_REJECTS: Final = 4_096
@@ -57,12 +59,14 @@ class Part:
       format: Of all of them.
       columns: Name of a column -> how the query writes it.
       sql: What stands behind FROM; it has the columns `FILE` and `BROKEN`, too.
+      broken: What to say of a broken line, which is then in column `LINES`; `None` where no line can be broken.
     """
 
     files: tuple[Path, ...]
     format: Format
     columns: dict[str, TableColumn]
     sql: str
+    broken: str | None = None
 
 
 class TableFiles:
@@ -93,6 +97,7 @@ class TableFiles:
         self._copies: dict[Path, Path] = {}
         self._originals: dict[str, Path] = {}
         self._unquoted: set[Path] = set()
+        self._features: dict[Path, tuple[str, ...]] = {}
         described = [(file, self._key(file)) for file in self.files]
         self._groups = [
             tuple(file for file, _ in group) for _, group in itertools.groupby(described, key=lambda each: each[1])
@@ -111,7 +116,8 @@ class TableFiles:
     def part(self, files: tuple[Path, ...]) -> Part:
         """The query of some files of one group."""
         kind = format_of(files[0])
-        part = {"csv": self._csv, "json": self._json, "parquet": self._parquet, "arrow": self._arrow}[kind](files)
+        readers = {"csv": self._csv, "json": self._json, "libsvm": self._libsvm, "parquet": self._parquet}
+        part = {**readers, "arrow": self._arrow, "example": self._example}[kind](files)
         folders = partition_of(files[0])
         own = {name: TableColumn(_constant(value), VARCHAR) for name, value in folders.items()}
         return dataclasses.replace(part, columns={**part.columns, **own})
@@ -153,7 +159,7 @@ class TableFiles:
             first,
             columns,
             tuple(partition_of(file).items()),
-            part.format == "arrow" and file,
+            part.format in ("arrow", "example") and file,
         )
 
     def _names(self, file: Path) -> list[str]:
@@ -211,7 +217,26 @@ class TableFiles:
             f"(SELECT {FILE}, {LINES}, coalesce(NOT {valid}, TRUE) AS {BROKEN}, {cells} AS cells FROM {lines} "
             f"WHERE {LINES} IS NOT NULL)"
         )
-        return Part(files=files, format="json", columns=columns, sql=sql)
+        return Part(files=files, format="json", columns=columns, sql=sql, broken="is no JSON object")
+
+    def _libsvm(self, files: tuple[Path, ...]) -> Part:
+        """A label, perhaps qid:id, and pairs id:weight, apart by blanks; what follows # is a comment."""
+        lines = self._scan(files, [LINES], {"header": "false", "delim": "''", "quote": "''", "escape": "''"})
+        words = f"regexp_split_to_array(trim(split_part({LINES}, '#', 1)), '\\s+')"
+        qid = "starts_with(coalesce(words[2], ''), 'qid:')"
+        pairs = f"words[CASE WHEN {qid} THEN 3 ELSE 2 END :]"
+        wrong = f"len(list_filter({pairs}, lambda p: NOT regexp_full_match(p, '[^:]+:[^:]+'))) > 0"
+        sql = (
+            f"(SELECT {FILE}, {LINES}, contains(words[1], ':') OR {wrong} AS {BROKEN}, words[1] AS label, "
+            f"CASE WHEN {qid} THEN substr(words[2], 5) END AS qid, {pairs} AS pairs "
+            f"FROM (SELECT {FILE}, {LINES}, {words} AS words FROM {lines}) WHERE words[1] <> '')"
+        )
+        taken = {name: f"list_transform(pairs, lambda p: split_part(p, ':', {k + 1}))" for k, name in enumerate(PAIRS)}
+        columns = {"label": TableColumn("label", VARCHAR)}
+        if self._connection.execute(f"SELECT 1 FROM {sql} WHERE qid IS NOT NULL LIMIT 1").fetchall():
+            columns["qid"] = TableColumn("qid", VARCHAR)
+        columns |= {name: TableColumn(expression, TEXT_LIST) for name, expression in taken.items()}
+        return Part(files=files, format="libsvm", columns=columns, sql=sql, broken="is no label and pairs id:weight")
 
     def _scan(self, files: tuple[Path, ...], columns: list[str], options: dict[str, str]) -> str:
         encoding = self.dialect.encoding
@@ -251,6 +276,18 @@ class TableFiles:
         names = list(table.schema.names)
         check_once(names, source=str(files[0]))
         return self._typed(files, "arrow", names, view, literal(str(files[0])))
+
+    def _example(self, files: tuple[Path, ...]) -> Part:
+        view = f"examples_{self.files.index(files[0])}"
+        target = self._directory / f"{view}.arrow"
+        if files[0] not in self._features:
+            self._features[files[0]] = examples_as_arrow(files[0], target)
+        self._connection.register(view, pa_dataset.dataset(target, format="ipc"))
+        kinds = self._connection.sql(f"FROM {view}").types[1:]
+        names = self._features[files[0]]
+        columns = {name: TableColumn(f"c{place}", kinds[place]) for place, name in enumerate(names)}
+        sql = f"(SELECT *, {literal(str(files[0]))} AS {FILE}, {LINES} IS NOT NULL AS {BROKEN} FROM {view})"
+        return Part(files=files, format="example", columns=columns, sql=sql, broken="is no tf.train.Example")
 
     def _typed(self, files: tuple[Path, ...], kind: Format, names: list[str], scan: str, file: str) -> Part:
         try:

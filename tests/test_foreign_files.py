@@ -1,0 +1,110 @@
+"""libsvm files and foreign `tf.train.Example` files, from the command line to records."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+
+from fullrank import data
+from fullrank.data import convert, infer
+from fullrank.data.record_file import compressed, framed
+
+
+def run(command: Any, *arguments: str) -> int:
+    try:
+        command.run([command.__name__, *arguments])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def records(file: Path, label: str, *flags: str) -> dict[str, list[Any]]:
+    """What becomes of a file with what infer proposes, all rows in the training split."""
+    schema, output = file.parent / "schema.json", file.parent / "records"
+    assert run(infer, f"--input={file}", f"--label={label}", f"--output={schema}", "--overwrite") == 0
+    to_records = (f"--input={file}", f"--schema={schema}", f"--output={output}", "--overwrite")
+    assert run(convert, *to_records, "--split_fractions=1", "--noprogress", "--workers=1", *flags) == 0
+    batch = next(iter(data.read_records(output, split="train", batch_size=1000)))
+    return {name: value.numpy().tolist() for name, value in batch.items()}
+
+
+LIBSVM = "1 qid:4 3:0.5 7:2\n\n# all of it a comment\n0 qid:5  7:-1.5 # a comment\n0 qid:5\n"
+
+
+@pytest.mark.parametrize("name", ["log.libsvm", "log.svm", "log.libfm.gz"])
+def test_libsvm(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(gzip.compress(LIBSVM.encode()) if name.endswith(".gz") else LIBSVM.encode())
+    assert records(tmp_path / name, "label") == {
+        "label": [1, 0, 0],
+        "qid": [4, 5, 5],
+        "feature_ids": [[3, 7], [7, -1], [-1, -1]],
+        "feature_weights": [[0.5, 2], [-1.5, 0], [0, 0]],
+    }
+
+
+def test_a_line_that_is_not_libsvm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "log.libsvm").write_text("1 3:0.5 4:1\n0 3:0.5:1\n0 4\n3:1\n0 3:1\n")
+    found = records(tmp_path / "log.libsvm", "label", "--on_bad_record=skip", "--max_bad_fraction=.7")
+    assert found["label"] == [1, 0]
+    assert "row 2, '0 3:0.5:1' is no label and pairs id:weight." in (tmp_path / "records/rejects.csv").read_text()
+    assert "Left out 3 bad rows of 5." in capsys.readouterr().out
+
+
+def example(**features: list[Any]) -> bytes:
+    proto = tf.train.Example()
+    for name, values in features.items():
+        lists = proto.features.feature[name]
+        kind = {bytes: lists.bytes_list, float: lists.float_list, int: lists.int64_list}[type(values[0])]
+        kind.value.extend(values)
+    return bytes(proto.SerializeToString())
+
+
+EXAMPLES = [
+    example(click=[1], user_id=[b"u1"], price=[0.5], tags=[b"a", b"b"], vector=[1.0, 2.0]),
+    example(click=[0], user_id=[b"u2"], vector=[3.0, 4.0], Price=[7.5]),
+    example(click=[0], user_id=[b"u1"], price=[1.5], tags=[b"b"], Price=[8.5]),
+]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_foreign_examples(tmp_path: Path, packed: bool) -> None:
+    file = tmp_path / ("log.tfrecord.gz" if packed else "log.tfrecord")
+    file.write_bytes(compressed(framed(EXAMPLES), "GZIP" if packed else ""))
+    found = records(file, "click")
+    assert found["click"] == [1, 0, 0]
+    assert found["user_id"] == [b"u1", b"u2", b"u1"]
+    assert found["tags"] == [[b"a", b"b"], [b"", b""], [b"b", b""]]
+    assert found["vector"][:2] == [[1, 2], [3, 4]]
+    assert [found["price"][0], found["price"][2], *found["Price"][1:]] == [0.5, 1.5, 7.5, 8.5]
+
+
+def test_records_that_are_no_examples_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = bytearray(framed([*EXAMPLES, b"\xff", *EXAMPLES]))
+    content[-5] ^= 1  # the last byte of the last example
+    (tmp_path / "log.tfrecord").write_bytes(content)
+    found = records(tmp_path / "log.tfrecord", "click", "--on_bad_record=skip", "--max_bad_fraction=.5")
+    assert found["click"] == [1, 0, 0, 1, 0]
+    rejects = (tmp_path / "records/rejects.csv").read_text()
+    assert "row 4, 'other bytes' is no tf.train.Example." in rejects
+    assert "row 7, 'damaged data: its checksum differs' is no tf.train.Example." in rejects
+    assert "Left out 2 bad rows of 7." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (framed([example(x=[1]), example(x=[1.0])]), "record 1: feature 'x' is a float_list, before a int64_list."),
+        (framed([b""]), "it holds no tf.train.Example with a value."),
+        (b"", "it holds no tf.train.Example with a value."),
+    ],
+)
+def test_files_that_are_no_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, message: str
+) -> None:
+    (tmp_path / "log.tfrecord").write_bytes(content)
+    assert run(infer, f"--input={tmp_path}/log.tfrecord", "--label=x") == 1
+    assert message in capsys.readouterr().err
