@@ -1,8 +1,7 @@
 """Wirings of the papers' models, and the one model class that builds them."""
 
 from fullrank.models.interactions import InteractionOptions
-from fullrank.models.learning.options import ObjectiveOptions
-from fullrank.models.options import GroupOptions, GroupPlace, RankerOptions, Repetition
+from fullrank.models.options import GroupOptions, GroupPlace, ObjectiveOptions, RankerOptions, Repetition
 from fullrank.models.ranker import Ranker
 from fullrank.models.wirings.paradigms import ame, me_mmoe, mmoe, multi_embedding, omoe, shared_bottom, single
 from fullrank.models.wirings.readers import group_by_volume

@@ -24,9 +24,8 @@ from fullrank.models.learning.beside import Teacher
 from fullrank.models.learning.label_counts import LabelCounts
 from fullrank.models.learning.learning import Learning
 from fullrank.models.learning.objective import Objective, embedding_penalty
-from fullrank.models.learning.options import ObjectiveOptions
 from fullrank.models.objectives.losses import observed_weights
-from fullrank.models.options import RankerOptions
+from fullrank.models.options import ObjectiveOptions, RankerOptions
 from fullrank.models.trunk import Trunk
 from fullrank.models.wirings.pruning import without_tasks
 from fullrank.models.wirings.scenarios import check_scenario_column

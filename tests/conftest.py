@@ -200,8 +200,7 @@ def toy_records(make_records: Callable[..., Path], tmp_path_factory: pytest.Temp
 @pytest.fixture(scope="session")
 def toy_run(toy_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of two tasks on `toy_records`; tests only read it."""
-    from fullrank.trainers.config.config import RunConfig, TrainConfig
-    from fullrank.trainers.config.data import DataConfig
+    from fullrank.trainers.config.config import DataConfig, RunConfig, TrainConfig
     from fullrank.trainers.config.model import ModelConfig
     from fullrank.trainers.config.optimizer import OptimizerConfig
     from fullrank.trainers.training.train_model import train_model

@@ -13,8 +13,7 @@ import pytest
 from fullrank.analysis import paired_gain
 from fullrank.analysis.comparisons.key_bootstrap import LEAST_KEYS
 from fullrank.trainers import evaluate
-from fullrank.trainers.config.config import RunConfig, TrainConfig
-from fullrank.trainers.config.data import DataConfig
+from fullrank.trainers.config.config import DataConfig, RunConfig, TrainConfig
 from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.evaluation import against_baseline
 from fullrank.trainers.evaluation.configs import PredictConfig

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from fullrank.analysis.comparisons.paired import wilson_interval
 from fullrank.analysis.comparisons.tables import format_table
-from fullrank.analysis.comparisons.wilson import wilson_interval
 from fullrank.analysis.figures import reliability_diagram, roc_curve, segment_bars
 from fullrank.models.metrics import BinaryEvaluator
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from fullrank.data.record_file import framed, read_frames
-from fullrank.trainers.run.event_files import cut_events_after
+from fullrank.trainers.run.metrics_log import cut_events_after
 
 
 def write(directory: Path, *, steps: list[int]) -> Path:

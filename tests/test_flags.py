@@ -21,8 +21,7 @@ from fullrank.trainers import train as train_command
 from fullrank.trainers.config import flags as trainer_flags
 from fullrank.trainers.config import json as config_json
 from fullrank.trainers.config.checks import ONE_SET, WITH_LEVELS, task_weights
-from fullrank.trainers.config.config import RunConfig, TrainConfig
-from fullrank.trainers.config.data import DataConfig
+from fullrank.trainers.config.config import DataConfig, RunConfig, TrainConfig
 from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.config.optimizer import OptimizerConfig
 from fullrank.trainers.config.setting import REQUIRED, FieldType, check_settings, field_types, setting

@@ -11,8 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fullrank import layers
-from fullrank.layers.numbers.numeral_systems import digit_rows, digits_of, scaled_integers, table_rows
-from fullrank.layers.numbers.reached_edges import passed_edges, reached_edges
+from fullrank.layers.numbers.numeral_systems import (
+    digit_rows,
+    digits_of,
+    passed_edges,
+    reached_edges,
+    scaled_integers,
+    table_rows,
+)
 
 
 def digits(value: int, *, base: int, bits: int) -> list[int]:

@@ -14,8 +14,7 @@ import tensorflow as tf
 from fullrank import data
 from fullrank.data import convert
 from fullrank.data.describe_schema import describe_features
-from fullrank.trainers.config.config import RunConfig, TrainConfig
-from fullrank.trainers.config.data import DataConfig
+from fullrank.trainers.config.config import DataConfig, RunConfig, TrainConfig
 from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.config.optimizer import OptimizerConfig
 from fullrank.trainers.evaluation.configs import ExportConfig

@@ -14,12 +14,10 @@ import tensorflow as tf
 
 from fullrank.layers.legacy_keras import keras, tfrs
 from fullrank.models.metrics.binary_formulas import STATISTICS
-from fullrank.trainers.run.checkpoints import KEPT, Checkpoints, Stream, random_generators
+from fullrank.trainers.run.checkpoints import KEPT, Checkpoints, Stream, TrainingState, random_generators
 from fullrank.trainers.run.metrics_log import MetricsLog
-from fullrank.trainers.run.training_state import TrainingState
 from fullrank.trainers.run.weights import remove_debris, restore_best, save_best
-from fullrank.trainers.training.callbacks.early_stopping import MONITORED, EarlyStopping, monitored
-from fullrank.trainers.training.callbacks.plateau import Plateau
+from fullrank.trainers.training.callbacks.early_stopping import MONITORED, EarlyStopping, Plateau, monitored
 from fullrank.trainers.training.callbacks.saving import Counting, Resume, Saving
 from fullrank.trainers.training.callbacks.stop_on_nan import StopOnNaN, TrainingDivergedError
 

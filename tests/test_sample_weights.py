@@ -18,8 +18,8 @@ from fullrank.models.learning.sample_weights import RepetitionStatistics, of_tas
 from fullrank.models.objectives import exposure_weights, negative_elbo, ziln_loss
 from fullrank.models.objectives.losses import binary_cross_entropy, observed_weights, squared_error
 from fullrank.trainers import evaluate, export, train
-from fullrank.trainers.config.exposure import ExposureConfig
-from fullrank.trainers.training.exposure_report import exposure_report
+from fullrank.trainers.config.config import ExposureConfig
+from fullrank.trainers.training.warnings import exposure_report
 
 NAN = float("nan")
 REPETITION = models.Repetition(alpha=0.5, tau_days=1 / float(np.log(2)))

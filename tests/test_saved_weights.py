@@ -14,14 +14,12 @@ import tensorflow as tf
 
 from fullrank.data import read_schema
 from fullrank.layers.legacy_keras import keras
-from fullrank.trainers.config.config import RunConfig, TrainConfig
-from fullrank.trainers.config.data import DataConfig
+from fullrank.trainers.config.config import DataConfig, RunConfig, TrainConfig
 from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.config.objective import ObjectiveConfig
 from fullrank.trainers.config.optimizer import OptimizerConfig
-from fullrank.trainers.run.checkpoints import Checkpoints, Stream
+from fullrank.trainers.run.checkpoints import Checkpoints, Stream, TrainingState
 from fullrank.trainers.run.run_directory import RunDirectory
-from fullrank.trainers.run.training_state import TrainingState
 from fullrank.trainers.run.weights import describe_not_finite, not_finite, restore_best, save_best
 from fullrank.trainers.training.callbacks.stop_on_nan import StopOnNaN, TrainingDivergedError
 from fullrank.trainers.training.load_run import load_run

@@ -11,7 +11,7 @@ from scipy import stats
 from fullrank import analysis
 from fullrank.analysis import spectrum as spectrum_of
 from fullrank.analysis.embeddings.spectrum import EXACT_ELEMENTS, Spectrum
-from fullrank.analysis.inputs.trained_rows import changed_rows, touched_rows
+from fullrank.analysis.inputs.variables import changed_rows, touched_rows
 
 
 def rotated(values: Any, *, rows: int, seed: int = 0) -> np.ndarray[Any, Any]:

@@ -12,9 +12,8 @@ import pytest
 
 from fullrank.analysis.comparisons.paired import paired_difference
 from fullrank.trainers.studies.catalogue import STUDIES
-from fullrank.trainers.studies.config import StudyConfig
 from fullrank.trainers.studies.job import config_of
-from fullrank.trainers.studies.plan import Study, read_study
+from fullrank.trainers.studies.plan import Study, StudyConfig, read_study
 from fullrank.trainers.studies.report import write_report
 from fullrank.trainers.studies.run import chosen, jobs_of, read_results
 

@@ -16,8 +16,7 @@ import tensorflow as tf
 from fullrank.data import read_records, read_schema
 from fullrank.layers.legacy_keras import keras
 from fullrank.trainers.config import json as config_json
-from fullrank.trainers.config.config import RunConfig, TrainConfig
-from fullrank.trainers.config.data import DataConfig
+from fullrank.trainers.config.config import DataConfig, RunConfig, TrainConfig
 from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.config.optimizer import OptimizerConfig
 from fullrank.trainers.run.run_directory import RunDirectory

@@ -17,10 +17,9 @@ from fullrank.data.features import Key, Label, Sparse
 from fullrank.data.schema import Schema
 from fullrank.models.heads.task_outputs import TaskOutputs
 from fullrank.trainers import evaluate
-from fullrank.trainers.config.config import RunConfig, TrainConfig
-from fullrank.trainers.config.data import DataConfig
+from fullrank.trainers.config.config import DataConfig, RunConfig, TrainConfig
 from fullrank.trainers.config.model import ModelConfig
-from fullrank.trainers.run.training_state import TrainingState
+from fullrank.trainers.run.checkpoints import TrainingState
 from fullrank.trainers.training.callbacks.early_stopping import EarlyStopping, watched
 from fullrank.trainers.training.label_classes import LabelClasses, look_at_labels
 from fullrank.trainers.training.train_model import train_model

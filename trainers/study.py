@@ -17,7 +17,7 @@ from absl import flags
 
 from fullrank.data.command import new_flags, run_command
 from fullrank.trainers.config.flags import define, read
-from fullrank.trainers.studies.config import StudyConfig
+from fullrank.trainers.studies.plan import StudyConfig
 
 
 def run(argv: Sequence[str] | None = None) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fullrank.analysis.inputs.open_input import Input
-from fullrank.analysis.inputs.trained_rows import rows_with_touched_slots
+from fullrank.analysis.inputs.variables import rows_with_touched_slots
 from fullrank.data.read import read_records
 from fullrank.data.schema import Schema
 from fullrank.data.table_rows import KNOWN_FROM, table_rows

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from fullrank.analysis.comparisons.wilson import wilson_interval
+from fullrank.analysis.comparisons.paired import wilson_interval
 from fullrank.analysis.figures.style import BLUE, GREY, count, figure
 
 

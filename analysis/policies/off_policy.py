@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from fullrank.analysis.comparisons.key_bootstrap import check_confidence
-from fullrank.analysis.comparisons.wilson import wilson_interval
+from fullrank.analysis.comparisons.paired import wilson_interval
 
 Floats = npt.NDArray[np.float64]
 

@@ -12,7 +12,7 @@ import tf_keras as keras
 
 from fullrank.layers.checks.arguments import require_counts
 from fullrank.layers.checks.inputs import Input, takes
-from fullrank.layers.numbers.missing_once import MISSING_ROW, missing_once
+from fullrank.layers.numbers.numeral_systems import MISSING_ROW, missing_once
 
 
 def bit_table_rows(bits: int, *, group: int = 1) -> int:

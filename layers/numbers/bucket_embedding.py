@@ -10,8 +10,7 @@ import tf_keras as keras
 
 from fullrank.layers.checks.arguments import require_counts
 from fullrank.layers.checks.inputs import Input, takes
-from fullrank.layers.numbers.numeral_systems import as_columns, columns_in, per_column
-from fullrank.layers.numbers.reached_edges import reached_edges
+from fullrank.layers.numbers.numeral_systems import as_columns, columns_in, per_column, reached_edges
 
 
 def bucket_rows(values: tf.Tensor, edges: tf.Tensor) -> tf.Tensor:

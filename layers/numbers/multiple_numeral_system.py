@@ -10,11 +10,11 @@ import tf_keras as keras
 
 from fullrank.layers.checks.arguments import require_counts
 from fullrank.layers.checks.inputs import Input, exact_dtype, takes
-from fullrank.layers.numbers.missing_once import missing_once
 from fullrank.layers.numbers.numeral_systems import (
     as_columns,
     columns_in,
     digit_rows,
+    missing_once,
     per_column,
     require_exact,
     scaled_integers,

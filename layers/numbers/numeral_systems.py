@@ -1,7 +1,7 @@
 """Integers as digits of several numeral systems, each digit a row of one table ([Tencent] §3.2).
 
-The base class of layers that embed real numbers is here, too: numbers in, one field out for each, NaN for a missing
-one.
+This is also the base of the other layers that embed real numbers: numbers in, one field out for each, one row for a
+missing number however many a known one reads, and edges counted by operations that every converter of a graph knows.
 """
 
 from __future__ import annotations
@@ -14,10 +14,63 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from fullrank.layers.numbers.missing_once import MISSING_ROW
-from fullrank.layers.numbers.reached_edges import passed_edges, reached_edges
+MISSING_ROW = 0
+
 
 _SIGNIFICANT_BITS: Final = {tf.bfloat16: 8, tf.float16: 11, tf.float32: 24, tf.float64: 53}
+
+
+def missing_once(rows: tf.Tensor, dtype: tf.DType | str = tf.float32) -> tf.Tensor:
+    """Weights with which a sum over rows contains the missing row once at most, and every other row as it is.
+
+    K times the row would be an embedding K times as large, with a gradient K times that of a digit's row: it would take
+    K^2 times the step of plain gradient descent.
+
+    Args:
+      rows: `[..., K]` int64, the rows of a sum.
+      dtype: Of the weights.
+
+    Returns:
+      `[..., K]` of ones, and zeros for the missing row after its first place.
+    """
+    missing = tf.equal(rows, MISSING_ROW)
+    earlier = tf.cumsum(tf.cast(missing, tf.int32), axis=-1, exclusive=True) > 0
+    return tf.where(missing & earlier, tf.zeros([], dtype), tf.ones([], dtype))
+
+
+def reached_edges(values: tf.Tensor, edges: tf.Tensor) -> tf.Tensor:
+    """The number of edges that are `<= value`, by bisection.
+
+    It is `tf.searchsorted(edges, values, side="right")` by columns, whose operations `UpperBound` and `LowerBound` no
+    converter knows (ONNX, OpenVINO). K edges take `log2(K + 1)` steps of a gather, a comparison and a sum on `[B, n]`,
+    in about the time of `tf.searchsorted`; comparing with all edges at once would take `[B, n, K]`, and 7 times as long
+    at 256 edges.
+
+    Args:
+      values: `[B, n]`; NaN has reached no edge.
+      edges: `[n, K]` of the same dtype, non-decreasing along K; infinite ones are legal.
+
+    Returns:
+      `[B, n]` int32 in 0..K.
+    """
+    columns, number = edges.shape
+    steps = number.bit_length()
+    # Filled up to 2^steps - 1 by what only an infinite value reaches, and one that is never looked at.
+    filled = tf.pad(edges, [[0, 0], [0, 2**steps - number]], constant_values=edges.dtype.as_numpy_dtype("inf"))
+    flat, starts = tf.reshape(filled, [-1]), 2**steps * tf.range(columns)
+    found = tf.zeros_like(values, tf.int32)
+    for step in (2**power for power in reversed(range(steps))):
+        edge = tf.gather(flat, starts + found + (step - 1))
+        found += tf.where(edge <= values, step, 0)
+    return tf.minimum(found, number)
+
+
+def passed_edges(values: tf.Tensor, edges: tf.Tensor) -> tf.Tensor:
+    """The number of edges that are `< value`: `tf.searchsorted` with `side="left"`. As `reached_edges` otherwise.
+
+    The edges from the other side: those that are not `>= value`, which the negative numbers have reached in turn.
+    """
+    return edges.shape[1] - reached_edges(-values, tf.reverse(-edges, [1]))
 
 
 def digits_of(*, base: int, bits: int) -> int:

@@ -11,7 +11,7 @@ import tf_keras as keras
 
 from fullrank.layers.checks.arguments import require_counts
 from fullrank.layers.checks.inputs import Input, exact_dtype, known_places, takes
-from fullrank.layers.numbers.reached_edges import reached_edges
+from fullrank.layers.numbers.numeral_systems import reached_edges
 
 _OCTAVES = 31
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import tensorflow as tf
 
 from fullrank.layers.legacy_keras import tfp
-from fullrank.layers.uncertainty.batched_product import batched_product
+from fullrank.layers.uncertainty.stable_cholesky import batched_product
 
 KernelName = Literal["rbf", "matern_1_2", "matern_3_2", "matern_5_2", "linear_rbf"]
 KERNELS: tuple[str, ...] = get_args(KernelName)

@@ -14,7 +14,6 @@ from fullrank.layers.checks.inputs import Input, takes
 from fullrank.layers.groups.residual_quantizer import k_means
 from fullrank.layers.legacy_keras import keras, tfp
 from fullrank.layers.mixture.towers import GlorotOfEach
-from fullrank.layers.uncertainty.batched_product import batched_product
 from fullrank.layers.uncertainty.covariance_kernels import (
     KERNELS,
     KernelName,
@@ -25,6 +24,7 @@ from fullrank.layers.uncertainty.covariance_kernels import (
 from fullrank.layers.uncertainty.stable_cholesky import (
     SMALLEST_JITTER,
     UnitTriangle,
+    batched_product,
     inverse_cholesky,
     positive_triangle,
     triangle_weight,

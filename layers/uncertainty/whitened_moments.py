@@ -6,8 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from fullrank.layers.uncertainty.batched_product import batched_product
-from fullrank.layers.uncertainty.stable_cholesky import inverse_cholesky, lower_triangle
+from fullrank.layers.uncertainty.stable_cholesky import batched_product, inverse_cholesky, lower_triangle
 
 
 def whitened_moments(

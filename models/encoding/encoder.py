@@ -12,7 +12,7 @@ from fullrank.data.features import Bits, Numeric, Sequence, Sparse
 from fullrank.data.schema import Schema
 from fullrank.layers.content.bit_code import bit_rows, bit_table_rows
 from fullrank.layers.embedding.lookup_plan import BehaviourSequence, Field, LookupPlan, Lookups, Table
-from fullrank.layers.numbers.missing_once import missing_once
+from fullrank.layers.numbers.numeral_systems import missing_once
 from fullrank.models.encoding import numbers
 from fullrank.models.encoding.id_rows import IdColumn, IdRows
 from fullrank.models.encoding.named_columns import NamedColumns, arranged

@@ -12,8 +12,15 @@ import tensorflow as tf
 
 from fullrank.data.features import Numeric, NumericStatistics, Vector
 from fullrank.layers.numbers.bucket_embedding import bucket_rows
-from fullrank.layers.numbers.missing_once import MISSING_ROW, missing_once
-from fullrank.layers.numbers.numeral_systems import digit_rows, digits_of, require_exact, scaled_integers, table_rows
+from fullrank.layers.numbers.numeral_systems import (
+    MISSING_ROW,
+    digit_rows,
+    digits_of,
+    missing_once,
+    require_exact,
+    scaled_integers,
+    table_rows,
+)
 from fullrank.layers.numbers.scaled_number import standardised
 
 NumericEncoding = Literal["buckets", "scaled", "mns", "autodis", "periodic"]

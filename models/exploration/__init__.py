@@ -6,9 +6,17 @@ May import: layers.
 from __future__ import annotations
 
 from fullrank.models.exploration.counted_process import CountedProcess
-from fullrank.models.exploration.ensembles import ensemble_logits
 from fullrank.models.exploration.natural_gradient import binomial, fit_posterior, gaussian, natural_step
-from fullrank.models.exploration.policies import POLICIES, Policy, epsilon_greedy, greedy, joint_thompson, thompson, ucb
+from fullrank.models.exploration.policies import (
+    POLICIES,
+    Policy,
+    ensemble_logits,
+    epsilon_greedy,
+    greedy,
+    joint_thompson,
+    thompson,
+    ucb,
+)
 
 __all__ = [
     "POLICIES",

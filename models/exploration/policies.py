@@ -3,7 +3,7 @@
 Each gives scores in logits, as many as there are means: `sigma(score)` is what [Tencent] §6.4 ranks by. The same seed
 gives the same scores on every call; take a new one for each request. What a policy needs beyond the three has a
 default; bind another value with `functools.partial`. `joint_thompson` draws the function once for all candidates of a
-request.
+request. `ensemble_logits` gives the mean and variance of several predictions, the plain baseline of a process.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 import tensorflow as tf
+
+from fullrank.layers import GaussianLogits
 
 
 class Policy(Protocol):
@@ -100,3 +102,24 @@ def joint_thompson(*, mean: tf.Tensor, covariance: tf.Tensor, seed: tf.Tensor) -
     noise = tf.random.stateless_normal(tf.shape(values), seed=seed, dtype=values.dtype)
     drawn = tf.linalg.matvec(vectors, tf.sqrt(tf.maximum(values, 0.0)) * noise)
     return mean + tf.cast(drawn, mean.dtype)
+
+
+def ensemble_logits(predictions: tf.Tensor) -> GaussianLogits:
+    """Mean and unbiased variance over K predictions of the same logits.
+
+    The predictions come from models trained from different seeds (a deep ensemble), or from one model called K times
+    with `training=True`, so that dropout draws anew (Monte-Carlo dropout).
+
+    Args:
+      predictions: `[K, ...]` logits, K at least 2.
+
+    Raises:
+      ValueError: If K is known to be below 2.
+    """
+    number = predictions.shape[0]
+    if number is not None and number < 2:
+        raise ValueError(f"A variance needs at least 2 predictions. Received: {number}.")
+    logits = tf.cast(predictions, tf.float32)
+    mean = tf.reduce_mean(logits, axis=0)
+    squares = tf.reduce_sum(tf.square(logits - mean), axis=0)
+    return GaussianLogits(mean=mean, variance=squares / tf.cast(tf.shape(logits)[0] - 1, tf.float32))

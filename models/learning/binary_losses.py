@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from fullrank.models.learning.options import ObjectiveOptions
 from fullrank.models.objectives.evidence import negative_elbo
 from fullrank.models.objectives.imbalance import class_weights, focal_loss
 from fullrank.models.objectives.listwise import joint_ranking_and_calibration, listwise_softmax_loss
 from fullrank.models.objectives.losses import binary_cross_entropy, observed_weights
 from fullrank.models.objectives.ranking import pairwise_loss
+from fullrank.models.options import ObjectiveOptions
 
 
 class BinaryLosses:

@@ -17,10 +17,9 @@ from fullrank.layers.mixture.training_heads import TrainingHeads
 from fullrank.models.heads.task_outputs import Predicted, TaskOutputs
 from fullrank.models.learning.beside import LEVEL, NEGATIVE, POSITIVE, PSEUDO, Beside, Teacher, predictions_of
 from fullrank.models.learning.objective import Objective
-from fullrank.models.learning.options import ObjectiveOptions
 from fullrank.models.learning.sample_weights import SampleWeights
 from fullrank.models.metrics import StreamingTasks, StreamingValues
-from fullrank.models.options import RankerOptions
+from fullrank.models.options import ObjectiveOptions, RankerOptions
 from fullrank.models.wirings.wiring import Wiring
 
 LOSSES: Final = ("loss", "regularization_loss", "total_loss")

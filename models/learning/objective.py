@@ -15,12 +15,12 @@ import tf_keras as keras
 from fullrank.models.heads.task_outputs import Predicted, TaskOutputs
 from fullrank.models.learning.beside import LEVEL, NEGATIVE, POSITIVE, PSEUDO, Beside
 from fullrank.models.learning.binary_losses import BinaryLosses, of_each_task
-from fullrank.models.learning.options import ObjectiveOptions
 from fullrank.models.learning.sample_weights import of_tasks
 from fullrank.models.objectives.losses import observed_share, observed_weights, squared_error
 from fullrank.models.objectives.ranking import value_pairwise_loss
 from fullrank.models.objectives.residual import distillation_loss, residual_loss
 from fullrank.models.objectives.zero_inflated_lognormal import ziln_loss
+from fullrank.models.options import ObjectiveOptions
 
 TaskWeights = tuple[tuple[str, float], ...] | Literal["uncertainty"]
 

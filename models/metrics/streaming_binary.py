@@ -9,8 +9,7 @@ import tf_keras as keras
 
 from fullrank.models.metrics.binary_formulas import STATISTICS, TOTALS, binary_rows, binary_statistics
 from fullrank.models.metrics.logit_grid import LogitGrid
-from fullrank.models.metrics.row_tensors import row_tensors
-from fullrank.models.metrics.tensorflow_ops import TENSORFLOW
+from fullrank.models.metrics.tensorflow_ops import TENSORFLOW, row_tensors
 
 
 @keras.saving.register_keras_serializable(package="fullrank")

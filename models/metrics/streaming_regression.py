@@ -9,8 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank.models.metrics.regression_evaluator import STATISTICS, TOTALS, regression_rows, regression_statistics
-from fullrank.models.metrics.row_tensors import row_tensors
-from fullrank.models.metrics.tensorflow_ops import TENSORFLOW
+from fullrank.models.metrics.tensorflow_ops import TENSORFLOW, row_tensors
 
 
 @keras.saving.register_keras_serializable(package="fullrank")

@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 
 from fullrank.analysis.comparisons.group_lift import code_usage, group_lifts
+from fullrank.analysis.comparisons.paired import wilson_interval
 from fullrank.analysis.comparisons.tables import format_table
-from fullrank.analysis.comparisons.wilson import wilson_interval
 from fullrank.analysis.figures.groups import Bar, meaning_bars, usage_lines
 from fullrank.data.read import read_records
 from fullrank.data.schema_json import read_schema

@@ -2,10 +2,10 @@
 
 A study of the user's own is a JSON file with the same fields:
 
-In a variant's flags `{baseline}` stands for the baseline's run directory of the same seed:
-
     {"name": "mine", "question": "Does width help?", "flags": ["--epochs=3"], "baseline": "narrow",
      "variants": {"narrow": ["--widths=8"], "wide": ["--widths=32"]}, "expected": {"wide": "better"}}
+
+In the flags of a variant `{baseline}` stands for the baseline's run directory of the same seed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from fullrank.data.suggest import closest
+from fullrank.trainers.config.setting import REQUIRED, check_settings, setting
 
 LOWER_IS_BETTER: Final = frozenset({"log_loss", "ne", "ece", "inconsistency"})
 SMALL_DATA: Final = ("--batch_size=1024", "--table_learning_rate=0.01", "--learning_rate=0.0005", "--monitor=ne")
@@ -147,3 +148,26 @@ def _texts(value: object, where: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise ValueError(f"{where} has to be a list of texts. Received: {value!r}.")
     return tuple(value)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StudyConfig:
+    """Which study is run on what."""
+
+    study: str = setting(REQUIRED, "Name of a study, or a JSON file that describes one; see --list.")
+    data: str = setting(REQUIRED, "Directory of the records.")
+    output: str = setting(REQUIRED, "Directory to write; finished runs in it are kept, so a stopped study goes on.")
+    seeds: tuple[int, ...] = setting((1, 2, 3, 4, 5), "Seeds; every variant is trained once with each.", minimum=0)
+    variants: tuple[str, ...] = setting((), "Only these variants, beside the baseline; all if none is given.")
+    workers: int = setting(2, "Runs at a time, each in a process with its share of the cores.", minimum=1)
+    flags: tuple[str, ...] = setting(
+        (), "Further flags of train for all variants, such as --epochs=1; one with a comma needs a study file."
+    )
+    split: str = setting("test", "Split to evaluate on.")
+    keep_runs: bool = setting(False, "Keep the run directories, some megabytes each; otherwise only results stay.")
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be."""
+        check_settings(self)
+        if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
+            raise ValueError(f"--seeds needs different seeds, at least one. Received: {self.seeds}.")

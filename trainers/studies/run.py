@@ -16,9 +16,8 @@ from fullrank.data.schema_json import read_schema
 from fullrank.data.suggest import closest
 from fullrank.trainers.run.run_directory import write_json
 from fullrank.trainers.studies.catalogue import STUDIES
-from fullrank.trainers.studies.config import StudyConfig
 from fullrank.trainers.studies.job import ABUNDANCE, Job, config_of, run_job, start_worker
-from fullrank.trainers.studies.plan import BASELINE_RUN, Study, read_study
+from fullrank.trainers.studies.plan import BASELINE_RUN, Study, StudyConfig, read_study
 from fullrank.trainers.studies.report import write_report
 
 _RUNS_A_PROCESS = 6

@@ -12,7 +12,7 @@ from fullrank.layers.legacy_keras import keras
 from fullrank.models import GroupOptions, InteractionOptions, ObjectiveOptions, Ranker, RankerOptions, Repetition
 from fullrank.models.optimizers import OptimizerSpec, build_optimizer
 from fullrank.trainers.config.checks import task_weights
-from fullrank.trainers.config.exposure import ExposureConfig
+from fullrank.trainers.config.config import ExposureConfig
 from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.config.objective import ObjectiveConfig
 from fullrank.trainers.config.optimizer import OptimizerConfig

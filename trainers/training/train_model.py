@@ -20,25 +20,26 @@ from fullrank.layers.legacy_keras import keras
 from fullrank.models import Ranker
 from fullrank.models.table_layout import table_layout
 from fullrank.trainers.config.config import RunConfig
-from fullrank.trainers.run.checkpoints import Checkpoints, Stream
-from fullrank.trainers.run.event_files import cut_events_after
-from fullrank.trainers.run.metrics_log import MetricsLog
+from fullrank.trainers.run.checkpoints import Checkpoints, Stream, TrainingState
+from fullrank.trainers.run.metrics_log import MetricsLog, cut_events_after
 from fullrank.trainers.run.run_directory import RunDirectory, write_json
-from fullrank.trainers.run.training_state import TrainingState
 from fullrank.trainers.run.weights import BEST_KEPT, remove_debris, save_best
 from fullrank.trainers.training.build_model import build_model, compile_model
-from fullrank.trainers.training.callbacks.early_stopping import EarlyStopping, monitored, watched
+from fullrank.trainers.training.callbacks.early_stopping import EarlyStopping, Plateau, monitored, watched
 from fullrank.trainers.training.callbacks.measures import Collapse, Groups
 from fullrank.trainers.training.callbacks.metrics_lines import Events, MetricsLines, ProgressBar
-from fullrank.trainers.training.callbacks.plateau import Plateau
 from fullrank.trainers.training.callbacks.saving import Counting, Resume, Saving
 from fullrank.trainers.training.callbacks.stop_on_nan import StopOnNaN, TrainingDivergedError
-from fullrank.trainers.training.data import check_splits, steps_per_epoch, training_batches, validation_batches
-from fullrank.trainers.training.exposure_report import exposure_report
 from fullrank.trainers.training.gradient_log import gradient_log
-from fullrank.trainers.training.records import explained
+from fullrank.trainers.training.records import (
+    check_splits,
+    explained,
+    steps_per_epoch,
+    training_batches,
+    validation_batches,
+)
 from fullrank.trainers.training.teachers import Taught, give_teacher
-from fullrank.trainers.training.warnings import label_warnings, one_task_warning, undefined_metrics
+from fullrank.trainers.training.warnings import exposure_report, label_warnings, one_task_warning, undefined_metrics
 
 
 @contextlib.contextmanager

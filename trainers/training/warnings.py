@@ -1,4 +1,4 @@
-"""Warnings before and during training: tasks that cannot learn, monitors that cannot choose, undefined metrics."""
+"""Warnings of a run: tasks that cannot learn, monitors that cannot choose, undefined metrics, repeated exposures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tensorflow as tf
 from fullrank.data.schema import Schema
 from fullrank.models.heads.task_outputs import TaskOutputs
 from fullrank.models.wirings.wiring import Wiring
-from fullrank.trainers.config.data import DataConfig
+from fullrank.trainers.config.config import DataConfig
 from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.training.callbacks.early_stopping import watched
 from fullrank.trainers.training.label_classes import LARGEST_LOOK, LabelClasses, look_at_labels
@@ -165,3 +165,30 @@ def _reason(level: Any, *, is_binary: bool) -> str:
     if float(level) <= 0.0:
         return "no positive label" if is_binary else "labels whose sum is not positive"
     return "no negative label" if is_binary and float(level) == 1.0 else "predictions that are not numbers"
+
+
+def exposure_report(metrics: Mapping[str, Any], *, tasks: Sequence[str]) -> str:
+    """One line on the weights, and one on the bias of each task.
+
+    Args:
+      metrics: Those of an epoch, as `metrics.jsonl` has them.
+      tasks: Binary tasks.
+    """
+    share, weight = metrics.get("repeat_share"), metrics.get("repeat_weight")
+    if share is None or weight is None:
+        return ""
+    mean = 1.0 + share * (weight - 1.0)
+    lines = [
+        f"Repetition weight: {share:.1%} of the rows repeat an exposure, their mean w_rep is {weight:.3f}; of all rows "
+        f"{mean:.3f}."
+    ]
+    for task in tasks:
+        debias, before, after = (metrics.get(name) for name in (f"{task}_debias", f"{task}_bias", f"val_{task}_bias"))
+        shown = [f"w_debias {_shown(debias)}", f"predicted / observed {_shown(before)} in training"]
+        shown += [f"{_shown(after)} in validation"] if f"val_{task}_bias" in metrics else []
+        lines.append(f"  {task}: {', '.join(shown)}.")
+    return "\n".join(lines)
+
+
+def _shown(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"

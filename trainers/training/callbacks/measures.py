@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank.analysis.embeddings.spectrum import information_abundance, spectrum
-from fullrank.analysis.inputs.trained_rows import touched_rows
+from fullrank.analysis.inputs.variables import touched_rows
 from fullrank.data.table_layout import StoredTable
 from fullrank.models.objectives import logit_gradients
 from fullrank.models.table_layout import table_layout

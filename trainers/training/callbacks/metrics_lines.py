@@ -11,8 +11,8 @@ from typing import Any, Final
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.trainers.run.checkpoints import TrainingState
 from fullrank.trainers.run.metrics_log import MetricsLog
-from fullrank.trainers.run.training_state import TrainingState
 from fullrank.trainers.training.callbacks.saving import Milestones
 
 _VALIDATION: Final = "val_"

@@ -8,7 +8,7 @@ from typing import Any
 
 import tf_keras as keras
 
-from fullrank.trainers.run.training_state import TrainingState
+from fullrank.trainers.run.checkpoints import TrainingState
 
 
 class Milestones:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.trainers.run.training_state import TrainingState
+from fullrank.trainers.run.checkpoints import TrainingState
 from fullrank.trainers.run.weights import describe_not_finite, not_finite
 from fullrank.trainers.training.callbacks.saving import Milestones
 
