@@ -25,6 +25,7 @@ from fullrank.data.command_errors import UsageError
 from fullrank.data.decisions import FEW_GAPS, Wishes
 from fullrank.data.find_files import find_files
 from fullrank.data.history_flags import define_history_flags, with_histories, with_past
+from fullrank.data.metadata_pbtxt import read_metadata
 from fullrank.data.propose import Proposal, propose
 from fullrank.data.reading import Reading
 from fullrank.data.schema_json import write_schema
@@ -134,7 +135,7 @@ def _shown(profile: ColumnProfile) -> str:
 def _wishes(flag_values: flags.FlagValues, names: list[str], labels: list[str]) -> Wishes:
     single = {"time": flag_values.time, "weight": flag_values.weight}
     several = {"label": labels}
-    several |= {flag: flag_values[flag].value or [] for flag in ("sparse", "numeric", "ignore", "key", "segment")}
+    several |= {flag: list(flag_values[flag].value or []) for flag in ("sparse", "numeric", "ignore", "key", "segment")}
     claimed: dict[str, str] = {}
     for flag, columns in {**several, **{flag: [column] for flag, column in single.items() if column}}.items():
         for column in columns:
@@ -145,6 +146,10 @@ def _wishes(flag_values: flags.FlagValues, names: list[str], labels: list[str]) 
             other = claimed.setdefault(column, flag)
             if other != flag and not {other, flag} <= {"sparse", "key", "segment"}:
                 raise UsageError(f"--{flag}={column}: the same column is given by --{other}.")
+    if flag_values.metadata is not None:
+        hints = read_metadata(Path(flag_values.metadata))
+        for flag, hinted in hints._asdict().items():
+            several[flag] += [column for column in names if column in hinted and column not in claimed]
     return Wishes(
         labels=tuple(several["label"]),
         sparse=frozenset(several["sparse"]),
@@ -239,6 +244,12 @@ def run(argv: Sequence[str] | None = None) -> None:
     flags.DEFINE_list("segment", None, "Columns over which metrics are reported, too.", **at)
     flags.DEFINE_string("time", None, "Column of the event time.", **at)
     flags.DEFINE_string("weight", None, "Column of the sample weight.", **at)
+    flags.DEFINE_string(
+        "metadata",
+        None,
+        "schema.pbtxt of TensorFlow Metadata: what it says of columns holds where no other flag does.",
+        **at,
+    )
     define_history_flags(flag_values)
     define_table_flags(flag_values)
     run_command(lambda: infer(flag_values), flag_values=flag_values, argv=argv)

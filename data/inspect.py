@@ -4,6 +4,7 @@ Usage:
   python -m fullrank.data.inspect --data=records
   python -m fullrank.data.inspect --data=records --split=test --rows=10
   python -m fullrank.data.inspect --data=records --validate
+  python -m fullrank.data.inspect --data=records --metadata=schema.pbtxt
 
 --validate reads every record and vocabulary, prints base rates of all splits, and ends with exit code 1 if anything is
 wrong.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +23,7 @@ from absl import flags
 from fullrank.data.columns import Column
 from fullrank.data.command import new_flags, run_command
 from fullrank.data.describe_schema import describe_features, describe_header, describe_splits
+from fullrank.data.metadata_pbtxt import write_metadata
 from fullrank.data.quiet_tensorflow import import_tensorflow_quietly
 from fullrank.data.schema import Schema, SchemaError
 from fullrank.data.schema_json import read_schema
@@ -38,6 +41,8 @@ def inspect(flag_values: flags.FlagValues) -> int:
     if not schema.splits:
         raise SchemaError(f"{flag_values.data} is a schema without records: run python -m fullrank.data.convert first.")
     split = schema.split(flag_values.split) if flag_values.split else schema.splits[0]
+    if flag_values.metadata is not None:
+        write_metadata(schema, Path(flag_values.metadata))
     print("\n\n".join([describe_header(schema), describe_splits(schema), describe_features(schema)]))
     # Only here, because TensorFlow takes seconds and the schema alone is worth reading.
     import_tensorflow_quietly()
@@ -134,6 +139,9 @@ def run(argv: Sequence[str] | None = None) -> None:
     flags.DEFINE_string("split", None, "Split to show, and the only one to validate.", flag_values=flag_values)
     flags.DEFINE_integer("rows", 5, "Rows to print.", lower_bound=0, upper_bound=1_000, flag_values=flag_values)
     flags.DEFINE_bool("validate", False, "Read and check everything.", flag_values=flag_values)
+    flags.DEFINE_string(
+        "metadata", None, "File for the columns as schema.pbtxt of TensorFlow Metadata.", flag_values=flag_values
+    )
     run_command(lambda: inspect(flag_values), flag_values=flag_values, argv=argv)
 
 

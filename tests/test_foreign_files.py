@@ -1,4 +1,4 @@
-"""libsvm files and foreign `tf.train.Example` files, from the command line to records."""
+"""Files of other tools: libsvm, foreign `tf.train.Example` and `schema.pbtxt`, from the command line to records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from fullrank import data
-from fullrank.data import convert, infer
+from fullrank.data import convert, infer, inspect
 from fullrank.data.record_file import compressed, framed
 
 
@@ -108,3 +108,46 @@ def test_files_that_are_no_table(
     (tmp_path / "log.tfrecord").write_bytes(content)
     assert run(infer, f"--input={tmp_path}/log.tfrecord", "--label=x") == 1
     assert message in capsys.readouterr().err
+
+
+PBTXT = """
+# As TFDV writes it.
+feature { name: "click" type: INT presence { min_fraction: 1.0 min_count: 1 } not_in_environment: "SERVING" }
+feature { name: "shop" type: INT int_domain { min: 1 max: 9 is_categorical: true } shape { dim { size: 1 } } }
+feature { name: "rooms" type: FLOAT value_count { min: 1 max: 1 } drift_comparator { jensen_shannon_divergence { } } }
+feature { name: "code" type: BYTES domain: "codes" }
+feature { name: "old" type: BYTES deprecated: true }
+feature { name: "not in the table" type: FLOAT }
+string_domain { name: "codes" value: "1" value: "2" }
+default_environment: "TRAINING"
+"""
+
+
+def test_metadata_decides_where_no_flag_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "schema.pbtxt").write_text(PBTXT)
+    rows = [f"{k % 2},{k % 9},{k % 3},{k % 4},{k % 5}" for k in range(60)]
+    (tmp_path / "log.csv").write_text("\n".join(["click,shop,rooms,code,old", *rows]) + "\n")
+    flags = (f"--input={tmp_path}/log.csv", "--label=click", f"--metadata={tmp_path}/schema.pbtxt")
+    assert run(infer, *flags, "--numeric=code", f"--output={tmp_path}/schema.json") == 0
+    kinds = {feature.name: feature.kind for feature in data.read_schema(tmp_path / "schema.json").features}
+    assert kinds == {"shop": "sparse", "rooms": "numeric", "code": "numeric"}
+    (tmp_path / "schema.pbtxt").write_text("feature { name: 7 }")
+    capsys.readouterr()
+    assert run(infer, *flags) == 1
+    assert "schema.pbtxt is no schema.pbtxt of TensorFlow Metadata: 1:17 : " in capsys.readouterr().err
+
+
+def test_the_columns_of_records_as_metadata(tmp_path: Path) -> None:
+    (tmp_path / "log.tfrecord").write_bytes(framed(EXAMPLES))
+    records(tmp_path / "log.tfrecord", "click")
+    file = tmp_path / "schema.pbtxt"
+    assert run(inspect, f"--data={tmp_path}/records", "--rows=0", f"--metadata={file}") == 0
+    found = [" ".join(entry.split()) for entry in file.read_text().split("feature {")]
+    assert 'name: "price" type: FLOAT value_count { max: 1 } }' in found
+    assert 'name: "tags" type: BYTES value_count { max: 2 } }' in found
+    assert 'name: "vector" type: FLOAT shape { dim { size: 2 } } }' in found
+    assert found[-1].startswith('name: "click" type: FLOAT not_in_environment: "SERVING" value_count { max: 1 } }')
+    assert found[-1].endswith('default_environment: "TRAINING" default_environment: "SERVING"')
+    flags = (f"--input={tmp_path}/log.tfrecord", "--label=click", f"--metadata={file}")
+    assert run(infer, *flags, f"--output={tmp_path}/again.json") == 0
+    assert data.read_schema(tmp_path / "again.json").features == data.read_schema(tmp_path / "schema.json").features
