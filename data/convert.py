@@ -30,11 +30,14 @@ from fullrank.data.exposed_rows import add_exposures, check_exposable, exposure_
 from fullrank.data.exposure_flags import define_exposure_flags, read_exposures
 from fullrank.data.exposure_spec import exposed_schema
 from fullrank.data.find_files import find_files
+from fullrank.data.given_sequences import order_of_sequences
 from fullrank.data.history_rows import add_earlier_rows
 from fullrank.data.join_table import names_with_joins
 from fullrank.data.schema import Schema
 from fullrank.data.schema_json import FILE_NAME, read_schema
 from fullrank.data.split_rows import SPLIT_COLUMN, SPLITS, Splits, at_random, by_column, by_source, by_time
+from fullrank.data.staged_rows import ROWS
+from fullrank.data.table_columns import BAD
 from fullrank.data.table_files import TableFiles
 from fullrank.data.table_flags import define_table_flags, open_joins, read_dialect, read_joins, read_reading
 from fullrank.data.write_aside import check_replaceable
@@ -86,7 +89,10 @@ def convert(flag_values: flags.FlagValues) -> None:
                 raise ValueError(f"{paths[0]} has no column {flag_values.split_column!r}, which --split_column names.")
             rows.add_files(name, files, joins=tables)
         add_earlier_rows(rows)
-        notes = [table.report(rows.partners(number), rows.total) for number, table in enumerate(tables)]
+        good = f"(SELECT * FROM {ROWS} WHERE {BAD} IS NULL)"
+        turned, notes = order_of_sequences(schema, rows.connection, good, place_of=rows.stored_as)
+        notes += [f"{name}: runs newest first; infer --newest_first={name} has it turned round." for name in turned]
+        notes += [table.report(rows.partners(number), rows.total) for number, table in enumerate(tables)]
         if exposures is not None:
             notes.append(add_exposures(rows, exposures))
         written = builder.write(_divided(builder, flag_values, how))

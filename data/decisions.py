@@ -38,6 +38,7 @@ class Wishes:
     segments: tuple[str, ...] = ()
     time: str | None = None
     weight: str | None = None
+    gaps: frozenset[str] = frozenset()
     computed_from: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Column -> the label that is computed from it."""
 

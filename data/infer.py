@@ -30,6 +30,7 @@ from fullrank.data.propose import Proposal, propose
 from fullrank.data.reading import Reading
 from fullrank.data.schema_json import write_schema
 from fullrank.data.scratch import temporary_directory
+from fullrank.data.sequence_flags import define_sequence_flags, with_sequences
 from fullrank.data.suggest import closest
 from fullrank.data.table_database import open_database
 from fullrank.data.table_files import TableFiles
@@ -63,7 +64,7 @@ def infer(flag_values: flags.FlagValues) -> None:
     wishes = _wishes(flag_values, sample.column_names, labels)
     read = {column.name: column.inputs for column in reading.columns}
     computed_from = {given.name: label for label in labels for given in read.get(label, ()) if given.name != label}
-    wishes = dataclasses.replace(wishes, computed_from=computed_from)
+    wishes = dataclasses.replace(wishes, computed_from=computed_from, gaps=frozenset(flag_values.gaps or ()))
     profiles = profile_table(sample, list_delimiter=reading.list_delimiter, missing=reading.missing)
     proposal = propose(profiles, name=flag_values.name or _name_of(paths[0]), wishes=wishes)
     padded = tuple(name for name, profile in profiles.items() if profile.padded and name in proposal.decisions.uses)
@@ -74,6 +75,7 @@ def infer(flag_values: flags.FlagValues) -> None:
     schema = dataclasses.replace(proposal.schema, reading=None if reading == Reading() else reading)
     numbers = [name for name, p in profiles.items() if p.kind in ("whole", "real") and not (p.listed or p.infinite)]
     schema = with_past(with_histories(schema, flag_values), flag_values, numbers=numbers)
+    schema, about_order = with_sequences(schema, flag_values, sample)
     # Before anything is printed, so that a reader that closes the pipe finds it.
     written = None if output is None else write_schema(schema, output)
     print(describe(proposal, proposal.decisions.profiles, files=len(paths)))
@@ -81,7 +83,7 @@ def infer(flag_values: flags.FlagValues) -> None:
         print(f"\nTaken from earlier rows: {', '.join(schema.filled)}.")
     if schema.extras:
         print(f"Of earlier rows only, and no inputs: {', '.join(schema.extras)}.")
-    for note in rejected_note(rejected):
+    for note in (*about_order, *rejected_note(rejected)):
         print(note)
     if written is not None:
         print(f"\nWrote {written}. Look it over, then:")
@@ -251,6 +253,7 @@ def run(argv: Sequence[str] | None = None) -> None:
         **at,
     )
     define_history_flags(flag_values)
+    define_sequence_flags(flag_values)
     define_table_flags(flag_values)
     run_command(lambda: infer(flag_values), flag_values=flag_values, argv=argv)
 

@@ -29,7 +29,7 @@ def _decide_numbers(decisions: Decisions, profile: ColumnProfile) -> None:
         decisions.left_out[column] = "no value on any row of the sample"
     elif profile.kind == "other":
         decisions.left_out[column] = "lists of something that cannot be a feature"
-    elif column in decisions.wishes.sparse:
+    elif column in decisions.wishes.sparse | decisions.wishes.gaps:
         return
     elif profile.infinite:
         decisions.left_out[column] = "lists with numbers beyond float32, which cannot be converted"
@@ -51,8 +51,9 @@ def _are_bits(profile: ColumnProfile) -> bool:
 
 def _find_sequences(decisions: Decisions) -> None:
     for times in decisions.open():
-        if times.listed and is_time(times):
-            if not _agree_on_unit(decisions, times):
+        gaps = times.name in decisions.wishes.gaps
+        if times.listed and (is_time(times) or gaps):
+            if not gaps and not _agree_on_unit(decisions, times):
                 decisions.left_out[times.name] = (
                     f"times in another unit than {decisions.time!r} ({decisions.time_unit})"
                 )
@@ -76,6 +77,7 @@ def _agree_on_unit(decisions: Decisions, times: ColumnProfile) -> bool:
 def _aligned(decisions: Decisions, times: ColumnProfile) -> list[ColumnProfile]:
     """The lists of ids as long as the times on every row; only those of the most similar name, if names tell."""
     lists = [p for p in decisions.open() if p.listed and p.kind in ("whole", "text") and not is_time(p)]
+    lists = [p for p in lists if p.name not in decisions.wishes.gaps]
     aligned = [p for p in lists if (p.lengths == times.lengths).all()]
     prefix = max((name_hints.common_prefix((p.name, times.name)) for p in aligned), key=len, default="")
     return [p for p in aligned if p.name.startswith(prefix)]

@@ -120,6 +120,9 @@ class Reading:
       columns: Columns computed from others.
       histories: Sequences taken from earlier rows.
       past: Numbers taken from earlier rows.
+      newest_first: Sequences that run from the newest to the oldest in tables; they are turned round.
+      only_earlier: Sequences of which only what lies strictly before the row's own time is kept.
+      gaps: Columns of a sequence's times that hold how long before the row's own time each lies, in the schema's unit.
     """
 
     list_delimiter: str = "|"
@@ -128,6 +131,9 @@ class Reading:
     columns: tuple[Derived, ...] = ()
     histories: tuple[History, ...] = ()
     past: tuple[Past, ...] = ()
+    newest_first: tuple[str, ...] = ()
+    only_earlier: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuses names that are given twice."""

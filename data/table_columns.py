@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from fullrank.data.canonical import LISTS, TEXTS, VARCHAR, Cell, Kind, WrongTypeError, cell, literal
 from fullrank.data.columns import Column
 from fullrank.data.features import Bits, Sequence, Sparse
+from fullrank.data.given_sequences import check_mending, mended
 from fullrank.data.list_cells import bits_of_text, list_of_text
 from fullrank.data.schema import Schema
 from fullrank.data.suggest import closest
@@ -73,7 +74,9 @@ class TableColumns:
         missing: Several[str] = (),
         optional: Collection[str] = (),
     ) -> None:
+        check_mending(schema)
         self._schema = schema
+        self._numbers = {column.name: number for number, column in enumerate(schema.columns)}
         self._delimiter = list_delimiter
         self._missing = tuple(missing)
         self._labels = {label.name: label for label in schema.labels}
@@ -177,7 +180,8 @@ class TableColumns:
             failed = f"list_count({value}) < len({value}) AND len({wrong}) > 0"
             self.checks.append(Check(column.name, failed, f"({first}).t", f"({first}).r", quoted))
         if column.form == "many":
-            self._results.append(f"{value}[-{column.length}:] AS {stored(number)}")
+            whole = mended(column, self._schema, self._value_of)
+            self._results.append(f"({whole})[-{column.length}:] AS {stored(number)}")
             return []
         length = column.length
         self._results.append(f"CASE WHEN len({value}) = {length} THEN {value} END AS {stored(number)}")
@@ -191,6 +195,9 @@ class TableColumns:
             wrong_bit = f"list_min({value}) < 0 OR list_max({value}) > 1"
             return [Check(column.name, wrong_bit, shown, reason, False)]
         return []
+
+    def _value_of(self, name: str) -> str:
+        return f"v{self._numbers[name]}"
 
     def _bit_text(self, number: int, column: Column, name: str, kind: Any) -> list[Check]:
         value = f"v{number}"
@@ -227,13 +234,12 @@ class TableColumns:
 
     def _check_alignment(self) -> None:
         """Columns that describe the same list have the same number of values on every row."""
-        numbers = {column.name: number for number, column in enumerate(self._schema.columns)}
         for feature in self._schema.features:
             if isinstance(feature, Sequence) or (isinstance(feature, Sparse) and feature.weights is not None):
                 first, *others = self._schema.feature_columns(feature)
-                expected = f"len(v{numbers[first.name]})"
+                expected = f"len({self._value_of(first.name)})"
                 for other in others if first.form == "many" else ():
-                    found = f"len(v{numbers[other.name]})"
+                    found = f"len({self._value_of(other.name)})"
                     where = literal(f" values where column {first.name!r} has ")
                     reason = f"'has ' || {found} || {where} || {expected}"
                     self.checks.append(Check(other.name, f"{found} <> {expected}", "NULL", reason, False))
