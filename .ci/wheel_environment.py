@@ -85,10 +85,11 @@ def run_tests(root: Path, arguments: list[str]) -> int:
         _, wheel = build(root, folder / "dist")
         python = create(folder / "environment", wheel)
         work = folder / "work"
-        (work / "tests").mkdir(parents=True)
+        work.mkdir()
         shutil.copy(root / "pyproject.toml", work)
         for path in folder_files(root, "tests"):
             if not needs_source_tree(root / path):
+                (work / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(root / path, work / path)
         command = [str(python), "-m", "pytest", "-p", "no:cacheprovider", *arguments]
         return subprocess.run(command, cwd=work, env=clean_environment(), check=False).returncode
