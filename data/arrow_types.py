@@ -8,24 +8,13 @@ import pyarrow.compute as pc
 
 def is_text(kind: pa.DataType) -> bool:
     """Whether an Arrow type is a string or binary of any width."""
-    return bool(
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-        or pa.types.is_fixed_size_binary(kind)
-    )
+    widths = (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
+    return kind in widths or bool(pa.types.is_fixed_size_binary(kind))
 
 
 def is_list(kind: pa.DataType) -> bool:
     """Whether an Arrow type is a list of any layout."""
-    return bool(
-        pa.types.is_list(kind)
-        or pa.types.is_large_list(kind)
-        or pa.types.is_fixed_size_list(kind)
-        or pa.types.is_list_view(kind)
-        or pa.types.is_large_list_view(kind)
-    )
+    return bool(pa.types.is_nested(kind) and not pa.types.is_run_end_encoded(kind)) and hasattr(kind, "value_type")
 
 
 def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:

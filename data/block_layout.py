@@ -20,7 +20,7 @@ from google.protobuf.message import DecodeError
 
 from fullrank.data.columns import Column
 from fullrank.data.dense import padded_last
-from fullrank.data.encode_block import BLOCK_ROWS, HEADER, MATRICES, ROWS, BlockError, Packing, encode_block
+from fullrank.data.encode_block import HEADER, MATRICES, ROWS, BlockError, Packing
 from fullrank.data.example_bytes import checked_examples, is_example
 from fullrank.data.ragged import Ragged
 
@@ -221,16 +221,3 @@ def _joined(parsed: Any, dtype: str) -> tf.Tensor:
     if dtype == "bytes":
         return parsed.values
     return tf.io.decode_raw(tf.strings.reduce_join(parsed), tf.dtypes.as_dtype(dtype))
-
-
-__all__ = [
-    "BLOCK_ROWS",
-    "HEADER",
-    "BlockError",
-    "Packed",
-    "Packing",
-    "block_parser",
-    "decode_block",
-    "encode_block",
-    "unpacker",
-]

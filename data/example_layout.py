@@ -18,7 +18,6 @@ from google.protobuf.message import DecodeError
 from fullrank.data.columns import Column
 from fullrank.data.dense import padded_last
 from fullrank.data.encode_block import HEADER
-from fullrank.data.encode_examples import encode_examples, is_missing
 from fullrank.data.example_bytes import checked_examples, checked_names, is_example
 from fullrank.data.ragged import Ragged
 from fullrank.data.value_rules import ABSENT, ABSENT_BITS
@@ -215,13 +214,3 @@ def _dense(column: Column, parsed: Any) -> tf.Tensor:
     if column.form != "many":
         return parsed
     return padded_last(parsed.values, parsed.row_splits, length=column.length, missing=column.missing)
-
-
-__all__ = [
-    "ExampleError",
-    "check_has_columns",
-    "decode_examples",
-    "encode_examples",
-    "example_parser",
-    "is_missing",
-]

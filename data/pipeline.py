@@ -21,7 +21,8 @@ import numpy as np
 import tensorflow as tf
 
 from fullrank.data.bad_data import BadDataError, BadRecord
-from fullrank.data.block_layout import BLOCK_ROWS, Packing, block_parser, unpacker
+from fullrank.data.block_layout import block_parser, unpacker
+from fullrank.data.encode_block import BLOCK_ROWS, Packing
 from fullrank.data.example_layout import example_parser
 from fullrank.data.record_file import fault_in_lengths
 from fullrank.data.schema import Schema

@@ -18,7 +18,8 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from fullrank.data.bad_data import BadDataError, BadRecord
-from fullrank.data.block_layout import BlockError, Packing, block_parser, decode_block, encode_block, unpacker
+from fullrank.data.block_layout import block_parser, decode_block, unpacker
+from fullrank.data.encode_block import BlockError, Packing, encode_block
 from fullrank.data.example_layout import ExampleError, check_has_columns, decode_examples, example_parser
 from fullrank.data.pipeline import INPUT_ERRORS, Order, batches
 from fullrank.data.ragged import Columns, Ragged, take_rows

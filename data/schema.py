@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from fullrank.data.columns import Column
-from fullrank.data.features import Bits, Feature, Key, Label, Numeric, Sequence, Sparse, Vector
+from fullrank.data.features import Feature, Key, Label, Sequence, Sparse, Vector
 from fullrank.data.printable import printable
 from fullrank.data.reading import Reading
 
@@ -243,6 +243,3 @@ def _merged(columns: Iterable[Column], schema_name: str) -> tuple[Column, ...]:
                 f"Schema {schema_name!r} declares column {column.name!r} in two ways: {known} and {column}."
             )
     return tuple(merged.values())
-
-
-__all__ = ["Bits", "Key", "Label", "Numeric", "Schema", "SchemaError", "Sequence", "Shard", "Sparse", "Split", "Vector"]

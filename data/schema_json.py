@@ -16,14 +16,14 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
-from fullrank.data.features import Bits, Feature, Numeric, NumericStatistics, Sequence, Sparse, SparseStatistics, Vector
+from fullrank.data.features import Feature, NumericStatistics, Sequence, SparseStatistics
 from fullrank.data.schema import Schema, SchemaError, Shard
 from fullrank.data.write_aside import write_text
 
 FILE_NAME: Final = "schema.json"
 FORMAT: Final = 1
 
-_KINDS: Final[dict[str, type[Feature]]] = {cls.kind: cls for cls in (Sparse, Numeric, Sequence, Vector, Bits)}
+_KINDS: Final[dict[str, type[Feature]]] = {cls.kind: cls for cls in get_args(Feature)}
 _ALWAYS_WRITTEN: Final = {"kind", "dtype", "side", "type", "layout", "compression"}
 """Fields a reader of the file looks for even where they equal their default."""
 _WRITTEN_WHOLE: Final = (SparseStatistics, NumericStatistics, Shard)
@@ -136,7 +136,7 @@ def _filled(words: list[str], width: int) -> list[str]:
 
 def _encode_dataclass(value: Any, path: str) -> dict[str, Any]:
     encoded: dict[str, Any] = {}
-    if isinstance(value, (Sparse, Numeric, Sequence, Vector, Bits)):
+    if isinstance(value, Feature):
         encoded["kind"] = value.kind
     whole = isinstance(value, _WRITTEN_WHOLE)
     for field in dataclasses.fields(value):

@@ -13,41 +13,15 @@ import types
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
-from fullrank.data.features import (
-    Bits,
-    Feature,
-    IdMap,
-    Key,
-    Label,
-    Numeric,
-    NumericStatistics,
-    Sequence,
-    Sparse,
-    SparseStatistics,
-    Vector,
-)
+from fullrank.data.features import Feature, IdMap, Key, Label, NumericStatistics, Sequence, SparseStatistics
 from fullrank.data.reading import Along, Derived, History, Input, Past, Reading
 from fullrank.data.schema import Schema, Shard, Split
 from fullrank.data.schema_json import FORMAT
 
-_FEATURES: Final[tuple[type[Any], ...]] = (Sparse, Numeric, Sequence, Vector, Bits)
-_OBJECTS: Final[tuple[type[Any], ...]] = (
-    Schema,
-    *_FEATURES,
-    IdMap,
-    Label,
-    Key,
-    Reading,
-    Derived,
-    Input,
-    History,
-    Along,
-    Past,
-    SparseStatistics,
-    NumericStatistics,
-    Split,
-    Shard,
-)
+_FEATURES: Final[tuple[type[Any], ...]] = get_args(Feature)
+_READ: Final[tuple[type[Any], ...]] = (Reading, Derived, Input, History, Along, Past)
+_WRITTEN: Final[tuple[type[Any], ...]] = (SparseStatistics, NumericStatistics, Split, Shard)
+_OBJECTS: Final[tuple[type[Any], ...]] = (Schema, *_FEATURES, IdMap, Label, Key, *_READ, *_WRITTEN)
 _SCALARS: Final = {str: "string", int: "integer", float: "number", bool: "boolean"}
 _SEE_FIELD: Final = re.compile(r"As in `(\w+)`\.")
 

@@ -6,7 +6,8 @@ import dataclasses
 from pathlib import Path
 
 from fullrank.data.bad_data import BadDataError, BadRecord
-from fullrank.data.block_layout import BlockError, Packing, decode_block
+from fullrank.data.block_layout import decode_block
+from fullrank.data.encode_block import BlockError, Packing
 from fullrank.data.example_layout import ExampleError, check_has_columns
 from fullrank.data.record_file import read_frames
 from fullrank.data.schema import Schema, SchemaError, Shard

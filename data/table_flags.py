@@ -22,65 +22,66 @@ from fullrank.data.text_files import NATIVE
 
 def define_table_flags(flag_values: flags.FlagValues) -> None:
     """Defines --separator, --header and the other flags of CSV, --list_delimiter, --missing, and --join."""
+    at: dict[str, Any] = {"flag_values": flag_values}
     flags.DEFINE_string(
         "separator",
         None,
         "What separates the cells of CSV and TSV; 'tab' for a tab. By default a comma, and a tab in .tsv and .txt.",
-        flag_values=flag_values,
+        **at,
     )
     flags.DEFINE_list(
         "header",
         None,
         "Column names, separated by commas, if CSV and TSV files do not begin with a line of names; 'first' if only "
         "the first file does. I1..I13 stands for thirteen names.",
-        flag_values=flag_values,
+        **at,
     )
     flags.DEFINE_string(
         "quote",
         "auto",
         "The character around cells of CSV and TSV that hold a separator; 'none' if quotes are ordinary characters. "
         "auto: a double quote, unless quotes in a file do not pair.",
-        flag_values=flag_values,
+        **at,
     )
-    flags.DEFINE_string("encoding", "utf-8", "Encoding of CSV, TSV and JSON lines.", flag_values=flag_values)
+    flags.DEFINE_string("encoding", "utf-8", "Encoding of CSV, TSV and JSON lines.", **at)
     flags.DEFINE_string(
         "comment",
         None,
         "What lines of CSV and TSV begin with that are no rows, for example '#'.",
-        flag_values=flag_values,
+        **at,
     )
     flags.DEFINE_list(
         "missing",
         None,
         "Texts that stand for a missing value in every column, beside empty cells and \\N; numbers know NA, NULL, nan "
         "and the like already (docs/tables.md).",
-        flag_values=flag_values,
+        **at,
     )
     flags.DEFINE_string(
         "list_delimiter",
         "|",
         "What separates the values of a list within a cell of text. Lists in brackets, [1, 2], are recognised as well.",
-        flag_values=flag_values,
+        **at,
     )
     flags.DEFINE_multi_string(
         "join",
         None,
         "Table whose columns are added to every row by --on, e.g. bits.parquet of fullrank.data.hash_id. Rows without "
         "a partner get missing values. May be repeated.",
-        flag_values=flag_values,
+        **at,
     )
     flags.DEFINE_multi_string(
         "on",
         None,
         "Key of --join: item_id, or ad_id=item_id if it is ad_id in --input and item_id in --join. One for all, or one "
         "for each --join, in order.",
-        flag_values=flag_values,
+        **at,
     )
     flags.DEFINE_multi_string(
         "join_prefix",
         None,
         "Goes before the names of added columns; one for each --join, in order. It may be empty.",
-        flag_values=flag_values,
+        **at,
     )
 
 

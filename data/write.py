@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from fullrank.data.block_layout import BLOCK_ROWS, Packing, encode_block
-from fullrank.data.example_layout import encode_examples
+from fullrank.data.encode_block import BLOCK_ROWS, Packing, encode_block
+from fullrank.data.encode_examples import encode_examples
 from fullrank.data.ragged import Columns, Ragged, take_rows
 from fullrank.data.record_file import shard_name
 from fullrank.data.schema import Schema, Shard, Split

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from fullrank import data
-from fullrank.data.block_layout import Packing, encode_block
+from fullrank.data.encode_block import Packing, encode_block
 from fullrank.data.ragged import take_rows
 
 ROWS = 40

@@ -29,7 +29,8 @@ import numpy as np
 import tensorflow as tf
 
 from fullrank import data
-from fullrank.data.block_layout import Packing, block_parser, decode_block, encode_block, unpacker
+from fullrank.data.block_layout import block_parser, decode_block, unpacker
+from fullrank.data.encode_block import Packing, encode_block
 from fullrank.data.example_layout import ExampleError, decode_examples, example_parser
 from fullrank.data.pipeline import INPUT_ERRORS
 from fullrank.data.ragged import take_rows

@@ -13,7 +13,7 @@ from fullrank.analysis.inputs.open_input import Input
 from fullrank.analysis.inputs.variables import rows_with_touched_slots
 from fullrank.data.read import read_records
 from fullrank.data.schema import Schema
-from fullrank.data.table_rows import KNOWN_FROM, table_rows
+from fullrank.data.vocabulary import KNOWN_FROM, table_rows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fullrank.data.columns import Column
-from fullrank.data.example_layout import is_missing
+from fullrank.data.encode_examples import is_missing
 from fullrank.data.features import Bits, Numeric, Sparse, Vector
 from fullrank.data.features import Sequence as BehaviourFeature
 from fullrank.data.ragged import Ragged

@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.data.example_layout import encode_examples, example_parser
+from fullrank.data.encode_examples import encode_examples
+from fullrank.data.example_layout import example_parser
 from fullrank.data.schema import Schema
 from fullrank.data.value_rules import aligned_columns
 from fullrank.models.serving.packed_inputs import pack, packed_specs, unpack

@@ -12,7 +12,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from fullrank.data.bad_data import BadDataError
-from fullrank.data.block_layout import HEADER
+from fullrank.data.encode_block import HEADER
 from fullrank.data.pipeline import INPUT_ERRORS
 from fullrank.data.read import read_records
 from fullrank.data.record_file import read_frames

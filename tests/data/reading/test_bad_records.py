@@ -33,7 +33,7 @@ from damaged_records import (
 )
 from fullrank import data
 from fullrank.data.bad_records import bad_shards
-from fullrank.data.block_layout import Packing, encode_block
+from fullrank.data.encode_block import Packing, encode_block
 from fullrank.data.repair import repair_split
 
 # Before the first step

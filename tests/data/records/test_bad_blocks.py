@@ -12,8 +12,8 @@ import pytest
 import tensorflow as tf
 
 from fullrank import data
-from fullrank.data.block_layout import BlockError, Packing, block_parser, decode_block, encode_block
-from fullrank.data.encode_block import HEADER
+from fullrank.data.block_layout import block_parser, decode_block
+from fullrank.data.encode_block import HEADER, BlockError, Packing, encode_block
 from fullrank.data.ragged import take_rows
 from fullrank.data.record_file import Frame
 from fullrank.data.scan import scan_frames

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fullrank import data
-from fullrank.data.block_layout import BlockError, Packing, block_parser, decode_block, encode_block, unpacker
+from fullrank.data.block_layout import block_parser, decode_block, unpacker
+from fullrank.data.encode_block import BlockError, Packing, encode_block
 from fullrank.data.example_layout import ExampleError, decode_examples
 from fullrank.data.ragged import take_rows
 from fullrank.data.write import check_columns
