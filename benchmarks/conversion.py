@@ -6,7 +6,7 @@ reference only reads, into a table on disk. Each side has a process of its own f
 With histories, every row also gets the last 50 clicked rows of its user (a column of 10,000 ids): of each row an id, a
 text id and the time.
 
-The goals are 150,000 rows a second on two cores, 60,000 with histories, and 3 GB for ten million rows
+The goals are 150,000 rows per second on two cores, 60,000 with histories, and 3 GB for ten million rows
 (`--rows=10000000`). Where other programs take the cores, the rate by processor time tells more: rows in two seconds of
 it, which two idle cores give. Memory is the most that the process held, whose threads do all of the work.
 """

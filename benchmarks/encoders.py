@@ -78,7 +78,7 @@ def sequences(rounds: int) -> list[report.Row]:
 
 
 def numbers(rounds: int) -> list[report.Row]:
-    """Digits of numbers over one lookup a number."""
+    """Digits of numbers over one lookup per number."""
     digits, lookup = MultipleNumeralSystem(16, bases=(2, 3, 5), bits=BITS), _OneLookup()
     dense = keras.optimizers.Adam(1e-3)
     sparse = build_optimizer(
@@ -118,7 +118,7 @@ def _built(layer: keras.layers.Layer) -> list[tf.Variable]:
 
 
 class _OneLookup(keras.layers.Layer):
-    """A row a number, of a table of 2^bits rows for each; the numbers are in [0, 1) and map linearly."""
+    """A row per number, of a table of 2^bits rows for each; the numbers are in [0, 1) and map linearly."""
 
     def build(self, input_shape: Any) -> None:
         self._table = self.add_weight(name="table", shape=(NUMBERS << BITS, 16), initializer="uniform")

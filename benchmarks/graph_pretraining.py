@@ -1,4 +1,4 @@
-"""Graph pre-training: seconds an epoch, the part of it that draws samples, the vectors of all nodes, and peak memory.
+"""Graph pre-training: seconds per epoch, the part of it that draws samples, the vectors of all nodes, and peak memory.
 
 A graph of 1 M clicks of 200,000 users on 50,000 items, users drawn uniformly and items by a steep popularity (a click's
 item is the cube of a uniform number, so that a percent of the items has a fifth of the clicks), with the default

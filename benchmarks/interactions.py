@@ -1,6 +1,6 @@
 """What the interactions of experts cost: in training, by fields, and beside the layers that users would take instead.
 
-* Every expert: examples a second, forward and backward down to the embeddings, and bytes an example that its
+* Every expert: examples per second, forward and backward down to the embeddings, and bytes an example that its
   activations take (peak of memory over batch size, in processes of their own). 40 fields of width 16, batches of 2,048;
   FFM has rows of width 40 there, and the group layout of GwPFM is the paper's: two parts, the ad's fields a quarter of
   all and one group, the others in 20 groups.

@@ -2,7 +2,7 @@
 
 The model is FuxiCTR's parallel DCN V2, put together from its layers on its `BaseModel`, whose `train_epoch` trains it;
 its `RankDataLoader` reads the files with the default settings. Orders come line by line on standard input (see `serve`
-in `peers.py`), answers go out as one JSON object a line.
+in `peers.py`), answers go out as one JSON object per line.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The fast record layout: a block of rows a record, column by column.
+"""The fast record layout: a block of rows per record, column by column.
 
 A block is a `tf.train.Example` with few, large features. All `one` and `fixed` columns of a dtype lie in one row-major
 matrix, so that a whole window of blocks is decoded, permuted and sliced into batches by one operation a dtype instead
-of one a column. A `many` column is its values and its lengths. Numbers are raw little-endian bytes.
+of one per column. A `many` column is its values and its lengths. Numbers are raw little-endian bytes.
 
 A header lists the columns. It tells a block from any other record, lets a reader find the columns it wants among
 those that were written, and makes blocks of another data set an error instead of wrong numbers.

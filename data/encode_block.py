@@ -119,7 +119,7 @@ class Packing:
             raise BlockError("damaged block: its header lists a column twice")
         widest = max(self.widths().values(), default=0)
         if widest > _WIDEST:
-            raise BlockError(f"a block of more than {_WIDEST} values of one type a row", received=str(widest))
+            raise BlockError(f"a block of more than {_WIDEST} values of one type per row", received=str(widest))
 
     def lacks(self, columns: Iterable[Column]) -> tuple[Column, str] | None:
         """The first column wanted that was not written as it is wanted, and what was written instead."""

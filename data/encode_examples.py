@@ -1,4 +1,4 @@
-"""Writes rows as `tf.train.Example`, one a row, without TensorFlow."""
+"""Writes rows as `tf.train.Example`, one per row, without TensorFlow."""
 
 from __future__ import annotations
 

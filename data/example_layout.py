@@ -154,7 +154,7 @@ def _nothing_found(parsed: dict[str, Any], columns: tuple[Column, ...]) -> tf.Te
     """Rows `[B]` in which no column has another value than an absent one would have."""
     lengths = [parsed[column.name].row_lengths() for column in columns if column.form == "many"]
     nothing = [tf.reduce_all(tf.stack(lengths) == 0, axis=0)] if lengths else []
-    # Columns of one kind are looked at together, which costs a few operations a batch whatever their number.
+    # Columns of one kind are looked at together, which costs a few operations per batch whatever their number.
     alike: dict[tuple[Any, ...], list[Column]] = {}
     for column in columns:
         if column.form != "many":

@@ -34,7 +34,7 @@ def read_exposures(flag_values: flags.FlagValues) -> ExposureSpec | None:
     if text is None:
         for flag in ("exposures_tau_days", "exposures_radius"):
             if flag_values[flag].present:
-                raise UsageError(f"--{flag} has no meaning without --exposures.")
+                raise UsageError(f"--{flag} has no effect without --exposures.")
         return None
     if not flag_values.exposures_tau_days > 0:
         raise UsageError(f"--exposures_tau_days has to be above 0. Received: {flag_values.exposures_tau_days:g}.")

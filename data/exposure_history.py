@@ -52,7 +52,7 @@ def exposure_history(
     pair = _pair_codes(np.asarray(users), np.asarray(ads))
     time = np.asarray(times)
     if time.shape != pair.shape:
-        raise ValueError(f"exposure_history takes one time a row; received {time.size} times and {pair.size} users")
+        raise ValueError(f"exposure_history takes one time per row; received {time.size} times and {pair.size} users")
     if not (tau_days > 0 and units_per_day > 0):
         raise ValueError(f"tau_days and units_per_day must be positive; received {tau_days} and {units_per_day}")
     if time.dtype.kind == "f" and np.isnan(time).any():
@@ -144,7 +144,7 @@ def _as_given(order: npt.NDArray[np.int64], *columns: npt.NDArray[Any]) -> Expos
 
 def _pair_codes(users: npt.NDArray[np.generic], ads: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
     if users.ndim != 1 or users.shape != ads.shape:
-        raise ValueError(f"exposure_history takes one user and one ad a row; received {users.shape} and {ads.shape}")
+        raise ValueError(f"exposure_history takes one user and one ad per row; received {users.shape} and {ads.shape}")
     _, user = np.unique(users, return_inverse=True)
     names, ad = np.unique(ads, return_inverse=True)
     codes: npt.NDArray[np.int64] = user.astype(np.int64) * len(names) + ad

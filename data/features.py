@@ -91,7 +91,7 @@ class Sparse:
       dtype: `int64` or `bytes`.
       ids: Map from raw id to row.
       max_values: 1 for a single id; more for a multi-valued feature (tags, genres).
-      weights: Column of one float weight an id, or `None`.
+      weights: Column of one float weight per id, or `None`.
       pooling: How the rows of a multi-valued feature become one vector.
       table: Name of the sparse feature whose id map and table this one shares; `None` for its own.
       side: Whether it describes the user, the ad (item) or the context.

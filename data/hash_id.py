@@ -10,7 +10,7 @@ bits on average; the command measures that on pairs of a sample. Vectors that al
 bits: --center subtracts their mean first. Later items must be hashed by the same hyperplanes and mean: --like takes
 them from an earlier output. A vector that is missing, zero or not finite gets a null, which becomes a missing HashID.
 
-The output holds the id and a list of bits a row. Add it to a log by --join=bits.parquet --on=item_id of
+The output holds the id and a list of bits per row. Add it to a log by --join=bits.parquet --on=item_id of
 fullrank.data.infer and fullrank.data.convert. `python -m fullrank.analysis.hamming` draws what --json holds.
 """
 

@@ -5,7 +5,7 @@ files at once through a buffer, and the rows of a window of several chunks. A ch
 or `CHUNK` records of the example layout, so that no operation is paid per row.
 
 Everything random is a function of (seed, epoch) or (seed, window), never of hidden state, so that an iterator that was
-saved goes on exactly where it stood.
+saved resumes exactly where it stood.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def prepare(flag_values: flags.FlagValues) -> None:
         label = flag_values.positives_of or source.schema.labels[0].name
         source = rare_positives(source, label=label, share=flag_values.keep_positives)
     elif flag_values.positives_of:
-        raise UsageError("--positives_of has no meaning without --keep_positives.")
+        raise UsageError("--positives_of has no effect without --keep_positives.")
     if source.notice:
         print(textwrap.fill(source.notice, width=100))
     if flag_values.graph:

@@ -76,7 +76,7 @@ class Schema:
       segments: Columns over which metrics are also reported.
       time: Column of the int64 event time, or `None`.
       time_unit: Unit of every time column: `s` or `ms`.
-      extras: Further float columns, one number an example, NaN where missing: what training may ask for beside all
+      extras: Further float columns, one number per example, NaN where missing: what training may ask for beside all
         that, such as exposure counts or the prediction of a teacher. They are in every batch of records, no model
         reads them as an input, and no served model asks for them.
       reading: How the cells of tables become columns; `None` for the usual rules alone.

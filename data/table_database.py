@@ -23,7 +23,7 @@ def open_database(
 
     Args:
       directory: An existing directory, which holds the database and what does not fit in memory.
-      threads: `None` for one a core.
+      threads: `None` for one per core.
       readable: The files that queries may read; everything else outside of `directory` is closed to them.
       memory: Limit, as DuckDB writes it.
     """

@@ -1,4 +1,4 @@
-"""Which values a column may hold, checked alike by the writer, in the input pipeline and in the search for errors.
+"""Which values per column may hold, checked alike by the writer, in the input pipeline and in the search for errors.
 
 * A number (numeric feature, value label, sample weight, extra) is finite or missing.
 * A vector is finite throughout or missing throughout; the weights of ids are finite.
@@ -142,7 +142,7 @@ def _forbidden(values: npt.NDArray[Any], rule: Rule, *, explicit_nan: bool) -> n
 def batch_check(rules: Mapping[str, Rule], *, explicit_nan: bool) -> Callable[[Mapping[str, tf.Tensor]], None]:
     """Makes the function that stops the pipeline at a batch with a forbidden value.
 
-    It reduces all columns of one rule together, which costs a few operations a batch whatever the number of columns.
+    It reduces all columns of one rule together, which costs a few operations per batch whatever the number of columns.
 
     Args:
       rules: What `value_rules` gives.

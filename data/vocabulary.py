@@ -1,4 +1,4 @@
-r"""Vocabulary files: the known ids of a sparse feature, one a line, most frequent first.
+r"""Vocabulary files: the known ids of a sparse feature, one per line, most frequent first.
 
 The k-th line (from 0) is row k + 2 of the embedding table. Plain text, so that it can be read, cut and compared with
 ordinary tools. A line that begins with `\x` is an id in hexadecimal, which is how an id with a line break is written.

@@ -116,7 +116,7 @@ class RankerOptions:
       embedding_l2: Weight of the squared norm of the fields that a batch looked up (mean over examples); rows that were
         not looked up are left alone, so the price does not grow with the table.
       initial_scale: Embedding rows start uniform in ± this.
-      groups: Variables that a set's tables are stored in; `None` for one a table.
+      groups: Variables that a set's tables are stored in; `None` for one per table.
       repetition: Weight of repeated exposures in the loss ([Tencent] §6.2); `None` for none.
     """
 

@@ -6,7 +6,7 @@
     python -m fullrank.trainers.predict --run=runs/me --input='new/*.csv' --columns=request_id --output=predictions.csv
     python -m fullrank.trainers.predict --export=serving/me --input=new.parquet --output=- | head
 
-The output has one row an example, in order: its keys, its labels where there are any, the --columns asked for, and
+The output has one row per example, in order: its keys, its labels where there are any, the --columns asked for, and
 <task>_probability for each task. Tables need no label. Their cells are read as fullrank.data.convert reads them
 (docs/tables.md), by the model's schema.json and with the same flags; give the --join of the training data.
 """

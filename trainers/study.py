@@ -4,7 +4,7 @@
     python -m fullrank.trainers.study --list
 
 Every variant is trained with every seed; differences from the baseline are taken seed by seed. Results are written as
-they come, and the same command goes on where it was stopped. Leaves results.jsonl, report.md and figures in --output. A
+they come, and the same command resumes it. Leaves results.jsonl, report.md and figures in --output. A
 run that fails is reported there, and makes the exit code 1.
 """
 

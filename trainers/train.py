@@ -2,7 +2,7 @@
 
     python -m fullrank.trainers.train --data=records --model=me --output=runs/me
 
-The same command again goes on where an interrupted run stopped. Afterwards: `python -m fullrank.trainers.evaluate
+The same command again resumes an interrupted run. Afterwards: `python -m fullrank.trainers.evaluate
 --run=runs/me`, `fullrank.trainers.predict`, `fullrank.trainers.export`, and `tensorboard --logdir runs/me/events`.
 """
 

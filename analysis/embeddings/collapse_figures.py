@@ -52,7 +52,7 @@ def _draw_set(name: str, tables: list[TableSpectrum], directory: Path) -> list[P
 
 
 def _draw_diversity(diversities: list[TableDiversity], path: Path) -> Path:
-    """A row a table, the least diverse on top, a column a pair of sets."""
+    """A row per table, the least diverse on top, a column per pair of sets."""
     pairs = list(dict.fromkeys(each.sets for each in diversities))
     values = {table: [np.nan] * len(pairs) for table in dict.fromkeys(each.table for each in diversities)}
     for each in diversities:

@@ -1,4 +1,4 @@
-"""The distances of contradictory pairs in every embedding set, one panel a set."""
+"""The distances of contradictory pairs in every embedding set, one panel per set."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def _counts(set_name: str, table: StoredTable, frequencies: Mapping[str, Array])
         return None
     if count.shape != (table.rows,) or count.dtype.kind not in "iuf":
         raise ValueError(
-            f"The frequencies of {table.name} must be {table.rows} numbers, one a row. Received: {count.dtype} of "
+            f"The frequencies of {table.name} must be {table.rows} numbers, one per row. Received: {count.dtype} of "
             f"shape {count.shape}."
         )
     return np.asarray(count, np.float64)

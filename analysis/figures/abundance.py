@@ -21,7 +21,7 @@ def abundance_bars(
     path: str | os.PathLike[str],
     max_bars: int = 60,
 ) -> None:
-    """Draws one bar a table, the most collapsed on top, with their mean as a line.
+    """Draws one bar per table, the most collapsed on top, with their mean as a line.
 
     Args:
         abundance: name of a table -> IA / min(N, d), IA and the number of rows that counted.
@@ -69,7 +69,7 @@ def spectra_heatmap(
     path: str | os.PathLike[str],
     max_rows: int = 60,
 ) -> None:
-    """Draws a row a table and a column a singular value; the colour is log10 of sigma_k / sigma_1.
+    """Draws a row per table and a column a singular value; the colour is log10 of sigma_k / sigma_1.
 
     A table that uses all its dimensions alike is light from left to right; one that has collapsed turns dark early.
     Rows are blank beyond min(N, d). The table with the least sum over its row, the smallest IA / min(N, d), is on top.

@@ -24,7 +24,7 @@ class Bar(NamedTuple):
 
 
 def usage_lines(*, shares: Sequence[npt.ArrayLike], place: str, path: str | os.PathLike[str]) -> None:
-    """Draws the sorted shares of the codes, a line a level.
+    """Draws the sorted shares of the codes, a line per level.
 
     Args:
         shares: of each level, `[C]`.

@@ -97,7 +97,7 @@ def draw_values(
     title: str,
     path: str | os.PathLike[str],
 ) -> None:
-    """Draws a panel a campaign, with a line a policy.
+    """Draws a panel a campaign, with a line per policy.
 
     The axis ends at six times the largest own value, beyond which the widest intervals are cut off.
 

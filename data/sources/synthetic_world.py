@@ -36,7 +36,7 @@ class SyntheticConfig:
       days: Length of the log.
       latent: Length k of the latent vectors.
       history: Most recent browsing events kept.
-      browses_a_day: Mean browsing events of a person a day.
+      browses_a_day: Mean browsing events of a person per day.
       pool: Ads that a person is shown again and again.
       click_rate: Mean of click.
       like_rate: Mean of like, over all impressions.

@@ -70,8 +70,8 @@ class EmbeddingSet(keras.layers.Layer):
 
     Field f of example b is `e_bf = sum_k w_bfk E_t(f)[row_bfk]`. Tables are stored in `groups` variables, several
     tables below each other: one gather serves a whole group, and a training step deduplicates a few groups at a time
-    instead of one table after the other. One group is best for serving, a few for training, `None` (a variable a table)
-    for comparison. Rows are kept in float32 and only what was looked up is cast to the compute dtype.
+    instead of one table after the other. One group is best for serving, a few for training, `None` (a variable per
+    table) for comparison. Rows are kept in float32 and only what was looked up is cast to the compute dtype.
 
     Call arguments:
       lookups: `Lookups` with rows `[B, W]` and weights `[B, W - U]`.
@@ -82,7 +82,7 @@ class EmbeddingSet(keras.layers.Layer):
     Args:
       plan: What is looked up.
       width: d, the width of every row.
-      groups: Variables to store the tables in; `None` for one a table.
+      groups: Variables to store the tables in; `None` for one per table.
       initial_scale: Rows start uniform in ±`initial_scale`.
       seed: Seed of the first rows; `None` draws from the global one.
     """
@@ -118,7 +118,7 @@ class EmbeddingSet(keras.layers.Layer):
         self.variables_of_groups: list[tf.Variable] = []
 
     def build(self, input_shape: Any) -> None:
-        """Creates one variable a group."""
+        """Creates one variable per group."""
         for g, run in enumerate(self._grouping):
             self.variables_of_groups.append(
                 self.add_weight(

@@ -5,8 +5,8 @@ Whatever the kind of feature, encoding ends in the same form: field f is a (weig
     e_f = sum_k w_k E_t(f)[row_k].
 
 A single id is one row; a multi-valued feature several rows with weights that do its pooling; a scaled number one row
-weighted by its value; a number in several numeral systems one row a digit. So ids are mapped to rows once, whatever the
-number of embedding sets, and a set is nothing but its tables.
+weighted by its value; a number in several numeral systems one row per digit. So ids are mapped to rows once, whatever
+the number of embedding sets, and a set is nothing but its tables.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class LookupPlan:
         if groups is None or groups >= len(used):
             return tuple((table,) for table in used)
         if groups < 1:
-            raise ValueError(f"groups must be at least 1, or None for one variable a table. Received: {groups}.")
+            raise ValueError(f"groups must be at least 1, or None for one variable per table. Received: {groups}.")
         bounds = [round(g * len(used) / groups) for g in range(groups + 1)]
         return tuple(tuple(used[a:b]) for a, b in itertools.pairwise(bounds))
 

@@ -17,7 +17,7 @@ from fullrank.layers.dense import Dense
 class CrossNetV2(keras.layers.Layer):
     """Explicit crosses of growing order: `x_{l+1} = x_0 * (W_l x_l + b_l) + x_l`, with `x_0 = [e_1, ..., e_F]`.
 
-    The block of `W_l` that links two fields is the projection of [Tencent] §4.4, one a field pair:
+    The block of `W_l` that links two fields is the projection of [Tencent] §4.4, one per field pair:
     `f(e_i, e_j) = (e_i W_{F(i)->F(j)}) * e_j`.
 
     In float32 it equals a stack of TFRS's `Cross`, which we do not use because it gives its products the dtype of their

@@ -26,7 +26,7 @@ class GroupWeightedFM(keras.layers.Layer):
     `r_gh S_{g,P(h)} * S_{h,P(g)}`, and a group with itself `r_gg (S_{g,P(g)}^2 - sum_{i in g} v_{i,P(g)}^2) / 2`. A
     group that lies in several parts is summed in each. The sums are a product with a matrix of zeros and ones, F G d
     multiplications, which take a processor less time than F d additions in another order of memory. What follows is
-    O(G^2 P d), so that P should be small: `FieldAwareFM` is the layer for a part a field. Sums are in float32 at
+    O(G^2 P d), so that P should be small: `FieldAwareFM` is the layer for a part per field. Sums are in float32 at
     least, because their difference cancels.
 
     With one part it is FwFM over groups, and FM if all weights are 1; with a part for each field it has the
@@ -41,7 +41,7 @@ class GroupWeightedFM(keras.layers.Layer):
 
     Args:
       parts: The part of each field, numbered from 0, `F` long. The paper has two: what describes the ad, and the rest.
-      groups: The group of each field, numbered from 0, `F` long; `None` for one a field. The paper has dozens.
+      groups: The group of each field, numbered from 0, `F` long; `None` for one per field. The paper has dozens.
 
     Raises:
       ValueError: If parts or groups are not numbered from 0 without a gap, do not fit the fields, or d is not a
@@ -131,4 +131,4 @@ class _Places:
 
 def _check_numbered(numbers: tuple[int, ...], *, of: str) -> None:
     if not numbers or sorted(set(numbers)) != list(range(len(set(numbers)))):
-        raise ValueError(f"{of} must be numbered from 0 without a gap, one number a field. Received: {numbers}.")
+        raise ValueError(f"{of} must be numbered from 0 without a gap, one number per field. Received: {numbers}.")

@@ -56,7 +56,7 @@ class TaskHeads(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Returns a logit a task, `[B, T]`."""
+        """Returns a logit per task, `[B, T]`."""
         hidden = tf.transpose(tf.cast(inputs, self.compute_dtype), (1, 0, 2))
         towers, most = inputs.shape[1], max(self._places) + 1
         slots = [tower * most + place for tower, place in zip(self.tower_of, self._places, strict=True)]

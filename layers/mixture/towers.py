@@ -1,4 +1,4 @@
-"""The towers: one small network a task, all computed at once ([Tencent] §2)."""
+"""The towers: one small network per task, all computed at once ([Tencent] §2)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from fullrank.layers.checks.inputs import Input, takes
 class Towers(keras.layers.Layer):
     """T multi-layer perceptrons side by side: `h_t^{l+1} = act(W_t^l h_t^l + b_t^l)`.
 
-    The weights of all tasks lie in one tensor a layer, so a step runs one batched product a layer, not T small graphs.
+    The weights of all tasks lie in one tensor per layer, so a step runs one batched product per layer, not T small
+    graphs.
 
     Call arguments:
       inputs: `[B, T, H]`.

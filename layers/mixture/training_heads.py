@@ -16,7 +16,7 @@ from fullrank.layers.mixture.towers import Towers
 @keras.saving.register_keras_serializable(package="fullrank")
 @takes(inputs=Input("[B, G, H]", known="G H"))
 class TrainingHeads(keras.layers.Layer):
-    """`f_{p,t} = w_{p,t} MLP_{p,t}(x_{G(t)}) + b_{p,t}` for each part p and task t, in one batched product a layer.
+    """`f_{p,t} = w_{p,t} MLP_{p,t}(x_{G(t)}) + b_{p,t}` for each part p and task t, in one batched product per layer.
 
     x is the output of the shared architecture that the task's own tower reads; the paper's f_pseudo
     (`distillation_loss`), f_0 and f_1 (`residual_loss`) are "simple multilayer perceptrons" on it. Nothing that is

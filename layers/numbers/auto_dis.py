@@ -34,7 +34,7 @@ class AutoDis(keras.layers.Layer):
       width: d.
       buckets: H, the meta-embeddings of a number.
       alpha: Share of h that goes past W.
-      temperature: tau; the lower, the nearer to one bucket a number.
+      temperature: tau; the lower, the nearer to one bucket per number.
       slope: Of the leaky ReLU, below 0.
     """
 

@@ -36,7 +36,7 @@ class BucketEmbedding(keras.layers.Layer):
 
     Args:
       width: d.
-      boundaries: The k - 1 boundaries, non-decreasing; for n numbers one such list for all or one a number, of equal
+      boundaries: The k - 1 boundaries, non-decreasing; for n numbers one such list for all or one per number, of equal
         length (fill up with infinity).
     """
 

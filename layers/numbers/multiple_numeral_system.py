@@ -55,7 +55,7 @@ class MultipleNumeralSystem(keras.layers.Layer):
       low: With `high`, the ends of a linear map; ignored if `knots` are given.
       high: See `low`.
       knots: Non-decreasing values that map to equally spaced integers, e.g. quantiles of the training data; for n
-        numbers one such list for all, or one a number, of equal length.
+        numbers one such list for all, or one per number, of equal length.
     """
 
     def __init__(

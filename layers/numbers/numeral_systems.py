@@ -152,7 +152,7 @@ def scaled_integers(values: tf.Tensor, knots: tf.Tensor, *, bits: int | Sequence
     Args:
       values: `[B, F]` float64.
       knots: `[F, J]` float64, finite, non-decreasing, J >= 2.
-      bits: The range, 0..2^bits-1: one, or one a feature.
+      bits: The range, 0..2^bits-1: one, or one per feature.
 
     Returns:
       `[B, F]` int64.
@@ -195,7 +195,7 @@ def columns_in(input_shape: Any, *, layer: str) -> int:
 
 
 def per_column(given: Sequence[Any] | float, *, columns: int, rank: int, layer: str) -> npt.NDArray[np.float64]:
-    """An argument that is one for all numbers, or one a number, as an array with one entry a number.
+    """An argument that is one for all numbers, or one per number, as an array with one entry per number.
 
     Args:
       given: The argument.

@@ -31,8 +31,8 @@ class ScaledNumber(keras.layers.Layer):
 
     Args:
       width: d.
-      mean: Subtracted: one, or one a number.
-      std: Divided by, positive: one, or one a number.
+      mean: Subtracted: one, or one per number.
+      std: Divided by, positive: one, or one per number.
       limit: Largest size of z, in standard deviations.
     """
 

@@ -100,7 +100,7 @@ class GaussianProcessHead(keras.layers.Layer):
 
     Args:
       inducing_points: M.
-      base_rate: Share of positives, between 0 and 1; one, or one a task. The prior's mean is its logit.
+      base_rate: Share of positives, between 0 and 1; one, or one per task. The prior's mean is its logit.
       features: Width D of x.
       kernel: `rbf`, `matern_1_2`, `matern_3_2`, `matern_5_2` or `linear_rbf`.
       amplitude: First value of the prior's standard deviation of f, which is trained.

@@ -37,7 +37,7 @@ class LastLayerLaplace(keras.layers.Layer):
       `GaussianLogits` of `[B]` or `[B, T]`, float32.
 
     Args:
-      base_rate: Share of positives, whose logit is m; one, or one a task.
+      base_rate: Share of positives, whose logit is m; one, or one per task.
       prior_precision: lambda, positive.
       decay: What remains of the sum when a batch is accumulated.
       use_bias: Whether x~ has the 1; if not, it is x.

@@ -39,7 +39,7 @@ class RandomFeatureGP(keras.layers.Layer):
 
     Args:
       features: R.
-      base_rate: Share of positives, whose logit is m; one, or one a task.
+      base_rate: Share of positives, whose logit is m; one, or one per task.
       amplitude: a, the prior's standard deviation.
       length_scale: l, in the units of x; x has norm 1 if `normalize`.
       normalize: Whether inputs are scaled to norm 1.

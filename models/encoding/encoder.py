@@ -30,7 +30,7 @@ class FeatureEncoder(tf.Module):
     Args:
       schema: What the batches hold; numeric features need fitted statistics.
       vocabularies: Feature -> known ids, for sparse features with a vocabulary.
-      numeric: `buckets` (by quantile), `scaled` (one direction a feature) or `mns` (digits, [Tencent] §3.2); numbers
+      numeric: `buckets` (by quantile), `scaled` (one direction per feature) or `mns` (digits, [Tencent] §3.2); numbers
         are left out if it is another.
       buckets: Number of quantile buckets.
       bases: Numeral systems of `mns`, for features that name none.

@@ -2,7 +2,7 @@
 
 Row 0 is a missing id, row 1 an id outside the map, known ids follow. A string id is first taken to 63 bits by a fast
 fingerprint; a vocabulary then is a single hash table for *all* features, keyed by a mix of feature and id, so that a
-batch costs one table look-up and not one a feature. Two ids with one key are looked for when the table is built.
+batch costs one table look-up and not one per feature. Two ids with one key are looked for when the table is built.
 """
 
 from __future__ import annotations

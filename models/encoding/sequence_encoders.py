@@ -58,7 +58,7 @@ def check_without(kind: str, without: Sequence[str]) -> None:
     """
     if without and kind != "tim":
         raise ValueError(
-            f"sequence_without={','.join(without)} has no meaning with sequence={kind}: only tim has them."
+            f"sequence_without={','.join(without)} has no effect with sequence={kind}: only tim has them."
         )
     if not set(without) <= set(TIM_PARTS) or len(set(without)) != len(without):
         raise ValueError(

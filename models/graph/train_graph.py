@@ -31,7 +31,7 @@ def train_graph(
     seed: int = 0,
     progress: bool = True,
 ) -> list[float]:
-    """Trains in place, with Adam that touches only the rows a batch reads.
+    """Trains in place, with Adam that touches only the rows per batch reads.
 
     Args:
       model: Of the graph's sizes.
@@ -46,7 +46,7 @@ def train_graph(
       temperature: As in `edge_loss`.
       learning_rate: Of all weights.
       seed: Of the order of edges and of all samples.
-      progress: Whether to show a bar an epoch.
+      progress: Whether to show a bar per epoch.
 
     Returns:
       The mean loss of each epoch.

@@ -128,7 +128,7 @@ class TaskOutputs:
 
     @property
     def _binary_heads(self) -> dict[str, int]:
-        """The heads of binary tasks by name, with their towers: one a task, or one for each of its scenarios."""
+        """The heads of binary tasks by name, with their towers: one per task, or one for each of its scenarios."""
         binary = {self.tasks[place] for place in self.binary}
         heads = zip(self._wiring.heads, self._wiring.task_of_heads, self._wiring.tower_of, strict=True)
         return {head: tower for head, task, tower in heads if task in binary}
@@ -148,7 +148,7 @@ class TaskOutputs:
         return logits
 
     def of_own_scenario(self, values: tf.Tensor, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Of a value for each head of a binary task the one that an example's scenario has; a value a task."""
+        """Of a value for each head of a binary task the one that an example's scenario has; a value per task."""
         if not self._wiring.head_scenarios:
             return values
         parts = [self.tasks[place] for place in self.binary]
@@ -171,7 +171,7 @@ class TaskOutputs:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What `named` gives: a prediction a task, and what else follows from chain and values."""
+        """What `named` gives: a prediction per task, and what else follows from chain and values."""
         return (*self.tasks, *self._more)
 
     @property

@@ -38,7 +38,7 @@ class TaskRows:
         return self.of_own_domain(tf.stack([batch[label] for label in self._wiring.labels], axis=1), batch)
 
     def of_own_domain(self, values: tf.Tensor, batch: Mapping[str, Any]) -> tf.Tensor:
-        """A value a task, `[B, T]`, NaN where the example is not of the scenario that the task is learned from."""
+        """A value per task, `[B, T]`, NaN where the example is not of the scenario that the task is learned from."""
         domains = self._wiring.domains
         if not domains:
             return values

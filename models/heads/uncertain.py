@@ -23,7 +23,7 @@ from fullrank.models.options import RankerOptions
 
 
 class DropoutHeads(keras.layers.Layer):
-    """A logit a task whose inputs are dropped with probability r: mean and variance over all masks, none drawn.
+    """A logit per task whose inputs are dropped with probability r: mean and variance over all masks, none drawn.
 
         f = b + sum_i w_i h_i m_i / (1 - r),   m_i ~ Ber(1 - r)
         mean = b + sum_i w_i h_i,   variance = r / (1 - r) sum_i (w_i h_i)^2

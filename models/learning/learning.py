@@ -244,6 +244,6 @@ def _check(
     key = objective.ranking_key
     if key is not None and (key not in columns or columns[key].form != "one" or columns[key].dtype == "float32"):
         raise ValueError(
-            f"The ranking key is a column of one id an example. Received: {key!r}. Keys of schema {schema.name!r}: "
+            f"The ranking key is a column of one id per example. Received: {key!r}. Keys of schema {schema.name!r}: "
             f"{', '.join(each.name for each in schema.keys) or 'none'}."
         )

@@ -1,4 +1,4 @@
-"""NumPy's state of the binary statistics, one row a segment value."""
+"""NumPy's state of the binary statistics, one row per segment value."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def check_lengths(*, task: str, rows: int, columns: Mapping[str, int]) -> None:
     """Raises ValueError if a column is not `rows` long."""
     for name, size in columns.items():
         if size != rows:
-            raise ValueError(f"task {task!r}: {rows} labels but {size} {name}; give one a row")
+            raise ValueError(f"task {task!r}: {rows} labels but {size} {name}; give one per row")
 
 
 def check_segments(*, task: str, expected: Sequence[str], received: Mapping[str, object]) -> None:
@@ -75,9 +75,9 @@ def check_segments(*, task: str, expected: Sequence[str], received: Mapping[str,
 class BinaryEvaluator:
     """AUC, log loss, NE, GAUC, calibration error and bias of a binary task, also for every value of every segment.
 
-    Memory does not grow with the number of rows but for GAUC: `24 * bins` bytes a segment value (0.4 MB by default, so
-    40 MB a full segment), and with a key 20 bytes a row and 2 more a segment. The formulas are those of the training
-    metric, `StreamingBinary`; the bins are finer.
+    Memory does not grow with the number of rows but for GAUC: `24 * bins` bytes per segment value (0.4 MB by default,
+    so 40 MB a full segment), and with a key 20 bytes per row and 2 more per segment. The formulas are those of the
+    training metric, `StreamingBinary`; the bins are finer.
 
     A row without a key (-1 or an empty string, which is what records hold then) is not a row of one user that all such
     rows share: GAUC leaves it out. GAUC is exact, so it needs all rows of a key; a bounded approximation (hashed keys

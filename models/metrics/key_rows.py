@@ -27,7 +27,7 @@ class _Rows(NamedTuple):
 
 
 class KeyRows:
-    """Rows of a stream by key: an 8-byte key, float32 label, score and weight, and 2 bytes a segment.
+    """Rows of a stream by key: an 8-byte key, float32 label, score and weight, and 2 bytes per segment.
 
     Args:
         segments: number of segment columns.

@@ -54,7 +54,7 @@ def regression_statistics(*, totals: Any, ops: ArrayOps) -> dict[str, Any]:
 class RegressionEvaluator:
     """RMSE, MAE, bias, normalised Gini and calibration by decile, also for every value of every segment.
 
-    The last two need all rows at once, which are kept: 24 bytes a row, and 8 more a segment.
+    The last two need all rows at once, which are kept: 24 bytes per row, and 8 more per segment.
 
     Args:
         task: name of the task, for messages.

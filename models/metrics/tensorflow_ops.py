@@ -59,7 +59,7 @@ def row_tensors(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, Any,
     sizes = [tensor.shape[0] for tensor in (labels, predictions, weights)]
     if len({size for size in sizes if size is not None}) > 1:
         raise ValueError(
-            "a metric takes one label, one prediction and one weight a row; received "
+            "a metric takes one label, one prediction and one weight per row; received "
             f"{sizes[0]} labels, {sizes[1]} predictions, {sizes[2]} weights"
         )
     return labels, predictions, weights

@@ -35,7 +35,7 @@ class EmaTeacher(keras.callbacks.Callback):
 
     After n updates the decay is `min(decay, (1 + n) / (10 + n))`, so that a young average is not mostly the first
     weights. The teacher takes the student's values when the callback is made; restore a teacher from a checkpoint after
-    that. Steps are counted on from the optimiser's, so a resumed run goes on as one that was never interrupted.
+    that. Steps are counted on from the optimiser's, so a resumed run continues as one that was never interrupted.
 
     Args:
       averages: The teacher's variables.

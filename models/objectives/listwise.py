@@ -64,7 +64,7 @@ def joint_ranking_and_calibration(
     if not 0.0 <= calibration_weight <= 1.0:
         raise ValueError(f"calibration_weight must be in [0, 1]. Received: {calibration_weight}.")
     if logits.shape.rank != 2 or logits.shape[1] != 2:
-        raise ValueError(f"JRC needs two logits an example, [B, 2]. Received: {logits.shape}.")
+        raise ValueError(f"JRC needs two logits per example, [B, 2]. Received: {logits.shape}.")
     rows = observed(labels=labels, logits=logits, weights=weights)
     lists = _lists(keys, rows.labels)
     positive = rows.labels > 0.5

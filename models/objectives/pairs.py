@@ -70,7 +70,7 @@ _NEGATIVE, _POSITIVE, _LEFT_OUT = 0, 1, 2
 class Pairs(NamedTuple):
     """Logits of both members and the product of their weights.
 
-    Shapes broadcast to one entry a pair: `[P, 1]`, `[1, N]` and `[P, N]`, or three times `[T]`.
+    Shapes broadcast to one entry per pair: `[P, 1]`, `[1, N]` and `[P, N]`, or three times `[T]`.
     """
 
     positive: tf.Tensor

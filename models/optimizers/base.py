@@ -18,7 +18,7 @@ class Slot:
 
     Args:
       name: of the slot, part of the slot variable's name.
-      by_row: one number a row, `[N]`, instead of one a weight, `[N, ...]`.
+      by_row: one number per row, `[N]`, instead of one a weight, `[N, ...]`.
       initial: value at the start.
     """
 
@@ -161,7 +161,7 @@ class SparseOptimizer(keras.optimizers.Optimizer):
 
 
 def per_row(values: Any, like: Any) -> Any:
-    """Reshapes one number a row `[u]` to `[u, 1, ...]`, so that it broadcasts over `like` `[u, ...]`."""
+    """Reshapes one number per row `[u]` to `[u, 1, ...]`, so that it broadcasts over `like` `[u, ...]`."""
     for _ in range(like.shape.rank - values.shape.rank):
         values = values[..., tf.newaxis]
     return values

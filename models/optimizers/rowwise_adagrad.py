@@ -1,4 +1,4 @@
-"""Row-wise Adagrad: one learning rate a table row, at the memory of one number a row."""
+"""Row-wise Adagrad: one learning rate per table row, at the memory of one number per row."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fullrank.models.optimizers import base
 
 @keras.saving.register_keras_serializable(package="fullrank")
 class RowwiseAdagrad(base.SparseOptimizer):
-    """Adagrad with one accumulator a row, the optimiser that DLRM trains its tables with (Mudigere et al. 2022).
+    """Adagrad with one accumulator per row, the optimiser that DLRM trains its tables with (Mudigere et al. 2022).
 
     For a looked-up row w of width d, with the gradient g summed over the batch's lookups of that row:
 

@@ -81,7 +81,7 @@ def multi_embedding(
 def shared_bottom(
     *, tasks: Tasks, width: int = 16, experts: Sequence[str] = ("crossnet", "flat"), expert_width: int = 64
 ) -> Wiring:
-    """Shared bottom: one set, one plain mean of all experts, a tower a task.
+    """Shared bottom: one set, one plain mean of all experts, a tower per task.
 
     Args:
       tasks: Labels to predict.
@@ -116,7 +116,7 @@ def mmoe(
     expert_width: int = 64,
     gate: Gate = "softmax",
 ) -> Wiring:
-    """MMoE (Ma et al. 2018): one set, experts that all tasks share, a gate a task. With one expert: shared bottom.
+    """MMoE (Ma et al. 2018): one set, experts that all tasks share, a gate per task. With one expert: shared bottom.
 
     Args:
       tasks: Labels to predict.
@@ -138,7 +138,7 @@ def me_mmoe(
     expert_width: int = 64,
     gate: Gate = "softmax",
 ) -> Wiring:
-    """ME-MMoE ([Tencent] §5.1): sets of equal width, one or several experts on each, a gate a task over all of them.
+    """ME-MMoE ([Tencent] §5.1): sets of equal width, one or several experts on each, a gate per task over all of them.
 
     Args:
       tasks: Labels to predict.

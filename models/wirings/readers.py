@@ -26,13 +26,13 @@ def reader(task: str | Sequence[str], access: Sequence[Access]) -> Reader:
 
 
 def train_all(tasks: Tasks, experts: int) -> tuple[Reader, ...]:
-    """A reader a task that trains every expert."""
+    """A reader per task that trains every expert."""
     train: Access = "train"
     return tuple(reader(task, (train,) * experts) for task in tasks)
 
 
 def own_and_shared(tasks: Tasks, owners: Sequence[int], *, others: Access) -> tuple[Reader, ...]:
-    """A reader a task that trains the shared experts and its own.
+    """A reader per task that trains the shared experts and its own.
 
     Args:
       tasks: T of them.

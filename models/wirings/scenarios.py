@@ -1,4 +1,4 @@
-"""Several scenarios in one model: each task has a reader a scenario, and an example takes that of its own scenario."""
+"""Several scenarios in one model: a task has a reader per scenario, and an example takes its own."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def of_domains(values: tf.Tensor, ids: tf.Tensor, *, scenarios: Scenarios) -> tf
     """What belongs to the examples of each task's own scenario; NaN elsewhere.
 
     Args:
-      values: A value a task, `[B, T]`.
+      values: A value per task, `[B, T]`.
       ids: The scenario column, `[B]`.
       scenarios: That of each task, T of them.
     """

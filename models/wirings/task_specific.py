@@ -60,7 +60,7 @@ def stem(
     expert_width: int = 64,
     gate: Gate = "softmax",
 ) -> Wiring:
-    """STEM (Su et al. 2023; [Tencent] §5.1): a shared set and one a task.
+    """STEM (Su et al. 2023; [Tencent] §5.1): a shared set and one per task.
 
     A task trains the shared set and its own; it reads other tasks' experts without training them, so `dL_i/dE_j = 0`
     for j != i. That holds for several levels too: the gates that feed shared experts read every task's experts

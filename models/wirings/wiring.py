@@ -33,7 +33,7 @@ class ExpertSpec:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reader:
-    """A gate: what it may read, an entry an expert, `off`, `detached` (read without training it) or `train`.
+    """A gate: what it may read, an entry per expert, `off`, `detached` (read without training it) or `train`.
 
     Attributes:
       task: The task it serves; or its name, where it serves a group or the experts of a further level.
@@ -150,7 +150,7 @@ class Wiring:
             for reader in readers:
                 if len(reader.access) != len(experts):
                     raise ValueError(
-                        f"Task {reader.task!r} needs {len(experts)} access entries, one an expert. "
+                        f"Task {reader.task!r} needs {len(experts)} access entries, one per expert. "
                         f"Received: {reader.access}."
                     )
                 if below and reader.task not in below:
@@ -214,7 +214,7 @@ class Wiring:
         return tuple(order[most] for most in given.values())
 
     def describe(self) -> str:
-        """The wiring as tables, one a level: a row an expert, a column a reader."""
+        """The wiring as tables, one per level: a row per expert, a column a reader."""
         widths = {s.name: s.width for s in self.sets}
         title = f"{self.paradigm}: {len(self.sets)} set(s), H = {self.expert_width}, {self.gate} gate"
         lines = [title + (f", auxiliary: {', '.join(self.auxiliary)}" if self.auxiliary else "")]

@@ -82,5 +82,5 @@ def test_a_level_is_one_product_and_not_one_an_expert() -> None:
         graph = function.get_concrete_function(tf.zeros([2, len(wiring.experts), 5]), tf.zeros([2, 4])).graph
         return len(graph.get_operations())
 
-    # A product a task would add 20 operations a task and level.
+    # A product per task would add 20 operations per task and level.
     assert operations(30) < operations(3) + 10

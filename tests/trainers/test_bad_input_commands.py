@@ -167,4 +167,4 @@ def test_a_full_disk_at_a_checkpoint_is_one_line_and_the_run_can_go_on(
     assert not list(run.rglob("*temp*"))
     assert not (run / "result.json").exists()
     assert train(*arguments) == 0
-    assert "goes on after 19 steps, at epoch 2" in capfd.readouterr().out
+    assert "resumes after 19 steps, at epoch 2" in capfd.readouterr().out

@@ -63,7 +63,7 @@ def test_train_kill_resume_evaluate_predict(toy_records: Path, tmp_path: Path) -
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     uninterrupted = start("train", f"--data={toy_records}", f"--output={whole}", *FLAGS)
     process = start("train", f"--data={toy_records}", f"--output={killed}", *FLAGS)
-    # 19 steps an epoch: state-3 is step 15 of the first epoch, state-7 is step 15 of the second.
+    # 19 steps per epoch: state-3 is step 15 of the first epoch, state-7 is step 15 of the second.
     deadline = time.monotonic() + 240
     while not (killed / "checkpoints" / "state-7.index").exists():
         assert process.poll() is None, process.communicate()
@@ -75,9 +75,9 @@ def test_train_kill_resume_evaluate_predict(toy_records: Path, tmp_path: Path) -
     assert not (killed / "result.json").exists()
 
     out, _ = end(start("train", f"--data={toy_records}", f"--output={killed}", *FLAGS))
-    assert f"{killed}: goes on after " in out
+    assert f"{killed}: resumes after " in out
     out, _ = end(uninterrupted)
-    assert "goes on" not in out
+    assert "resumes" not in out
     assert f"Epoch {EPOCHS}/{EPOCHS}" in out
 
     ours, theirs = variables(killed / "checkpoints"), variables(whole / "checkpoints")

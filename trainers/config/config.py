@@ -42,7 +42,7 @@ class ExposureConfig:
     )
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be."""
+        """Validates the settings."""
         check_settings(self)
         if self.repetition_alpha > 1:
             raise ValueError(f"--repetition_alpha has to be at most 1. Received: {self.repetition_alpha:g}.")
@@ -52,9 +52,9 @@ class ExposureConfig:
         if not self.repetition_weight:
             for field in dataclasses.fields(self):
                 if getattr(self, field.name) != field.default:
-                    raise ValueError(f"--{field.name} has no meaning without --repetition_weight.")
+                    raise ValueError(f"--{field.name} has no effect without --repetition_weight.")
         if self.repetition_recency == "gap" and self.repetition_tau_days != 1:
-            raise ValueError("--repetition_tau_days has no meaning with --repetition_recency=gap, which never decays.")
+            raise ValueError("--repetition_tau_days has no effect with --repetition_recency=gap, which never decays.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ class DataConfig:
     )
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be."""
+        """Validates the settings."""
         check_settings(self)
         if not self.data or not self.train_split:
             raise ValueError("--data and --train_split cannot be empty.")
@@ -82,7 +82,7 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How long training goes on, and what it leaves behind."""
+    """How long training lasts, and what it leaves behind."""
 
     output: str = setting(REQUIRED, "Run directory to write; an interrupted run in it is resumed.", operational=True)
     epochs: int = setting(10, "Most passes over the training split.", minimum=1)
@@ -113,12 +113,12 @@ class TrainConfig:
         False, "Write the information abundance of each embedding table after each epoch.", operational=True
     )
     progress: Literal["auto", "bar", "line", "none"] = setting(
-        "auto", "Progress: a bar, one line an epoch, or nothing; auto is a bar on a terminal.", operational=True
+        "auto", "Progress: a bar, one line per epoch, or nothing; auto is a bar on a terminal.", operational=True
     )
     overwrite: bool = setting(False, "Start anew where --output holds a run already.", operational=True)
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be."""
+        """Validates the settings."""
         check_settings(self)
         if not self.output:
             raise ValueError("--output cannot be empty.")

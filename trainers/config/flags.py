@@ -1,4 +1,4 @@
-"""Command-line flags derived from configuration classes: a flag a field, with default, type, choices and meaning."""
+"""Command-line flags derived from configuration classes: a flag per field, with default, type, choices and meaning."""
 
 from __future__ import annotations
 

@@ -66,14 +66,14 @@ class ModelConfig:
     widths: tuple[int, ...] = setting(
         (),
         "Width of each embedding set; if not given 16, 16,16 for me, me_mmoe and stem_al, 16,32,64 for ame. "
-        "stem has one for shared embeddings and one a task, or a single number for all.",
+        "stem has one for shared embeddings and one per task, or a single number for all.",
         minimum=1,
     )
     experts: tuple[str, ...] = setting(
         (),
         "Experts as interaction:set, sets counted from 0; the interaction alone where there is one set. For ple and "
         "stem the number is the owner: 0 what tasks share, k the k-th task; for stem_al 0 is the task and k its k-th "
-        "auxiliary one. If not given, crossnet,flat for one set and for each owner (ple: one flat a task), "
+        "auxiliary one. If not given, crossnet,flat for one set and for each owner (ple: one flat per task), "
         "gwpfm:0,flat:0,ipnn:1 for me and me_mmoe, and fm or ipnn with flat on each set for ame.",
     )
     levels: int = setting(1, "Levels of experts of --model=ple and stem.", minimum=1)
@@ -173,12 +173,14 @@ class ModelConfig:
     group_detach: bool = setting(False, "Keep groups and their loss from training what lies below them.")
     dropout: float = setting(0.0, "Share of hidden units dropped in training.", minimum=0, below=1)
     groups: int | None = setting(
-        2, "Variables into which the tables of an embedding set are merged for training; none: one a table.", minimum=1
+        2,
+        "Variables into which the tables of an embedding set are merged for training; none: one per table.",
+        minimum=1,
     )
     mixed_precision: bool = setting(False, "Compute in bfloat16, with weights in float32.")
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be."""
+        """Validates the settings."""
         check_settings(self)
         if len(set(self.tasks)) != len(self.tasks):
             raise ValueError(f"--tasks names a task twice. Received: {','.join(self.tasks)}.")

@@ -60,7 +60,7 @@ class ObjectiveConfig:
     )
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be."""
+        """Validates the settings."""
         check_settings(self)
         if self.teacher is not None and self.teacher_columns:
             raise ValueError("--teacher and --teacher_columns are two teachers: give one of them.")

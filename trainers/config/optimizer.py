@@ -50,7 +50,7 @@ class OptimizerConfig:
     )
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be."""
+        """Validates the settings."""
         check_settings(self)
         if self.plateau_patience is None:
             if self.plateau_factor != 0.3:

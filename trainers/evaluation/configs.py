@@ -49,7 +49,7 @@ class EvaluateConfig:
     )
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be, or contradicts itself."""
+        """Validates the settings, alone and together."""
         check_settings(self)
         if self.data is not None and self.input is not None:
             raise ValueError(
@@ -97,7 +97,7 @@ class PredictConfig:
     )
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be, or contradicts itself."""
+        """Validates the settings, alone and together."""
         check_settings(self)
         check_output(self.output)
         if (self.run is None) == (self.export is None):
@@ -130,13 +130,13 @@ class ExportConfig:
     data: str | None = setting(None, "Directory of the records; where the run was trained if not given.")
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be."""
+        """Validates the settings."""
         check_settings(self)
         for name in ("run", "output"):
             if not getattr(self, name):
                 raise ValueError(f"--{name} cannot be empty.")
         if self.data is not None and self.warmup == "statistics":
-            raise ValueError("--data has no meaning with --warmup=statistics.")
+            raise ValueError("--data has no effect with --warmup=statistics.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

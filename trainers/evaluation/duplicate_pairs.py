@@ -26,7 +26,7 @@ class Duplicates(NamedTuple):
 
 
 def read_duplicates(text: str, schema: Schema) -> Duplicates:
-    """Reads `item:group`, two columns of one id an example.
+    """Reads `item:group`, two columns of one id per example.
 
     Raises:
       SchemaError: If it is not that.
@@ -37,7 +37,7 @@ def read_duplicates(text: str, schema: Schema) -> Duplicates:
         if name not in columns or columns[name].form != "one" or columns[name].dtype == "float32":
             raise SchemaError(
                 f"--duplicates={text}: give the columns of the item and of the group of its near-duplicates as "
-                f"item:group; {name!r} is no column of one id an example."
+                f"item:group; {name!r} is no column of one id per example."
             )
     return Duplicates(item, group)
 

@@ -222,12 +222,12 @@ def _groups(config: EvaluateConfig, schema: Schema) -> tuple[str | None, tuple[s
         if name not in columns:
             raise SchemaError(f"--{flag}={name}: the data has no such column. Columns: {', '.join(columns)}.")
         if columns[name].form != "one" or columns[name].dtype == "float32":
-            raise SchemaError(f"--{flag}={name}: expected a column with one id an example.")
+            raise SchemaError(f"--{flag}={name}: expected a column with one id per example.")
     return key, segments
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
-    """A row a task, and one for each of the five largest values of each of its segments; value tasks have their own.
+    """A row per task, and one for each of the five largest values of each of its segments; value tasks have their own.
 
     Below it, the deciles of each value task.
     """

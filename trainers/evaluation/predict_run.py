@@ -23,7 +23,7 @@ _TYPES = {"int64": pa.int64(), "float32": pa.float32(), "bytes": pa.string()}
 
 
 def predict_run(config: PredictConfig, *, reading: TableReading | None = None) -> int:
-    """Writes one row an example: keys, labels and other columns asked for, and `<task>_probability`.
+    """Writes one row per example: keys, labels and other columns asked for, and `<task>_probability`.
 
     Of a task with a real value it is `<task>_mean`. What a chain and quantiles add comes last. Rows keep their order.
 
@@ -92,7 +92,7 @@ def _copied(config: PredictConfig, trained: Schema, source: ScoredInput) -> list
     for name in config.columns:
         if name not in columns or columns[name].form != "one":
             known = ", ".join(column.name for column in columns.values() if column.form == "one")
-            raise SchemaError(f"--columns: {name!r} is no column with one value an example. Those are: {known}.")
+            raise SchemaError(f"--columns: {name!r} is no column with one value per example. Those are: {known}.")
     names = dict.fromkeys([*(name for name in usual if name in columns), *config.columns])
     return [columns[name] for name in names]
 

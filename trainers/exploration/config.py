@@ -24,7 +24,7 @@ MEANS_NOTHING: Final[dict[str, tuple[str, ...]]] = {
 class ExploreConfig:
     """Which policies meet, and on what."""
 
-    output: str = setting(REQUIRED, "Directory to write; finished seeds in it are kept, so a stopped run goes on.")
+    output: str = setting(REQUIRED, "Directory to write; finished seeds in it are kept, so a stopped run resumes.")
     dataset: Literal["simulator", "hillstrom", "obd"] = setting(
         "simulator", "A simulated platform, a replay of a randomised campaign, or estimates from a bandit's log."
     )
@@ -57,7 +57,7 @@ class ExploreConfig:
     quality: float = setting(1.5, "Standard deviation of its part that only showing the ad can tell.", minimum=0)
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be."""
+        """Validates the settings."""
         check_settings(self)
         if self.baseline not in self.policies:
             raise ValueError(f"--baseline={self.baseline} is not among --policies={','.join(self.policies)}.")

@@ -45,7 +45,7 @@ class PlatformConfig:
     bid_spread: float = 0.3
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be simulated."""
+        """Validates the settings."""
         for name in ("rounds", "requests", "candidates", "first_ads", "lifetime", "segments", "content"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1. Received: {getattr(self, name)}.")

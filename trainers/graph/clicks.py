@@ -124,7 +124,7 @@ def _id_column(schema: Schema, domain: Domain, flag: Literal["user", "item"]) ->
     columns = {column.name: column for column in schema.columns if column.name in ids and column.form == "one"}
     if name not in columns:
         raise SchemaError(
-            f"--{flag}={name}: {domain.data} has no feature or key of that name with one id an example. "
+            f"--{flag}={name}: {domain.data} has no feature or key of that name with one id per example. "
             f"Known: {', '.join(columns) or 'none'}."
         )
     return columns[name]

@@ -49,12 +49,12 @@ class PretrainGraphConfig:
     )
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be."""
+        """Validates the settings."""
         check_settings(self)
         if self.first_fraction > 1:
             raise ValueError(f"--first_fraction has to be at most 1. Received: {self.first_fraction}.")
         if len(self.neighbours) != 2:
-            raise ValueError(f"--neighbours needs two numbers, one a layer. Received: {self.neighbours}.")
+            raise ValueError(f"--neighbours needs two numbers, one per layer. Received: {self.neighbours}.")
         if len(set(self.domains)) < len(self.domains):
             raise ValueError("two domains are the same in --data, --label, --user and --item.")
 

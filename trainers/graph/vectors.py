@@ -22,7 +22,7 @@ Ints = npt.NDArray[np.int64]
 def write_vectors(
     file: Path, *, column: str, ids: npt.NDArray[Any], vectors: npt.NDArray[np.float32], until: int | None
 ) -> None:
-    """Writes a row an id: the id, and its vector as a list of float32.
+    """Writes a row per id: the id, and its vector as a list of float32.
 
     Args:
       file: To write.

@@ -23,7 +23,7 @@ class GroupsConfig:
     overwrite: bool = setting(False, "Replace an analysis that is in --output already.")
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be."""
+        """Validates the settings."""
         check_settings(self)
 
 
@@ -40,7 +40,7 @@ class ConflictsConfig:
     overwrite: bool = setting(False, "Replace an analysis that is in --output already.")
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be."""
+        """Validates the settings."""
         check_settings(self)
 
 
@@ -48,7 +48,7 @@ class ConflictsConfig:
 class ReplayExposuresConfig:
     """Which runs rank which candidates anew."""
 
-    run: tuple[str, ...] = setting(REQUIRED, "Run directories, one a seed, whose best weights rank.")
+    run: tuple[str, ...] = setting(REQUIRED, "Run directories, one per seed, whose best weights rank.")
     baseline: tuple[str, ...] = setting(
         REQUIRED, "As many run directories to compare with, in the same order of seeds."
     )
@@ -70,7 +70,7 @@ class ReplayExposuresConfig:
     )
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be."""
+        """Validates the settings."""
         check_settings(self)
         if not self.run or len(self.run) != len(self.baseline):
             raise ValueError(

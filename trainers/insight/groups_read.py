@@ -24,7 +24,7 @@ class GroupedExamples:
       codes: Place -> `[N, Q]`.
       errors: Place -> mean squared distance left after each level, `[Q]`.
       reconstruction: Place -> mean of the reconstruction error.
-      columns: Feature column -> `[N]`, of those with one value an example.
+      columns: Feature column -> `[N]`, of those with one value per example.
       labels: Task -> `[N]`, NaN where not observed.
     """
 

@@ -104,7 +104,7 @@ def _check(config: ReplayExposuresConfig, schema: Schema, request: str | None) -
         )
     if request is None or request not in columns or columns[request].form != "one":
         known = ", ".join(name for name, column in columns.items() if column.form == "one")
-        raise SchemaError(f"--request={request}: expected a column with one id an example. There are: {known}.")
+        raise SchemaError(f"--request={request}: expected a column with one id per example. There are: {known}.")
     if config.window_hours and schema.time is None:
         raise SchemaError(f"--window_hours={config.window_hours:g}: {schema.directory} has no time; give 0.")
 

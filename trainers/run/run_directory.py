@@ -291,7 +291,7 @@ def _read(file: Path) -> dict[str, Any]:
         loaded = error
     if not isinstance(loaded, dict):
         raise ValueError(
-            f"{file} is damaged: expected a JSON object. Remove it: the same command then goes on from the last "
+            f"{file} is damaged: expected a JSON object. Remove it: the same command then resumes from the last "
             "checkpoint, and writes it again."
         )
     return loaded

@@ -81,7 +81,7 @@ class Study:
         if self.reads_baseline and any(BASELINE_RUN in flag for flag in self.variants[self.baseline]):
             raise ValueError(f"Study {self.name!r}: the baseline cannot read its own run, {BASELINE_RUN}.")
         if self.reads_baseline and self.baseline in self.one_task_a_model:
-            raise ValueError(f"Study {self.name!r}: {BASELINE_RUN} needs a baseline of one run, not of one a task.")
+            raise ValueError(f"Study {self.name!r}: {BASELINE_RUN} needs a baseline of one run, not of one per task.")
         if not self.metrics:
             raise ValueError(f"Study {self.name!r} has no metrics.")
         if self.one_task_a_model and not self.tasks:
@@ -93,7 +93,7 @@ class Study:
         return any(BASELINE_RUN in flag for flags in (self.flags, *self.variants.values()) for flag in flags)
 
     def runs_of(self, variant: str) -> tuple[tuple[str, ...], ...]:
-        """The flags of each run that a variant consists of: one, or one a task."""
+        """The flags of each run that a variant consists of: one, or one per task."""
         flags = (*self.flags, *self.variants[variant])
         if variant in self.one_task_a_model:
             return tuple((*flags, f"--tasks={task}") for task in self.tasks)
@@ -156,7 +156,7 @@ class StudyConfig:
 
     study: str = setting(REQUIRED, "Name of a study, or a JSON file that describes one; see --list.")
     data: str = setting(REQUIRED, "Directory of the records.")
-    output: str = setting(REQUIRED, "Directory to write; finished runs in it are kept, so a stopped study goes on.")
+    output: str = setting(REQUIRED, "Directory to write; finished runs in it are kept, so a stopped study resumes.")
     seeds: tuple[int, ...] = setting((1, 2, 3, 4, 5), "Seeds; every variant is trained once with each.", minimum=0)
     variants: tuple[str, ...] = setting((), "Only these variants, beside the baseline; all if none is given.")
     workers: int = setting(2, "Runs at a time, each in a process with its share of the cores.", minimum=1)
@@ -167,7 +167,7 @@ class StudyConfig:
     keep_runs: bool = setting(False, "Keep the run directories, some megabytes each; otherwise only results stay.")
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be."""
+        """Validates the settings."""
         check_settings(self)
         if len(set(self.seeds)) != len(self.seeds) or not self.seeds:
             raise ValueError(f"--seeds needs different seeds, at least one. Received: {self.seeds}.")

@@ -1,4 +1,4 @@
-"""The report of a study: a table a task with paired differences and intervals, and a figure a statistic."""
+"""The report of a study: a table per task with paired differences and intervals, and a figure a statistic."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def _cost_table(results: Results) -> str:
             rows.append(
                 [variant, f"{middle['cpu_seconds']:.0f}", f"{middle['weights']:,.0f}", f"{middle['best_epoch']:g}"]
             )
-    return markdown(["variant", "CPU seconds a run", "weights", "best epoch"], rows)
+    return markdown(["variant", "CPU seconds per run", "weights", "best epoch"], rows)
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

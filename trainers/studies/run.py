@@ -25,7 +25,7 @@ _RUNS_A_PROCESS = 6
 
 
 def run_study(config: StudyConfig) -> int:
-    """Runs a study to its end, or goes on with it.
+    """Runs a study to its end, or resumes it.
 
     Returns:
       How many runs failed.

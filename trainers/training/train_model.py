@@ -62,7 +62,7 @@ def quiet_callbacks() -> Iterator[None]:
 
 
 def train_model(config: RunConfig, *, command: Sequence[str] = ()) -> dict[str, Any]:
-    """Trains, or goes on with an interrupted run, or finds that the run is finished.
+    """Trains, or resumes an interrupted run, or finds that the run is finished.
 
     Args:
       config: What to train, on what, and where to.
@@ -268,7 +268,7 @@ class _Training:
             f"step {progress.step} of epoch {progress.epoch + 1}" if progress.step else f"epoch {progress.epoch + 1}"
         )
         if progress.epoch < self._config.train.epochs and not progress.stopped:
-            _say(f"{self._run.path}: goes on after {progress.global_step} steps, at {place}.")
+            _say(f"{self._run.path}: resumes after {progress.global_step} steps, at {place}.")
 
     def _result(self) -> dict[str, Any]:
         progress = self._state.progress

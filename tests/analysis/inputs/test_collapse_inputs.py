@@ -286,7 +286,9 @@ def test_frequencies_and_initial_values_come_before_slots(tmp_path: Path) -> Non
     assert (item.known_by, item.spectrum.rows, item.weighted) == ("initial values", 25, None)
     with pytest.raises(ValueError, match=r"Frequencies are given of shop, but the tables are item, user\."):
         analyse_collapse(given, frequencies={"shop": counts})
-    with pytest.raises(ValueError, match=r"The frequencies of user must be 60 numbers, one a row\. Received: int64 of"):
+    with pytest.raises(
+        ValueError, match=r"The frequencies of user must be 60 numbers, one per row\. Received: int64 of"
+    ):
         analyse_collapse(given, frequencies={"user": counts[:3]})
     other = open_input(tmp_path / "before.npz", tables="user")
     with pytest.raises(ValueError, match=r"before\.npz holds no item of shape \(60, 4\)"):

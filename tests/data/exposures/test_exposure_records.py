@@ -221,7 +221,7 @@ def test_convert_counts_over_all_files_and_splits(
         ),
         (["--exposures=user:ad", "--exposures_radius=2"], 2, "--exposures_radius is for HashIDs: name their column in"),
         (["--exposures=user:ad", "--exposures_tau_days=0"], 2, "--exposures_tau_days has to be above 0. Received: 0."),
-        (["--exposures_tau_days=1"], 2, "--exposures_tau_days has no meaning without --exposures."),
+        (["--exposures_tau_days=1"], 2, "--exposures_tau_days has no effect without --exposures."),
         (["--exposures=user:ad", "--schema={log}/timeless.json"], 1, "--exposures needs to know what came first: set"),
     ],
 )

@@ -173,5 +173,5 @@ def test_a_header_says_what_is_wrong() -> None:
     with pytest.raises(BlockError, match="lists a column twice"):
         decode_block(BAD["a column twice"](blocks()[0]))
     wide = [["item", "float32", "fixed", 2**17 + 1]]
-    with pytest.raises(BlockError, match="more than 131072 values of one type a row"):
+    with pytest.raises(BlockError, match="more than 131072 values of one type per row"):
         Packing.from_header(str({"format": 1, "columns": wide}).replace("'", '"').replace(" ", "").encode())

@@ -68,4 +68,4 @@ def test_by_the_command_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) 
     assert np.isfinite(lost)
     with pytest.raises(SystemExit):
         prepare.run([*small, "--positives_of=click", f"--output={tmp_path}/none"])
-    assert "--positives_of has no meaning without --keep_positives" in capfd.readouterr().err
+    assert "--positives_of has no effect without --keep_positives" in capfd.readouterr().err

@@ -140,7 +140,7 @@ def test_error_falls_with_each_level() -> None:
 
 @pytest.mark.parametrize("compiled", [False, True])
 def test_dead_codes_restart_and_come_into_use(compiled: bool) -> None:
-    # 20 clusters, 16 codes a level, all but two of them far away.
+    # 20 clusters, 16 codes per level, all but two of them far away.
     books = np.full((2, 16, 8), 100.0, np.float32)
     books[:, :2] = np.random.default_rng(0).normal(size=(2, 2, 8))
     layer = with_books(books, seed=1, usage_decay=0.8)

@@ -34,7 +34,7 @@ def column(task: int) -> dict[str, tf.Tensor]:
 
 
 def test_by_hand() -> None:
-    # Task 0: one pair a key. Key a: positive .3, negative -.2, softplus(-.5) = .474077. Key b: 1.1 and .5,
+    # Task 0: one pair per key. Key a: positive .3, negative -.2, softplus(-.5) = .474077. Key b: 1.1 and .5,
     # softplus(-.6) = .437488. Mean .4557825. Cross entropies: softplus(-.3) = .554355, softplus(-.2) = .598139,
     # softplus(.5) = .974077, softplus(-1.1) = .287333; mean .603476. Joined with w = 1/4: .75 x .603476 + .25 x
     # .4557825 = .566553.

@@ -197,8 +197,8 @@ def test_a_column_that_is_not_there_is_named(build: Build) -> None:
     [
         ({"repetition_alpha": 2.0}, "--repetition_alpha has to be at most 1. Received: 2."),
         ({"repetition_columns": ("one",)}, "--repetition_columns takes two columns, count and days. Received: 'one'."),
-        ({"repetition_recency": "gap", "repetition_tau_days": 2.0}, "--repetition_tau_days has no meaning with"),
-        ({"repetition_weight": False, "repetition_alpha": 0.1}, "--repetition_alpha has no meaning without"),
+        ({"repetition_recency": "gap", "repetition_tau_days": 2.0}, "--repetition_tau_days has no effect with"),
+        ({"repetition_weight": False, "repetition_alpha": 0.1}, "--repetition_alpha has no effect without"),
     ],
 )
 def test_flags_that_contradict_each_other(changes: dict[str, Any], message: str) -> None:

@@ -192,7 +192,7 @@ def test_no_nan_leaks(rows: list[tuple[float, float, float]]) -> None:
 
 
 class TwoTasks(tfrs.Model):
-    """The least model with a metric a task on TensorFlow Recommenders' training step."""
+    """The least model with a metric per task on TensorFlow Recommenders' training step."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -136,7 +136,7 @@ def test_jrc_is_safe_with_a_class_or_all_missing(labels: list[float]) -> None:
 
 
 def test_jrc_names_what_is_wrong() -> None:
-    with pytest.raises(ValueError, match=r"two logits an example, \[B, 2\]. Received: \(3,\)"):
+    with pytest.raises(ValueError, match=r"two logits per example, \[B, 2\]. Received: \(3,\)"):
         joint_ranking_and_calibration(labels=tf.zeros(3), logits=tf.zeros(3), calibration_weight=0.5)
     with pytest.raises(ValueError, match="calibration_weight"):
         joint_ranking_and_calibration(labels=tf.zeros(3), logits=tf.zeros([3, 2]), calibration_weight=-1.0)

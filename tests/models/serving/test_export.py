@@ -113,7 +113,7 @@ def test_a_run_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.Captu
         (("--run=r", "--output="), "--output cannot be empty"),
         (("--run=r", "--output=o", "--version=0"), "--version has to be at least 1"),
         (("--run=r", "--output=o", "--warmup=none"), "warmup"),
-        (("--run=r", "--output=o", "--warmup=statistics", "--data=d"), "--data has no meaning"),
+        (("--run=r", "--output=o", "--warmup=statistics", "--data=d"), "--data has no effect"),
         (("--run=r", "--output=o", "--ouput=x"), "did you mean --output?"),
     ],
 )

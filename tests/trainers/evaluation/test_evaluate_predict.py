@@ -210,8 +210,8 @@ def test_statistics_and_vocabularies_of_the_records_do_not_matter(
     [
         (["--split=exam"], 1, "has no split 'exam'. Known: train, validation, test."),
         (["--key=nobody"], 1, "--key=nobody: the data has no such column"),
-        (["--segments=age"], 1, "--segments=age: expected a column with one id an example"),
-        (["--segments=tags"], 1, "--segments=tags: expected a column with one id an example"),
+        (["--segments=age"], 1, "--segments=age: expected a column with one id per example"),
+        (["--segments=tags"], 1, "--segments=tags: expected a column with one id per example"),
         (["--data=nowhere"], 1, "nowhere"),
         (["--batch_size=0"], 2, "--batch_size has to be at least 1"),
     ],
@@ -232,7 +232,7 @@ def test_evaluate_answers_mistakes_in_one_line(
         (["--output=-", "--data=d", "--input=x"], 2, "give either --data"),
         (["--output=p.csv", "--input=x", "--on_bad_record=skip"], 2, "--on_bad_record=skip needs --data"),
         (["--data=d"], 2, "flag --output is required"),
-        (["--output=p.csv", "--data=DATA", "--columns=tags"], 1, "'tags' is no column with one value an example"),
+        (["--output=p.csv", "--data=DATA", "--columns=tags"], 1, "'tags' is no column with one value per example"),
         (
             ["--output=p.csv", "--data=DATA", "--run=nowhere"],
             1,

@@ -83,7 +83,7 @@ def test_the_command_reports_and_goes_on(tmp_path: Path, capsys: pytest.CaptureF
     assert thompson["regret_difference"]["value"] == pytest.approx(gap)
     lines = (output / "results.jsonl").read_text().splitlines()
     assert len(lines) == 6
-    # A run that was stopped in the middle of a line goes on.
+    # A run that was stopped in the middle of a line resumes.
     (output / "results.jsonl").write_text("\n".join(lines[:3]) + "\n" + lines[3][:40])
     assert run(*flags, "--seeds=3") == 0
     again = [json.loads(line) for line in (output / "results.jsonl").read_text().splitlines()]

@@ -100,7 +100,7 @@ def test_the_task_is_one_that_both_predict(runs: Path, capsys: pytest.CaptureFix
         (["--run=a,b"], 2, "--run and --baseline name as many runs as each other. Received: 2 and 1."),
         (["--task=like"], 1, "--task=like: {runs}/plain predicts click."),
         (["--repeated=seen"], 1, "--repeated=seen: {runs}/records has no such column of numbers; convert and prepare"),
-        (["--request=history_ad"], 1, "--request=history_ad: expected a column with one id an example. There are:"),
+        (["--request=history_ad"], 1, "--request=history_ad: expected a column with one id per example. There are:"),
         (["--slots=0"], 2, "--slots has to be at least 1. Received: 0."),
     ],
 )

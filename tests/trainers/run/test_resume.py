@@ -1,4 +1,4 @@
-"""An interrupted `Model.fit` goes on at the same example, and ends with the same bits."""
+"""An interrupted `Model.fit` resumes at the same example, and ends with the same bits."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[StandIn, Re
 
 
 # Checkpoints are written after steps 5 and 10 of an epoch and at its end (12). Killed at the save that would be the
-# first, the run starts anew; at step 12, it goes on at 10; at 17 (5 of the second epoch), at 12; at 22, at 17.
+# first, the run starts anew; at step 12, it resumes at 10; at 17 (5 of the second epoch), at 12; at 22, at 17.
 @pytest.mark.parametrize(("kill_after", "resumed_at"), [(5, (0, 0)), (12, (0, 10)), (17, (1, 0)), (22, (1, 5))])
 def test_a_killed_run_takes_the_same_steps_to_the_same_bits(
     kill_after: int, resumed_at: tuple[int, int], tmp_path: Path, uninterrupted: tuple[StandIn, Recorder, TrainingState]

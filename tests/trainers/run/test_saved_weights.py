@@ -286,5 +286,5 @@ def test_a_stopped_run_says_from_where_it_resumes(
     with pytest.raises(KeyboardInterrupt):
         train_model(config(toy_records, run, rate=0.01))
     captured = capsys.readouterr()
-    assert "goes on after 1 steps" in captured.out
+    assert "resumes after 1 steps" in captured.out
     assert "The checkpoint of step 2 is kept: the same command resumes from there." in captured.err

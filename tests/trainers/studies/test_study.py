@@ -1,4 +1,4 @@
-"""Studies: paired intervals by hand, plans from files, and a whole study that is stopped and goes on."""
+"""Studies: paired intervals by hand, plans from files, and a whole study that is stopped and resumes."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ def kill_at_save(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(Saving, "_now", now)
 
 
-# 19 steps an epoch, checkpoints after 7, 14, 19 (with validation), 26 and 33 steps.
+# 19 steps per epoch, checkpoints after 7, 14, 19 (with validation), 26 and 33 steps.
 @pytest.mark.parametrize(
     ("save", "resumed"), [(2, "after 7 steps, at step 7 of epoch 1"), (5, "26 steps, at step 7 of")]
 )

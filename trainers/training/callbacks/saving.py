@@ -26,7 +26,7 @@ class Milestones:
         self._step = 0
 
     def start(self, step: int) -> None:
-        """Begins an epoch, or goes on with it after `step` steps."""
+        """Begins an epoch, or resumes it after `step` steps."""
         self._step = step
 
     def passed(self, step: int) -> bool:
