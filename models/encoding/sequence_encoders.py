@@ -57,9 +57,7 @@ def check_without(kind: str, without: Sequence[str]) -> None:
       ValueError: If one is not a part of `tim`, or is named twice, or the encoder is another one.
     """
     if without and kind != "tim":
-        raise ValueError(
-            f"sequence_without={','.join(without)} has no effect with sequence={kind}: only tim has them."
-        )
+        raise ValueError(f"sequence_without={','.join(without)} has no effect with sequence={kind}: only tim has them.")
     if not set(without) <= set(TIM_PARTS) or len(set(without)) != len(without):
         raise ValueError(
             f"sequence_without takes different ones of {', '.join(TIM_PARTS)}. Received: {','.join(without)}."
