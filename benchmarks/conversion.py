@@ -2,7 +2,7 @@
 
 The log has 40 columns: a click, a time, 20 columns of whole-number ids (of 2 to 500,000 different ones), 8 of text ids,
 10 of numbers. Ours reads, checks, splits by time, counts vocabularies and statistics, and writes block records; the
-reference only reads, into a table on disk. Each side has a process of its own for every round, whose start counts.
+reference only reads, into a table on disk. Each side has a process of its own for every round.
 With histories, every row also gets the last 50 clicked rows of its user (a column of 10,000 ids): of each row an id, a
 text id and the time.
 

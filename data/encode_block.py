@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, get_args
 
@@ -149,13 +150,14 @@ def encode_block(columns: Columns, *, packing: Packing) -> bytes:
       columns: A column batch of n >= 1 rows that has every column of `packing`.
       packing: How they lie in the block.
     """
-    (block,) = encode_blocks(columns, packing=packing, block_rows=_rows_of(columns, packing))
+    (block,) = encode_blocks(columns, packing=packing, block_rows=sys.maxsize)
     return block
 
 
 def encode_blocks(columns: Columns, *, packing: Packing, block_rows: int = BLOCK_ROWS) -> list[bytes]:
     """Serializes rows as blocks of `block_rows`; the last one has what is left."""
-    rows = _rows_of(columns, packing)
+    first = columns[packing.columns[0].name]
+    rows = first.rows if isinstance(first, Ragged) else len(first)
     header = bytes_feature(packing.header())
     parts = dict(_parts(columns, packing, rows))
     blocks = []
@@ -201,8 +203,3 @@ def _raw(
 ) -> tuple[npt.NDArray[np.int64], Bytes, bool]:
     stored = values.astype(dtype, copy=False)
     return offsets * stored.itemsize, stored.reshape(-1).view(np.uint8).data, False
-
-
-def _rows_of(columns: Columns, packing: Packing) -> int:
-    first = columns[packing.columns[0].name]
-    return first.rows if isinstance(first, Ragged) else len(first)

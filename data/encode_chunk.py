@@ -9,7 +9,6 @@ import pyarrow as pa
 from fullrank.data.arrow_columns import column_batch
 from fullrank.data.encode_block import Packing, encode_blocks
 from fullrank.data.encode_examples import encode_examples
-from fullrank.data.ragged import Columns
 from fullrank.data.record_file import compressed, framed
 from fullrank.data.schema import Schema
 
@@ -24,11 +23,8 @@ class Encoded(NamedTuple):
 def encode_chunk(batch: pa.RecordBatch, *, schema: Schema) -> Encoded:
     """Encodes staged rows in the layout and compression of the schema."""
     columns = column_batch(batch, schema, arrow_bytes=schema.layout == "block")
-    return Encoded(compressed(framed(encode_rows(columns, schema)), schema.compression), batch.num_rows)
-
-
-def encode_rows(columns: Columns, schema: Schema) -> list[bytes]:
-    """A column batch as records in the layout of the schema."""
     if schema.layout == "example":
-        return encode_examples(columns, schema_columns=schema.columns)
-    return encode_blocks(columns, packing=Packing(schema.columns))
+        records = encode_examples(columns, schema_columns=schema.columns)
+    else:
+        records = encode_blocks(columns, packing=Packing(schema.columns))
+    return Encoded(compressed(framed(records), schema.compression), batch.num_rows)
