@@ -28,6 +28,8 @@ ABSENT_BITS: Final = 0x7FC0F011
 """The NaN that stands for an absent float in a parsed example: another one than any writer stores."""
 ABSENT: Final = np.array([ABSENT_BITS], np.uint32).view(np.float32)[0]
 
+_ONE: Final = 0x3F800000
+_NEGATIVE_ZERO: Final = -(2**31)
 _REASONS: Final[dict[Rule, str]] = {
     "number": "a number must be finite",
     "value": "the value of a label must be finite",
@@ -171,7 +173,10 @@ def batch_check(rules: Mapping[str, Rule], *, explicit_nan: bool) -> Callable[[M
 
 def _bad_in_graph(values: tf.Tensor, rule: Rule, explicit_nan: bool) -> tf.Tensor:
     if rule == "binary":
-        return tf.logical_not(tf.reduce_all((values == 0.0) | (values == 1.0) | tf.math.is_nan(values)))
+        # By their bits: compared as numbers, TensorFlow takes the smallest ones, the denormal ones, for 0.
+        bits = tf.bitcast(values, tf.int32)
+        legal = (bits == 0) | (bits == _NEGATIVE_ZERO) | (bits == _ONE) | tf.math.is_nan(values)
+        return tf.logical_not(tf.reduce_all(legal))
     if rule == "value":
         return tf.reduce_any(tf.math.is_inf(values))
     if rule == "bits":

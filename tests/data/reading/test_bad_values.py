@@ -28,6 +28,7 @@ from fullrank.data.value_rules import ABSENT, aligned_columns, batch_check, valu
 WRONG_VALUES = {
     1: ("click", 2.0, "a binary label must be 0 or 1. Received: 2.0."),
     2: ("click", np.inf, "a binary label must be 0 or 1. Received: inf."),
+    3: ("click", np.float32(1e-45), "a binary label must be 0 or 1. Received: 1e-45."),
     4: ("price", np.inf, "a number must be finite. Received: inf."),
     6: ("content", [1.0, -np.inf], "a vector must be finite, or missing as a whole. Received: [1.0, -inf]."),
     7: ("content", [1.0, np.nan], "a vector must be finite, or missing as a whole. Received: [1.0, nan]."),
@@ -49,7 +50,7 @@ def test_forbidden_values_are_named_and_read_around(tmp_path: Path, layout: str)
     ]
     assert sorted(str(bad) for bad in data.verify(schema)) == sorted(expected)
     dataset = data.read_records(
-        schema, batch_size=8, on_bad_record="skip", max_bad_fraction=0.2, cache_directory=tmp_path / "cache"
+        schema, batch_size=8, on_bad_record="skip", max_bad_fraction=0.25, cache_directory=tmp_path / "cache"
     )
     batches = list(dataset.as_numpy_iterator())
     kept = [i for i in range(ROWS) if i - 20 not in WRONG_VALUES]
@@ -132,7 +133,7 @@ def test_examples_that_do_not_fit_the_schema(tmp_path: Path) -> None:
     for line, (row, (_, words)) in zip(found, MISFITS.items(), strict=True):
         assert line.startswith(f"{file}, record {row}{words}")
     dataset = data.read_records(
-        schema, batch_size=8, on_bad_record="skip", max_bad_fraction=0.2, cache_directory=tmp_path / "cache"
+        schema, batch_size=8, on_bad_record="skip", max_bad_fraction=0.25, cache_directory=tmp_path / "cache"
     )
     assert items_of(dataset) == [i for i in range(ROWS) if i - 20 not in MISFITS]
 
