@@ -34,7 +34,9 @@ def add_past(rows: StagedRows) -> None:
         for by in dict.fromkeys((past.by, () if past.smoothing else past.by)):
             needed.setdefault(by, {}).update(dict.fromkeys((part, past.of) for part in _PARTS[past.aggregate]))
     tables = {by: f"past_by{number}" for number, by in enumerate(needed)}
-    names = {(by, *part): f"{tables[by]}.{part[0]}{number}" for by in needed for number, part in enumerate(needed[by])}
+    names = {
+        (by, *part): f"{tables[by]}.{_own(part[0], number)}" for by in needed for number, part in enumerate(needed[by])
+    }
     for by, parts in needed.items():
         _sum_up(rows, tables[by], by, list(parts))
     cells = [f"{_value(past, names, rows.schema)} AS p{number}" for number, past in enumerate(declared)]
@@ -53,7 +55,7 @@ def _sum_up(rows: StagedRows, table: str, by: tuple[str, ...], parts: list[tuple
     frame = "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
     window = f"({'PARTITION BY ' if keys else ''}{', '.join(keys)} ORDER BY {time} {frame})"
     for number, (part, of) in enumerate(parts):
-        value, own = "*" if of is None else rows.stored_as(of), f"{part}{number}"
+        value, own = "*" if of is None else rows.stored_as(of), _own(part, number)
         # Compensated sums, so that the order in which threads add does not show.
         at_time.append(
             {"n": f"count({value})", "s": f"fsum(CAST({value} AS DOUBLE))", "l": f"arg_max({value}, rowid)"}[part]
@@ -70,6 +72,11 @@ def _sum_up(rows: StagedRows, table: str, by: tuple[str, ...], parts: list[tuple
     held = ", ".join((*keys, time))
     grouped = f"SELECT {', '.join((held, *at_time))} FROM {ROWS} WHERE {there} AND {BAD} IS NULL GROUP BY {held}"
     rows.connection.execute(f"CREATE TABLE {table} AS SELECT {', '.join((held, *before))} FROM ({grouped})")
+
+
+def _own(part: str, number: int) -> str:
+    """The name of a part, which is none that columns of the schema are stored as."""
+    return f"past_{part}{number}"
 
 
 def _same(rows: StagedRows, table: str, by: tuple[str, ...]) -> str:

@@ -50,6 +50,14 @@ def metrics_of(run: Path, task: str) -> dict[str, float]:
     return found
 
 
+def sorted_columns(records: Path, names: list[str]) -> list[np.ndarray[Any, Any]]:
+    """Columns of the test split, ordered by the first two of them."""
+    batches = list(data.read_records(records, split="test", batch_size=4096))
+    columns = [np.concatenate([batch[name].numpy() for batch in batches]) for name in names]
+    order = np.lexsort((columns[1], columns[0]))
+    return [column[order] for column in columns]
+
+
 def answered(exported: Path, instance: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> dict[str, float]:
     """What an export answers to a request of one row."""
     asked = exported.parent / "request.json"
@@ -91,6 +99,15 @@ def test_movielens_in_five_commands(tmp_path: Path, real_data: Path, capsys: pyt
     train.run(["train", f"--data={tmp_path}/prepared", f"--output={tmp_path}/reference", *TRAINING])
     own, reference = metrics_of(tmp_path / "run", "click"), metrics_of(tmp_path / "reference", "click")
     print({name: (own[name], reference[name]) for name in ("auc", "ne")})
+    # The rates that both have are the same, bit for bit.
+    names = {"userId": "user_id", "movieId": "item_id", "user_rate": "user_past_rate", "movie_rate": "item_past_rate"}
+    names |= {"user_count": "user_history_count", "movie_count": "item_past_count"}
+    ours, theirs = (
+        sorted_columns(tmp_path / "records", [*names]),
+        sorted_columns(tmp_path / "prepared", [*names.values()]),
+    )
+    for found, expected in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(found, expected)
     assert own["examples"] == reference["examples"] == 10_000
     assert own["auc"] > reference["auc"] - 0.015
     assert own["ne"] < reference["ne"] + 0.02

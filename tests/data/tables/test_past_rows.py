@@ -29,17 +29,19 @@ PAST = (
     data.Past(name="rate", aggregate="mean", of="click", by=("user",)),
     data.Past(name="smooth", aggregate="mean", of="click", by=("user",), smoothing=5.0),
     data.Past(name="total", aggregate="sum", of="paid"),
+    data.Past(name="place_rate", aggregate="mean", of="click", by=("place",)),
     data.Past(name="last_item", aggregate="last", of="item", by=("user", "place")),
 )
 SCHEMA = data.Schema(
     name="log",
     features=(
         data.Sparse(name="item", dtype="bytes"),
+        data.Sparse(name="place"),
         *(data.Numeric(name=past.name) for past in PAST[:-1]),
         data.Sparse(name="last_item", dtype="bytes", table="item"),
     ),
     labels=(data.Label(name="click"),),
-    keys=(data.Key(name="user", dtype="bytes"), data.Key(name="place")),
+    keys=(data.Key(name="user", dtype="bytes"),),
     time="time",
     extras=("paid",),
     reading=data.Reading(past=PAST),
@@ -102,11 +104,13 @@ def test_equals_a_double_loop(rows: list[tuple[int, int, int, int | None, float 
         clicks = [click[j] for j in own if click[j] is not None]
         everyone = [click[j] for j in before if click[j] is not None]
         overall = (sum(everyone) + 1) / (len(everyone) + 2)
+        there = [click[j] for j in before if place[j] == place[i] and click[j] is not None]
         same = [item[j].encode() for j in own if place[j] == place[i]]
         assert found[i] == {
             "seen": len(own),
             "rate": pytest.approx(sum(clicks) / len(clicks)) if clicks else None,
             "smooth": pytest.approx((sum(clicks) + 5 * overall) / (len(clicks) + 5)),
+            "place_rate": pytest.approx(sum(there) / len(there)) if there else None,
             "total": sum(paid[j] or 0 for j in before),
             "last_item": same[-1] if same else None,
         }
@@ -129,7 +133,7 @@ def test_bad_rows_are_in_no_past() -> None:
     [
         ({"by": ("usr",)}, "'seen' cannot be taken from earlier rows: rows are grouped by 'usr', which is no column of "
          "single ids. Did you mean 'user'?"),
-        ({"by": ("paid",)}, "grouped by 'paid', which is no column of single ids. There are: item, user, place, time."),
+        ({"by": ("paid",)}, "grouped by 'paid', which is no column of single ids. There are: item, place, user, time."),
         ({"aggregate": "mean", "of": "item"}, "mean takes 'item', which is no column of single numbers. There are: "),
         ({"aggregate": "sum", "of": "rate"}, "sum takes 'rate', which is no column of single numbers"),
         ({"aggregate": "mean", "of": "paid", "smoothing": 1.0}, "only the mean of a binary label is smoothed, and"),
