@@ -13,7 +13,7 @@ BENCHMARKS = $(filter-out benchmarks/peers%,$(shell grep -l '^if __name__ == "__
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-wheel fuzz kills lint lint-style lint-types lint-build format build-file schema-page pages pictures guides bench docs lock clean
+.PHONY: help setup demo test test-all test-wheel fuzz kills lint lint-style lint-types lint-build format build-file schema-page pages pictures guides bench docs lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -34,11 +34,11 @@ $(INSTALLED): requirements.lock setup.py
 demo: setup  ## prepare MovieLens, train, evaluate, export and serve; the run is left in runs/demo
 	$(BIN)/python -m fullrank.trainers.demo --output=runs/demo
 
-test: setup  ## run every test
-	$(BIN)/pytest -n $(JOBS) --dist loadfile $(TESTS)
-
-test-fast: setup  ## run the tests not marked slow
+test: setup  ## run the tests not marked slow
 	$(BIN)/pytest -n $(JOBS) --dist loadfile -m "not slow" $(TESTS)
+
+test-all: setup  ## run every test, as continuous integration does
+	$(BIN)/pytest -n $(JOBS) --dist loadfile $(TESTS)
 
 test-wheel: setup  ## build the wheel and run the fast tests against it, away from the checkout
 	$(BIN)/python .ci/wheel_environment.py -n $(JOBS) --dist loadfile -m "not slow"

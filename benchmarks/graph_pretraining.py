@@ -61,7 +61,7 @@ def main() -> None:
         print(json.dumps(measured(int(sys.argv[2]))))
         return
     options = report.arguments("Time and memory of pre-training on a graph of clicks.")
-    clicks = 50_000 if options.quick else 1_000_000
+    clicks = 20_000 if options.quick else 1_000_000
     found = report.in_child(__file__, clicks)
     rows = report.bounded(found, FIGURES, size=f"{found['edges']:,.0f} edges")
     report.emit(rows, options.json)
