@@ -2,7 +2,7 @@
 
 load("@rules_python//python:defs.bzl", "py_binary", "py_library", "py_test")
 
-# Files are linked below this folder, which is an import root: data/schema.py is found as fullrank/data/schema.py.
+# Files are linked below this folder, which is an import root: data/schema/schema.py is found as fullrank/data/schema.py.
 _ROOT = "_root"
 
 def _layout_impl(ctx):

@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-from fullrank.data.schema_reference import json_schema, markdown
+from fullrank.data.schema.reference import json_schema, markdown
 from sources import ROOT
 
 

@@ -21,8 +21,8 @@ from absl import flags
 
 from fullrank.analysis.comparisons.tables import format_table
 from fullrank.analysis.inputs.open_input import MAX_WIDTH, MIN_ROWS
-from fullrank.data.command import new_flags, run_command
-from fullrank.data.write_aside import check_replaceable, write_text, written_aside
+from fullrank.data.command.command import new_flags, run_command
+from fullrank.data.files.write_aside import check_replaceable, write_text, written_aside
 
 RESULT: Final = "collapse.json"
 _COLUMNS: Final = ("table", "rows", "trained", "width", "IA", "IA/min(N,d)", "eff. rank", "part. ratio", "stable rank")

@@ -20,8 +20,8 @@ from typing import Any, Final
 from absl import flags
 
 from fullrank.analysis.comparisons.tables import format_table
-from fullrank.data.command import new_flags, run_command
-from fullrank.data.write_aside import check_replaceable, written_aside
+from fullrank.data.command.command import new_flags, run_command
+from fullrank.data.files.write_aside import check_replaceable, written_aside
 
 RESULT: Final = "entanglement.json"
 
@@ -37,7 +37,7 @@ def entanglement(flag_values: flags.FlagValues) -> None:
     from fullrank.analysis.embeddings.entanglement_figures import draw_pair_distances
     from fullrank.analysis.embeddings.entanglement_results import analyse_entanglement
     from fullrank.analysis.inputs import open_input
-    from fullrank.data.schema_json import read_schema
+    from fullrank.data.schema.json import read_schema
 
     output = Path(flag_values.output)
     check_replaceable(output, overwrite=flag_values.overwrite, made_of=RESULT)

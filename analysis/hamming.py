@@ -14,7 +14,7 @@ from pathlib import Path
 
 from absl import flags
 
-from fullrank.data.command import new_flags, run_command
+from fullrank.data.command.command import new_flags, run_command
 
 
 def hamming(flag_values: flags.FlagValues) -> None:

@@ -30,7 +30,7 @@ import duckdb
 import report
 from fullrank import data
 from fullrank.data import convert
-from fullrank.data.table_database import MEMORY, open_database
+from fullrank.data.tables.database import MEMORY, open_database
 
 IDS, TEXTS, NUMBERS = 20, 8, 10
 CARDINALITIES = (2, 7, 24, 100, 1_000, 10_000, 100_000, 500_000)

@@ -13,7 +13,7 @@ import onnx
 from dcn_weights import dcn_weights
 from onnx import TensorProto, helper, numpy_helper
 
-from fullrank.data.features import Numeric, Sparse
+from fullrank.data.schema.features import Numeric, Sparse
 from fullrank.models import Ranker
 from fullrank.models.encoding import numbers
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
-from fullrank.data.bad_data import BadDataError, BadRecord
-from fullrank.data.columns import Column
-from fullrank.data.encode_examples import encode_examples
-from fullrank.data.exposure_history import ExposureHistory, exposure_history
-from fullrank.data.features import (
+from fullrank.data.content.sign_bits import hash_vectors
+from fullrank.data.exposures.history import ExposureHistory, exposure_history
+from fullrank.data.records.bad_data import BadDataError, BadRecord
+from fullrank.data.records.encode_examples import encode_examples
+from fullrank.data.schema.columns import Column
+from fullrank.data.schema.features import (
     Bits,
     Feature,
     IdMap,
@@ -22,23 +23,22 @@ from fullrank.data.features import (
     SparseStatistics,
     Vector,
 )
-from fullrank.data.ragged import Columns, Ragged
-from fullrank.data.reading import Along, Derived, History, Input, Past, Reading
-from fullrank.data.schema import Schema, SchemaError, Shard, Split
-from fullrank.data.schema_json import read_schema, write_schema
-from fullrank.data.sign_bits import hash_vectors
-from fullrank.data.vocabulary import read_vocabulary, write_vocabulary
+from fullrank.data.schema.json import read_schema, write_schema
+from fullrank.data.schema.ragged import Columns, Ragged
+from fullrank.data.schema.reading import Along, Derived, History, Input, Past, Reading
+from fullrank.data.schema.schema import Schema, SchemaError, Shard, Split
+from fullrank.data.schema.vocabulary import read_vocabulary, write_vocabulary
 
 if TYPE_CHECKING:
-    from fullrank.data.bad_records import diagnose, explain, verify
-    from fullrank.data.build import build_records
-    from fullrank.data.example_layout import example_parser
-    from fullrank.data.pipeline import INPUT_ERRORS
-    from fullrank.data.read import read_records
-    from fullrank.data.repair import Repaired, repair_split
-    from fullrank.data.row_columns import row_to_record, to_columns
+    from fullrank.data.reading.bad_records import diagnose, explain, verify
+    from fullrank.data.reading.pipeline import INPUT_ERRORS
+    from fullrank.data.reading.read import read_records
+    from fullrank.data.reading.repair import Repaired, repair_split
+    from fullrank.data.records.example_layout import example_parser
     from fullrank.data.supervised import split_batch
-    from fullrank.data.write import RecordWriter, write_records
+    from fullrank.data.tables.row_columns import row_to_record, to_columns
+    from fullrank.data.writing.build import build_records
+    from fullrank.data.writing.writer import RecordWriter, write_records
 
 _WHEN_USED: Final = {
     "INPUT_ERRORS": "pipeline",

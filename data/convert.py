@@ -22,25 +22,25 @@ from typing import Any, Final, Literal
 
 from absl import flags
 
-from fullrank.data.bad_rows import BadRows
-from fullrank.data.build import Builder, Building, Sources
-from fullrank.data.command import new_flags, run_command
-from fullrank.data.command_errors import UsageError
-from fullrank.data.exposed_rows import add_exposures, check_exposable, exposure_extras
-from fullrank.data.exposure_flags import define_exposure_flags, read_exposures
-from fullrank.data.exposure_spec import exposed_schema
-from fullrank.data.find_files import find_files
-from fullrank.data.given_sequences import order_of_sequences
-from fullrank.data.history_rows import add_earlier_rows
-from fullrank.data.join_table import names_with_joins
-from fullrank.data.schema import Schema
-from fullrank.data.schema_json import FILE_NAME, read_schema
-from fullrank.data.split_rows import SPLIT_COLUMN, SPLITS, Splits, at_random, by_column, by_source, by_time
-from fullrank.data.staged_rows import ROWS
-from fullrank.data.table_columns import BAD
-from fullrank.data.table_files import TableFiles
-from fullrank.data.table_flags import define_table_flags, open_joins, read_dialect, read_joins, read_reading
-from fullrank.data.write_aside import check_replaceable
+from fullrank.data.command.command import new_flags, run_command
+from fullrank.data.command.errors import UsageError
+from fullrank.data.exposures.flags import define_exposure_flags, read_exposures
+from fullrank.data.exposures.rows import add_exposures, check_exposable, exposure_extras
+from fullrank.data.exposures.spec import exposed_schema
+from fullrank.data.files.find_files import find_files
+from fullrank.data.files.write_aside import check_replaceable
+from fullrank.data.schema.json import FILE_NAME, read_schema
+from fullrank.data.schema.schema import Schema
+from fullrank.data.tables.bad_rows import BadRows
+from fullrank.data.tables.columns import BAD
+from fullrank.data.tables.files import TableFiles
+from fullrank.data.tables.flags import define_table_flags, open_joins, read_dialect, read_joins, read_reading
+from fullrank.data.tables.given_sequences import order_of_sequences
+from fullrank.data.tables.history_rows import add_earlier_rows
+from fullrank.data.tables.join import names_with_joins
+from fullrank.data.tables.staged_rows import ROWS
+from fullrank.data.writing.build import Builder, Building, Sources
+from fullrank.data.writing.splits import SPLIT_COLUMN, SPLITS, Splits, at_random, by_column, by_source, by_time
 
 COMPRESSIONS: Final[dict[str, Literal["", "GZIP"]]] = {"none": "", "gzip": "GZIP"}
 

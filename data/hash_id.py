@@ -27,13 +27,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from absl import flags
 
-from fullrank.data.command import new_flags, run_command
-from fullrank.data.command_errors import UsageError
-from fullrank.data.hamming import Hamming, measure_hamming
-from fullrank.data.naming_errors import naming_errors
-from fullrank.data.sign_bits import projections, sign_bits
-from fullrank.data.vector_files import VectorFile, read_npy_vectors, read_parquet_vectors
-from fullrank.data.write_aside import check_new_file, file_aside, write_text
+from fullrank.data.command.command import new_flags, run_command
+from fullrank.data.command.errors import UsageError
+from fullrank.data.content.hamming import Hamming, measure_hamming
+from fullrank.data.content.sign_bits import projections, sign_bits
+from fullrank.data.files.write_aside import check_new_file, file_aside, write_text
+from fullrank.data.tables.naming_errors import naming_errors
+from fullrank.data.tables.vectors import VectorFile, read_npy_vectors, read_parquet_vectors
 
 METADATA: Final = b"fullrank.hash_id"
 """Metadata key of the output: bits, seed and centre as JSON."""

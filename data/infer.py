@@ -5,7 +5,7 @@ Usage:
   python -m fullrank.data.infer --input=log.csv --label=click,sale --ignore=row_id --numeric=age --output=schema.json
 
 The table it prints says what each column was taken for and what to check. Edit schema.json where it guessed wrong, then
-run `python -m fullrank.data.convert`. The rules are in the documentation of fullrank.data.propose.
+run `python -m fullrank.data.convert`. The rules are in the documentation of fullrank.data.proposal.propose.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from typing import Any, Final
 
 from absl import flags
 
-from fullrank.data.column_profile import ColumnProfile
-from fullrank.data.command import new_flags, run_command
-from fullrank.data.command_errors import UsageError
-from fullrank.data.decisions import FEW_GAPS, Wishes
-from fullrank.data.find_files import find_files
-from fullrank.data.history_flags import define_history_flags, with_histories, with_past
-from fullrank.data.metadata_pbtxt import read_metadata
-from fullrank.data.propose import Proposal, propose
-from fullrank.data.reading import Reading
-from fullrank.data.schema_json import write_schema
-from fullrank.data.scratch import temporary_directory
-from fullrank.data.sequence_flags import define_sequence_flags, with_sequences
+from fullrank.data.command.command import new_flags, run_command
+from fullrank.data.command.errors import UsageError
+from fullrank.data.files.find_files import find_files
+from fullrank.data.files.scratch import temporary_directory
+from fullrank.data.files.write_aside import check_new_file
+from fullrank.data.proposal.column_profile import ColumnProfile
+from fullrank.data.proposal.decisions import FEW_GAPS, Wishes
+from fullrank.data.proposal.propose import Proposal, propose
+from fullrank.data.proposal.sample import profile_table, read_sample, rejected_note, with_derived
+from fullrank.data.schema.json import write_schema
+from fullrank.data.schema.metadata_pbtxt import read_metadata
+from fullrank.data.schema.reading import Reading
 from fullrank.data.suggest import closest
-from fullrank.data.table_database import open_database
-from fullrank.data.table_files import TableFiles
-from fullrank.data.table_flags import define_table_flags, open_joins, read_dialect, read_joins, read_reading
-from fullrank.data.table_sample import profile_table, read_sample, rejected_note, with_derived
+from fullrank.data.tables.database import open_database
+from fullrank.data.tables.files import TableFiles
+from fullrank.data.tables.flags import define_table_flags, open_joins, read_dialect, read_joins, read_reading
+from fullrank.data.tables.history_flags import define_history_flags, with_histories, with_past
+from fullrank.data.tables.sequence_flags import define_sequence_flags, with_sequences
 from fullrank.data.text_table import text_table
-from fullrank.data.write_aside import check_new_file
 
 _EXAMPLES_WIDTH: Final = 32
 

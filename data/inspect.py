@@ -20,15 +20,15 @@ from typing import Any, Final
 import numpy as np
 from absl import flags
 
-from fullrank.data.columns import Column
-from fullrank.data.command import new_flags, run_command
-from fullrank.data.describe_schema import describe_features, describe_header, describe_splits
-from fullrank.data.metadata_pbtxt import write_metadata
-from fullrank.data.quiet_tensorflow import import_tensorflow_quietly
-from fullrank.data.schema import Schema, SchemaError
-from fullrank.data.schema_json import read_schema
+from fullrank.data.command.command import new_flags, run_command
+from fullrank.data.command.quiet_tensorflow import import_tensorflow_quietly
+from fullrank.data.schema.columns import Column
+from fullrank.data.schema.describe import describe_features, describe_header, describe_splits
+from fullrank.data.schema.json import read_schema
+from fullrank.data.schema.metadata_pbtxt import write_metadata
+from fullrank.data.schema.schema import Schema, SchemaError
+from fullrank.data.schema.vocabulary import read_vocabulary
 from fullrank.data.text_table import text_table
-from fullrank.data.vocabulary import read_vocabulary
 
 _PROBLEMS: Final = 20
 _WIDTH: Final = 24
@@ -62,7 +62,7 @@ def inspect(flag_values: flags.FlagValues) -> int:
 
 def find_problems(schema: Schema, *, splits: Sequence[str], at_most: int) -> list[str]:
     """What is wrong with vocabularies and records, one line each."""
-    from fullrank.data.bad_records import verify
+    from fullrank.data.reading.bad_records import verify
 
     problems: list[str] = []
     for feature in schema.tables:
@@ -77,7 +77,7 @@ def find_problems(schema: Schema, *, splits: Sequence[str], at_most: int) -> lis
 
 def base_rates(schema: Schema, *, splits: Sequence[str]) -> str:
     """Mean of every label over the examples on which it was observed, split by split."""
-    from fullrank.data.read import read_records
+    from fullrank.data.reading.read import read_records
 
     rows: list[tuple[str, ...]] = []
     for split in splits:
@@ -99,9 +99,9 @@ def first_rows(schema: Schema, *, split: str, rows: int) -> str:
     Raises:
       BadDataError: If they cannot be read.
     """
-    from fullrank.data.bad_records import explain
-    from fullrank.data.pipeline import INPUT_ERRORS
-    from fullrank.data.read import read_records
+    from fullrank.data.reading.bad_records import explain
+    from fullrank.data.reading.pipeline import INPUT_ERRORS
+    from fullrank.data.reading.read import read_records
 
     try:
         batch = next(iter(read_records(schema, split=split, batch_size=rows)))

@@ -30,21 +30,21 @@ from typing import Any, Final
 
 from absl import flags
 
-from fullrank.data.bad_rows import BadRows
-from fullrank.data.build import Building, Sources
-from fullrank.data.command import new_flags, run_command
-from fullrank.data.command_errors import UsageError
+from fullrank.data.command.command import new_flags, run_command
+from fullrank.data.command.errors import UsageError
 from fullrank.data.convert import COMPRESSIONS, summary
-from fullrank.data.exposed_rows import add_exposures, check_exposable, exposure_extras
-from fullrank.data.exposure_flags import define_exposure_flags, read_exposures
-from fullrank.data.exposure_spec import exposed_schema
-from fullrank.data.graph_join import join_graph
-from fullrank.data.schema_json import FILE_NAME
+from fullrank.data.exposures.flags import define_exposure_flags, read_exposures
+from fullrank.data.exposures.rows import add_exposures, check_exposable, exposure_extras
+from fullrank.data.exposures.spec import exposed_schema
+from fullrank.data.files.write_aside import check_replaceable
+from fullrank.data.schema.json import FILE_NAME
 from fullrank.data.sources import census_income, criteo, hillstrom, kuairand, movielens, obd, synthetic
+from fullrank.data.sources.graph_join import join_graph
 from fullrank.data.sources.source import Source, rare_positives
 from fullrank.data.sources.synthetic_world import SyntheticConfig
-from fullrank.data.split_rows import by_source
-from fullrank.data.write_aside import check_replaceable
+from fullrank.data.tables.bad_rows import BadRows
+from fullrank.data.writing.build import Building, Sources
+from fullrank.data.writing.splits import by_source
 
 _OPTIONS: Final = ("raw_dir", "seed", "rows", "users", "ads", "latent", "affinity", "tasks", "min_count")
 """Flags that mean something to some data sets only."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from fullrank.data.schema import Schema
+from fullrank.data.schema.schema import Schema
 
 Batch = dict[str, tf.Tensor]
 

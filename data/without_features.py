@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection
 
-from fullrank.data.features import Feature, Sequence, Sparse, Vector
-from fullrank.data.schema import Schema, SchemaError
+from fullrank.data.schema.features import Feature, Sequence, Sparse, Vector
+from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.data.suggest import closest
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.data.schema import Schema
+from fullrank.data.schema.schema import Schema
 from fullrank.layers.groups.group_structure import GroupStructure, GroupStructureLearning
 from fullrank.models.options import GroupOptions, GroupPlace
 from fullrank.models.wirings.wiring import Wiring

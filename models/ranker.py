@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from fullrank.data.schema import Schema
-from fullrank.data.vocabulary import read_vocabularies
+from fullrank.data.schema.schema import Schema
+from fullrank.data.schema.vocabulary import read_vocabularies
 from fullrank.layers.embedding.embedding_set import EmbeddingSet
 from fullrank.layers.legacy_keras import tfrs
 from fullrank.layers.mixture.task_heads import TaskHeads

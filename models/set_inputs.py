@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from fullrank.data.schema import Schema
+from fullrank.data.schema.schema import Schema
 from fullrank.layers.content.pair_similarity import VectorProjection
 from fullrank.layers.embedding.embedding_set import EmbeddingSet
 from fullrank.layers.embedding.lookup_plan import BehaviourSequence, Lookups

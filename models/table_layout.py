@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from fullrank.data.table_layout import CrossMatrix, StoredTable, TableLayout, TableVariable
+from fullrank.data.schema.saved_tables import CrossMatrix, StoredTable, TableLayout, TableVariable
 from fullrank.layers.embedding.embedding_set import EmbeddingSet
 from fullrank.layers.interactions.cross_net import CrossNetV2
 from fullrank.models.ranker import Ranker

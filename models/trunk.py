@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.data.schema import Schema
+from fullrank.data.schema.schema import Schema
 from fullrank.layers.embedding.embedding_set import EmbeddingSet
 from fullrank.layers.mixture.expert import Expert
 from fullrank.models.encoding.dense_inputs import DenseEncoder, elapsed_seconds

@@ -24,7 +24,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from fullrank.data.features import (
+from fullrank.data.schema.features import (
     Bits,
     IdMap,
     Key,
@@ -35,7 +35,7 @@ from fullrank.data.features import (
     Sparse,
     Vector,
 )
-from fullrank.data.schema import Schema
+from fullrank.data.schema.schema import Schema
 
 # How long an example takes says more about the machine than about the code. Hypothesis's own profile for CI, which it
 # loads where the environment variable CI is set, has no deadline either and draws the same examples every time.

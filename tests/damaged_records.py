@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from fullrank import data
-from fullrank.data.encode_block import Packing, encode_block
-from fullrank.data.ragged import take_rows
+from fullrank.data.records.encode_block import Packing, encode_block
+from fullrank.data.schema.ragged import take_rows
 
 ROWS = 40
 FILES = 2

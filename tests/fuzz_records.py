@@ -29,15 +29,15 @@ import numpy as np
 import tensorflow as tf
 
 from fullrank import data
-from fullrank.data.block_layout import block_parser, decode_block, unpacker
-from fullrank.data.encode_block import Packing, encode_block
-from fullrank.data.example_layout import ExampleError, decode_examples, example_parser
-from fullrank.data.pipeline import INPUT_ERRORS
-from fullrank.data.ragged import take_rows
-from fullrank.data.record_file import Frame, framed, read_frames
-from fullrank.data.scan import scan_frames
-from fullrank.data.schema_json import read_schema, schema_from_json, schema_to_json
-from fullrank.data.value_rules import aligned_columns, batch_check, value_rules
+from fullrank.data.reading.pipeline import INPUT_ERRORS
+from fullrank.data.reading.scan import scan_frames
+from fullrank.data.records.block_layout import block_parser, decode_block, unpacker
+from fullrank.data.records.encode_block import Packing, encode_block
+from fullrank.data.records.example_layout import ExampleError, decode_examples, example_parser
+from fullrank.data.records.frames import Frame, framed, read_frames
+from fullrank.data.schema.json import read_schema, schema_from_json, schema_to_json
+from fullrank.data.schema.ragged import take_rows
+from fullrank.data.schema.value_rules import aligned_columns, batch_check, value_rules
 from mutations import mutated, mutated_json
 
 ROWS, BLOCK_ROWS, GROUP = 24, 3, 1000

@@ -28,7 +28,7 @@ from typing import Final, NamedTuple
 
 from drawn_tables import LABEL, SERIAL, Drawn, draw_table
 from fullrank.data import convert, infer
-from fullrank.data.schema_json import read_schema
+from fullrank.data.schema.json import read_schema
 
 _SERIALS: Final = re.compile(rb"(?<![0-9a-z])s[0-9]{6}(?![0-9])")
 _NO_ROWS: Final = re.compile(r"Lines of the sample that are no rows: ([\d,]+)\.")

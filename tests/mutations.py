@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from fullrank.data.wire_format import FIRST, LIST_TAG, SECOND, field, varint
+from fullrank.data.records.wire_format import FIRST, LIST_TAG, SECOND, field, varint
 
 Random = np.random.Generator
 Tree = list[tuple[bytes, bytes]]

@@ -124,7 +124,7 @@ def small_tree(repository: Path, tmp_path: Path) -> Path:
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "__init__.py").write_text('"""A folder."""\n')
     for path, text in {
-        "data/read.py": "import numpy\nfrom fullrank.data import schema\n",
+        "data/reading/read.py": "import numpy\nfrom fullrank.data import schema\n",
         "trainers/train.py": 'from fullrank.models import x\ndef run(): pass\nif __name__ == "__main__":\n    run()\n',
         "benchmarks/report.py": "import json\n",
         "benchmarks/speed.py": 'import report\nif __name__ == "__main__":\n    pass\n',
@@ -155,10 +155,10 @@ def test_the_generator_writes_one_target_a_part(small_tree: Path) -> None:
     ("path", "text", "complaint"),
     [
         ("layers/new.py", "", STALE),
-        ("data/read.py", "import scipy\n", STALE),
-        ("data/read.py", "import unheard_of\n", "data/read.py imports unheard_of"),
-        ("data/read.py", "import fullrank.extras\n", "but fullrank has only data, layers"),
-        ("data/read.py", "def broken(:\n", "does not parse"),
+        ("data/reading/read.py", "import scipy\n", STALE),
+        ("data/reading/read.py", "import unheard_of\n", "data/reading/read.py imports unheard_of"),
+        ("data/reading/read.py", "import fullrank.extras\n", "but fullrank has only data, layers"),
+        ("data/reading/read.py", "def broken(:\n", "does not parse"),
         ("data/train.py", 'def run(): pass\nif __name__ == "__main__":\n    run()\n', "the name 'train'"),
     ],
 )

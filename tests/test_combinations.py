@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from fullrank import models
-from fullrank.data.features import IdMap, Label, Sparse
-from fullrank.data.schema import Schema, Shard, Split
+from fullrank.data.schema.features import IdMap, Label, Sparse
+from fullrank.data.schema.schema import Schema, Shard, Split
 from fullrank.layers.legacy_keras import keras
 from fullrank.models.objectives import EmaTeacher
 from fullrank.models.serving.request_inputs import input_name

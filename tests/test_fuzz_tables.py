@@ -9,7 +9,7 @@ import pytest
 
 from drawn_tables import Drawn, draw_table
 from fullrank.data import convert, infer
-from fullrank.data.schema_json import read_schema
+from fullrank.data.schema.json import read_schema
 from fuzz_tables import fault_of, ran
 
 

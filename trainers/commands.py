@@ -18,8 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from fullrank.data.command import WRONG_USAGE
-from fullrank.data.command_help import HELP_FLAGS
+from fullrank.data.command.command import WRONG_USAGE
+from fullrank.data.command.help import HELP_FLAGS
 from fullrank.data.suggest import closest
 
 _PREFIX: Final = "fullrank-"

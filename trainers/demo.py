@@ -19,9 +19,9 @@ from typing import Any
 
 from absl import flags
 
-from fullrank.data import command
-from fullrank.data.quiet_tensorflow import import_tensorflow_quietly
-from fullrank.data.write_aside import write_text
+from fullrank.data.command import command
+from fullrank.data.command.quiet_tensorflow import import_tensorflow_quietly
+from fullrank.data.files.write_aside import write_text
 
 EPOCHS, BATCH = 3, 1024
 CANDIDATES = 5

@@ -22,7 +22,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from fullrank.data.command import new_flags, run_command
+from fullrank.data.command.command import new_flags, run_command
 from fullrank.trainers.config.flags import define, read
 from fullrank.trainers.exploration.config import ExploreConfig
 

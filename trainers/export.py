@@ -22,7 +22,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from fullrank.data.command import run_command
+from fullrank.data.command.command import run_command
 from fullrank.trainers.config.flags import define, read
 from fullrank.trainers.evaluation.configs import ExportConfig
 

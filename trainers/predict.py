@@ -16,8 +16,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from fullrank.data.command import new_flags, run_command
-from fullrank.data.table_flags import define_table_flags
+from fullrank.data.command.command import new_flags, run_command
+from fullrank.data.tables.flags import define_table_flags
 from fullrank.trainers.config.flags import define, read
 from fullrank.trainers.evaluation.configs import PredictConfig
 

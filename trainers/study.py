@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from fullrank.data.command import new_flags, run_command
+from fullrank.data.command.command import new_flags, run_command
 from fullrank.trainers.config.flags import define, read
 from fullrank.trainers.studies.plan import StudyConfig
 

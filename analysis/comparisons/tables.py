@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from fullrank.data.printable import printable
+from fullrank.data.files.printable import printable
 
 
 def format_table(*, rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> str:

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from fullrank.analysis.inputs.open_input import Input
 from fullrank.analysis.inputs.variables import rows_with_touched_slots
-from fullrank.data.read import read_records
-from fullrank.data.schema import Schema
-from fullrank.data.vocabulary import KNOWN_FROM, table_rows
+from fullrank.data.reading.read import read_records
+from fullrank.data.schema.schema import Schema
+from fullrank.data.schema.vocabulary import KNOWN_FROM, table_rows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

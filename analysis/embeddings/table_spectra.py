@@ -14,7 +14,7 @@ import numpy as np
 from fullrank.analysis.embeddings.spectrum import Spectrum, information_abundance, relative_abundance, spectrum
 from fullrank.analysis.inputs.open_input import Input, TableSource
 from fullrank.analysis.inputs.variables import Array, changed_rows, rows_with_touched_slots
-from fullrank.data.table_layout import StoredTable
+from fullrank.data.schema.saved_tables import StoredTable
 
 KnownBy = Literal["frequencies", "initial values", "optimizer slots", "nothing"]
 

@@ -15,7 +15,7 @@ def hamming_curve(*, measured: Mapping[str, Any], title: str, path: str | os.Pat
     """Draws the mean distance of each cosine bin, its deviation, and `bits arccos(cosine) / pi` as a line.
 
     Args:
-        measured: what `fullrank.data.hamming` measured, as plain values.
+        measured: what `fullrank.data.content.hamming` measured, as plain values.
         title: what was hashed.
         path: the PNG to write.
     """

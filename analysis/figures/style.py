@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from fullrank.data.write_aside import file_aside
+from fullrank.data.files.write_aside import file_aside
 
 # Okabe and Ito's colours: told apart with every kind of colour vision, and in grey.
 BLUE = "#0072B2"

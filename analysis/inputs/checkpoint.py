@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from fullrank.analysis.inputs.variables import Array, StoredVariable
-from fullrank.data.quiet_tensorflow import import_tensorflow_quietly
+from fullrank.data.command.quiet_tensorflow import import_tensorflow_quietly
 
 _VALUE: Final = "/.ATTRIBUTES/VARIABLE_VALUE"
 _GRAPH: Final = "_CHECKPOINTABLE_OBJECT_GRAPH"

@@ -11,7 +11,7 @@ from typing import Final
 from fullrank.analysis.inputs.checkpoint import checkpoint_prefix, read_checkpoint
 from fullrank.analysis.inputs.npz import read_npz, read_safetensors
 from fullrank.analysis.inputs.variables import StoredVariable
-from fullrank.data.table_layout import FILE_NAME, CrossMatrix, StoredTable, TableLayout, read_layout
+from fullrank.data.schema.saved_tables import FILE_NAME, CrossMatrix, StoredTable, TableLayout, read_layout
 
 MIN_ROWS: Final = 1000
 MAX_WIDTH: Final = 512

@@ -29,8 +29,8 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fullrank.data.features import Feature, Label, Numeric, Sparse
-from fullrank.data.schema import Schema
+from fullrank.data.schema.features import Feature, Label, Numeric, Sparse
+from fullrank.data.schema.schema import Schema
 from fullrank.data.sources.raw_files import find_file, read_delimited, required
 from fullrank.data.sources.source import Source, at_random, divided
 

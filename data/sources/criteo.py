@@ -25,11 +25,11 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from tqdm import tqdm
 
-from fullrank.data.features import Feature, IdMap, Label, Numeric, Sparse
-from fullrank.data.naming_errors import naming_errors
-from fullrank.data.schema import Schema
+from fullrank.data.schema.features import Feature, IdMap, Label, Numeric, Sparse
+from fullrank.data.schema.schema import Schema
 from fullrank.data.sources.raw_files import find_file, required
 from fullrank.data.sources.source import Source, bounds
+from fullrank.data.tables.naming_errors import naming_errors
 
 NOTICE: Final = (
     "Criteo's terms allow research use and forbid redistribution of the data, and so of records made from it."

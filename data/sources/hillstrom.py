@@ -21,11 +21,11 @@ from typing import Final
 
 import pyarrow as pa
 
-from fullrank.data.features import Feature, IdMap, Label, Numeric, Sparse
-from fullrank.data.schema import Schema
+from fullrank.data.schema.features import Feature, IdMap, Label, Numeric, Sparse
+from fullrank.data.schema.schema import Schema
 from fullrank.data.sources.raw_files import find_file, read_delimited, required
 from fullrank.data.sources.source import Source, at_random, divided
-from fullrank.data.text_files import names_in_first_line
+from fullrank.data.tables.text_files import names_in_first_line
 
 FILES: Final = (
     "hillstrom.csv",

@@ -33,8 +33,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fullrank.data.features import Feature, IdMap, Key, Label, Numeric, Sequence, Sparse
-from fullrank.data.schema import Schema
+from fullrank.data.schema.features import Feature, IdMap, Key, Label, Numeric, Sequence, Sparse
+from fullrank.data.schema.schema import Schema
 from fullrank.data.sources.past import past_count, past_events, past_rate
 from fullrank.data.sources.raw_files import find_file, read_delimited, required
 from fullrank.data.sources.source import Source, by_position, divided

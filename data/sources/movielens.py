@@ -33,8 +33,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fullrank.data.features import Feature, IdMap, Key, Label, Numeric, Sequence, Sparse
-from fullrank.data.schema import Schema
+from fullrank.data.schema.features import Feature, IdMap, Key, Label, Numeric, Sequence, Sparse
+from fullrank.data.schema.schema import Schema
 from fullrank.data.sources.movielens_files import Files, read_files
 from fullrank.data.sources.past import past_count, past_events, past_rate, past_sum
 from fullrank.data.sources.recbole_wheel import movielens_directory

@@ -29,8 +29,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fullrank.data.features import Feature, IdMap, Key, Label, Numeric, Sparse, Vector
-from fullrank.data.schema import Schema
+from fullrank.data.schema.features import Feature, IdMap, Key, Label, Numeric, Sparse, Vector
+from fullrank.data.schema.schema import Schema
 from fullrank.data.sources.raw_files import find_file, read_delimited, required
 from fullrank.data.sources.source import Source, by_position, divided
 

@@ -14,8 +14,8 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-from fullrank.data.scratch import temporary_directory
-from fullrank.data.write_aside import file_aside
+from fullrank.data.files.scratch import temporary_directory
+from fullrank.data.files.write_aside import file_aside
 
 WHEEL: Final = "recbole==1.2.1"
 FOLDER: Final = "recbole/dataset_example/ml-100k/"

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fullrank.data.schema import Schema, SchemaError
+from fullrank.data.schema.schema import Schema, SchemaError
 
 SHARES: Final = {"train": 0.8, "validation": 0.1, "test": 0.1}
 _SEEDS: Final = {"train": 0, "validation": 1, "test": 2}

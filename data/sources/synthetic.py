@@ -44,9 +44,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fullrank.data.features import Bits, Feature, IdMap, Key, Label, Numeric, Sequence, Sparse, Vector
-from fullrank.data.schema import Schema
-from fullrank.data.sign_bits import hash_vectors
+from fullrank.data.content.sign_bits import hash_vectors
+from fullrank.data.schema.features import Bits, Feature, IdMap, Key, Label, Numeric, Sequence, Sparse, Vector
+from fullrank.data.schema.schema import Schema
 from fullrank.data.sources.source import Source, by_position, divided
 from fullrank.data.sources.synthetic_events import Impressions, draw_impressions
 from fullrank.data.sources.synthetic_world import (

@@ -95,7 +95,7 @@ class HashID(keras.layers.Layer):
 
 
 def projections(bits: int, *, dimension: int, seed: int) -> npt.NDArray[np.float64]:
-    """Normal projections `[bits, n]`, as whole multiples of 2^-12. `fullrank.data.sign_bits` draws the same.
+    """Normal projections `[bits, n]`, as whole multiples of 2^-12. `fullrank.data.content.sign_bits` draws the same.
 
     Raises:
       ValueError: If n is above 16,384, where sums would no longer be exact.

@@ -7,8 +7,8 @@ from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
 
-from fullrank.data.features import Numeric, Sequence, Vector
-from fullrank.data.schema import Schema
+from fullrank.data.schema.features import Numeric, Sequence, Vector
+from fullrank.data.schema.schema import Schema
 from fullrank.layers.content.pair_similarity import LARGEST, PairSimilarity
 from fullrank.layers.numbers.scaled_number import standardised
 from fullrank.models.encoding import numbers

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from fullrank.data.features import Bits, Numeric, Sequence, Sparse
-from fullrank.data.schema import Schema
+from fullrank.data.schema.features import Bits, Numeric, Sequence, Sparse
+from fullrank.data.schema.schema import Schema
 from fullrank.layers.content.bit_code import bit_rows, bit_table_rows
 from fullrank.layers.embedding.lookup_plan import BehaviourSequence, Field, LookupPlan, Lookups, Table
 from fullrank.layers.numbers.numeral_systems import missing_once

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from fullrank.data.schema import Schema
+from fullrank.data.schema.schema import Schema
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from fullrank.data.columns import MISSING_INT
-from fullrank.data.features import IdMap
+from fullrank.data.schema.columns import MISSING_INT
+from fullrank.data.schema.features import IdMap
 from fullrank.models.encoding.named_columns import NamedColumns
 
 FIRST_KNOWN_ROW = 2

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from fullrank.data.features import Numeric, NumericStatistics, Vector
+from fullrank.data.schema.features import Numeric, NumericStatistics, Vector
 from fullrank.layers.numbers.bucket_embedding import bucket_rows
 from fullrank.layers.numbers.numeral_systems import (
     MISSING_ROW,

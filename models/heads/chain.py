@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from fullrank.data.features import Label
+from fullrank.data.schema.features import Label
 from fullrank.models.options import ValueLoss
 
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from fullrank.data.features import Label
+from fullrank.data.schema.features import Label
 from fullrank.models.objectives.zero_inflated_lognormal import LEAST_SCALE
 from fullrank.models.options import ValueLoss
 

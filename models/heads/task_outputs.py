@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from fullrank.data.features import Label
-from fullrank.data.schema import Schema
+from fullrank.data.schema.features import Label
+from fullrank.data.schema.schema import Schema
 from fullrank.layers.mixture.task_heads import ConversionChain
 from fullrank.layers.uncertainty.gauss_hermite import calibrated_probability
 from fullrank.layers.uncertainty.gaussian_process import GaussianLogits

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.data.schema import Schema
+from fullrank.data.schema.schema import Schema
 from fullrank.layers.mixture.training_heads import TrainingHeads
 from fullrank.models.heads.task_outputs import Predicted, TaskOutputs
 from fullrank.models.learning.beside import LEVEL, NEGATIVE, POSITIVE, PSEUDO, Beside, Teacher, predictions_of

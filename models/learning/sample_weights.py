@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.data.schema import Schema
+from fullrank.data.schema.schema import Schema
 from fullrank.models.objectives.exposure import exposure_weights, repetition_weights
 from fullrank.models.objectives.losses import observed_weights
 from fullrank.models.options import Repetition

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fullrank.data.columns import MISSING_BYTES, MISSING_INT
+from fullrank.data.schema.columns import MISSING_BYTES, MISSING_INT
 
 
 def factorise(*, values: npt.ArrayLike, column: str) -> tuple[list[int | bytes], npt.NDArray[np.int64]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from fullrank.data.columns import MISSING_BYTES, MISSING_INT
+from fullrank.data.schema.columns import MISSING_BYTES, MISSING_INT
 from fullrank.models.metrics.factorise import factorise
 
 OTHER = "(other)"

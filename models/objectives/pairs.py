@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from fullrank.data.columns import MISSING_BYTES, MISSING_INT
+from fullrank.data.schema.columns import MISSING_BYTES, MISSING_INT
 
 
 class Observed(NamedTuple):

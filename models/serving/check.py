@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fullrank.data.scratch import temporary_directory
+from fullrank.data.files.scratch import temporary_directory
 
 
 class ExportMismatchError(ValueError):

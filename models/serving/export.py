@@ -10,8 +10,8 @@ from typing import Any, Final, Protocol
 import numpy as np
 import tensorflow as tf
 
-from fullrank.data.schema import Schema
-from fullrank.data.write_aside import written_aside
+from fullrank.data.files.write_aside import written_aside
+from fullrank.data.schema.schema import Schema
 from fullrank.models.ranker import Ranker
 from fullrank.models.serving.check import Replayed, check_export
 from fullrank.models.serving.sample_rows import Rows, take

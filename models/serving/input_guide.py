@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-from fullrank.data.columns import Column
-from fullrank.data.schema import Schema
+from fullrank.data.schema.columns import Column
+from fullrank.data.schema.schema import Schema
 from fullrank.models.serving.request_inputs import input_name
 
 INPUTS_ASSET: Final = "inputs.json"

@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 import tensorflow as tf
 
-from fullrank.data.columns import Column
-from fullrank.data.schema import Schema
+from fullrank.data.schema.columns import Column
+from fullrank.data.schema.schema import Schema
 
 PACKED_ASSET: Final = "packed_inputs.json"
 _DTYPES: Final = {"int64": tf.int64, "float32": tf.float32, "bytes": tf.string}

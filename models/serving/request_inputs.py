@@ -7,10 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from fullrank.data.columns import Column
-from fullrank.data.features import Sequence, Sparse
-from fullrank.data.schema import Schema, SchemaError
-from fullrank.data.vocabulary import read_vocabulary
+from fullrank.data.schema.columns import Column
+from fullrank.data.schema.features import Sequence, Sparse
+from fullrank.data.schema.schema import Schema, SchemaError
+from fullrank.data.schema.vocabulary import read_vocabulary
 
 _DTYPES = {"int64": tf.int64, "float32": tf.float32, "bytes": tf.string}
 # Named arguments of TensorFlow's own that an input of the same name would collide with.

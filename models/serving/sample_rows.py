@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from fullrank.data.columns import Column
-from fullrank.data.encode_examples import is_missing
-from fullrank.data.features import Bits, Numeric, Sparse, Vector
-from fullrank.data.features import Sequence as BehaviourFeature
-from fullrank.data.ragged import Ragged
-from fullrank.data.read import read_records
-from fullrank.data.schema import Schema, SchemaError
-from fullrank.data.vocabulary import read_vocabulary
+from fullrank.data.reading.read import read_records
+from fullrank.data.records.encode_examples import is_missing
+from fullrank.data.schema.columns import Column
+from fullrank.data.schema.features import Bits, Numeric, Sparse, Vector
+from fullrank.data.schema.features import Sequence as BehaviourFeature
+from fullrank.data.schema.ragged import Ragged
+from fullrank.data.schema.schema import Schema, SchemaError
+from fullrank.data.schema.vocabulary import read_vocabulary
 
 Rows = dict[str, np.ndarray[Any, Any]]
 """Input column -> `[n]` or `[n, length]`, padded as the reader pads."""

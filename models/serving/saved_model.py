@@ -9,10 +9,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from fullrank.data import table_layout
-from fullrank.data.schema import Schema
-from fullrank.data.schema_json import FILE_NAME, write_schema
-from fullrank.data.scratch import temporary_directory
+from fullrank.data.files.scratch import temporary_directory
+from fullrank.data.schema import saved_tables as table_layout
+from fullrank.data.schema.json import FILE_NAME, write_schema
+from fullrank.data.schema.schema import Schema
 from fullrank.models.serving.input_guide import INPUTS_ASSET, input_guide
 from fullrank.models.serving.packed_inputs import PACKED_ASSET, packed_layout_json
 from fullrank.models.serving.signatures import Signature

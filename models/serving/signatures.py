@@ -14,10 +14,10 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.data.encode_examples import encode_examples
-from fullrank.data.example_layout import example_parser
-from fullrank.data.schema import Schema
-from fullrank.data.value_rules import aligned_columns
+from fullrank.data.records.encode_examples import encode_examples
+from fullrank.data.records.example_layout import example_parser
+from fullrank.data.schema.schema import Schema
+from fullrank.data.schema.value_rules import aligned_columns
 from fullrank.models.serving.packed_inputs import pack, packed_specs, unpack
 from fullrank.models.serving.request_inputs import input_name, input_specs, to_batch, without_zeros
 from fullrank.models.serving.sample_rows import Rows, to_columns

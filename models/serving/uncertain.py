@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 import numpy as np
 import tensorflow as tf
 
-from fullrank.data.schema import Schema
+from fullrank.data.schema.schema import Schema
 from fullrank.models.exploration.policies import thompson
 from fullrank.models.serving.request_inputs import input_name, input_specs, to_batch
 from fullrank.models.serving.sample_rows import Rows

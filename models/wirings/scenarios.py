@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from fullrank.data.schema import Schema
+from fullrank.data.schema.schema import Schema
 from fullrank.models.wirings.wiring import Wiring
 
 Scenarios = Sequence[int | str]

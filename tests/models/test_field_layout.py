@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 from fullrank import models
-from fullrank.data.features import IdMap, Label, Numeric, NumericStatistics, Sparse
-from fullrank.data.schema import Schema
+from fullrank.data.schema.features import IdMap, Label, Numeric, NumericStatistics, Sparse
+from fullrank.data.schema.schema import Schema
 from fullrank.layers import FieldPairProjection, GroupWeightedFM, InteractionStack, TwoStream
 from fullrank.models.encoding.field_layout import field_layout
 from fullrank.models.interactions import INTERACTIONS, InteractionOptions, build_interaction

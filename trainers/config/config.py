@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from fullrank.data.exposure_spec import COUNT, GAP
+from fullrank.data.exposures.spec import COUNT, GAP
 from fullrank.trainers.config.checks import check_paradigm
 from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.config.objective import ObjectiveConfig

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from absl import flags
 
-from fullrank.data.command_errors import UsageError
-from fullrank.data.command_help import SECTION
+from fullrank.data.command.errors import UsageError
+from fullrank.data.command.help import SECTION
 from fullrank.trainers.config import json as config_json
 from fullrank.trainers.config.config import RunConfig
 from fullrank.trainers.config.setting import FieldType, field_types

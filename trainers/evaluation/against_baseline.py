@@ -11,7 +11,7 @@ from fullrank.analysis import PairedGain, SegmentGain, paired_gain
 from fullrank.analysis.comparisons.key_bootstrap import LEAST_KEYS
 from fullrank.analysis.comparisons.tables import format_table
 from fullrank.analysis.figures import segment_gains
-from fullrank.data.schema import Schema
+from fullrank.data.schema.schema import Schema
 from fullrank.trainers.evaluation.configs import EvaluateConfig
 from fullrank.trainers.evaluation.score import ScoredRows, score_batches
 from fullrank.trainers.evaluation.scored_input import ScoredInput

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from fullrank.analysis.comparisons.inconsistency import inconsistency
-from fullrank.data.columns import MISSING_BYTES, MISSING_INT
-from fullrank.data.schema import Schema, SchemaError
+from fullrank.data.schema.columns import MISSING_BYTES, MISSING_INT
+from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.models import Ranker
 from fullrank.trainers.evaluation.score import Batches
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from fullrank.analysis.comparisons.tables import format_table
 from fullrank.analysis.figures import reliability_diagram, roc_curve, segment_bars
-from fullrank.data.schema import Schema, SchemaError
+from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.models.metrics import BinaryEvaluator, RegressionEvaluator
 from fullrank.models.metrics.binary_sums import NO_LABEL
 from fullrank.trainers.evaluation import against_baseline

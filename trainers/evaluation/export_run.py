@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from fullrank.analysis.comparisons.tables import format_table
-from fullrank.data.schema_json import read_schema
+from fullrank.data.schema.json import read_schema
 from fullrank.models.serving import Exported, export_model
 from fullrank.models.serving.export import WARMUP_ROWS, check_free
 from fullrank.models.serving.request_inputs import input_specs

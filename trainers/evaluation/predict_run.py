@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from fullrank.data.columns import Column
-from fullrank.data.schema import Schema, SchemaError
-from fullrank.data.scratch import temporary_directory
+from fullrank.data.files.scratch import temporary_directory
+from fullrank.data.schema.columns import Column
+from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.trainers.evaluation.configs import PredictConfig
 from fullrank.trainers.evaluation.prediction_file import STANDARD_OUTPUT, Writer, open_predictions
 from fullrank.trainers.evaluation.score import Arrays, score_batches

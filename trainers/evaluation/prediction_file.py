@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from fullrank.data.write_aside import file_aside
+from fullrank.data.files.write_aside import file_aside
 
 STANDARD_OUTPUT: Final = "-"
 _WRITERS: Final[dict[str, Any]] = {".parquet": pq.ParquetWriter, ".pq": pq.ParquetWriter, ".csv": pa_csv.CSVWriter}

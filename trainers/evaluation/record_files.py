@@ -11,13 +11,13 @@ from typing import Final, Literal
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from fullrank.data.bad_data import BadDataError
-from fullrank.data.encode_block import HEADER
-from fullrank.data.pipeline import INPUT_ERRORS
-from fullrank.data.read import read_records
-from fullrank.data.record_file import read_frames
-from fullrank.data.scan import scan_shard
-from fullrank.data.schema import Schema, Shard, Split
+from fullrank.data.reading.pipeline import INPUT_ERRORS
+from fullrank.data.reading.read import read_records
+from fullrank.data.reading.scan import scan_shard
+from fullrank.data.records.bad_data import BadDataError
+from fullrank.data.records.encode_block import HEADER
+from fullrank.data.records.frames import read_frames
+from fullrank.data.schema.schema import Schema, Shard, Split
 
 FILES: Final = "files"
 """Name of the split that holds the files."""

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import tensorflow as tf
 from tqdm import tqdm
 
-from fullrank.data.columns import MISSING_BYTES, MISSING_INT
-from fullrank.data.schema import Schema
+from fullrank.data.schema.columns import MISSING_BYTES, MISSING_INT
+from fullrank.data.schema.schema import Schema
 from fullrank.models.metrics.segments import segment_name
 
 Arrays = dict[str, np.ndarray[Any, Any]]

@@ -12,12 +12,12 @@ from typing import Literal, Protocol
 
 import tensorflow as tf
 
-from fullrank.data.bad_rows import BadRows
-from fullrank.data.command_errors import UsageError
-from fullrank.data.find_files import find_files, holds_table
-from fullrank.data.schema import Schema
-from fullrank.data.schema_json import read_schema
-from fullrank.data.scratch import temporary_directory
+from fullrank.data.command.errors import UsageError
+from fullrank.data.files.find_files import find_files, holds_table
+from fullrank.data.files.scratch import temporary_directory
+from fullrank.data.schema.json import read_schema
+from fullrank.data.schema.schema import Schema
+from fullrank.data.tables.bad_rows import BadRows
 from fullrank.trainers.evaluation.record_files import FILES, schema_of_files
 from fullrank.trainers.evaluation.table_input import TableInput, TableReading, open_tables
 from fullrank.trainers.training.records import ReadingConfig, explained, read_split

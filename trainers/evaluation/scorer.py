@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import tensorflow as tf
 
-from fullrank.data.schema import Schema
-from fullrank.data.schema_json import read_schema
+from fullrank.data.schema.json import read_schema
+from fullrank.data.schema.schema import Schema
 from fullrank.models.serving.request_inputs import input_name
 from fullrank.models.serving.rest import DEFAULT_SIGNATURE
 from fullrank.trainers.run.weights import READING_ERRORS, reason

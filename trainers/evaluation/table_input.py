@@ -15,21 +15,21 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from fullrank.data.arrow_columns import column_batch
-from fullrank.data.bad_rows import BadRows
-from fullrank.data.columns import Column
 from fullrank.data.dense import padded_last
-from fullrank.data.features import Key
-from fullrank.data.history_rows import add_earlier_rows
-from fullrank.data.ragged import Ragged
-from fullrank.data.reading import Reading
-from fullrank.data.schema import Schema
-from fullrank.data.split_rows import by_source
-from fullrank.data.staged_rows import StagedRows
-from fullrank.data.table_database import open_database
-from fullrank.data.table_files import Dialect, TableFiles
-from fullrank.data.table_flags import Join, open_joins, read_dialect, read_joins, read_reading
-from fullrank.data.write_aside import file_aside
+from fullrank.data.files.write_aside import file_aside
+from fullrank.data.schema.columns import Column
+from fullrank.data.schema.features import Key
+from fullrank.data.schema.ragged import Ragged
+from fullrank.data.schema.reading import Reading
+from fullrank.data.schema.schema import Schema
+from fullrank.data.tables.arrow_columns import column_batch
+from fullrank.data.tables.bad_rows import BadRows
+from fullrank.data.tables.database import open_database
+from fullrank.data.tables.files import Dialect, TableFiles
+from fullrank.data.tables.flags import Join, open_joins, read_dialect, read_joins, read_reading
+from fullrank.data.tables.history_rows import add_earlier_rows
+from fullrank.data.tables.staged_rows import StagedRows
+from fullrank.data.writing.splits import by_source
 from fullrank.trainers.training.records import ReadingConfig
 
 _SOURCE: Final = "input"

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from fullrank.analysis.comparisons.paired import PairedDifference, paired_difference
-from fullrank.data.write_aside import write_text
+from fullrank.data.files.write_aside import write_text
 
 RESULTS: Final = "results.jsonl"
 _SETTINGS: Final = "settings.json"

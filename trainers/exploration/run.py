@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from fullrank.data.write_aside import write_text
+from fullrank.data.files.write_aside import write_text
 from fullrank.trainers.exploration.campaign import explore_hillstrom
 from fullrank.trainers.exploration.config import MEANS_NOTHING, ExploreConfig
 from fullrank.trainers.exploration.regret import explore_simulator

@@ -10,13 +10,13 @@ import numpy.typing as npt
 import pyarrow as pa
 from tqdm import tqdm
 
-from fullrank.data.build import TRAIN
-from fullrank.data.columns import Column
-from fullrank.data.features import Sparse
-from fullrank.data.read import read_records
-from fullrank.data.schema import Schema, SchemaError
-from fullrank.data.schema_json import read_schema
-from fullrank.data.scratch import temporary_directory
+from fullrank.data.files.scratch import temporary_directory
+from fullrank.data.reading.read import read_records
+from fullrank.data.schema.columns import Column
+from fullrank.data.schema.features import Sparse
+from fullrank.data.schema.json import read_schema
+from fullrank.data.schema.schema import Schema, SchemaError
+from fullrank.data.writing.build import TRAIN
 from fullrank.trainers.graph.config import Domain
 from fullrank.trainers.training.records import explained
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import tf_keras as keras
 
-from fullrank.data.write_aside import check_replaceable, written_aside
+from fullrank.data.files.write_aside import check_replaceable, written_aside
 from fullrank.models.graph import BipartiteGraph, GraphSage, embed, train_graph, untrained_loss
 from fullrank.trainers.graph.clicks import Clicks, Ints, number_ids, read_clicks
 from fullrank.trainers.graph.config import PretrainGraphConfig

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fullrank.data.graph_join import UNTIL
+from fullrank.data.sources.graph_join import UNTIL
 from fullrank.models.graph import BipartiteGraph
 
 VECTOR: Final = "vector"

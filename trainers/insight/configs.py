@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from fullrank.data.exposure_spec import COUNT
+from fullrank.data.exposures.spec import COUNT
 from fullrank.trainers.config.setting import REQUIRED, check_settings, setting
 
 

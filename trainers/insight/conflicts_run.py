@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from fullrank.analysis.comparisons.tables import format_table
 from fullrank.analysis.figures.matrix import matrix_heatmap
-from fullrank.data.read import read_records
-from fullrank.data.schema_json import read_schema
-from fullrank.data.write_aside import check_replaceable, written_aside
+from fullrank.data.files.write_aside import check_replaceable, written_aside
+from fullrank.data.reading.read import read_records
+from fullrank.data.schema.json import read_schema
 from fullrank.models import Ranker
 from fullrank.trainers.insight.configs import ConflictsConfig
 from fullrank.trainers.run.run_directory import write_json

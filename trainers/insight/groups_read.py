@@ -9,7 +9,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from tqdm import tqdm
 
-from fullrank.data.columns import Column
+from fullrank.data.schema.columns import Column
 from fullrank.models import Ranker
 
 _MOST_NUMBERS = 5

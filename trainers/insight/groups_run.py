@@ -11,9 +11,9 @@ from fullrank.analysis.comparisons.group_lift import code_usage, group_lifts
 from fullrank.analysis.comparisons.paired import wilson_interval
 from fullrank.analysis.comparisons.tables import format_table
 from fullrank.analysis.figures.groups import Bar, meaning_bars, usage_lines
-from fullrank.data.read import read_records
-from fullrank.data.schema_json import read_schema
-from fullrank.data.write_aside import check_replaceable, written_aside
+from fullrank.data.files.write_aside import check_replaceable, written_aside
+from fullrank.data.reading.read import read_records
+from fullrank.data.schema.json import read_schema
 from fullrank.models import Ranker
 from fullrank.trainers.insight.configs import GroupsConfig
 from fullrank.trainers.insight.groups_read import GroupedExamples, numbered_values, read_groups

@@ -18,8 +18,8 @@ from fullrank.analysis.policies.exposure_replay import (
     equal_share_penalty,
     exposure_replay,
 )
-from fullrank.data.schema import Schema, SchemaError
-from fullrank.data.schema_json import read_schema
+from fullrank.data.schema.json import read_schema
+from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.trainers.evaluation.score import ScoredRows, score_batches
 from fullrank.trainers.insight.configs import ReplayExposuresConfig
 from fullrank.trainers.run.run_directory import write_json

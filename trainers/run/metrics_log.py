@@ -10,9 +10,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from fullrank.data.record_file import framed, read_frames
-from fullrank.data.scratch import clear_leftovers
-from fullrank.data.write_aside import file_aside, write_text
+from fullrank.data.files.scratch import clear_leftovers
+from fullrank.data.files.write_aside import file_aside, write_text
+from fullrank.data.records.frames import framed, read_frames
 
 
 class MetricsLog:

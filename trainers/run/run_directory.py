@@ -26,11 +26,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from fullrank.data import table_layout
-from fullrank.data.schema import Schema
-from fullrank.data.schema_json import read_schema
-from fullrank.data.scratch import is_file, try_lock
-from fullrank.data.write_aside import write_text, written_aside
+from fullrank.data.files.scratch import is_file, try_lock
+from fullrank.data.files.write_aside import write_text, written_aside
+from fullrank.data.schema import saved_tables as table_layout
+from fullrank.data.schema.json import read_schema
+from fullrank.data.schema.schema import Schema
 from fullrank.trainers.config import json as config_json
 from fullrank.trainers.config.config import RunConfig
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fullrank.data.columns import Column
-from fullrank.data.schema import Schema, SchemaError
+from fullrank.data.schema.columns import Column
+from fullrank.data.schema.schema import Schema, SchemaError
 
 
 def check_same_columns(trained: Schema, given: Schema, *, columns: Sequence[str]) -> None:

@@ -16,10 +16,10 @@ from typing import Any, Final
 
 from absl import flags
 
-from fullrank.data.command import new_flags
-from fullrank.data.command_errors import describe_flag_error
-from fullrank.data.quiet_tensorflow import import_tensorflow_quietly
-from fullrank.data.write_aside import remove_directory
+from fullrank.data.command.command import new_flags
+from fullrank.data.command.errors import describe_flag_error
+from fullrank.data.command.quiet_tensorflow import import_tensorflow_quietly
+from fullrank.data.files.write_aside import remove_directory
 from fullrank.trainers.config.config import RunConfig
 from fullrank.trainers.config.flags import define_run, read_run
 from fullrank.trainers.evaluation.configs import EvaluateConfig

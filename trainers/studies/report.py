@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from fullrank.analysis.comparisons.paired import PairedDifference, paired_difference
 from fullrank.analysis.figures.differences import difference_intervals
-from fullrank.data.write_aside import write_text
+from fullrank.data.files.write_aside import write_text
 from fullrank.trainers.studies.plan import LOWER_IS_BETTER, Study
 
 Results = Mapping[str, Mapping[int, Mapping[str, Any]]]

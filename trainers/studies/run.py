@@ -12,7 +12,7 @@ from typing import Any
 
 import tqdm
 
-from fullrank.data.schema_json import read_schema
+from fullrank.data.schema.json import read_schema
 from fullrank.data.suggest import closest
 from fullrank.trainers.run.run_directory import write_json
 from fullrank.trainers.studies.catalogue import STUDIES

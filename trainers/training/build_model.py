@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator
 
-from fullrank.data.schema import Schema
+from fullrank.data.schema.schema import Schema
 from fullrank.data.without_features import without_features
 from fullrank.layers.legacy_keras import keras
 from fullrank.models import GroupOptions, InteractionOptions, ObjectiveOptions, Ranker, RankerOptions, Repetition

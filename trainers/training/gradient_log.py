@@ -8,7 +8,7 @@ from typing import Final
 
 import tensorflow as tf
 
-from fullrank.data.schema import Schema
+from fullrank.data.schema.schema import Schema
 from fullrank.models import Ranker
 from fullrank.models.learning.binary_losses import BinaryLosses
 from fullrank.models.objectives.losses import binary_cross_entropy

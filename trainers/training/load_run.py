@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from fullrank.data.schema import Schema
+from fullrank.data.schema.schema import Schema
 from fullrank.models import Ranker
 from fullrank.trainers.config.config import RunConfig
 from fullrank.trainers.run.run_directory import RunDirectory

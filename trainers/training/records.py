@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
-from fullrank.data.bad_data import BadDataError
-from fullrank.data.bad_records import diagnose, explain
-from fullrank.data.pipeline import INPUT_ERRORS
-from fullrank.data.read import read_records
-from fullrank.data.schema import Schema
+from fullrank.data.reading.bad_records import diagnose, explain
+from fullrank.data.reading.pipeline import INPUT_ERRORS
+from fullrank.data.reading.read import read_records
+from fullrank.data.records.bad_data import BadDataError
+from fullrank.data.schema.schema import Schema
 from fullrank.trainers.config.config import DataConfig, RunConfig
 
 

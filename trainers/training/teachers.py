@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import tensorflow as tf
 
-from fullrank.data.schema import Schema, SchemaError
+from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.layers.legacy_keras import keras
 from fullrank.models import Ranker
 from fullrank.models.learning.beside import Teacher

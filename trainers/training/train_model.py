@@ -11,11 +11,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from fullrank.data.command import saying_what_is_kept
-from fullrank.data.schema import Schema
-from fullrank.data.schema_json import read_schema
-from fullrank.data.scratch import clear_leftovers
-from fullrank.data.table_layout import layout_json
+from fullrank.data.command.command import saying_what_is_kept
+from fullrank.data.files.scratch import clear_leftovers
+from fullrank.data.schema.json import read_schema
+from fullrank.data.schema.saved_tables import layout_json
+from fullrank.data.schema.schema import Schema
 from fullrank.layers.legacy_keras import keras
 from fullrank.models import Ranker
 from fullrank.models.table_layout import table_layout

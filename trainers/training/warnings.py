@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import tensorflow as tf
 
-from fullrank.data.schema import Schema
+from fullrank.data.schema.schema import Schema
 from fullrank.models.heads.task_outputs import TaskOutputs
 from fullrank.models.wirings.wiring import Wiring
 from fullrank.trainers.config.config import DataConfig

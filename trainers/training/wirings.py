@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from fullrank import models
-from fullrank.data.features import Sparse
-from fullrank.data.schema import Schema
-from fullrank.data.vocabulary import read_vocabulary
+from fullrank.data.schema.features import Sparse
+from fullrank.data.schema.schema import Schema
+from fullrank.data.schema.vocabulary import read_vocabulary
 from fullrank.models import Wiring, domain_tasks, group_by_volume, scenario_tasks
 from fullrank.models.wirings.readers import Tasks
 from fullrank.trainers.config.model import ModelConfig

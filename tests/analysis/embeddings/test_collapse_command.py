@@ -16,7 +16,7 @@ from fullrank import models
 from fullrank.analysis import analyse_collapse, open_input, pair_projections
 from fullrank.analysis.collapse import run
 from fullrank.data import read_records
-from fullrank.data.table_layout import layout_json, read_layout
+from fullrank.data.schema.saved_tables import layout_json, read_layout
 from fullrank.models.serving import export_model
 from fullrank.models.serving.sample_rows import drawn_rows
 from fullrank.models.table_layout import table_layout

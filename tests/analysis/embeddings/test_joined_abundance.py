@@ -11,7 +11,7 @@ import pytest
 from fullrank.analysis.embeddings.table_spectra import joined_abundance, mean_abundance
 from fullrank.analysis.inputs.open_input import Input, TableSource
 from fullrank.analysis.inputs.variables import StoredVariable
-from fullrank.data.table_layout import StoredTable
+from fullrank.data.schema.saved_tables import StoredTable
 
 
 def stored(name: str, values: Any) -> StoredVariable:

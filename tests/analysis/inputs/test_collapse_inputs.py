@@ -15,7 +15,7 @@ import tf_keras as keras
 
 from fullrank.analysis import analyse_collapse, open_input
 from fullrank.analysis.inputs.npz import read_safetensors
-from fullrank.data.table_layout import read_layout
+from fullrank.data.schema.saved_tables import read_layout
 
 USERS, ITEMS, SEEN = 500, 300, 200
 

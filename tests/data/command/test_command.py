@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 import pytest
 from absl import flags
 
-from fullrank.data import command, command_errors
+from fullrank.data.command import command
+from fullrank.data.command import errors as command_errors
 
 
 def run(main: Callable[[flags.FlagValues], int | None], *arguments: str) -> int:
@@ -173,7 +174,7 @@ def test_the_message_of_a_tensorflow_error_has_no_noise() -> None:
 
 CHILD = """
 import os, sys, time
-from fullrank.data import command
+from fullrank.data.command import command
 
 def main():
     if sys.argv[1] == "pipe":

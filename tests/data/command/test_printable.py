@@ -11,8 +11,8 @@ import sys
 import pytest
 
 from fullrank.analysis.comparisons.tables import format_table
-from fullrank.data import command
-from fullrank.data.printable import printable, printable_terminal
+from fullrank.data.command import command
+from fullrank.data.files.printable import printable, printable_terminal
 from fullrank.data.text_table import text_table
 
 EVIL = "a\x1b[2J\r\x08b\x9b\u202ec"
@@ -57,7 +57,7 @@ def test_a_terminal_gets_no_control_characters_but_those_of_a_progress_bar(monke
 
 
 CHILD = """
-from fullrank.data import command
+from fullrank.data.command import command
 
 def main():
     print("column \\x1b]0;title\\x07 x")
@@ -81,7 +81,7 @@ def test_a_command_in_a_terminal() -> None:
 
 
 QUIET = """
-from fullrank.data.quiet_tensorflow import import_tensorflow_quietly
+from fullrank.data.command.quiet_tensorflow import import_tensorflow_quietly
 
 import_tensorflow_quietly()
 import tensorflow as tf

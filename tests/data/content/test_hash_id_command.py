@@ -16,8 +16,9 @@ import pytest
 
 from fullrank import data
 from fullrank.analysis import hamming as hamming_command
-from fullrank.data import hash_id, vector_files
-from fullrank.data.hamming import measure_hamming
+from fullrank.data import hash_id
+from fullrank.data.content.hamming import measure_hamming
+from fullrank.data.tables import vectors as vector_files
 
 
 def ran(capsys: pytest.CaptureFixture[str], *arguments: str, run: Any = hash_id.run) -> tuple[int, str, str]:

@@ -14,12 +14,12 @@ import pytest
 
 from fullrank import data
 from fullrank.data import convert, prepare
-from fullrank.data.bad_rows import BadRows
-from fullrank.data.exposed_rows import add_exposures, exposure_extras
-from fullrank.data.exposure_history import exposure_history, similar_exposures
-from fullrank.data.exposure_spec import COUNT, GAP, exposed_schema, parse_exposures
-from fullrank.data.staged_rows import StagedRows
-from fullrank.data.table_database import open_database
+from fullrank.data.exposures.history import exposure_history, similar_exposures
+from fullrank.data.exposures.rows import add_exposures, exposure_extras
+from fullrank.data.exposures.spec import COUNT, GAP, exposed_schema, parse_exposures
+from fullrank.data.tables.bad_rows import BadRows
+from fullrank.data.tables.database import open_database
+from fullrank.data.tables.staged_rows import StagedRows
 
 DAY = 86_400
 NAN = float("nan")

@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 from absl import logging
 
-from fullrank.data import write_aside
-from fullrank.data.scratch import clear_leftovers, scratch_directory, target_of, temporary_directory, try_lock
-from fullrank.data.write_aside import (
+from fullrank.data.files import write_aside
+from fullrank.data.files.scratch import clear_leftovers, scratch_directory, target_of, temporary_directory, try_lock
+from fullrank.data.files.write_aside import (
     check_new_file,
     check_replaceable,
     file_aside,
@@ -35,7 +35,7 @@ LEFT_BY_A_KILLED_PROCESS = "records.writing-0123456789abcdef"
 WRITES_FOR_EVER = """
 import sys, time
 from pathlib import Path
-from fullrank.data.write_aside import written_aside
+from fullrank.data.files.write_aside import written_aside
 with written_aside(Path(sys.argv[1]), overwrite=True, made_of="schema.json") as aside:
     (aside / "part").write_text("half")
     print("writing", flush=True)

@@ -15,13 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from fullrank import data
-from fullrank.data import convert, decisions, id_or_amount, infer, leak_hint, name_hints
-from fullrank.data.column_profile import ColumnProfile, profile_column
-from fullrank.data.decisions import Wishes
-from fullrank.data.propose import Proposal, propose
-from fullrank.data.table_database import open_database
-from fullrank.data.table_files import Dialect, TableFiles
-from fullrank.data.table_sample import profile_table, read_sample
+from fullrank.data import convert, infer
+from fullrank.data.proposal import decisions, id_or_amount, leak_hint, name_hints
+from fullrank.data.proposal.column_profile import ColumnProfile, profile_column
+from fullrank.data.proposal.decisions import Wishes
+from fullrank.data.proposal.propose import Proposal, propose
+from fullrank.data.proposal.sample import profile_table, read_sample
+from fullrank.data.tables.database import open_database
+from fullrank.data.tables.files import Dialect, TableFiles
 
 ROWS = 2000
 DRAW = np.random.default_rng(0)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from damaged_records import ROWS, columns_of, read_or_explained, second_file, without_sizes, write
 from fullrank import data
-from fullrank.data.record_file import read_frames
+from fullrank.data.records.frames import read_frames
 
 
 @st.composite

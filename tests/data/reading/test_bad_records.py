@@ -32,9 +32,9 @@ from damaged_records import (
     write,
 )
 from fullrank import data
-from fullrank.data.bad_records import bad_shards
-from fullrank.data.encode_block import Packing, encode_block
-from fullrank.data.repair import repair_split
+from fullrank.data.reading.bad_records import bad_shards
+from fullrank.data.reading.repair import repair_split
+from fullrank.data.records.encode_block import Packing, encode_block
 
 # Before the first step
 
@@ -238,7 +238,7 @@ def test_what_was_looked_through_is_remembered(tmp_path: Path, monkeypatch: pyte
         looked.extend(shard.file for shard in shards)
         return bad_shards(look, shards)
 
-    monkeypatch.setattr("fullrank.data.repair.bad_shards", spy)
+    monkeypatch.setattr("fullrank.data.reading.repair.bad_shards", spy)
 
     def repair(of: data.Schema = schema) -> data.Repaired:
         looked.clear()

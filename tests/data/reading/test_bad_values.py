@@ -23,7 +23,7 @@ from damaged_records import (
     write_records_to,
 )
 from fullrank import data
-from fullrank.data.value_rules import ABSENT, aligned_columns, batch_check, value_rules
+from fullrank.data.schema.value_rules import ABSENT, aligned_columns, batch_check, value_rules
 
 WRONG_VALUES = {
     1: ("click", 2.0, "a binary label must be 0 or 1. Received: 2.0."),

@@ -127,7 +127,7 @@ def test_dropping_the_remainder_fixes_the_batch_dimension(directory: Path) -> No
 
 
 def test_no_thread_of_tensorflow_tunes_the_pipeline(directory: Path) -> None:
-    """It can miss that its iterator has ended and then holds up the end of an epoch (see `data/pipeline.py`)."""
+    """It can miss that its iterator has ended and then holds up the end of an epoch: see `data/reading/pipeline.py`."""
     mapped = data.read_records(directory, batch_size=16).map(lambda batch: batch, num_parallel_calls=tf.data.AUTOTUNE)
     assert mapped.options().autotune.enabled is False
 

@@ -12,11 +12,11 @@ import pytest
 import tensorflow as tf
 
 from fullrank import data
-from fullrank.data.block_layout import block_parser, decode_block
-from fullrank.data.encode_block import HEADER, BlockError, Packing, encode_block
-from fullrank.data.ragged import take_rows
-from fullrank.data.record_file import Frame
-from fullrank.data.scan import scan_frames
+from fullrank.data.reading.scan import scan_frames
+from fullrank.data.records.block_layout import block_parser, decode_block
+from fullrank.data.records.encode_block import HEADER, BlockError, Packing, encode_block
+from fullrank.data.records.frames import Frame
+from fullrank.data.schema.ragged import take_rows
 
 ROWS, BLOCK_ROWS = 12, 4
 SCHEMA = data.Schema(

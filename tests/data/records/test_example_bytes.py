@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 
 from fullrank import data
-from fullrank.data import example_bytes
-from fullrank.data.example_bytes import feature_counts, is_example
-from fullrank.data.example_layout import ExampleError, check_has_columns
-from fullrank.data.wire_format import FIRST, LIST_TAG, SECOND, field, varint
+from fullrank.data.records import example_bytes
+from fullrank.data.records.example_bytes import feature_counts, is_example
+from fullrank.data.records.example_layout import ExampleError, check_has_columns
+from fullrank.data.records.wire_format import FIRST, LIST_TAG, SECOND, field, varint
 
 FLOATS, INTEGERS, BYTES = LIST_TAG["float32"], LIST_TAG["int64"], LIST_TAG["bytes"]
 

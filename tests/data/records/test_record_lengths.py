@@ -13,8 +13,8 @@ import pytest
 import tensorflow as tf
 
 from fullrank import data
-from fullrank.data.pipeline import checked_file
-from fullrank.data.record_file import fault_in_lengths, framed, read_frames
+from fullrank.data.reading.pipeline import checked_file
+from fullrank.data.records.frames import fault_in_lengths, framed, read_frames
 
 RECORDS = [b"abc", b"", b"x" * 70_000]
 CUT_OFF = "the file ends within this record: it is cut off"

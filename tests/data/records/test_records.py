@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fullrank import data
-from fullrank.data.block_layout import block_parser, decode_block, unpacker
-from fullrank.data.encode_block import BlockError, Packing, encode_block
-from fullrank.data.example_layout import ExampleError, decode_examples
-from fullrank.data.ragged import take_rows
-from fullrank.data.write import check_columns
+from fullrank.data.records.block_layout import block_parser, decode_block, unpacker
+from fullrank.data.records.encode_block import BlockError, Packing, encode_block
+from fullrank.data.records.example_layout import ExampleError, decode_examples
+from fullrank.data.schema.ragged import take_rows
+from fullrank.data.writing.writer import check_columns
 
 SCHEMA = data.Schema(
     name="every kind",

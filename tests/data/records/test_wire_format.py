@@ -7,7 +7,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fullrank.data import wire_format
+from fullrank.data.records import wire_format
 
 VALUES = st.lists(st.binary(max_size=20) | st.binary(min_size=127, max_size=200), max_size=5)
 NAMES = st.text(st.characters(codec="utf-8"), max_size=5)

@@ -17,9 +17,9 @@ import tensorflow as tf
 
 from fullrank import data
 from fullrank.data import convert, inspect
-from fullrank.data.schema import SchemaError
-from fullrank.data.schema_json import schema_to_json
-from fullrank.data.value_rules import value_rules, violations
+from fullrank.data.schema.json import schema_to_json
+from fullrank.data.schema.schema import SchemaError
+from fullrank.data.schema.value_rules import value_rules, violations
 from fullrank.models import Ranker, single
 
 

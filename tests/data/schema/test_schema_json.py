@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fullrank import data
-from fullrank.data.schema_json import format_json, schema_from_json, schema_to_json
+from fullrank.data.schema.json import format_json, schema_from_json, schema_to_json
 
 
 def full_schema() -> data.Schema:

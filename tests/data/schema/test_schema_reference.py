@@ -11,9 +11,9 @@ import jsonschema
 import pytest
 
 import schema_reference as pages
-from fullrank.data.schema import SchemaError
-from fullrank.data.schema_json import schema_from_json
-from fullrank.data.schema_reference import json_schema, markdown
+from fullrank.data.schema.json import schema_from_json
+from fullrank.data.schema.reference import json_schema, markdown
+from fullrank.data.schema.schema import SchemaError
 
 Value = dict[str, Any]
 

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fullrank.data.features import IdMap, Label, Sequence, Sparse, Vector
-from fullrank.data.graph_join import join_graph
-from fullrank.data.schema import Schema
+from fullrank.data.schema.features import IdMap, Label, Sequence, Sparse, Vector
+from fullrank.data.schema.schema import Schema
+from fullrank.data.sources.graph_join import join_graph
 from fullrank.data.sources.source import InMemory, Source
 from fullrank.trainers.graph.vectors import write_vectors
 

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fullrank.data.features import Numeric, Sparse
-from fullrank.data.row_columns import to_columns
+from fullrank.data.schema.features import Numeric, Sparse
 from fullrank.data.sources import census_income, criteo, hillstrom, kuairand, obd
 from fullrank.data.sources.source import Source
+from fullrank.data.tables.row_columns import to_columns
 
 LOADERS: dict[str, Callable[..., Source]] = {
     "census_income": census_income.load,

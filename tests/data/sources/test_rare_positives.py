@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from fullrank.data import prepare, read_schema
-from fullrank.data.features import Label, Sparse
-from fullrank.data.schema import Schema, SchemaError
+from fullrank.data.schema.features import Label, Sparse
+from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.data.sources.source import InMemory, Source, rare_positives
 
 ROWS = 40_000

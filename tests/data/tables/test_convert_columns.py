@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fullrank import data
-from fullrank.data.example_layout import decode_examples
-from fullrank.data.row_columns import convert_rows, row_to_record, to_columns
+from fullrank.data.records.example_layout import decode_examples
+from fullrank.data.tables.row_columns import convert_rows, row_to_record, to_columns
 
 SCHEMA = data.Schema(
     name="ads",

@@ -20,12 +20,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fullrank import data
-from fullrank.data.bad_rows import BadRows, TooManyBadRowsError
-from fullrank.data.find_files import find_files
-from fullrank.data.split_rows import SPLIT_COLUMN, Splits, at_random, by_column, by_source, by_time
-from fullrank.data.staged_rows import StagedRows
-from fullrank.data.table_database import open_database
-from fullrank.data.table_files import Dialect, TableFiles
+from fullrank.data.files.find_files import find_files
+from fullrank.data.tables.bad_rows import BadRows, TooManyBadRowsError
+from fullrank.data.tables.database import open_database
+from fullrank.data.tables.files import Dialect, TableFiles
+from fullrank.data.tables.staged_rows import StagedRows
+from fullrank.data.writing.splits import SPLIT_COLUMN, Splits, at_random, by_column, by_source, by_time
 
 XY = data.Schema(
     name="xy",

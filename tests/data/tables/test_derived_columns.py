@@ -13,7 +13,7 @@ import pytest
 
 from fullrank import data
 from fullrank.data import convert, infer
-from fullrank.data.derived_columns import columns_in
+from fullrank.data.tables.derived_columns import columns_in
 
 REFUSED = {
     "max(x)": "max asks other rows",

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from fullrank import data
 from fullrank.data import convert, infer, inspect
-from fullrank.data.record_file import compressed, framed
+from fullrank.data.records.frames import compressed, framed
 
 
 def run(command: Any, *arguments: str) -> int:

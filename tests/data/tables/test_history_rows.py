@@ -13,10 +13,10 @@ import pytest
 
 from fullrank import data
 from fullrank.data import convert, infer
-from fullrank.data.bad_rows import BadRows
-from fullrank.data.history_rows import add_earlier_rows
-from fullrank.data.staged_rows import StagedRows
-from fullrank.data.table_database import open_database
+from fullrank.data.tables.bad_rows import BadRows
+from fullrank.data.tables.database import open_database
+from fullrank.data.tables.history_rows import add_earlier_rows
+from fullrank.data.tables.staged_rows import StagedRows
 
 HISTORY = data.History(
     key="user",

@@ -13,11 +13,11 @@ import pytest
 
 from fullrank import data
 from fullrank.data import convert, hash_id, infer
-from fullrank.data.bad_rows import BadRows
-from fullrank.data.join_table import JoinTable
-from fullrank.data.staged_rows import StagedRows
-from fullrank.data.table_database import open_database
-from fullrank.data.table_files import Dialect, TableFiles
+from fullrank.data.tables.bad_rows import BadRows
+from fullrank.data.tables.database import open_database
+from fullrank.data.tables.files import Dialect, TableFiles
+from fullrank.data.tables.join import JoinTable
+from fullrank.data.tables.staged_rows import StagedRows
 
 SMALL = {
     "id": pa.array([3, 1, None, 7], pa.int64()),

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from fullrank import data
 from fullrank.data import convert, infer
-from fullrank.data.bad_rows import BadRows
-from fullrank.data.find_files import find_files
-from fullrank.data.history_rows import add_earlier_rows
-from fullrank.data.scratch import temporary_directory
-from fullrank.data.staged_rows import StagedRows
-from fullrank.data.table_database import open_database
+from fullrank.data.files.find_files import find_files
+from fullrank.data.files.scratch import temporary_directory
+from fullrank.data.tables.bad_rows import BadRows
+from fullrank.data.tables.database import open_database
+from fullrank.data.tables.history_rows import add_earlier_rows
+from fullrank.data.tables.staged_rows import StagedRows
 from fullrank.trainers.evaluation.table_input import TableBatches, TableReading, open_tables
 
 PAST = (

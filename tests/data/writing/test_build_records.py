@@ -13,12 +13,12 @@ import pyarrow as pa
 import pytest
 
 from fullrank import data
-from fullrank.data import build
-from fullrank.data.bad_rows import BadRows, TooManyBadRowsError
-from fullrank.data.build import build_records, default_shards
+from fullrank.data.files.write_aside import written_aside
 from fullrank.data.in_order import in_order
-from fullrank.data.statistics import SAMPLE, Moments
-from fullrank.data.write_aside import written_aside
+from fullrank.data.tables.bad_rows import BadRows, TooManyBadRowsError
+from fullrank.data.writing import build
+from fullrank.data.writing.build import build_records, default_shards
+from fullrank.data.writing.statistics import SAMPLE, Moments
 
 SCHEMA = data.Schema(
     name="log",

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from fullrank import data, layers
-from fullrank.data import sign_bits as numpy_side
+from fullrank.data.content import sign_bits as numpy_side
 from fullrank.layers.content import hash_id
 
 NAN = float("nan")

@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.data.features import IdMap, Label, Sequence, Sparse
-from fullrank.data.schema import Schema
+from fullrank.data.schema.features import IdMap, Label, Sequence, Sparse
+from fullrank.data.schema.schema import Schema
 from fullrank.layers import TemporalInterest
 from fullrank.models import Ranker, RankerOptions, multi_embedding
 from fullrank.models.encoding.dense_inputs import elapsed_seconds

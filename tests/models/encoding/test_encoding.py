@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fullrank import layers
-from fullrank.data.features import Bits, IdMap, Label, Numeric, NumericStatistics, Sparse
-from fullrank.data.schema import Schema
+from fullrank.data.schema.features import Bits, IdMap, Label, Numeric, NumericStatistics, Sparse
+from fullrank.data.schema.schema import Schema
 from fullrank.layers.numbers.bucket_embedding import bucket_rows
 from fullrank.layers.numbers.numeral_systems import scaled_integers
 from fullrank.models.encoding import numbers

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from fullrank import data
 from fullrank.data import convert
-from fullrank.data.describe_schema import describe_features
+from fullrank.data.schema.describe import describe_features
 from fullrank.trainers.config.config import DataConfig, RunConfig, TrainConfig
 from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.config.optimizer import OptimizerConfig

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from fullrank import models
-from fullrank.data.features import IdMap, Label, Numeric, NumericStatistics, Sparse
-from fullrank.data.schema import Schema, Shard, Split
+from fullrank.data.schema.features import IdMap, Label, Numeric, NumericStatistics, Sparse
+from fullrank.data.schema.schema import Schema, Shard, Split
 from fullrank.layers import calibrated_probability
 from fullrank.models.serving import export_model
 from fullrank.models.serving.sample_rows import drawn_rows

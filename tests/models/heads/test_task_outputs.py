@@ -12,7 +12,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank import models
-from fullrank.data.features import Label
+from fullrank.data.schema.features import Label
 from fullrank.models.learning.beside import Beside
 from fullrank.models.objectives import ziln_loss
 from fullrank.models.objectives.losses import binary_cross_entropy, squared_error

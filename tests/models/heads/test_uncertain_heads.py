@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from fullrank import models
 from fullrank.data import prepare, read_schema
-from fullrank.data.features import IdMap, Label, Sparse
-from fullrank.data.schema import Schema, Shard, Split
+from fullrank.data.schema.features import IdMap, Label, Sparse
+from fullrank.data.schema.schema import Schema, Shard, Split
 from fullrank.layers import calibrated_probability
 from fullrank.layers.legacy_keras import keras
 from fullrank.models.heads.uncertain import DropoutHeads, LaplaceHeads

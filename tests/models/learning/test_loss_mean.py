@@ -12,7 +12,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank import models
-from fullrank.data.features import Label
+from fullrank.data.schema.features import Label
 from fullrank.models.objectives.losses import binary_cross_entropy, observed_share
 from fullrank.trainers.config.objective import ObjectiveConfig
 from fullrank.trainers.training.build_model import objective_options

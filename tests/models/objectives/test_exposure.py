@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fullrank.data.exposure_history import exposure_history
+from fullrank.data.exposures.history import exposure_history
 from fullrank.models.objectives import exposure_weights, repetition_weights
 
 NAN = float("nan")

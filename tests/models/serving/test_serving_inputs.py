@@ -24,7 +24,7 @@ from fullrank.data import (
     Vector,
     write_vocabulary,
 )
-from fullrank.data.columns import MISSING_BYTES
+from fullrank.data.schema.columns import MISSING_BYTES
 from fullrank.models.serving.packed_inputs import pack, packed_layout, packed_layout_json, packed_specs, unpack
 from fullrank.models.serving.request_inputs import input_name, input_specs, to_batch
 from fullrank.models.serving.sample_rows import drawn_rows, take, to_columns

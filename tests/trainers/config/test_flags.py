@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import pytest
 
-from fullrank.data.command import new_flags, run_command
-from fullrank.data.command_errors import UsageError
-from fullrank.data.schema_json import read_schema
+from fullrank.data.command.command import new_flags, run_command
+from fullrank.data.command.errors import UsageError
+from fullrank.data.schema.json import read_schema
 from fullrank.models.interactions import INTERACTIONS
 from fullrank.models.optimizers import DENSE_OPTIMIZERS, SPARSE_OPTIMIZERS
 from fullrank.models.optimizers.schedule import SCHEDULES

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 from fullrank.analysis.comparisons.inconsistency import inconsistency
-from fullrank.data.features import IdMap, Key, Label, Sparse
-from fullrank.data.schema import Schema, SchemaError
+from fullrank.data.schema.features import IdMap, Key, Label, Sparse
+from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.models import Ranker, single
 from fullrank.trainers.evaluation.duplicate_pairs import duplicate_inconsistency, read_duplicates
 

@@ -20,11 +20,11 @@ import pytest
 from fullrank.data import convert as convert_command
 from fullrank.data import infer as infer_command
 from fullrank.data import read_records, read_schema
-from fullrank.data.bad_rows import BadRows
-from fullrank.data.features import Label, Numeric
-from fullrank.data.reading import Derived, Input, Reading
-from fullrank.data.schema import Schema
-from fullrank.data.schema_json import write_schema
+from fullrank.data.schema.features import Label, Numeric
+from fullrank.data.schema.json import write_schema
+from fullrank.data.schema.reading import Derived, Input, Reading
+from fullrank.data.schema.schema import Schema
+from fullrank.data.tables.bad_rows import BadRows
 from fullrank.trainers import evaluate as evaluate_command
 from fullrank.trainers import predict as predict_command
 from fullrank.trainers import train as train_command

@@ -12,7 +12,7 @@ import pytest
 import tf_keras as keras
 
 from fullrank.data import IdMap, Key, Label, Sparse, write_records
-from fullrank.data.schema import Schema
+from fullrank.data.schema.schema import Schema
 from fullrank.models.graph import BipartiteGraph, embed
 from fullrank.trainers import pretrain_graph
 from fullrank.trainers.graph.clicks import number_ids

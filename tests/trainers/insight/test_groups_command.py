@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fullrank.analysis.comparisons.group_lift import code_usage, group_lifts
-from fullrank.data.columns import Column
+from fullrank.data.schema.columns import Column
 from fullrank.trainers import groups, train
 from fullrank.trainers.insight.groups_read import numbered_values
 

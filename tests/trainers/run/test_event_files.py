@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from fullrank.data.record_file import framed, read_frames
+from fullrank.data.records.frames import framed, read_frames
 from fullrank.trainers.run.metrics_log import cut_events_after
 
 

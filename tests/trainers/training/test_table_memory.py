@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fullrank.data.features import IdMap, Label, Sparse
-from fullrank.data.schema import Schema
-from fullrank.data.schema_json import read_schema
+from fullrank.data.schema.features import IdMap, Label, Sparse
+from fullrank.data.schema.json import read_schema
+from fullrank.data.schema.schema import Schema
 from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.training import memory as table_memory
 from fullrank.trainers.training.build_model import build_model

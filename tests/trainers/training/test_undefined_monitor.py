@@ -13,8 +13,8 @@ import pytest
 
 from fullrank import models
 from fullrank.data import Columns, IdMap, read_schema, write_records
-from fullrank.data.features import Key, Label, Sparse
-from fullrank.data.schema import Schema
+from fullrank.data.schema.features import Key, Label, Sparse
+from fullrank.data.schema.schema import Schema
 from fullrank.models.heads.task_outputs import TaskOutputs
 from fullrank.trainers import evaluate
 from fullrank.trainers.config.config import DataConfig, RunConfig, TrainConfig

@@ -12,7 +12,7 @@ import tf_keras as keras
 
 from fullrank.analysis.embeddings.spectrum import information_abundance, spectrum
 from fullrank.analysis.inputs.variables import touched_rows
-from fullrank.data.table_layout import StoredTable
+from fullrank.data.schema.saved_tables import StoredTable
 from fullrank.models.objectives import logit_gradients
 from fullrank.models.table_layout import table_layout
 

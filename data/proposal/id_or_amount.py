@@ -1,0 +1,143 @@
+"""Whether whole numbers name things or measure something, from their name, their values and how labels go with them."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fullrank.data.proposal import name_hints
+from fullrank.data.proposal.column_profile import ColumnProfile
+
+FEW: Final = 32
+_LARGE: Final = 2**31
+_BINS: Final = 64
+_SHRINK: Final = 5.0
+"""Rows at which the rate of an id counts as much as that of its neighbours."""
+_SURE: Final = 4.0
+"""Standard errors from which a gain is no chance."""
+_DENSE: Final = 0.5
+_SCATTERED: Final = 0.1
+_MOSTLY: Final = 0.8
+
+
+class Verdict(NamedTuple):
+    """What numbers are taken for, and why; `note` is `None` where nobody needs to look."""
+
+    is_id: bool
+    note: str | None
+
+
+def judge(profile: ColumnProfile, labels: list[ColumnProfile]) -> Verdict:
+    """Decides about a column of single whole numbers.
+
+    In this order: a name that says so; numbers beyond 2**31; at most 32 different ones; mostly 0 and else far apart, as
+    gains and losses are; whether ids with neighbouring
+    numbers have other rates of the label than each other, on rows that did not teach those rates; and numbers from
+    -1 on that fill their range and repeat, as numbered things do.
+
+    Args:
+      profile: The column.
+      labels: Binary labels are asked; others are left out.
+    """
+    if name_hints.is_id(profile.name):
+        return Verdict(True, None)
+    if max(abs(profile.minimum or 0), abs(profile.maximum or 0)) >= _LARGE:
+        return Verdict(True, None)
+    if profile.distinct <= 2:
+        return Verdict(True, None)
+    if profile.distinct <= FEW:
+        return Verdict(True, "few whole numbers, taken for categories: --numeric if they are amounts")
+    if name_hints.is_amount(profile.name):
+        return Verdict(False, None)
+    span = (profile.maximum or 0) - (profile.minimum or 0) + 1
+    if _scattered_beside_zero(profile, span) and not name_hints.is_thing(profile.name):
+        note = "whole numbers, mostly 0 and else far apart, taken for amounts: --sparse if they name things"
+        return Verdict(False, note)
+    gains = [gain for label in labels if (gain := neighbours_differ(profile, label)) is not None]
+    strongest = max(gains, default=0.0)
+    if strongest >= _SURE:
+        return Verdict(
+            True,
+            f"whole numbers whose neighbours behave differently ({strongest:.0f} standard errors), taken for ids: "
+            "--numeric if they are amounts",
+        )
+    if name_hints.is_thing(profile.name):
+        return Verdict(True, "whole numbers under the name of a thing, taken for ids: --numeric if they are amounts")
+    # Nothing is numbered below -1, which may stand for "none".
+    if (
+        (profile.minimum or 0) >= -1
+        and profile.distinct >= _DENSE * span
+        and profile.distinct > 4 * FEW
+        and not _falls(profile)
+    ):
+        return Verdict(
+            True,
+            f"whole numbers that fill {profile.distinct / span:.0%} of their range, taken for ids: --numeric if they "
+            "are amounts",
+        )
+    return Verdict(False, "whole numbers, taken for amounts: --sparse if they name things")
+
+
+def neighbours_differ(profile: ColumnProfile, label: ColumnProfile) -> float | None:
+    """How surely the label depends on the number itself beyond its range, in standard errors.
+
+    Half of the rows teach the rate of each of 64 ranges of equally many rows, and the rate of each number, shrunk to
+    that of its range. On the other half the gain in log-likelihood of the second over the first is measured.
+
+    Returns:
+      Mean gain a row over its standard error; `None` if the label is not binary or no rows are left.
+    """
+    if len(label.numbers) != 2 or set(label.numbers) != {0.0, 1.0} or len(profile.codes) != len(label.codes):
+        return None
+    rows = (label.codes >= 0) & (profile.codes >= 0)
+    clicks = label.numbers[label.codes[rows]]
+    codes = profile.codes[rows]
+    if len(codes) < 4 * FEW or not len(profile.numbers):
+        return None
+    numbers = profile.numbers[codes]
+    edges = np.unique(np.quantile(numbers, np.linspace(0, 1, _BINS + 1)[1:-1]))
+    ranges = np.searchsorted(edges, numbers, side="right")
+    teach = np.random.default_rng(0).random(len(codes)) < 0.5
+    base = clicks[teach].mean() if teach.any() else 0.5
+    by_range = _rates(ranges, clicks, teach, np.full(len(edges) + 1, base))
+    own_range = np.zeros(profile.distinct, np.int64)
+    own_range[codes] = ranges
+    by_number = _rates(codes, clicks, teach, by_range[own_range])
+    asked = ~teach
+    gain = _likelihood(by_number[codes[asked]], clicks[asked]) - _likelihood(by_range[ranges[asked]], clicks[asked])
+    spread = gain.std()
+    return float(gain.mean() / spread * np.sqrt(len(gain))) if len(gain) > 1 and spread > 0 else None
+
+
+def _rates(
+    groups: npt.NDArray[np.int64],
+    clicks: npt.NDArray[np.float64],
+    teach: npt.NDArray[np.bool_],
+    prior: npt.NDArray[Any],
+) -> npt.NDArray[np.float64]:
+    rows = np.bincount(groups[teach], minlength=len(prior))
+    ups = np.bincount(groups[teach], weights=clicks[teach], minlength=len(prior))
+    found: npt.NDArray[np.float64] = np.clip((ups + _SHRINK * prior) / (rows + _SHRINK), 1e-4, 1 - 1e-4)
+    return found
+
+
+def _likelihood(rates: npt.NDArray[np.float64], clicks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    found: npt.NDArray[np.float64] = np.where(clicks > 0.5, np.log(rates), np.log1p(-rates))
+    return found
+
+
+def _scattered_beside_zero(profile: ColumnProfile, span: float) -> bool:
+    """Whether most rows hold 0, and the numbers of the others are far apart: round sums, not numbered things."""
+    if profile.values[0] != "0" or profile.distinct > _SCATTERED * span:
+        return False
+    return bool((profile.codes == 0).sum() >= _MOSTLY * (profile.codes >= 0).sum())
+
+
+def _falls(profile: ColumnProfile) -> bool:
+    """Whether larger numbers are rarer throughout, as with counts."""
+    counts = np.bincount(profile.codes[profile.codes >= 0], minlength=profile.distinct)
+    order = np.argsort(profile.numbers)
+    parts = [part.sum() for part in np.array_split(counts[order], 4)]
+    return bool(np.all(np.diff(parts) < 0) and parts[0] > 2 * parts[-1])

@@ -1,0 +1,141 @@
+"""Decides what columns of lists are: bits, vectors, sequences or multi-valued features."""
+
+from __future__ import annotations
+
+from fullrank.data.proposal import name_hints
+from fullrank.data.proposal.column_profile import ColumnProfile
+from fullrank.data.proposal.decisions import LONGEST, Decisions, dtype_of, is_time, time_unit
+from fullrank.data.schema.features import Bits, Sequence, Sparse, Vector
+
+_FEWEST_BITS = 8
+_OVERLAP = 0.1
+"""Share of a list's ids that a feature must know for the two to share a table, unless their names agree."""
+
+
+def decide_lists(decisions: Decisions) -> None:
+    """Decides about every list that is still open; single-valued features have to be decided before."""
+    for profile in decisions.open():
+        if profile.listed:
+            _decide_numbers(decisions, profile)
+    _find_sequences(decisions)
+    _find_multi_valued(decisions)
+
+
+def _decide_numbers(decisions: Decisions, profile: ColumnProfile) -> None:
+    """Lists that are bits or vectors, or nothing that can be used."""
+    length, column = profile.fixed_length, profile.name
+    side = name_hints.side_of(column)
+    if profile.kind == "none":
+        decisions.left_out[column] = "no value on any row of the sample"
+    elif profile.kind == "other":
+        decisions.left_out[column] = "lists of something that cannot be a feature"
+    elif column in decisions.wishes.sparse | decisions.wishes.gaps:
+        return
+    elif profile.infinite:
+        decisions.left_out[column] = "lists with numbers beyond float32, which cannot be converted"
+    elif profile.gaps and length is not None and profile.kind == "real":
+        decisions.left_out[column] = "lists of real numbers in which some are missing"
+    elif _are_bits(profile) and length is not None:
+        decisions.add(profile, Bits(name=column, length=length, side=side), "bits")
+    elif profile.kind == "real" and not name_hints.is_weights_of_ids(column):
+        if length is None or length < 2:
+            decisions.left_out[column] = "lists of real numbers of different length"
+        else:
+            decisions.add(profile, Vector(name=column, length=length, side=side), "vector")
+
+
+def _are_bits(profile: ColumnProfile) -> bool:
+    digits = profile.kind == "whole" and set(profile.values) <= {"0", "1"} and not profile.gaps
+    return digits and (profile.fixed_length or 0) >= _FEWEST_BITS
+
+
+def _find_sequences(decisions: Decisions) -> None:
+    for times in decisions.open():
+        gaps = times.name in decisions.wishes.gaps
+        if times.listed and (is_time(times) or gaps):
+            if not gaps and not _agree_on_unit(decisions, times):
+                decisions.left_out[times.name] = (
+                    f"times in another unit than {decisions.time!r} ({decisions.time_unit})"
+                )
+            elif not _add_sequence(decisions, _aligned(decisions, times), times):
+                decisions.left_out[times.name] = "times of no list whose ids a single-valued feature shares"
+    for profile in decisions.open():
+        if profile.listed and name_hints.is_past(profile.name):
+            _add_sequence(decisions, [profile], None)
+
+
+def _agree_on_unit(decisions: Decisions, times: ColumnProfile) -> bool:
+    """Whether the times of a list can be in the unit of the schema, which is still free if only timestamps use it."""
+    if times.kind == "time":
+        return True
+    unit = time_unit(times)
+    if unit is not None and (decisions.time is None or decisions.profiles[decisions.time].kind == "time"):
+        decisions.time_unit = unit
+    return unit == decisions.time_unit
+
+
+def _aligned(decisions: Decisions, times: ColumnProfile) -> list[ColumnProfile]:
+    """The lists of ids as long as the times on every row; only those of the most similar name, if names tell."""
+    lists = [p for p in decisions.open() if p.listed and p.kind in ("whole", "text") and not is_time(p)]
+    lists = [p for p in lists if p.name not in decisions.wishes.gaps]
+    aligned = [p for p in lists if (p.lengths == times.lengths).all()]
+    prefix = max((name_hints.common_prefix((p.name, times.name)) for p in aligned), key=len, default="")
+    return [p for p in aligned if p.name.startswith(prefix)]
+
+
+def _add_sequence(decisions: Decisions, group: list[ColumnProfile], times: ColumnProfile | None) -> bool:
+    """Makes a sequence of those lists whose ids a feature shares; whether there are any."""
+    shared = {p.name: feature for p in group if (feature := _shared_feature(decisions, p)) is not None}
+    if not shared:
+        return False
+    first = next(iter(shared))
+    name = name_hints.common_prefix((*shared, times.name)) if times is not None else first
+    if not name or name in decisions.profiles:
+        name = f"{name or first}_sequence"
+    longest = int(decisions.profiles[first].lengths.max())
+    decisions.features[name] = Sequence(
+        name=name,
+        ids=tuple(shared.items()),
+        times=times.name if times is not None else None,
+        max_length=max(1, min(longest, LONGEST)),
+    )
+    cut = f"; the longest has {longest}, the last {LONGEST} are kept" if longest > LONGEST else ""
+    for column, feature in shared.items():
+        decisions.use(column, f"sequence {name}", f"shares the ids of {feature!r}; the oldest must come first{cut}")
+    if times is not None:
+        decisions.use(times.name, f"times of {name}", f"in {decisions.time_unit}")
+    return True
+
+
+def _shared_feature(decisions: Decisions, profile: ColumnProfile) -> str | None:
+    """The single-valued feature of the same ids: by name if one agrees, else the one that knows most of them."""
+    values = set(profile.values)
+    scores = {
+        feature.name: (
+            len(name_hints.subject(feature.name) & name_hints.subject(profile.name)),
+            len(values.intersection(decisions.profiles[feature.name].values)) / max(len(values), 1),
+        )
+        for feature in decisions.features.values()
+        if isinstance(feature, Sparse) and feature.max_values == 1 and feature.dtype == dtype_of(profile)
+    }
+    best = max(scores, key=lambda name: scores[name], default=None)
+    return best if best is not None and (scores[best][0] or scores[best][1] >= _OVERLAP) else None
+
+
+def _find_multi_valued(decisions: Decisions) -> None:
+    lists = [p for p in decisions.open() if p.listed]
+    weights = [p for p in lists if p.kind in ("real", "whole") and name_hints.is_weights_of_ids(p.name)]
+    for profile in lists:
+        ids = profile.kind in ("whole", "text") or profile.name in decisions.wishes.sparse
+        if ids and profile not in weights:
+            own = next((w for w in weights if w.name not in decisions.uses and _are_weights_of(w, profile)), None)
+            decisions.add_sparse(profile, weights=own.name if own else None)
+            if own is not None:
+                decisions.use(own.name, f"weights of {profile.name}")
+    for profile in decisions.open():
+        decisions.left_out[profile.name] = "lists of numbers that belong to no list of ids"
+
+
+def _are_weights_of(weights: ColumnProfile, ids: ColumnProfile) -> bool:
+    alike = name_hints.subject(ids.name) & name_hints.subject(weights.name)
+    return bool(alike) and bool((ids.lengths == weights.lengths).all())

@@ -1,0 +1,343 @@
+"""Proposes a schema from profiles of columns.
+
+The rules, in the order in which they are tried; the first that fits decides:
+
+1. A column without values or without a name, or with one value on every row, is left out. What flags name, they decide.
+2. A timestamp, or a number under a name with time, timestamp, ts or date that is a time from 1990 to 2099 in seconds or
+   a finer unit, is the event time.
+3. A column named weight, sample_weight or example_weight of numbers >= 0 is the sample weight.
+4. user_id, uid, member_id and the like are a key and a sparse feature; request_id, session_id and the like a key.
+5. Text of 8 or more 0 and 1, equally long on all rows, and lists of such numbers, are bits.
+6. Real numbers are numeric, versions sparse.
+7. A value that is different on every row (of 1,000 or more), and a number that counts the rows up, is left out.
+8. Text is sparse.
+9. Whole numbers are sparse or numeric as `fullrank.data.proposal.id_or_amount` judges. Of dates in digits, such as
+   14102100, the expressions that make an event time and an hour of them are named.
+10. Lists of real numbers of one length are a vector; those of different length are left out.
+11. Lists that are as long on every row as a list of times are a sequence with it, if a single-valued feature has the
+    same ids; without times it takes a name with history, past, last or recent.
+12. Other lists of ids are a multi-valued sparse feature; equally long numbers named weight are its weights.
+13. A feature that alone tells a label, or from which one is computed, is left out. One that is named like a label, or
+    whose values rise with the event time, is pointed out.
+
+Ids get a vocabulary or, with more than 100,000 different ones in the sample, a hash map of four times as many rows,
+rounded up to a power of two.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Final
+
+import numpy as np
+
+from fullrank.data.proposal import id_or_amount, name_hints
+from fullrank.data.proposal.column_profile import ColumnProfile
+from fullrank.data.proposal.decisions import (
+    FEW_GAPS,
+    Decisions,
+    Wishes,
+    group_by,
+    is_time,
+    mixed_units,
+    time_unit,
+    written_out,
+)
+from fullrank.data.proposal.leak_hint import leak_hint, rises_with
+from fullrank.data.proposal.lists import decide_lists
+from fullrank.data.schema.features import Bits, Label, Numeric, Sequence
+from fullrank.data.schema.schema import Schema, SchemaError
+from fullrank.data.tables.canonical import identifier
+
+_IN_ORDER: Final = 0.999
+_ENOUGH_ROWS: Final = 1_000
+_ENOUGH_FOR_AN_INDEX: Final = 100
+_WHOLE: Final = re.compile(r"\s*[+-]?[0-9]+(\.0*)?\s*")
+_BEYOND: Final = 2**53
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A schema, and what became of each column.
+
+    Attributes:
+      schema: What is proposed.
+      decisions: The uses of columns, those left out, and what to check.
+    """
+
+    schema: Schema
+    decisions: Decisions
+
+
+def propose(profiles: dict[str, ColumnProfile], *, name: str, wishes: Wishes) -> Proposal:
+    """Proposes a schema.
+
+    Args:
+      profiles: Column name -> profile, in the order of the columns.
+      name: Name of the data set.
+      wishes: What was decided already.
+
+    Raises:
+      SchemaError: If a label cannot be one, or no column is left for a feature.
+    """
+    profiles = {name: _as_ids(profile, wishes) for name, profile in profiles.items()}
+    decisions = Decisions(profiles, wishes)
+    labels = tuple(_label(decisions, profiles[label]) for label in wishes.labels)
+    segments = tuple(group_by(profiles[column]) for column in wishes.segments)
+    keys = [group_by(profiles[column]).name for column in wishes.keys]
+    for column in wishes.ignore:
+        decisions.left_out[column] = "ignored"
+    _find_time(decisions)
+    _find_weight(decisions)
+    for column, label in wishes.computed_from.items():
+        if column not in (*decisions.uses, *decisions.left_out, *wishes.forced, *keys, *wishes.segments):
+            decisions.left_out[column] = f"{label!r} is computed from it: an input only by --numeric or --sparse"
+    for profile in decisions.open():
+        if not profile.listed:
+            _decide_single(decisions, profile)
+    _leave_leaks_out(decisions)
+    _point_out_outcomes(decisions)
+    _point_out_dates(decisions)
+    decide_lists(decisions)
+    for column in keys:
+        decisions.add_key(profiles[column])
+    for column in wishes.segments:
+        decisions.use(column, "segment")
+    if not decisions.features:
+        raise SchemaError("No column is left for a feature: every one is a label, constant, ignored or unusable.")
+    schema = Schema(
+        name=name,
+        features=tuple(sorted(decisions.features.values(), key=lambda feature: _position(feature, list(profiles)))),
+        labels=labels,
+        weight=decisions.weight,
+        keys=tuple(decisions.keys.values()),
+        segments=segments,
+        time=decisions.time,
+        time_unit=decisions.time_unit,
+    )
+    return Proposal(schema=schema, decisions=decisions)
+
+
+def _as_ids(profile: ColumnProfile, wishes: Wishes) -> ColumnProfile:
+    """Whole numbers that are spelled 1.0, 2.0 as what they are, where the name or a flag says that they are ids."""
+    asked = profile.name in (*wishes.sparse, *wishes.keys, *wishes.segments)
+    if (
+        profile.kind != "real"
+        or profile.listed
+        or profile.name in wishes.numeric
+        or name_hints.is_version(profile.name)
+    ):
+        return profile
+    named = name_hints.is_id(profile.name) or name_hints.is_user(profile.name) or name_hints.is_request(profile.name)
+    if not (asked or named) or not all(map(_WHOLE.fullmatch, profile.values)) or profile.infinite:
+        return profile
+    whole = [int(value.strip().partition(".")[0]) for value in profile.values]
+    if max(map(abs, whole), default=0) >= _BEYOND:
+        return profile
+    return dataclasses.replace(profile, kind="whole", values=tuple(map(str, whole)))
+
+
+def _leave_leaks_out(decisions: Decisions) -> None:
+    """Takes features out that alone tell a label, unless a flag says what they are."""
+    for column in list(decisions.features):
+        profile = decisions.profiles.get(column)
+        if profile is None or column in (*decisions.wishes.forced, *decisions.wishes.keys, *decisions.wishes.segments):
+            continue
+        hints = (leak_hint(profile, decisions.profiles[label]) for label in decisions.wishes.labels)
+        found = [hint for hint in hints if hint is not None]
+        if found:
+            keep = "--numeric" if isinstance(decisions.features[column], Numeric) else "--sparse"
+            del decisions.features[column], decisions.uses[column]
+            decisions.notes.pop(column, None)
+            decisions.keys.pop(column, None)
+            decisions.left_out[column] = f"{'; '.join(found)} Keep it by {keep}={column}."
+
+
+def _point_out_outcomes(decisions: Decisions) -> None:
+    """Says of features that are named like labels that they may not be known before."""
+    for column in decisions.features:
+        profile = decisions.profiles[column]
+        flag = profile.kind == "whole" and set(profile.values) <= {"0", "1", "true", "false"}
+        measured = isinstance(decisions.features[column], Numeric)
+        if column not in decisions.wishes.forced and (flag or measured) and name_hints.is_outcome(column):
+            decisions.notes[column] = (
+                "named like something that happens after the event: --ignore it unless it is known before, or make it "
+                "another --label"
+            )
+
+
+def _point_out_dates(decisions: Decisions) -> None:
+    """Says of features that rise with the time that training has seen none of the values of later rows."""
+    if decisions.time is None:
+        return
+    for column in decisions.features:
+        if column not in decisions.wishes.forced and rises_with(
+            decisions.profiles[column], decisions.profiles[decisions.time]
+        ):
+            decisions.notes[column] = (
+                "rises with the event time, so that the values of later rows are new to a model: --ignore it unless "
+                "they come back"
+            )
+
+
+def _position(feature: object, columns: list[str]) -> int:
+    return columns.index(feature.ids[0][0] if isinstance(feature, Sequence) else getattr(feature, "name", ""))
+
+
+def _label(decisions: Decisions, profile: ColumnProfile) -> Label:
+    binary = {value.lower() for value in profile.values} <= {"0", "1", "0.0", "1.0", "true", "false"}
+    if profile.listed or not (binary or profile.kind in ("whole", "real")) or not profile.values:
+        others = [value for value in profile.values if not _is_number(value)] or list(profile.values)
+        shown = ", ".join(map(repr, others[:3])) or "no value"
+        raise SchemaError(
+            f"Column {profile.name!r} cannot be a label, which is a number. It holds "
+            f"{'lists of ' if profile.listed else ''}{shown}. --missing names texts that stand for a missing value."
+        )
+    if profile.infinite:
+        raise SchemaError(f"Column {profile.name!r} cannot be a label: it {_infinite(profile)}.")
+    note = None
+    if profile.distinct == 1:
+        note = f"is {profile.values[0]} wherever it is given: nothing can be learned from it"
+    elif not binary:
+        note = f"has values from {profile.minimum:g} to {profile.maximum:g}: not a click, but an amount?"
+    decisions.use(profile.name, f"label, {'binary' if binary else 'value'}", note)
+    return Label(name=profile.name, type="binary" if binary else "value")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return np.isfinite(float(text)) and "_" not in text
+    except ValueError:
+        return False
+
+
+def _infinite(profile: ColumnProfile) -> str:
+    """What to do about a column with numbers that records cannot hold."""
+    beyond = [value for value, number in zip(profile.values, profile.numbers, strict=True) if not np.isfinite(number)]
+    shown = ", ".join(beyond[:3]) + (", ..." if len(beyond) > 3 else "")
+    remedy = f": --missing={','.join(beyond)} reads them as missing" if len(beyond) <= 3 else ""
+    return f"holds numbers beyond float32, such as {shown}, which cannot be converted{remedy}"
+
+
+def _find_time(decisions: Decisions) -> None:
+    wanted = decisions.wishes.time
+    candidates = [p for p in decisions.open() if not p.listed and is_time(p)]
+    complete = (profile for profile in candidates if profile.missing <= FEW_GAPS)
+    chosen = decisions.profiles[wanted] if wanted is not None else next(complete, None)
+    for other in candidates:
+        if other is not chosen and other.name not in decisions.wishes.forced:
+            gaps = f"a time that {other.missing:.2%} of the rows lack" if other.missing > FEW_GAPS else "another time"
+            decisions.left_out[other.name] = f"{gaps}: choose it by --time, or keep it by --numeric"
+    if chosen is None:
+        return
+    unit = time_unit(chosen)
+    if unit is None:
+        decisions.left_out[chosen.name] = _date_in_digits(chosen) or (
+            "a time neither in seconds nor in milliseconds since 1970: convert it first"
+        )
+    else:
+        decisions.time, decisions.time_unit = chosen.name, unit
+        missing = f"; {chosen.missing:.2%} of the rows have none" if chosen.missing else ""
+        note = f"the event time, in {unit}{missing}"
+        if mixed_units(chosen):
+            note += (
+                f"; but values from {chosen.minimum:.0f} to {chosen.maximum:.0f} are of two units, seconds and "
+                "milliseconds: make them one before rows are split by time"
+            )
+        decisions.use(chosen.name, "time", note)
+
+
+def _date_in_digits(profile: ColumnProfile) -> str | None:
+    """What to do about a date that is written like 14102100."""
+    format, name = written_out(profile), profile.name
+    if format is None:
+        return None
+    column = name if name.isidentifier() else identifier(name).replace('"', '\\"')
+    part = "hour_of_day=hour" if "%H" in format else "weekday=isodow"
+    return (
+        f"a date in digits: --column=\"{name}_time=strptime({column}::VARCHAR, '{format}')\" --time={name}_time makes "
+        f'the event time of it, --column="{part}({name}_time)" a feature; --ignore={name} leaves it out itself'
+    )
+
+
+def _find_weight(decisions: Decisions) -> None:
+    decisions.weight = decisions.wishes.weight or next(filter(None, map(_weight_name, decisions.open())), None)
+    if decisions.weight in decisions.wishes.forced:
+        decisions.weight = None
+    if decisions.weight is not None:
+        decisions.use(decisions.weight, "weight", "weighs the examples")
+
+
+def _weight_name(profile: ColumnProfile) -> str | None:
+    number = not profile.listed and profile.kind in ("whole", "real") and not (profile.missing or profile.infinite)
+    return (
+        profile.name if number and name_hints.is_sample_weight(profile.name) and (profile.minimum or 0) >= 0 else None
+    )
+
+
+def _decide_single(decisions: Decisions, profile: ColumnProfile) -> None:
+    column, wishes = profile.name, decisions.wishes
+    if profile.kind == "none":
+        decisions.left_out[column] = "no value on any row of the sample"
+    elif profile.kind == "other":
+        decisions.left_out[column] = "its type cannot be a feature"
+    elif profile.infinite and column not in wishes.sparse:
+        if column in wishes.numeric:
+            raise SchemaError(f"Column {column!r} cannot be a number: it {_infinite(profile)}.")
+        decisions.left_out[column] = _infinite(profile)
+    elif column in wishes.numeric:
+        _add_numeric(decisions, profile)
+    elif column in wishes.sparse:
+        decisions.add_sparse(profile)
+    elif column in (*wishes.keys, *wishes.segments):
+        # What groups examples is an id; it is worth a table, too, if it comes back.
+        if profile.distinct < profile.rows and not name_hints.is_request(column):
+            decisions.add_sparse(profile)
+    elif not column.strip():
+        decisions.left_out[column] = "has no name, like the row numbers that pandas saves: rename it to keep it"
+    elif profile.distinct == 1 and not profile.missing:
+        decisions.left_out[column] = f"the same value on every row of the sample: {profile.values[0]}"
+    elif name_hints.is_user(column) and profile.kind != "real":
+        decisions.add_sparse(profile)
+        decisions.add_key(profile)
+    elif name_hints.is_request(column) and profile.kind != "real":
+        decisions.add_key(profile)
+    elif _numbers_the_rows(profile) and profile.rows >= _ENOUGH_FOR_AN_INDEX:
+        decisions.left_out[column] = "numbers the rows: keep it by --sparse or --numeric"
+    elif profile.kind == "bits":
+        length = len(profile.values[0])
+        decisions.add(profile, Bits(name=column, length=length, side=name_hints.side_of(column)), "bits")
+    elif profile.kind == "time":
+        decisions.left_out[column] = "a time: make it the event time by --time, or a number"
+    elif profile.kind == "real" and name_hints.is_version(column):
+        decisions.add_sparse(profile, "versions, of which 1.10 is another one than 1.1: --numeric if they are amounts")
+    elif profile.kind == "real":
+        _add_numeric(decisions, profile)
+    elif profile.distinct == profile.rows >= _ENOUGH_ROWS:
+        decisions.left_out[column] = "different on every row: keep it by --sparse or --key"
+    elif profile.kind == "text":
+        decisions.add_sparse(profile)
+    else:
+        _decide_whole(decisions, profile)
+
+
+def _decide_whole(decisions: Decisions, profile: ColumnProfile) -> None:
+    verdict = id_or_amount.judge(profile, [decisions.profiles[label] for label in decisions.wishes.labels])
+    note = _date_in_digits(profile) or verdict.note
+    if verdict.is_id:
+        decisions.add_sparse(profile, note)
+    else:
+        _add_numeric(decisions, profile, note)
+
+
+def _numbers_the_rows(profile: ColumnProfile) -> bool:
+    """Whether a column counts the rows up, as an index that was saved with them."""
+    if profile.kind != "whole" or profile.distinct != profile.rows or profile.rows < 2:
+        return False
+    return bool((np.diff(profile.numbers[profile.codes]) == 1).mean() >= _IN_ORDER)
+
+
+def _add_numeric(decisions: Decisions, profile: ColumnProfile, note: str | None = None) -> None:
+    feature = Numeric(name=profile.name, side=name_hints.side_of(profile.name))
+    decisions.add(profile, feature, "numeric", note)

@@ -1,0 +1,229 @@
+"""The tf.data graph: from files to batches.
+
+Shuffling happens on three levels, each cheap: the order of the files, the order of chunks of records drawn from several
+files at once through a buffer, and the rows of a window of several chunks. A chunk is one record of the block layout
+or `CHUNK` records of the example layout, so that no operation is paid per row.
+
+Everything random is a function of (seed, epoch) or (seed, window), never of hidden state, so that an iterator that was
+saved resumes exactly where it stood.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import tensorflow as tf
+
+from fullrank.data.records.bad_data import BadDataError, BadRecord
+from fullrank.data.records.block_layout import block_parser, unpacker
+from fullrank.data.records.encode_block import BLOCK_ROWS, Packing
+from fullrank.data.records.example_layout import example_parser
+from fullrank.data.records.frames import fault_in_lengths
+from fullrank.data.schema.schema import Schema
+from fullrank.data.schema.value_rules import aligned_columns, batch_check, value_rules
+
+INPUT_ERRORS: Final = (tf.errors.OpError, UnicodeDecodeError)
+"""What the pipeline raises at a bad record. TensorFlow's message on a record that cannot be parsed quotes its bytes,
+and Python may fail to decode that message."""
+
+CHUNK: Final = 128
+"""Records of the example layout that are moved as one."""
+_CYCLE: Final = 8
+_WINDOW_ROWS: Final = 16384
+_READ_BUFFER: Final = 1 << 20
+_REMEMBERED: Final = 1 << 16
+"""Files whose lengths a process looks at once, as long as they do not change."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Order:
+    """In which order rows come.
+
+    Attributes:
+      seed: `None` for the order of the files.
+      shuffle_examples: Rows in the buffer that chunks are drawn from.
+      epochs: Passes; `None` never ends.
+      deterministic: Whether the order must be the same in every run.
+    """
+
+    seed: int | None = None
+    shuffle_examples: int = 65536
+    epochs: int | None = 1
+    deterministic: bool = True
+
+
+def batches(
+    schema: Schema,
+    *,
+    files: list[str] | tf.Tensor,
+    packing: Packing | None,
+    batch_size: int,
+    drop_remainder: bool,
+    order: Order,
+) -> tf.data.Dataset:
+    """Builds the pipeline.
+
+    Args:
+      schema: What to read.
+      files: Paths of the shards: a list, or a tensor `[n]` when reading in order.
+      packing: How the blocks of these files were written; `None` in the example layout.
+      batch_size: Rows of a batch.
+      drop_remainder: Whether a last batch that is not full is dropped.
+      order: In which order rows come.
+    """
+    check = batch_check(value_rules(schema), explicit_nan=schema.layout == "example")
+    finish: Callable[[Any], dict[str, tf.Tensor]]
+    if packing is None:
+        rows = _example_rows(schema, files, batch_size, order)
+        finish = example_parser(schema.columns, aligned=aligned_columns(schema), left_out=schema.left_out)
+    else:
+        rows = _block_rows(schema, files, packing, order)
+        finish = unpacker(packing, columns=schema.columns)
+
+    def to_batch(part: Any) -> dict[str, tf.Tensor]:
+        batch = finish(part)
+        check(batch)
+        return batch
+
+    dataset = rows.rebatch(batch_size, drop_remainder=drop_remainder)
+    if packing is None:
+        # Reading goes on while every core parses.
+        dataset = dataset.prefetch(2)
+    dataset = dataset.map(_as_is(to_batch), num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+    return dataset.with_options(_options(order))
+
+
+def _options(order: Order) -> tf.data.Options:
+    options = tf.data.Options()
+    options.deterministic = order.deterministic or order.seed is None
+    # TensorFlow's tuning thread can miss the end of its iterator and then holds up whoever ends it until its period,
+    # which doubles up to a minute, is over: a pass of 6 s was seen to take 10.4. Without it, AUTOTUNE below means one
+    # call a core.
+    options.autotune.enabled = False
+    # Files are shared out by `worker` and `workers`; tf.distribute must not share them out again.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    # A shuffle inside an epoch holds a placeholder for a seed generator, which counts as state that a checkpoint
+    # would lose. Its seed is an argument here, so nothing is lost.
+    options.experimental_external_state_policy = tf.data.experimental.ExternalStatePolicy.IGNORE
+    return options
+
+
+def _example_rows(schema: Schema, files: list[str] | tf.Tensor, batch_size: int, order: Order) -> tf.data.Dataset:
+    """Serialized examples in vectors of any length."""
+    if order.seed is None:
+        return _passes(lambda _: _in_order(files, lambda file: _records(file, schema).batch(batch_size)), order)
+
+    def permuted(number: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
+        return tf.gather(window, _permutation(tf.size(window), order, number))
+
+    def one_pass(epoch: tf.Tensor) -> tf.data.Dataset:
+        chunks = _shuffled(files, lambda file: _records(file, schema).batch(CHUNK), CHUNK, order, epoch)
+        return chunks.rebatch(_window_rows(order))
+
+    windows = _passes(one_pass, order)
+    return windows.enumerate().map(_as_is(permuted), num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _block_rows(schema: Schema, files: list[str] | tf.Tensor, packing: Packing, order: Order) -> tf.data.Dataset:
+    """Packed rows in windows of any length."""
+    parse = block_parser(packing, columns=schema.columns, aligned=aligned_columns(schema))
+    blocks_a_window = max(1, _window_rows(order) // BLOCK_ROWS)
+
+    def one_pass(epoch: tf.Tensor) -> tf.data.Dataset:
+        if order.seed is None:
+            return _in_order(files, lambda file: _records(file, schema)).batch(blocks_a_window)
+        blocks = _shuffled(files, lambda file: _records(file, schema), BLOCK_ROWS, order, epoch)
+        return blocks.batch(blocks_a_window)
+
+    def window(number: tf.Tensor, blocks: tf.Tensor) -> Any:
+        packed = parse(blocks)
+        if order.seed is None:
+            return packed
+        permutation = _permutation(tf.shape(next(iter(packed.values())))[0], order, number)
+        return {name: tf.gather(value, permutation) for name, value in packed.items()}
+
+    windows = _passes(one_pass, order)
+    return windows.enumerate().map(_as_is(window), num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _as_is(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Keeps AutoGraph, which these functions do not need, from spending half a second on their source."""
+    converted: Callable[..., Any] = tf.autograph.experimental.do_not_convert(function)
+    return converted
+
+
+def _window_rows(order: Order) -> int:
+    return min(_WINDOW_ROWS, max(1, order.shuffle_examples))
+
+
+def _records(file: tf.Tensor, schema: Schema) -> tf.data.Dataset:
+    checked = checked_file(file, compression=schema.compression)
+    return tf.data.TFRecordDataset(checked, compression_type=schema.compression or None, buffer_size=_READ_BUFFER)
+
+
+def checked_file(file: tf.Tensor, *, compression: str) -> tf.Tensor:
+    """The same path, a string `[]`, for use in a graph; stops it where `fault_in_lengths` finds a fault."""
+
+    def check(path: Any) -> Any:
+        path = np.array(path, object)
+        name = Path(os.fsdecode(path.item()))
+        stat = name.stat()
+        _check_lengths(name, compression, stat.st_size, stat.st_mtime_ns)
+        return path
+
+    return tf.ensure_shape(tf.numpy_function(check, [file], tf.string), [])
+
+
+@functools.lru_cache(_REMEMBERED)
+def _check_lengths(path: Path, compression: str, _size: int, _changed: int) -> None:
+    fault = fault_in_lengths(path, compression=compression)
+    if fault is not None:
+        raise BadDataError(str(BadRecord(file=str(path), record=fault.record, reason=fault.reason)))
+
+
+def _in_order(files: list[str] | tf.Tensor, read: Callable[[tf.Tensor], tf.data.Dataset]) -> tf.data.Dataset:
+    """What is read from one file after the other; every element costs a call, so they should not be single rows."""
+    return tf.data.Dataset.from_tensor_slices(files).flat_map(_as_is(read))
+
+
+def _passes(one_pass: Callable[[tf.Tensor], tf.data.Dataset], order: Order) -> tf.data.Dataset:
+    """One pass after the other; a pass is a function of its number."""
+    counter = tf.data.Dataset.counter() if order.epochs is None else tf.data.Dataset.range(order.epochs)
+    return counter.flat_map(_as_is(one_pass))
+
+
+def _shuffled(
+    files: list[str] | tf.Tensor,
+    read: Callable[[tf.Tensor], tf.data.Dataset],
+    chunk_rows: int,
+    order: Order,
+    epoch: tf.Tensor,
+) -> tf.data.Dataset:
+    """One pass over the chunks of all files, shuffled."""
+    # Within this function, which is traced as a graph of its own, it keeps the program's global seed out of the order.
+    tf.random.set_seed(1)
+    drawn = tf.random.stateless_uniform([], seed=tf.stack([_seed(order), epoch]), maxval=2**31 - 1, dtype=tf.int64)
+    mixed = tf.random.experimental.stateless_shuffle(files, seed=tf.stack([drawn, 0]))
+    dataset = tf.data.Dataset.from_tensor_slices(mixed)
+    dataset = dataset.interleave(
+        read,
+        cycle_length=min(len(files), _CYCLE),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=order.deterministic,
+    )
+    chunks = max(1, order.shuffle_examples // chunk_rows)
+    return dataset.shuffle(chunks, seed=drawn, reshuffle_each_iteration=False)
+
+
+def _permutation(rows: tf.Tensor, order: Order, number: tf.Tensor) -> tf.Tensor:
+    return tf.random.experimental.stateless_shuffle(tf.range(rows), seed=tf.stack([_seed(order) + 1, number]))
+
+
+def _seed(order: Order) -> tf.Tensor:
+    return tf.constant(order.seed, tf.int64)

@@ -1,0 +1,92 @@
+"""Reads records as batches of named tensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import tensorflow as tf
+
+from fullrank.data.reading.pipeline import Order, batches
+from fullrank.data.reading.repair import repair_split
+from fullrank.data.records.shard_files import check_split, directory_of, shards_of_worker, with_shards
+from fullrank.data.schema.json import read_schema
+from fullrank.data.schema.schema import Schema
+
+
+def read_records(
+    source: str | Path | Schema,
+    *,
+    split: str = "train",
+    batch_size: int,
+    seed: int | None = None,
+    shuffle_examples: int = 65536,
+    epochs: int | None = 1,
+    drop_remainder: bool = False,
+    worker: int = 0,
+    workers: int = 1,
+    deterministic: bool = False,
+    on_bad_record: Literal["fail", "skip"] = "fail",
+    max_bad_fraction: float = 0.01,
+    cache_directory: str | Path | None = None,
+) -> tf.data.Dataset:
+    """Reads a split as batches: column name -> dense tensor, for every column of the schema.
+
+    A damaged record or a forbidden value stops the dataset with a TensorFlow error that cannot say where it was;
+    `explain` turns that into a `BadDataError` that can.
+
+    Args:
+      source: A data set directory, or a schema that was read from one. Features may be taken out of such a schema.
+      split: Name of the split.
+      batch_size: Rows of a batch.
+      seed: `None` reads in the order of the files. A number shuffles files, chunks of records and rows, every epoch
+        in another way.
+      shuffle_examples: Rows in the buffer that chunks are drawn from when shuffling; chunks come from several files.
+      epochs: Passes over the split; `None` never ends. A batch may span two passes.
+      drop_remainder: Whether to drop a last batch that is not full, which makes the batch dimension static.
+      worker: Number of this worker, from 0.
+      workers: How many workers share the files.
+      deterministic: Whether a seed must give the same order in every run. Otherwise a slow file may be overtaken.
+      on_bad_record: `fail` reads the files as they are. `skip` first looks through all of them, leaves bad records
+        out, says which, and reads the rest; files that were found good are not looked through again.
+      max_bad_fraction: With `skip`, the largest share of the split's examples that may be left out.
+      cache_directory: With `skip`, where repaired copies and the list of good files are kept.
+
+    Returns:
+      A dataset whose iterator can be saved and restored by `tf.train.Checkpoint(iterator=...)`. What stands in its
+      buffers is saved with it, so a large `shuffle_examples` makes a large checkpoint.
+
+    Raises:
+      SchemaError: If there is no such split.
+      BadDataError: If a file is missing, cut off or of another data set; with `skip`, if too much of it is bad.
+      ValueError: If an argument is out of its range.
+    """
+    _check_arguments(batch_size, shuffle_examples, epochs, on_bad_record)
+    schema = source if isinstance(source, Schema) else read_schema(source)
+    shards = shards_of_worker(schema, split=split, worker=worker, workers=workers)
+    schema = with_shards(schema, split=split, shards=shards)
+    if on_bad_record == "skip":
+        if cache_directory is None:
+            raise ValueError("on_bad_record='skip' needs cache_directory, where repaired copies of files are kept.")
+        repaired = repair_split(schema, split=split, cache_directory=cache_directory, max_bad_fraction=max_bad_fraction)
+        schema = repaired.schema
+    packing = check_split(schema, split=split)
+    directory = directory_of(schema)
+    return batches(
+        schema,
+        files=[str(directory / shard.file) for shard in schema.split(split).shards if shard.examples],
+        packing=packing,
+        batch_size=batch_size,
+        drop_remainder=drop_remainder,
+        order=Order(seed=seed, shuffle_examples=shuffle_examples, epochs=epochs, deterministic=deterministic),
+    )
+
+
+def _check_arguments(batch_size: int, shuffle_examples: int, epochs: int | None, on_bad_record: str) -> None:
+    if batch_size < 1 or shuffle_examples < 1 or (epochs is not None and epochs < 1):
+        raise ValueError(
+            "batch_size, shuffle_examples and epochs are at least 1 (epochs may be None). "
+            f"Received: {batch_size}, {shuffle_examples}, {epochs}."
+        )
+    if on_bad_record not in ("fail", "skip"):
+        raise ValueError(f"on_bad_record is 'fail' or 'skip'. Received: {on_bad_record!r}.")

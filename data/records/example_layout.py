@@ -1,0 +1,216 @@
+"""The standard record layout: one `tf.train.Example` a row, which every TensorFlow tool reads and writes.
+
+A feature of the example is a column of the same name; what is absent is missing. Features that the schema does not name
+are ignored, but a record that has none of its columns is one of another data set, and bad. A row in which everything is
+missing is therefore written with an empty feature. Which bytes are an example at all says `example_bytes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from fullrank.data.dense import padded_last
+from fullrank.data.records.encode_block import HEADER
+from fullrank.data.records.example_bytes import checked_examples, checked_names, is_example
+from fullrank.data.schema.columns import Column
+from fullrank.data.schema.ragged import Ragged
+from fullrank.data.schema.value_rules import ABSENT, ABSENT_BITS
+
+_LIST_NAME: Final = {"bytes": "bytes_list", "float32": "float_list", "int64": "int64_list"}
+
+_NO_EXAMPLE: Final = "this is not a tf.train.Example"
+
+
+class ExampleError(ValueError):
+    """A record of another form than its schema."""
+
+    def __init__(self, reason: str, *, feature: str | None = None, received: str = "") -> None:
+        """Keeps what is wrong apart from the value found."""
+        super().__init__(reason)
+        self.reason = reason
+        self.feature = feature
+        self.received = received
+
+
+def example_parser(
+    columns: Iterable[Column], *, aligned: Iterable[tuple[str, ...]] = (), left_out: Iterable[str] = ()
+) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    """Makes the function that parses a batch.
+
+    Args:
+      columns: Columns to read.
+      aligned: Groups of `many` columns that must have equally many values in a row; anything else stops the pipeline.
+      left_out: Names of further columns of the data set, which are not read: `Schema.left_out`.
+
+    Returns:
+      A function of serialized examples `[B]` that gives every column as a dense tensor, as in `Column`. An absent float
+      is `value_rules.ABSENT`, which is a NaN. Bytes that are no example, and examples that have none of the columns nor
+      of those left out, stop it with one of `pipeline.INPUT_ERRORS`.
+    """
+    wanted = tuple(columns)
+    groups = tuple(aligned)
+    spec = {column.name: _parse_spec(column) for column in wanted}
+    names = (*spec, *left_out)
+
+    def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        serialized = checked_examples(serialized)
+        parsed = tf.io.parse_example(serialized, spec)
+        _check_names(serialized, parsed, wanted, names)
+        for first, *others in groups:
+            for other in others:
+                equal = tf.reduce_all(parsed[first].row_splits == parsed[other].row_splits)
+                tf.debugging.Assert(equal, ["fullrank: different numbers of values in", first, "and", other])
+        return {column.name: _dense(column, parsed[column.name]) for column in wanted}
+
+    return parse
+
+
+def decode_examples(
+    records: Iterable[bytes], *, schema_columns: Iterable[Column]
+) -> dict[str, npt.NDArray[Any] | Ragged]:
+    """The inverse of `encode_examples`, for looking into records outside a graph; `many` columns are whole.
+
+    As in `example_parser`, an absent float is `value_rules.ABSENT`. Whether bytes are a good record is
+    not asked here.
+
+    Args:
+      records: n serialized examples.
+      schema_columns: Columns to read.
+
+    Raises:
+      ExampleError: If a record is no example, or a feature is of another type or length.
+    """
+    wanted = tuple(schema_columns)
+    rows: dict[str, list[list[Any]]] = {column.name: [] for column in wanted}
+    for record in records:
+        try:
+            feature = tf.train.Example.FromString(record).features.feature
+        except DecodeError:
+            raise ExampleError(_NO_EXAMPLE) from None
+        for column in wanted:
+            rows[column.name].append(_row_values(column, feature[column.name]) if column.name in feature else [])
+    return {column.name: _column_of(column, rows[column.name]) for column in wanted}
+
+
+def check_has_columns(record: bytes, *, schema_columns: Iterable[Column], left_out: Iterable[str] = ()) -> None:
+    """Checks that a record can be one of a schema.
+
+    Since absent features are missing values, a record of another data set would otherwise be read as an empty row.
+
+    Args:
+      record: A serialized example.
+      schema_columns: Columns to read.
+      left_out: Names of further columns of the data set, which are not read: `Schema.left_out`.
+
+    Raises:
+      ExampleError: If it is no example, has none of the columns nor of those left out, or has one of another type or
+        length.
+    """
+    wanted = tuple(schema_columns)
+    try:
+        feature = tf.train.Example.FromString(record).features.feature
+    except DecodeError:
+        feature = None
+    if not is_example(record):
+        raise ExampleError(_NO_EXAMPLE if feature is None else f"{_NO_EXAMPLE} in the form that writers give it")
+    if feature is None:
+        # The fault is within a feature. If that is a column, reading will say so.
+        return
+    if not any(name in feature for name in (*(column.name for column in wanted), *left_out)):
+        if HEADER in feature:
+            raise ExampleError(
+                "this is a block of rows, not a tf.train.Example a row: is the layout of the schema right?"
+            )
+        raise ExampleError("this record has no column of the schema", received=", ".join(sorted(feature)) or "nothing")
+    for column in wanted:
+        if column.name in feature:
+            _row_values(column, feature[column.name])
+
+
+def _check_names(
+    serialized: tf.Tensor, parsed: dict[str, Any], columns: tuple[Column, ...], names: tuple[str, ...]
+) -> None:
+    """Looks whether rows in which nothing was found have any feature of these names; nearly no row is one."""
+
+    def look() -> tf.Operation:
+        empty = tf.where(_nothing_found(parsed, columns))
+        return tf.cond(
+            tf.size(empty) > 0, lambda: checked_names(tf.gather_nd(serialized, empty), names=names), tf.no_op
+        )
+
+    # Where every row has a value of one of the columns, the others need not be looked at.
+    single = next((column for column in columns if column.form == "one"), None)
+    some_lack = tf.constant(True) if single is None else tf.reduce_any(_is_absent(parsed[single.name], single))
+    tf.cond(some_lack, look, tf.no_op)
+
+
+def _nothing_found(parsed: dict[str, Any], columns: tuple[Column, ...]) -> tf.Tensor:
+    """Rows `[B]` in which no column has another value than an absent one would have."""
+    lengths = [parsed[column.name].row_lengths() for column in columns if column.form == "many"]
+    nothing = [tf.reduce_all(tf.stack(lengths) == 0, axis=0)] if lengths else []
+    # Columns of one kind are looked at together, which costs a few operations per batch whatever their number.
+    alike: dict[tuple[Any, ...], list[Column]] = {}
+    for column in columns:
+        if column.form != "many":
+            alike.setdefault((column.dtype, column.pad, column.form, column.length), []).append(column)
+    for first, *others in alike.values():
+        absent = _is_absent(tf.stack([parsed[column.name] for column in (first, *others)]), first)
+        nothing.append(tf.reduce_all(absent, axis=0 if first.form == "one" else [0, 2]))
+    return tf.reduce_all(tf.stack(nothing), axis=0)
+
+
+def _is_absent(values: tf.Tensor, column: Column) -> tf.Tensor:
+    if column.dtype == "float32" and column.pad is None:
+        return tf.bitcast(values, tf.int32) == ABSENT_BITS
+    return values == tf.constant(_absent(column), values.dtype)
+
+
+def _row_values(column: Column, feature: Any) -> list[Any]:
+    kind = feature.WhichOneof("kind")
+    if kind is None:
+        return []
+    wanted = _LIST_NAME[column.dtype]
+    values = list(getattr(feature, kind).value)
+    if kind != wanted:
+        received = f"{kind} of {len(values)} values"
+        raise ExampleError(f"the schema says {column.dtype}", feature=column.name, received=received)
+    if column.form != "many" and len(values) != column.length:
+        reason = f"the schema says {column.length} value{'s' if column.length > 1 else ''}"
+        raise ExampleError(reason, feature=column.name, received=str(len(values)))
+    return values
+
+
+def _column_of(column: Column, rows: list[list[Any]]) -> npt.NDArray[Any] | Ragged:
+    if column.form == "many":
+        return Ragged.from_lists(rows, dtype=column.numpy_dtype)
+    values = np.full((len(rows), column.length), _absent(column), column.numpy_dtype)
+    for number, row in enumerate(rows):
+        if row:
+            values[number] = row
+    return values[:, 0] if column.form == "one" else values
+
+
+def _parse_spec(column: Column) -> Any:
+    dtype = tf.string if column.dtype == "bytes" else tf.dtypes.as_dtype(column.dtype)
+    if column.form == "many":
+        return tf.io.RaggedFeature(dtype, row_splits_dtype=tf.int32)
+    shape = [column.length] if column.form == "fixed" else []
+    default = np.full(shape, _absent(column), column.numpy_dtype)
+    return tf.io.FixedLenFeature(shape, dtype, default_value=tf.constant(default))
+
+
+def _absent(column: Column) -> Any:
+    """What an absent feature is read as."""
+    return ABSENT if column.dtype == "float32" and column.pad is None else column.missing
+
+
+def _dense(column: Column, parsed: Any) -> tf.Tensor:
+    if column.form != "many":
+        return parsed
+    return padded_last(parsed.values, parsed.row_splits, length=column.length, missing=column.missing)

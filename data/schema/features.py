@@ -1,0 +1,285 @@
+"""The kinds of feature and label a record can hold, as plain frozen data.
+
+Each kind says what its values mean to a model and which physical columns carry them. Statistics are filled in when the
+records are written; a hand-written schema leaves them out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar, Literal
+
+from fullrank.data.schema.columns import Column
+
+Side = Literal["user", "ad", "context"]
+Pooling = Literal["mean", "sum", "sqrtn"]
+NumberMap = Literal["quantile", "log", "linear"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IdMap:
+    """How raw ids become table rows; the map itself runs inside the model graph.
+
+    A table has `size + 2` rows: row 0 for a missing id, row 1 for an id outside the map, then the `size` known ones.
+
+    Attributes:
+      kind: `identity` (ids are 0..size-1 already), `vocabulary` (the k-th line of the vocabulary file is row k + 2) or
+        `hash` (any id, into `size` buckets).
+      size: Known ids, or buckets. For a vocabulary it is filled in when the vocabulary is built.
+      min_count: An id seen less often in the training split stays outside the vocabulary.
+      max_size: The most frequent ids a vocabulary may hold; `None` for all.
+    """
+
+    kind: Literal["identity", "vocabulary", "hash"] = "vocabulary"
+    size: int = 0
+    min_count: int = 1
+    max_size: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses a map that has no rows to give."""
+        if self.kind != "vocabulary" and self.size < 1:
+            raise ValueError(f"An id map of kind {self.kind!r} needs size >= 1. Received: {self.size}.")
+
+    @property
+    def rows(self) -> int:
+        """Rows of the embedding table, with the missing and the out-of-vocabulary row."""
+        return self.size + 2
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SparseStatistics:
+    """What the training split showed of a sparse feature.
+
+    Attributes:
+      distinct: Different ids.
+      missing: Share of examples without an id.
+      mean_length: Mean number of ids of an example.
+    """
+
+    distinct: int
+    missing: float
+    mean_length: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NumericStatistics:
+    """What the training split showed of a numeric feature.
+
+    Attributes:
+      mean: Mean of the numbers that are not missing.
+      std: Their standard deviation.
+      minimum: Least of them.
+      maximum: Greatest of them.
+      missing: Share of examples without a number.
+      quantiles: Their quantiles, equally spaced from 0 to 1.
+    """
+
+    mean: float
+    std: float
+    minimum: float
+    maximum: float
+    missing: float
+    quantiles: tuple[float, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sparse:
+    """One id, or many, each looked up in an embedding table.
+
+    Attributes:
+      name: Column of the ids.
+      dtype: `int64` or `bytes`.
+      ids: Map from raw id to row.
+      max_values: 1 for a single id; more for a multi-valued feature (tags, genres).
+      weights: Column of one float weight per id, or `None`.
+      pooling: How the rows of a multi-valued feature become one vector.
+      table: Name of the sparse feature whose id map and table this one shares; `None` for its own.
+      side: Whether it describes the user, the ad (item) or the context.
+      group: Field group within the side ([Tencent] §4.3); `None` for a group of its own side.
+      statistics: Filled in when records are written.
+    """
+
+    kind: ClassVar[str] = "sparse"
+    name: str
+    dtype: Literal["int64", "bytes"] = "int64"
+    ids: IdMap = IdMap()
+    max_values: int = 1
+    weights: str | None = None
+    pooling: Pooling = "mean"
+    table: str | None = None
+    side: Side = "context"
+    group: str | None = None
+    statistics: SparseStatistics | None = None
+
+    def columns(self) -> tuple[Column, ...]:
+        """The id column, and the weight column if there is one."""
+        many = self.max_values > 1
+        form, length = ("many", self.max_values) if many else ("one", 1)
+        ids = Column(name=self.name, dtype=self.dtype, form=form, length=length)  # type: ignore[arg-type]
+        if self.weights is None:
+            return (ids,)
+        return (ids, Column(name=self.weights, dtype="float32", form=form, length=length, pad=0.0))  # type: ignore[arg-type]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Numeric:
+    """One real number; NaN is a missing one.
+
+    Attributes:
+      name: Its column.
+      side: As in `Sparse`.
+      group: As in `Sparse`.
+      map: How it becomes an integer for its digits in several numeral systems ([Tencent] §3.2), piecewise linear
+        between knots: `quantile` (equally many training examples an integer), `linear` (equal steps from minimum to
+        maximum) or `log` (equal steps of `sign(x) log(1 + |x|)`). What lies outside the training data is clipped.
+      bases: Numeral systems of this number; empty for the model's own.
+      bits: Its integers are below 2 to the power of this; `None` for the model's own.
+      statistics: As in `Sparse`.
+    """
+
+    kind: ClassVar[str] = "numeric"
+    name: str
+    side: Side = "context"
+    group: str | None = None
+    map: NumberMap = "quantile"
+    bases: tuple[int, ...] = ()
+    bits: int | None = None
+    statistics: NumericStatistics | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses numeral systems that are none."""
+        if any(base < 2 for base in self.bases) or len(set(self.bases)) != len(self.bases):
+            raise ValueError(f"bases of a number are different whole numbers from 2 on. Received: {list(self.bases)}.")
+        if self.bits is not None and not 1 <= self.bits <= 31:
+            raise ValueError(f"A number has 1 to 31 bits. Received: {self.bits}.")
+
+    def columns(self) -> tuple[Column, ...]:
+        """One float column."""
+        return (Column(name=self.name, dtype="float32"),)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sequence:
+    """Past behaviours, oldest first, each of one or several aligned ids and a time.
+
+    Attributes:
+      name: Name of the feature (not a column).
+      ids: Column of ids -> sparse feature whose id map, dtype and table it shares, e.g.
+        `{"history_item": "item_id", "history_genre": "genre"}`, as pairs.
+      times: Column of int64 event times aligned with the ids, in the schema's `time_unit`; `None` if unknown.
+      max_length: Most recent behaviours kept.
+      side: As in `Sparse`.
+      group: As in `Sparse`.
+    """
+
+    kind: ClassVar[str] = "sequence"
+    name: str
+    ids: tuple[tuple[str, str], ...]
+    times: str | None = None
+    max_length: int = 50
+    side: Side = "user"
+    group: str | None = None
+
+    def columns(self, *, dtypes: dict[str, Literal["int64", "bytes"]]) -> tuple[Column, ...]:
+        """The id columns, then the time column; `dtypes` gives the dtype of each shared sparse feature."""
+        columns = [
+            Column(name=column, dtype=dtypes[shared], form="many", length=self.max_length)
+            for column, shared in self.ids
+        ]
+        if self.times is not None:
+            columns.append(Column(name=self.times, dtype="int64", form="many", length=self.max_length))
+        return tuple(columns)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Vector:
+    """A vector from another model; all NaN when missing.
+
+    Attributes:
+      name: Its column.
+      length: Numbers in it.
+      pair: The vector of the other side, of the same model and length, that it is compared with ([Tencent] §3.3).
+        Declare a pair at one of the two.
+      side: As in `Sparse`.
+      group: As in `Sparse`.
+      statistics: Of the dot product with `pair`, over the examples that have both. Filled in when records are written.
+    """
+
+    kind: ClassVar[str] = "vector"
+    name: str
+    length: int
+    pair: str | None = None
+    side: Side = "context"
+    group: str | None = None
+    statistics: NumericStatistics | None = None
+
+    def columns(self) -> tuple[Column, ...]:
+        """One float column of fixed length."""
+        return (Column(name=self.name, dtype="float32", form="fixed", length=self.length),)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Bits:
+    """HashID bits of a content vector, each 0 or 1; all -1 when missing.
+
+    Attributes:
+      name: Its column.
+      length: Number of bits.
+      side: As in `Sparse`.
+      group: As in `Sparse`.
+    """
+
+    kind: ClassVar[str] = "bits"
+    name: str
+    length: int
+    side: Side = "ad"
+    group: str | None = None
+
+    def columns(self) -> tuple[Column, ...]:
+        """One int64 column of fixed length."""
+        return (Column(name=self.name, dtype="int64", form="fixed", length=self.length),)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Label:
+    """What a task predicts; NaN where it was not observed, which masks the example for that task.
+
+    Attributes:
+      name: Column and task name.
+      type: `binary` (0 or 1, anything else is an error) or `value` (any finite number).
+      mean: Mean over the observed training examples: the base rate of a binary label.
+      positive: Share of the observed training examples on which a value was above 0.
+      minimum: Least value of the training split.
+      observed: Share of training examples on which it was observed.
+    """
+
+    name: str
+    type: Literal["binary", "value"] = "binary"
+    mean: float | None = None
+    positive: float | None = None
+    minimum: float | None = None
+    observed: float | None = None
+
+    def columns(self) -> tuple[Column, ...]:
+        """One float column."""
+        return (Column(name=self.name, dtype="float32"),)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Key:
+    """A column that groups or slices examples (user, request, region); it may also be a feature's own column.
+
+    Attributes:
+      name: Its column.
+      dtype: `int64` or `bytes`.
+    """
+
+    name: str
+    dtype: Literal["int64", "bytes"] = "int64"
+
+    def columns(self) -> tuple[Column, ...]:
+        """One id column."""
+        return (Column(name=self.name, dtype=self.dtype),)
+
+
+Feature = Sparse | Numeric | Sequence | Vector | Bits

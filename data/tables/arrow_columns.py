@@ -1,0 +1,56 @@
+"""Typed Arrow columns, as the query of `TableColumns` gives them, as a column batch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fullrank.data.schema.columns import Column
+from fullrank.data.schema.ragged import Ragged
+from fullrank.data.schema.schema import Schema
+from fullrank.data.tables.columns import stored
+
+
+def column_batch(
+    batch: pa.RecordBatch, schema: Schema, *, columns: Collection[Column] | None = None, arrow_bytes: bool = False
+) -> dict[str, npt.NDArray[Any] | Ragged]:
+    """Column name -> `[n]`, `[n, length]` or `Ragged`; NULL becomes the missing value.
+
+    Args:
+      batch: As `TableColumns.query` gives it.
+      schema: Whose columns it holds.
+      columns: Some of them; `None` for all.
+      arrow_bytes: Whether bytes stay large binary arrays of Arrow, which encoders take, too, instead of objects.
+    """
+    return {
+        column.name: _column(batch.column(stored(number)), column, arrow_bytes)
+        for number, column in enumerate(schema.columns)
+        if columns is None or column in columns
+    }
+
+
+def _column(cells: pa.Array, column: Column, arrow_bytes: bool) -> npt.NDArray[Any] | Ragged:
+    arrow_bytes = arrow_bytes and column.dtype == "bytes" and column.form != "fixed"
+    if column.form == "one":
+        return _values(cells, column, arrow_bytes)
+    lengths = pc.fill_null(pc.list_value_length(cells), 0).to_numpy(zero_copy_only=False).astype(np.int32)
+    values = _values(cells.flatten(), column, arrow_bytes)
+    if column.form == "many":
+        return Ragged(values, lengths)
+    fixed = np.full((len(cells), column.length), column.missing, column.numpy_dtype)
+    fixed[lengths > 0] = values.reshape(-1, column.length)
+    return fixed
+
+
+def _values(cells: pa.Array, column: Column, arrow_bytes: bool) -> npt.NDArray[Any]:
+    kinds = {"int64": pa.int64(), "float32": pa.float32(), "bytes": pa.large_binary()}
+    cells = pc.cast(cells, kinds[column.dtype])
+    if cells.null_count:
+        cells = pc.fill_null(cells, pa.scalar(column.missing, cells.type))
+    values: npt.NDArray[Any] = cells if arrow_bytes else cells.to_numpy(zero_copy_only=False)
+    return values

@@ -1,0 +1,200 @@
+"""Columns computed from others of the same row, in DuckDB's expressions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Final
+
+import duckdb
+
+from fullrank.data.schema.reading import Derived, Input, Reading
+from fullrank.data.schema.schema import Schema, SchemaError
+from fullrank.data.suggest import closest
+from fullrank.data.tables.canonical import TEXT_LIST, TEXTS, Kind, cell, identifier, literal
+from fullrank.data.tables.columns import Check, TableColumn, TableColumns
+from fullrank.data.tables.database import in_memory
+from fullrank.data.tables.list_cells import list_of_text
+
+_PARTS: Final = frozenset(
+    {"BETWEEN", "CASE", "CAST", "COLUMN_REF", "COMPARISON", "CONJUNCTION", "CONSTANT", "FUNCTION", "LAMBDA", "OPERATOR"}
+    | {"TYPE"}
+)
+_KINDS: Final[dict[str, tuple[Kind, str]]] = {
+    **{"integer": ("integer", "s"), "number": ("number", "s"), "text": ("text", "s")},
+    **{"time_s": ("time", "s"), "time_ms": ("time", "ms")},
+}
+_MICROSECONDS: Final = {"time_s": 1_000_000, "time_ms": 1_000}
+
+
+def columns_in(expression: str, *, name: str) -> tuple[str, ...]:
+    """The columns that an expression names, in order.
+
+    Raises:
+      SchemaError: If it is no expression of one row: if it cannot be parsed, asks other tables or other rows, or does
+        not give the same for the same row every time.
+    """
+    with in_memory() as connection:
+        text = connection.execute("SELECT json_serialize_sql(?)", [f"SELECT (\n{expression}\n)"]).fetchall()[0][0]
+        found = json.loads(text)
+        if found["error"]:
+            problem = str(found["error_message"])
+            hint = ' (a name that is also a word of the language is quoted: "at")' if "syntax" in problem else ""
+            raise _wrong(name, expression, f"{problem}{hint}")
+        (statement,) = found["statements"]
+        if len(statement["node"]["select_list"]) != 1 or statement["node"]["from_table"]["type"] != "EMPTY":
+            raise _wrong(name, expression, "it is more than one expression")
+        nodes = list(_nodes(statement["node"]["select_list"]))
+        for node in nodes:
+            if node["class"] not in _PARTS:
+                what = {"SUBQUERY": "asks another table", "WINDOW": "asks other rows", "STAR": "names no column"}
+                raise _wrong(name, expression, f"it {what.get(node['class'], 'holds ' + node['class'].lower())}")
+        for function in {node["function_name"] for node in nodes if node["class"] == "FUNCTION"}:
+            _check_function(connection, function, name, expression)
+    bound = {ref["column_names"][0] for node in nodes if node["class"] == "LAMBDA" for ref in _nodes([node.get("lhs")])}
+    refs = [node["column_names"] for node in nodes if node["class"] == "COLUMN_REF"]
+    return tuple(dict.fromkeys(ref[0] for ref in refs if ref[0] not in bound))
+
+
+def derived(
+    connection: duckdb.DuckDBPyConnection,
+    sql: str,
+    columns: Mapping[str, TableColumn],
+    definitions: tuple[Derived, ...],
+    *,
+    missing: tuple[str, ...] = (),
+    optional: Collection[str] = (),
+) -> tuple[str, dict[str, TableColumn], list[Check]]:
+    """A table with the columns that definitions add.
+
+    Args:
+      connection: Where the table is.
+      sql: What stands behind FROM.
+      columns: Name -> how the query writes it.
+      definitions: In order; a later one may name an earlier one.
+      missing: Texts that stand for "no value".
+      optional: Columns that may be absent; what is computed from them is missing then, if it is itself optional.
+
+    Returns:
+      What stands behind FROM, its columns, and what makes a row bad.
+
+    Raises:
+      ValueError: If a column is not there, or an expression does not fit the types of its columns.
+    """
+    known = dict(columns)
+    checks: list[Check] = []
+    for number, definition in enumerate(definitions):
+        kinds = {each.name: each for each in definition.inputs}
+        given: dict[str, str] = {}
+        lacks = False
+        for column in columns_in(definition.expression, name=definition.name):
+            if column in kinds and column in columns:
+                value, check = _input(columns[column], kinds[column], missing)
+                checks += check
+            elif column in known and column not in columns:
+                value = known[column].expression
+            elif column in kinds and definition.name in optional:
+                value, lacks = "NULL", True
+            else:
+                raise _unknown(definition, column, [*columns, *known])
+            given[column] = value
+        if lacks:
+            continue
+        own = f"d{number}"
+        # The names of a macro are its own, so that they cannot be mistaken for those in the query.
+        macro = f"derived_{number}"
+        try:
+            names = ", ".join(map(identifier, given))
+            connection.execute(f"CREATE OR REPLACE TEMP MACRO {macro}({names}) AS ({definition.expression}\n)")
+            sql = f"(SELECT *, {macro}({', '.join(given.values())}) AS {own} FROM {sql})"
+            kind = dict(zip(*_described(connection, sql), strict=True))[own]
+        except duckdb.Error as error:
+            raise _wrong(definition.name, definition.expression, str(error).splitlines()[0]) from error
+        known[definition.name] = TableColumn(own, kind)
+    return sql, known, checks
+
+
+def converted(
+    connection: duckdb.DuckDBPyConnection,
+    sql: str,
+    columns: Mapping[str, TableColumn],
+    schema: Schema,
+    *,
+    optional: Collection[str] = (),
+) -> tuple[TableColumns, str]:
+    """The query that turns rows of a table into columns of a schema, derived ones included, and the table for it."""
+    reading = schema.reading or Reading()
+    sql, known, checks = derived(connection, sql, columns, reading.columns, missing=reading.missing, optional=optional)
+    for name in reading.padded:
+        if name in known:
+            known[name] = _without_padding(known[name], delimiter=reading.list_delimiter)
+    query = TableColumns(
+        known, schema, list_delimiter=reading.list_delimiter, missing=reading.missing, optional=optional
+    )
+    query.checks[:0] = checks
+    return query, sql
+
+
+def _without_padding(column: TableColumn, *, delimiter: str) -> TableColumn:
+    """A list without its zeros."""
+    x, kind = column.expression, column.type
+    if kind.id in TEXTS:
+        x = list_of_text(x if kind.id == "varchar" else f"TRY(decode({x}))", delimiter=delimiter)
+        kind = TEXT_LIST
+    return TableColumn(f"list_filter({x}, lambda v: v IS NULL OR CAST(v AS VARCHAR) NOT IN ('0', '0.0'))", kind)
+
+
+def _described(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[list[str], list[Any]]:
+    rows = connection.sql(f"FROM {sql}")
+    return rows.columns, rows.types
+
+
+def _input(column: TableColumn, given: Input, missing: tuple[str, ...]) -> tuple[str, list[Check]]:
+    """A cell as the expression sees it, and the check that it can be read."""
+    kind, unit = _KINDS[given.kind]
+    read = cell(kind, column.expression, column.type.id, missing=missing, unit=unit)
+    checks = []
+    if read.reason is not None:
+        failed = f"{read.value} IS NULL AND NOT {read.absent}"
+        checks.append(Check(given.name, failed, read.text, read.reason, column.type.id in ("varchar", "blob")))
+    if given.kind in _MICROSECONDS:
+        return f"make_timestamp({read.value} * {_MICROSECONDS[given.kind]})", checks
+    if given.kind == "number":
+        return f"CASE WHEN {read.value} IS NOT NULL THEN TRY_CAST({column.expression} AS DOUBLE) END", checks
+    return read.value, checks
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """Every part of an expression as DuckDB describes it."""
+    if isinstance(tree, dict):
+        if "class" in tree:
+            yield tree
+        tree = list(tree.values())
+    if isinstance(tree, list):
+        for each in tree:
+            yield from _nodes(each)
+
+
+def _check_function(connection: duckdb.DuckDBPyConnection, function: str, name: str, expression: str) -> None:
+    found = connection.execute(
+        "SELECT function_type, stability FROM duckdb_functions() WHERE function_name = ?", [function.lower()]
+    ).fetchall()
+    if not found and not function.isidentifier():
+        return  # an operator
+    kinds = {kind for kind, _ in found}
+    if "scalar" not in kinds and "macro" not in kinds:
+        what = "asks other rows" if "aggregate" in kinds else "is not known"
+        raise _wrong(name, expression, f"{function} {what}")
+    if not any(stability in ("CONSISTENT", None) for kind, stability in found if kind in ("scalar", "macro")):
+        raise _wrong(name, expression, f"{function} does not give the same for the same row every time")
+
+
+def _wrong(name: str, expression: str, problem: str) -> SchemaError:
+    return SchemaError(f"Column {name!r} = {expression!r} cannot be computed: {problem.rstrip('.')}.")
+
+
+def _unknown(definition: Derived, column: str, names: list[str]) -> SchemaError:
+    near = closest(column, names)
+    hint = f"did you mean {near!r}?" if near else f"there are {', '.join(names[:20])}"
+    quoted = "" if column.isidentifier() else f"; names are quoted as {literal(column)[1:-1]!r}"
+    return _wrong(definition.name, definition.expression, f"there is no column {column!r}; {hint}{quoted}")

@@ -1,0 +1,162 @@
+"""The flags of infer that declare what is taken from earlier rows of the log: histories, counts and rates."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Collection
+from typing import Any, Final, Literal, cast
+
+from absl import flags
+
+from fullrank.data.command.errors import UsageError
+from fullrank.data.schema.features import Feature, Numeric, Sequence, Sparse
+from fullrank.data.schema.reading import Along, History, Past, Reading
+from fullrank.data.schema.schema import Schema
+from fullrank.data.suggest import closest
+from fullrank.data.tables.past_rows import check_past
+
+_PAST: Final = re.compile(
+    r"\s*(?P<name>[^=]*[^=\s])\s*=\s*(?P<aggregate>count|sum|mean|last)\s*\(\s*(?P<of>[^(),]*?)\s*"
+    r"(?:,\s*(?P<smoothing>[0-9]*\.?[0-9]+)\s*)?\)\s*(?:\bby\s+(?P<by>.+))?"
+)
+
+
+def define_history_flags(flag_values: flags.FlagValues) -> None:
+    """Defines --history and its companions, and --past."""
+    at: dict[str, Any] = {"flag_values": flag_values}
+    flags.DEFINE_multi_string(
+        "history",
+        None,
+        "A history of earlier rows of the log, as user_id:item_id or user_id:item_id,genre: adds a sequence of those "
+        "ids and their times, strictly before each row, which convert fills in. May be repeated with names: "
+        "clicks=user_id:item_id.",
+        **at,
+    )
+    flags.DEFINE_multi_string(
+        "history_where",
+        None,
+        "Label that a row has to have as 1 to be in the history; none if it is empty. One for all, or one for each "
+        "--history, in order.",
+        **at,
+    )
+    flags.DEFINE_multi_integer(
+        "history_length",
+        50,
+        "Most recent rows in the history. One for all, or one for each --history, in order.",
+        lower_bound=1,
+        **at,
+    )
+    flags.DEFINE_multi_string(
+        "past",
+        None,
+        "A number of earlier rows of the log, strictly before each row, as a feature that convert fills in: "
+        "'user_rate=mean(click) by user_id', 'seen=count() by user_id, item_id', 'clicks=sum(click)' of all rows, "
+        "'last_rating=last(rating) by user_id'; mean(click, 5) adds 5 rows at the rate of all earlier rows. May be "
+        "repeated.",
+        **at,
+    )
+
+
+def with_histories(schema: Schema, flag_values: flags.FlagValues) -> Schema:
+    """The schema with the sequences and the declarations that the flags ask for.
+
+    Raises:
+      UsageError: If the flags name what the schema does not have.
+    """
+    texts = flag_values.history or []
+    given = {"history_where": flag_values.history_where or [""], "history_length": flag_values.history_length}
+    for flag, values in given.items():
+        if flag_values[flag].present and not texts:
+            raise UsageError("--history_where and --history_length go with --history.")
+        if len(values) not in (1, len(texts)) and texts:
+            raise UsageError(f"--{flag} is given once, or once for each of the {len(texts)} --history.")
+    wheres, lengths = (values * len(texts) if len(values) == 1 else values for values in given.values())
+    for text, where, length in zip(texts, wheres, lengths, strict=True):
+        schema = _with_history(schema, text, where=where or None, length=length)
+    return schema
+
+
+def _with_history(schema: Schema, text: str, *, where: str | None, length: int) -> Schema:
+    begin, _, rest = text.partition(":")
+    name, _, key = begin.rpartition("=")
+    name = name or "history"
+    names = [each.strip() for each in rest.split(",") if each.strip()]
+    if not key or not names:
+        raise UsageError(f"--history takes user_id:item_id, or user_id:item_id,genre. Received: {text!r}.")
+    if schema.time is None:
+        raise UsageError("--history needs to know what came first: name the time column by --time.")
+    known = [f.name for f in schema.features if isinstance(f, Sparse) and f.max_values == 1 and f.table is None]
+    singles = [column.name for column in schema.columns if column.form == "one"]
+    for each, among in ((key, singles), *((each, known) for each in names)):
+        if each not in among:
+            near = closest(each, among)
+            hint = f"Did you mean {near!r}?" if near else f"There are: {', '.join(among)}."
+            raise UsageError(f"--history={text}: {each!r} is no sparse feature of single ids. {hint}")
+    if where is not None and where not in [label.name for label in schema.labels]:
+        raise UsageError(f"--history_where={where} is no label.")
+    lists = tuple(Along(name=f"{name}_{each}", of=each) for each in names)
+    times = f"{name}_time"
+    taken = {column.name for column in schema.columns} | {feature.name for feature in schema.features}
+    clash = next((each for each in (name, times, *(along.name for along in lists)) if each in taken), None)
+    if clash is not None:
+        raise UsageError(
+            f"--history={text} adds {clash!r}, which is there already: give it a name, as in "
+            f"--history=clicks={begin}:{rest}."
+        )
+    sequence = Sequence(name=name, ids=tuple((each.name, each.of) for each in lists), times=times, max_length=length)
+    history = History(key=key, lists=lists, times=times, where=where, length=length)
+    reading = schema.reading or Reading()
+    reading = dataclasses.replace(reading, histories=(*reading.histories, history))
+    return dataclasses.replace(schema, features=(*schema.features, sequence), reading=reading)
+
+
+def with_past(schema: Schema, flag_values: flags.FlagValues, *, numbers: Collection[str]) -> Schema:
+    """The schema with the features and the declarations that --past asks for.
+
+    Args:
+      schema: Without them.
+      flag_values: Parsed.
+      numbers: Columns of the table that hold single numbers. Those that the schema leaves out become extras, where they
+        are asked for: of earlier rows, but no inputs.
+
+    Raises:
+      UsageError: If a flag cannot be understood, or names what there is not.
+    """
+    for text in flag_values.past or []:
+        found = _PAST.fullmatch(text)
+        try:
+            if found is None:
+                raise ValueError("it is written as user_rate=mean(click) by user_id, with count, sum, mean or last.")
+            past = Past(
+                name=found["name"],
+                aggregate=cast(Literal["count", "sum", "mean", "last"], found["aggregate"]),
+                of=found["of"] or None,
+                by=tuple(name.strip() for name in (found["by"] or "").split(",") if name.strip()),
+                smoothing=float(found["smoothing"] or 0),
+            )
+            schema = _with(past, schema, numbers)
+        except ValueError as error:
+            raise UsageError(f"--past={text}: {error}") from error
+    return schema
+
+
+def _with(past: Past, schema: Schema, numbers: Collection[str]) -> Schema:
+    columns = {column.name: column for column in schema.columns}
+    if past.name in columns or past.name in {feature.name for feature in schema.features}:
+        raise ValueError(f"there is a column {past.name!r} already: take another name.")
+    if past.of is not None and past.of in numbers and past.of not in columns:
+        schema = dataclasses.replace(schema, extras=(*schema.extras, past.of))
+    sides = {feature.side for feature in schema.features if feature.name in past.by}
+    side = sides.pop() if len(sides) == 1 else "context"
+    feature: Feature = Numeric(name=past.name, side=side)
+    dtype = columns[past.of].dtype if past.aggregate == "last" and past.of in columns else "float32"
+    if dtype != "float32":
+        owner = next((f for f in schema.features if isinstance(f, Sparse) and f.name == past.of), None)
+        table = None if owner is None else owner.table or owner.name
+        feature = Sparse(name=past.name, side=side, dtype=dtype, table=table)
+    reading = schema.reading or Reading()
+    reading = dataclasses.replace(reading, past=(*reading.past, past))
+    schema = dataclasses.replace(schema, features=(*schema.features, feature), reading=reading)
+    check_past(past, schema)
+    return schema

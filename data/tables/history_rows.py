@@ -1,0 +1,76 @@
+"""What earlier rows hold, for every staged row, out of core: their histories, counts and rates."""
+
+from __future__ import annotations
+
+from fullrank.data.schema.reading import History, Reading
+from fullrank.data.schema.schema import Schema, SchemaError
+from fullrank.data.tables.columns import BAD
+from fullrank.data.tables.past_rows import add_past
+from fullrank.data.tables.staged_rows import ROWS, StagedRows
+
+
+def add_earlier_rows(rows: StagedRows) -> None:
+    """Fills the columns that the schema takes from earlier rows, over all there are, in whichever split they are.
+
+    A row remembers the last `length` good rows of the same key whose time is strictly before its own. Rows without a
+    key or a time remember nothing and are not remembered.
+
+    Raises:
+      SchemaError: If a declaration names a column that the schema does not have, or the schema has no time.
+    """
+    for number, history in enumerate((rows.schema.reading or Reading()).histories):
+        _check(history, rows.schema)
+        _add(rows, history, f"history{number}")
+    add_past(rows)
+
+
+def _add(rows: StagedRows, history: History, name: str) -> None:
+    key, time = rows.stored_as(history.key), rows.stored_as(str(rows.schema.time))
+    there = f"{key} IS NOT NULL AND {time} IS NOT NULL AND {BAD} IS NULL"
+    event = there if history.where is None else f"({there} AND coalesce({rows.stored_as(history.where)} = 1, FALSE))"
+    taken = {each.name: rows.stored_as(each.of) for each in history.lists}
+    if history.times is not None:
+        taken[history.times] = time
+    lists = ", ".join(
+        f"list({column} ORDER BY {time}, rowid) AS l{number}" for number, column in enumerate(taken.values())
+    )
+    rows.connection.execute(
+        f"CREATE TABLE {name}_of_keys AS SELECT {key} AS key, {lists} FROM {ROWS} WHERE {event} GROUP BY {key}"
+    )
+    # A range that ends one unit before leaves out rows of the same time.
+    before = (
+        f"SELECT rowid AS place, CASE WHEN {there} THEN {key} END AS key, count(*) FILTER ({event}) OVER (PARTITION BY "
+        f"{key} ORDER BY {time} RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS earlier FROM {ROWS}"
+    )
+    cuts = ", ".join(
+        f"CASE WHEN earlier > 0 THEN l{number}[greatest(earlier - {history.length}, 0) + 1 : earlier] ELSE [] END "
+        f"AS l{number}"
+        for number in range(len(taken))
+    )
+    query = (
+        f"SELECT {cuts} FROM ({before}) AS given LEFT JOIN {name}_of_keys ON given.key = {name}_of_keys.key "
+        "ORDER BY place"
+    )
+    rows.put_query_beside(name, query, instead={column: f"l{number}" for number, column in enumerate(taken)})
+
+
+def _check(history: History, schema: Schema) -> None:
+    columns = {column.name: column for column in schema.columns}
+    if schema.time is None:
+        raise SchemaError('A history needs to know what came first: set "time" in the schema to the time column.')
+    named = [history.key, *(each.of for each in history.lists), *([] if history.where is None else [history.where])]
+    for name in named:
+        if name not in columns or columns[name].form != "one" or name in schema.filled:
+            known = ", ".join(c.name for c in schema.columns if c.form == "one" and c.name not in schema.filled)
+            raise SchemaError(f"A history names {name!r}, which is no column of single values. There are: {known}.")
+    for name in history.names:
+        if name not in columns or columns[name].form != "many":
+            known = ", ".join(column.name for column in schema.columns if column.form == "many")
+            raise SchemaError(
+                f"A history fills {name!r}, which is no column of a sequence. There are: {known or 'none'}."
+            )
+    for each in history.lists:
+        if columns[each.name].dtype != columns[each.of].dtype:
+            raise SchemaError(f"A history fills {each.name!r} from {each.of!r}, which is of another dtype.")
+    if history.where is not None and history.where not in {label.name for label in schema.labels}:
+        raise SchemaError(f"A history remembers rows where {history.where!r} is 1, which is no label.")

@@ -1,0 +1,169 @@
+"""Lines of CSV files that are no rows: what DuckDB says about them, and quotes that do not pair."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+
+import duckdb
+
+from fullrank.data.tables.columns import shown
+from fullrank.data.tables.files import Part, TableFiles, unreadable
+
+_COUNTS: Final = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
+_SHOWN: Final = 60
+_NOT_TEXT: Final = "INVALID ENCODING"
+_OPEN_QUOTE: Final = "UNQUOTED VALUE"
+_MIXED_LINE_BREAKS: Final = "invalid state"
+"""What DuckDB says of a file whose lines end in two ways."""
+
+_Result = TypeVar("_Result")
+
+
+class RejectedLine(NamedTuple):
+    """A line that is no row.
+
+    Attributes:
+      file: As it was given.
+      line: Number of the line, from 1.
+      reason: What is wrong with it.
+      text: Its beginning.
+      stray_quote: Whether a quote in it does not end where its cell does.
+      runs_on: Whether that quote takes further lines with it.
+    """
+
+    file: Path
+    line: int
+    reason: str
+    text: str
+    stray_quote: bool
+    runs_on: bool
+
+    def __str__(self) -> str:
+        """One line: file, line, reason, text."""
+        cut = "..." if len(self.text) > _SHOWN else "."
+        return f"{self.file}, line {self.line}: {self.reason}: {self.text[:_SHOWN]!r}{cut}"
+
+
+def read_parts(
+    connection: duckdb.DuckDBPyConnection, files: TableFiles, read: Callable[[Part], _Result]
+) -> Iterator[tuple[_Result, list[RejectedLine]]]:
+    """Reads all files: what `read` gives for some of them, in order, and the lines that are no rows.
+
+    Files are read together where they are alike, and one by one where something is wrong with one of them: one with
+    two kinds of line breaks is read from a copy with one, and about quotes that do not pair see `_settle_quotes`.
+
+    Args:
+      connection: What `read` works on; what it did is undone before it is asked again.
+      files: What to read.
+      read: Runs queries on a part.
+
+    Raises:
+      ValueError: If a file cannot be read.
+    """
+    for part in list(files.parts()):
+        yield from _read_part(connection, files, part, read)
+
+
+def _read_part(
+    connection: duckdb.DuckDBPyConnection, files: TableFiles, part: Part, read: Callable[[Part], _Result]
+) -> Iterator[tuple[_Result, list[RejectedLine]]]:
+    alone = len(part.files) == 1
+    connection.begin()
+    try:
+        found = read(part)
+        rejected = take_rejected_lines(connection, files)
+        quotes = [line for line in rejected if line.stray_quote]
+        # Line breaks of two kinds look like stray quotes, too.
+        mixed = alone and bool(quotes) and files.rewrite(part.files[0])
+        if not mixed and not any(line.runs_on for line in quotes):
+            connection.commit()
+            yield found, rejected
+            return
+        connection.rollback()
+        if alone and not mixed:
+            _settle_quotes(connection, files, next(line for line in rejected if line.runs_on))
+    except duckdb.Error as error:
+        connection.rollback()
+        if alone and not (_MIXED_LINE_BREAKS in str(error) and files.rewrite(part.files[0])):
+            raise unreadable(part.files[0], error) from error
+    for file in part.files:
+        yield from _read_part(connection, files, files.part((file,)), read)
+
+
+def take_rejected_lines(connection: duckdb.DuckDBPyConnection, files: TableFiles) -> list[RejectedLine]:
+    """The lines that queries rejected since the last call, in order, each once."""
+    if not connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'reject_errors'").fetchall():
+        return []
+    found = connection.execute(
+        "SELECT s.file_path, e.line, e.error_type, e.error_message, coalesce(e.csv_line, ''), e.column_idx "
+        "FROM reject_errors e JOIN reject_scans s USING (scan_id, file_id) ORDER BY ALL"
+    ).fetchall()
+    connection.execute("DELETE FROM reject_errors")
+    connection.execute("DELETE FROM reject_scans")
+    lines: dict[tuple[Path, int], RejectedLine] = {}
+    for path, line, kind, message, text, column in found:
+        file = files.named(path)
+        counts = _COUNTS.search(message)
+        if counts is not None:
+            reason = f"{counts[2]} cells instead of {counts[1]}"
+        elif kind == _NOT_TEXT:
+            reason = f"cell {column} is not {files.dialect.encoding} (--encoding=latin-1 reads any bytes)"
+        elif kind == _OPEN_QUOTE:
+            reason = "a quote that does not end where the cell does"
+        else:
+            reason = message.splitlines()[0].rstrip(".")
+        text = text.strip("\r\n")
+        stray = kind == _OPEN_QUOTE
+        # Where quotes pair in the text, it is not that of the line at which one opens, and says nothing of its end.
+        paired = text.count(files.quote(file)) % 2 == 0 if stray and files.quote(file) else False
+        runs_on = stray and ("\n" in text or "\r" in text or paired)
+        lines[file, line] = RejectedLine(file, line, reason, text, stray, runs_on)
+    order = {file: number for number, file in enumerate(files.files)}
+    return sorted(lines.values(), key=lambda each: (order.get(each.file, 0), each.line))
+
+
+def _settle_quotes(connection: duckdb.DuckDBPyConnection, files: TableFiles, problem: RejectedLine) -> None:
+    """Decides about a file in which a quote swallows lines: its quotes are ordinary characters, or it is refused.
+
+    They are ordinary characters if every line then has as many cells as there are columns, the columns have the same
+    names, and quotes do not stand around more cells than they stand in.
+
+    Raises:
+      ValueError: If lines do not fit either way, or the user said that there are quotes.
+    """
+    if files.dialect.quote == "auto":
+        names = list(files.part((problem.file,)).columns)
+        files.read_unquoted(problem.file)
+        if list(files.part((problem.file,)).columns) == names and _fits_unquoted(connection, files, problem.file):
+            print(
+                f"{problem.file}: the quote in line {problem.line} has no partner, and without quoting all lines have "
+                "the right number of cells: quotes in this file are ordinary characters (--quote=none says so).",
+                file=sys.stderr,
+            )
+            return
+        files.read_unquoted(problem.file, chosen=False)
+    text = shown(problem.text.split("\n")[0])
+    raise ValueError(
+        f"{problem.file}, line {problem.line}: a quote opens here that does not end where its cell does, so the lines "
+        f"below would be lost: {text}. Mend the line, or take quotes as ordinary characters by --quote=none."
+    )
+
+
+def _fits_unquoted(connection: duckdb.DuckDBPyConnection, files: TableFiles, file: Path) -> bool:
+    """Whether a file that is read without quoting has no bad line, and more quotes within cells than around them."""
+    part = files.part((file,))
+    cells = [column.expression for column in part.columns.values()]
+    around = " + ".join(f"coalesce(CAST(regexp_full_match({cell}, '(?s)\".*\"') AS INTEGER), 0)" for cell in cells)
+    some = " + ".join(f"coalesce(CAST(contains({cell}, '\"') AS INTEGER), 0)" for cell in cells)
+    try:
+        found = connection.execute(f"SELECT sum({around}), sum({some}) FROM {part.sql}").fetchall()
+    except duckdb.Error as error:
+        if _MIXED_LINE_BREAKS in str(error) and files.rewrite(file):
+            return _fits_unquoted(connection, files, file)
+        raise unreadable(file, error) from error
+    whole, any_quote = (int(number or 0) for number in found[0])
+    return not take_rejected_lines(connection, files) and 2 * whole <= any_quote

@@ -1,0 +1,89 @@
+"""Files of text before DuckDB reads them: their first line, and what it cannot read as it is."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from fullrank.data.tables.naming_errors import naming_errors
+
+NATIVE: Final = ("utf-8", "latin-1")
+"""Encodings that DuckDB reads itself."""
+_FIRST: Final = 1 << 20
+_PIECE: Final = 1 << 22
+_ZEROS: Final = 0.2
+"""Share of zero bytes from which on text is taken for UTF-16."""
+_NO_TEXT: Final = re.compile("[\udc80-\udcff]")
+"""What `surrogateescape` makes of a byte that is not in the encoding."""
+
+
+def names_in_first_line(
+    file: Path, *, separator: str, quote: str, encoding: str, comment: str | None = None
+) -> list[str]:
+    """The names in the first line of a CSV file, without blanks around them; empty for an empty file.
+
+    Raises:
+      ValueError: If the beginning of the file is not text in `encoding`.
+    """
+    with naming_errors(file), pa.input_stream(str(file), compression="detect") as stream:
+        content = stream.read(_FIRST)
+    zeros = content[:1000].count(b"\x00")
+    if encoding == "utf-8" and (content[:2] in (b"\xff\xfe", b"\xfe\xff") or zeros > _ZEROS * len(content[:1000])):
+        raise ValueError(f"{file} looks like UTF-16, not UTF-8: read it by --encoding=utf-16.")
+    if len(content) == _FIRST:
+        content = content[: content.rfind(b"\n") + 1] or content
+    try:
+        text = content.decode(encoding).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        # Only names are read here; what is wrong further below is found, and counted, by row.
+        text = content[: error.start].decode(encoding).removeprefix("\ufeff")
+        if "\n" not in text:
+            raise ValueError(
+                f"{file}, line 1: its names are not {encoding}: give the encoding of the file, for example by "
+                "--encoding=latin-1."
+            ) from None
+    lines = (line for line in io.StringIO(text, newline="") if comment is None or not line.startswith(comment))
+    if len(separator) > 1:
+        first = next(lines, "").rstrip("\r\n")
+        return [name.strip() for name in first.split(separator)] if first else []
+    if quote:
+        rows = csv.reader(lines, delimiter=separator, quotechar=quote)
+    else:
+        rows = csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE)
+    names = [name.strip() for name in next(rows, [])]
+    broken = next((name for name in names if "\n" in name or "\r" in name), None)
+    if broken is not None:
+        raise ValueError(
+            f"{file}, line 1: a quote opens before the name {broken.splitlines()[0]!r} and does not end in this line. "
+            "Mend it, or take quotes as ordinary characters by --quote=none."
+        )
+    return names
+
+
+def rewritten(file: Path, *, directory: Path, number: int, encoding: str) -> Path:
+    """A copy in UTF-8, not compressed, with one kind of line break; for files that DuckDB does not read as they are.
+
+    A byte that is not in the encoding becomes one that is not UTF-8, which makes its row a bad one.
+
+    Raises:
+      ValueError: If the file is not text in `encoding`.
+    """
+    target = directory / f"rewritten-{number}.txt"
+    try:
+        with (
+            pa.input_stream(str(file), compression="detect") as stream,
+            io.TextIOWrapper(
+                io.BufferedReader(stream), encoding=encoding, errors="surrogateescape", newline=None
+            ) as text,
+            open(target, "w", encoding="utf-8", errors="surrogateescape", newline="\n") as output,
+        ):
+            while piece := text.read(_PIECE):
+                output.write(_NO_TEXT.sub("\udcff", piece))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is not {encoding}: {error.reason}. Give its encoding by --encoding.") from None
+    return target

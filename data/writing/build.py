@@ -1,0 +1,274 @@
+"""Writes a data set directory: statistics and vocabularies of the training split, then the shards of every split."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import functools
+import itertools
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+import pyarrow as pa
+from tqdm import tqdm
+
+from fullrank.data.files.write_aside import written_aside
+from fullrank.data.in_order import in_order
+from fullrank.data.records.frames import shard_name
+from fullrank.data.schema.json import FILE_NAME, write_schema
+from fullrank.data.schema.reading import Reading
+from fullrank.data.schema.schema import Schema, SchemaError, Shard, Split
+from fullrank.data.schema.vocabulary import write_distinct_ids
+from fullrank.data.tables.arrow_columns import column_batch
+from fullrank.data.tables.bad_rows import BadRows
+from fullrank.data.tables.database import cores, open_database
+from fullrank.data.tables.staged_rows import StagedRows
+from fullrank.data.writing.encode_chunk import encode_chunk
+from fullrank.data.writing.splits import Splits, by_source
+from fullrank.data.writing.statistics import SplitStatistics
+
+TRAIN: Final = "train"
+LARGEST_TABLE: Final = 2**31
+CHUNK_ROWS: Final = 8_000
+"""Rows that are encoded at a time: whole blocks, small enough for many threads and little memory."""
+REJECTS: Final = "rejects.csv"
+"""File of the output that holds every row that was left out: its file, its number there, and what is wrong with it."""
+_SPLIT_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
+
+Rows = Callable[[], Iterable[pa.RecordBatch]]
+"""Gives the rows of a split."""
+
+
+def build_records(
+    *,
+    splits: Mapping[str, Rows],
+    schema: Schema,
+    output: str | Path,
+    layout: Literal["block", "example"] | None = None,
+    compression: Literal["", "GZIP"] | None = None,
+    shards: int | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+    list_delimiter: str | None = None,
+    bad_rows: BadRows | None = None,
+) -> Schema:
+    """Converts tables to records and returns the finished schema, which is also in `output/schema.json`.
+
+    Rows are read once, into a database on disk. Vocabularies and statistics know the training split only. Examples keep
+    the order of the rows, and shards are contiguous runs of equal length. The result does not depend on the number of
+    workers. `output` appears as a whole at the end; until then everything lies in a sibling directory.
+
+    Args:
+      splits: Split name to a function that gives its rows, in order. `train` must be among them.
+      schema: What to convert; its statistics, vocabulary sizes and splits are filled in.
+      output: Directory to write.
+      layout: `block` or `example`; `None` for the schema's.
+      compression: `""` or `"GZIP"`; `None` for the schema's.
+      shards: Files a split; `None` for `default_shards`.
+      workers: Threads that convert and encode; `None` for one per core.
+      overwrite: Whether a data set in `output` is replaced.
+      progress: Whether to show progress bars.
+      list_delimiter: What separates the values of a list in a column of text; `None` for what the schema says.
+      bad_rows: What to do about rows that cannot be converted, and where they are counted; `None` fails at the first.
+
+    Returns:
+      The schema with splits, statistics and vocabulary sizes; its directory is `output`.
+
+    Raises:
+      FileExistsError: If `output` exists and may not be replaced.
+      SchemaError: If `splits` has no `train` or a name that cannot be part of a file name.
+      ValueError: If a row cannot be converted and bad rows are not skipped; the message names file, row and column.
+    """
+    _check(splits, shards=shards, workers=workers)
+    building = Building(
+        schema=schema, layout=layout, compression=compression, shards=shards, workers=workers, progress=progress
+    )
+    if list_delimiter is not None:
+        given = dataclasses.replace(schema.reading or Reading(), list_delimiter=list_delimiter)
+        building = dataclasses.replace(building, schema=dataclasses.replace(schema, reading=given))
+    sources = Sources(bad_rows=BadRows() if bad_rows is None else bad_rows)
+    with building.into(output, overwrite=overwrite, sources=sources) as builder:
+        for name, source in splits.items():
+            builder.rows.add_batches(name, source())
+        return builder.write(by_source(builder.rows))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What rows are read from; see `StagedRows` and `open_database`."""
+
+    bad_rows: BadRows
+    optional: frozenset[str] = frozenset()
+    joins: int = 0
+    extras: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    readable: Sequence[Path] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Building:
+    """How records are written; see `build_records`."""
+
+    schema: Schema
+    layout: Literal["block", "example"] | None = None
+    compression: Literal["", "GZIP"] | None = None
+    shards: int | None = None
+    workers: int | None = None
+    progress: bool = True
+
+    @contextlib.contextmanager
+    def into(self, output: str | Path, *, overwrite: bool, sources: Sources) -> Iterator[Builder]:
+        """Gives a builder, whose work appears as `output` when the block ends without an error."""
+        _check_sizes(self.schema)
+        schema = dataclasses.replace(
+            self.schema,
+            layout=self.schema.layout if self.layout is None else self.layout,
+            compression=self.schema.compression if self.compression is None else self.compression,
+            splits=(),
+            directory=None,
+        )
+        with (
+            written_aside(Path(output), overwrite=overwrite, made_of=FILE_NAME) as aside,
+            tempfile.TemporaryDirectory(dir=aside, prefix="rows-") as directory,
+            open_database(Path(directory), threads=self.workers, readable=sources.readable) as connection,
+        ):
+            rows = StagedRows(
+                connection,
+                schema=schema,
+                bad_rows=sources.bad_rows,
+                optional=sources.optional,
+                joins=sources.joins,
+                extras=sources.extras,
+            )
+            yield Builder(self, rows, Path(output), aside, Path(directory))
+
+
+class Builder:
+    """Writes staged rows as a data set.
+
+    Attributes:
+      rows: Where rows are to be added.
+      scratch: A directory for what is needed until the records are written.
+    """
+
+    def __init__(self, building: Building, rows: StagedRows, output: Path, aside: Path, scratch: Path) -> None:
+        self.rows = rows
+        self.scratch = scratch
+        self._building = building
+        self._output = output
+        self._aside = aside
+
+    def write(self, splits: Splits) -> Schema:
+        """Writes every split, vocabularies and the schema, which is returned.
+
+        Raises:
+          SchemaError: If there is no split `train`, or one of a name that cannot be part of a file name.
+          ValueError: If a split has no rows, or too many rows were bad.
+        """
+        _check(splits)
+        bad_rows, progress = self.rows.bad_rows, self._building.progress
+        bad_rows.check()
+        statistics = SplitStatistics(self.rows, splits[TRAIN])
+        if not statistics.rows:
+            raise ValueError(f"The split {TRAIN!r} has no rows: there is nothing to write.")
+        with _bar(f"counting {TRAIN}", statistics.rows, progress) as bar:
+            chunks = self.rows.batches(splits[TRAIN], itertools.repeat(CHUNK_ROWS), columns=statistics.columns)
+            for chunk in chunks:
+                statistics.add(column_batch(chunk, self.rows.schema, columns=statistics.columns))
+                bar.update(chunk.num_rows)
+        fitted = statistics.fitted(_write_vocabularies(statistics, self.rows.schema, self._aside))
+        written = tuple(self._split(name, where) for name, where in splits.items())
+        fitted = dataclasses.replace(fitted, splits=written)
+        write_schema(fitted, self._aside)
+        if bad_rows.rejects:
+            with open(self._aside / REJECTS, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+                csv.writer(file).writerows([("file", "row", "reason"), *bad_rows.rejects])
+        return dataclasses.replace(fitted, directory=self._output)
+
+    def _split(self, name: str, where: str) -> Split:
+        schema = self.rows.schema
+        rows = int(self.rows.value(f"SELECT count(*) FROM {self.rows.relation} WHERE {where}"))
+        if not rows:
+            raise ValueError(f"The split {name!r} has no rows: leave it out, or change how rows are split.")
+        shards = min(rows, self._building.shards or default_shards(rows))
+        ends = [rows * (shard + 1) // shards for shard in range(shards)]
+        chunks = self.rows.batches(where, _chunk_lengths(ends))
+        threads = self._building.workers or cores()
+        encoded = in_order(functools.partial(encode_chunk, schema=schema), chunks, threads=threads)
+        done = 0
+        written: list[Shard] = []
+        with _bar(f"writing {name}", rows, self._building.progress) as bar:
+            for shard, end in enumerate(ends):
+                file = shard_name(split=name, shard=shard, shards=shards, compression=schema.compression)
+                begin = done
+                with open(self._aside / file, "wb") as output:
+                    while done < end:
+                        piece = next(encoded)
+                        output.write(piece.content)
+                        done += piece.examples
+                        bar.update(piece.examples)
+                    size = output.tell()
+                written.append(Shard(file=file, examples=done - begin, size=size))
+        return Split(name=name, shards=tuple(written))
+
+
+def default_shards(rows: int) -> int:
+    """One file per 100,000 examples, but four where there are thousands, so that several workers can share them."""
+    return max(-(-rows // 100_000), min(4, -(-rows // 1_000)))
+
+
+def _check_sizes(schema: Schema) -> None:
+    for feature in schema.tables:
+        if feature.ids.size >= LARGEST_TABLE:
+            raise SchemaError(
+                f"Feature {feature.name!r} declares an embedding table of {feature.ids.size:,} rows "
+                f"({feature.ids.size * 4 / 1e9:,.0f} GB for each of its dimensions), more than {LARGEST_TABLE - 1:,}: "
+                "use an id map of kind vocabulary, or hash to fewer rows."
+            )
+
+
+def _check(splits: Collection[str], *, shards: int | None = None, workers: int | None = None) -> None:
+    if TRAIN not in splits:
+        raise SchemaError(f"A data set needs a split {TRAIN!r}. Received: {', '.join(splits) or 'none'}.")
+    for name in splits:
+        if not _SPLIT_NAME.fullmatch(name):
+            raise SchemaError(f"The split name {name!r} cannot be part of a file name: use letters, digits and _.")
+    for name, number in (("shards", shards), ("workers", workers)):
+        if number is not None and number < 1:
+            raise ValueError(f"{name} must be at least 1. Received: {number}.")
+
+
+def _write_vocabularies(statistics: SplitStatistics, schema: Schema, directory: Path) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for feature in schema.tables:
+        if feature.ids.kind == "vocabulary":
+            ids = statistics.vocabulary(feature)
+            sizes[feature.name] = write_distinct_ids(ids, directory=directory, feature=feature.name)
+    return sizes
+
+
+def _chunk_lengths(ends: list[int]) -> Iterator[int]:
+    """Lengths of chunks such that none reaches over the end of a shard."""
+    done = 0
+    for end in ends:
+        while done < end:
+            length = min(CHUNK_ROWS, end - done)
+            yield length
+            done += length
+
+
+def _bar(description: str, total: int | None, progress: bool) -> tqdm:
+    return tqdm(
+        total=total,
+        desc=description,
+        unit=" rows",
+        unit_scale=True,
+        mininterval=1,
+        file=sys.stderr,
+        disable=not progress,
+    )
