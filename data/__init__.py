@@ -32,10 +32,9 @@ from fullrank.data.schema.vocabulary import read_vocabulary, write_vocabulary
 if TYPE_CHECKING:
     from fullrank.data.reading.bad_records import diagnose, explain, verify
     from fullrank.data.reading.pipeline import INPUT_ERRORS
-    from fullrank.data.reading.read import read_records
+    from fullrank.data.reading.read import read_records, split_batch
     from fullrank.data.reading.repair import Repaired, repair_split
     from fullrank.data.records.example_layout import example_parser
-    from fullrank.data.supervised import split_batch
     from fullrank.data.tables.row_columns import row_to_record, to_columns
     from fullrank.data.writing.build import build_records
     from fullrank.data.writing.writer import RecordWriter, write_records

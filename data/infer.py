@@ -20,7 +20,8 @@ from typing import Any, Final
 from absl import flags
 
 from fullrank.data.command.command import new_flags, run_command
-from fullrank.data.command.errors import UsageError
+from fullrank.data.command.errors import UsageError, closest
+from fullrank.data.command.help import text_table
 from fullrank.data.files.find_files import find_files
 from fullrank.data.files.scratch import temporary_directory
 from fullrank.data.files.write_aside import check_new_file
@@ -31,13 +32,11 @@ from fullrank.data.proposal.sample import profile_table, read_sample, rejected_n
 from fullrank.data.schema.json import write_schema
 from fullrank.data.schema.metadata_pbtxt import read_metadata
 from fullrank.data.schema.reading import Reading
-from fullrank.data.suggest import closest
 from fullrank.data.tables.database import open_database
 from fullrank.data.tables.files import TableFiles
 from fullrank.data.tables.flags import define_table_flags, open_joins, read_dialect, read_joins, read_reading
 from fullrank.data.tables.history_flags import define_history_flags, with_histories, with_past
 from fullrank.data.tables.sequence_flags import define_sequence_flags, with_sequences
-from fullrank.data.text_table import text_table
 
 _EXAMPLES_WIDTH: Final = 32
 

@@ -21,6 +21,7 @@ import numpy as np
 from absl import flags
 
 from fullrank.data.command.command import new_flags, run_command
+from fullrank.data.command.help import text_table
 from fullrank.data.command.quiet_tensorflow import import_tensorflow_quietly
 from fullrank.data.schema.columns import Column
 from fullrank.data.schema.describe import describe_features, describe_header, describe_splits
@@ -28,7 +29,6 @@ from fullrank.data.schema.json import read_schema
 from fullrank.data.schema.metadata_pbtxt import write_metadata
 from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.data.schema.vocabulary import read_vocabulary
-from fullrank.data.text_table import text_table
 
 _PROBLEMS: Final = 20
 _WIDTH: Final = 24

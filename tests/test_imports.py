@@ -147,6 +147,13 @@ def test_imports_run_in_no_circle(repository: Path) -> None:
     list(graphlib.TopologicalSorter({room: found - {room} for room, found in rooms.items()}).static_order())
 
 
+def test_tests_lie_where_their_code_does(repository: Path) -> None:
+    """What tests a room is in the folder of that name below `tests`; what tests several folders is on top."""
+    places = {Path(path).parent.as_posix() for path in sources.package_files(repository)}
+    folders = {Path(path).parent.relative_to("tests").as_posix() for path in sources.folder_files(repository, "tests")}
+    assert folders - places == {"."}
+
+
 def test_nothing_imports_a_folder_by_its_bare_name(repository: Path) -> None:
     found = {path: bare_names(sources.imported_modules(repository / path)) for path in sources.all_files(repository)}
     assert {path: names for path, names in found.items() if names} == {}

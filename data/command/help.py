@@ -6,10 +6,12 @@ import inspect
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 from absl import flags
+
+from fullrank.data.files.printable import printable
 
 HELP_FLAGS: Final = frozenset({"--help", "-help", "-h", "--h", "-?", "--helpshort", "--helpfull", "-helpfull"})
 SECTION: Final = "fullrank: "
@@ -82,3 +84,23 @@ def _default(flag: flags.Flag[Any]) -> str:
     if flag.default is None or flag.default in ("", [], ()):
         return ""
     return f"(default: {str(flag.default_as_str).strip(chr(39))})"
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
+    """A table with a line below its header.
+
+    Args:
+      header: Titles of the columns.
+      rows: Cells, as many a row as there are titles.
+      right: Numbers of the columns to align on the right.
+    """
+    header, rows = [printable(cell) for cell in header], [[printable(cell) for cell in row] for row in rows]
+    widths = [max(len(row[index]) for row in [header, *rows]) for index in range(len(header))]
+    lines = [header, ["-" * width for width in widths], *rows]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if index in right else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )

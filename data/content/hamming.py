@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fullrank.data.text_table import text_table
+from fullrank.data.command.help import text_table
 
 _BINS: Final = 20
 

@@ -1,1 +1,4 @@
-"""TODO room."""
+"""Earlier exposures of a user to an ad ([Tencent] §6.2): how they are declared and counted.
+
+May import: data/command, data/schema, data/tables.
+"""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fullrank.data.arrow_types import is_list, is_text, list_lengths, plain
+from fullrank.data.tables.arrow_columns import is_list, is_text, list_lengths, plain
 from fullrank.data.tables.canonical import FLOATS, INTEGERS, MOMENTS, TEXTS, WrongTypeError, cell
 from fullrank.data.tables.columns import LIST_DELIMITER
 from fullrank.data.tables.database import in_memory

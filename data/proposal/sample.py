@@ -10,10 +10,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fullrank.data.arrow_types import is_list, is_text, plain
 from fullrank.data.proposal.column_profile import ColumnProfile, profile_column
 from fullrank.data.proposal.decisions import is_time, time_unit
 from fullrank.data.schema.reading import Derived, Input, Reading
+from fullrank.data.tables.arrow_columns import is_list, is_text, plain
 from fullrank.data.tables.canonical import identifier
 from fullrank.data.tables.columns import TableColumn
 from fullrank.data.tables.database import in_memory

@@ -1,1 +1,4 @@
-"""TODO room."""
+"""From record files to batches of tensors, and around what is bad in them.
+
+May import: data/files, data/records, data/schema.
+"""

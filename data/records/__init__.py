@@ -1,1 +1,4 @@
-"""TODO room."""
+"""The two record layouts as bytes.
+
+May import: data/schema.
+"""

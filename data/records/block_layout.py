@@ -18,9 +18,9 @@ import numpy.typing as npt
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from fullrank.data.dense import padded_last
 from fullrank.data.records.encode_block import HEADER, MATRICES, ROWS, BlockError, Packing
 from fullrank.data.records.example_bytes import checked_examples, is_example
+from fullrank.data.records.example_layout import padded_last
 from fullrank.data.schema.columns import Column
 from fullrank.data.schema.ragged import Ragged
 

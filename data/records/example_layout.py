@@ -1,4 +1,4 @@
-"""The standard record layout: one `tf.train.Example` a row, which every TensorFlow tool reads and writes.
+"""The standard record layout: one `tf.train.Example` per row, which every TensorFlow tool reads and writes.
 
 A feature of the example is a column of the same name; what is absent is missing. Features that the schema does not name
 are ignored, but a record that has none of its columns is one of another data set, and bad. A row in which everything is
@@ -15,7 +15,6 @@ import numpy.typing as npt
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from fullrank.data.dense import padded_last
 from fullrank.data.records.encode_block import HEADER
 from fullrank.data.records.example_bytes import checked_examples, checked_names, is_example
 from fullrank.data.schema.columns import Column
@@ -23,8 +22,29 @@ from fullrank.data.schema.ragged import Ragged
 from fullrank.data.schema.value_rules import ABSENT, ABSENT_BITS
 
 _LIST_NAME: Final = {"bytes": "bytes_list", "float32": "float_list", "int64": "int64_list"}
-
 _NO_EXAMPLE: Final = "this is not a tf.train.Example"
+
+
+def padded_last(values: tf.Tensor, row_splits: tf.Tensor, *, length: int, missing: int | float | bytes) -> tf.Tensor:
+    """Pads or cuts ragged rows to one length.
+
+    Args:
+      values: All values, row after row: `[N]`.
+      row_splits: Where each row begins and ends: `[B + 1]`.
+      length: L; a longer row keeps its last L values, the most recent ones of a sequence.
+      missing: What fills up a shorter row, on its right.
+
+    Returns:
+      `[B, L]`.
+    """
+    rows = tf.RaggedTensor.from_row_splits(values, row_splits, validate=False)
+    cut = tf.cond(
+        tf.reduce_any(rows.row_lengths() > length),
+        lambda: rows[:, -length:],
+        lambda: rows,
+    )
+    padded = cut.to_tensor(default_value=tf.constant(missing, values.dtype), shape=[None, length])
+    return tf.ensure_shape(padded, [None, length])
 
 
 class ExampleError(ValueError):

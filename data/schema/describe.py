@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from fullrank.data.command.help import text_table
 from fullrank.data.schema.features import Bits, Feature, Numeric, Sequence, Sparse, Vector
 from fullrank.data.schema.schema import Schema
-from fullrank.data.text_table import text_table
 
 
 def describe_header(schema: Schema) -> str:

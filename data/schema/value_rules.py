@@ -1,4 +1,4 @@
-"""Which values per column may hold, checked alike by the writer, in the input pipeline and in the search for errors.
+"""Which values a column may hold, checked alike by the writer, in the input pipeline and in the search for errors.
 
 * A number (numeric feature, value label, sample weight, extra) is finite or missing.
 * A vector is finite throughout or missing throughout; the weights of ids are finite.
@@ -11,16 +11,18 @@ that somebody wrote is an error; only a label may say "not observed" by it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import dataclasses
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from fullrank.data.schema.features import Bits, Numeric, Sequence, Sparse, Vector
+from fullrank.data.command.errors import closest
+from fullrank.data.schema.features import Bits, Feature, Numeric, Sequence, Sparse, Vector
 from fullrank.data.schema.ragged import Columns, Ragged
-from fullrank.data.schema.schema import Schema
+from fullrank.data.schema.schema import Schema, SchemaError
 
 Rule = Literal["number", "value", "binary", "vector", "weights", "bits"]
 
@@ -192,3 +194,41 @@ def _bad_in_graph(values: tf.Tensor, rule: Rule, explicit_nan: bool) -> tf.Tenso
         some = tf.reduce_any(missing, axis=1) & tf.logical_not(tf.reduce_all(missing, axis=1))
         return tf.reduce_any(tf.math.is_inf(values)) | tf.reduce_any(some)
     return tf.reduce_any(tf.math.is_inf(values))
+
+
+def without_features(schema: Schema, names: Collection[str]) -> Schema:
+    """Leaves features out; keys, segments, labels and the records stay as they are.
+
+    A sequence loses the ids that share the table of a feature that is left out, and goes with its last one. A vector
+    loses its pair.
+
+    Raises:
+      SchemaError: If there is no such feature, a feature that stays shares its table, or none stays.
+    """
+    known = [feature.name for feature in schema.features]
+    for name in names:
+        if name not in known:
+            meant = closest(name, known)
+            hint = f"did you mean {meant!r}?" if meant else f"it has {', '.join(known)}."
+            raise SchemaError(f"Schema {schema.name!r} has no feature {name!r} to leave out; {hint}")
+    kept = [_without(feature, names) for feature in schema.features if feature.name not in names]
+    features = tuple(feature for feature in kept if feature is not None)
+    if not features:
+        raise SchemaError(f"Schema {schema.name!r} would have no feature left.")
+    if not names:
+        return schema
+    left = dataclasses.replace(schema, features=features)
+    read = {column.name for column in left.columns}
+    left_out = dict.fromkeys([*schema.left_out, *(column.name for column in schema.columns if column.name not in read)])
+    return dataclasses.replace(left, left_out=tuple(left_out))
+
+
+def _without(feature: Feature, names: Collection[str]) -> Feature | None:
+    if isinstance(feature, Sequence):
+        ids = tuple((column, shared) for column, shared in feature.ids if shared not in names)
+        return dataclasses.replace(feature, ids=ids) if ids else None
+    if isinstance(feature, Vector) and feature.pair in names:
+        return dataclasses.replace(feature, pair=None, statistics=None)
+    if isinstance(feature, Sparse) and feature.table in names:
+        raise SchemaError(f"Feature {feature.table!r} cannot be left out: {feature.name!r} shares its table.")
+    return feature

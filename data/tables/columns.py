@@ -10,10 +10,10 @@ from collections.abc import Collection, Mapping
 from collections.abc import Sequence as Several
 from typing import Any, Final, NamedTuple
 
+from fullrank.data.command.errors import closest
 from fullrank.data.schema.columns import Column
 from fullrank.data.schema.features import Bits, Sequence, Sparse
 from fullrank.data.schema.schema import Schema
-from fullrank.data.suggest import closest
 from fullrank.data.tables.canonical import LISTS, TEXTS, VARCHAR, Cell, Kind, WrongTypeError, cell, literal
 from fullrank.data.tables.given_sequences import check_mending, mended
 from fullrank.data.tables.list_cells import bits_of_text, list_of_text

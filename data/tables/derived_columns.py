@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import duckdb
 
+from fullrank.data.command.errors import closest
 from fullrank.data.schema.reading import Derived, Input, Reading
 from fullrank.data.schema.schema import Schema, SchemaError
-from fullrank.data.suggest import closest
 from fullrank.data.tables.canonical import TEXT_LIST, TEXTS, Kind, cell, identifier, literal
 from fullrank.data.tables.columns import Check, TableColumn, TableColumns
 from fullrank.data.tables.database import in_memory

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import duckdb
 
+from fullrank.data.command.errors import closest
 from fullrank.data.schema.columns import Column
 from fullrank.data.schema.features import Sequence
 from fullrank.data.schema.reading import Reading
 from fullrank.data.schema.schema import Schema, SchemaError
-from fullrank.data.suggest import closest
 
 _MOST = 0.95
 """Share of the rows with different times from which on a sequence is said to have an order."""

@@ -9,11 +9,10 @@ from typing import Any, Final, Literal, cast
 
 from absl import flags
 
-from fullrank.data.command.errors import UsageError
+from fullrank.data.command.errors import UsageError, closest
 from fullrank.data.schema.features import Feature, Numeric, Sequence, Sparse
 from fullrank.data.schema.reading import Along, History, Past, Reading
 from fullrank.data.schema.schema import Schema
-from fullrank.data.suggest import closest
 from fullrank.data.tables.past_rows import check_past
 
 _PAST: Final = re.compile(

@@ -7,7 +7,7 @@ from typing import Final
 
 import duckdb
 
-from fullrank.data.suggest import closest
+from fullrank.data.command.errors import closest
 from fullrank.data.tables.canonical import WrongTypeError, cell
 from fullrank.data.tables.columns import TableColumn, shown
 from fullrank.data.tables.files import Part, TableFiles

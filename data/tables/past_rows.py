@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from fullrank.data.command.errors import closest
 from fullrank.data.schema.columns import Column
 from fullrank.data.schema.reading import Past, Reading
 from fullrank.data.schema.schema import Schema, SchemaError
-from fullrank.data.suggest import closest
 from fullrank.data.tables.columns import BAD, sql_type
 from fullrank.data.tables.staged_rows import ROWS, StagedRows
 

@@ -1,1 +1,4 @@
-"""TODO room."""
+"""From rows to a data set on disk: splits, statistics, vocabularies, shards.
+
+May import: data/files, data/records, data/schema, data/tables.
+"""

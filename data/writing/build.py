@@ -18,7 +18,6 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from fullrank.data.files.write_aside import written_aside
-from fullrank.data.in_order import in_order
 from fullrank.data.records.frames import shard_name
 from fullrank.data.schema.json import FILE_NAME, write_schema
 from fullrank.data.schema.reading import Reading
@@ -28,7 +27,7 @@ from fullrank.data.tables.arrow_columns import column_batch
 from fullrank.data.tables.bad_rows import BadRows
 from fullrank.data.tables.database import cores, open_database
 from fullrank.data.tables.staged_rows import StagedRows
-from fullrank.data.writing.encode_chunk import encode_chunk
+from fullrank.data.writing.encode_chunk import encode_chunk, in_order
 from fullrank.data.writing.splits import Splits, by_source
 from fullrank.data.writing.statistics import SplitStatistics
 

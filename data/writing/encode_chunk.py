@@ -1,8 +1,11 @@
-"""What a worker does with a chunk of rows: encode it."""
+"""Encodes chunks of rows in several threads, and gives the results in the order of the chunks."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import collections
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final, NamedTuple, TypeVar
 
 import pyarrow as pa
 
@@ -11,6 +14,11 @@ from fullrank.data.records.encode_examples import encode_examples
 from fullrank.data.records.frames import compressed, framed
 from fullrank.data.schema.schema import Schema
 from fullrank.data.tables.arrow_columns import column_batch
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+_AHEAD: Final = 3
+"""Items a thread may be behind: enough to keep all busy, few enough to bound memory."""
 
 
 class Encoded(NamedTuple):
@@ -28,3 +36,25 @@ def encode_chunk(batch: pa.RecordBatch, *, schema: Schema) -> Encoded:
     else:
         records = encode_blocks(columns, packing=Packing(schema.columns))
     return Encoded(compressed(framed(records), schema.compression), batch.num_rows)
+
+
+def in_order(function: Callable[[_Item], _Result], items: Iterable[_Item], *, threads: int) -> Iterator[_Result]:
+    """Yields `function(item)` for every item, in order, working on a few items ahead.
+
+    Args:
+      function: Of an item; it gains from threads where NumPy, Arrow or zlib does its work.
+      items: Drawn from in the calling thread, no faster than results are used.
+      threads: At least 1.
+    """
+    waiting: collections.deque[Future[_Result]] = collections.deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) >= threads * _AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

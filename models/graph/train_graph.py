@@ -31,7 +31,7 @@ def train_graph(
     seed: int = 0,
     progress: bool = True,
 ) -> list[float]:
-    """Trains in place, with Adam that touches only the rows per batch reads.
+    """Trains in place, with Adam that touches only the rows a batch reads.
 
     Args:
       model: Of the graph's sizes.

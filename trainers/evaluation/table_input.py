@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from fullrank.data.dense import padded_last
 from fullrank.data.files.write_aside import file_aside
+from fullrank.data.records.example_layout import padded_last
 from fullrank.data.schema.columns import Column
 from fullrank.data.schema.features import Key
 from fullrank.data.schema.ragged import Ragged

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from fullrank.data.suggest import closest
+from fullrank.data.command.errors import closest
 from fullrank.trainers.config.setting import REQUIRED, check_settings, setting
 
 LOWER_IS_BETTER: Final = frozenset({"log_loss", "ne", "ece", "inconsistency"})

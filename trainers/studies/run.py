@@ -12,8 +12,8 @@ from typing import Any
 
 import tqdm
 
+from fullrank.data.command.errors import closest
 from fullrank.data.schema.json import read_schema
-from fullrank.data.suggest import closest
 from fullrank.trainers.run.run_directory import write_json
 from fullrank.trainers.studies.catalogue import STUDIES
 from fullrank.trainers.studies.job import ABUNDANCE, Job, config_of, run_job, start_worker

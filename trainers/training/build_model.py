@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from fullrank.data.schema.schema import Schema
-from fullrank.data.without_features import without_features
+from fullrank.data.schema.value_rules import without_features
 from fullrank.layers.legacy_keras import keras
 from fullrank.models import GroupOptions, InteractionOptions, ObjectiveOptions, Ranker, RankerOptions, Repetition
 from fullrank.models.optimizers import OptimizerSpec, build_optimizer

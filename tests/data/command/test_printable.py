@@ -12,8 +12,8 @@ import pytest
 
 from fullrank.analysis.comparisons.tables import format_table
 from fullrank.data.command import command
+from fullrank.data.command.help import text_table
 from fullrank.data.files.printable import printable, printable_terminal
-from fullrank.data.text_table import text_table
 
 EVIL = "a\x1b[2J\r\x08b\x9b\u202ec"
 SHOWN = r"a\x1b[2J\r\x08b\x9b\u202ec"

@@ -15,7 +15,7 @@ from fullrank.data.reading.read import read_records
 from fullrank.data.schema.features import IdMap, Label, Sequence, Sparse, Vector
 from fullrank.data.schema.json import schema_from_json, schema_to_json
 from fullrank.data.schema.schema import Schema, SchemaError
-from fullrank.data.without_features import without_features
+from fullrank.data.schema.value_rules import without_features
 from fullrank.data.writing.writer import write_records
 from fullrank.trainers import evaluate, export, train
 from fullrank.trainers.training.load_run import load_run

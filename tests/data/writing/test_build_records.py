@@ -14,10 +14,10 @@ import pytest
 
 from fullrank import data
 from fullrank.data.files.write_aside import written_aside
-from fullrank.data.in_order import in_order
 from fullrank.data.tables.bad_rows import BadRows, TooManyBadRowsError
 from fullrank.data.writing import build
 from fullrank.data.writing.build import build_records, default_shards
+from fullrank.data.writing.encode_chunk import in_order
 from fullrank.data.writing.statistics import SAMPLE, Moments
 
 SCHEMA = data.Schema(
