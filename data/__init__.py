@@ -40,20 +40,20 @@ if TYPE_CHECKING:
     from fullrank.data.writing.writer import RecordWriter, write_records
 
 _WHEN_USED: Final = {
-    "INPUT_ERRORS": "pipeline",
-    "RecordWriter": "write",
-    "Repaired": "repair",
-    "build_records": "build",
-    "diagnose": "bad_records",
-    "example_parser": "example_layout",
-    "explain": "bad_records",
-    "read_records": "read",
-    "repair_split": "repair",
-    "row_to_record": "row_columns",
-    "split_batch": "supervised",
-    "to_columns": "row_columns",
-    "verify": "bad_records",
-    "write_records": "write",
+    "INPUT_ERRORS": "reading.pipeline",
+    "RecordWriter": "writing.writer",
+    "Repaired": "reading.repair",
+    "build_records": "writing.build",
+    "diagnose": "reading.bad_records",
+    "example_parser": "records.example_layout",
+    "explain": "reading.bad_records",
+    "read_records": "reading.read",
+    "repair_split": "reading.repair",
+    "row_to_record": "tables.row_columns",
+    "split_batch": "reading.read",
+    "to_columns": "tables.row_columns",
+    "verify": "reading.bad_records",
+    "write_records": "writing.writer",
 }
 """Name -> its module. These load Arrow or TensorFlow, which takes seconds, so they are imported when first used: a
 process that only counts or converts never pays for TensorFlow."""

@@ -124,7 +124,9 @@ def small_tree(repository: Path, tmp_path: Path) -> Path:
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "__init__.py").write_text('"""A folder."""\n')
     for path, text in {
-        "data/reading/read.py": "import numpy\nfrom fullrank.data import schema\n",
+        "data/read.py": "import numpy\nfrom fullrank.data import schema\n",
+        "layers/dense.py": "import tf_keras\n",
+        "layers/mixture/gate.py": "from fullrank.layers.dense import Dense\n",
         "trainers/train.py": 'from fullrank.models import x\ndef run(): pass\nif __name__ == "__main__":\n    run()\n',
         "benchmarks/report.py": "import json\n",
         "benchmarks/speed.py": 'import report\nif __name__ == "__main__":\n    pass\n',
@@ -140,6 +142,9 @@ def test_the_generator_writes_one_target_a_part(small_tree: Path) -> None:
     targets = read_targets(small_tree / "BUILD")
     assert targets["data"]["deps"] == ["@pypi//numpy"]
     assert targets["trainers"]["deps"] == [":models"]
+    assert targets["layers_mixture"]["srcs"] == ["layers/mixture/gate.py"]
+    assert targets["layers_mixture"]["deps"] == [":layers_dense"]
+    assert targets["layers_dense"]["deps"] == ["@pypi//tf_keras"]
     assert targets["train"] == {
         "rule": "fullrank_command",
         "name": "train",
@@ -155,10 +160,10 @@ def test_the_generator_writes_one_target_a_part(small_tree: Path) -> None:
     ("path", "text", "complaint"),
     [
         ("layers/new.py", "", STALE),
-        ("data/reading/read.py", "import scipy\n", STALE),
-        ("data/reading/read.py", "import unheard_of\n", "data/reading/read.py imports unheard_of"),
-        ("data/reading/read.py", "import fullrank.extras\n", "but fullrank has only data, layers"),
-        ("data/reading/read.py", "def broken(:\n", "does not parse"),
+        ("data/read.py", "import scipy\n", STALE),
+        ("data/read.py", "import unheard_of\n", "data/read.py imports unheard_of"),
+        ("data/read.py", "import fullrank.extras\n", "but fullrank has only data, layers"),
+        ("data/read.py", "def broken(:\n", "does not parse"),
         ("data/train.py", 'def run(): pass\nif __name__ == "__main__":\n    run()\n', "the name 'train'"),
     ],
 )

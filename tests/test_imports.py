@@ -243,13 +243,7 @@ def test_wrong_directions_are_seen() -> None:
         "fullrank.models.ranker"
     ]
     assert wrong_direction("trainers", {"fullrank.models.ranker", "fullrank.analysis"}) == []
-    files = {
-        "layers/dense.py",
-        "layers/numbers/real.py",
-        "models/ranker.py",
-        "data/reading/read.py",
-        "models/heads/chain.py",
-    }
+    files = {"layers/dense.py", "layers/numbers/real.py", "models/ranker.py", "data/read.py", "models/heads/chain.py"}
     allowed = frozenset({"layers", "models/heads"})
     assert against_rule("models/learning/sum.py", files, allowed) == ["data/read.py", "models/ranker.py"]
     assert bare_names({"data.schema", "fullrank.data", "dataclasses"}) == ["data.schema"]
