@@ -72,7 +72,7 @@ def defined_in(root: Path, name: str) -> tuple[str, int]:
     module, _, last = name.rpartition(".")
     path = root / Path(*module.split(".")[1:])
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == last:
             return file.relative_to(root).as_posix(), node.lineno
         if isinstance(node, ast.ImportFrom) and node.module:

@@ -33,7 +33,8 @@ import report
 from fullrank import layers
 from fullrank.layers.legacy_keras import tfrs
 from fullrank.models.encoding.field_layout import FieldLayout
-from fullrank.models.interactions import INTERACTIONS, InteractionOptions, build_interaction
+from fullrank.models.interactions import INTERACTIONS, build_interaction
+from fullrank.models.options import InteractionOptions
 
 FIELDS: Final = 40
 WIDTH: Final = 16

@@ -107,7 +107,7 @@ def dcn_v2(*, table_rows: int) -> models.Ranker:
         tower=(),
         interactions=models.InteractionOptions(hidden=(400, 400, 400), cross_depth=3),
         initial_scale=1.0,
-        groups=None,
+        table_variables=None,
     )
     model = models.Ranker(schema, models.single(width=WIDTH, experts=("crossnet", "flat"), gate="mean"), options)
     generator = np.random.default_rng(5)
@@ -120,7 +120,7 @@ def dcn_v2(*, table_rows: int) -> models.Ranker:
 def write_models(directory: Path, *, table_rows: int) -> None:
     """Writes `fused`, `unfused`, `dcn.onnx` if it can be, and the requests by signature."""
     model = dcn_v2(table_rows=table_rows)
-    for name, exported in (("fused", model.regrouped(groups=1)), ("unfused", model)):
+    for name, exported in (("fused", model.merged(table_variables=1)), ("unfused", model)):
         signatures = serving_signatures(exported, model.schema)
         write_saved_model(directory / name, model=exported, signatures=signatures, schema=model.schema)
     if _onnx_installed():

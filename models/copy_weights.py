@@ -40,12 +40,12 @@ def copy_weights(source: Copied, target: Copied) -> None:
 
     Args:
       source: A ranker.
-      target: One of the same schema and options but for `groups`, whose wiring is the source's or what is left of it
-        `without_tasks`.
+      target: One of the same schema and options but for `table_variables`, whose wiring is the source's or what is left
+        of it `without_tasks`.
     """
     for name, inputs in target.trunk.inputs_of_sets.items():
-        tables = {variable.ref() for variable in inputs.embeddings.variables_of_groups}
-        theirs = {variable.ref() for variable in source.sets[name].variables_of_groups}
+        tables = {variable.ref() for variable in inputs.embeddings.weights}
+        theirs = {variable.ref() for variable in source.sets[name].weights}
         _assign(
             [w for w in inputs.weights if w.ref() not in tables],
             [w for w in source.trunk.inputs_of_sets[name].weights if w.ref() not in theirs],

@@ -59,16 +59,24 @@ class GroupPlaces(keras.layers.Layer):
       wiring: Sets and towers.
       schema: Says which fields are the user's.
       field_names: The F axis.
+      seed: Of codebooks, their start and restarts; every quantiser draws from one of its own.
 
     Raises:
       ValueError: If a place is unknown or named twice, or no field is the user's.
     """
 
     def __init__(
-        self, options: GroupOptions, *, wiring: Wiring, schema: Schema, field_names: tuple[str, ...], name: str
+        self,
+        options: GroupOptions,
+        *,
+        wiring: Wiring,
+        schema: Schema,
+        field_names: tuple[str, ...],
+        seed: int,
+        name: str,
     ) -> None:
         super().__init__(name=name, autocast=False)
-        self._options, self._wiring = options, wiring
+        self._options, self._wiring, self._seed = options, wiring, seed
         side_of = {feature.name: feature.side for feature in schema.features}
         users = [number for number, field in enumerate(field_names) if side_of[field] == "user"]
         _check(options, users, schema)
@@ -117,7 +125,7 @@ class GroupPlaces(keras.layers.Layer):
             k_means_steps=options.k_means_steps,
             usage_decay=options.usage_decay,
             restart_share=options.restart_share,
-            seed=1000 * options.seed + len(self.learners),
+            seed=1000 * self._seed + len(self.learners),
             name=name,
             dtype="float32",
         )

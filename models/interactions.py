@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 import tf_keras as keras
@@ -18,37 +17,7 @@ from fullrank.layers.interactions.interaction_stack import InteractionStack
 from fullrank.layers.interactions.products import InnerProduct, OuterProduct
 from fullrank.layers.interactions.two_stream import TwoStream
 from fullrank.models.encoding.field_layout import FieldLayout
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class InteractionOptions:
-    """What the interactions of a model have in common.
-
-    Attributes:
-      hidden: Hidden layers of the flat expert, and of each stream of FinalMLP.
-      cross_depth: Cross layers of CrossNet V2.
-      cross_rank: Rank of its matrices; `None` for full ones.
-      projection_rank: Rank of FmFM's projections; `None` for full ones.
-      maps: Feature maps of each layer of CIN.
-      attention_depth: Layers of AutoInt.
-      attention_width: Width of its heads.
-      heads: Heads of AutoInt, and of FinalMLP's product.
-      stack: Kinds of interaction in each layer of DHEN.
-      stack_depth: Its layers.
-      dropout: Share of hidden units dropped in training.
-    """
-
-    hidden: tuple[int, ...] = (128, 64)
-    cross_depth: int = 3
-    cross_rank: int | None = None
-    projection_rank: int | None = None
-    maps: tuple[int, ...] = (32, 32)
-    attention_depth: int = 2
-    attention_width: int = 16
-    heads: int = 2
-    stack: tuple[str, ...] = ("crossnet", "flat")
-    stack_depth: int = 2
-    dropout: float = 0.0
+from fullrank.models.options import InteractionOptions
 
 
 def _projection(options: InteractionOptions, _: FieldLayout) -> keras.layers.Layer:

@@ -20,10 +20,10 @@ from fullrank.models.group_places import FoundGroups
 from fullrank.models.heads.chain import chain_without
 from fullrank.models.heads.task_outputs import Predicted, TaskOutputs
 from fullrank.models.heads.uncertain import UncertainHeads, uncertain_heads
-from fullrank.models.learning.beside import Teacher
 from fullrank.models.learning.label_counts import LabelCounts
 from fullrank.models.learning.learning import Learning
 from fullrank.models.learning.objective import Objective, embedding_penalty
+from fullrank.models.learning.objective_inputs import Teacher
 from fullrank.models.objectives.losses import observed_weights
 from fullrank.models.options import ObjectiveOptions, RankerOptions
 from fullrank.models.trunk import Trunk
@@ -259,19 +259,19 @@ class Ranker(tfrs.Model):
 
     @property
     def table_variables(self) -> dict[str, tf.Variable]:
-        """The embedding variables by `set/table` (or `set/group`): what the sparse optimisers train."""
+        """The embedding variables by `set/table` (or `set/tables_v`): what the sparse optimisers train."""
         return {
             f"{name}/{variable.name.split('/')[-1].split(':')[0]}": variable
             for name, layer in self.sets.items()
-            for variable in layer.variables_of_groups
+            for variable in layer.weights
         }
 
-    def regrouped(self, *, groups: int | None) -> Ranker:
-        """A model of equal outputs whose tables are stored in another number of variables; 1 is best for serving."""
+    def merged(self, *, table_variables: int | None) -> Ranker:
+        """A model of equal outputs whose tables are merged into another number of variables; 1 is best for serving."""
         other = Ranker(
             self.schema,
             self.wiring,
-            dataclasses.replace(self.options, groups=groups),
+            dataclasses.replace(self.options, table_variables=table_variables),
             vocabularies=self._vocabularies,
             name=self.name,
         )

@@ -63,7 +63,11 @@ class SetInputs(keras.layers.Layer):
             )
         timed = timed_sequences(schema)
         self.embeddings = EmbeddingSet(
-            encoder.plan, width, groups=options.groups, initial_scale=options.initial_scale, name=name
+            encoder.plan,
+            width,
+            table_variables=options.table_variables,
+            initial_scale=options.initial_scale,
+            name=name,
         )
         self.numbers = _number_layer(options, width, name=f"{name}_numbers") if dense.numbers else None
         self.projections = [VectorProjection(width, name=f"{name}_{vector.name}") for vector in dense.vectors]

@@ -32,7 +32,7 @@ def table_layout(model: Ranker) -> TableLayout:
 
 def _variables(name: str, layer: EmbeddingSet) -> list[TableVariable]:
     found = []
-    for variable, run in zip(layer.variables_of_groups, layer.plan.grouped(layer.groups), strict=True):
+    for variable, run in zip(layer.weights, layer.plan.merged(layer.table_variables), strict=True):
         starts = itertools.accumulate((table.rows for table in run), initial=0)
         tables = tuple(
             StoredTable(name=table.name, start=start, rows=table.rows)

@@ -99,7 +99,12 @@ class Trunk(keras.layers.Layer):
                 inputs.embeddings = tables_of.sets[of_set]
         names = next(iter(self.inputs_of_sets.values())).field_names
         self.groups = GroupPlaces(
-            options.group_structure, wiring=wiring, schema=schema, field_names=names, name="groups"
+            options.group_structure,
+            wiring=wiring,
+            schema=schema,
+            field_names=names,
+            seed=options.seed,
+            name="groups",
         )
         self.field_names = (*names, *self.groups.more_fields)
         layout = field_layout(schema, names, learned=self.groups.more_fields)

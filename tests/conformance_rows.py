@@ -67,7 +67,7 @@ def lookups(batch: int) -> Inputs:
 FIELDS = real(None, 4, 3)
 ROWS: dict[type[keras.layers.Layer], Row] = {
     layers.EmbeddingSet: Row(
-        lambda **k: layers.EmbeddingSet(PLAN, 3, groups=1, **k), lookups, (None, 3, 3), single=True
+        lambda **k: layers.EmbeddingSet(PLAN, 3, table_variables=1, **k), lookups, (None, 3, 3), single=True
     ),
     layers.Dense: Row(lambda **k: layers.Dense(4, **k), lambda b: (real(None, 5)(b),), (None, 4), ranks=(3,)),
     layers.FlatDNN: Row(lambda **k: layers.FlatDNN((6, 5), **k), lambda b: (FIELDS(b),), (None, 5)),

@@ -85,7 +85,7 @@ def signatures_of(model: models.Ranker) -> dict[str, Any]:
     """What an export would hold; writing and replaying it takes longer than all else here."""
     if model.wiring.auxiliary:
         model = model.without(tasks=model.wiring.auxiliary)
-    fused = model.regrouped(groups=1)
+    fused = model.merged(table_variables=1)
     fused.precompute()
     found: dict[str, Any] = serving_signatures(fused, SCHEMA)
     return found

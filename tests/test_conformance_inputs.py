@@ -97,7 +97,8 @@ def wrong_arguments(config: dict[str, Any]) -> list[tuple[str, Any]]:
     """Arguments that count something as 0, negative or a fraction, and literals that are none."""
     wrong: list[tuple[str, Any]] = []
     for name, value in config.items():
-        if isinstance(value, int) and not isinstance(value, bool) and name not in ("seed", "k_means_steps", "groups"):
+        free = ("seed", "k_means_steps", "table_variables")
+        if isinstance(value, int) and not isinstance(value, bool) and name not in free:
             wrong += [(name, other) for other in (0, -1, 1.5)]
         if isinstance(value, tuple) and name in ("units", "hidden", "maps", "bases"):
             wrong += [(name, other) for other in ((0,), (-1,), (1.5,))]

@@ -68,10 +68,10 @@ def _uniform(shape: tf.Tensor, seed: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
 class EmbeddingSet(keras.layers.Layer):
     """Looks every field of a plan up in tables of one width.
 
-    Field f of example b is `e_bf = sum_k w_bfk E_t(f)[row_bfk]`. Tables are stored in `groups` variables, several
-    tables below each other: one gather serves a whole group, and a training step deduplicates a few groups at a time
-    instead of one table after the other. One group is best for serving, a few for training, `None` (a variable per
-    table) for comparison. Rows are kept in float32 and only what was looked up is cast to the compute dtype.
+    Field f of example b is `e_bf = sum_k w_bfk E_t(f)[row_bfk]`. Tables are stored in `table_variables` variables,
+    several tables below each other: one gather serves all tables of a variable, and a training step deduplicates a few
+    variables instead of one table after the other. One variable is best for serving, a few for training, `None` (one
+    per table) for comparison. Rows are kept in float32 and only what was looked up is cast to the compute dtype.
 
     Call arguments:
       lookups: `Lookups` with rows `[B, W]` and weights `[B, W - U]`.
@@ -82,7 +82,7 @@ class EmbeddingSet(keras.layers.Layer):
     Args:
       plan: What is looked up.
       width: d, the width of every row.
-      groups: Variables to store the tables in; `None` for one per table.
+      table_variables: Variables into which the tables are merged; `None` for one per table.
       initial_scale: Rows start uniform in ±`initial_scale`.
       seed: Seed of the first rows; `None` draws from the global one.
     """
@@ -92,7 +92,7 @@ class EmbeddingSet(keras.layers.Layer):
         plan: LookupPlan,
         width: int,
         *,
-        groups: int | None = 2,
+        table_variables: int | None = 2,
         initial_scale: float = 0.05,
         seed: int | None = None,
         name: str | None = None,
@@ -105,29 +105,26 @@ class EmbeddingSet(keras.layers.Layer):
         require_counts("EmbeddingSet", width=width)
         self.plan = plan
         self.width = width
-        self.groups = groups
+        self.table_variables = table_variables
         self.initial_scale = initial_scale
         self.seed = seed
-        self._grouping = plan.grouped(groups)
-        self._group_of = {table.name: g for g, run in enumerate(self._grouping) for table in run}
+        self._runs = plan.merged(table_variables)
+        self._variable_of = {table.name: v for v, run in enumerate(self._runs) for table in run}
         self._offset = {}
-        for run in self._grouping:
+        for run in self._runs:
             starts = np.cumsum([0, *(table.rows for table in run)])
             self._offset.update({table.name: int(start) for table, start in zip(run, starts, strict=False)})
-        self._blocks = plan.blocks(self._group_of)
-        self.variables_of_groups: list[tf.Variable] = []
+        self._blocks = plan.blocks(self._variable_of)
 
     def build(self, input_shape: Any) -> None:
-        """Creates one variable per group."""
-        for g, run in enumerate(self._grouping):
-            self.variables_of_groups.append(
-                self.add_weight(
-                    name=run[0].name if len(run) == 1 else f"tables_{g}",
-                    shape=(sum(table.rows for table in run), self.width),
-                    dtype="float32",
-                    initializer=UniformRows(self.initial_scale, derived_seed(self.seed, g)),
-                    experimental_autocast=False,
-                )
+        """Creates the table variables; they are the `weights` of the layer, in the order of `plan.merged`."""
+        for v, run in enumerate(self._runs):
+            self.add_weight(
+                name=run[0].name if len(run) == 1 else f"tables_{v}",
+                shape=(sum(table.rows for table in run), self.width),
+                dtype="float32",
+                initializer=UniformRows(self.initial_scale, derived_seed(self.seed, v)),
+                experimental_autocast=False,
             )
         super().build(input_shape)
 
@@ -158,7 +155,7 @@ class EmbeddingSet(keras.layers.Layer):
         field = block.fields[0]
         offsets = np.repeat([self._offset[f.table] for f in block.fields], field.lookups)
         rows = lookups.rows[:, block.start : block.stop]
-        embedded = self._gather(block.group, rows, offsets)
+        embedded = self._gather(block.variable, rows, offsets)
         if field.weighted:
             first = self.plan.unweighted
             weights = lookups.weights[:, block.start - first : block.stop - first]
@@ -172,7 +169,7 @@ class EmbeddingSet(keras.layers.Layer):
         """Embeds a sequence: `[B, L, n d]`, the aligned ids of a behaviour side by side."""
         rows = lookups.sequences[sequence.name]
         parts = [
-            self._gather(self._group_of[table], rows[:, :, k], np.asarray(self._offset[table]))
+            self._gather(self._variable_of[table], rows[:, :, k], np.asarray(self._offset[table]))
             for k, table in enumerate(sequence.tables)
         ]
         return tf.concat(parts, axis=-1)
@@ -182,22 +179,22 @@ class EmbeddingSet(keras.layers.Layer):
         places = [self.plan.field_names.index(name) for name in sequence.fields]
         return tf.reshape(tf.gather(fields, places, axis=1), (-1, len(places) * self.width))
 
-    def _gather(self, group: int, rows: tf.Tensor, offsets: np.ndarray[Any, Any]) -> tf.Tensor:
+    def _gather(self, variable: int, rows: tf.Tensor, offsets: np.ndarray[Any, Any]) -> tf.Tensor:
         rows = rows + tf.constant(offsets, dtype=rows.dtype)
-        return tf.cast(tf.gather(self.variables_of_groups[group], rows), self.compute_dtype)
+        return tf.cast(tf.gather(self.weights[variable], rows), self.compute_dtype)
 
     def table(self, name: str) -> tf.Tensor:
-        """The rows of one table, `[N, d]`, cut out of its group's variable."""
+        """The rows of one table, `[N, d]`, cut out of its variable."""
         start = self._offset[name]
         rows = next(table.rows for table in self.plan.tables if table.name == name)
-        return self.variables_of_groups[self._group_of[name]][start : start + rows]
+        return self.weights[self._variable_of[name]][start : start + rows]
 
     def assign_tables(self, source: EmbeddingSet) -> None:
-        """Copies every table from a set of the same plan and width, whatever its grouping."""
+        """Copies every table from a set of the same plan and width, into however many variables they are merged."""
         if source.width != self.width or source.plan != self.plan:
             raise ValueError(f"Set {self.name!r} can only take tables from a set of equal plan and width.")
-        for g, run in enumerate(self._grouping):
-            self.variables_of_groups[g].assign(tf.concat([source.table(table.name) for table in run], axis=0))
+        for variable, run in zip(self.weights, self._runs, strict=True):
+            variable.assign(tf.concat([source.table(table.name) for table in run], axis=0))
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, with the plan as plain data."""
@@ -205,7 +202,7 @@ class EmbeddingSet(keras.layers.Layer):
             **super().get_config(),
             "plan": dataclasses.asdict(self.plan),
             "width": self.width,
-            "groups": self.groups,
+            "table_variables": self.table_variables,
             "initial_scale": self.initial_scale,
             "seed": self.seed,
         }

@@ -62,7 +62,7 @@ class Lookups(NamedTuple):
 class Block:
     """Neighbouring fields that one gather serves: same variable, same number of lookups, weighted or not."""
 
-    group: int
+    variable: int
     start: int
     fields: tuple[Field, ...]
 
@@ -76,8 +76,8 @@ class Block:
 class LookupPlan:
     """All tables and fields of a model, in canonical order: unweighted fields first, then by number of lookups.
 
-    Build it with `LookupPlan.ordered`, which sorts; field order then does not depend on how tables are grouped, so
-    grouped and fused models have equal outputs.
+    Build it with `LookupPlan.ordered`, which sorts; field order then does not depend on how tables are merged, so
+    models that merge them into many variables and into few have equal outputs.
     """
 
     tables: tuple[Table, ...]
@@ -109,7 +109,7 @@ class LookupPlan:
         """U: lookups before the first weighted one."""
         return sum(field.lookups for field in self.fields if not field.weighted)
 
-    def grouped(self, groups: int | None) -> tuple[tuple[Table, ...], ...]:
+    def merged(self, table_variables: int | None) -> tuple[tuple[Table, ...], ...]:
         """Splits the tables into runs that share a variable; `None` gives every table its own.
 
         Runs follow the canonical field order, so each is read by few gathers. They hold about equally many *fields*,
@@ -119,20 +119,22 @@ class LookupPlan:
         for place, field in enumerate(self.fields):
             first_use.setdefault(field.table, place)
         used = sorted(self.tables, key=lambda table: first_use.get(table.name, len(self.fields)))
-        if groups is None or groups >= len(used):
+        if table_variables is None or table_variables >= len(used):
             return tuple((table,) for table in used)
-        if groups < 1:
-            raise ValueError(f"groups must be at least 1, or None for one variable per table. Received: {groups}.")
-        bounds = [round(g * len(used) / groups) for g in range(groups + 1)]
+        if table_variables < 1:
+            raise ValueError(
+                f"table_variables must be at least 1, or None for one per table. Received: {table_variables}."
+            )
+        bounds = [round(v * len(used) / table_variables) for v in range(table_variables + 1)]
         return tuple(tuple(used[a:b]) for a, b in itertools.pairwise(bounds))
 
-    def blocks(self, group_of: dict[str, int]) -> tuple[Block, ...]:
-        """The runs of neighbouring fields that one gather serves, given each table's group."""
+    def blocks(self, variable_of: dict[str, int]) -> tuple[Block, ...]:
+        """The runs of neighbouring fields that one gather serves, given the variable of each table."""
         blocks: list[Block] = []
         start = 0
-        runs = itertools.groupby(self.fields, key=lambda f: (group_of[f.table], f.weighted, f.lookups))
-        for (group, _, _), run in runs:
-            block = Block(group=group, start=start, fields=tuple(run))
+        runs = itertools.groupby(self.fields, key=lambda f: (variable_of[f.table], f.weighted, f.lookups))
+        for (variable, _, _), run in runs:
+            block = Block(variable=variable, start=start, fields=tuple(run))
             blocks.append(block)
             start = block.stop
         return tuple(blocks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -12,9 +12,7 @@ from fullrank.data.schema.schema import Schema
 from fullrank.layers.content.pair_similarity import LARGEST, PairSimilarity
 from fullrank.layers.numbers.scaled_number import standardised
 from fullrank.models.encoding import numbers
-
-VectorEncoding = Literal["projection", "similarity", "raw"]
-Similarity = Literal["cosine", "dot"]
+from fullrank.models.options import NumericEncoding, Similarity, VectorEncoding
 
 
 class DenseInputs(NamedTuple):
@@ -54,7 +52,7 @@ class DenseEncoder(tf.Module):
         self,
         schema: Schema,
         *,
-        numeric: numbers.NumericEncoding = "buckets",
+        numeric: NumericEncoding = "buckets",
         vectors: VectorEncoding = "similarity",
         similarity: Similarity = "cosine",
     ) -> None:

@@ -16,6 +16,7 @@ from fullrank.layers.numbers.numeral_systems import missing_once
 from fullrank.models.encoding import numbers
 from fullrank.models.encoding.id_rows import IdColumn, IdRows
 from fullrank.models.encoding.named_columns import NamedColumns, arranged
+from fullrank.models.options import NumericEncoding
 
 _LARGEST = 1e6
 """Beyond it a weight of an id is clipped."""
@@ -42,7 +43,7 @@ class FeatureEncoder(tf.Module):
         schema: Schema,
         *,
         vocabularies: Mapping[str, np.ndarray[Any, Any]],
-        numeric: numbers.NumericEncoding = "buckets",
+        numeric: NumericEncoding = "buckets",
         buckets: int = 32,
         bases: tuple[int, ...] = (2, 3),
         bits: int = 8,
@@ -126,7 +127,7 @@ class FeatureEncoder(tf.Module):
 def _number_code(
     features: tuple[Numeric, ...],
     *,
-    numeric: numbers.NumericEncoding,
+    numeric: NumericEncoding,
     buckets: int,
     bases: tuple[int, ...],
     bits: int,

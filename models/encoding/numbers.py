@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,8 @@ from fullrank.layers.numbers.numeral_systems import (
     table_rows,
 )
 from fullrank.layers.numbers.scaled_number import standardised
+from fullrank.models.options import NumericEncoding
 
-NumericEncoding = Literal["buckets", "scaled", "mns", "autodis", "periodic"]
 NETWORKS: tuple[NumericEncoding, ...] = ("autodis", "periodic")
 """Encodings by a small network and not by rows of a table."""
 DIRECTION_ROW = 1

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from typing import Final, get_args
 
 from fullrank.layers.legacy_keras import keras
 from fullrank.layers.sequences.self_attention import SelfAttention
 from fullrank.layers.sequences.target_attention import SequenceMean, TargetAttention
 from fullrank.layers.sequences.temporal_interest import TemporalInterest
+from fullrank.models.options import EncoderName, TimPart
 
-EncoderName = Literal["tim", "din", "self_attention", "mean"]
-TimPart = Literal["position", "interval", "attention", "representation"]
-TIM_PARTS: Final[tuple[TimPart, ...]] = ("position", "interval", "attention", "representation")
+TIM_PARTS: Final[tuple[TimPart, ...]] = get_args(TimPart)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

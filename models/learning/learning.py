@@ -15,8 +15,16 @@ import tf_keras as keras
 from fullrank.data.schema.schema import Schema
 from fullrank.layers.mixture.training_heads import TrainingHeads
 from fullrank.models.heads.task_outputs import Predicted, TaskOutputs
-from fullrank.models.learning.beside import LEVEL, NEGATIVE, POSITIVE, PSEUDO, Beside, Teacher, predictions_of
 from fullrank.models.learning.objective import Objective
+from fullrank.models.learning.objective_inputs import (
+    LEVEL,
+    NEGATIVE,
+    POSITIVE,
+    PSEUDO,
+    ObjectiveInputs,
+    Teacher,
+    predictions_of,
+)
 from fullrank.models.learning.sample_weights import SampleWeights
 from fullrank.models.metrics import StreamingTasks, StreamingValues
 from fullrank.models.options import ObjectiveOptions, RankerOptions
@@ -110,7 +118,7 @@ class Learning(keras.layers.Layer):
       outputs: The tasks.
       wiring: Says which tower is whose.
       schema: Of the batches.
-      options: For the weights of the tasks.
+      options: For the weights of tasks and examples, and the seed of pairs drawn.
       objective: How binary tasks are learned.
       taught: Whether there will be a teacher.
       examples: Of the training split.
@@ -133,6 +141,7 @@ class Learning(keras.layers.Layer):
     ) -> None:
         super().__init__(name=name, autocast=False)
         self._outputs, self._schema, self._options, self._taught = outputs, schema, objective, taught
+        self._seed = options.seed
         self._tasks = tuple(outputs.tasks[place] for place in outputs.binary)
         _check(objective, taught=taught, tasks=self._tasks, schema=schema, options=options)
         self.objective = Objective(
@@ -198,17 +207,17 @@ class Learning(keras.layers.Layer):
         """Returns the loss; updates the metrics."""
         given = batch[self._schema.weight] if self._schema.weight is not None else None
         self.task_metrics.update(targets.labels, self._outputs.predictions(predicted), given)
-        beside = self._beside(batch, read, step=step, training=training)
-        return self.objective(predicted, targets.labels, targets.weights, beside)
+        inputs = self._inputs(batch, read, step=step, training=training)
+        return self.objective(predicted, targets.labels, targets.weights, inputs)
 
-    def _beside(
+    def _inputs(
         self, batch: Mapping[str, tf.Tensor], read: tf.Tensor, *, step: tf.Tensor | None, training: bool
-    ) -> Beside:
+    ) -> ObjectiveInputs:
         options = self._options
         keys = batch[options.ranking_key] if options.ranking_key is not None else None
-        seed = None if step is None else tf.stack([tf.constant(options.seed, tf.int32), tf.cast(step, tf.int32)])
+        seed = None if step is None else tf.stack([tf.constant(self._seed, tf.int32), tf.cast(step, tf.int32)])
         if self.heads is None or not training:
-            return Beside({}, keys=keys, seed=seed)
+            return ObjectiveInputs({}, keys=keys, seed=seed)
         teacher: Any = None
         if self._taught:
             if self.teacher is None:
@@ -216,7 +225,7 @@ class Learning(keras.layers.Layer):
             teacher = predictions_of(self.teacher, batch, tasks=self._tasks)
             teacher = self._outputs.rows.of_own_domain(teacher, batch)
         heads = {part: self._outputs.of_own_scenario(each, batch) for part, each in self.heads(read).items()}
-        return Beside(heads, teacher=teacher, keys=keys, seed=seed)
+        return ObjectiveInputs(heads, teacher=teacher, keys=keys, seed=seed)
 
 
 def _check(

@@ -6,23 +6,21 @@ Weights are fixed, or learned from the uncertainty of each task (Kendall, Gal an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
 from fullrank.models.heads.task_outputs import Predicted, TaskOutputs
-from fullrank.models.learning.beside import LEVEL, NEGATIVE, POSITIVE, PSEUDO, Beside
 from fullrank.models.learning.binary_losses import BinaryLosses, of_each_task
+from fullrank.models.learning.objective_inputs import LEVEL, NEGATIVE, POSITIVE, PSEUDO, ObjectiveInputs
 from fullrank.models.learning.sample_weights import of_tasks
 from fullrank.models.objectives.losses import observed_share, observed_weights, squared_error
 from fullrank.models.objectives.ranking import value_pairwise_loss
 from fullrank.models.objectives.residual import distillation_loss, residual_loss
 from fullrank.models.objectives.zero_inflated_lognormal import ziln_loss
-from fullrank.models.options import ObjectiveOptions
-
-TaskWeights = tuple[tuple[str, float], ...] | Literal["uncertainty"]
+from fullrank.models.options import ObjectiveOptions, TaskWeights
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
@@ -101,7 +99,7 @@ class Objective(keras.layers.Layer):
       predicted: What the model says of each task.
       labels: `[B, T]`; NaN where not observed.
       weights: Of the examples, `[B]`, or of each label, `[B, T]`; ones if `None`.
-      beside: Teacher, keys and heads that only train; `None` leaves out what needs them.
+      inputs: Teacher, keys and heads that only train; `None` leaves out what needs them.
 
     Returns:
       A scalar.
@@ -140,7 +138,7 @@ class Objective(keras.layers.Layer):
             self.uncertainty.build(tf.TensorShape([len(outputs.tasks)]))
 
     def losses(
-        self, predicted: Predicted, labels: tf.Tensor, weights: tf.Tensor | None, beside: Beside | None = None
+        self, predicted: Predicted, labels: tf.Tensor, weights: tf.Tensor | None, inputs: ObjectiveInputs | None = None
     ) -> tf.Tensor:
         """The loss of each task, `[T]`, before weighting."""
         own = self._outputs
@@ -148,14 +146,14 @@ class Objective(keras.layers.Layer):
             predicted,
             own.of_binary(labels),
             of_tasks(weights, own.of_binary),
-            beside or Beside({}),
+            inputs or ObjectiveInputs({}),
         )
         if not own.values:
             return binary
         return own.merged(
             binary,
             self._value_losses(
-                predicted, own.of_values(labels), of_tasks(weights, own.of_values), beside or Beside({})
+                predicted, own.of_values(labels), of_tasks(weights, own.of_values), inputs or ObjectiveInputs({})
             ),
         )
 
@@ -164,9 +162,9 @@ class Objective(keras.layers.Layer):
         return losses if self._options.loss_mean == "observed" else losses * observed_share(labels, weights)
 
     def _binary_losses(
-        self, predicted: Predicted, labels: tf.Tensor, weights: tf.Tensor | None, beside: Beside
+        self, predicted: Predicted, labels: tf.Tensor, weights: tf.Tensor | None, inputs: ObjectiveInputs
     ) -> tf.Tensor:
-        heads, teacher = beside.heads, beside.teacher
+        heads, teacher = inputs.heads, inputs.teacher
         losses = self._binary(
             labels=labels,
             logits=self._outputs.of_binary(predicted.logits),
@@ -174,8 +172,8 @@ class Objective(keras.layers.Layer):
             variance=None if predicted.variance is None else self._outputs.of_binary(predicted.variance),
             divergence=predicted.divergence,
             levels=heads.get(LEVEL),
-            keys=beside.keys,
-            seed=beside.seed,
+            keys=inputs.keys,
+            seed=inputs.seed,
         )
         losses = self._averaged(losses, labels, weights)
         if teacher is None:
@@ -196,7 +194,7 @@ class Objective(keras.layers.Layer):
         return losses + self._options.residual_weight * self._averaged(residual, both, weights)
 
     def _value_losses(
-        self, predicted: Predicted, labels: tf.Tensor, weights: tf.Tensor | None, beside: Beside
+        self, predicted: Predicted, labels: tf.Tensor, weights: tf.Tensor | None, inputs: ObjectiveInputs
     ) -> tf.Tensor:
         losses = self._value_errors(predicted, labels, weights)
         if self._options.ranking == "pairwise":
@@ -204,7 +202,7 @@ class Objective(keras.layers.Layer):
 
             def ranking(y: tf.Tensor, s: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
                 return value_pairwise_loss(
-                    labels=y, scores=s, weights=v, keys=beside.keys, max_pairs=max_pairs, seed=beside.seed
+                    labels=y, scores=s, weights=v, keys=inputs.keys, max_pairs=max_pairs, seed=inputs.seed
                 )
 
             scores = self._outputs.value_scores(predicted)
@@ -225,10 +223,10 @@ class Objective(keras.layers.Layer):
         predicted: Predicted,
         labels: tf.Tensor,
         weights: tf.Tensor | None = None,
-        beside: Beside | None = None,
+        inputs: ObjectiveInputs | None = None,
     ) -> tf.Tensor:
         """Returns the weighted loss."""
-        losses = self.losses(predicted, labels, weights, beside)
+        losses = self.losses(predicted, labels, weights, inputs)
         if self.uncertainty is not None:
             return self.uncertainty(losses, tf.reduce_any(tf.logical_not(tf.math.is_nan(labels)), axis=0))
         return tf.reduce_sum(self._task_weights * losses)

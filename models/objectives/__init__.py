@@ -1,6 +1,6 @@
 """Objectives as pure functions of labels and logits: ranking, exposure weights, distillation, residuals.
 
-May import: data, layers.
+May import: data, layers, models/options.
 """
 
 from __future__ import annotations

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import tensorflow as tf
 
 from fullrank.models.objectives.losses import observed_weights
-
-Recency = Literal["decay", "gap"]
+from fullrank.models.options import Recency
 
 
 def repetition_weights(

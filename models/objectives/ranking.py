@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from fullrank.models.objectives.losses import binary_cross_entropy
 from fullrank.models.objectives.pairs import observed, pairs_by_value, pairs_in_batch, pairs_in_key, weighted_mean
+from fullrank.models.options import ObjectiveOptions
 
-MAX_PAIRS: Final = 2**18
+MAX_PAIRS: Final = ObjectiveOptions.max_pairs
 
 
 def pairwise_loss(

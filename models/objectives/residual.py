@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import tensorflow as tf
 
 from fullrank.models.objectives.losses import binary_cross_entropy
-
-ResidualTarget = Literal["magnitude", "literal"]
+from fullrank.models.options import ResidualTarget
 
 
 def distillation_loss(*, teacher: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:

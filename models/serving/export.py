@@ -32,7 +32,7 @@ class Fusible(Protocol):
     def __call__(self, batch: dict[str, tf.Tensor], training: bool | None = None) -> dict[str, tf.Tensor]:
         """Returns `{task: probability [B]}`."""
 
-    def regrouped(self, *, groups: int | None) -> Any:
+    def merged(self, *, table_variables: int | None) -> Any:
         """The model with its tables in another number of variables."""
 
 
@@ -75,7 +75,7 @@ def export_model(
         model = model.without(tasks=model.wiring.auxiliary)
     with written_aside(target, overwrite=False, made_of="saved_model.pb") as aside:
         requests, expected = _requests(model, rows)
-        fused = model.regrouped(groups=1)
+        fused = model.merged(table_variables=1)
         if isinstance(fused, Ranker):
             fused.precompute()
         write_saved_model(

@@ -13,7 +13,8 @@ from fullrank.data.schema.features import IdMap, Label, Numeric, NumericStatisti
 from fullrank.data.schema.schema import Schema
 from fullrank.layers import FieldPairProjection, GroupWeightedFM, InteractionStack, TwoStream
 from fullrank.models.encoding.field_layout import field_layout
-from fullrank.models.interactions import INTERACTIONS, InteractionOptions, build_interaction
+from fullrank.models.interactions import INTERACTIONS, build_interaction
+from fullrank.models.options import InteractionOptions
 from fullrank.models.serving import export_model
 from fullrank.models.serving.sample_rows import drawn_rows
 

@@ -19,7 +19,6 @@ from fullrank.models.group_places import no_groups
 from fullrank.models.serving import export_model
 from fullrank.models.serving.request_inputs import input_name
 from fullrank.models.serving.sample_rows import drawn_rows
-from fullrank.trainers.config.model import ModelConfig
 
 TASKS = ("click", "buy")
 PLACES: tuple[models.GroupPlace, ...] = ("user", "user_ad", "representation")
@@ -198,13 +197,13 @@ def test_training_starts_and_uses_the_codebooks(build: Build, make_batch: Any) -
 
 
 @pytest.mark.parametrize("wiring", [WIRING, STEM], ids=["me", "stem"])
-def test_checkpoint_regroup_and_pruning_keep_codes_and_answers(
+def test_checkpoint_merged_tables_and_pruning_keep_codes_and_answers(
     build: Build, make_batch: Any, tmp_path: Path, wiring: models.Wiring
 ) -> None:
     model, other, batch = apart(build(wiring)), build(wiring), make_batch(size=32)
     path = tf.train.Checkpoint(model=model).save(str(tmp_path / "checkpoint"))
     tf.train.Checkpoint(model=other).restore(path).assert_existing_objects_matched()
-    fused, pruned = model.regrouped(groups=1), model.without(tasks=("buy",))
+    fused, pruned = model.merged(table_variables=1), model.without(tasks=("buy",))
     for same in (other, fused, pruned):
         for place, codes in same.group_codes(batch).items():
             of_whole = "representation_click" if place == "representation" else place
@@ -233,14 +232,11 @@ def test_places_are_checked(build: Build) -> None:
         build(places=("user", "user"))
 
 
-def test_flags_options_and_layer_have_the_same_defaults() -> None:
-    flags = {field.name: field.default for field in dataclasses.fields(ModelConfig)}
+def test_options_and_layers_have_the_same_defaults() -> None:
     options = {field.name: field.default for field in dataclasses.fields(models.GroupOptions)}
-    for name in set(options) - {"seed"}:  # the seed is that of the run
-        assert flags[f"group_{name}"] == options[name], name
     for layer in (GroupStructureLearning, ResidualQuantizer):
         given = {name: each.default for name, each in inspect.signature(layer).parameters.items()}
-        for name in set(given) & set(options) - {"levels", "codes", "width", "seed"}:
+        for name in set(given) & set(options) - {"levels", "codes", "width"}:
             assert given[name] == options[name], name
 
 

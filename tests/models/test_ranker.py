@@ -53,7 +53,7 @@ def rankers(every_kind: Any) -> Callable[..., models.Ranker]:
 def test_every_public_wiring_has_a_row() -> None:
     public = {
         value
-        for value in vars(models).values()
+        for value in (getattr(models, name) for name in models.__all__)
         if inspect.isfunction(value) and typing.get_type_hints(value).get("return") is models.Wiring
     }
     assert public == set(WIRINGS)
@@ -150,13 +150,13 @@ def test_checkpoint_restores_the_outputs(rankers: Any, make_batch: Any, wiring: 
 
 
 @EVERY_WIRING
-def test_grouping_tables_changes_no_output(rankers: Any, make_batch: Any, wiring: models.Wiring) -> None:
-    model = rankers(wiring, groups=2)
+def test_merging_tables_changes_no_output(rankers: Any, make_batch: Any, wiring: models.Wiring) -> None:
+    model = rankers(wiring, table_variables=2)
     for weight in model.trainable_weights:
         weight.assign_add(tf.random.stateless_normal(weight.shape, (1, 2), stddev=0.3))
     batch = make_batch(size=32)
-    for groups in (None, 1):
-        other = model.regrouped(groups=groups)
+    for table_variables in (None, 1):
+        other = model.merged(table_variables=table_variables)
         for task, expected in model(batch).items():
             np.testing.assert_allclose(other(batch)[task].numpy(), expected.numpy(), rtol=1e-6)
     assert len(other.table_variables) == len(wiring.sets)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from fullrank.data.exposures.spec import COUNT, GAP
+from fullrank.models.options import Recency, Repetition
+from fullrank.models.options.setting import REQUIRED, check_settings, same_as, setting
 from fullrank.trainers.config.checks import check_paradigm
 from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.config.objective import ObjectiveConfig
 from fullrank.trainers.config.optimizer import OptimizerConfig
-from fullrank.trainers.config.setting import REQUIRED, check_settings, setting
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,17 +26,11 @@ class ExposureConfig:
         "Let a negative that repeats an exposure count max(1, alpha w_count + (1 - alpha) w_recency) times, and "
         "positives so much more that their share stays; metrics are left alone.",
     )
-    repetition_alpha: float = setting(0.5, "alpha of --repetition_weight, 0 to 1.", minimum=0)
-    repetition_tau_days: float = setting(
-        1.0, "Days after which w_recency has fallen to 1/e, with --repetition_recency=decay.", above=0
-    )
-    repetition_recency: Literal["decay", "gap"] = setting(
-        "decay",
-        "w_recency of --repetition_weight: falls with the days since the last exposure, or is their number, as the "
-        "paper prints it, which weighs old repeats more.",
-    )
+    repetition_alpha: float = same_as(Repetition, "alpha")
+    repetition_tau_days: float = same_as(Repetition, "tau_days")
+    repetition_recency: Recency = same_as(Repetition, "recency")
     repetition_columns: tuple[str, ...] = setting(
-        (COUNT, GAP),
+        (Repetition.count, Repetition.gap_days),
         "Float columns of the records: decayed number of earlier exposures, days since the last one; as convert and "
         "prepare --exposures write them.",
     )

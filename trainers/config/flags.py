@@ -11,9 +11,9 @@ from absl import flags
 
 from fullrank.data.command.errors import UsageError
 from fullrank.data.command.help import SECTION
+from fullrank.models.options.setting import FieldType, field_types
 from fullrank.trainers.config import json as config_json
 from fullrank.trainers.config.config import RunConfig
-from fullrank.trainers.config.setting import FieldType, field_types
 
 TITLES: Final = {
     "data": "Data",

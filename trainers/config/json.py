@@ -13,6 +13,8 @@ from fullrank.data.command.errors import closest
 from fullrank.trainers.config.config import RunConfig
 
 PARTS: typing.Final[Mapping[str, type]] = typing.get_type_hints(RunConfig)
+_FORMER_NAMES: typing.Final = {("model", "groups"): "table_variables"}
+"""Part and field as runs have written them -> the field's name."""
 
 
 def to_json(config: RunConfig) -> dict[str, dict[str, Any]]:
@@ -66,6 +68,10 @@ def read_parts(path: Path) -> dict[str, dict[str, Any]]:
     parts = content.get("config", content) if isinstance(content, dict) else None
     if not isinstance(parts, dict):
         raise ValueError(f"{path} holds no configuration: expected an object with {', '.join(PARTS)}.")
+    for (part, former), name in _FORMER_NAMES.items():
+        fields = parts.get(part)
+        if isinstance(fields, dict) and former in fields and name not in fields:
+            fields[name] = fields.pop(former)
     return parts
 
 

@@ -3,37 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
 
-from fullrank.trainers.config.setting import check_settings, setting
+from fullrank.models.options import ObjectiveOptions
+from fullrank.models.options.setting import check_settings, setting
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ObjectiveConfig:
-    """How tasks are learned."""
+class ObjectiveConfig(ObjectiveOptions):
+    """How tasks are learned, and from which teacher."""
 
-    loss_mean: Literal["observed", "batch"] = setting(
-        "observed",
-        "What the losses of a task are averaged over: its observed labels, so that a task weighs the same in every "
-        "batch, or the whole batch, so that a label weighs the same in every task.",
-    )
-    classification: Literal["cross_entropy", "focal", "class_balanced"] = setting(
-        "cross_entropy", "Loss of a single example; the others are for comparison, and bias the predictions."
-    )
-    focus: float = setting(2.0, "Exponent of --classification=focal.", minimum=0)
-    balance: float = setting(0.9999, "Beta of --classification=class_balanced.", minimum=0, below=1)
-    ranking: Literal["none", "pairwise", "listwise", "jrc"] = setting(
-        "none",
-        "Ranking loss that joins it: of pairs of a positive and a negative, a softmax over a list, or joint ranking "
-        "and calibration. pairwise also orders the examples of tasks with a real value, by their predicted means.",
-    )
-    ranking_weight: float = setting(
-        0.5, "Share of the ranking loss; the rest is the classification loss.", minimum=0, below=1
-    )
-    ranking_key: str | None = setting(
-        None, "Column whose equal values make a list or a pair, such as a user or a request; none: the whole batch."
-    )
-    max_pairs: int = setting(2**18, "Pairs beyond which --ranking=pairwise draws that many.", minimum=1)
     teacher: str | None = setting(
         None,
         "Whose predictions are learned beside the labels: a run directory, an export (its directory or a version of "
@@ -43,16 +21,6 @@ class ObjectiveConfig:
         (), "Columns of the records that hold a teacher's probabilities, as task:column; the column alone for one task."
     )
     teacher_decay: float = setting(0.999, "Decay of --teacher=ema for each step.", minimum=0, below=1)
-    distillation_weight: float = setting(1.0, "Weight of learning a teacher's predictions.", minimum=0)
-    residual_weight: float = setting(
-        0.0, "Weight of learning what a teacher got wrong, on positives and on negatives; 0 leaves it out.", minimum=0
-    )
-    residual_target: Literal["magnitude", "literal"] = setting(
-        "magnitude", "What it got wrong in size, or as the paper prints it, with which training diverges."
-    )
-    training_hidden: tuple[int, ...] = setting(
-        (64,), "Hidden layers of each head that only trains: for a teacher, its residuals and jrc.", minimum=1
-    )
     log_gradients: bool = setting(
         False,
         "Write the mean gradient on the logits of negatives after each epoch, by cross entropy and by the objective.",

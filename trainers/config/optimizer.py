@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from fullrank.trainers.config.setting import check_settings, setting
+from fullrank.models.options import RankerOptions
+from fullrank.models.options.setting import check_settings, same_as, setting
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,13 +36,7 @@ class OptimizerConfig:
         minimum=1,
     )
     plateau_factor: float = setting(0.3, "What the learning rates are multiplied by then.", above=0, below=1)
-    embedding_l2: float = setting(
-        0.0,
-        "Weight of an L2 penalty on the embedding rows looked up in a step: the squared norm of the fields of an "
-        "example, summed over fields and embedding sets and averaged over the batch, is added to the loss this many "
-        "times. It does not depend on --batch_size; a row is penalised as often as it is looked up.",
-        minimum=0,
-    )
+    embedding_l2: float = same_as(RankerOptions, "embedding_l2")
     weight_decay: float | None = setting(
         None,
         "Share of all other weights that is taken away at each step, times --learning_rate (decoupled, also with "

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from fullrank.trainers.config.setting import REQUIRED, check_settings, setting
+from fullrank.models.options.setting import REQUIRED, check_settings, setting
 from fullrank.trainers.evaluation.prediction_file import check_output
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Final, Literal
 
-from fullrank.trainers.config.setting import REQUIRED, check_settings, setting
+from fullrank.models.options.setting import REQUIRED, check_settings, setting
 
 MEANS_NOTHING: Final[dict[str, tuple[str, ...]]] = {
     "simulator": ("raw_dir",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal, NamedTuple
 
-from fullrank.trainers.config.setting import REQUIRED, check_settings, setting
+from fullrank.models.options.setting import REQUIRED, check_settings, setting
 
 
 class Domain(NamedTuple):

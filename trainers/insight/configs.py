@@ -6,7 +6,7 @@ import dataclasses
 from typing import Literal
 
 from fullrank.data.exposures.spec import COUNT
-from fullrank.trainers.config.setting import REQUIRED, check_settings, setting
+from fullrank.models.options.setting import REQUIRED, check_settings, setting
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

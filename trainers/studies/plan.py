@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from fullrank.data.command.errors import closest
-from fullrank.trainers.config.setting import REQUIRED, check_settings, setting
+from fullrank.models.options.setting import REQUIRED, check_settings, setting
 
 LOWER_IS_BETTER: Final = frozenset({"log_loss", "ne", "ece", "inconsistency"})
 SMALL_DATA: Final = ("--batch_size=1024", "--table_learning_rate=0.01", "--learning_rate=0.0005", "--monitor=ne")

@@ -11,6 +11,7 @@ from fullrank.data.schema.value_rules import without_features
 from fullrank.layers.legacy_keras import keras
 from fullrank.models import GroupOptions, InteractionOptions, ObjectiveOptions, Ranker, RankerOptions, Repetition
 from fullrank.models.optimizers import OptimizerSpec, build_optimizer
+from fullrank.models.options.setting import part_of
 from fullrank.trainers.config.checks import task_weights
 from fullrank.trainers.config.config import ExposureConfig
 from fullrank.trainers.config.model import ModelConfig
@@ -50,103 +51,33 @@ def build_model(
     wiring = wiring_of_data(config, schema)
     if tables_of is None:
         check_tables_fit(schema, widths=[each.width for each in wiring.sets])
-    options = RankerOptions(
-        tower=config.tower,
-        interactions=InteractionOptions(
-            hidden=config.hidden,
-            cross_depth=config.cross_depth,
-            cross_rank=config.cross_rank,
-            projection_rank=config.projection_rank,
-            maps=config.maps,
-            attention_depth=config.attention_depth,
-            attention_width=config.attention_width,
-            heads=config.heads,
-            stack=config.stack,
-            stack_depth=config.stack_depth,
-            dropout=config.dropout,
-        ),
-        numeric=config.numeric,
-        buckets=config.buckets,
-        bases=config.bases,
-        bits=config.bits,
-        frequencies=config.frequencies,
-        frequency_scale=config.frequency_scale,
-        vectors=config.vectors,
-        similarity=config.similarity,
-        sequence=config.sequence,
-        sequence_without=config.sequence_without,
+    options = part_of(
+        config,
+        of=RankerOptions,
+        interactions=part_of(config, of=InteractionOptions),
+        group_structure=part_of(config, of=GroupOptions, prefix="group_"),
         task_weights=task_weights(config.task_weights),
-        chain=config.chain,
-        value_loss=config.value_loss,
-        quantiles=config.quantiles,
-        scenario=config.scenario,
-        head=config.head,
-        inducing_points=config.inducing_points,
-        kernel=config.kernel,
-        group_structure=GroupOptions(
-            places=config.group_places,
-            levels=config.group_levels,
-            codes=config.group_codes,
-            width=config.group_width,
-            hidden=config.group_hidden,
-            mu=config.group_mu,
-            combine=config.group_combine,
-            straight_through=config.group_straight_through,
-            k_means_steps=config.group_k_means_steps,
-            usage_decay=config.group_usage_decay,
-            restart_share=config.group_restart_share,
-            weight=config.group_weight,
-            detach=config.group_detach,
-            seed=seed,
-        ),
-        dropout=config.dropout,
-        embedding_l2=embedding_l2,
-        initial_scale=config.initial_scale,
-        groups=config.groups,
         repetition=_repetition(exposure),
+        embedding_l2=embedding_l2,
+        seed=seed,
     )
     with _layer_settings(mixed_precision=config.mixed_precision):
         return Ranker(
             schema,
             wiring,
             options,
-            objective=objective_options(objective, seed=seed) if objective is not None else None,
+            objective=part_of(objective, of=ObjectiveOptions) if objective is not None else None,
             taught=objective is not None and objective.is_taught,
             train_split=train_split,
             tables_of=tables_of,
         )
 
 
-def objective_options(config: ObjectiveConfig, *, seed: int) -> ObjectiveOptions:
-    """What the flags say of the objective, as a model takes it; `seed` is that of the pairs drawn."""
-    return ObjectiveOptions(
-        loss_mean=config.loss_mean,
-        classification=config.classification,
-        focus=config.focus,
-        balance=config.balance,
-        ranking=config.ranking,
-        ranking_weight=config.ranking_weight,
-        ranking_key=config.ranking_key,
-        max_pairs=config.max_pairs,
-        distillation_weight=config.distillation_weight,
-        residual_weight=config.residual_weight,
-        residual_target=config.residual_target,
-        training_hidden=config.training_hidden,
-        seed=seed,
-    )
-
-
 def _repetition(config: ExposureConfig | None) -> Repetition | None:
     if config is None or not config.repetition_weight:
         return None
     count, gap_days = config.repetition_columns
-    return Repetition(
-        count=count,
-        gap_days=gap_days,
-        alpha=config.repetition_alpha,
-        tau_days=config.repetition_tau_days,
-        recency=config.repetition_recency,
-    )
+    return part_of(config, of=Repetition, prefix="repetition_", count=count, gap_days=gap_days)
 
 
 def compile_model(model: Ranker, config: OptimizerConfig, *, total_steps: int, steps_per_execution: int = 1) -> None:

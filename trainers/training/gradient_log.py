@@ -13,7 +13,6 @@ from fullrank.models import Ranker
 from fullrank.models.learning.binary_losses import BinaryLosses
 from fullrank.models.objectives.losses import binary_cross_entropy
 from fullrank.trainers.config.config import RunConfig
-from fullrank.trainers.training.build_model import objective_options
 from fullrank.trainers.training.callbacks.measures import LogitLoss, NegativeGradients
 from fullrank.trainers.training.records import explained, read_split
 
@@ -65,13 +64,13 @@ def _cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 
 def _objective(model: Ranker, config: RunConfig, schema: Schema, batch: dict[str, tf.Tensor]) -> LogitLoss:
-    options = objective_options(config.objective, seed=config.train.seed)
     labels = model.outputs.labels_among(schema.split(config.data.train_split).examples)
     binary = BinaryLosses(
-        options, base_rates=model.outputs.base_rates[:1], labels=labels[list(model.outputs.binary[:1])]
+        config.objective, base_rates=model.outputs.base_rates[:1], labels=labels[list(model.outputs.binary[:1])]
     )
-    keys = batch[options.ranking_key] if options.ranking_key is not None else None
-    seed = tf.constant([options.seed, 0], tf.int32)
+    key = config.objective.ranking_key
+    keys = batch[key] if key is not None else None
+    seed = tf.constant([config.train.seed, 0], tf.int32)
 
     def loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         return binary(labels=labels[:, tf.newaxis], logits=logits[:, tf.newaxis], keys=keys, seed=seed)[0]

@@ -13,8 +13,8 @@ from scipy.spatial.distance import cosine
 
 from fullrank import layers, models
 from fullrank.data import IdMap, Label, Numeric, NumericStatistics, Schema, SchemaError, Sparse, Vector
-from fullrank.models.encoding.dense_inputs import DenseEncoder, VectorEncoding
-from fullrank.models.options import RankerOptions
+from fullrank.models.encoding.dense_inputs import DenseEncoder
+from fullrank.models.options import RankerOptions, VectorEncoding
 
 NAN = float("nan")
 DOTS = NumericStatistics(mean=0.0, std=1.0, minimum=-4.0, maximum=4.0, missing=0.0, quantiles=(-4.0, 0.0, 4.0))
@@ -168,8 +168,8 @@ def test_gradient_reaches_every_weight_and_a_graph_agrees(vectors: str, similari
     unknown = {name: tf.TensorSpec([None, *t.shape[1:]], t.dtype) for name, t in inputs.items()}
     graph = tf.function(model, input_signature=[unknown])
     np.testing.assert_allclose(graph(inputs)["click"].numpy(), model(inputs)["click"].numpy(), rtol=1e-5)
-    regrouped = model.regrouped(groups=1)
-    np.testing.assert_allclose(regrouped(inputs)["click"].numpy(), model(inputs)["click"].numpy(), rtol=1e-6)
+    merged = model.merged(table_variables=1)
+    np.testing.assert_allclose(merged(inputs)["click"].numpy(), model(inputs)["click"].numpy(), rtol=1e-6)
 
 
 def test_equal_similarities_give_equal_predictions_whatever_the_vectors() -> None:

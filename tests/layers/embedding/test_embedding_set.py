@@ -30,12 +30,12 @@ def lookups() -> Lookups:
     )
 
 
-def filled(groups: int | None) -> layers.EmbeddingSet:
+def filled(table_variables: int | None) -> layers.EmbeddingSet:
     """Row r of a table with base 100 t is (100 t + r, -(100 t + r)), with t = 1, 2, 3 for a, b, c."""
-    embedding_set = layers.EmbeddingSet(PLAN, 2, groups=groups)
+    embedding_set = layers.EmbeddingSet(PLAN, 2, table_variables=table_variables)
     embedding_set(lookups())
     base = {"a": 100, "b": 200, "c": 300}
-    for variable, run in zip(embedding_set.variables_of_groups, PLAN.grouped(groups), strict=True):
+    for variable, run in zip(embedding_set.weights, PLAN.merged(table_variables), strict=True):
         rows = np.concatenate([base[table.name] + np.arange(table.rows) for table in run]).astype(np.float32)
         variable.assign(np.stack([rows, -rows], axis=1))
     return embedding_set
@@ -46,45 +46,45 @@ def test_fields_are_in_canonical_order() -> None:
     assert PLAN.unweighted == 4
 
 
-@pytest.mark.parametrize("groups", [None, 1, 2])
-def test_lookups_by_hand(groups: int | None) -> None:
+@pytest.mark.parametrize("table_variables", [None, 1, 2])
+def test_lookups_by_hand(table_variables: int | None) -> None:
     # one = a[3] = 103; other = b[2] = 202; double = c[0] + c[4] = 300 + 304; weighted = .5 b[1] + 2 b[2] = 100.5 + 404
-    fields = filled(groups)(lookups()).numpy()
+    fields = filled(table_variables)(lookups()).numpy()
     np.testing.assert_allclose(fields[0, :, 0], [103.0, 202.0, 604.0, 504.5])
     np.testing.assert_allclose(fields[..., 1], -fields[..., 0])
 
 
-@pytest.mark.parametrize("groups", [None, 1, 2])
-def test_behaviours_stand_side_by_side_and_share_the_target_tables(groups: int | None) -> None:
-    embedding_set = filled(groups)
+@pytest.mark.parametrize("table_variables", [None, 1, 2])
+def test_behaviours_stand_side_by_side_and_share_the_target_tables(table_variables: int | None) -> None:
+    embedding_set = filled(table_variables)
     behaviours = embedding_set.behaviours(PLAN.sequences[0], lookups()).numpy()
     np.testing.assert_allclose(behaviours[0], [[101.0, -101.0, 304.0, -304.0], [100.0, -100.0, 300.0, -300.0]])
     target = embedding_set.target(PLAN.sequences[0], embedding_set(lookups())).numpy()
     np.testing.assert_allclose(target, [[103.0, -103.0, 604.0, -604.0]])
 
 
-def test_tables_copy_between_groupings() -> None:
+def test_tables_copy_into_another_number_of_variables() -> None:
     source = filled(None)
-    fused = layers.EmbeddingSet(PLAN, 2, groups=1)
+    fused = layers.EmbeddingSet(PLAN, 2, table_variables=1)
     fused(lookups())
     fused.assign_tables(source)
-    assert len(fused.variables_of_groups) == 1
+    assert len(fused.weights) == 1
     np.testing.assert_array_equal(fused(lookups()).numpy(), source(lookups()).numpy())
     np.testing.assert_array_equal(fused.table("c").numpy()[:, 0], [300, 301, 302, 303, 304])
 
 
-def test_groups_share_fields_evenly_and_keep_every_table() -> None:
-    runs = PLAN.grouped(2)
+def test_variables_share_fields_evenly_and_keep_every_table() -> None:
+    runs = PLAN.merged(2)
     assert sorted(table.name for run in runs for table in run) == ["a", "b", "c"]
     assert [len(run) for run in runs] in ([1, 2], [2, 1])
-    assert [len(run) for run in PLAN.grouped(None)] == [1, 1, 1]
+    assert [len(run) for run in PLAN.merged(None)] == [1, 1, 1]
 
 
 def test_gradient_touches_looked_up_rows_only() -> None:
     embedding_set = filled(1)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(embedding_set(lookups()))
-    gradient = tape.gradient(loss, embedding_set.variables_of_groups[0])
+    gradient = tape.gradient(loss, embedding_set.weights[0])
     assert isinstance(gradient, tf.IndexedSlices)
     dense = tf.convert_to_tensor(gradient).numpy()[:, 0]
     # Rows of a (0-3), b (4-6), c (7-11): a[3] once, b[2] once and with weight 2, b[1] with .5, c[0] and c[4] once.

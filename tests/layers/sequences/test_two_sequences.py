@@ -16,7 +16,7 @@ from fullrank.data.schema.schema import Schema
 from fullrank.layers import TemporalInterest
 from fullrank.models import Ranker, RankerOptions, multi_embedding
 from fullrank.models.encoding.dense_inputs import elapsed_seconds
-from fullrank.models.encoding.sequence_encoders import EncoderName
+from fullrank.models.options import EncoderName
 from fullrank.models.serving import export_model
 
 SIZE = 12

@@ -121,8 +121,8 @@ def test_every_weight_has_a_gradient() -> None:
     assert all(gradient is not None for gradient in gradients.values())
 
 
-def test_regrouped_answers_alike(trained: models.Ranker) -> None:
-    given, other = batch(32, seed=3), trained.regrouped(groups=1)
+def test_merged_tables_answer_alike(trained: models.Ranker) -> None:
+    given, other = batch(32, seed=3), trained.merged(table_variables=1)
     for task, (mean, variance) in other.logit_distributions(given).items():
         own = trained.logit_distributions(given)[task]
         np.testing.assert_allclose(mean.numpy(), own[0].numpy(), rtol=1e-5, atol=1e-6)

@@ -13,7 +13,7 @@ import tf_keras as keras
 
 from fullrank import models
 from fullrank.data.schema.features import Label
-from fullrank.models.learning.beside import Beside
+from fullrank.models.learning.objective_inputs import ObjectiveInputs
 from fullrank.models.objectives import ziln_loss
 from fullrank.models.objectives.losses import binary_cross_entropy, squared_error
 
@@ -201,9 +201,9 @@ def test_without_the_end_of_the_chain(build: Build, batches: Any, wiring: models
         model.without(tasks=("buy",))
 
 
-def test_regrouped_is_equal(build: Build, batches: Any) -> None:
+def test_merged_tables_are_equal(build: Build, batches: Any) -> None:
     model, batch = build(STEM), batches(size=16)
-    other = model.regrouped(groups=1)
+    other = model.merged(table_variables=1)
     for name, values in model(batch).items():
         np.testing.assert_allclose(other(batch)[name].numpy(), values.numpy(), rtol=1e-6)
 
@@ -278,8 +278,8 @@ def test_a_ranking_loss_orders_values(build: Build, batches: Any, value_loss: An
                 count += w[i] * w[j]
     assert count > 0
     own = plain.objective.losses(predicted, labels, batch["weight"])[place]
-    beside = Beside({}, keys=batch["user"])
-    found = model.objective.losses(predicted, labels, batch["weight"], beside)[place]
+    inputs = ObjectiveInputs({}, keys=batch["user"])
+    found = model.objective.losses(predicted, labels, batch["weight"], inputs)[place]
     assert float(found) == pytest.approx(0.75 * float(own) + 0.25 * total / count, rel=1e-4)
 
 

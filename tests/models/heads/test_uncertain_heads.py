@@ -154,7 +154,7 @@ def test_the_precision_is_that_of_one_pass(trained: models.Ranker) -> None:
 def test_copies_answer_alike(trained: models.Ranker) -> None:
     given = batch(32, seed=3)
     own = trained.logit_distributions(given)
-    for other in (trained.regrouped(groups=1), trained.without(tasks=["like"])):
+    for other in (trained.merged(table_variables=1), trained.without(tasks=["like"])):
         for task, found in other.logit_distributions(given).items():
             np.testing.assert_allclose(found[0].numpy(), own[task][0].numpy(), rtol=1e-4, atol=1e-5)
             np.testing.assert_allclose(found[1].numpy(), own[task][1].numpy(), rtol=1e-3, atol=1e-6)

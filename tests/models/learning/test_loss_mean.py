@@ -14,8 +14,8 @@ import tf_keras as keras
 from fullrank import models
 from fullrank.data.schema.features import Label
 from fullrank.models.objectives.losses import binary_cross_entropy, observed_share
+from fullrank.models.options.setting import part_of
 from fullrank.trainers.config.objective import ObjectiveConfig
-from fullrank.trainers.training.build_model import objective_options
 
 NAN = float("nan")
 OPTIONS = models.RankerOptions(tower=(4,), interactions=models.InteractionOptions(hidden=(4,)), buckets=4)
@@ -72,8 +72,8 @@ def losses(model: models.Ranker, batch: Any) -> Any:
     """The loss of each task; with a teacher also of what is learned from it."""
     targets = model.learning.targets(batch)
     read = model.representation(batch, training=False)
-    beside = model.learning._beside(batch, read, step=tf.constant(0), training=True)
-    return model.objective.losses(model._predict(batch, False), *targets, beside).numpy()
+    inputs = model.learning._inputs(batch, read, step=tf.constant(0), training=True)
+    return model.objective.losses(model._predict(batch, False), *targets, inputs).numpy()
 
 
 BUY = np.array([1.0, 4 / 40])
@@ -130,5 +130,4 @@ def test_a_label_weighs_the_same_in_every_batch(build: Build, batch: Any) -> Non
 
 
 def test_the_flag_reaches_the_objective() -> None:
-    assert objective_options(ObjectiveConfig(loss_mean="batch"), seed=0).loss_mean == "batch"
-    assert ObjectiveConfig().loss_mean == models.ObjectiveOptions().loss_mean
+    assert part_of(ObjectiveConfig(loss_mean="batch"), of=models.ObjectiveOptions).loss_mean == "batch"

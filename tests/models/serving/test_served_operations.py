@@ -9,7 +9,7 @@ import pytest
 
 from fullrank import models
 from fullrank.data import Bits, IdMap, Label, Numeric, NumericStatistics, Schema, Sequence, Sparse, Vector
-from fullrank.models.encoding.numbers import NumericEncoding
+from fullrank.models.options import NumericEncoding
 from fullrank.models.serving import serving_signatures
 
 UNKNOWN_TO_CONVERTERS = {"UpperBound", "LowerBound"}

@@ -141,7 +141,7 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Schema:
 @pytest.fixture(scope="module")
 def model(schema: Schema) -> models.Ranker:
     wiring = models.multi_embedding(widths=(4, 4), tasks=TASKS, expert_width=8)
-    ranker = models.Ranker(schema, wiring, models.RankerOptions(tower=(8,), groups=None))
+    ranker = models.Ranker(schema, wiring, models.RankerOptions(tower=(8,), table_variables=None))
     random = np.random.default_rng(3)
     for variable in ranker.trainable_variables:
         variable.assign(random.normal(scale=0.3, size=variable.shape))
@@ -403,7 +403,7 @@ def test_a_full_disk_leaves_no_version(
 
 def test_an_export_leaves_auxiliary_tasks_out(schema: Schema, tmp_path: Path) -> None:
     wiring = models.stem_al(main="click", auxiliary=("like",), widths=(4, 3), expert_width=8)
-    model = models.Ranker(schema, wiring, models.RankerOptions(tower=(8,), groups=None))
+    model = models.Ranker(schema, wiring, models.RankerOptions(tower=(8,), table_variables=None))
     rows = drawn_rows(schema, number=500)
     exported = export_model(model, output=tmp_path / "served", rows=rows)
     loaded = tf.saved_model.load(str(exported.path))

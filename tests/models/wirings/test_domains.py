@@ -115,7 +115,7 @@ def test_the_exported_model_is_the_main_tower_for_every_request(build: Any, make
     assert list(alone(batch)) == ["click"]
     assert alone.options.scenario is None
     np.testing.assert_array_equal(alone(batch)["click"].numpy(), model(batch)["click"].numpy())
-    served = serving_signatures(alone.regrouped(groups=1), model.schema)["serving_default"]
+    served = serving_signatures(alone.merged(table_variables=1), model.schema)["serving_default"]
     inputs = {column.name: batch[column.name] for column in model.schema.input_columns}
     np.testing.assert_allclose(served(inputs)["click"].numpy(), model(batch)["click"].numpy(), rtol=1e-5)
     assert (alone.head.kernel.shape[0], model.head.kernel.shape[0]) == (1, 3)

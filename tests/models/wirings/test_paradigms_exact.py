@@ -72,7 +72,7 @@ def test_stem_trains_no_other_tasks_set(build: Build, make_batch: Any, levels: i
 def test_stem_reads_the_other_tasks_set_all_the_same(build: Build, make_batch: Any) -> None:
     model, batch = build(models.stem(tasks=TASKS, widths=(4,), expert_width=6)), make_batch(size=16)
     before = outputs(model, batch)["click"]
-    model.sets["buy"].variables_of_groups[0].assign_add(tf.ones_like(model.sets["buy"].variables_of_groups[0]))
+    model.sets["buy"].weights[0].assign_add(tf.ones_like(model.sets["buy"].weights[0]))
     assert np.abs(outputs(model, batch)["click"] - before).max() > 1e-4
 
 
@@ -104,7 +104,7 @@ def test_stem_al_protects_the_main_set_alone(build: Build, every_kind: Any, make
         assert trained_sets(model, batch, task) == own
     # And it does not even see it.
     before = outputs(model, batch)
-    for variable in model.sets["main"].variables_of_groups:
+    for variable in model.sets["main"].weights:
         variable.assign_add(tf.ones_like(variable))
     after = outputs(model, batch)
     assert np.abs(after["click"] - before["click"]).max() > 1e-4

@@ -61,7 +61,7 @@ def test_an_example_is_answered_by_its_scenario(build: Build, make_batch: Any) -
 def test_an_example_trains_no_set_of_another_scenario(build: Build, make_batch: Any) -> None:
     model, batch = build(STEM), make_batch(size=64)
     batch["shop"] = tf.fill([64], b"a")
-    variables = {name: layer.variables_of_groups for name, layer in model.sets.items()}
+    variables = {name: layer.weights for name, layer in model.sets.items()}
     with tf.GradientTape() as tape:
         loss = model.compute_loss(batch, training=True)
     gradients = tape.gradient(loss, variables)

@@ -15,6 +15,7 @@ from fullrank.data.schema.json import read_schema
 from fullrank.models.interactions import INTERACTIONS
 from fullrank.models.optimizers import DENSE_OPTIMIZERS, SPARSE_OPTIMIZERS
 from fullrank.models.optimizers.schedule import SCHEDULES
+from fullrank.models.options.setting import REQUIRED, FieldType, check_settings, field_types, setting
 from fullrank.trainers import evaluate as evaluate_command
 from fullrank.trainers import predict as predict_command
 from fullrank.trainers import train as train_command
@@ -24,7 +25,6 @@ from fullrank.trainers.config.checks import ONE_SET, WITH_LEVELS, task_weights
 from fullrank.trainers.config.config import DataConfig, RunConfig, TrainConfig
 from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.config.optimizer import OptimizerConfig
-from fullrank.trainers.config.setting import REQUIRED, FieldType, check_settings, field_types, setting
 from fullrank.trainers.training.warnings import one_task_warning
 from fullrank.trainers.training.wirings import MODELS, build_wiring, wiring_of_data
 
@@ -54,7 +54,7 @@ def test_flags_of_every_type_reach_their_fields() -> None:
         "--experts=fm:0,ipnn:1",
         "--tower=",
         "--cross_rank=4",
-        "--groups=none",
+        "--table_variables=none",
         "--learning_rate=0.01",
         "--gate=mean",
         "--patience=none",
@@ -62,7 +62,9 @@ def test_flags_of_every_type_reach_their_fields() -> None:
     assert config == RunConfig(
         data=DataConfig(data="records", batch_size=256, shuffle=False),
         train=TrainConfig(output="runs/x", patience=None),
-        model=ModelConfig(widths=(8, 16), experts=("fm:0", "ipnn:1"), tower=(), cross_rank=4, groups=None, gate="mean"),
+        model=ModelConfig(
+            widths=(8, 16), experts=("fm:0", "ipnn:1"), tower=(), cross_rank=4, table_variables=None, gate="mean"
+        ),
         optimizer=OptimizerConfig(learning_rate=0.01),
     )
 

@@ -369,14 +369,14 @@ def test_a_run_reads_the_flags_of_another_from_its_config(toy_run: Path) -> None
 def test_options_of_the_command_line_reach_the_model(toy_records: Path) -> None:
     schema = read_schema(toy_records)
     config = ModelConfig(
-        widths=(4, 6), experts=("fm:0", "crossnet:1"), gate="mean", cross_depth=2, cross_rank=3, groups=1
+        widths=(4, 6), experts=("fm:0", "crossnet:1"), gate="mean", cross_depth=2, cross_rank=3, table_variables=1
     )
     model = build_model(config, schema, embedding_l2=0.5)
     assert [s.width for s in model.wiring.sets] == [4, 6]
     assert model.wiring.gate == "mean"
     assert model.options.interactions.cross_depth == 2
     assert model.options.interactions.cross_rank == 3
-    assert model.options.groups == 1
+    assert model.options.table_variables == 1
     assert model.options.embedding_l2 == 0.5
     assert model.wiring.tasks == ("click",)
 

@@ -1,4 +1,8 @@
-"""One field of a configuration: its default, what it means, the values it may take, and its way to text and JSON."""
+"""One setting, declared once: its default, what it means, the values it may take, and its way to text and JSON.
+
+Options of a model and configurations of commands are frozen dataclasses of such fields. A configuration inherits the
+settings of the options, or names them with a prefix by `same_as`; `part_of` takes the options out of it.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,11 @@ import dataclasses
 import math
 import types
 import typing
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 _WORDS: Final = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 _TRUTHS: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_Options = TypeVar("_Options")
 NONE: Final = "none"
 REQUIRED: Final = dataclasses.MISSING
 
@@ -121,7 +126,9 @@ def setting(
     below: float | None = None,
     operational: bool = False,
 ) -> Any:
-    """Declares a field of a frozen configuration, from which its command-line flag is derived.
+    """Declares a field of frozen options or of a configuration, from which its command-line flag is derived.
+
+    Limits are checked by `check_settings`, which every configuration calls.
 
     Args:
       default: The value where none is given; `REQUIRED` for a field that has to be given.
@@ -139,6 +146,34 @@ def setting(
         "operational": operational,
     }
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def same_as(options: type, name: str) -> Any:
+    """Declares a field that is a setting of other options: with its default, limits and meaning.
+
+    Args:
+      options: The class that declares it.
+      name: Its name there.
+    """
+    (declared,) = (field for field in dataclasses.fields(options) if field.name == name)
+    return dataclasses.field(default=declared.default, metadata=declared.metadata)
+
+
+def part_of(config: Any, *, of: type[_Options], prefix: str = "", **others: Any) -> _Options:
+    """The options that a configuration holds among its fields.
+
+    Args:
+      config: Has every field of `of`, with `prefix` before its name, but for `others`.
+      of: The class of the options.
+      prefix: Such as `group_`, where `config.group_codes` is the options' `codes`.
+      others: Values of the fields that the configuration lacks or has in another form.
+
+    Raises:
+      AttributeError: If the configuration lacks a field.
+      TypeError: If one of `others` is no field.
+    """
+    names = [field.name for field in dataclasses.fields(of) if field.name not in others]  # type: ignore[arg-type]
+    return of(**{name: getattr(config, prefix + name) for name in names}, **others)
 
 
 def check_settings(config: Any) -> None:

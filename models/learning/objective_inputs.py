@@ -16,8 +16,8 @@ POSITIVE: Final = "positive"
 LEVEL: Final = "level"
 
 
-class Beside(NamedTuple):
-    """Further inputs of `Objective`, for the T binary tasks of a model.
+class ObjectiveInputs(NamedTuple):
+    """What `Objective` reads beside predictions and labels, for the T binary tasks of a model.
 
     Attributes:
       heads: Part -> logits `[B, T]` of `TrainingHeads`: f_pseudo, f_0 and f_1 with a teacher, `level` with JRC.

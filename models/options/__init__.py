@@ -1,0 +1,40 @@
+"""What a wiring leaves open about a model, each setting declared once: default, limits and meaning.
+
+Flags and `config.json` are derived from these classes, so nothing here loads TensorFlow.
+
+May import: data.
+"""
+
+from fullrank.models.options.groups import GroupOptions, GroupPlace
+from fullrank.models.options.model import (
+    EncoderName,
+    InteractionOptions,
+    ModelOptions,
+    NumericEncoding,
+    RankerOptions,
+    Similarity,
+    TaskWeights,
+    TimPart,
+    ValueLoss,
+    VectorEncoding,
+)
+from fullrank.models.options.objective import ObjectiveOptions, Recency, Repetition, ResidualTarget
+
+__all__ = [
+    "EncoderName",
+    "GroupOptions",
+    "GroupPlace",
+    "InteractionOptions",
+    "ModelOptions",
+    "NumericEncoding",
+    "ObjectiveOptions",
+    "RankerOptions",
+    "Recency",
+    "Repetition",
+    "ResidualTarget",
+    "Similarity",
+    "TaskWeights",
+    "TimPart",
+    "ValueLoss",
+    "VectorEncoding",
+]
