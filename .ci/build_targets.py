@@ -77,7 +77,8 @@ class Labels:
         self._files = sources.modules(root)
         self.libraries = _package_libraries(root)
         self._targets = {path: target for target, files in self.libraries.items() for path in files}
-        self._scripts = {name: f":{target}" for target, files in _script_libraries(root).items() for name in files}
+        scripts = _script_libraries(root)
+        self._scripts = {Path(file).stem: f":{target}" for target, files in scripts.items() for file in files}
 
     def deps(self, paths: Iterable[str], *, own: str = "") -> list[str]:
         """The labels that `paths` import, in the order buildifier wants, without `own`."""
@@ -160,9 +161,8 @@ def _commands(root: Path) -> Iterable[tuple[str, str]]:
 
 
 def _scripts(root: Path, labels: Labels) -> Iterable[tuple[str, str]]:
-    for library, modules in _script_libraries(root).items():
+    for library, files in _script_libraries(root).items():
         folder = {"ci": ".ci", "benchmark_support": "benchmarks", "test_support": "tests"}[library]
-        files = sorted(f"{folder}/{module}.py" for module in modules)
         deps = labels.deps(files, own=f":{library}")
         yield library, _call("py_library", {"name": library, "srcs": files, "imports": [folder], "deps": deps})
     for path in sources.folder_files(root, "benchmarks"):
@@ -173,7 +173,7 @@ def _scripts(root: Path, labels: Labels) -> Iterable[tuple[str, str]]:
 
 
 def _script_libraries(root: Path) -> dict[str, list[str]]:
-    """The modules that neighbours import by bare name: target -> module names."""
+    """The files of the modules that neighbours import by bare name, and of fixtures: target -> files."""
     found = {
         "ci": sources.folder_files(root, ".ci"),
         "benchmark_support": [
@@ -181,7 +181,7 @@ def _script_libraries(root: Path) -> dict[str, list[str]]:
         ],
         "test_support": [path for path in sources.folder_files(root, "tests") if _is_test_support(path)],
     }
-    return {target: [Path(path).stem for path in paths] for target, paths in found.items() if paths}
+    return {target: sorted(paths) for target, paths in found.items() if paths}
 
 
 def _is_test(path: str) -> bool:

@@ -20,7 +20,7 @@ import pytest
 from absl import logging
 
 from fullrank.data.files import write_aside
-from fullrank.data.files.scratch import clear_leftovers, scratch_directory, target_of, temporary_directory, try_lock
+from fullrank.data.files.scratch import clear_leftovers, target_of
 from fullrank.data.files.write_aside import (
     check_new_file,
     check_replaceable,
@@ -31,7 +31,11 @@ from fullrank.data.files.write_aside import (
 )
 
 MADE_OF = "schema.json"
+
+
 LEFT_BY_A_KILLED_PROCESS = "records.writing-0123456789abcdef"
+
+
 WRITES_FOR_EVER = """
 import sys, time
 from pathlib import Path
@@ -338,41 +342,3 @@ def test_a_directory_is_removed_from_its_name_in_one_step(tmp_path: Path) -> Non
     remove_directory(tmp_path / "run")
     remove_directory(tmp_path / "run")
     assert names(tmp_path) == []
-
-
-def test_temporary_directories_are_private_and_those_of_killed_processes_go(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
-    (tmp_path / "fullrank-times.writing-0123456789abcdef").mkdir()
-    with temporary_directory("exposures") as directory:
-        assert [directory.name] == names(tmp_path)
-        assert directory.name.startswith("fullrank-exposures.writing-")
-        assert directory.stat().st_mode & 0o777 == 0o700
-    assert names(tmp_path) == []
-
-
-def test_a_lock_ends_with_its_file(tmp_path: Path) -> None:
-    first, second = (os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT) for _ in range(2))
-    assert try_lock(first) is True
-    assert try_lock(second) is False
-    os.close(first)
-    assert try_lock(second) is True
-    os.close(second)
-
-
-def test_a_scratch_directory_taken_for_a_leftover_is_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another process may delete it between its making and its locking."""
-    taken, opened = itertools.count(1), os.open
-
-    def meddled(path: Path, flags: int, mode: int = 0o777) -> int:
-        if Path(path).name == "lock" and next(taken) <= 2:
-            Path(path).parent.rmdir()
-        return opened(path, flags, mode)
-
-    monkeypatch.setattr(os, "open", meddled)
-    with scratch_directory(tmp_path / "records", alone=False) as directory:
-        assert names(tmp_path) == [directory.name]
-    assert next(taken) == 4

@@ -6,7 +6,6 @@ import csv
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,37 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from logged_rows import COLUMNS, ROWS, expected_of, made_rows, write_csv
 
 from fullrank import data
 from fullrank.data import convert, infer, inspect
 
-ROWS = 3000
-COLUMNS = ["user_id", "item_id", "category", "price", "tags", "past_items", "past_times", "content"]
 COLUMNS += ["click", "watch", "timestamp"]
-
-
-def made_rows() -> list[list[Any]]:
-    """A log in random order of time; every kind of column, missing cells included."""
-    draw = np.random.default_rng(0)
-    rows: list[list[Any]] = []
-    for _ in range(ROWS):
-        length = int(draw.integers(0, 5))
-        rows.append(
-            [
-                int(draw.integers(0, 200)),
-                int(draw.zipf(1.4) % 300),
-                str(draw.choice(["toys", "books", ""])),
-                "" if draw.random() < 0.1 else round(float(draw.normal(20, 5)), 3),
-                "|".join(sorted(draw.choice(["new", "hot", "sale"], draw.integers(0, 3), replace=False))),
-                "|".join(str(item) for item in draw.integers(0, 300, length)),
-                "|".join(str(time) for time in sorted(draw.integers(1_700_000_000, 1_700_500_000, length))),
-                "|".join(f"{part:.3f}" for part in draw.normal(size=3)),
-                int(draw.integers(0, 2)),
-                "" if draw.random() < 0.5 else round(float(draw.exponential()), 2),
-                int(draw.integers(1_700_000_000, 1_700_500_000)),
-            ]
-        )
-    return rows
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +33,6 @@ def logs(tmp_path_factory: pytest.TempPathFactory, rows: list[list[Any]]) -> Pat
     for name, part in (("clicks-1.csv", rows[: ROWS // 3]), ("clicks-2.csv", rows[ROWS // 3 :])):
         write_csv(directory / name, part)
     return directory
-
-
-def write_csv(path: Path, rows: Sequence[Sequence[Any]]) -> Path:
-    with open(path, "w", newline="") as file:
-        csv.writer(file).writerows([COLUMNS, *rows])
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -89,27 +57,6 @@ def ran(capsys: pytest.CaptureFixture[str], run: Any, *arguments: str) -> tuple[
 def read(directory: Path, split: str) -> dict[str, np.ndarray[Any, Any]]:
     batches = list(data.read_records(directory, split=split, batch_size=512))
     return {name: np.concatenate([batch[name].numpy() for batch in batches]) for name in batches[0]}
-
-
-def expected_of(rows: list[list[Any]]) -> dict[str, list[Any]]:
-    """What the reader should give, straight from the rows."""
-    table = dict(zip(COLUMNS, zip(*rows, strict=True), strict=True))
-
-    def padded(name: str, length: int, missing: Any, kind: Any) -> list[Any]:
-        lists = [[kind(word) for word in cell.split("|") if word] for cell in table[name]]
-        return [row + [missing] * (length - len(row)) for row in lists]
-
-    return {
-        "user_id": list(table["user_id"]),
-        "category": [cell.encode() for cell in table["category"]],
-        "price": [np.float32("nan" if cell == "" else cell) for cell in table["price"]],
-        "tags": padded("tags", 2, b"", str.encode),
-        "past_items": padded("past_items", 4, -1, int),
-        "past_times": padded("past_times", 4, -1, int),
-        "content": padded("content", 3, 0.0, np.float32),
-        "watch": [np.float32("nan" if cell == "" else cell) for cell in table["watch"]],
-        "timestamp": list(table["timestamp"]),
-    }
 
 
 def test_the_proposed_schema_is_what_a_person_would_write(schema_file: Path) -> None:

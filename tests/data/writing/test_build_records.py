@@ -17,7 +17,6 @@ from fullrank.data.files.write_aside import written_aside
 from fullrank.data.tables.bad_rows import BadRows, TooManyBadRowsError
 from fullrank.data.writing import build
 from fullrank.data.writing.build import build_records, default_shards
-from fullrank.data.writing.encode_chunk import in_order
 from fullrank.data.writing.statistics import SAMPLE, Moments
 
 SCHEMA = data.Schema(
@@ -35,6 +34,8 @@ SCHEMA = data.Schema(
     keys=(data.Key(name="user"),),
     time="time",
 )
+
+
 Source = Callable[[], Iterator[pa.RecordBatch]]
 
 
@@ -333,22 +334,3 @@ def test_quantiles_of_many_values_are_close_and_repeatable() -> None:
     assert (found.minimum, found.maximum) == pytest.approx((float(values.min()), float(values.max())), rel=1e-6)
     exact = values.astype(np.float64)
     assert (found.mean, found.std) == pytest.approx((exact.mean(), exact.std()), rel=1e-9)
-
-
-def test_threads_keep_the_order_and_draw_no_further_than_needed() -> None:
-    drawn: list[int] = []
-
-    def items() -> Iterator[str]:
-        for number in range(50):
-            drawn.append(number)
-            yield str(number)
-
-    results = in_order(int, items(), threads=2)
-    assert next(results) == 0
-    assert len(drawn) < 15
-    assert list(results) == list(range(1, 50))
-
-
-def test_an_error_in_another_thread_is_raised_here() -> None:
-    with pytest.raises(ValueError, match="invalid literal for int"):
-        list(in_order(int, ["1", "x", "3"], threads=2))

@@ -14,8 +14,11 @@ import tf_keras as keras
 from fullrank.models import optimizers
 
 Array = npt.NDArray[np.float64]
+
+
 # One step of a rule on one row: (gradient, weights, state, step) -> (weights, state); step counts from 1.
 Rule = Callable[[Array, Array, dict[str, Any], int], tuple[Array, dict[str, Any]]]
+
 
 RATE = 0.1
 
@@ -71,6 +74,8 @@ CASES: dict[str, tuple[Callable[[], Any], Rule]] = {
         _ftrl(1.0, 0.3, 0.5, False),
     ),
 }
+
+
 BUILDERS = {name: build for name, (build, _) in CASES.items()}
 
 
@@ -250,12 +255,6 @@ def test_equals_keras_when_every_row_is_looked_up(ours: Callable[[], Any], keras
     np.testing.assert_allclose(table.numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
 
 
-def test_rowwise_state_is_one_number_a_row() -> None:
-    optimizer, table = optimizers.RowwiseAdagrad(), tf.Variable(tf.zeros([7, 16]))
-    optimizer.build([table])
-    assert [variable.shape for variable in optimizer.variables[1:]] == [(7,)]
-
-
 @pytest.mark.parametrize("name", BUILDERS)
 def test_restored_optimizer_goes_on_identically(name: str, tmp_path: Any) -> None:
     rng = np.random.default_rng(5)
@@ -337,31 +336,3 @@ def test_bfloat16_policy_keeps_state_in_float32() -> None:
         keras.mixed_precision.set_global_policy("float32")
     assert {variable.dtype for variable in optimizer.variables[1:]} == {tf.float32}
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
-
-
-@pytest.mark.parametrize("option", [{"weight_decay": 0.1}, {"use_ema": True}])
-@pytest.mark.parametrize("name", ["RowwiseAdagrad", "LazyAdagrad", "LazyAdam", "LazyFtrl"])
-def test_options_that_rewrite_the_table_are_refused(name: str, option: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=rf"{name} updates looked-up rows only.*{next(iter(option))}"):
-        getattr(optimizers, name)(0.1, **option)
-
-
-def test_a_constraint_is_refused() -> None:
-    table = tf.Variable([[1.0]], constraint=keras.constraints.NonNeg(), name="table")
-    with pytest.raises(ValueError, match="cannot train table:0: its constraint"):
-        optimizers.LazyAdam().build([table])
-
-
-@pytest.mark.parametrize(
-    ("build", "message"),
-    [
-        (lambda: optimizers.RowwiseAdagrad(epsilon=0.0), "RowwiseAdagrad needs epsilon > 0"),
-        (lambda: optimizers.LazyAdagrad(initial_accumulator_value=-1.0), "initial_accumulator_value >= 0"),
-        (lambda: optimizers.LazyAdam(beta_2=1.0), r"beta_2 in \[0, 1\)"),
-        (lambda: optimizers.LazyFtrl(beta=0.0), "beta > 0"),
-        (lambda: optimizers.LazyFtrl(l1=float("nan")), "l1 >= 0"),
-    ],
-)
-def test_numbers_out_of_range_are_refused(build: Callable[[], Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        build()

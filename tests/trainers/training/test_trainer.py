@@ -5,50 +5,23 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_runs import events, lines, small
 
 from fullrank.data import read_records, read_schema
 from fullrank.layers.legacy_keras import keras
 from fullrank.trainers.config import json as config_json
 from fullrank.trainers.config.config import DataConfig, RunConfig, TrainConfig
-from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.config.optimizer import OptimizerConfig
 from fullrank.trainers.run.run_directory import RunDirectory
 from fullrank.trainers.training.build_model import build_model, compile_model
-from fullrank.trainers.training.callbacks.saving import Saving
 from fullrank.trainers.training.load_run import load_run
 from fullrank.trainers.training.train_model import train_model
-from fullrank.trainers.training.wirings import wiring_of_data
-
-
-class Killed(BaseException):
-    """Stands in for kill -9: nothing after it runs."""
-
-
-def small(records: Path, output: Path, **changes: Any) -> RunConfig:
-    """A configuration that trains within seconds; `changes` are fields of any part."""
-    defaults: dict[str, dict[str, Any]] = {
-        "data": {"data": str(records), "batch_size": 64},
-        "model": {"model": "single", "widths": (4,), "experts": ("flat",), "hidden": (8,), "tower": (), "dropout": 0.2},
-        "optimizer": {"table_learning_rate": 0.2},
-        "train": {"output": str(output), "epochs": 2, "log_steps": 5, "progress": "none", "tensorboard": False},
-    }
-    for part, part_class in config_json.PARTS.items():
-        fields = {field.name for field in dataclasses.fields(part_class)}
-        defaults.setdefault(part, {}).update({name: changes.pop(name) for name in list(changes) if name in fields})
-    assert not changes
-    return config_json.from_json(defaults, source="test")
-
-
-def lines(run: Path, kind: str) -> list[dict[str, Any]]:
-    found = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [line for line in found if line["kind"] == kind]
 
 
 def test_a_run_learns_and_its_directory_holds_all_that_is_promised(toy_run: Path, toy_records: Path) -> None:
@@ -96,14 +69,6 @@ def test_the_loss_is_the_mean_over_the_examples_of_the_epoch(toy_run: Path, toy_
     assert "loss_means" not in found
 
 
-def events(directory: Path, tag: str) -> list[tuple[int, float]]:
-    """Steps and values of a scalar in the event files of a directory, one of each process."""
-    files = [str(file) for file in sorted(directory.iterdir())]
-    found = [tf.compat.v1.Event.FromString(record.numpy()) for record in tf.data.TFRecordDataset(files)]
-    values = [(event.step, value) for event in found for value in event.summary.value if value.tag == tag]
-    return [(step, tf.make_ndarray(value.tensor).item()) for step, value in values]
-
-
 def test_events_hold_the_same_numbers_for_tensorboard(toy_run: Path) -> None:
     def written(kind: str, name: str) -> Any:
         return pytest.approx({line["step"]: line[name] for line in lines(toy_run, kind)}, abs=1e-6)
@@ -136,123 +101,6 @@ def test_a_run_needs_nothing_but_its_directory(toy_run: Path, toy_records: Path,
     batch = next(iter(read_records(toy_records, split="test", batch_size=8)))
     ours, theirs = load_run(moved).model(batch), load_run(toy_run).model(batch)
     np.testing.assert_array_equal(ours["click"], theirs["click"])
-
-
-def deterministic(records: Path, output: Path, **changes: Any) -> RunConfig:
-    """A run that can be compared bit by bit."""
-    return small(records, output, deterministic=True, checkpoint_steps=7, tensorboard=True, **changes)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _op_determinism_stays_off() -> Iterator[None]:
-    """TensorFlow's switch cannot be turned back for the tests after; on data this small operations agree without it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tf.config.experimental, "enable_op_determinism", lambda: None)
-        yield
-
-
-@pytest.fixture(scope="module")
-def whole(toy_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that nothing interrupted."""
-    output = tmp_path_factory.mktemp("whole") / "run"
-    train_model(deterministic(toy_records, output))
-    return output
-
-
-def weights(run: Path) -> list[np.ndarray[Any, Any]]:
-    return [variable.numpy() for variable in load_run(run).model.weights]
-
-
-def kill_at_save(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Lets the process die when it is about to write that checkpoint, counted from 1."""
-    saves = []
-
-    def now(self: Saving) -> None:
-        saves.append(1)
-        if len(saves) == number:
-            raise Killed
-        original(self)
-
-    original = Saving._now
-    monkeypatch.setattr(Saving, "_now", now)
-
-
-# 19 steps per epoch, checkpoints after 7, 14, 19 (with validation), 26 and 33 steps.
-@pytest.mark.parametrize(
-    ("save", "resumed"), [(2, "after 7 steps, at step 7 of epoch 1"), (5, "26 steps, at step 7 of")]
-)
-def test_a_killed_run_goes_on_at_the_same_example(
-    save: int,
-    resumed: str,
-    toy_records: Path,
-    whole: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    config = deterministic(toy_records, tmp_path / "run")
-    with monkeypatch.context() as patch:
-        kill_at_save(patch, save)
-        with pytest.raises(Killed):
-            train_model(config)
-    assert not (tmp_path / "run" / "result.json").exists()
-    result = train_model(config)
-    assert resumed in capsys.readouterr().out
-    for ours, theirs in zip(weights(tmp_path / "run"), weights(whole), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    assert result == json.loads((whole / "result.json").read_text())
-    for kind in ("train", "epoch"):
-        for line, expected in zip(lines(tmp_path / "run", kind), lines(whole, kind), strict=True):
-            assert {**line, "examples_per_second": 0} == {**expected, "examples_per_second": 0}
-    for part, tag in (("train", "step/click_auc"), ("train", "epoch/like_ne"), ("validation", "epoch/like_ne")):
-        assert events(tmp_path / "run" / "events" / part, tag) == events(whole / "events" / part, tag)
-
-
-def test_the_same_command_after_the_end_says_so_and_does_nothing(
-    toy_records: Path, whole: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
-    result = train_model(deterministic(toy_records, whole))
-    assert "is finished: val_click_ne" in capsys.readouterr().out
-    assert result == json.loads((whole / "result.json").read_text())
-    assert before == {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
-
-
-def test_another_configuration_or_other_data_are_refused_and_named(
-    toy_records: Path, whole: Path, tmp_path: Path, make_records: Callable[..., Path]
-) -> None:
-    with pytest.raises(
-        ValueError, match=r"another configuration: --dropout was 0\.2, is now 0\.0; --seed was 1, is now 5"
-    ):
-        train_model(deterministic(toy_records, whole, dropout=0.0, seed=5))
-    other = make_records(tmp_path / "other", seed=1, train=1300)
-    with pytest.raises(ValueError, match=r"holds a run on other data: .*toy.* then, .*other now"):
-        train_model(deterministic(other, whole))
-    moved = tmp_path / "moved"
-    shutil.copytree(toy_records, moved)
-    assert train_model(deterministic(moved, whole))["epochs"] == 2
-
-
-def test_overwrite_starts_anew(toy_records: Path, whole: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(whole, run)
-    result = train_model(small(toy_records, run, overwrite=True, epochs=1, seed=3))
-    assert result["epochs"] == 1
-    assert json.loads((run / "config.json").read_text())["config"]["train"]["seed"] == 3
-    assert len(lines(run, "epoch")) == 1
-
-
-def test_a_run_that_saved_nothing_yet_does_not_hold_its_directory(
-    toy_records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        kill_at_save(patch, 1)
-        with pytest.raises(Killed):
-            train_model(small(toy_records, tmp_path / "run", epochs=1))
-    shutil.rmtree(tmp_path / "run" / "best")
-    with pytest.raises(ValueError, match="holds no weights: the run has not finished an epoch yet"):
-        load_run(tmp_path / "run")
-    assert train_model(small(toy_records, tmp_path / "run", epochs=1, seed=2))["epochs"] == 1
 
 
 def test_a_directory_that_is_no_run_is_left_alone(toy_records: Path, tmp_path: Path) -> None:
@@ -366,82 +214,9 @@ def test_a_run_reads_the_flags_of_another_from_its_config(toy_run: Path) -> None
     assert config_json.differences(config, changed) == ["--epochs was 3, is now 9"]
 
 
-def test_options_of_the_command_line_reach_the_model(toy_records: Path) -> None:
-    schema = read_schema(toy_records)
-    config = ModelConfig(
-        widths=(4, 6), experts=("fm:0", "crossnet:1"), gate="mean", cross_depth=2, cross_rank=3, table_variables=1
-    )
-    model = build_model(config, schema, embedding_l2=0.5)
-    assert [s.width for s in model.wiring.sets] == [4, 6]
-    assert model.wiring.gate == "mean"
-    assert model.options.interactions.cross_depth == 2
-    assert model.options.interactions.cross_rank == 3
-    assert model.options.table_variables == 1
-    assert model.options.embedding_l2 == 0.5
-    assert model.wiring.tasks == ("click",)
-
-
 def test_configurations_are_hashable_plain_data() -> None:
     config = RunConfig(data=DataConfig(data="d"), train=TrainConfig(output="o"), optimizer=OptimizerConfig(clip_norm=1))
     assert hash(config) == hash(dataclasses.replace(config))
-
-
-def test_stem_al_trains_and_remembers_its_auxiliary_task(toy_records: Path, tmp_path: Path) -> None:
-    config = RunConfig(
-        data=DataConfig(data=str(toy_records), batch_size=64),
-        model=ModelConfig(
-            model="stem_al", tasks=("click",), auxiliary_tasks=("like",), task_weights=("like:0.3",), expert_width=8
-        ),
-        train=TrainConfig(output=str(tmp_path / "run"), epochs=1, progress="none", tensorboard=False),
-    )
-    assert "val_like_auc" in train_model(config)["best"]
-    model = load_run(tmp_path / "run").model
-    assert model.wiring.auxiliary == ("like",)
-    assert model.options.task_weights == (("like", 0.3),)
-
-
-def test_tasks_share_towers_by_the_number_of_their_positives(toy_records: Path) -> None:
-    schema = read_schema(toy_records)
-    config = ModelConfig(model="mmoe", tasks=("like", "click"), towers=1, expert_width=8, task_weights=("uncertainty",))
-    model = build_model(config, schema)
-    assert model.wiring.tower_of == (0, 0)
-    assert model.wiring.tasks == ("like", "click")
-    assert model.objective.uncertainty is not None
-    with pytest.raises(ValueError, match=r"--towers=3: there are only 2 tasks, like, click\."):
-        build_model(dataclasses.replace(config, towers=3), schema)
-
-
-def test_scenarios_are_read_from_a_feature(toy_records: Path) -> None:
-    schema = read_schema(toy_records)
-    config = ModelConfig(model="mmoe", tasks=("click", "like"), scenario="user", scenarios=("3", "7"), expert_width=8)
-    model = build_model(config, schema)
-    assert model.wiring.scenarios == (3, 7)
-    assert model.wiring.heads == ("click@3", "click@7", "like@3", "like@7")
-    assert model.wiring.tasks == ("click", "like")
-    model = build_model(dataclasses.replace(config, scenario="item", scenarios=("item3", "item5")), schema)
-    assert model.wiring.scenarios == ("item3", "item5")
-    for changes, message in (
-        ({"scenarios": ("a",)}, r"--scenarios=a: column 'user' holds whole numbers\."),
-        ({"scenario": "tags"}, "'tags' is no feature of one id"),
-        ({"scenarios": ("0", "99")}, r"--scenarios=0,99: feature 'user' has no id 99 in the schema\. Known: 0 to 29\."),
-        (
-            {"scenario": "item", "scenarios": ("item3", "x", "7")},
-            r"has no id x, 7 in the schema\. Known: item0, item1, .*, item9 and 10 more\.",
-        ),
-    ):
-        with pytest.raises(ValueError, match=message):
-            build_model(dataclasses.replace(config, **changes), schema)
-
-
-def test_tasks_share_towers_in_each_scenario(toy_records: Path) -> None:
-    schema = read_schema(toy_records)
-    config = ModelConfig(
-        model="mmoe", tasks=("click", "like"), towers=1, scenario="user", scenarios=("3", "7"), expert_width=8
-    )
-    wiring = wiring_of_data(config, schema)
-    assert [reader.tasks for reader in wiring.readers] == [("click@3", "like@3"), ("click@7", "like@7")]
-    assert wiring.tasks == ("click", "like")
-    assert wiring.scenarios == (3, 7)
 
 
 def test_a_checkpoint_holds_lowered_rates_and_dense_weights_decay(toy_records: Path, tmp_path: Path) -> None:
