@@ -101,7 +101,7 @@ def _steps(flag_values: Any, *, output: Path, records: Path) -> list[list[str] |
     export = [*python, "fullrank.trainers.export", f"--run={output}", f"--output={output / 'export'}", "--version=1"]
     score = [
         sys.executable,
-        str(Path(__file__).with_name("score_request.py")),
+        str(Path(__file__).parent / "evaluation" / "score_request.py"),
         str(output / "export" / "1"),
         str(output / "request.json"),
     ]
