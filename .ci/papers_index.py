@@ -36,7 +36,7 @@ class Place:
       paper: `Tencent` or `Meta`.
       number: `Eq. 4` or `§4.3`.
       file: Relative to the root.
-      line: Of the mark.
+      line: Line of the mark.
       name: The definition, or an empty text for the module.
       docstring: All of it.
       leading: Whether the mark stands in its first paragraph.

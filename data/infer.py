@@ -20,9 +20,10 @@ from typing import Any, Final
 from absl import flags
 
 from fullrank.data.command.command import new_flags, run_command
-from fullrank.data.command.errors import UsageError, closest
+from fullrank.data.command.errors import UsageError
 from fullrank.data.command.help import text_table
 from fullrank.data.files.find_files import find_files
+from fullrank.data.files.printable import closest
 from fullrank.data.files.scratch import temporary_directory
 from fullrank.data.files.write_aside import check_new_file
 from fullrank.data.proposal.column_profile import ColumnProfile

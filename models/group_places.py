@@ -59,7 +59,7 @@ class GroupPlaces(keras.layers.Layer):
       wiring: Sets and towers.
       schema: Says which fields are the user's.
       field_names: The F axis.
-      seed: Of codebooks, their start and restarts; every quantiser draws from one of its own.
+      seed: Seed of codebooks, their start and restarts; every quantiser draws from one of its own.
 
     Raises:
       ValueError: If a place is unknown or named twice, or no field is the user's.

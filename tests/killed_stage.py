@@ -33,7 +33,7 @@ class Photo:
 
     Attributes:
       folder: A copy of all of it.
-      number: Of the operation, from 0.
+      number: Number of the operation, from 0.
     """
 
     folder: Path

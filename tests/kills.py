@@ -147,7 +147,7 @@ def kills(
     """Runs a command uninterrupted, and then again on what kills would leave, each time in a copy of `work`.
 
     Args:
-      shim: Of `build_shim`.
+      shim: Shim of `build_shim`.
       work: The folder to begin with; the command runs in the folder `killed` beside it.
       *arguments: Of the command.
       module: Its module.

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Final
 
 from fullrank.data.command.command import WRONG_USAGE
-from fullrank.data.command.errors import closest
 from fullrank.data.command.help import HELP_FLAGS
+from fullrank.data.files.printable import closest
 
 _PREFIX: Final = "fullrank-"
 _SECTIONS: Final = {"data": "Records", "trainers": "Models", "analysis": "Analysis"}

@@ -17,8 +17,8 @@ class Lift:
     Attributes:
       group: Number of the group.
       value: Number of the value.
-      examples: Of the group that have it.
-      share: Of the group's examples that have it.
+      examples: Examples of the group that have it.
+      share: Share of the group's examples that have it.
       overall: Share of all examples that have it.
       lift: share / overall.
       z: `(share - overall) / sqrt(overall (1 - overall) / n)`, n the examples of the group: by how much more than
@@ -69,7 +69,7 @@ def group_lifts(*, groups: npt.ArrayLike, values: npt.ArrayLike, least: int = 20
 
 @dataclasses.dataclass(frozen=True)
 class CodeUsage:
-    """Of one level.
+    """How the codes of one level are used.
 
     Attributes:
       shares: `[C]`, of the examples that chose each code.

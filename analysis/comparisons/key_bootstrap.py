@@ -74,9 +74,9 @@ def ratio_intervals(
       keys: `[N]`, 0..K-1, each occurring.
       numerators: `[N]`.
       denominators: `[N]`, not negative.
-      confidence: Of the intervals, in (0, 1).
+      confidence: Confidence of the intervals, in (0, 1).
       draws: Number of draws.
-      seed: Of the random numbers.
+      seed: Seed of the random numbers.
       together: Confidence of the intervals of all groups at once; `confidence` if `None`.
       least_keys: Keys below which a group has no interval.
 

@@ -50,7 +50,7 @@ def paired_difference(
 
     Args:
       values: One measurement a seed.
-      baseline: Of the same seeds, in the same order.
+      baseline: Baseline of the same seeds, in the same order.
       confidence: Level of the interval, in (0, 1).
 
     Raises:

@@ -118,9 +118,9 @@ def paired_gain(
       segments: `[N]` integers or strings; one segment for all if `None`.
       keys: `[N]` integers or strings: what is independent, a user or a request; every row for itself if `None`.
       weights: `[N]`, not negative; ones if `None`. Rows of weight 0 are left out.
-      confidence: Of the intervals, in (0, 1).
-      draws: Of the bootstrap.
-      seed: Of the bootstrap.
+      confidence: Confidence of the intervals, in (0, 1).
+      draws: Draws of the bootstrap.
+      seed: Seed of the bootstrap.
       columns: Columns of segments of which the worst is sought, each by a call: the intervals of all segments at once
         have the confidence `1 - (1 - confidence) / columns`, so that together they have the confidence asked for.
 

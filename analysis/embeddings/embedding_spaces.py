@@ -77,7 +77,7 @@ def labelled_pairs(
     """Reads pairs that were shown, `[N, 2]` rows of users and items, and their labels in two tasks, `[N, 2]`.
 
     Args:
-      schema: Of the records, as read from their directory.
+      schema: Schema of the records, as read from their directory.
       user: Feature of users.
       item: Feature of items.
       tasks: Two labels.

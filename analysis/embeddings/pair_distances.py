@@ -104,7 +104,7 @@ class Separation:
     Attributes:
       value: Probability that a pair which is near in the task is nearer than one which is far: 1 for a space that is
         the task's own, 1/2 for one that does not know, below 1/2 for one that serves the other task.
-      p_value: Of the two-sided Mann-Whitney test against 1/2, as if pairs were independent.
+      p_value: p-value of the two-sided Mann-Whitney test against 1/2, as if pairs were independent.
     """
 
     value: float
@@ -119,7 +119,7 @@ def separation(near: Floats, far: Floats) -> Separation:
 
     Args:
       near: Distances in the space of the pairs that are near in the task.
-      far: Of those that are far.
+      far: Far of those that are far.
     """
     found = scipy.stats.mannwhitneyu(far, near, alternative="two-sided")
     return Separation(value=float(found.statistic) / (len(near) * len(far)), p_value=float(found.pvalue))

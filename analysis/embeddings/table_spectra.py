@@ -29,8 +29,8 @@ class TableSpectrum:
       all_rows: Rows with those that were never trained.
       trained: `[N]`, whether a row was trained; `None` if that is not known, and all rows count.
       known_by: What told which rows were trained.
-      spectrum: Of the trained rows.
-      weighted: Of the trained rows, weighted by frequency; `None` without frequencies.
+      spectrum: Spectrum of the trained rows.
+      weighted: Weighted of the trained rows, weighted by frequency; `None` without frequencies.
     """
 
     set: str
@@ -160,7 +160,7 @@ def _numbers(found: Spectrum) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JoinedAbundance:
-    """Of one field.
+    """Information abundance of one field over all embedding sets.
 
     Attributes:
       rows: N, the rows that were trained in every set.

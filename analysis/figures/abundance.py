@@ -75,7 +75,7 @@ def spectra_heatmap(
     Rows are blank beyond min(N, d). The table with the least sum over its row, the smallest IA / min(N, d), is on top.
 
     Args:
-        spectra: name of a table, as it is to be shown -> its singular values, the largest first.
+        spectra: Label of each table -> its singular values, largest first.
         title: what the tables belong to.
         path: the PNG to write.
         max_rows: how many tables to draw at most; the title says if some are left out.

@@ -1,4 +1,4 @@
-"""A variable in a file, not read yet, and which of its rows were ever trained.
+"""A variable in a file that is read only when it is needed, and which of its rows were ever trained.
 
 The latter is told from what an optimiser keeps beside it, or from its initial values.
 """

@@ -74,9 +74,9 @@ def exposure_replay(
       keys: `[N]` integers or strings, what is independent, such as the user; the request if `None`. A request belongs
         to one key.
       slots: Candidates shown a request, all of them where there are fewer.
-      confidence: Of the interval.
-      draws: Of the bootstrap.
-      seed: Of the bootstrap.
+      confidence: Confidence of the interval.
+      draws: Draws of the bootstrap.
+      seed: Seed of the bootstrap.
 
     Raises:
       ValueError: If lengths differ, there is no candidate, a score is NaN, or `slots` < 1.

@@ -1,15 +1,15 @@
-"""One line for every error that a command can end with, and the name that was probably meant."""
+"""One line for every error that a command can end with."""
 
 from __future__ import annotations
 
-import difflib
 import errno
 import re
 import sys
-from collections.abc import Iterable
 from typing import Final
 
 from absl import flags
+
+from fullrank.data.files.printable import closest
 
 # What TensorFlow wraps around the message that a person needs.
 _TENSORFLOW_NOISE: Final = re.compile(
@@ -20,14 +20,6 @@ _TENSORFLOW_NOISE: Final = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 _TOO_LARGE: Final = re.compile(r"OOM when allocating tensor with shape(\[[\d,]*\]) and type (\w+)")
-
-
-def closest(word: str, known: Iterable[str]) -> str | None:
-    """The one of the `known` words that is most like `word`, or `None` if none is."""
-    candidates = list(known)
-    exact = [name for name in candidates if name.lower() == word.lower()]
-    close = exact or difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)
-    return close[0] if close else None
 
 
 class UsageError(ValueError):

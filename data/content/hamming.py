@@ -39,7 +39,7 @@ class Hamming(NamedTuple):
     """What the distances say about the vectors.
 
     Attributes:
-      bits: Of a HashID.
+      bits: Bits of a HashID.
       pairs: How many pairs were compared.
       mean_cosine: Over all pairs; far above 0 if all vectors lie in one cone.
       rank_correlation: Spearman's, of cosine and distance: -1 at best; `None` where one of them is constant.

@@ -25,8 +25,8 @@ def hash_vectors(
 
     Args:
       vectors: `[n, D]` of real numbers.
-      bits: Of a HashID.
-      seed: Of the projections, 0..2^32-1.
+      bits: Bits of a HashID.
+      seed: Seed of the projections, 0..2^32-1.
       center: `[D]`, what to subtract first, e.g. the mean of all vectors; `None` for nothing.
 
     Returns:

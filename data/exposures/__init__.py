@@ -1,4 +1,4 @@
 """Earlier exposures of a user to an ad ([Tencent] §6.2): how they are declared and counted.
 
-May import: data/command, data/schema, data/tables.
+May import: data/command, data/files, data/schema, data/tables.
 """

@@ -44,7 +44,7 @@ def exposure_history(
       ads: `[N]` integers or strings.
       times: `[N]` numbers, in any order; integers are subtracted before they become floats.
       tau_days: Days after which an exposure counts 1/e.
-      units_per_day: Of `times`: 86,400 for seconds, 86,400,000 for milliseconds.
+      units_per_day: Units per day of `times`: 86,400 for seconds, 86,400,000 for milliseconds.
 
     Raises:
       ValueError: If lengths differ, a time is NaN, or `tau_days` or `units_per_day` is not positive.
@@ -88,7 +88,7 @@ def similar_exposures(
       times: `[N]` numbers, in any order; of equal ones, the one that stands first is the earlier one.
       radius: Bits in which a similar ad may differ; 0 asks for equal HashIDs.
       tau_days: Days after which an exposure counts 1/e.
-      units_per_day: Of `times`.
+      units_per_day: Units per day of `times`.
 
     Raises:
       ValueError: If lengths differ, or a number is out of range.

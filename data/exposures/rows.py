@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fullrank.data.command.errors import closest
 from fullrank.data.exposures.history import ExposureHistory, exposure_history, similar_exposures
 from fullrank.data.exposures.spec import COUNT, GAP, ExposureSpec, bits_length
+from fullrank.data.files.printable import closest
 from fullrank.data.schema.columns import MISSING_INT
 from fullrank.data.schema.schema import Schema
 from fullrank.data.tables.staged_rows import ROWS, StagedRows

@@ -1,15 +1,16 @@
 """Text that a terminal shows and does not obey: names come from other people's files.
 
 An escape sequence in a column's name, a file's name or a segment's value could clear the screen, change its title or
-hide a line. What is written to a file or a pipe stays as it is.
+hide a line. What is written to a file or a pipe stays as it is. `closest` finds the name that was probably meant.
 """
 
 from __future__ import annotations
 
 import contextlib
+import difflib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 # C0 and C1 controls, line and paragraph separators, and what turns the direction of writing.
@@ -61,3 +62,11 @@ class _Guarded:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The one of the `known` words that is most like `word`, or `None` if none is."""
+    candidates = list(known)
+    exact = [name for name in candidates if name.lower() == word.lower()]
+    close = exact or difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)
+    return close[0] if close else None

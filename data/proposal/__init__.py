@@ -1,4 +1,4 @@
-"""What `infer` proposes of a table, from a sample of it, and why.
+"""What `infer` proposes for a table, from a sample of its rows, and why.
 
 May import: data/schema, data/tables.
 """

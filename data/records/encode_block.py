@@ -174,7 +174,7 @@ def encode_blocks(columns: Columns, *, packing: Packing, block_rows: int = BLOCK
 def _parts(
     columns: Columns, packing: Packing, rows: int
 ) -> Iterator[tuple[str, tuple[npt.NDArray[np.int64], Bytes, bool]]]:
-    """Of each feature: where each row begins, all bytes, and whether they are a list of byte strings already."""
+    """For each feature, where each row begins, all bytes, and whether they are already a list of byte strings."""
     for dtype, width in packing.widths().items():
         if dtype == "bytes":
             single: list[Any] = []

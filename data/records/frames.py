@@ -55,7 +55,7 @@ def framed(records: Iterable[bytes]) -> bytes:
 
 
 def compressed(content: bytes, compression: Literal["", "GZIP"]) -> bytes:
-    """A piece of a file. Pieces of GZIP can be joined, because a gzip file is a sequence of members."""
+    """Framed records as bytes of a file. Pieces of GZIP can be joined: a gzip file is a sequence of members."""
     if compression == "":
         return content
     # A gzip member without a time in its header, so that the same rows give the same bytes.

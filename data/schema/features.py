@@ -202,7 +202,8 @@ class Vector:
         Declare a pair at one of the two.
       side: As in `Sparse`.
       group: As in `Sparse`.
-      statistics: Of the dot product with `pair`, over the examples that have both. Filled in when records are written.
+      statistics: Statistics of the dot product with `pair`, over the examples that have both. Filled in when records
+        are written.
     """
 
     kind: ClassVar[str] = "vector"

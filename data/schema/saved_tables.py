@@ -33,7 +33,7 @@ class TableVariable:
     Attributes:
       variable: Its full name, without `:0`.
       set: The embedding set that it belongs to.
-      width: Of every row.
+      width: Width of every row.
       tables: What it holds.
     """
 

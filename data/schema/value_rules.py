@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from fullrank.data.command.errors import closest
+from fullrank.data.files.printable import closest
 from fullrank.data.schema.features import Bits, Feature, Numeric, Sequence, Sparse, Vector
 from fullrank.data.schema.ragged import Columns, Ragged
 from fullrank.data.schema.schema import Schema, SchemaError

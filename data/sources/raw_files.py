@@ -69,7 +69,7 @@ def read_delimited(
       delimiter: One character.
       names: Column names, if the file has no header line.
       quoted: Whether a field may be in double quotes.
-      encoding: Of the text.
+      encoding: Encoding of the text.
       required: Columns that must have a value in every line.
       nulls: Fields that mean "missing".
 

@@ -137,8 +137,8 @@ def rare_positives(source: Source, *, label: str, share: float, seed: int = 0) -
     Args:
       source: The data set.
       label: A binary label of it.
-      share: Of the positives to keep, in (0, 1].
-      seed: Of the draw; the same seed keeps the same rows, and those of a smaller share are among them.
+      share: Share of the positives to keep, in (0, 1].
+      seed: Seed of the draw; the same seed keeps the same rows, and those of a smaller share are among them.
 
     Raises:
       SchemaError: If there is no such binary label.

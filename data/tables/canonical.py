@@ -101,7 +101,7 @@ def cell(kind: Kind, x: str, type_id: str, *, missing: Sequence[str] = (), unit:
       x: The cell, a DuckDB expression.
       type_id: Its DuckDB type, as `DuckDBPyType.id` names it.
       missing: Further texts that stand for "no value", whatever the kind; compared exactly.
-      unit: Of a time: `s` or `ms`.
+      unit: Unit of a time: `s` or `ms`.
 
     Raises:
       WrongTypeError: If a cell of this type is never of this kind.

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from collections.abc import Sequence as Several
 from typing import Any, Final, NamedTuple
 
-from fullrank.data.command.errors import closest
+from fullrank.data.files.printable import closest
 from fullrank.data.schema.columns import Column
 from fullrank.data.schema.features import Bits, Sequence, Sparse
 from fullrank.data.schema.schema import Schema

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import duckdb
 
-from fullrank.data.command.errors import closest
+from fullrank.data.files.printable import closest
 from fullrank.data.schema.reading import Derived, Input, Reading
 from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.data.tables.canonical import TEXT_LIST, TEXTS, Kind, cell, identifier, literal

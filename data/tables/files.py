@@ -39,7 +39,7 @@ class Dialect:
       separator: Between cells; `None` for a comma, or a tab in .tsv and .txt.
       header: Column names where files have no line of names, `FIRST` where only the first has one, `None` where all do.
       quote: The character around cells, "" if there is none, or `auto`: a double quote, unless quotes do not pair.
-      encoding: Of the text, as Python names it.
+      encoding: Encoding of the text, as Python names it.
       comment: What lines begin with that are no rows; `None` for nothing.
     """
 
@@ -56,7 +56,7 @@ class Part:
 
     Attributes:
       files: In the order of their rows.
-      format: Of all of them.
+      format: Format of all of them.
       columns: Name of a column -> how the query writes it.
       sql: What stands behind FROM; it has the columns `FILE` and `BROKEN`, too.
       broken: What to say of a broken line, which is then in column `LINES`; `None` where no line can be broken.
@@ -75,7 +75,7 @@ class TableFiles:
     Args:
       connection: A database that may read the files.
       files: As from `find_files`.
-      dialect: Of those that are CSV.
+      dialect: Dialect of those that are CSV.
       directory: For copies of what DuckDB does not read as it is.
 
     Raises:

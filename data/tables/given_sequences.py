@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import duckdb
 
-from fullrank.data.command.errors import closest
+from fullrank.data.files.printable import closest
 from fullrank.data.schema.columns import Column
 from fullrank.data.schema.features import Sequence
 from fullrank.data.schema.reading import Reading
@@ -43,7 +43,7 @@ def mended(column: Column, schema: Schema, value_of: Callable[[str], str]) -> st
     """A list as records hold it: absolute times, oldest first, strictly before the row, as far as the reading asks.
 
     Args:
-      column: Of lists.
+      column: Column of lists.
       schema: It is part of.
       value_of: Name of a column -> the DuckDB expression of its value in the table.
     """

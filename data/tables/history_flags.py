@@ -9,7 +9,8 @@ from typing import Any, Final, Literal, cast
 
 from absl import flags
 
-from fullrank.data.command.errors import UsageError, closest
+from fullrank.data.command.errors import UsageError
+from fullrank.data.files.printable import closest
 from fullrank.data.schema.features import Feature, Numeric, Sequence, Sparse
 from fullrank.data.schema.reading import Along, History, Past, Reading
 from fullrank.data.schema.schema import Schema

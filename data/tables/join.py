@@ -7,7 +7,7 @@ from typing import Final
 
 import duckdb
 
-from fullrank.data.command.errors import closest
+from fullrank.data.files.printable import closest
 from fullrank.data.tables.canonical import WrongTypeError, cell
 from fullrank.data.tables.columns import TableColumn, shown
 from fullrank.data.tables.files import Part, TableFiles
@@ -29,7 +29,7 @@ class JoinTable:
     Args:
       connection: Where the table is kept.
       files: The small table.
-      name: Of the table in the database.
+      name: Name of the table in the database.
       source: What it is called in messages.
       on: Its column that holds the key; each key at most once. Rows without a key are left out.
       key: The key's column in the large table; `None` if it has the same name.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fullrank.data.command.errors import closest
+from fullrank.data.files.printable import closest
 from fullrank.data.schema.columns import Column
 from fullrank.data.schema.reading import Past, Reading
 from fullrank.data.schema.schema import Schema, SchemaError

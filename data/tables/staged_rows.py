@@ -91,7 +91,7 @@ class StagedRows:
         """Adds columns for all rows there are, in their order.
 
         Args:
-          name: Of the table that holds them.
+          name: Name of the table that holds them.
           table: One row for each row of `ROWS`.
           instead: Column of the schema -> column of the table that takes its place.
         """

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fullrank.data.command.errors import closest
+from fullrank.data.files.printable import closest
 from fullrank.data.tables.arrow_columns import is_list, is_text, list_lengths, plain
 from fullrank.data.tables.naming_errors import naming_errors
 

@@ -42,7 +42,7 @@ def in_order(function: Callable[[_Item], _Result], items: Iterable[_Item], *, th
     """Yields `function(item)` for every item, in order, working on a few items ahead.
 
     Args:
-      function: Of an item; it gains from threads where NumPy, Arrow or zlib does its work.
+      function: Function of an item; it gains from threads where NumPy, Arrow or zlib does its work.
       items: Drawn from in the calling thread, no faster than results are used.
       threads: At least 1.
     """

@@ -217,7 +217,7 @@ def _short(value: Any) -> float:
 
 
 def _dot_products(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Of the rows in which both vectors are known."""
+    """The dot products of the rows in which both vectors are known."""
     known = np.isfinite(first).all(axis=1) & np.isfinite(second).all(axis=1)
     pair = (np.clip(vectors[known].astype(np.float64), -LARGEST, LARGEST) for vectors in (first, second))
     products: npt.NDArray[np.float32] = np.einsum("bn,bn->b", *pair).astype(np.float32)

@@ -71,7 +71,7 @@ def derived_seed(seed: int | None, *parts: str | int) -> int | None:
     models of seeds 1, 2, 3 are not independent.
 
     Args:
-      seed: Of the whole, any integer.
+      seed: Seed of the whole, any integer.
       parts: What tells the part from the others.
 
     Returns:

@@ -47,7 +47,7 @@ class HashID(keras.layers.Layer):
 
     Args:
       bits: K.
-      seed: Of the projections, 0..2^32-1.
+      seed: Seed of the projections, 0..2^32-1.
       center: c, n numbers; `None` for zero.
     """
 

@@ -64,7 +64,7 @@ class GroupStructureLearning(keras.layers.Layer):
       mu: Weight of the codes' term in the commitment loss.
       combine: `sum` or `concat` of the levels; with `concat`, groups are `Q d` wide.
       k_means_steps, usage_decay, restart_share: As in `ResidualQuantizer`.
-      seed: Of codebooks, start and restarts.
+      seed: Seed of codebooks, start and restarts.
     """
 
     def __init__(

@@ -94,9 +94,9 @@ class ResidualQuantizer(keras.layers.Layer):
       mu: Weight of the second term.
       combine: `sum` or `concat` of the levels.
       k_means_steps: Iterations of the start; 0 takes random rows of the batch.
-      usage_decay: Of the running share of each code, for one batch.
+      usage_decay: Usage decay of the running share of each code, for one batch.
       restart_share: A code is dead below this part of the even share 1 / C; 0 never restarts one.
-      seed: Of first values, start and restarts; `None` draws from TensorFlow's global generator.
+      seed: Seed of first values, start and restarts; `None` draws from TensorFlow's global generator.
     """
 
     def __init__(

@@ -40,7 +40,7 @@ class FieldPairProjection(keras.layers.Layer):
 
     Args:
       form: `full`, `diagonal` or `low_rank`.
-      rank: Of the low-rank form, and of it alone.
+      rank: Rank of the low-rank form, and of it alone.
 
     Raises:
       ValueError: If the form is another, or there is a rank without the low-rank form or the other way round.

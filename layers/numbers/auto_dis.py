@@ -35,7 +35,7 @@ class AutoDis(keras.layers.Layer):
       buckets: H, the meta-embeddings of a number.
       alpha: Share of h that goes past W.
       temperature: tau; the lower, the nearer to one bucket per number.
-      slope: Of the leaky ReLU, below 0.
+      slope: Slope of the leaky ReLU, below 0.
     """
 
     def __init__(

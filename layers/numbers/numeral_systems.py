@@ -28,7 +28,7 @@ def missing_once(rows: tf.Tensor, dtype: tf.DType | str = tf.float32) -> tf.Tens
 
     Args:
       rows: `[..., K]` int64, the rows of a sum.
-      dtype: Of the weights.
+      dtype: Type of the weights.
 
     Returns:
       `[..., K]` of ones, and zeros for the missing row after its first place.
@@ -124,7 +124,7 @@ def require_exact(dtype: tf.DType, *, bits: int, who: str) -> None:
     """Refuses numbers of a type that cannot hold every integer of the range.
 
     Args:
-      dtype: Of the numbers.
+      dtype: Type of the numbers.
       bits: The range, 0..2^bits-1.
       who: What takes the numbers, for the error.
 

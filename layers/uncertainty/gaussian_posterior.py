@@ -30,7 +30,7 @@ class GaussianPosterior(tf.Module):
 
     Args:
       head: A built head.
-      dtype: Of the product with W. Distances are float64 in any case, the answer float32.
+      dtype: Type of the product with W. Distances are float64 in any case, the answer float32.
 
     Raises:
       ValueError: If the head is not built.

@@ -108,7 +108,7 @@ class GaussianProcessHead(keras.layers.Layer):
       normalize: Whether x is scaled to norm 1, so that the length scale keeps its meaning while W is trained.
       jitter: The first jitter tried, relative to the kernel's variance; see `stable_cholesky`.
       k_means_steps: Iterations of the start; 0 takes random rows of the batch.
-      seed: Of first values and start; `None` draws from TensorFlow's global generator.
+      seed: Seed of first values and start; `None` draws from TensorFlow's global generator.
     """
 
     def __init__(

@@ -43,8 +43,8 @@ class RandomFeatureGP(keras.layers.Layer):
       amplitude: a, the prior's standard deviation.
       length_scale: l, in the units of x; x has norm 1 if `normalize`.
       normalize: Whether inputs are scaled to norm 1.
-      decay: Of what was accumulated, for each batch.
-      seed: Of the features, which are drawn once; `None` draws from TensorFlow's global generator.
+      decay: Decay of what was accumulated, for each batch.
+      seed: Seed of the features, which are drawn once; `None` draws from TensorFlow's global generator.
     """
 
     def __init__(

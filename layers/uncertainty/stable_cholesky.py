@@ -62,8 +62,8 @@ def inverse_cholesky(matrix: tf.Tensor, *, jitter: float = SMALLEST_JITTER, dtyp
     Args:
       matrix: `[..., M, M]` float64.
       jitter: As of `cholesky`.
-      dtype: Of the result and of the products in the gradient, which cannot be more exact than the G they are given.
-        Factor and solve are float64 in any case.
+      dtype: Type of the result and of the products in the gradient, which cannot be more exact than the G they are
+        given. Factor and solve are float64 in any case.
     """
 
     @tf.custom_gradient

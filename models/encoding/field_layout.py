@@ -13,11 +13,11 @@ class FieldLayout:
     """What interactions may know about the F axis.
 
     Attributes:
-      names: Of the fields, in their order.
-      parts: Of each field: what describes the ad is one part, the user and the context are the other. Numbered from 0
-        in order of appearance; one part alone if all fields are of it.
-      groups: Of each field, numbered from 0 in order of appearance: those of equal side and `group` in the schema. A
-        field without a group belongs to that of its side.
+      names: Names of the fields, in their order.
+      parts: Parts of each field: what describes the ad is one part, the user and the context are the other. Numbered
+        from 0 in order of appearance; one part alone if all fields are of it.
+      groups: Groups of each field, numbered from 0 in order of appearance: those of equal side and `group` in the
+        schema. A field without a group belongs to that of its side.
     """
 
     names: tuple[str, ...]
@@ -33,7 +33,7 @@ def field_layout(schema: Schema, names: Sequence[str], *, learned: Sequence[str]
     """Reads sides and groups of the features that fields are made of.
 
     Args:
-      schema: Of the data.
+      schema: Schema of the data.
       names: The features behind the first fields of the F axis, in its order.
       learned: Names of the fields behind them, which no feature is made of: of the user's part, each its own group.
     """

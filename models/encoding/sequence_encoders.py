@@ -38,7 +38,7 @@ def sequence_encoder(
       without: Parts of `tim` to leave out.
       length: Most behaviours.
       timed: Whether their times are known; `tim` leaves intervals out where they are not.
-      name: Of the layer.
+      name: Name of the layer.
 
     Raises:
       ValueError: If there is no such encoder or part, or parts are left out of another encoder than `tim`.

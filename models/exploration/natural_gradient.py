@@ -102,7 +102,7 @@ def natural_step(
       now: Natural parameters.
       rows: a, `[T, N, M]`, the whitened kernel rows `L^-1 k_zx`.
       mean: `a^T v` without the prior's mean, `[T, N]`.
-      expected: Of the likelihood at the present q.
+      expected: Expected of the likelihood at the present q.
       size: Between 0 and 1.
       scale: Examples in the data over those in `rows`, for steps on batches.
     """
@@ -128,7 +128,7 @@ def fit_posterior(
     Args:
       head: A built head.
       inputs: All of the data, `[N, U]` or `[N, T, U]`.
-      likelihood: Of the logits `[T, N]`; `[N]` will do for one task.
+      likelihood: Likelihood of the logits `[T, N]`; `[N]` will do for one task.
       steps: At most so many.
       tolerance: See above.
 

@@ -30,7 +30,7 @@ def sample_neighbours(
     """Draws neighbours uniformly and with repetition, as GraphSAGE does, in time `O(len(nodes) * count)`.
 
     Args:
-      graph: Of users and items.
+      graph: Graph of users and items.
       nodes: Any shape `[...]`; `ABSENT` has no neighbours.
       count: Draws a node.
       draw: Source of chance.

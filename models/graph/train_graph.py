@@ -34,7 +34,7 @@ def train_graph(
     """Trains in place, with Adam that touches only the rows a batch reads.
 
     Args:
-      model: Of the graph's sizes.
+      model: Model of the graph's sizes.
       graph: The training graph.
       epochs: Passes over the edges. The loss stays at `untrained_loss` for some hundred steps before it falls.
       batch_size: Edges a step.
@@ -44,8 +44,8 @@ def train_graph(
         learns nothing.
       negatives: As in `edge_loss`.
       temperature: As in `edge_loss`.
-      learning_rate: Of all weights.
-      seed: Of the order of edges and of all samples.
+      learning_rate: Learning rate of all weights.
+      seed: Seed of the order of edges and of all samples.
       progress: Whether to show a bar per epoch.
 
     Returns:

@@ -148,7 +148,7 @@ class TaskOutputs:
         return logits
 
     def of_own_scenario(self, values: tf.Tensor, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Of a value for each head of a binary task the one that an example's scenario has; a value per task."""
+        """Selects, for each binary task, the value of the head that belongs to the scenario of the example."""
         if not self._wiring.head_scenarios:
             return values
         parts = [self.tasks[place] for place in self.binary]

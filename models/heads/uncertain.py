@@ -148,8 +148,8 @@ class LaplaceHeads(keras.layers.Layer):
 
         Args:
           inputs: `[B, G, U]`, as of the call.
-          weights: Of each label, `[B, T]`; 0 where it was not observed.
-          share: Of the N_t labels those that a task is given, `[T]`, as where it has one of several scenarios; all of
+          weights: Weights of each label, `[B, T]`; 0 where it was not observed.
+          share: Share of the N_t labels that a task is given, `[T]`, as where it has one of several scenarios; all of
             them if `None`.
         """
         if not self.trainable:

@@ -117,11 +117,11 @@ class Learning(keras.layers.Layer):
     Args:
       outputs: The tasks.
       wiring: Says which tower is whose.
-      schema: Of the batches.
+      schema: Schema of the batches.
       options: For the weights of tasks and examples, and the seed of pairs drawn.
       objective: How binary tasks are learned.
       taught: Whether there will be a teacher.
-      examples: Of the training split.
+      examples: Examples of the training split.
 
     Raises:
       ValueError: If the objective needs what the model or the schema does not have.

@@ -98,7 +98,7 @@ class Objective(keras.layers.Layer):
     Call arguments:
       predicted: What the model says of each task.
       labels: `[B, T]`; NaN where not observed.
-      weights: Of the examples, `[B]`, or of each label, `[B, T]`; ones if `None`.
+      weights: Weights of the examples, `[B]`, or of each label, `[B, T]`; ones if `None`.
       inputs: Teacher, keys and heads that only train; `None` leaves out what needs them.
 
     Returns:
@@ -108,7 +108,7 @@ class Objective(keras.layers.Layer):
       outputs: The T tasks, and what is predicted of each.
       task_weights: As in `RankerOptions`.
       options: How binary tasks are learned.
-      examples: Of the training split.
+      examples: Examples of the training split.
     """
 
     def __init__(

@@ -84,7 +84,7 @@ def pairs_in_batch(rows: Observed, *, max_pairs: int, seed: tf.Tensor | None) ->
     The smaller class is kept whole if it can be: it says most. Each pair is equally likely to be kept.
 
     Args:
-      rows: Of which those with a positive weight count; a label above 1/2 makes a positive.
+      rows: Rows of which those with a positive weight count; a label above 1/2 makes a positive.
       max_pairs: Largest number of pairs.
       seed: Two integers, another pair for each step; `None` draws them from TensorFlow's global generator.
     """
@@ -159,7 +159,7 @@ def pairs_by_value(rows: Observed, *, keys: tf.Tensor | None, max_pairs: int, se
     side in front of it; pairs are numbered, and time and memory do not grow with the square of the batch.
 
     Args:
-      rows: Of which those with a positive weight count; their labels are any numbers.
+      rows: Rows of which those with a positive weight count; their labels are any numbers.
       keys: As in `pairs_in_key`; `None` pairs the whole batch.
       max_pairs: Largest number of pairs.
       seed: As in `pairs_in_batch`.

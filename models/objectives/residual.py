@@ -43,7 +43,7 @@ def main_and_distillation(
       logits: `[B]`, f_lr(x).
       pseudo_logits: `[B]`, f_pseudo(x).
       weights: `[B]`, non-negative; ones if `None`.
-      distillation_weight: Of the second term.
+      distillation_weight: Distillation weight of the second term.
     """
     main = binary_cross_entropy(labels=labels, logits=logits, weights=weights)
     return main + distillation_weight * distillation_loss(teacher=teacher, logits=pseudo_logits, weights=weights)

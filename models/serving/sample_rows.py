@@ -50,7 +50,7 @@ def drawn_rows(schema: Schema, *, number: int, seed: int = 0) -> Rows:
     Args:
       schema: With the statistics and vocabularies of the data; where they lack, any legal value is drawn.
       number: Rows wanted.
-      seed: Of the draw.
+      seed: Seed of the draw.
     """
     random = np.random.default_rng(seed)
     known = {feature.name: _known_ids(schema, feature) for feature in schema.tables}

@@ -20,7 +20,7 @@ from fullrank.models.serving.sample_rows import Rows
 
 SEED_INPUT: Final = "seed"
 _SEED: Final = np.array([1, 2], np.int32)
-"""Of the warm-up requests."""
+"""Seed of the warm-up requests."""
 
 
 @runtime_checkable

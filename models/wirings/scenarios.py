@@ -101,7 +101,7 @@ def spread_of_scenarios(
     example of a listed scenario.
 
     Args:
-      means: Of the heads' logits, `[B, C]`.
+      means: Means of the heads' logits, `[B, C]`.
       ids: As in `of_scenario`.
       columns: As in `of_scenario`.
       parts: As in `of_scenario`.

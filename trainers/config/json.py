@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fullrank.data.command.errors import closest
+from fullrank.data.files.printable import closest
 from fullrank.trainers.config.config import RunConfig
 
 PARTS: typing.Final[Mapping[str, type]] = typing.get_type_hints(RunConfig)

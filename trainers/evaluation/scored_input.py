@@ -28,7 +28,7 @@ class RecordInput:
     """A split of records; see `table_input.TableInput`, which has the same attributes.
 
     Attributes:
-      schema: Of the records.
+      schema: Schema of the records.
       split: Name of the split.
       title: What the input is called in a sentence.
     """
@@ -105,7 +105,7 @@ def open_input(
 
     Args:
       config: What that is.
-      schema: Of the data that the model was trained on.
+      schema: Schema of the data that the model was trained on.
       data: Directory of records if the configuration names neither records nor files.
       needed: Columns that tables must have.
       carried: Further ones.

@@ -28,7 +28,7 @@ class ServedModel:
 
     Attributes:
       directory: The version.
-      schema: Of the data that the model was trained on, with the features that it reads.
+      schema: Schema of the data that the model was trained on, with the features that it reads.
       outputs: Names of what it predicts.
 
     Raises:
@@ -79,7 +79,8 @@ class Scorer:
 
     Attributes:
       model: Has a `schema`, and makes `{output: values [B]}` of a batch.
-      schema: Of the data that it was trained on; all features of a run's, those that the model reads of an export's.
+      schema: Schema of the data that it was trained on; all features of a run's, those that the model reads of an
+        export's.
       columns: Output of the model -> column of the predictions.
       data: Directory of the records that it was trained on; `None` where that is not known.
       cache: Where repaired copies of records are kept; `None` for nowhere.

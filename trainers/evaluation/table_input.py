@@ -41,7 +41,7 @@ class TableReading:
     """How tables are read, as the flags of `fullrank.data.convert` say.
 
     Attributes:
-      dialect: Of CSV files.
+      dialect: Dialect of CSV files.
       cells: From what the schema says about cells to what holds.
       joins: Tables whose columns are added.
     """
@@ -68,7 +68,7 @@ class TableBatches:
     """The good rows of tables, in their order: column name -> dense tensor, as the reader of records gives them.
 
     Args:
-      rows: Of the tables.
+      rows: Rows of the tables.
       batch_size: B, rows of a batch.
 
     Attributes:
@@ -139,7 +139,7 @@ def open_tables(
     Args:
       files: In the order of their rows.
       log: Earlier rows, which are not scored; the columns that the schema takes from earlier rows are.
-      schema: Of the data that the model was trained on.
+      schema: Schema of the data that the model was trained on.
       needed: Columns of it that the tables must have; the others are missing where they are not there.
       carried: Columns that the tables must have, too. Those that the schema does not name are read as text ids.
       reading: How.

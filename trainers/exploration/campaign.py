@@ -38,9 +38,9 @@ def replay(log: BanditLog, policy: str, *, seed: int, rounds: int, epsilon: floa
     Args:
       log: Its propensities must all be the same.
       policy: Name.
-      seed: Of the order and of the policy's draws.
+      seed: Seed of the order and of the policy's draws.
       rounds: After each the policy learns.
-      epsilon: Of `epsilon_greedy`.
+      epsilon: Epsilon of `epsilon_greedy`.
 
     Returns:
       `matched`, positions of the rows that match; `rates`, their mean reward until each round; `shown` and `deviation`

@@ -84,7 +84,7 @@ class AdPlatform:
 
     Args:
       config: Sizes and strengths.
-      seed: Of everything.
+      seed: Seed of everything.
     """
 
     def __init__(self, config: PlatformConfig, *, seed: int) -> None:

@@ -50,8 +50,8 @@ def simulate(platform: AdPlatform, policy: str, *, seed: int, epsilon: float) ->
     Args:
       platform: The world; not changed.
       policy: Its name.
-      seed: Of the policy's draws.
-      epsilon: Of `epsilon_greedy`.
+      seed: Seed of the policy's draws.
+      epsilon: Epsilon of `epsilon_greedy`.
 
     Returns:
       `regret` (cumulative, after each round, in expected revenue), `revenue` (of the clicks), `new_share` (of what was
@@ -104,7 +104,7 @@ def prior_covariance(platform: AdPlatform) -> npt.NDArray[np.float64]:
 
 
 def _ranked(platform: AdPlatform, process: CountedProcess, number: int) -> list[bool]:
-    """Of the new ads for which this is the last round: whether each is about where it belongs among those there."""
+    """For each new ad whose last round this is, whether it is ranked about where it belongs among the active ads."""
     config = platform.config
     last = number == config.rounds - 1
     ads = np.flatnonzero(platform.active(number))

@@ -20,7 +20,7 @@ def scores_of(policy: str, *, epsilon: float) -> Scores:
 
     Args:
       policy: A name of `POLICIES`, or `joint_thompson`.
-      epsilon: Of `epsilon_greedy`.
+      epsilon: Epsilon of `epsilon_greedy`.
 
     Returns:
       Function of what is known, of cells `[R, C]` (the candidates of each request), and of a seed, two integers; it

@@ -58,8 +58,8 @@ def action_probabilities(process: CountedProcess, log: BanditLog, policy: str, *
       process: What the policy knows.
       log: Whose contexts and actions.
       policy: Name, or `UNIFORM`.
-      seed: Of the draws.
-      epsilon: Of `epsilon_greedy`.
+      seed: Seed of the draws.
+      epsilon: Epsilon of `epsilon_greedy`.
     """
     number, actions = len(log.contexts), len(log.actions)
     if policy == UNIFORM:

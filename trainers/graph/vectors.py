@@ -67,7 +67,7 @@ def told_apart(vectors: npt.NDArray[np.float32], users: Ints, items: Ints, *, se
       vectors: `[nodes, width]`.
       users: Node of each click's user, `[n]`.
       items: Node of each click's item, `[n]`.
-      seed: Of the choice of pairs.
+      seed: Seed of the choice of pairs.
 
     Returns:
       A share; `None` if all clicks are of one item.
@@ -93,7 +93,7 @@ def inflation(
       vectors: `[nodes, width]`.
       graph: What they were learned on.
       later: User and item node of later clicks, those of pairs that are edges among them, `[m]` each.
-      seed: Of the choice of pairs.
+      seed: Seed of the choice of pairs.
     """
     first = graph.edges[graph.edges[:, 1] < graph.sizes[0] + graph.sizes[1]]
     users, items = later

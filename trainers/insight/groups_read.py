@@ -40,8 +40,8 @@ def read_groups(model: Ranker, batches: tf.data.Dataset, *, examples: int) -> Gr
 
     Args:
       model: With groups.
-      batches: Of the records, not empty.
-      examples: Of them, for the progress bar.
+      batches: Batches of the records, not empty.
+      examples: Examples of them, for the progress bar.
     """
     told = [column.name for column in model.schema.input_columns if column.form == "one"]
     inputs = {column.name for column in model.schema.input_columns}

@@ -107,7 +107,7 @@ class Checkpoints:
       averages: Weights of a teacher that moves with the model.
 
     Attributes:
-      step: Of the last checkpoint that was saved or restored; `None` before.
+      step: Step of the last checkpoint that was saved or restored; `None` before.
     """
 
     def __init__(

@@ -38,7 +38,7 @@ class Job:
       variant: Name.
       seed: Seed of the run.
       data: Directory of the records.
-      flags: Of each run: flags of `fullrank.trainers.train`, without data, output and seed. Several runs predict
+      flags: Flags of each run: flags of `fullrank.trainers.train`, without data, output and seed. Several runs predict
         different tasks.
       run: Run directory.
       split: Split to evaluate on.

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from fullrank.data.command.errors import closest
+from fullrank.data.files.printable import closest
 from fullrank.models.options.setting import REQUIRED, check_settings, setting
 
 LOWER_IS_BETTER: Final = frozenset({"log_loss", "ne", "ece", "inconsistency"})

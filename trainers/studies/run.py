@@ -12,7 +12,7 @@ from typing import Any
 
 import tqdm
 
-from fullrank.data.command.errors import closest
+from fullrank.data.files.printable import closest
 from fullrank.data.schema.json import read_schema
 from fullrank.trainers.run.run_directory import write_json
 from fullrank.trainers.studies.catalogue import STUDIES

@@ -36,10 +36,10 @@ def build_model(
 
     Args:
       config: Which model.
-      schema: Of the data or of the run; its directory holds the vocabularies.
+      schema: Schema of the data or of the run; its directory holds the vocabularies.
       embedding_l2: Penalty on looked-up rows.
       objective: How it is trained; `None` for a model that is not.
-      seed: Of what groups and objective draw, whose generators a checkpoint could not save.
+      seed: Seed of what groups and objective draw, whose generators a checkpoint could not save.
       train_split: What it is trained on, whose labels are counted.
       tables_of: A model of the same configuration whose embedding sets are taken for this one's.
       exposure: What training does about repeated exposures; `None` for nothing, as to a model that is only used.

@@ -19,7 +19,7 @@ from fullrank.trainers.training.records import explained, read_split
 CROSS_ENTROPY: Final = "cross_entropy"
 OBJECTIVE: Final = "objective"
 EXAMPLES: Final = 8192
-"""Of the batch, if the split has as many: at a base rate of .1 %, eight are positive."""
+"""Rows of the batch, if the split has as many: at a base rate of .1 %, eight are positive."""
 
 
 def gradient_log(model: Ranker, config: RunConfig, schema: Schema, *, cache: Path) -> NegativeGradients:
@@ -31,8 +31,8 @@ def gradient_log(model: Ranker, config: RunConfig, schema: Schema, *, cache: Pat
 
     Args:
       model: Built.
-      config: Of the run.
-      schema: Of its records.
+      config: Config of the run.
+      schema: Schema of its records.
       cache: Where repaired copies of bad files are kept.
 
     Raises:

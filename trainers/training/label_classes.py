@@ -74,7 +74,7 @@ def look_at_labels(
     """Reads batches until every task has shown all that it can, at most `LARGEST_LOOK` examples.
 
     Args:
-      batches: Of columns, `[B]`.
+      batches: Batches of columns, `[B]`.
       tasks: Name -> whether it is binary.
       weight: Column of sample weights, or `None`.
 

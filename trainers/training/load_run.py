@@ -20,7 +20,8 @@ class LoadedRun:
     Attributes:
       directory: Where it lies.
       config: What it was told.
-      schema: Of the data it was trained on, with the features that the model reads; its directory is the run's own.
+      schema: Schema of the data it was trained on, with the features that the model reads; its directory is the run's
+        own.
       model: With the best weights; not compiled.
     """
 

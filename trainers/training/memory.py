@@ -24,8 +24,8 @@ def check_tables_fit(schema: Schema, *, widths: Sequence[int], memory: int | Non
     counted, so a model that passes can still be too large.
 
     Args:
-      schema: Of the data, whose sparse features have the tables.
-      widths: Of the embedding sets.
+      schema: Schema of the data, whose sparse features have the tables.
+      widths: Widths of the embedding sets.
       memory: In bytes; what there is if `None`.
 
     Raises:

@@ -44,7 +44,7 @@ def give_teacher(model: Ranker, config: ObjectiveConfig, schema: Schema, *, twin
     Args:
       model: The student.
       config: Which teacher.
-      schema: Of the records that it is trained on.
+      schema: Schema of the records that it is trained on.
       twin: Builds a model like the student that shares its embedding sets.
 
     Raises:

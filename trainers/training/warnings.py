@@ -32,7 +32,7 @@ def label_warnings(
 
     Args:
       config: Which splits, and how they are read.
-      schema: Of the records.
+      schema: Schema of the records.
       outputs: The tasks that are trained, the first one the main task.
       monitor: Name of the monitored metric in the logs, `None` without validation.
       cache: Where repaired copies of bad files are kept.
