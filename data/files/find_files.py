@@ -55,8 +55,8 @@ def ending(file: Path) -> str:
 
 
 def holds_table(file: Path) -> bool:
-    """Whether the name of a file is that of a table."""
-    return ending(file) in _FORMATS
+    """Whether the name of a file is that of a table and of nothing else: examples may be records of a data set, too."""
+    return _FORMATS.get(ending(file), "example") != "example"
 
 
 def format_of(file: Path) -> Format:
