@@ -179,7 +179,7 @@ def test_evaluate_and_predict(shim: Path, with_run: Path, command: str, options:
         with_run,
         *("--run=run", "--data=records", "--split=test", *options),
         module=f"fullrank.trainers.{command}",
-        imports=[f"fullrank.trainers.{command}_run"],
+        imports=[f"fullrank.trainers.evaluation.{command}_run"],
         sample=2,
     )
     whole = next(lines)
