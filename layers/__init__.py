@@ -34,9 +34,10 @@ from fullrank.layers.sequences.target_attention import SequenceMean, TargetAtten
 from fullrank.layers.sequences.temporal_interest import TemporalInterest
 from fullrank.layers.uncertainty.gauss_hermite import calibrated_probability
 from fullrank.layers.uncertainty.gaussian_posterior import GaussianPosterior
-from fullrank.layers.uncertainty.gaussian_process import GaussianLogits, GaussianProcessHead
+from fullrank.layers.uncertainty.gaussian_process import GaussianProcessHead
 from fullrank.layers.uncertainty.last_layer_laplace import LastLayerLaplace
 from fullrank.layers.uncertainty.random_feature_gp import RandomFeatureGP
+from fullrank.layers.uncertainty.task_logits import GaussianLogits
 
 __all__ = [
     "AutoDis",

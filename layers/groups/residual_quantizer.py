@@ -1,4 +1,4 @@
-"""Residual quantisation, which learns groups of groups ([Meta] §3.1), with k-means to start its codes."""
+"""Residual quantisation, which learns groups of groups ([Meta] §3.1)."""
 
 from __future__ import annotations
 
@@ -9,38 +9,7 @@ import tf_keras as keras
 
 from fullrank.layers.checks.arguments import require_counts
 from fullrank.layers.checks.inputs import Input, takes
-
-
-def nearest_codes(points: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
-    """`argmin_j ||r - e_j||^2 = argmin_j ||e_j||^2 - 2 <r, e_j>`, `[B]` int32: one matrix product, no `[B, C, d]`.
-
-    Args:
-      points: `[B, d]` float32.
-      codes: `[C, d]` float32. Of equally near codes the first is taken.
-    """
-    points, codes = tf.stop_gradient(points), tf.stop_gradient(codes)
-    distances = tf.reduce_sum(tf.square(codes), axis=1) - 2.0 * tf.matmul(points, codes, transpose_b=True)
-    return tf.argmin(distances, axis=1, output_type=tf.int32)
-
-
-def k_means(points: tf.Tensor, codes: tf.Tensor, *, steps: int) -> tf.Tensor:
-    """Lloyd's iterations: each code becomes the mean of its points; one without points stays. Returns `[C, d]`.
-
-    Args:
-      points: `[B, d]` float32.
-      codes: `[C, d]` float32, where to begin.
-      steps: Number of iterations.
-    """
-    number = codes.shape[0]
-
-    def iteration(step: tf.Tensor, codes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        nearest = nearest_codes(points, codes)
-        sums = tf.math.unsorted_segment_sum(points, nearest, number)
-        counts = tf.math.unsorted_segment_sum(tf.ones_like(points[:, :1]), nearest, number)
-        return step + 1, tf.where(counts > 0.0, tf.math.divide_no_nan(sums, counts), codes)
-
-    _, codes = tf.while_loop(lambda step, _: step < steps, iteration, (tf.constant(0), codes))
-    return codes
+from fullrank.layers.groups.k_means import k_means, nearest_codes, random_rows
 
 
 class Quantized(NamedTuple):
@@ -257,8 +226,7 @@ class ResidualQuantizer(keras.layers.Layer):
             seed = tf.random.uniform([2], maxval=tf.int32.max, dtype=tf.int32)
         else:
             seed = tf.stack([self.seed * self.levels + level, tf.cast(self._batches, tf.int32)])
-        order = tf.random.experimental.stateless_shuffle(tf.range(batch), seed)
-        return tf.gather(order, tf.range(self.codes) % batch)
+        return random_rows(batch, number=self.codes, seed=seed)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

@@ -11,7 +11,8 @@ from fullrank.layers.uncertainty.covariance_kernels import (
     extended_inputs,
     extended_points,
 )
-from fullrank.layers.uncertainty.gaussian_process import Adapter, GaussianLogits, GaussianProcessHead, by_example
+from fullrank.layers.uncertainty.gaussian_process import Adapter, GaussianProcessHead
+from fullrank.layers.uncertainty.task_logits import GaussianLogits, by_example
 
 
 class GaussianPosterior(tf.Module):

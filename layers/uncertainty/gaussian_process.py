@@ -6,12 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from fullrank.layers.checks.arguments import derived_seed, require_counts
 from fullrank.layers.checks.inputs import Input, takes
-from fullrank.layers.groups.residual_quantizer import k_means
+from fullrank.layers.groups.k_means import k_means, random_rows
 from fullrank.layers.legacy_keras import keras, tfp
 from fullrank.layers.mixture.towers import GlorotOfEach
 from fullrank.layers.uncertainty.covariance_kernels import (
@@ -29,19 +28,15 @@ from fullrank.layers.uncertainty.stable_cholesky import (
     positive_triangle,
     triangle_weight,
 )
+from fullrank.layers.uncertainty.task_logits import (
+    GaussianLogits,
+    by_example,
+    checked_base_rate,
+    float32_weight,
+    prior_logits,
+    task_axis,
+)
 from fullrank.layers.uncertainty.whitened_moments import whitened_moments
-
-
-class GaussianLogits(NamedTuple):
-    """A logit f that is not known for certain: `f ~ N(mean, variance)`.
-
-    Attributes:
-      mean: `[B]`, or `[B, T]` for T tasks; float32.
-      variance: As many, positive.
-    """
-
-    mean: tf.Tensor
-    variance: tf.Tensor
 
 
 class Adapter(NamedTuple):
@@ -63,11 +58,6 @@ class Adapter(NamedTuple):
         x = batched_product(inputs, self.kernel)
         x = tf.cast(x + self.bias, tf.float32)
         return tf.math.l2_normalize(x, axis=-1, epsilon=1e-6) if self.normalize else x
-
-
-def by_example(values: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
-    """`[T, B]` as it belongs to the inputs: `[B]` to `[B, U]`, `[B, T]` to `[B, T, U]`."""
-    return values[0] if inputs.shape.rank == 2 else tf.transpose(values)
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
@@ -129,9 +119,6 @@ class GaussianProcessHead(keras.layers.Layer):
         trainable: bool = True,
     ) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable)
-        rates = np.ravel(base_rate)
-        if not ((rates > 0.0) & (rates < 1.0)).all():
-            raise ValueError(f"base_rate must lie between 0 and 1, both excluded. Received: {base_rate}.")
         if inducing_points < 1 or features < 1:
             raise ValueError(
                 f"GaussianProcessHead needs inducing_points and features >= 1. Received: {inducing_points}, {features}."
@@ -145,7 +132,7 @@ class GaussianProcessHead(keras.layers.Layer):
             )
         require_counts("GaussianProcessHead", inducing_points=inducing_points, features=features)
         self.inducing_points = inducing_points
-        self.base_rate = float(rates[0]) if np.ndim(base_rate) == 0 else tuple(float(rate) for rate in rates)
+        self.base_rate = checked_base_rate(base_rate)
         self.features = features
         self.kernel = kernel
         self.amplitude = amplitude
@@ -157,14 +144,8 @@ class GaussianProcessHead(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         """Creates adapter, kernel, inducing points `[T, M, D]` and q: `v` `[T, M]` and `S` `[T, M, M]`."""
-        if len(input_shape) not in (2, 3) or input_shape[-1] is None or (len(input_shape) == 3 and not input_shape[1]):
-            raise ValueError(f"GaussianProcessHead needs inputs [B, U] or [B, T, U]. Received: {tuple(input_shape)}.")
-        self._several = len(input_shape) == 3
-        tasks, width = (input_shape[1] if self._several else 1), input_shape[-1]
-        rates = np.ravel(self.base_rate)
-        if len(rates) not in (1, tasks):
-            raise ValueError(f"base_rate needs one number, or one for each of {tasks} tasks. Received: {len(rates)}.")
-        self._prior_mean = np.broadcast_to(np.log(rates) - np.log1p(-rates), (tasks,))
+        self._several, tasks, width = task_axis("GaussianProcessHead", input_shape)
+        self._prior_mean = prior_logits(self.base_rate, tasks=tasks)
         size, normal = self.inducing_points, keras.initializers.RandomNormal
         self._adapter = self.add_weight(name="adapter", shape=(tasks, width, self.features), initializer=GlorotOfEach())
         self._adapter_bias = self.add_weight(name="adapter_bias", shape=(tasks, 1, self.features), initializer="zeros")
@@ -181,19 +162,18 @@ class GaussianProcessHead(keras.layers.Layer):
         self._amplitude = self._positive("amplitude", tasks, self.amplitude)
         self._length_scale = self._positive("length_scale", tasks, self.length_scale)
         self._slope = self._positive("slope", tasks, self.amplitude) if self.kernel == "linear_rbf" else None
-        self._started = self._full("started", (), keras.initializers.Zeros(), trainable=False)
+        self._started = float32_weight(
+            self,
+            "started",
+            (),
+            keras.initializers.Zeros(),
+            trainable=False,
+            aggregation=tf.VariableAggregation.MEAN,
+        )
         super().build(input_shape)
 
-    def _full(self, name: str, shape: tuple[int, ...], initializer: Any, *, trainable: bool = True) -> tf.Variable:
-        return self.add_weight(
-            name=name,
-            shape=shape,
-            dtype="float32",
-            initializer=initializer,
-            trainable=trainable,
-            experimental_autocast=False,
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA if trainable else tf.VariableAggregation.MEAN,
-        )
+    def _full(self, name: str, shape: tuple[int, ...], initializer: Any) -> tf.Variable:
+        return float32_weight(self, name, shape, initializer, trainable=True)
 
     def _positive(self, name: str, tasks: int, value: float) -> tf.Variable:
         """A weight whose softplus is `value`."""
@@ -311,8 +291,7 @@ class GaussianProcessHead(keras.layers.Layer):
             if self.seed is not None
             else tf.random.uniform([2], maxval=2**30, dtype=tf.int32)
         )
-        order = tf.random.experimental.stateless_shuffle(tf.range(batch), seed)
-        return tf.gather(order, tf.range(self.inducing_points) % batch)
+        return random_rows(batch, number=self.inducing_points, seed=seed)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

@@ -11,8 +11,15 @@ import tf_keras as keras
 
 from fullrank.layers.checks.inputs import Input, takes
 from fullrank.layers.mixture.towers import GlorotOfEach
-from fullrank.layers.uncertainty.gaussian_process import GaussianLogits, by_example
 from fullrank.layers.uncertainty.stable_cholesky import SMALLEST_JITTER, cholesky
+from fullrank.layers.uncertainty.task_logits import (
+    GaussianLogits,
+    by_example,
+    checked_base_rate,
+    float32_weight,
+    prior_logits,
+    task_axis,
+)
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
@@ -60,24 +67,15 @@ class LastLayerLaplace(keras.layers.Layer):
                 "LastLayerLaplace needs prior_precision > 0 and 0 < decay <= 1. "
                 f"Received: {prior_precision} and {decay}."
             )
-        rates = np.ravel(base_rate)
-        if not ((rates > 0.0) & (rates < 1.0)).all():
-            raise ValueError(f"base_rate must lie between 0 and 1, both excluded. Received: {base_rate}.")
-        self.base_rate = float(rates[0]) if np.ndim(base_rate) == 0 else tuple(float(rate) for rate in rates)
+        self.base_rate = checked_base_rate(base_rate)
         self.prior_precision = prior_precision
         self.decay = decay
         self.use_bias = use_bias
 
     def build(self, input_shape: Any) -> None:
         """Creates w `[T, U + 1]`, the sums in H, and the factors of H^-1."""
-        if len(input_shape) not in (2, 3) or input_shape[-1] is None or (len(input_shape) == 3 and not input_shape[1]):
-            raise ValueError(f"LastLayerLaplace needs inputs [B, U] or [B, T, U]. Received: {tuple(input_shape)}.")
-        self._several = len(input_shape) == 3
-        tasks, width = (input_shape[1] if self._several else 1), input_shape[-1]
-        rates = np.ravel(self.base_rate)
-        if len(rates) not in (1, tasks):
-            raise ValueError(f"base_rate needs one number, or one for each of {tasks} tasks. Received: {len(rates)}.")
-        self._prior_mean = np.broadcast_to(np.log(rates) - np.log1p(-rates), (tasks,))
+        self._several, tasks, width = task_axis("LastLayerLaplace", input_shape)
+        self._prior_mean = prior_logits(self.base_rate, tasks=tasks)
         self._kernel = self._state("kernel", (tasks, width, 1), GlorotOfEach(), trainable=True)
         self._bias = (
             self._state("bias", (tasks, 1, 1), keras.initializers.Zeros(), trainable=True) if self.use_bias else None
@@ -89,16 +87,9 @@ class LastLayerLaplace(keras.layers.Layer):
         super().build(input_shape)
 
     def _state(self, name: str, shape: tuple[int, ...], initializer: Any, *, trainable: bool = False) -> tf.Variable:
-        return self.add_weight(
-            name=name,
-            shape=shape,
-            dtype="float32",
-            initializer=initializer,
-            trainable=trainable,
-            experimental_autocast=False,
-            # Each replica adds its part of the batch to the sum.
-            aggregation=tf.VariableAggregation.SUM if name == "sum" else tf.VariableAggregation.ONLY_FIRST_REPLICA,
-        )
+        # Each replica adds its part of the batch to the sum.
+        added = tf.VariableAggregation.SUM if name == "sum" else tf.VariableAggregation.ONLY_FIRST_REPLICA
+        return float32_weight(self, name, shape, initializer, trainable=trainable, aggregation=added)
 
     def _extended(self, inputs: tf.Tensor) -> tf.Tensor:
         """x~, `[T, B, U + 1]` float32."""

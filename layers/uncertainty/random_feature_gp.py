@@ -11,8 +11,8 @@ import tf_keras as keras
 
 from fullrank.layers.checks.arguments import derived_seed, require_counts
 from fullrank.layers.checks.inputs import Input, takes
-from fullrank.layers.uncertainty.gaussian_process import GaussianLogits
 from fullrank.layers.uncertainty.last_layer_laplace import LastLayerLaplace
+from fullrank.layers.uncertainty.task_logits import GaussianLogits, float32_weight, task_axis
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
@@ -81,27 +81,15 @@ class RandomFeatureGP(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         """Draws omega `[T, U, R]` and b `[T, R]`."""
-        if len(input_shape) not in (2, 3) or input_shape[-1] is None or (len(input_shape) == 3 and not input_shape[1]):
-            raise ValueError(f"RandomFeatureGP needs inputs [B, U] or [B, T, U]. Received: {tuple(input_shape)}.")
-        tasks, width = (input_shape[1] if len(input_shape) == 3 else 1), input_shape[-1]
+        _, tasks, width = task_axis("RandomFeatureGP", input_shape)
         # Drawn from the same seed, phases would follow frequencies.
         normal, uniform = (
             keras.initializers.RandomNormal(stddev=1.0, seed=derived_seed(self.seed, "frequencies")),
             keras.initializers.RandomUniform(0.0, 2.0 * math.pi, seed=derived_seed(self.seed, "phases")),
         )
-        self._frequencies = self._fixed("frequencies", (tasks, width, self.features), normal)
-        self._phases = self._fixed("phases", (tasks, self.features), uniform)
+        self._frequencies = float32_weight(self, "frequencies", (tasks, width, self.features), normal, trainable=False)
+        self._phases = float32_weight(self, "phases", (tasks, self.features), uniform, trainable=False)
         super().build(input_shape)
-
-    def _fixed(self, name: str, shape: tuple[int, ...], initializer: Any) -> tf.Variable:
-        return self.add_weight(
-            name=name,
-            shape=shape,
-            dtype="float32",
-            initializer=initializer,
-            trainable=False,
-            experimental_autocast=False,
-        )
 
     def fourier_features(self, inputs: tf.Tensor) -> tf.Tensor:
         """phi, `[B, R]` or `[B, T, R]`, float32: cosines of large angles do not stand low precision."""

@@ -14,7 +14,7 @@ from fullrank.data.schema.features import Label
 from fullrank.data.schema.schema import Schema
 from fullrank.layers.mixture.task_heads import ConversionChain
 from fullrank.layers.uncertainty.gauss_hermite import calibrated_probability
-from fullrank.layers.uncertainty.gaussian_process import GaussianLogits
+from fullrank.layers.uncertainty.task_logits import GaussianLogits
 from fullrank.models.heads.chain import check_chain
 from fullrank.models.heads.starts import first_biases
 from fullrank.models.heads.task_rows import TaskRows

@@ -16,9 +16,10 @@ from fullrank.layers.legacy_keras import keras
 from fullrank.layers.mixture.task_heads import TaskHeads
 from fullrank.layers.uncertainty.covariance_kernels import KernelName
 from fullrank.layers.uncertainty.gaussian_posterior import GaussianPosterior
-from fullrank.layers.uncertainty.gaussian_process import GaussianLogits, GaussianProcessHead
+from fullrank.layers.uncertainty.gaussian_process import GaussianProcessHead
 from fullrank.layers.uncertainty.last_layer_laplace import LastLayerLaplace
 from fullrank.layers.uncertainty.random_feature_gp import RandomFeatureGP
+from fullrank.layers.uncertainty.task_logits import GaussianLogits
 from fullrank.models.options import RankerOptions
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank.layers import GroupStructureLearning, ResidualQuantizer
-from fullrank.layers.groups.residual_quantizer import k_means, nearest_codes
+from fullrank.layers.groups.k_means import k_means, nearest_codes
 
 Array = np.ndarray[Any, Any]
 BOOKS = np.array([[[0.0], [4.0]], [[-1.0], [1.0]]], np.float32)

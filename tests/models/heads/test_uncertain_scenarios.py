@@ -12,7 +12,7 @@ import tensorflow as tf
 from fullrank import models
 from fullrank.data.schema.features import IdMap, Label, Sparse
 from fullrank.data.schema.schema import Schema, Shard, Split
-from fullrank.layers.uncertainty.gaussian_process import GaussianLogits
+from fullrank.layers.uncertainty.task_logits import GaussianLogits
 from fullrank.models.heads.task_outputs import TaskOutputs
 from fullrank.models.learning.label_counts import LabelCounts
 
