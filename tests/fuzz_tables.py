@@ -29,9 +29,11 @@ from typing import Final, NamedTuple
 from drawn_tables import LABEL, SERIAL, Drawn, draw_table
 from fullrank.data import convert, infer
 from fullrank.data.schema.json import read_schema
+from fullrank.data.schema.vocabulary import read_vocabularies
 
 _SERIALS: Final = re.compile(rb"(?<![0-9a-z])s[0-9]{6}(?![0-9])")
 _NO_ROWS: Final = re.compile(r"Lines of the sample that are no rows: ([\d,]+)\.")
+_NOTE: Final = ": quotes in this file are ordinary characters (--quote=none says so)."
 _COMMAND: Final = re.compile(r"^  python -m fullrank\.data\.convert (.*)$", re.MULTILINE | re.DOTALL)
 
 
@@ -86,7 +88,7 @@ def fault_of(drawn: Drawn, directory: Path) -> tuple[str, str]:
 
 def _bad_error(ended: Ended) -> str:
     """What is wrong with the message of an error."""
-    lines = ended.errors.splitlines()
+    lines = [line for line in ended.errors.splitlines() if not line.endswith(_NOTE)]
     if len(lines) != 1 or not lines[0].startswith("error: "):
         return f"not one line: {ended.errors}"
     return f"not meant for a person: {ended.errors}" if "run again with --debug" in ended.errors else ""
@@ -94,7 +96,8 @@ def _bad_error(ended: Ended) -> str:
 
 def _lost(drawn: Drawn, records: Path, rejected: int) -> str:
     """Rows that are neither among the records nor among the rejects."""
-    examples = sum(split.examples for split in read_schema(records).splits)
+    schema = read_schema(records)
+    examples = sum(split.examples for split in schema.splits)
     rejects = records / "rejects.csv"
     left_out = 0
     if rejects.exists():
@@ -107,7 +110,7 @@ def _lost(drawn: Drawn, records: Path, rejected: int) -> str:
         return f"{drawn.rows} rows, but {examples} examples and {left_out} rejects"
     if "--encoding=utf-16" in drawn.flags:
         return ""  # a byte too many leaves nothing of the text below it
-    kept = b"".join(file.read_bytes() for file in (records / "vocabulary").iterdir())
+    kept = b"\n".join(value for ids in read_vocabularies(schema).values() for value in ids if isinstance(value, bytes))
     given = b"".join(_unpacked(name, content) for name, content in drawn.files.items())
     lost = set(_SERIALS.findall(given)) - set(_SERIALS.findall(kept))
     # Every reject is a row, though what DuckDB shows of it may be the text of another.

@@ -41,6 +41,7 @@ def table(names: str, *columns: list[str], separator: str = ",") -> bytes:
         pytest.param(table("session_id", ["1e-320", "-2e-321", "0"]), id="real numbers that vanish in float32"),
         pytest.param(table("key", ["2.5e29", "1e5", "7"]), id="whole numbers beyond 64 bits"),
         pytest.param(table("x", ["a\0b", "c"]), id="a byte of zero"),
+        pytest.param(b"serial,click\n" + b'"s000000\n",1\n' * 30, id="an id with a line break"),
     ],
 )
 def test_what_is_proposed_is_converted(tmp_path: Path, content: bytes) -> None:
@@ -60,7 +61,14 @@ def test_an_error_says_what_to_do(tmp_path: Path) -> None:
     assert "holds numbers beyond float32, such as inf, which cannot be converted: --missing=inf reads" in infinite
     assert run_infer(tmp_path, b"x,click\na,1\nb,inf\nc,0\n", "--missing=inf").startswith("3 rows sampled")
     broken = run_infer(tmp_path, b'x,"click\na,1\n"\nb,0\n', "--overwrite")
-    assert "line 1: a quote opens before the name 'click' and does not end in this line." in broken
+    assert "line 1: a quote opens before the name '\"click' and does not end where the name does." in broken
+
+
+def test_a_note_may_stand_before_an_error(tmp_path: Path) -> None:
+    lines = ["serial^click", *(f"s{number:06d}^{number % 2}" for number in range(30))]
+    lines[6], lines[9], lines[12] = "s000005^1,,", 's000008^1""', '"000011^0'
+    drawn = Drawn({"a.csv": "\n".join([*lines, ""]).encode()}, ("--separator=^",), 30)
+    assert fault_of(drawn, tmp_path) == ("refused", "")
 
 
 def test_the_command_that_infer_names_reads_gaps_in_time(tmp_path: Path) -> None:

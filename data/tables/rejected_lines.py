@@ -100,7 +100,8 @@ def take_rejected_lines(connection: duckdb.DuckDBPyConnection, files: TableFiles
         return []
     found = connection.execute(
         "SELECT s.file_path, e.line, e.error_type, e.error_message, coalesce(e.csv_line, ''), e.column_idx "
-        "FROM reject_errors e JOIN reject_scans s USING (scan_id, file_id) ORDER BY ALL"
+        "FROM reject_errors e JOIN reject_scans s USING (scan_id, file_id) "
+        f"ORDER BY 1, 2, e.error_type <> '{_OPEN_QUOTE}', 3, 4, 5, 6"
     ).fetchall()
     connection.execute("DELETE FROM reject_errors")
     connection.execute("DELETE FROM reject_scans")
@@ -121,7 +122,12 @@ def take_rejected_lines(connection: duckdb.DuckDBPyConnection, files: TableFiles
         # Where quotes pair in the text, it is not that of the line at which one opens, and says nothing of its end.
         paired = text.count(files.quote(file)) % 2 == 0 if stray and files.quote(file) else False
         runs_on = stray and ("\n" in text or "\r" in text or paired)
-        lines[file, line] = RejectedLine(file, line, reason, text, stray, runs_on)
+        known = lines.get((file, line))
+        if known is not None and known.stray_quote:
+            # What else is wrong with the line comes of the quote. Of bytes that are no text, what is shown lacks some.
+            lines[file, line] = known._replace(runs_on=known.runs_on or runs_on or kind == _NOT_TEXT)
+        else:
+            lines[file, line] = RejectedLine(file, line, reason, text, stray, runs_on)
     order = {file: number for number, file in enumerate(files.files)}
     return sorted(lines.values(), key=lambda each: (order.get(each.file, 0), each.line))
 

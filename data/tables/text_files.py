@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from fullrank.data.tables.columns import shown
 from fullrank.data.tables.naming_errors import naming_errors
 
 NATIVE: Final = ("utf-8", "latin-1")
@@ -47,22 +47,33 @@ def names_in_first_line(
                 f"{file}, line 1: its names are not {encoding}: give the encoding of the file, for example by "
                 "--encoding=latin-1."
             ) from None
-    lines = (line for line in io.StringIO(text, newline="") if comment is None or not line.startswith(comment))
-    if len(separator) > 1:
-        first = next(lines, "").rstrip("\r\n")
-        return [name.strip() for name in first.split(separator)] if first else []
-    if quote:
-        rows = csv.reader(lines, delimiter=separator, quotechar=quote)
-    else:
-        rows = csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE)
-    names = [name.strip() for name in next(rows, [])]
-    broken = next((name for name in names if "\n" in name or "\r" in name), None)
-    if broken is not None:
-        raise ValueError(
-            f"{file}, line 1: a quote opens before the name {broken.splitlines()[0]!r} and does not end in this line. "
-            "Mend it, or take quotes as ordinary characters by --quote=none."
-        )
-    return names
+    lines = io.StringIO(text, newline="")
+    first = next((line for line in lines if comment is None or not line.startswith(comment)), "").rstrip("\r\n")
+    return [name.strip() for name in _cells(first, file=file, separator=separator, quote=quote)] if first else []
+
+
+def _cells(line: str, *, file: Path, separator: str, quote: str) -> list[str]:
+    """The cells of the line of names, cut as DuckDB cuts it.
+
+    Of a file whose names have a quote that does not end with its cell, DuckDB gives neither rows nor rejected lines.
+    """
+    end, mark = re.escape(separator), re.escape(quote)
+    # One blank before a quote and any behind it do not matter, unless they separate cells.
+    opens, behind = (mark, "") if separator == " " else (f" ?{mark}", " *")
+    quoted = f"{opens}((?:[^{mark}]|{mark}{mark})*){mark}{behind}|(?!{opens})" if quote else "(?!)()|"
+    pattern = re.compile(f"(?:{quoted}((?:(?!{end}).)*))({end}|\\Z)", re.DOTALL)
+    cells: list[str] = []
+    at, more = 0, True
+    while more:
+        found = pattern.match(line, at)
+        if found is None:
+            raise ValueError(
+                f"{file}, line 1: a quote opens before the name {shown(line[at:].split(separator)[0])} and does "
+                "not end where the name does. Mend it, or take quotes as ordinary characters by --quote=none."
+            )
+        cells.append(found[2] if found[1] is None else found[1].replace(quote * 2, quote))
+        at, more = found.end(), found[3] != ""
+    return cells
 
 
 def rewritten(file: Path, *, directory: Path, number: int, encoding: str) -> Path:

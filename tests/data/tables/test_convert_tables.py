@@ -202,6 +202,43 @@ def test_a_quote_without_a_partner_costs_no_other_row(tmp_path: Path, capsys: py
         cells(tmp_path, "a.csv", bad_rows=BadRows(on_bad_record="skip"))
 
 
+@pytest.mark.parametrize(
+    "names",
+    ['"x","y"#', '"x","y"\t', '"x",""y"', '"x"","y"', '"x","y', '"\r\n"x","y"', "x,' y'z"],
+    ids=["rest", "tab", "doubled", "swallowed", "open", "only a quote", "another quote"],
+)
+def test_a_quote_among_the_names_that_does_not_end_with_its_cell(tmp_path: Path, names: str) -> None:
+    """DuckDB gives no row of such a file, and rejects none."""
+    quote = "'" if "'" in names else '"'
+    write(tmp_path / "a.csv", "x,y\n1,a\n")
+    write(tmp_path / "b.csv", f"{names}\n" + f"{quote}2{quote},{quote}b{quote}\n" * 3)
+    message = r"b\.csv, line 1: a quote opens before the name '.*' and does not end where the name does\. Mend it"
+    with pytest.raises(ValueError, match=message):
+        cells(tmp_path, "*.csv", dialect=Dialect(quote=quote), bad_rows=BadRows(on_bad_record="skip"))
+
+
+@pytest.mark.parametrize(
+    ("content", "dialect"),
+    [
+        ('"x" , "y"  \n1,"a"\n2,"b"\n', Dialect()),
+        ('"x" "y"\n1 a\n2 b\n', Dialect(separator=" ")),
+        ('"x"::"y"\n1::"a"\n2::b\n', Dialect(separator="::")),
+    ],
+    ids=["blanks", "separated by blanks", "a separator of two characters"],
+)
+def test_quotes_around_names(tmp_path: Path, content: str, dialect: Dialect) -> None:
+    write(tmp_path / "a.csv", content)
+    assert cells(tmp_path, "a.csv", dialect=dialect) == [(1, b"a"), (2, b"b")]
+
+
+@pytest.mark.parametrize("line", [b'"2","b\xff', b'"2",""b\xff\xff', b'"2","b\xff\xe9'])
+def test_no_other_fault_of_a_line_hides_a_quote_that_takes_the_next_one_with_it(tmp_path: Path, line: bytes) -> None:
+    """The same lines are told whichever columns are read, and no row is lost beside the one that is counted."""
+    write(tmp_path / "a.csv", b'"x","y","z"\n"1","a","p"\n' + line + b'\n"3","c","q"\n"4","d","r"\n')
+    with pytest.raises(ValueError, match=r"a\.csv, line 3: a quote opens here that does not end where its cell does"):
+        cells(tmp_path, "a.csv", bad_rows=BadRows(on_bad_record="skip", max_fraction=1.0))
+
+
 def test_half_open_quotes_are_ordinary_characters(tmp_path: Path) -> None:
     write(tmp_path / "a.tsv", "x\ty\n" + "".join(f'{n}\t"title {n}\n' for n in range(12)))
     assert cells(tmp_path, "a.tsv") == [(n, b'"title %d' % n) for n in range(12)]
