@@ -3,75 +3,147 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as pa_dataset
 
 from fullrank.data.command.quiet_tensorflow import import_tensorflow_quietly
-from fullrank.data.records.frames import read_frames
+from fullrank.data.records.frames import Frame, read_frames
 
 LINES: Final = "_lines"
 """Column that says what stands in place of a record that is no example; NULL for a good one."""
 _TYPES: Final = {"bytes_list": pa.large_binary(), "float_list": pa.float32(), "int64_list": pa.int64()}
-_ROWS: Final = 10_000
+_FIRST_ROWS: Final = 100
+_ROWS: Final = 2_000
 
 
-def examples_as_arrow(file: Path, target: Path) -> tuple[str, ...]:
-    """Writes an Arrow file with a column for every feature, a list unless no example has more than one value of it.
+class ExampleTable(NamedTuple):
+    """A file of examples as Arrow.
 
-    The file is read twice: once for its features, because an example may lack any, and once for their values.
+    Attributes:
+      rows: Column `LINES`, and c0, c1 and so on: a list each, NULL for a feature that has no value.
+      places: Name of a feature, in order -> the number of its column.
+      listed: Features of which an example has more than one value.
+    """
 
-    Returns:
-      The names of the features, whose columns are c0, c1 and so on.
+    rows: pa_dataset.Dataset
+    places: dict[str, int]
+    listed: frozenset[str]
+
+
+class _Found(NamedTuple):
+    """Features so far: name -> type, in the order in which they were found, and those with several values."""
+
+    types: dict[str, str]
+    listed: set[str]
+
+    @property
+    def schema(self) -> pa.Schema:
+        cells = [pa.list_(_TYPES[kind]) for kind in self.types.values()]
+        return pa.schema([(LINES, pa.string()), *((f"c{place}", cell) for place, cell in enumerate(cells))])
+
+
+def examples_as_arrow(file: Path, *, directory: Path, stem: str) -> ExampleTable:
+    """Reads a file once, into Arrow files: another one from where an example has a feature that none had before.
 
     Raises:
       ValueError: If a feature is of different types in different examples, or no example has any.
     """
-    types: dict[str, str] = {}
-    listed: dict[str, bool] = {}
-    for number, features in _examples(file):
-        for name, feature in () if isinstance(features, str) else features.items():
-            kind = feature.WhichOneof("kind")
-            if kind is not None and types.setdefault(name, kind) != kind:
-                raise ValueError(f"{file}, record {number}: feature {name!r} is a {kind}, before a {types[name]}.")
-            listed[name] = listed.get(name, False) or (kind is not None and len(getattr(feature, kind).value) > 1)
-    if not types:
-        raise ValueError(f"{file}: cannot be read: it holds no tf.train.Example with a value.")
-    names = tuple(sorted(types))
-    cells = [_TYPES[types[name]] for name in names]
-    cells = [pa.list_(cell) if listed[name] else cell for name, cell in zip(names, cells, strict=True)]
-    schema = pa.schema([(LINES, pa.string()), *((f"c{place}", cell) for place, cell in enumerate(cells))])
-    with pa.OSFile(str(target), "wb") as output, pa.ipc.new_file(output, schema) as writer:
-        rows = (_row(features, names, types, listed) for _, features in _examples(file))
-        while batch := list(itertools.islice(rows, _ROWS)):
-            writer.write_batch(pa.RecordBatch.from_pylist(batch, schema))
-    return names
-
-
-def _row(features: Any, names: tuple[str, ...], types: dict[str, str], listed: dict[str, bool]) -> dict[str, Any]:
-    if isinstance(features, str):
-        return {LINES: features}
-    row: dict[str, Any] = {}
-    for place, name in enumerate(names):
-        values = list(getattr(features[name], types[name]).value) if name in features else []
-        if values:
-            row[f"c{place}"] = values if listed[name] else values[0]
-    return row
-
-
-def _examples(file: Path) -> Iterator[tuple[int, Any]]:
-    """Number and features of each record, or what is wrong with it."""
     import_tensorflow_quietly()
+    found = _Found({}, set())
+    frames = iter(read_frames(file, compression="GZIP" if file.suffix.lower() == ".gz" else ""))
+    sizes = itertools.chain([_FIRST_ROWS], itertools.repeat(_ROWS))
+    # The first examples show most features, which are then parsed in batches.
+    groups = iter(lambda: list(itertools.islice(frames, next(sizes))), [])
+    batches = (_in_one(group, found) or _one_by_one(group, found, file=file) for group in groups)
+    targets: list[Path] = []
+    for schema, alike in itertools.groupby(batches, key=lambda batch: batch.schema):
+        targets.append(directory / f"{stem}-{len(targets)}.arrow")
+        with pa.OSFile(str(targets[-1]), "wb") as output, pa.ipc.new_file(output, schema) as writer:
+            for batch in alike:
+                writer.write_batch(batch)
+    if not found.types:
+        raise ValueError(f"{file}: cannot be read: it holds no tf.train.Example with a value.")
+    rows = pa_dataset.dataset([str(target) for target in targets], schema=found.schema, format="ipc")
+    numbers = {name: number for number, name in enumerate(found.types)}
+    return ExampleTable(rows, {name: numbers[name] for name in sorted(numbers)}, frozenset(found.listed))
+
+
+def _in_one(frames: Sequence[Frame], found: _Found) -> pa.RecordBatch | None:
+    """The rows of records that TensorFlow parses as Protocol Buffers would; `None` if one has more than known features.
+
+    `None`, too, if one is not in the form in which writers give examples, or of other types: see `_one_by_one`.
+    """
     import tensorflow as tf
+
+    from fullrank.data.records.example_bytes import counts_at_once
+
+    records = [frame.data for frame in frames if frame.data is not None]
+    if not found.types or len(records) < len(frames):
+        return None
+    dtypes = {"bytes_list": tf.string, "float_list": tf.float32, "int64_list": tf.int64}
+    spec = {name: tf.io.RaggedFeature(dtypes[kind], row_splits_dtype=tf.int32) for name, kind in found.types.items()}
+    try:
+        counts = counts_at_once(records)
+        if (counts < 0).any():
+            return None
+        parsed = tf.io.parse_example(records, spec)
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError):
+        return None
+    present = np.zeros(len(frames), np.int64)
+    columns: list[pa.Array] = [pa.nulls(len(frames), pa.string())]
+    listed = set()
+    for name, kind in found.types.items():
+        starts = parsed[name].row_splits.numpy()
+        lengths = np.diff(starts)
+        present += lengths > 0
+        if lengths.max() > 1:
+            listed.add(name)
+        values = pa.array(parsed[name].flat_values.numpy(), _TYPES[kind])
+        columns.append(pa.ListArray.from_arrays(starts, values, mask=pa.array(lengths == 0)))
+    # A feature beyond those with values is an empty one, or unknown.
+    for place in np.flatnonzero(present != counts):
+        if not found.types.keys() >= set(_features(records[place])):
+            return None
+    found.listed.update(listed)
+    return pa.RecordBatch.from_arrays(columns, schema=found.schema)
+
+
+def _one_by_one(frames: Sequence[Frame], found: _Found, *, file: Path) -> pa.RecordBatch:
+    """The same of any records, with what is wrong with those that are no examples."""
     from google.protobuf.message import DecodeError
 
-    for frame in read_frames(file, compression="GZIP" if file.suffix.lower() == ".gz" else ""):
-        if frame.data is None:
-            yield frame.record, frame.reason
-            continue
+    rows: list[dict[str, Any]] = []
+    for frame in frames:
+        row: dict[str, Any] = {LINES: frame.reason or None}
         try:
-            yield frame.record, tf.train.Example.FromString(frame.data).features.feature
+            features = {} if frame.data is None else _features(frame.data)
         except DecodeError:
-            yield frame.record, "other bytes"
+            row[LINES], features = "other bytes", {}
+        for name, feature in features.items():
+            kind = feature.WhichOneof("kind")
+            if kind is None:
+                continue
+            if found.types.setdefault(name, kind) != kind:
+                raise ValueError(
+                    f"{file}, record {frame.record}: feature {name!r} is a {kind}, before a {found.types[name]}."
+                )
+            row[name] = list(getattr(feature, kind).value) or None
+            if row[name] is not None and len(row[name]) > 1:
+                found.listed.add(name)
+        rows.append(row)
+    schema = found.schema
+    names = [LINES, *found.types]
+    arrays = [pa.array([row.get(name) for row in rows], kind) for name, kind in zip(names, schema.types, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _features(record: bytes) -> Mapping[str, Any]:
+    import tensorflow as tf
+
+    features: Mapping[str, Any] = tf.train.Example.FromString(record).features.feature
+    return features

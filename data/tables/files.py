@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from fullrank.data.files.find_files import SEPARATORS, Format, ending, format_of, partition_of
 from fullrank.data.tables.canonical import TEXT_LIST, VARCHAR, identifier, literal
 from fullrank.data.tables.columns import TableColumn
-from fullrank.data.tables.example_tables import LINES, examples_as_arrow
+from fullrank.data.tables.example_tables import LINES, ExampleTable, examples_as_arrow
 from fullrank.data.tables.naming_errors import naming_errors
 from fullrank.data.tables.text_files import NATIVE, names_in_first_line, rewritten
 
@@ -97,7 +97,7 @@ class TableFiles:
         self._copies: dict[Path, Path] = {}
         self._originals: dict[str, Path] = {}
         self._unquoted: set[Path] = set()
-        self._features: dict[Path, tuple[str, ...]] = {}
+        self._examples: dict[Path, ExampleTable] = {}
         described = [(file, self._key(file)) for file in self.files]
         self._groups = [
             tuple(file for file, _ in group) for _, group in itertools.groupby(described, key=lambda each: each[1])
@@ -279,13 +279,15 @@ class TableFiles:
 
     def _example(self, files: tuple[Path, ...]) -> Part:
         view = f"examples_{self.files.index(files[0])}"
-        target = self._directory / f"{view}.arrow"
-        if files[0] not in self._features:
-            self._features[files[0]] = examples_as_arrow(files[0], target)
-        self._connection.register(view, pa_dataset.dataset(target, format="ipc"))
+        if files[0] not in self._examples:
+            self._examples[files[0]] = examples_as_arrow(files[0], directory=self._directory, stem=view)
+        found = self._examples[files[0]]
+        self._connection.register(view, found.rows)
         kinds = self._connection.sql(f"FROM {view}").types[1:]
-        names = self._features[files[0]]
-        columns = {name: TableColumn(f"c{place}", kinds[place]) for place, name in enumerate(names)}
+        columns = {}
+        for name, place in found.places.items():
+            single = TableColumn(f"c{place}[1]", dict(kinds[place].children)["child"])
+            columns[name] = TableColumn(f"c{place}", kinds[place]) if name in found.listed else single
         sql = f"(SELECT *, {literal(str(files[0]))} AS {FILE}, {LINES} IS NOT NULL AS {BROKEN} FROM {view})"
         return Part(files=files, format="example", columns=columns, sql=sql, broken="is no tf.train.Example")
 

@@ -6,12 +6,14 @@ import gzip
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from fullrank import data
 from fullrank.data import convert, infer, inspect
 from fullrank.data.records.frames import compressed, framed
+from fullrank.data.tables.example_tables import LINES, examples_as_arrow
 
 
 def run(command: Any, *arguments: str) -> int:
@@ -80,6 +82,45 @@ def test_foreign_examples(tmp_path: Path, packed: bool) -> None:
     assert found["tags"] == [[b"a", b"b"], [b"", b""], [b"b", b""]]
     assert found["vector"][:2] == [[1, 2], [3, 4]]
     assert [found["price"][0], found["price"][2], *found["Price"][1:]] == [0.5, 1.5, 7.5, 8.5]
+
+
+def test_batches_hold_what_single_examples_hold(tmp_path: Path) -> None:
+    """Rows in the order of the file, whichever way a group of them is read; the reference knows one record at a time.
+
+    Of 6,500 examples, those from 4,300 on have another feature, one in the third group is not packed, empty lists are
+    no values, and one feature gets its second value in the last group only.
+    """
+    draw = np.random.default_rng(5)
+    rows: list[dict[str, list[Any]]] = []
+    for number in range(6_500):
+        row: dict[str, list[Any]] = {"key": [b"k%d" % number], "items": draw.integers(-3, 9, draw.integers(4)).tolist()}
+        if draw.random() < 0.5:
+            row["price"] = [float(draw.integers(9))]
+        if number >= 4_300:
+            row["late"] = [number] if number < 6_400 else [number, number]
+        rows.append(row)
+    content = [example(**{name: values for name, values in row.items() if values}) for row in rows]
+    content[2_500] = b"\x0a\x13\x0a\x11\x0a\x05items\x12\x08\x1a\x06\x08\x07\x08\x08\x08\x09"
+    rows[2_500] = {"items": [7, 8, 9]}
+    content[900] = example(key=[b"k900"]) + b"\x0a\x0c\x0a\x0a\x0a\x06unused\x12\x00"
+    rows[900] = {"key": [b"k900"]}
+    content[950] = b"\x0a\x10\x0a\x0e\x0a\x05price\x12\x05\x12\x03\x0a\x01\x00"  # a number of one byte
+    (tmp_path / "log.tfrecord").write_bytes(framed(content))
+    table = examples_as_arrow(tmp_path / "log.tfrecord", directory=tmp_path, stem="examples")
+    assert list(table.places) == ["items", "key", "late", "price"]
+    assert table.listed == {"items", "late"}
+    found = table.rows.to_table().to_pydict()
+    bad = [number for number, line in enumerate(found[LINES]) if line is not None]
+    assert bad == [950]
+    for name, place in table.places.items():
+        wanted = [row.get(name) or None if number != 950 else None for number, row in enumerate(rows)]
+        assert found[f"c{place}"] == wanted
+
+
+def test_an_example_of_another_type_in_a_later_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "log.tfrecord").write_bytes(framed([*[example(x=[1])] * 3_000, example(x=[1.0]), example(x=[1])]))
+    assert run(infer, f"--input={tmp_path}/log.tfrecord", "--label=x") == 1
+    assert "record 3000: feature 'x' is a float_list, before a int64_list." in capsys.readouterr().err
 
 
 def test_records_that_are_no_examples_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
