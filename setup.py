@@ -23,6 +23,7 @@ COMMANDS = {
     "fullrank-inspect": "data.inspect",
     "fullrank-pretrain-graph": "trainers.pretrain_graph",
     "fullrank-study": "trainers.study",
+    "fullrank-control": "trainers.control",
     "fullrank-explore": "trainers.explore",
     "fullrank-replay-exposures": "trainers.replay_exposures",
     "fullrank-collapse": "analysis.collapse",

@@ -27,6 +27,7 @@ SCRIPTS = {
     "fullrank-inspect",
     "fullrank-pretrain-graph",
     "fullrank-study",
+    "fullrank-control",
     "fullrank-explore",
     "fullrank-collapse",
     "fullrank-entanglement",

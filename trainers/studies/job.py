@@ -70,12 +70,12 @@ def start_worker(threads: int) -> None:
     tf.get_logger().setLevel("ERROR")  # a process of several models traces the same functions again
 
 
-def run_job(job: Job) -> dict[str, Any]:
+def run_job(job: Job) -> list[dict[str, Any]]:
     """Trains and evaluates.
 
     Returns:
-      `variant`, `seed`, `tasks` (task -> statistics), `seconds`, `cpu_seconds`, `weights`; or `error` in place of
-      the results.
+      One result: `variant`, `seed`, `tasks` (task -> statistics), `seconds`, `cpu_seconds`, `weights`; or `error` in
+      place of the results.
     """
     result: dict[str, Any] = {"variant": job.variant, "seed": job.seed}
     silence, wall, cpu = io.StringIO(), time.perf_counter(), time.process_time()
@@ -89,7 +89,7 @@ def run_job(job: Job) -> dict[str, Any]:
     result["cpu_seconds"] = round(time.process_time() - cpu, 2)
     if not job.keep:
         remove_directory(Path(job.run))
-    return result
+    return [result]
 
 
 def config_of(job: Job, *, number: int = 0) -> RunConfig:

@@ -1,27 +1,19 @@
-"""Runs what is missing of a study, in worker processes, and writes its report."""
+"""Runs what is missing of a study, and writes its report."""
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import json
-import multiprocessing
-import os
 from pathlib import Path
-from typing import Any
-
-import tqdm
 
 from fullrank.data.files.printable import closest
 from fullrank.data.schema.json import read_schema
 from fullrank.trainers.run.run_directory import write_json
 from fullrank.trainers.studies.catalogue import STUDIES
-from fullrank.trainers.studies.job import ABUNDANCE, Job, config_of, run_job, start_worker
+from fullrank.trainers.studies.job import ABUNDANCE, Job, config_of, run_job
 from fullrank.trainers.studies.plan import BASELINE_RUN, Study, StudyConfig, read_study
+from fullrank.trainers.studies.pool import read_results, run_jobs
 from fullrank.trainers.studies.report import write_report
-
-_RUNS_A_PROCESS = 6
-"""Graphs of finished runs are never quite freed, so workers are replaced after so many."""
 
 
 def run_study(config: StudyConfig) -> int:
@@ -49,8 +41,8 @@ def run_study(config: StudyConfig) -> int:
         f"{len(jobs)} of {len(study.variants) * len(config.seeds)} runs to do, {config.workers} at a time.", flush=True
     )
     first = [job for job in jobs if study.reads_baseline and job.variant == study.baseline]
-    _run(first, file, workers=config.workers)
-    _run([job for job in jobs if job not in first], file, workers=config.workers)
+    run_jobs(first, run_job, file, workers=config.workers)
+    run_jobs([job for job in jobs if job not in first], run_job, file, workers=config.workers)
     results = [
         line for line in read_results(file) if line["seed"] in config.seeds and line["variant"] in study.variants
     ]
@@ -117,14 +109,6 @@ def jobs_of(study: Study, config: StudyConfig) -> list[Job]:
     ]
 
 
-def read_results(file: Path) -> list[dict[str, Any]]:
-    """The finished runs; a last line that was cut off by a kill is left out."""
-    if not file.exists():
-        return []
-    lines = file.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1]]
-
-
 def _claim(output: Path, study: Study, config: StudyConfig) -> None:
     """Writes down what the directory is for, or checks that it is for the same."""
     plan = {**dataclasses.asdict(study), "data": str(Path(config.data).resolve()), "split": config.split}
@@ -139,47 +123,3 @@ def _claim(output: Path, study: Study, config: StudyConfig) -> None:
             raise ValueError(f"{output} holds another study ({', '.join(different)} differ): choose another --output.")
         plan["variants"] = {**stored["variants"], **plain["variants"]}
     write_json(plan, file)
-
-
-def _run(jobs: list[Job], file: Path, *, workers: int) -> None:
-    if not jobs:
-        return
-    workers = min(workers, len(jobs))
-    with (
-        open(file, "a", encoding="utf-8") as results,
-        tqdm.tqdm(total=len(jobs), unit="run", desc="study") as bar,
-    ):
-        _end_cut_line(file, results)
-        portion = workers * _RUNS_A_PROCESS
-        for start in range(0, len(jobs), portion):
-            _run_portion(jobs[start : start + portion], results, bar, workers=workers)
-
-
-def _run_portion(jobs: list[Job], results: Any, bar: Any, *, workers: int) -> None:
-    """Runs some jobs in worker processes of their own."""
-    pool = concurrent.futures.ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=start_worker,
-        initargs=(max(1, len(os.sched_getaffinity(0)) // workers),),
-    )
-    with pool:
-        futures = [pool.submit(run_job, job) for job in jobs]
-        try:
-            for future in concurrent.futures.as_completed(futures):
-                result = future.result()
-                results.write(json.dumps(result, allow_nan=False) + "\n")
-                results.flush()
-                if "error" in result:
-                    tqdm.tqdm.write(f"{result['variant']}, seed {result['seed']} failed: {result['error']}")
-                bar.update()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _end_cut_line(file: Path, results: Any) -> None:
-    text = file.read_text(encoding="utf-8")
-    if text and not text.endswith("\n"):
-        whole = text[: text.rfind("\n") + 1]
-        results.truncate(len(whole.encode("utf-8")))

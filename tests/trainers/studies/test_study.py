@@ -14,8 +14,9 @@ from fullrank.analysis.comparisons.paired import paired_difference
 from fullrank.trainers.studies.catalogue import STUDIES
 from fullrank.trainers.studies.job import config_of
 from fullrank.trainers.studies.plan import Study, StudyConfig, read_study
+from fullrank.trainers.studies.pool import read_results
 from fullrank.trainers.studies.report import write_report
-from fullrank.trainers.studies.run import chosen, jobs_of, read_results
+from fullrank.trainers.studies.run import chosen, jobs_of
 
 PLAN = {"name": "tiny", "question": "?", "baseline": "a", "variants": {"a": [], "b": ["--widths=8"]}}
 

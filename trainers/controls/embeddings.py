@@ -1,0 +1,175 @@
+"""Controls of embedding sets and interactions: collapse and entanglement ([Tencent] §4 and §5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from fullrank.data.planted.field_parts import FieldParts
+from fullrank.data.planted.number import Number
+from fullrank.data.planted.pairs import LatentPairs
+from fullrank.data.planted.partners import Partners
+from fullrank.data.planted.world import Task, World
+from fullrank.trainers.controls.plan import Claim, Control
+
+_BATCH: Final = "--batch_size=1024"
+
+
+def _single(kind: str, width: int) -> tuple[str, ...]:
+    return ("--model=single", f"--widths={width}", f"--experts={kind}")
+
+
+def _me(kind: str, sets: int, width: int) -> tuple[str, ...]:
+    experts = ",".join(f"{kind}:{number}" for number in range(sets))
+    return ("--model=me", f"--widths={','.join([str(width)] * sets)}", f"--experts={experts}")
+
+
+def _partners(effect: str, *, values: int) -> World:
+    return World(
+        mechanisms={"partners": Partners(values=values)},
+        tasks={"click": Task(weights={f"partners/{effect}": 2.0})},
+    )
+
+
+_PROJECTION: Final = Control(
+    name="projection",
+    claims=(
+        Claim(
+            text="A projection of each pair keeps more information abundance than FM ([Tencent] §4.4)",
+            method="fmfm",
+            baseline="fm",
+        ),
+        Claim(text="So does CrossNet V2, whose matrix is one", method="crossnet", baseline="fm"),
+    ),
+    positive=_partners("one", values=20),
+    negative=_partners("full", values=200),
+    flags=(_BATCH,),
+    variants={kind: _single(kind, 16) for kind in ("fm", "fmfm", "crossnet", "gwpfm")},
+    metric="ia",
+    field="id",
+)
+
+_ME: Final = Control(
+    name="multi_embedding",
+    claims=(
+        Claim(
+            text="K sets of width d beat one set of width K d where partners are of low cardinality ([Tencent] §4.2)",
+            method="4 sets of 8",
+            baseline="1 set of 32",
+        ),
+    ),
+    positive=_partners("one", values=3),
+    negative=_partners("full", values=200),
+    flags=(_BATCH,),
+    variants={
+        "1 set of 32": _me("fm", 1, 32),
+        "2 sets of 16": _me("fm", 2, 16),
+        "4 sets of 8": _me("fm", 4, 8),
+        "1 set of 8": _me("fm", 1, 8),
+    },
+)
+
+
+def _parts(effect: str) -> World:
+    return World(mechanisms={"fields": FieldParts()}, tasks={"click": Task(weights={f"fields/{effect}": 2.0})})
+
+
+_GWPFM: Final = Control(
+    name="gwpfm",
+    claims=(
+        Claim(
+            text="GwPFM beats FM of equal width where a field means two things to two parts ([Tencent] §4.3)",
+            method="gwpfm",
+            baseline="fm",
+        ),
+    ),
+    positive=_parts("parts"),
+    negative=_parts("plain"),
+    flags=(_BATCH,),
+    variants={kind: _single(kind, 8) for kind in ("fm", "gwpfm", "fwfm")},
+)
+
+
+def _two_tasks(second: str) -> World:
+    weights = {"click": {"pairs/first": 2.5}, "like": {f"pairs/{second}": 2.5}}
+    return World(
+        mechanisms={"pairs": LatentPairs()},
+        tasks={task: Task(weights=each) for task, each in weights.items()},
+    )
+
+
+_STEM: Final = Control(
+    name="stem",
+    claims=(
+        Claim(
+            text="STEM beats shared embeddings whose width is below the joint rank of the tasks ([Tencent] §5.1)",
+            method="stem",
+            baseline="mmoe",
+        ),
+    ),
+    positive=_two_tasks("second"),
+    negative=_two_tasks("first"),
+    flags=(_BATCH, "--tasks=click,like"),
+    variants={
+        "mmoe": ("--model=mmoe", "--widths=4", "--experts=fm,flat"),
+        "mmoe of width 12": ("--model=mmoe", "--widths=12", "--experts=fm,flat"),
+        "stem": ("--model=stem", "--widths=4", "--experts=fm:0,flat:0,fm:1,flat:1,fm:2,flat:2"),
+        "ple": ("--model=ple", "--widths=4", "--experts=fm:0,flat:0,fm:1,flat:1,fm:2,flat:2"),
+    },
+    metric="worst_auc",
+)
+
+
+def _small_task(weights: Mapping[str, float]) -> World:
+    tasks = {"click": Task(weights={"pairs/first": 2.5}), "buy": Task(weights=weights, observed=0.02)}
+    return World(mechanisms={"pairs": LatentPairs(rank=16)}, tasks=tasks)
+
+
+_AME: Final = Control(
+    name="ame",
+    claims=(
+        Claim(
+            text="Sets of different width serve a small task of few dimensions better than equal ones ([Tencent] §5.2)",
+            method="ame",
+            baseline="me_mmoe",
+        ),
+    ),
+    positive=_small_task({"pairs/low": 2.5}),
+    negative=_small_task({"pairs/first": 2.5}),
+    flags=(_BATCH, "--tasks=click,buy", "--experts=fm:0,flat:0,fm:1,flat:1"),
+    variants={
+        "me_mmoe": ("--model=me_mmoe", "--widths=18,18"),
+        "ame": ("--model=ame", "--widths=4,32"),
+    },
+    metric="last_auc",
+)
+
+
+def _mixture(parts: float) -> World:
+    weights = {"fields/parts": parts, "number/smooth": 2.0}
+    return World(
+        mechanisms={"fields": FieldParts(), "number": Number(bits=8)},
+        tasks={"click": Task(weights=weights)},
+    )
+
+
+_EXPERTS: Final = Control(
+    name="heterogeneous_experts",
+    claims=(
+        Claim(
+            text="Experts of different kinds beat as many of one kind ([Tencent] §4.3)",
+            method="gwpfm, flat and ipnn",
+            baseline="three flat",
+        ),
+    ),
+    positive=_mixture(2.0),
+    negative=_mixture(0.0),
+    flags=(_BATCH, "--model=single", "--widths=16", "--numeric=mns", "--without_features=number_id"),
+    variants={
+        "three flat": ("--experts=flat,flat,flat",),
+        "gwpfm, flat and ipnn": ("--experts=gwpfm,flat,ipnn",),
+        "three gwpfm": ("--experts=gwpfm,gwpfm,gwpfm",),
+    },
+)
+
+EMBEDDINGS: Final = (_PROJECTION, _ME, _GWPFM, _EXPERTS, _STEM, _AME)

@@ -1,0 +1,149 @@
+"""Controls of encoders: histories and numbers ([Tencent] §3)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fullrank.data.planted.content import Content
+from fullrank.data.planted.interest import Interest
+from fullrank.data.planted.number import Number
+from fullrank.data.planted.pretrained import PretrainedPair
+from fullrank.data.planted.world import Task, World
+from fullrank.trainers.controls.plan import Claim, Control
+
+_ONE_SET: Final = ("--batch_size=1024", "--model=single", "--widths=16", "--experts=flat", "--hidden=64")
+
+
+def _interest(effect: str) -> World:
+    return World(mechanisms={"interest": Interest()}, tasks={"click": Task(weights={f"interest/{effect}": 2.0})})
+
+
+def _without(*parts: str) -> tuple[str, ...]:
+    return ("--sequence=tim", f"--sequence_without={','.join(parts)}")
+
+
+_TIM: Final = Control(
+    name="tim",
+    claims=(
+        Claim(text="TIM beats a mean of behaviours ([Tencent] §3.1)", method="tim", baseline="mean"),
+        Claim(text="TIM beats DIN, which knows no time", method="tim", baseline="din"),
+        Claim(
+            text="TIM needs its temporal encoding",
+            method="tim",
+            baseline="tim - position - interval",
+        ),
+        Claim(text="TIM needs its target-aware attention", method="tim", baseline="tim - attention"),
+    ),
+    positive=_interest("decay"),
+    negative=_interest("taste"),
+    flags=(*_ONE_SET, "--initial_scale=0.3"),
+    variants={
+        "mean": ("--sequence=mean",),
+        "din": ("--sequence=din",),
+        "tim": ("--sequence=tim",),
+        "tim - position": _without("position"),
+        "tim - interval": _without("interval"),
+        "tim - position - interval": _without("position", "interval"),
+        "tim - attention": _without("attention"),
+        "tim - representation": _without("representation"),
+    },
+    rows=102_400,
+)
+
+
+def _number(effect: str, *, bits: int) -> World:
+    return World(mechanisms={"number": Number(bits=bits)}, tasks={"click": Task(weights={f"number/{effect}": 1.5})})
+
+
+_ORDER: Final = Control(
+    name="mns_order",
+    claims=(
+        Claim(
+            text="Digits of several systems beat an id for each number where near numbers are alike ([Tencent] §3.1)",
+            method="mns",
+            baseline="id",
+        ),
+        Claim(
+            text="They beat one vector times the number where its effect is not linear", method="mns", baseline="scaled"
+        ),
+    ),
+    positive=_number("smooth", bits=15),
+    negative=_number("unordered", bits=10),
+    flags=_ONE_SET,
+    variants={
+        "id": ("--without_features=number",),
+        "mns": ("--numeric=mns", "--without_features=number_id"),
+        "scaled": ("--numeric=scaled", "--without_features=number_id"),
+        "buckets": ("--numeric=buckets", "--without_features=number_id"),
+    },
+)
+
+_CARRY: Final = Control(
+    name="mns_carry",
+    claims=(
+        Claim(
+            text="Base 3 beside base 2 repairs carries, at which all binary digits change ([Tencent] §3.1)",
+            method="bases 2 and 3",
+            baseline="base 2",
+        ),
+    ),
+    positive=_number("carry", bits=12),
+    negative=_number("digits", bits=12),
+    flags=(*_ONE_SET, "--numeric=mns", "--without_features=number_id"),
+    variants={"base 2": ("--bases=2",), "bases 2 and 3": ("--bases=2,3",), "base 3": ("--bases=3",)},
+)
+
+
+def _ads(effect: str) -> World:
+    return World(mechanisms={"content": Content()}, tasks={"click": Task(weights={f"content/{effect}": 1.5})})
+
+
+_HASH_ID: Final = Control(
+    name="hash_id",
+    claims=(
+        Claim(
+            text="A HashID in place of the ad's id tells what a new ad is worth ([Tencent] §3.2)",
+            method="hash id",
+            baseline="id",
+        ),
+    ),
+    positive=_ads("content"),
+    negative=_ads("own"),
+    flags=_ONE_SET,
+    variants={
+        "id": ("--without_features=content,content_bits",),
+        "hash id": ("--without_features=content,ad_id",),
+        "id and hash id": ("--without_features=content",),
+        "content vector": ("--without_features=content_bits,ad_id", "--vectors=projection"),
+    },
+    metric="new_auc",
+)
+
+
+def _vectors(effect: str) -> World:
+    return World(
+        mechanisms={"vectors": PretrainedPair(), "number": Number(bits=4)},
+        tasks={"click": Task(weights={f"vectors/{effect}": 1.5, "number/unordered": 0.5})},
+    )
+
+
+_SIMILARITY: Final = Control(
+    name="similarity",
+    claims=(
+        Claim(
+            text="The similarity of a pretrained pair, by its digits, beats the vectors themselves ([Tencent] §3.3)",
+            method="similarity",
+            baseline="projection",
+        ),
+    ),
+    positive=_vectors("near"),
+    negative=_vectors("ad"),
+    flags=(*_ONE_SET, "--without_features=number"),
+    variants={
+        "projection": ("--vectors=projection",),
+        "similarity": ("--vectors=similarity",),
+        "raw": ("--vectors=raw",),
+    },
+)
+
+ENCODERS: Final = (_TIM, _ORDER, _CARRY, _HASH_ID, _SIMILARITY)

@@ -1,0 +1,180 @@
+"""The page of the controls: one table of claims, and one of all variants for each control."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from fullrank.analysis.comparisons.paired import PairedDifference, paired_difference
+from fullrank.trainers.controls.one_variant import TUNING_SEED
+from fullrank.trainers.controls.plan import LOWER_IS_BETTER, SIDES, Claim, Control, Side
+from fullrank.trainers.studies.report import markdown
+
+_HEAD: Final = """# Controls
+
+For each claim of the papers a world is planted in which theory says that the method must win (positive control), and
+one without what the method is for, in which it must not win by more than chance (negative control). Worlds stream:
+every variant sees the same rows in a single pass, an equal number of steps, with learning rates chosen for itself on
+validation of a world of its own (seed 0, the same grid for all). Each seed draws a world and weights anew. The floor is
+a constant prediction (of `ia`: the untrained tables; of `nmi`: k-means or codes before training), the oracle predicts
+by the planted logit. Intervals are Student's, 95 %, of the difference between method and baseline over paired seeds.
+
+A positive control is *won* when the whole interval lies above 0 (below, where lower is better); a negative one is
+*kept* unless it does.
+
+This page is written by `python -m fullrank.trainers.control --output=docs/studies`, from `controls.jsonl` beside it.
+"""
+_FLOORS: Final = {"auc": 0.5, "last_auc": 0.5, "worst_auc": 0.5, "new_auc": 0.5, "ne": 1.0}
+Values = Mapping[int, Mapping[str, Any]]
+"""Seed -> the line of a run."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Found:
+    """The finished runs of one side of a control, by variant and seed."""
+
+    control: Control
+    side: Side
+    runs: Mapping[str, Values]
+
+    def values(self, variant: str) -> dict[int, float]:
+        metric = self.control.metric
+        return {seed: line["values"][metric] for seed, line in self.runs[variant].items()}
+
+    def beside(self, part: str) -> list[float]:
+        """What the untrained model or the oracle has of the metric, in every run."""
+        lines = [line for runs in self.runs.values() for line in runs.values()]
+        return [line[part][self.control.metric] for line in lines if self.control.metric in line[part]]
+
+    def difference(self, claim: Claim) -> PairedDifference:
+        method, baseline = self.values(claim.method), self.values(claim.baseline)
+        seeds = sorted(method.keys() & baseline.keys())
+        return paired_difference(values=[method[s] for s in seeds], baseline=[baseline[s] for s in seeds])
+
+
+def write_page(controls: Sequence[Control], results: Sequence[Mapping[str, Any]], *, seeds: Sequence[int]) -> str:
+    """The whole page, in Markdown.
+
+    Args:
+      controls: The controls to show.
+      results: Lines of finished and failed runs; those of another plan are left out.
+      seeds: Seeds that are wanted; what is missing of them is said.
+    """
+    found = {(c.name, side): _found(c, side, results, seeds) for c in controls for side in SIDES}
+    header = ["claim", "metric"]
+    for side in SIDES:
+        header += [f"{side}: floor", "baseline", "method", "oracle", "difference", "verdict"]
+    rows = [
+        [
+            claim.text,
+            control.metric,
+            *(cell for side in SIDES for cell in _cells(found[control.name, side], claim, len(seeds))),
+        ]
+        for control in controls
+        for claim in control.claims
+    ]
+    parts = [_HEAD, markdown(header, rows)]
+    for control in controls:
+        parts += [f"## {control.name}", f"{control.rows:,} rows, one pass; flags `{' '.join(control.flags)}`."]
+        parts += list(_details(control, found))
+    parts += list(_missing(controls, found, results, seeds))
+    return "\n\n".join(part.rstrip() for part in parts) + "\n"
+
+
+def _found(control: Control, side: Side, results: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> _Found:
+    runs: dict[str, dict[int, Mapping[str, Any]]] = {variant: {} for variant in control.variants_of(side)}
+    for line in results:
+        mine = (line["control"], line["side"]) == (control.name, side) and line["variant"] in runs
+        wanted = mine and line["seed"] != TUNING_SEED and line["seed"] in seeds and "error" not in line
+        if wanted and line["plan"] == control.digest(side, line["variant"]):
+            runs[line["variant"]][line["seed"]] = line
+    return _Found(control=control, side=side, runs=runs)
+
+
+def _cells(found: _Found, claim: Claim, seeds: int) -> list[str]:
+    metric = found.control.metric
+    floors = [_FLOORS[metric]] if metric in _FLOORS else found.beside("untrained")
+    oracles = found.beside("oracle")
+    difference = found.difference(claim)
+    means = [_mean(list(found.values(variant).values())) for variant in (claim.baseline, claim.method)]
+    if difference.pairs < 2:
+        return [_mean(floors), *means, _mean(oracles), "-", f"{difference.pairs} of {seeds} seeds"]
+    interval = f"{difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]"
+    partly = "" if difference.pairs == seeds else f" ({difference.pairs} of {seeds} seeds)"
+    return [_mean(floors), *means, _mean(oracles), interval, verdict(found, difference) + partly]
+
+
+def verdict(found: _Found, difference: PairedDifference) -> str:
+    """`won`, `not resolved` or `lost` where the method must win; `kept` or `not kept` where it must not."""
+    low, high = difference.low, difference.high
+    if found.control.metric in LOWER_IS_BETTER:
+        low, high = -high, -low
+    if found.side == "negative":
+        return "not kept" if low > 0 else "kept"
+    return "**won**" if low > 0 else "lost" if high < 0 else "not resolved"
+
+
+def _details(control: Control, found: Mapping[tuple[str, Side], _Found]) -> Iterator[str]:
+    names = [
+        "auc",
+        "ne",
+        *(name for name in ("last_auc", "worst_auc", "new_auc", "ia", "nmi") if name == control.metric),
+    ]
+    rows = []
+    for side in SIDES:
+        for variant, runs in found[control.name, side].runs.items():
+            if runs:
+                cells = [_spread([line["values"][name] for line in runs.values()]) for name in names]
+                some = next(iter(runs.values()))
+                cpu = statistics.median(line["cpu_seconds"] for line in runs.values())
+                flags = " ".join(f"`{flag}`" for flag in control.variants[variant])
+                rows.append(
+                    [
+                        side,
+                        variant,
+                        flags,
+                        str(len(runs)),
+                        *cells,
+                        f"{some['rate']:g}",
+                        f"{some['weights']:,}",
+                        f"{cpu:.0f}",
+                    ]
+                )
+    if rows:
+        yield markdown(["side", "variant", "flags", "seeds", *names, "rate", "weights", "CPU seconds"], rows)
+    else:
+        yield "Not run yet."
+
+
+def _missing(
+    controls: Sequence[Control],
+    found: Mapping[tuple[str, Side], _Found],
+    results: Sequence[Mapping[str, Any]],
+    seeds: Sequence[int],
+) -> Iterator[str]:
+    lines = []
+    for control in controls:
+        for side in SIDES:
+            for variant, runs in found[control.name, side].runs.items():
+                wanted = [str(seed) for seed in seeds if seed not in runs]
+                if wanted:
+                    lines.append(f"* {control.name}, {side}, {variant}: seeds {', '.join(wanted)}")
+    failed = {
+        f"* {line['control']}, {line['side']}, {line['variant']}, seed {line['seed']}: {line['error']}"
+        for line in results
+        if "error" in line and line["control"] in {control.name for control in controls}
+    }
+    if lines:
+        yield "## Still missing\n\n" + "\n".join(lines)
+    if failed:
+        yield "## Failed\n\n" + "\n".join(sorted(failed))
+
+
+def _mean(values: Sequence[float]) -> str:
+    return f"{statistics.mean(values):.4f}" if values else "-"
+
+
+def _spread(values: Sequence[float]) -> str:
+    return _mean(values) + (f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else "")
