@@ -27,6 +27,7 @@ COMMANDS = {
     "fullrank-explore": "trainers.explore",
     "fullrank-replay-exposures": "trainers.replay_exposures",
     "fullrank-collapse": "analysis.collapse",
+    "fullrank-correlation": "analysis.correlation",
     "fullrank-entanglement": "analysis.entanglement",
 }
 TESTING = ["hypothesis", "jsonschema", "pytest>=8", "pytest-xdist"]

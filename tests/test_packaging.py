@@ -30,6 +30,7 @@ SCRIPTS = {
     "fullrank-control",
     "fullrank-explore",
     "fullrank-collapse",
+    "fullrank-correlation",
     "fullrank-entanglement",
     "fullrank-conflicts",
     "fullrank-groups",

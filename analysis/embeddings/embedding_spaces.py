@@ -13,7 +13,8 @@ from fullrank.analysis.inputs.open_input import Input
 from fullrank.analysis.inputs.variables import rows_with_touched_slots
 from fullrank.data.reading.read import read_records
 from fullrank.data.schema.schema import Schema
-from fullrank.data.schema.vocabulary import KNOWN_FROM, table_rows
+from fullrank.data.schema.table_rows import table_rows
+from fullrank.data.schema.vocabulary import KNOWN_FROM
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

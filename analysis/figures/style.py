@@ -38,7 +38,7 @@ _SETTINGS: dict[Any, Any] = {
 
 @contextlib.contextmanager
 def figure(*, path: str | os.PathLike[str], width: float = 6.0, height: float = 5.0) -> Iterator[Axes]:
-    """Gives axes to draw on and writes them as a PNG.
+    """Gives axes to draw on and writes them as PNG, or as SVG if the name of the file ends so.
 
     The figure is made without pyplot, so neither a display nor another library's current figure matters. The file is
     written beside its place and then renamed: a half-written one never bears the name.
@@ -69,7 +69,7 @@ def panels(
         canvas = FigureCanvasAgg(Figure(figsize=(width, height), layout="constrained"))
         yield list(canvas.figure.subplots(rows, columns, sharex=True, squeeze=False).flat)
         with file_aside(Path(path)) as aside:
-            canvas.figure.savefig(aside, format="png")
+            canvas.figure.savefig(aside, format=Path(path).suffix.removeprefix(".") or "png")
 
 
 def shortened(label: str, *, longest: int = 36) -> str:

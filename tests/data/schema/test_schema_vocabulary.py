@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fullrank import data
-from fullrank.data.schema.vocabulary import storable, table_rows, vocabulary_path, write_distinct_ids, write_vocabulary
+from fullrank.data.schema.table_rows import table_rows
+from fullrank.data.schema.vocabulary import storable, vocabulary_path, write_distinct_ids, write_vocabulary
 
 
 def schema_of(directory: Path, *, dtype: str, size: int, name: str = "item") -> data.Schema:
