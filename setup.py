@@ -24,13 +24,15 @@ COMMANDS = {
     "fullrank-pretrain-graph": "trainers.pretrain_graph",
     "fullrank-study": "trainers.study",
     "fullrank-control": "trainers.control",
+    "fullrank-search": "trainers.search",
     "fullrank-explore": "trainers.explore",
     "fullrank-replay-exposures": "trainers.replay_exposures",
     "fullrank-collapse": "analysis.collapse",
     "fullrank-correlation": "analysis.correlation",
     "fullrank-entanglement": "analysis.entanglement",
 }
-TESTING = ["hypothesis", "jsonschema", "pytest>=8", "pytest-xdist"]
+SEARCHING = ["optuna>=4.5,<6"]
+TESTING = [*SEARCHING, "hypothesis", "jsonschema", "pytest>=8", "pytest-xdist"]
 DEVELOPING = ["build", "mkdocstrings-python", "mypy", "pre-commit", "ruff", "setuptools>=65", "wheel", "zensical"]
 
 # The package has no __init__.py of its own: `fullrank` is a namespace whose parts are the top-level folders, and the
@@ -99,6 +101,6 @@ setup(
         "setuptools; python_version >= '3.12'",
         "tqdm",
     ],
-    extras_require={"test": TESTING, "dev": TESTING + DEVELOPING},
+    extras_require={"search": SEARCHING, "test": TESTING, "dev": TESTING + DEVELOPING},
     entry_points={"console_scripts": [f"{name} = fullrank.{module}:run" for name, module in COMMANDS.items()]},
 )

@@ -43,6 +43,7 @@ DISTRIBUTIONS: Mapping[str, str] = {
     "keras": "keras",
     "matplotlib": "matplotlib",
     "numpy": "numpy",
+    "optuna": "optuna",
     "pyarrow": "pyarrow",
     "pytest": "pytest",
     "scipy": "scipy",

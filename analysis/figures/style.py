@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,26 @@ def panels(
         yield list(canvas.figure.subplots(rows, columns, sharex=True, squeeze=False).flat)
         with file_aside(Path(path)) as aside:
             canvas.figure.savefig(aside, format=Path(path).suffix.removeprefix(".") or "png")
+
+
+@contextlib.contextmanager
+def side_by_side(
+    *, path: str | os.PathLike[str], widths: Sequence[float], width: float, height: float
+) -> Iterator[list[Axes]]:
+    """As `figure`, with axes side by side that share nothing.
+
+    Args:
+        path: the file.
+        widths: of the axes, in proportion.
+        width: inches of all.
+        height: inches.
+    """
+    with mpl.rc_context(_SETTINGS):
+        canvas = FigureCanvasAgg(Figure(figsize=(width, height), layout="constrained"))
+        grid = canvas.figure.subplots(1, len(widths), squeeze=False, gridspec_kw={"width_ratios": list(widths)})
+        yield list(grid.flat)
+        with file_aside(Path(path)) as aside:
+            canvas.figure.savefig(aside, format="png")
 
 
 def shortened(label: str, *, longest: int = 36) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from absl import flags
 
-from fullrank.data.command.errors import UsageError
+from fullrank.data.command.command import new_flags
+from fullrank.data.command.errors import UsageError, describe_flag_error
 from fullrank.data.command.help import SECTION
 from fullrank.models.options.setting import FieldType, field_types
 from fullrank.trainers.config import json as config_json
@@ -134,6 +135,26 @@ def read_run(flag_values: flags.FlagValues) -> RunConfig:
         return config_json.from_json(parts, source=file or "command line")
     except ValueError as error:
         raise UsageError(str(error).removeprefix("command line: ")) from error
+
+
+def run_config(arguments: Sequence[str]) -> RunConfig:
+    """The configuration that flags of `fullrank.trainers.train` give.
+
+    Args:
+      arguments: Flags alone, without the program's name.
+
+    Raises:
+      ValueError: If a flag is unknown, an argument is no flag, or a value is refused.
+    """
+    flag_values = new_flags()
+    define_run(flag_values)
+    try:
+        unexpected = flag_values(["train", *arguments])[1:]
+    except flags.Error as error:
+        raise ValueError(describe_flag_error(error, flag_values)) from error
+    if unexpected:
+        raise ValueError(f"{unexpected[0]!r} is no flag.")
+    return read_run(flag_values)
 
 
 def _require(parts: Mapping[str, Mapping[str, Any]]) -> None:

@@ -14,14 +14,10 @@ import traceback
 from pathlib import Path
 from typing import Any, Final
 
-from absl import flags
-
-from fullrank.data.command.command import new_flags
-from fullrank.data.command.errors import describe_flag_error
 from fullrank.data.command.quiet_tensorflow import import_tensorflow_quietly
 from fullrank.data.files.write_aside import remove_directory
 from fullrank.trainers.config.config import RunConfig
-from fullrank.trainers.config.flags import define_run, read_run
+from fullrank.trainers.config.flags import run_config
 from fullrank.trainers.evaluation.configs import EvaluateConfig
 
 _FIXED: Final = ("--progress=none", "--tensorboard=false", "--overwrite")
@@ -98,16 +94,11 @@ def config_of(job: Job, *, number: int = 0) -> RunConfig:
     Raises:
       ValueError: If a flag is unknown or a value is refused.
     """
-    flag_values = new_flags()
-    define_run(flag_values)
     places = [f"--data={job.data}", f"--output={_directory(job, number)}", f"--seed={job.seed}"]
     try:
-        unexpected = flag_values(["study", *places, *job.flags[number], *_FIXED])[1:]
-    except flags.Error as error:
-        raise ValueError(f"variant {job.variant!r}: {describe_flag_error(error, flag_values)}") from error
-    if unexpected:
-        raise ValueError(f"variant {job.variant!r}: {unexpected[0]!r} is no flag.")
-    return read_run(flag_values)
+        return run_config([*places, *job.flags[number], *_FIXED])
+    except ValueError as error:
+        raise ValueError(f"variant {job.variant!r}: {error}") from error
 
 
 def _results(job: Job) -> dict[str, Any]:

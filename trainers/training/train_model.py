@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import logging
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -25,7 +25,13 @@ from fullrank.trainers.run.metrics_log import MetricsLog, cut_events_after
 from fullrank.trainers.run.run_directory import RunDirectory, write_json
 from fullrank.trainers.run.weights import BEST_KEPT, remove_debris, save_best
 from fullrank.trainers.training.build_model import build_model, compile_model
-from fullrank.trainers.training.callbacks.early_stopping import EarlyStopping, Plateau, monitored, watched
+from fullrank.trainers.training.callbacks.early_stopping import (
+    EarlyStopping,
+    Plateau,
+    monitored,
+    monitored_value,
+    watched,
+)
 from fullrank.trainers.training.callbacks.measures import Collapse, Groups
 from fullrank.trainers.training.callbacks.metrics_lines import Events, MetricsLines, ProgressBar
 from fullrank.trainers.training.callbacks.saving import Counting, Resume, Saving
@@ -61,12 +67,16 @@ def quiet_callbacks() -> Iterator[None]:
         logger.removeFilter(wanted)
 
 
-def train_model(config: RunConfig, *, command: Sequence[str] = ()) -> dict[str, Any]:
+def train_model(
+    config: RunConfig, *, command: Sequence[str] = (), after_epoch: Callable[[int, float], None] | None = None
+) -> dict[str, Any]:
     """Trains, or resumes an interrupted run, or finds that the run is finished.
 
     Args:
       config: What to train, on what, and where to.
       command: The command line, for the record.
+      after_epoch: Called with each finished epoch and its monitored value, NaN where it is undefined; what it raises
+        ends the training.
 
     Returns:
       What `result.json` holds: `best_epoch`, `epochs`, `stopped`, the metrics of the best epoch and the number of
@@ -89,14 +99,21 @@ def train_model(config: RunConfig, *, command: Sequence[str] = ()) -> dict[str, 
                 clear_leftovers(run.result_file)
                 _say(f"{run.path} is finished: {_summary(result)}. Give --overwrite to start anew.")
                 return result
-        return _Training(config, schema, run).run(command)
+        return _Training(config, schema, run, after_epoch=after_epoch).run(command)
 
 
 class _Training:
     """The parts of one training run."""
 
-    def __init__(self, config: RunConfig, schema: Schema, run: RunDirectory) -> None:
-        self._config, self._schema, self._run = config, schema, run
+    def __init__(
+        self,
+        config: RunConfig,
+        schema: Schema,
+        run: RunDirectory,
+        *,
+        after_epoch: Callable[[int, float], None] | None = None,
+    ) -> None:
+        self._config, self._schema, self._run, self._after_epoch = config, schema, run, after_epoch
         self._steps = steps_per_epoch(config, schema)
         keras.utils.set_random_seed(config.train.seed)
         if config.train.deterministic:
@@ -229,7 +246,17 @@ class _Training:
             minutes=train.checkpoint_minutes,
             steps=train.checkpoint_steps,
         )
-        return [*callbacks, saving]
+        return [*callbacks, saving, *self._told()]
+
+    def _told(self) -> list[keras.callbacks.Callback]:
+        tell, monitor = self._after_epoch, self._monitor
+        if tell is None or monitor is None:
+            return []
+        return [
+            keras.callbacks.LambdaCallback(
+                on_epoch_end=lambda epoch, logs: tell(epoch + 1, monitored_value(logs, monitor))
+            )
+        ]
 
     def _plateau(self) -> list[keras.callbacks.Callback]:
         how = self._config.optimizer

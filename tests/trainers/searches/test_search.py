@@ -1,0 +1,108 @@
+"""A whole search from the command line: killed, resumed, reported; and what is refused before anything runs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fullrank.trainers.search import run
+
+_FLAGS = ("--model=single", "--experts=flat", "--hidden=4", "--tower=", "--batch_size=64", "--epochs=2", "--monitor=ne")
+_SPACE = "learning_rate=log:1e-4..1e-1,widths=2|4"
+
+
+def _command(records: Path, output: Path, *own: str, shared: tuple[str, ...] = _FLAGS) -> list[str]:
+    return ["search", f"--data={records}", f"--output={output}", f"--space={_SPACE}", *own, "--", *shared]
+
+
+@pytest.mark.parametrize(
+    ("own", "shared", "message"),
+    [
+        (("--space=width=1|2",), _FLAGS, "Did you mean 'widths'?"),
+        (("--space=epochs=0..2",), _FLAGS, "--epochs has to be at least 1"),
+        ((), (*_FLAGS, "--validation_split="), "--validation_split is empty"),
+        ((), ("--modell=single",), "modell"),
+        ((), ("single",), "'single' is no flag"),
+        (("--trials=0",), _FLAGS, "--trials has to be at least 1"),
+    ],
+)
+def test_refused_before_anything_runs(
+    own: tuple[str, ...],
+    shared: tuple[str, ...],
+    message: str,
+    toy_records: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        run(_command(toy_records, tmp_path / "out", *own, shared=shared))
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert len(errors.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_killed_resumed_and_the_best_run_is_ready(toy_records: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    command = [sys.executable, "-m", "fullrank.trainers.search"]
+    arguments = _command(toy_records, output, "--trials=4", "--workers=1")[1:]
+
+    first = subprocess.Popen(
+        [*command, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 300
+    while not list(output.glob("runs/trial-1/checkpoints/*.index")) and first.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGKILL)
+    assert first.wait() == -signal.SIGKILL
+    begun = (output / "runs/trial-1/config.json").read_text()
+
+    again = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert "3 of 4 trials to do" in again.stdout
+    with open(output / "trials.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["state"] for row in rows] == ["complete"] * 4
+    # The killed trial's run was resumed by the next one, with the same flags.
+    taken_up = [row for row in rows if row["trial"] == "2"]
+    assert f'"--learning_rate={taken_up[0]["learning_rate"]}"' in begun
+    best = json.loads((output / "best.json").read_text())
+    assert best["value"] == min(float(row["value"]) for row in rows)
+    assert [path.name for path in (output / "runs").iterdir() if not path.name.startswith(".")] == [
+        Path(best["run"]).name
+    ]
+    assert (output / "search.png").stat().st_size > 10_000
+
+    finished = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    assert "0 of 4 trials to do" in finished.stdout
+    other = subprocess.run([*command, *arguments, "--batch_size=32"], capture_output=True, text=True, check=False)
+    assert other.returncode == 1
+    assert "holds another search (flags differ)" in other.stderr
+
+    exported = subprocess.run(
+        [sys.executable, "-m", "fullrank.trainers.export", f"--run={best['run']}", f"--output={tmp_path / 'export'}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert exported.returncode == 0, exported.stderr
+
+
+@pytest.mark.slow
+def test_failed_trials_are_counted_and_their_reason_is_kept(toy_records: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    command = [sys.executable, "-m", "fullrank.trainers.search"]
+    arguments = _command(toy_records, output, "--trials=1", "--space=learning_rate=1e30..1e31")[1:]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "no trial succeeded" in done.stderr

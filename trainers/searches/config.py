@@ -1,0 +1,35 @@
+"""What a search is told."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from fullrank.models.options.setting import REQUIRED, check_settings, setting
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SearchConfig:
+    """Which flags are searched over, on what, and for how long."""
+
+    data: str = setting(REQUIRED, "Directory of the records.")
+    output: str = setting(REQUIRED, "Directory to write; the same command resumes a search that was stopped in it.")
+    space: str = setting(
+        REQUIRED,
+        "Flags of train with the values they may take: learning_rate=log:1e-4..1e-2,widths=8|16|32,dropout=0..0.5. "
+        "log: draws the logarithm evenly; choices stand with | between.",
+    )
+    trials: int = setting(
+        20, "Runs in all, those before an interruption included; more continue the search.", minimum=1
+    )
+    workers: int = setting(1, "Runs at a time, each in a process with its share of the cores.", minimum=1)
+    pruning: bool = setting(
+        True, "Stop a run whose validation metric is worse than the median of earlier runs at the same epoch."
+    )
+    sampler_seed: int = setting(1, "Seed of the draws; --seed, after --, is that of each training.", minimum=0)
+    keep_runs: bool = setting(False, "Keep every run directory; otherwise only that of the best run stays.")
+
+    def __post_init__(self) -> None:
+        """Validates the settings."""
+        check_settings(self)
+        if not self.data or not self.output:
+            raise ValueError("--data and --output cannot be empty.")

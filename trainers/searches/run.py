@@ -1,0 +1,183 @@
+"""Runs the trials that a search still lacks, in worker processes, and writes what came of them."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import json
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import optuna
+import tqdm
+
+from fullrank.data.files.scratch import try_lock
+from fullrank.data.files.write_aside import remove_directory
+from fullrank.data.schema.json import read_schema
+from fullrank.layers.checks.arguments import derived_seed
+from fullrank.trainers.run.run_directory import write_json
+from fullrank.trainers.searches.config import SearchConfig
+from fullrank.trainers.searches.report import write_report
+from fullrank.trainers.searches.space import read_space
+from fullrank.trainers.searches.trial import ERROR, RUN, Task, config_of, open_study, run_trial
+from fullrank.trainers.studies.job import start_worker
+
+_TRIALS_A_PROCESS: Final = 6
+"""Graphs of finished runs are never quite freed, so workers are replaced after so many."""
+
+
+def run_search(config: SearchConfig, *, flags: Sequence[str]) -> int:
+    """Runs a search to its end, or resumes it.
+
+    Args:
+      config: What is searched.
+      flags: Flags of train that all trials share.
+
+    Returns:
+      How many trials failed.
+
+    Raises:
+      ValueError: If space, flags or records are wrong, the directory holds another search, or no trial succeeded.
+    """
+    space, output = read_space(config.space), Path(config.output)
+    read_schema(config.data)
+    task = Task(
+        data=config.data,
+        output=config.output,
+        space=space,
+        flags=tuple(flags),
+        direction="minimize",
+        pruning=config.pruning,
+        seed=config.sampler_seed,
+    )
+    task = dataclasses.replace(task, direction=_direction(task))
+    output.mkdir(parents=True, exist_ok=True)
+    with _locked(output):
+        _claim(output, task)
+        study = open_study(output, direction=task.direction)
+        _take_up_interrupted(study)
+        missing = config.trials - len(_counted(study))
+        print(f"{max(missing, 0)} of {config.trials} trials to do, {config.workers} at a time.", flush=True)
+        _run(task, study, missing, config=config)
+        trials = _counted(study)
+        failed = [trial for trial in trials if trial.state == optuna.trial.TrialState.FAIL]
+        if not any(trial.state == optuna.trial.TrialState.COMPLETE for trial in trials):
+            reason = failed[-1].user_attrs.get(ERROR, "unknown") if failed else "all were pruned"
+            raise ValueError(f"{output}: no trial succeeded. The last one failed for: {reason}")
+        print(write_report(study, trials, task=task))
+    return len(failed)
+
+
+def _direction(task: Task) -> str:
+    """Checks each value that the space names, beside the first ones of the other flags."""
+    first = [f"--{dimension.flag}={dimension.examples[0]}" for dimension in task.space]
+    for place, dimension in enumerate(task.space):
+        for text in dimension.examples:
+            drawn = [*first[:place], f"--{dimension.flag}={text}", *first[place + 1 :]]
+            try:
+                config = config_of(task, drawn, run=str(Path(task.output) / "run"))
+            except ValueError as error:
+                raise ValueError(f"{' '.join(drawn)}: {error}") from error
+    if not config.data.validation_split:
+        raise ValueError("A search compares validation metrics, but --validation_split is empty.")
+    return "maximize" if config.train.monitor.endswith("auc") else "minimize"
+
+
+@contextlib.contextmanager
+def _locked(output: Path) -> Iterator[None]:
+    """Keeps a second search out of the directory; the lock ends with the process, however it ends."""
+    with open(output / ".lock", "a", encoding="utf-8") as lock:
+        if try_lock(lock.fileno()) is False:
+            raise ValueError(f"{output}: another process is searching here; wait for it, or choose another --output.")
+        yield
+
+
+def _claim(output: Path, task: Task) -> None:
+    """Writes down what the directory is for, or checks that it is for the same."""
+    plan = {
+        "data": str(Path(task.data).resolve()),
+        "flags": list(task.flags),
+        "space": [dataclasses.asdict(dimension) for dimension in task.space],
+        "direction": task.direction,
+    }
+    file = output / "search.json"
+    if file.exists():
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        different = [name for name, value in json.loads(json.dumps(plan)).items() if stored.get(name) != value]
+        if different:
+            raise ValueError(f"{output} holds another search ({', '.join(different)} differ): choose another --output.")
+    write_json(plan, file)
+
+
+def _take_up_interrupted(study: optuna.Study) -> None:
+    """Puts trials that ran when an earlier process was killed into the queue again, with their run directories."""
+    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+        if RUN in trial.user_attrs and trial.params:
+            study.enqueue_trial(trial.params, user_attrs={RUN: trial.user_attrs[RUN]})
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+
+
+def _counted(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """Finished trials, without those that were killed: they have no reason, and another one takes each of them up."""
+    finished = study.get_trials(deepcopy=False, states=tuple(s for s in optuna.trial.TrialState if s.is_finished()))
+    failed = optuna.trial.TrialState.FAIL
+    return [trial for trial in finished if trial.state != failed or ERROR in trial.user_attrs]
+
+
+def _run(task: Task, study: optuna.Study, missing: int, *, config: SearchConfig) -> None:
+    if missing <= 0:
+        return
+    workers = min(config.workers, missing)
+    begun = len(study.get_trials(deepcopy=False))
+    tasks = [
+        dataclasses.replace(task, seed=derived_seed(task.seed, "trial", begun + number)) for number in range(missing)
+    ]
+    with tqdm.tqdm(total=missing, unit="trial", desc="search") as bar:
+        portion = workers * _TRIALS_A_PROCESS
+        for start in range(0, missing, portion):
+            _run_portion(tasks[start : start + portion], study, bar, workers=workers, keep_runs=config.keep_runs)
+
+
+def _run_portion(tasks: list[Task], study: optuna.Study, bar: Any, *, workers: int, keep_runs: bool) -> None:
+    """Runs some trials in worker processes of their own."""
+    pool = concurrent.futures.ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=start_worker,
+        initargs=(max(1, len(os.sched_getaffinity(0)) // workers),),
+    )
+    with pool:
+        futures = [pool.submit(run_trial, task) for task in tasks]
+        try:
+            for future in concurrent.futures.as_completed(futures):
+                _say(study, future.result())
+                if not keep_runs:
+                    _remove_all_but_best(study)
+                bar.update()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _say(study: optuna.Study, number: int) -> None:
+    trial = study.get_trials(deepcopy=False)[number]
+    values = " ".join(f"--{name}={value}" for name, value in trial.params.items())
+    if trial.state == optuna.trial.TrialState.COMPLETE:
+        came_to = f"{trial.value:.5f}" + (", the best so far" if study.best_trial.number == number else "")
+    elif trial.state == optuna.trial.TrialState.PRUNED:
+        came_to = f"pruned after epoch {trial.last_step}"
+    else:
+        came_to = f"failed: {trial.user_attrs.get(ERROR)}"
+    tqdm.tqdm.write(f"trial {number}: {came_to} ({values})")
+
+
+def _remove_all_but_best(study: optuna.Study) -> None:
+    complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    best = study.best_trial.user_attrs[RUN] if complete else None
+    for trial in complete:
+        if trial.user_attrs[RUN] != best:
+            remove_directory(Path(trial.user_attrs[RUN]))
