@@ -22,8 +22,8 @@ setup: $(INSTALLED)  ## create .venv from requirements.lock and install fullrank
 
 # The stamp is written last. Without it an environment is half-finished: it is thrown away, not repaired.
 $(INSTALLED): requirements.lock setup.py
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))' || \
-	  { echo "fullrank needs Python 3.10 to 3.13, and $(PYTHON) is not one of them: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
+	  { echo "fullrank needs Python 3.11 to 3.13, and $(PYTHON) is not one of them: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@test -e $@ || rm -rf .venv
 	@rm -f $@
 	$(PYTHON) -m venv .venv

@@ -15,7 +15,7 @@ from pathlib import Path
 from sources import ROOT
 
 HEADER = (
-    "# The exact versions of a development environment, for Python 3.10 to 3.13 on Linux. "
+    "# The exact versions of a development environment, for Python 3.11 to 3.13 on Linux. "
     "Written by `make lock`; do not edit.\n"
 )
 _EVERYWHERE = re.compile(r"python_full_version < '3\.14'|sys_platform == 'linux'")
@@ -30,7 +30,7 @@ def shorten(line: str) -> str:
 
 def resolve(root: Path) -> str:
     """The text of the new lock file."""
-    command = [os.environ.get("UV", "uv"), "pip", "compile", "--universal", "--python-version=3.10", "--extra=dev"]
+    command = [os.environ.get("UV", "uv"), "pip", "compile", "--universal", "--python-version=3.11", "--extra=dev"]
     quiet = ["--quiet", "--no-annotate", "--no-header", "--no-emit-index-url", "--upgrade"]
     run = subprocess.run([*command, *quiet, "setup.py"], cwd=root, stdout=subprocess.PIPE, text=True, check=True)
     return HEADER + "".join(f"{shorten(line)}\n" for line in run.stdout.splitlines())

@@ -124,7 +124,7 @@ def _later(clicks: Clicks, until: int | None, user_ids: Any, item_ids: Any) -> t
 def _shown(until: int | None) -> str:
     if until is None:
         return "the end of the train split"
-    return datetime.datetime.fromtimestamp(until / 1000, datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return datetime.datetime.fromtimestamp(until / 1000, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _report(result: dict[str, Any], output: Path, until: int | None) -> None:

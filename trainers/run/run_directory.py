@@ -193,7 +193,7 @@ class RunDirectory:
                 "fingerprint": data_fingerprint(schema),
                 "examples": {split.name: split.examples for split in schema.splits},
             },
-            "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
         with written_aside(self.path, overwrite=True, made_of=self.config_file.name) as aside:
             write_json(content, aside / self.config_file.name)
