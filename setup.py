@@ -17,6 +17,7 @@ COMMANDS = {
     "fullrank-prepare": "data.prepare",
     "fullrank-conflicts": "trainers.conflicts",
     "fullrank-groups": "trainers.groups",
+    "fullrank-inspect-run": "trainers.inspect_run",
     "fullrank-convert": "data.convert",
     "fullrank-infer": "data.infer",
     "fullrank-hash-id": "data.hash_id",

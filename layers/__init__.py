@@ -28,6 +28,7 @@ from fullrank.layers.numbers.auto_dis import AutoDis
 from fullrank.layers.numbers.bucket_embedding import BucketEmbedding
 from fullrank.layers.numbers.multiple_numeral_system import MultipleNumeralSystem
 from fullrank.layers.numbers.periodic_features import PeriodicFeatures
+from fullrank.layers.numbers.piecewise_embedding import PiecewiseEmbedding
 from fullrank.layers.numbers.scaled_number import ScaledNumber
 from fullrank.layers.sequences.self_attention import SelfAttention
 from fullrank.layers.sequences.target_attention import SequenceMean, TargetAttention
@@ -75,6 +76,7 @@ __all__ = [
     "OuterProduct",
     "PairSimilarity",
     "PeriodicFeatures",
+    "PiecewiseEmbedding",
     "Quantized",
     "RandomFeatureGP",
     "ResidualQuantizer",

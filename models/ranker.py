@@ -26,7 +26,7 @@ from fullrank.models.learning.objective import Objective, embedding_penalty
 from fullrank.models.learning.objective_inputs import Teacher
 from fullrank.models.objectives.losses import observed_weights
 from fullrank.models.options import ObjectiveOptions, RankerOptions
-from fullrank.models.trunk import Trunk
+from fullrank.models.trunk import Mixed, Trunk
 from fullrank.models.wirings.pruning import without_tasks
 from fullrank.models.wirings.scenarios import check_scenario_column
 from fullrank.models.wirings.wiring import Wiring
@@ -177,6 +177,10 @@ class Ranker(tfrs.Model):
         top = self.tower(self.trunk(batch, training=training).read, training=training)
         return self._ended(top, batch, training)
 
+    def logits_of(self, mixed: Mixed, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """From what `trunk` returns to the logits of the tasks, `[B, T]`, without dropout."""
+        return self._ended(self.tower(mixed.read, training=False), batch, False).logits
+
     def _ended(self, top: tf.Tensor, batch: Mapping[str, tf.Tensor], training: bool | None) -> Predicted:
         """From what the towers give to what is predicted."""
         if isinstance(self.head, TaskHeads):
@@ -265,6 +269,12 @@ class Ranker(tfrs.Model):
             for name, layer in self.sets.items()
             for variable in layer.weights
         }
+
+    @property
+    def small_tables(self) -> list[tf.Variable]:
+        """Tables of few rows beside the embedding sets, such as positions and intervals of a behaviour sequence."""
+        layers = (layer for layer in self.submodules if layer is not self)
+        return [table for layer in layers for table in getattr(layer, "small_tables", ())]
 
     def merged(self, *, table_variables: int | None) -> Ranker:
         """A model of equal outputs whose tables are merged into another number of variables; 1 is best for serving."""

@@ -34,6 +34,8 @@ class SetInputs(keras.layers.Layer):
 
     Attributes:
       field_names: The F axis: fields of the plan, then numbers that a network embeds, then projected vectors.
+      side_names: What the side is made of: sequences by name, similarities, vectors.
+      side_widths: How many columns of the side each of them has.
 
     Args:
       encoder: The model's feature encoder.
@@ -86,6 +88,7 @@ class SetInputs(keras.layers.Layer):
             sequence_encoder(
                 options.sequence,
                 without=options.sequence_without,
+                scale=options.sequence_scale,
                 length=sequence.length,
                 timed=sequence.name in timed,
                 name=f"{name}_{sequence.name}",
@@ -94,6 +97,12 @@ class SetInputs(keras.layers.Layer):
         ]
         self.sequences = [encoder_of.layer for encoder_of in encoders]
         self._reads = [encoder_of.reads for encoder_of in encoders]
+        self.side_widths: tuple[int, ...] = ()
+        self.side_names = (
+            *(sequence.name for sequence in encoder.plan.sequences),
+            *(("similarities",) if dense.pairs else ()),
+            *(("vectors",) if dense.raw else ()),
+        )
 
     def call(
         self, lookups: Lookups, dense: DenseInputs, elapsed: Mapping[str, tf.Tensor]
@@ -114,6 +123,7 @@ class SetInputs(keras.layers.Layer):
             side.append(tf.reshape(encoded, (-1, encoded.shape[1] * encoded.shape[2])))
         if dense.raw is not None:
             side.append(tf.cast(dense.raw, self.compute_dtype))
+        self.side_widths = tuple(int(part.shape[-1]) for part in side)
         return _joined(fields), _joined(side) if side else None
 
     def _encoded(
@@ -125,12 +135,31 @@ class SetInputs(keras.layers.Layer):
         fields: tf.Tensor,
         elapsed: Mapping[str, tf.Tensor],
     ) -> tf.Tensor:
+        return encode(*self._read(reads, sequence, lookups, fields, elapsed))
+
+    def _read(
+        self,
+        reads: Sequence[str],
+        sequence: BehaviourSequence,
+        lookups: Lookups,
+        fields: tf.Tensor,
+        elapsed: Mapping[str, tf.Tensor],
+    ) -> list[tf.Tensor]:
         behaviours = self.embeddings.behaviours(sequence, lookups)
         mask = lookups.sequences[sequence.name][:, :, 0] > 0
         inputs = {"behaviours": behaviours, "mask": mask, "intervals": elapsed.get(sequence.name)}
         if "target" in reads:
             inputs["target"] = self.embeddings.target(sequence, fields)
-        return encode(*(inputs[name] for name in reads))
+        return [inputs[name] for name in reads]
+
+    def attention(self, lookups: Lookups, elapsed: Mapping[str, tf.Tensor]) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        """Sequence -> weights of its behaviours and where there are any, `[B, L]` each; of encoders with weights."""
+        found = {}
+        for sequence, encode, reads in zip(self._plan.sequences, self.sequences, self._reads, strict=True):
+            if hasattr(encode, "attention_of"):
+                inputs = self._read(reads, sequence, lookups, self.embeddings(lookups), elapsed)
+                found[sequence.name] = (encode.attention_of(*inputs), inputs[reads.index("mask")])
+        return found
 
 
 def _joined(parts: list[tf.Tensor]) -> tf.Tensor:

@@ -121,8 +121,15 @@ class Trunk(keras.layers.Layer):
 
     def call(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> Mixed:
         """Returns what the towers read, and what it was made of."""
+        return self.mixed(self.of_sets(batch), training=training)
+
+    def of_sets(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tuple[tf.Tensor, tf.Tensor | None]]:
+        """Set -> its fields and its side, as `SetInputs` returns them."""
         lookups, dense, elapsed = self.encoder(batch), self.dense(batch), elapsed_seconds(batch, schema=self._schema)
-        inputs = {name: read(lookups, dense, elapsed) for name, read in self.inputs_of_sets.items()}
+        return {name: read(lookups, dense, elapsed) for name, read in self.inputs_of_sets.items()}
+
+    def mixed(self, inputs: Mapping[str, tuple[tf.Tensor, tf.Tensor | None]], training: bool | None = None) -> Mixed:
+        """From what `of_sets` returns to what the towers read."""
         fields, groups = {name: read[0] for name, read in inputs.items()}, no_groups()
         extended = self.groups.at_fields(fields, groups, training=training)
         outputs = [

@@ -168,6 +168,13 @@ ROWS: dict[type[keras.layers.Layer], Row] = {
         ranks=(1,),
         ints=True,
     ),
+    layers.PiecewiseEmbedding: Row(
+        lambda **k: layers.PiecewiseEmbedding(3, knots=(-0.5, 0.0, 0.5), **k),
+        lambda b: (_two_numbers(b),),
+        (None, 2, 3),
+        ranks=(1,),
+        ints=True,
+    ),
     layers.AutoDis: Row(
         lambda **k: layers.AutoDis(3, buckets=4, **k),
         lambda b: (_two_numbers(b),),

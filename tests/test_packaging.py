@@ -34,6 +34,7 @@ SCRIPTS = {
     "fullrank-entanglement",
     "fullrank-conflicts",
     "fullrank-groups",
+    "fullrank-inspect-run",
     "fullrank-replay-exposures",
 }
 

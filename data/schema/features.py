@@ -72,6 +72,8 @@ class NumericStatistics:
       maximum: Greatest of them.
       missing: Share of examples without a number.
       quantiles: Their quantiles, equally spaced from 0 to 1.
+      values: The least value of each of up to 256 bins that weigh the same but for those of a single frequent value.
+      shares: The share of the numbers in each of these bins.
     """
 
     mean: float
@@ -80,6 +82,8 @@ class NumericStatistics:
     maximum: float
     missing: float
     quantiles: tuple[float, ...] = ()
+    values: tuple[float, ...] = ()
+    shares: tuple[float, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from fullrank.layers.checks.inputs import Input, takes
 from fullrank.layers.interactions.factorization_machines import pair_count, pair_places
 
 Projection = Literal["full", "diagonal", "low_rank"]
+Start = Literal["orthogonal", "identity"]
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
@@ -29,7 +30,9 @@ class FieldPairProjection(keras.layers.Layer):
       before j are summed once, `(sum_{i<j} e_i U_i) V_j`, so that the cost is O(F d rank), linear in fields. At rank
       F d it can be any full projection.
 
-    Projections start at the identity (full, diagonal), which is FM, or at random (low rank). The d dimensions are kept,
+    Full projections start as random orthogonal matrices, each its own: at the identity, which is FM, every partner
+    would pull an embedding into its own few directions from the first step on, and a training of usual length does not
+    lead away from there. Diagonal ones start at 1, which is FM, low-rank ones at random. The d dimensions are kept,
     as an expert needs them; their sum is the pairwise part of FmFM, whose bias and linear term are left out.
 
     Call arguments:
@@ -41,9 +44,10 @@ class FieldPairProjection(keras.layers.Layer):
     Args:
       form: `full`, `diagonal` or `low_rank`.
       rank: Rank of the low-rank form, and of it alone.
+      start: Full projections first are `orthogonal`, or the `identity`.
 
     Raises:
-      ValueError: If the form is another, or there is a rank without the low-rank form or the other way round.
+      ValueError: If form or start is another, or there is a rank without the low-rank form or the other way round.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class FieldPairProjection(keras.layers.Layer):
         form: Projection = "full",
         *,
         rank: int | None = None,
+        start: Start = "orthogonal",
         name: str | None = None,
         dtype: Any = None,
         trainable: bool = True,
@@ -61,8 +66,11 @@ class FieldPairProjection(keras.layers.Layer):
         if (form == "low_rank") != (rank is not None):
             raise ValueError(f"rank belongs to form='low_rank', and to it alone. Received: form={form!r}, rank={rank}.")
         require_counts("FieldPairProjection", rank=1 if rank is None else rank)
+        if start not in ("orthogonal", "identity"):
+            raise ValueError(f"start must be orthogonal or identity. Received: {start!r}.")
         self.form = form
         self.rank = rank
+        self.start = start
 
     def build(self, input_shape: Any) -> None:
         """Creates the projections."""
@@ -71,8 +79,9 @@ class FieldPairProjection(keras.layers.Layer):
             raise ValueError(f"FieldPairProjection needs at least two fields, [B, F >= 2, d]. Received: {input_shape}.")
         pairs = pair_count(number)
         if self.form == "full":
-            start = keras.initializers.Constant(np.broadcast_to(np.eye(width), (pairs, width, width)))
-            self.projections = self.add_weight(name="projections", shape=(pairs, width, width), initializer=start)
+            identity = keras.initializers.Constant(np.broadcast_to(np.eye(width), (pairs, width, width)))
+            first = OrthogonalOfEach() if self.start == "orthogonal" else identity
+            self.projections = self.add_weight(name="projections", shape=(pairs, width, width), initializer=first)
         elif self.form == "diagonal":
             self.projections = self.add_weight(name="projections", shape=(pairs, width), initializer="ones")
         else:
@@ -109,4 +118,29 @@ class FieldPairProjection(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
-        return {**super().get_config(), "form": self.form, "rank": self.rank}
+        return {**super().get_config(), "form": self.form, "rank": self.rank, "start": self.start}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> FieldPairProjection:
+        """The reverse of `get_config`; a layer that was saved before there was a choice started at the identity."""
+        return cls(**{"start": "identity", **config})
+
+
+@keras.saving.register_keras_serializable(package="fullrank")
+class OrthogonalOfEach(keras.initializers.Initializer):
+    """A random orthogonal matrix for each of n stacked ones, `[n, d, d]`, uniform over all rotations and reflections.
+
+    The Q of a matrix of normal numbers, each column with the sign that makes R's diagonal positive (Mezzadri 2007).
+    """
+
+    def __call__(self, shape: Any, dtype: Any = None, **kwargs: Any) -> tf.Tensor:
+        """Draws `[n, d, d]`."""
+        wanted = tf.as_dtype(dtype or keras.backend.floatx())
+        # There is no decomposition in 16 bits.
+        exact = tf.float64 if wanted == tf.float64 else tf.float32
+        q, r = tf.linalg.qr(keras.initializers.RandomNormal(0.0, 1.0)(shape, dtype=exact, **kwargs))
+        return tf.cast(q * tf.sign(tf.linalg.diag_part(r))[:, tf.newaxis], wanted)
+
+    def get_config(self) -> dict[str, Any]:
+        """No arguments."""
+        return {}

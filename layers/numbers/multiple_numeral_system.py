@@ -96,6 +96,11 @@ class MultipleNumeralSystem(keras.layers.Layer):
         )
         super().build(input_shape)
 
+    @property
+    def small_tables(self) -> list[tf.Variable]:
+        """The digits' rows: of rows that few examples need, as those of an embedding table."""
+        return [self._table]
+
     def call(self, values: tf.Tensor) -> tf.Tensor:
         """Returns the sum of the digits' rows, `[B, d]` or `[B, n, d]`."""
         integers = self._integers(values)

@@ -35,6 +35,13 @@ class TemporalInterest(keras.layers.Layer):
     equal p are summed before they meet the table again. So nothing of size `[B, L, d]` is made but what the behaviours
     themselves need; terms of p and the softmax are in float32 at least.
 
+    With `scale` s all of it is computed of `e~ / s` and `v~ / s`, and u is given times s: `alpha` has scores
+    `<e~, v~> / (s^2 sqrt(d))` and `u = sum_i alpha_i e~_i * v~_t / s`. Rows of an embedding table start at a few
+    hundredths, a product of two at a thousandth: without a scale the softmax is uniform to four digits, its gradient as
+    small, and u a tenth of the fields beside it, so that neither wakes up in a training of usual length. With s the
+    size that rows have after some training, scores are of order 1 and u is of the size of e. It is not in the paper;
+    s = 1 is the paper's equation.
+
     Each part can be left out: `position`, `interval` (together the target-aware temporal encoding), `attention` (then a
     mean) and `representation` (then `sum_i alpha_i e~_i`). The paper names the parts; softmax, scale and buckets are
     our choice.
@@ -58,6 +65,10 @@ class TemporalInterest(keras.layers.Layer):
       attention: Whether behaviours are weighted by the target; a plain mean otherwise.
       representation: Whether the result is multiplied by the target.
       buckets_per_octave: Interval buckets for each doubling of `1 + seconds`.
+      scale: s, the typical absolute value of an entry of behaviours and target.
+
+    Raises:
+      ValueError: If s is not above 0.
     """
 
     def __init__(
@@ -69,18 +80,22 @@ class TemporalInterest(keras.layers.Layer):
         attention: bool = True,
         representation: bool = True,
         buckets_per_octave: int = 1,
+        scale: float = 1.0,
         name: str | None = None,
         dtype: Any = None,
         trainable: bool = True,
     ) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable)
         require_counts("TemporalInterest", max_length=max_length, buckets_per_octave=buckets_per_octave)
+        if not 0.0 < scale < math.inf:
+            raise ValueError(f"TemporalInterest needs a scale above 0. Received: {scale}.")
         self.max_length = max_length
         self.position = position
         self.interval = interval
         self.attention = attention
         self.representation = representation
         self.buckets_per_octave = buckets_per_octave
+        self.scale = scale
 
     def build(self, input_shape: Any) -> None:
         """Creates the two small tables of temporal encodings."""
@@ -92,6 +107,11 @@ class TemporalInterest(keras.layers.Layer):
             self._edges = 2.0**places - 1.0
             self._intervals = self._table("intervals", len(self._edges) + 1, input_shape[-1])
         super().build(input_shape)
+
+    @property
+    def small_tables(self) -> list[tf.Variable]:
+        """The tables of temporal encodings: of rows that few examples need, as those of an embedding table."""
+        return [*([self._positions] if self.position else []), *([self._intervals] if self.interval else [])]
 
     def _table(self, name: str, rows: int, width: int) -> tf.Variable:
         return self.add_weight(
@@ -115,7 +135,17 @@ class TemporalInterest(keras.layers.Layer):
         pooled = tf.cast(pooled, exact)
         for table, places in temporal:
             pooled += tf.matmul(_sums_by_place(weights, places, table.shape[0]), table)
-        return tf.cast(pooled * target if self.representation else pooled, behaviours.dtype)
+        interest = pooled * (target / self.scale) if self.representation else pooled
+        return tf.cast(interest, behaviours.dtype)
+
+    def attention_of(
+        self, behaviours: tf.Tensor, target: tf.Tensor, mask: tf.Tensor, intervals: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """The weights alpha that `call` gives the behaviours, `[B, L]`."""
+        behaviours = known_places(behaviours, mask)
+        temporal = self._temporal(mask, intervals)
+        target = tf.cast(target, exact_dtype(self.compute_dtype)) + sum(table[0] for table, _ in temporal)
+        return self._weights(behaviours, target, mask, temporal)
 
     def _temporal(self, mask: tf.Tensor, intervals: tf.Tensor | None) -> list[tuple[tf.Variable, tf.Tensor]]:
         """Tables of temporal encodings, each with the row `[B, L]` that a behaviour has in it; a target has row 0."""
@@ -144,11 +174,12 @@ class TemporalInterest(keras.layers.Layer):
         if not self.attention:
             valid = tf.cast(mask, exact_dtype(self.compute_dtype))
             return tf.math.divide_no_nan(valid, tf.reduce_sum(valid, axis=1, keepdims=True))
+        target = target / (self.scale**2 * math.sqrt(behaviours.shape[-1]))
         scores = tf.matmul(behaviours, tf.cast(target, behaviours.dtype)[:, :, tf.newaxis])[:, :, 0]
         scores = tf.cast(scores, exact_dtype(self.compute_dtype))
         for table, places in temporal:
             scores += tf.gather(tf.matmul(target, table, transpose_b=True), places, batch_dims=1)
-        scores = tf.where(mask, scores / math.sqrt(behaviours.shape[-1]), tf.constant(-1e9, scores.dtype))
+        scores = tf.where(mask, scores, tf.constant(-1e9, scores.dtype))
         return known_places(tf.nn.softmax(scores, axis=1), mask)
 
     def get_config(self) -> dict[str, Any]:
@@ -160,6 +191,7 @@ class TemporalInterest(keras.layers.Layer):
             "attention": self.attention,
             "representation": self.representation,
             "buckets_per_octave": self.buckets_per_octave,
+            "scale": self.scale,
         }
         return {**super().get_config(), **own}
 

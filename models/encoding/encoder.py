@@ -136,6 +136,8 @@ def _number_code(
         return numbers.ScaledCode(features)
     if numeric == "mns":
         return numbers.NumeralCode(features, bases=bases, bits=bits)
+    if numeric == "piecewise":
+        return numbers.PiecewiseCode(features, buckets=buckets)
     return numbers.BucketCode(features, buckets=buckets)
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from fullrank.data.schema.features import Numeric, NumericStatistics, Vector
+from fullrank.data.schema.value_bins import bin_starts
 from fullrank.layers.numbers.bucket_embedding import bucket_rows
 from fullrank.layers.numbers.numeral_systems import (
     MISSING_ROW,
@@ -21,6 +22,7 @@ from fullrank.layers.numbers.numeral_systems import (
     scaled_integers,
     table_rows,
 )
+from fullrank.layers.numbers.piecewise_embedding import piecewise_rows
 from fullrank.layers.numbers.scaled_number import standardised
 from fullrank.models.options import NumericEncoding
 
@@ -30,16 +32,55 @@ DIRECTION_ROW = 1
 
 
 def boundaries(features: Sequence[Numeric], *, buckets: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    """Inner bucket boundaries `[n, buckets - 1]` at equally spaced quantiles of the training split.
+    """Inner bucket boundaries `[n, buckets - 1]`: the buckets of the training split weigh the same (`bin_starts`).
 
-    Repeated quantiles (a number with few values) leave fewer boundaries; the rest is filled with infinity, which no
-    finite value reaches.
+    A value that is more frequent than that has a bucket of its own. A number with fewer values has fewer boundaries;
+    the rest is filled with infinity, which no finite value reaches. Where the schema has no bins, boundaries are
+    equally spaced quantiles, of which repeated ones count once.
     """
     table = np.full((len(features), buckets - 1), np.inf, np.float32)
     for row, feature in zip(table, features, strict=True):
-        inner = np.unique(_resampled(feature, np.linspace(0, 1, buckets + 1)[1:-1]))
-        row[: len(inner)] = inner
+        found = _bins(feature, buckets)
+        inner = _equal_quantiles(feature, buckets)[1:-1] if found is None else found[1:]
+        row[: len(np.unique(inner))] = np.unique(inner)
     return table
+
+
+def piecewise_knots(features: Sequence[Numeric], *, buckets: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """The knots `[n, buckets + 1]` of `piecewise`: where buckets begin, and the greatest value; then infinity."""
+    table = np.full((len(features), buckets + 1), np.inf, np.float64)
+    for row, feature in zip(table, features, strict=True):
+        starts = _bins(feature, buckets)
+        if starts is None or feature.statistics is None:
+            found = np.unique(_equal_quantiles(feature, buckets))
+        else:
+            found = np.unique([*starts, np.float32(feature.statistics.maximum)])
+        row[: len(found)] = found
+    return table
+
+
+def _equal_quantiles(feature: Numeric, buckets: int) -> npt.NDArray[np.float32]:
+    """The ends of buckets at equally spaced quantiles, `[buckets + 1]`."""
+    return _resampled(feature, np.linspace(0, 1, buckets + 1))
+
+
+def _bins(feature: Numeric, buckets: int) -> npt.NDArray[np.float32] | None:
+    """The least value of each bin; `None` where none were fitted.
+
+    Raises:
+      ValueError: If the bins of the schema cannot be.
+    """
+    statistics = feature.statistics
+    if statistics is None or not statistics.values:
+        return None
+    values, shares = np.array(statistics.values, np.float32), np.array(statistics.shares, np.float64)
+    if values.shape != shares.shape or not (np.diff(values) > 0).all() or not (shares > 0).all():
+        raise ValueError(
+            f"The bins of numeric feature {feature.name!r} in the schema need ascending values, each with a share "
+            f"above 0: write the records anew with fullrank.data.convert. "
+            f"Received: {len(values)} values, {len(shares)} shares."
+        )
+    return values[bin_starts(shares, bins=buckets)]
 
 
 def knots(features: Sequence[Numeric], *, number: int = 257) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
@@ -146,6 +187,26 @@ class BucketCode:
     def __call__(self, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
         """See `NumberCode`."""
         return bucket_rows(values, tf.constant(self._edges)), None
+
+
+class PiecewiseCode:
+    """Two rows, those of the knots around a number, each the more the nearer it is.
+
+    Args:
+      features: With fitted bins.
+      buckets: Between how many pairs of knots.
+    """
+
+    def __init__(self, features: Sequence[Numeric], *, buckets: int) -> None:
+        number = len(features)
+        self.rows, self.lookups, self.weighted = (buckets + 2,) * number, (2,) * number, True
+        self._knots = piecewise_knots(features, buckets=buckets)
+
+    def __call__(self, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """See `NumberCode`."""
+        rows, weights = piecewise_rows(values, tf.constant(self._knots))
+        flat = (-1, 2 * len(self._knots))
+        return tf.reshape(rows, flat), tf.reshape(weights, flat)
 
 
 class ScaledCode:

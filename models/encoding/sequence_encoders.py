@@ -29,13 +29,20 @@ class SequenceEncoder:
 
 
 def sequence_encoder(
-    kind: EncoderName, *, without: Sequence[TimPart] = (), length: int, timed: bool, name: str
+    kind: EncoderName,
+    *,
+    without: Sequence[TimPart] = (),
+    scale: float = 1.0,
+    length: int,
+    timed: bool,
+    name: str,
 ) -> SequenceEncoder:
     """Builds the encoder of one sequence.
 
     Args:
       kind: `tim` (`TemporalInterest`), `din` (attention by an MLP), `self_attention` (a transformer block) or `mean`.
       without: Parts of `tim` to leave out.
+      scale: Typical absolute value of an entry of a trained row, for `tim`.
       length: Most behaviours.
       timed: Whether their times are known; `tim` leaves intervals out where they are not.
       name: Name of the layer.
@@ -43,10 +50,12 @@ def sequence_encoder(
     Raises:
       ValueError: If there is no such encoder or part, or parts are left out of another encoder than `tim`.
     """
-    if kind not in _ENCODERS:
-        raise ValueError(f"Unknown sequence encoder {kind!r}. Known: {', '.join(_ENCODERS)}.")
+    if kind not in get_args(EncoderName):
+        raise ValueError(f"Unknown sequence encoder {kind!r}. Known: {', '.join(get_args(EncoderName))}.")
     check_without(kind, without)
-    return _ENCODERS[kind](frozenset(without), length, timed, name)
+    if kind == "tim":
+        return _tim(frozenset(without), scale, length, timed, name)
+    return _ENCODERS[kind](length, name)
 
 
 def check_without(kind: str, without: Sequence[str]) -> None:
@@ -63,27 +72,26 @@ def check_without(kind: str, without: Sequence[str]) -> None:
         )
 
 
-def _tim(without: frozenset[str], length: int, timed: bool, name: str) -> SequenceEncoder:
+def _tim(without: frozenset[str], scale: float, length: int, timed: bool, name: str) -> SequenceEncoder:
     kept = {part: part not in without for part in TIM_PARTS}
     kept["interval"] = kept["interval"] and timed
     reads = ("behaviours", "target", "mask", *(("intervals",) if kept["interval"] else ()))
-    return SequenceEncoder(layer=TemporalInterest(length, **kept, name=name), reads=reads)
+    return SequenceEncoder(layer=TemporalInterest(length, **kept, scale=scale, name=name), reads=reads)
 
 
-def _din(without: frozenset[str], length: int, timed: bool, name: str) -> SequenceEncoder:
+def _din(length: int, name: str) -> SequenceEncoder:
     return SequenceEncoder(layer=TargetAttention(name=name), reads=("behaviours", "target", "mask"))
 
 
-def _self_attention(without: frozenset[str], length: int, timed: bool, name: str) -> SequenceEncoder:
+def _self_attention(length: int, name: str) -> SequenceEncoder:
     return SequenceEncoder(layer=SelfAttention(length, name=name), reads=("behaviours", "target", "mask"))
 
 
-def _mean(without: frozenset[str], length: int, timed: bool, name: str) -> SequenceEncoder:
+def _mean(length: int, name: str) -> SequenceEncoder:
     return SequenceEncoder(layer=SequenceMean(name=name), reads=("behaviours", "mask"))
 
 
-_ENCODERS: Final[dict[str, Callable[[frozenset[str], int, bool, str], SequenceEncoder]]] = {
-    "tim": _tim,
+_ENCODERS: Final[dict[str, Callable[[int, str], SequenceEncoder]]] = {
     "din": _din,
     "self_attention": _self_attention,
     "mean": _mean,

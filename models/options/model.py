@@ -10,7 +10,7 @@ from fullrank.models.options.objective import Repetition
 from fullrank.models.options.setting import same_as, setting
 
 ValueLoss = Literal["ziln", "squared"]
-NumericEncoding = Literal["buckets", "scaled", "mns", "autodis", "periodic"]
+NumericEncoding = Literal["buckets", "piecewise", "scaled", "mns", "autodis", "periodic"]
 VectorEncoding = Literal["projection", "similarity", "raw"]
 Similarity = Literal["cosine", "dot"]
 EncoderName = Literal["tim", "din", "self_attention", "mean"]
@@ -74,10 +74,16 @@ class ModelOptions:
     )
     numeric: NumericEncoding = setting(
         "buckets",
-        "Numbers: an embedding of the quantile bucket, one vector times the standardised number, the digits of several "
-        "numeral systems, a mixture of soft buckets, or sines and cosines of trained frequencies.",
+        "Numbers: an embedding of the bucket, one between those of the two knots around the number, one vector times "
+        "the standardised number, the digits of several numeral systems, a mixture of soft buckets, or sines and "
+        "cosines of trained frequencies.",
     )
-    buckets: int = setting(32, "Quantile buckets of a number, or soft ones with --numeric=autodis.", minimum=2)
+    buckets: int = setting(
+        32,
+        "Buckets of a number, equally frequent but for those of a frequent value; the gaps between knots with "
+        "--numeric=piecewise, soft buckets with --numeric=autodis.",
+        minimum=2,
+    )
     bases: tuple[int, ...] = setting(
         (2, 3), "Numeral systems of --numeric=mns and of --vectors=similarity, where the schema names none.", minimum=2
     )
@@ -104,6 +110,12 @@ class ModelOptions:
     )
     sequence_without: tuple[TimPart, ...] = setting(
         (), "Parts of --sequence=tim to leave out; position,interval leaves no temporal encoding."
+    )
+    sequence_scale: float = setting(
+        0.3,
+        "Size of an entry of a trained embedding row, by which --sequence=tim divides what it compares and multiplies, "
+        "so that its attention is not uniform and its output as large as a field; 1 for the paper's equation as it is.",
+        above=0,
     )
     initial_scale: float = setting(0.05, "Embedding rows start uniform between plus and minus this.", above=0)
     tower: tuple[int, ...] = setting((64,), "Hidden layers of each task's tower; empty for none.", minimum=1)

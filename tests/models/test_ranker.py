@@ -66,7 +66,7 @@ def test_every_public_wiring_has_a_row() -> None:
         *(
             (WIRINGS[models.multi_embedding], sequence, numeric)
             for sequence in ("tim", "mean")
-            for numeric in ("buckets", "scaled", "mns", "autodis", "periodic")
+            for numeric in ("buckets", "piecewise", "scaled", "mns", "autodis", "periodic")
         ),
     ],
     ids=lambda value: getattr(value, "paradigm", value),
@@ -93,7 +93,7 @@ def test_probabilities_for_any_batch_in_a_graph(
     ("wiring", "numeric"),
     [
         *((wiring, "buckets") for wiring in WIRINGS.values()),
-        *((WIRINGS[models.multi_embedding], numeric) for numeric in ("autodis", "periodic")),
+        *((WIRINGS[models.multi_embedding], numeric) for numeric in ("autodis", "periodic", "piecewise")),
     ],
     ids=lambda value: getattr(value, "paradigm", value),
 )

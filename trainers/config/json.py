@@ -16,6 +16,12 @@ PARTS: typing.Final[Mapping[str, type]] = typing.get_type_hints(RunConfig)
 _FORMER_NAMES: typing.Final = {("model", "groups"): "table_variables"}
 """Part and field as runs have written them -> the field's name."""
 
+_FORMER_VALUES: typing.Final[Mapping[tuple[str, str], Any]] = {
+    ("model", "sequence_scale"): 1.0,
+    ("optimizer", "small_tables"): "dense",
+}
+"""Part and field -> what runs did that were written before there was the field."""
+
 
 def to_json(config: RunConfig) -> dict[str, dict[str, Any]]:
     """Part -> field -> value."""
@@ -72,6 +78,10 @@ def read_parts(path: Path) -> dict[str, dict[str, Any]]:
         fields = parts.get(part)
         if isinstance(fields, dict) and former in fields and name not in fields:
             fields[name] = fields.pop(former)
+    if parts is not content:
+        for (part, name), value in _FORMER_VALUES.items():
+            if isinstance(parts.get(part), dict):
+                parts[part].setdefault(name, value)
     return parts
 
 

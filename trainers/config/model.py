@@ -88,6 +88,11 @@ class ModelConfig(ModelOptions, InteractionOptions, WiringConfig):
                 f"--sequence_without={','.join(self.sequence_without)} leaves out parts of --sequence=tim, but "
                 f"--sequence={self.sequence} has none of them: leave it out, or take --sequence=tim."
             )
+        if self.sequence != "tim" and self.sequence_scale not in (ModelOptions.sequence_scale, 1.0):
+            raise ValueError(
+                f"--sequence_scale={self.sequence_scale:g} takes effect only with --sequence=tim, which "
+                f"--sequence={self.sequence} is not: leave it out."
+            )
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         for name in defaults:
             if name.startswith("group_") and not self.group_places and getattr(self, name) != defaults[name]:

@@ -17,6 +17,10 @@ class OptimizerConfig:
         "rowwise_adagrad", "Optimiser of embedding tables; a step costs the same whatever their size."
     )
     table_learning_rate: float = setting(0.05, "Learning rate of embedding tables.", above=0)
+    small_tables: Literal["table", "dense"] = setting(
+        "table",
+        "Which of the two trains the small tables within layers: positions, intervals, digits of similarities.",
+    )
     dense_optimizer: Literal["adam", "adamw", "adagrad", "sgd"] = setting("adam", "Optimiser of all other weights.")
     learning_rate: float = setting(0.001, "Learning rate of all other weights.", above=0)
     schedule: Literal["constant", "cosine", "linear", "exponential"] = setting(

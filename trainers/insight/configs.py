@@ -1,4 +1,4 @@
-"""What the commands that look into a trained model are told: groups, task conflicts, replayed exposures."""
+"""What the commands that look into a trained model are told: parts, groups, task conflicts, replayed exposures."""
 
 from __future__ import annotations
 
@@ -21,6 +21,22 @@ class GroupsConfig:
     largest: int = setting(6, "Groups of the first level whose meaning is told.", minimum=1)
     values: int = setting(4, "Feature values to tell of each of them.", minimum=1)
     overwrite: bool = setting(False, "Replace an analysis that is in --output already.")
+
+    def __post_init__(self) -> None:
+        """Validates the settings."""
+        check_settings(self)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PartsConfig:
+    """Which run is looked into, and on what."""
+
+    run: str = setting(REQUIRED, "Run directory.")
+    data: str | None = setting(None, "Directory of the records; where the run was trained if not given.")
+    split: str = setting("validation", "Split to read.")
+    batches: int = setting(8, "Batches to read.", minimum=1)
+    batch_size: int = setting(512, "Examples a batch.", minimum=1)
+    json: str | None = setting(None, "File to write all measures to, and what is asleep.")
 
     def __post_init__(self) -> None:
         """Validates the settings."""

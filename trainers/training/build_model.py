@@ -103,7 +103,7 @@ def compile_model(model: Ranker, config: OptimizerConfig, *, total_steps: int, s
         )
 
     optimizer = build_optimizer(
-        tables=list(model.table_variables.values()),
+        tables=[*model.table_variables.values(), *(model.small_tables if config.small_tables == "table" else [])],
         table_optimizer=spec(config.table_optimizer, config.table_learning_rate),
         dense_optimizer=dataclasses.replace(
             spec(config.dense_optimizer, config.learning_rate), weight_decay=config.weight_decay

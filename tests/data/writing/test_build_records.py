@@ -174,6 +174,10 @@ def test_statistics_are_those_of_the_training_split(tmp_path: Path) -> None:
     np.testing.assert_allclose(price.quantiles, np.quantile(values, np.linspace(0, 1, 257)), rtol=1e-6)
     assert price.quantiles[0] == price.minimum
     assert price.quantiles[-1] == price.maximum
+    assert len(price.values) <= 256
+    assert price.values[0] == price.minimum
+    at_least = np.array([(values >= value).mean() for value in price.values])
+    np.testing.assert_allclose(price.shares, at_least - np.append(at_least[1:], 0), atol=1e-6)
     words = TRAIN["word"].to_pylist()
     assert schema.sparse("word").statistics == data.SparseStatistics(
         distinct=len({word for row in words for word in row}),

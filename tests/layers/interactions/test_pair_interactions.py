@@ -133,7 +133,7 @@ def test_what_a_feature_shows_itself_has_no_gradient() -> None:
 
 def test_field_pair_projection_by_hand() -> None:
     # e1 = (1, 2), e2 = (3, 4), W = [[1, 0], [1, 2]]: e1 W = (1 + 2, 4) = (3, 4); times e2: (9, 16).
-    layer = layers.FieldPairProjection()
+    layer = layers.FieldPairProjection(start="identity")
     fields = np.array([[[1.0, 2.0], [3.0, 4.0]]], np.float32)
     np.testing.assert_allclose(layer(fields).numpy(), [[3.0, 8.0]])
     layer.set_weights([np.array([[[1.0, 0.0], [1.0, 2.0]]])])
@@ -174,10 +174,30 @@ def test_low_rank_projection_of_full_rank_is_the_full_one() -> None:
     close(low, fields, full(fields))
 
 
-def test_projection_starts_as_fm() -> None:
+def test_projection_starts_as_fm_where_it_is_told_to() -> None:
     fields = fields_of(4, 5, 3)
     for form in ("full", "diagonal"):
-        close(layers.FieldPairProjection(form), fields, layers.FactorizationMachine()(fields))
+        close(layers.FieldPairProjection(form, start="identity"), fields, layers.FactorizationMachine()(fields))
+    old = {name: value for name, value in layers.FieldPairProjection().get_config().items() if name != "start"}
+    close(layers.FieldPairProjection.from_config(old), fields, layers.FactorizationMachine()(fields))
+
+
+def test_projections_start_as_orthogonal_matrices_each_its_own() -> None:
+    keras.utils.set_random_seed(1)
+    layer = layers.FieldPairProjection()
+    layer(fields_of(1, 4, 5))
+    weights = layer.get_weights()[0]
+    np.testing.assert_allclose(weights @ weights.transpose(0, 2, 1), np.tile(np.eye(5), (6, 1, 1)), atol=1e-5)
+    cosines = np.einsum("aij,bij->ab", weights, weights) / 5 - np.eye(6)
+    assert np.abs(cosines).max() < 0.8
+    # Entries of a uniform orthogonal matrix have mean 0 and variance 1 / d: of 150 here, six standard errors.
+    assert abs(weights.mean()) < 6 * 0.2**0.5 / 150**0.5
+
+
+@pytest.mark.parametrize("start", ["random", None])
+def test_projection_refuses_a_start_that_cannot_be(start: Any) -> None:
+    with pytest.raises(ValueError, match="start must be orthogonal or identity"):
+        layers.FieldPairProjection(start=start)
 
 
 @pytest.mark.parametrize(("form", "rank"), [("full", 2), ("low_rank", None), ("half", None)])

@@ -16,6 +16,7 @@ NAN = float("nan")
 MANY: dict[str, Callable[[], keras.layers.Layer]] = {
     "scaled": lambda: layers.ScaledNumber(4, mean=0.3, std=2.0),
     "buckets": lambda: layers.BucketEmbedding(4, boundaries=(-1.0, 0.0, 1.0)),
+    "piecewise": lambda: layers.PiecewiseEmbedding(4, knots=(-1.0, 0.0, 1.0)),
     "mns": lambda: layers.MultipleNumeralSystem(4, bits=5, low=-2.0, high=2.0),
     "autodis": lambda: layers.AutoDis(4, buckets=5),
     "periodic": lambda: layers.PeriodicFeatures(4, frequencies=3),
@@ -37,6 +38,47 @@ def test_bucket_embedding_by_hand() -> None:
     layer.set_weights([np.array([[0.0], [10.0], [20.0], [30.0]])])
     output = layer(tf.constant([-9.0, 1.0, 1.9, 2.0, float("inf"), NAN])).numpy()[:, 0]
     np.testing.assert_array_equal(output, [10, 20, 20, 30, 30, 0])
+
+
+def test_piecewise_embedding_by_hand() -> None:
+    # Between knots 0, 10 and 30 the number 15 is a quarter of the way from row 2 to row 3: .75 * 20 + .25 * 60.
+    layer = layers.PiecewiseEmbedding(1, knots=(0.0, 10.0, 30.0))
+    layer(tf.zeros([1]))
+    layer.set_weights([np.array([[-1.0], [10.0], [20.0], [60.0]])])
+    output = layer(tf.constant([15.0, 0.0, 10.0, 30.0, -9.0, float("inf"), -float("inf"), NAN])).numpy()[:, 0]
+    np.testing.assert_allclose(output, [30, 10, 20, 60, 10, 60, 10, -1])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_piecewise_embedding_is_numpys_interpolation(dtype: str) -> None:
+    random = np.random.default_rng(3)
+    knots = np.sort(random.normal(size=(2, 7)), axis=1).astype(np.float32).astype(np.float64)
+    knots[1, 4:] = np.inf  # the second number has four knots
+    knots[0, 2] = knots[0, 1]  # and the first one a jump
+    layer = layers.PiecewiseEmbedding(3, knots=tuple(map(tuple, knots.tolist())), dtype=dtype)
+    values = random.normal(size=(200, 2)).astype(dtype)
+    found = layer(values).numpy()
+    table = layer.get_weights()[0].reshape(2, 8, 3)
+    for number, kept in enumerate((7, 4)):
+        for k in range(3):
+            expected = np.interp(values[:, number], knots[number, :kept], table[number, 1 : kept + 1, k])
+            np.testing.assert_allclose(found[:, number, k], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_ends_of_float32_are_no_trouble_between_knots() -> None:
+    layer = layers.PiecewiseEmbedding(2, knots=(-3e38, 3e38))
+    layer(tf.zeros([1]))
+    layer.set_weights([np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])])
+    np.testing.assert_allclose(layer(tf.constant([-3e38, 0.0, 3e38])).numpy(), [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
+
+
+def test_only_the_two_rows_around_a_number_learn() -> None:
+    layer = layers.PiecewiseEmbedding(1, knots=(0.0, 10.0, 30.0))
+    layer(tf.zeros([1]))
+    with tf.GradientTape() as tape:
+        output = tf.reduce_sum(layer(tf.constant([15.0])))
+    gradient = tf.convert_to_tensor(tape.gradient(output, layer.weights[0])).numpy()
+    np.testing.assert_array_equal(gradient[:, 0], [0, 0, 0.75, 0.25])
 
 
 def test_numerals_of_several_numbers_by_hand() -> None:
@@ -126,13 +168,14 @@ def test_a_missing_number_has_one_row_and_no_part_in_other_gradients(name: str) 
     assert sum(np.count_nonzero(gradient) for gradient in gradients) == 4
 
 
-@pytest.mark.parametrize("name", ["autodis", "periodic", "scaled"])
+@pytest.mark.parametrize("name", ["autodis", "periodic", "scaled", "piecewise"])
 def test_near_numbers_are_nearer_than_far_ones(name: str) -> None:
     keras.utils.set_random_seed(5)
     make: dict[str, Callable[[], Any]] = {
         "autodis": lambda: layers.AutoDis(64),
         "periodic": lambda: layers.PeriodicFeatures(64),
         "scaled": lambda: layers.ScaledNumber(64),
+        "piecewise": lambda: layers.PiecewiseEmbedding(64, knots=tuple(np.linspace(-2, 2, 9).tolist())),
     }
     layer = make[name]()
     embedded = layer(tf.linspace(-2.0, 2.0, 64)).numpy()
@@ -158,7 +201,7 @@ def test_the_largest_of_31_bits_is_not_rounded_out_of_the_range() -> None:
     assert not np.allclose(low, high)
 
 
-@pytest.mark.parametrize("name", ["autodis", "periodic", "mns", "buckets", "scaled"])
+@pytest.mark.parametrize("name", ["autodis", "periodic", "mns", "buckets", "scaled", "piecewise"])
 def test_numbers_are_told_apart_in_float32_under_mixed_bfloat16(name: str) -> None:
     policy = keras.mixed_precision.Policy("mixed_bfloat16")
     make: dict[str, Callable[[], Any]] = {
@@ -167,6 +210,7 @@ def test_numbers_are_told_apart_in_float32_under_mixed_bfloat16(name: str) -> No
         "mns": lambda: layers.MultipleNumeralSystem(8, bits=16, low=0.0, high=2.0, dtype=policy),
         "buckets": lambda: layers.BucketEmbedding(8, boundaries=(1.0005,), dtype=policy),
         "scaled": lambda: layers.ScaledNumber(8, mean=1.0, std=1e-3, dtype=policy),
+        "piecewise": lambda: layers.PiecewiseEmbedding(8, knots=(1.0, 1.002), dtype=policy),
     }
     layer = make[name]()
     # bfloat16 has 1 and 1.0078 as neighbours: all of these would be 1.
@@ -185,6 +229,8 @@ def test_numbers_are_told_apart_in_float32_under_mixed_bfloat16(name: str) -> No
     [
         (lambda: layers.ScaledNumber(2, std=0.0), "std must be positive"),
         (lambda: layers.BucketEmbedding(2, boundaries=(2.0, 1.0)), "do not fall"),
+        (lambda: layers.PiecewiseEmbedding(2, knots=(2.0, 1.0)), "do not fall"),
+        (lambda: layers.PiecewiseEmbedding(2, knots=(float("-inf"), 1.0)), "first one finite"),
         (lambda: layers.AutoDis(2, temperature=0.0), "positive temperature"),
         (lambda: layers.PeriodicFeatures(2, sigma=-1.0), "positive sigma"),
         (lambda: layers.MultipleNumeralSystem(2, knots=((0.0, 1.0), (2.0, 1.0))), "must not fall"),

@@ -79,6 +79,35 @@ def test_by_hand() -> None:
     np.testing.assert_allclose(output.numpy(), [[5.857722]], rtol=1e-5)
 
 
+def test_scale_by_hand() -> None:
+    # As above with e = (.1, .2), v = .3 and s = .1, so that e / s, v / s are those: the same alpha, and s times u.
+    layer = layers.TemporalInterest(2, position=False, interval=False, scale=0.1)
+    behaviours, target, mask = tf.constant([[[0.1], [0.2]]]), tf.constant([[0.3]]), tf.constant([[True, True]])
+    np.testing.assert_allclose(layer(behaviours, target, mask).numpy(), [[0.5857722]], rtol=1e-5)
+    last = math.exp(3) / (1 + math.exp(3))
+    np.testing.assert_allclose(layer.attention_of(behaviours, target, mask).numpy(), [[1 - last, last]], rtol=1e-5)
+
+
+def test_scale_is_that_of_everything() -> None:
+    plain, scaled = layers.TemporalInterest(5), layers.TemporalInterest(5, scale=0.25)
+    behaviours, target, mask, intervals = drawn()
+    plain(behaviours, target, mask, intervals)
+    scaled(behaviours, target, mask, intervals)
+    scaled.set_weights([0.25 * weight for weight in plain.get_weights()])
+    np.testing.assert_allclose(
+        scaled(0.25 * behaviours, 0.25 * target, mask, intervals).numpy(),
+        0.25 * plain(behaviours, target, mask, intervals).numpy(),
+        rtol=1e-5,
+        atol=1e-7,
+    )
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
+def test_scale_has_to_be_a_size(scale: float) -> None:
+    with pytest.raises(ValueError, match="scale above 0"):
+        layers.TemporalInterest(5, scale=scale)
+
+
 def test_interval_buckets_are_octaves() -> None:
     layer = layers.TemporalInterest(4)
     layer(tf.zeros([1, 4, 2]), tf.zeros([1, 2]), tf.ones([1, 4], tf.bool), tf.zeros([1, 4]))

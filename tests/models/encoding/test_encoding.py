@@ -106,8 +106,10 @@ def test_string_ids_cannot_be_rows_themselves() -> None:
         rows_of([b"x"], ids_map=IdMap(kind="identity", size=2), dtype="bytes")
 
 
-def real(name: str, quantiles: tuple[float, ...] = (0.0, 1.0, 2.0, 3.0, 4.0)) -> Numeric:
-    statistics = NumericStatistics(mean=2.0, std=0.5, minimum=0.0, maximum=4.0, missing=0.0, quantiles=quantiles)
+def real(name: str, quantiles: tuple[float, ...] = (0.0, 1.0, 2.0, 3.0, 4.0), **bins: tuple[float, ...]) -> Numeric:
+    statistics = NumericStatistics(
+        mean=2.0, std=0.5, minimum=0.0, maximum=4.0, missing=0.0, quantiles=quantiles, **bins
+    )
     return Numeric(name=name, statistics=statistics)
 
 
@@ -124,6 +126,44 @@ def test_repeated_quantiles_leave_fewer_buckets() -> None:
     np.testing.assert_array_equal(edges, [[0, np.inf, np.inf]])
     rows = bucket_rows(tf.constant([[-1.0], [0.0], [1.0]]), tf.constant(edges)).numpy()[:, 0]
     np.testing.assert_array_equal(rows, [1, 2, 2])
+
+
+def test_an_amount_that_is_mostly_zero_keeps_its_buckets() -> None:
+    # 95 % are 0. Quartiles know nothing else; bins of at least 2 % join 1 with 2 and leave 0 alone.
+    amount = real(
+        "x", (0.0, 0.0, 0.0, 0.0, 4.0), values=(0.0, 1.0, 2.0, 3.0, 4.0), shares=(0.95, 0.01, 0.01, 0.02, 0.01)
+    )
+    np.testing.assert_array_equal(numbers.boundaries([amount], buckets=4), [[1, 3, 4]])
+    np.testing.assert_array_equal(numbers.boundaries([amount], buckets=6), [[1, 2, 3, 4, np.inf]])
+    np.testing.assert_array_equal(numbers.piecewise_knots([amount], buckets=4), [[0, 1, 3, 4, np.inf]])
+
+
+@pytest.mark.parametrize(
+    "bins",
+    [
+        {"values": (0.0, 1.0), "shares": (1.0,)},
+        {"values": (1.0, 0.0), "shares": (0.5, 0.5)},
+        {"values": (0.0, 1.0), "shares": (1.0, 0.0)},
+    ],
+)
+def test_bins_of_a_schema_are_checked(bins: dict[str, tuple[float, ...]]) -> None:
+    with pytest.raises(ValueError, match=r"bins of numeric feature 'x'.*Received: 2 values"):
+        numbers.boundaries([real("x", **bins)], buckets=4)
+
+
+def test_piecewise_code_of_a_model_is_that_of_the_layer() -> None:
+    features = (real("x"), real("z", (0.0, 0.0, 4.0)))
+    schema = Schema(name="s", features=features, labels=(Label(name="y"),))
+    encoder = FeatureEncoder(schema, vocabularies={}, numeric="piecewise", buckets=4)
+    knots = numbers.piecewise_knots(features, buckets=4)
+    np.testing.assert_array_equal(knots, [[0, 1, 2, 3, 4], [0, 2, 4, np.inf, np.inf]])
+    layer = layers.PiecewiseEmbedding(3, knots=tuple(map(tuple, knots.tolist())))
+    embeddings = layers.EmbeddingSet(encoder.plan, 3, table_variables=1)
+    values = tf.constant([[0.3, 3.9], [float("nan"), -7.0], [2.0, 99.0]])
+    found = embeddings(encoder({"x": values[:, 0], "z": values[:, 1]})).numpy()
+    layer(values)
+    layer.set_weights(embeddings.get_weights())
+    np.testing.assert_allclose(found, layer(values).numpy(), rtol=1e-6)
 
 
 def test_buckets_need_fitted_quantiles() -> None:

@@ -38,7 +38,7 @@ def operations(signature: Any) -> Iterator[str]:
         yield from (node.op for node in inner.node_def)
 
 
-@pytest.mark.parametrize("numeric", ["buckets", "mns", "scaled", "autodis", "periodic"])
+@pytest.mark.parametrize("numeric", ["buckets", "piecewise", "mns", "scaled", "autodis", "periodic"])
 def test_no_signature_searches_sorted_numbers(numeric: NumericEncoding) -> None:
     options = models.RankerOptions(tower=(4,), numeric=numeric, interactions=models.InteractionOptions(hidden=(4,)))
     model = models.Ranker(SCHEMA, models.single(width=4, experts=("flat",)), options)

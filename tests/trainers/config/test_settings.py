@@ -19,7 +19,7 @@ from fullrank.models import GroupOptions, InteractionOptions, ObjectiveOptions, 
 from fullrank.models.options import ModelOptions
 from fullrank.models.options.setting import check_settings, field_types, part_of, same_as, setting
 from fullrank.trainers.config import json as config_json
-from fullrank.trainers.config.config import ExposureConfig
+from fullrank.trainers.config.config import DataConfig, ExposureConfig, RunConfig, TrainConfig
 from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.config.objective import ObjectiveConfig
 from fullrank.trainers.config.optimizer import OptimizerConfig
@@ -98,6 +98,21 @@ def test_a_configuration_written_with_a_former_name_is_read(tmp_path: Path) -> N
     )
     config = config_json.from_json(config_json.read_parts(file), source=str(file))
     assert config.model.table_variables is None
+
+
+def test_what_a_run_was_written_without_is_what_it_did(tmp_path: Path) -> None:
+    parts = config_json.to_json(RunConfig(data=DataConfig(data="d"), train=TrainConfig(output="o")))
+    assert parts["model"].pop("sequence_scale") == 0.3
+    assert parts["optimizer"].pop("small_tables") == "table"
+    run, by_hand = tmp_path / "config.json", tmp_path / "by_hand.json"
+    run.write_text(json.dumps({"config": parts}))
+    by_hand.write_text(json.dumps(parts))
+    old, new = (config_json.from_json(config_json.read_parts(file), source=str(file)) for file in (run, by_hand))
+    assert (old.model.sequence_scale, old.optimizer.small_tables) == (1.0, "dense")
+    assert (new.model.sequence_scale, new.optimizer.small_tables) == (0.3, "table")
+    parts["model"]["sequence"] = "din"
+    run.write_text(json.dumps({"config": parts}))
+    assert config_json.from_json(config_json.read_parts(run), source="").model.sequence == "din"
 
 
 def test_flags_need_no_tensorflow() -> None:
