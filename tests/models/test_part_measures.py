@@ -24,7 +24,7 @@ def rankers(every_kind: Any) -> Callable[[models.Wiring], models.Ranker]:
 
     def build(wiring: models.Wiring) -> models.Ranker:
         keras.utils.set_random_seed(3)
-        return models.Ranker(schema, wiring, models.RankerOptions(tower=(4,)), vocabularies=vocabularies)
+        return models.Ranker(schema, wiring, models.RankerOptions(tower=(4,), initial_scale=0.5), vocabularies=vocabularies)
 
     return build
 
@@ -73,7 +73,7 @@ def test_share_is_what_a_small_change_shows(rankers: Any, make_batch: Any) -> No
     def logits(fields: Any, side: Any) -> Any:
         return model.logits_of(model.trunk.mixed({"set0": (fields, side)}), batch).numpy()[:, 0].astype(np.float64)
 
-    before, step, effects = logits(fields, side), 0.02, {}
+    before, step, effects = logits(fields, side), 0.002, {}
     for place, name in enumerate(read.field_names):
         scale = 1.0 - step * np.eye(len(read.field_names), dtype=np.float32)[place][:, np.newaxis]
         effects[f"fields/{name}"] = np.abs(logits(fields * scale, side) - before).mean()
