@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
@@ -96,6 +97,7 @@ class TableFiles:
         self._directory = directory
         self._copies: dict[Path, Path] = {}
         self._originals: dict[str, Path] = {}
+        self._left_out: dict[str, list[int]] = {}
         self._unquoted: set[Path] = set()
         self._examples: dict[Path, ExampleTable] = {}
         described = [(file, self._key(file)) for file in self.files]
@@ -126,6 +128,10 @@ class TableFiles:
         """The file as it was given, of a name as a query tells it."""
         return self._originals.get(file, Path(file))
 
+    def line(self, file: str, number: int) -> int:
+        """The number of a line in the file as it was given."""
+        return number + bisect.bisect_right(self._left_out.get(file, []), number)
+
     def rewrite(self, file: Path) -> bool:
         """Reads a file from a copy with one kind of line break from now on; whether it was not read so already."""
         if file in self._copies:
@@ -136,6 +142,8 @@ class TableFiles:
     def read_unquoted(self, file: Path, *, chosen: bool = True) -> None:
         """Takes quotes in this file as ordinary characters from now on, or no longer."""
         (self._unquoted.add if chosen else self._unquoted.discard)(file)
+        if self.dialect.comment is not None:
+            self._copies.pop(file, None)  # which lines are comments depends on the quotes
 
     def quote(self, file: Path) -> str:
         """The character around cells of a file, "" for none."""
@@ -188,8 +196,8 @@ class TableFiles:
             "delim": literal(self.separator(files[0])),
             **{"quote": quote, "escape": quote},
         }
-        if self.dialect.comment is not None:
-            options["comment"] = literal(self.dialect.comment)
+        for file in files if self.dialect.comment is not None else ():
+            self._copy(file)
         sql = self._scan(files, [f"c{number}" for number in range(len(names))], options)
         columns = {name: TableColumn(f"c{number}", VARCHAR) for number, name in enumerate(names)}
         return Part(files=files, format="csv", columns=columns, sql=f"(SELECT *, FALSE AS {BROKEN} FROM {sql})")
@@ -305,9 +313,15 @@ class TableFiles:
     def _copy(self, file: Path) -> None:
         if file not in self._copies:
             with naming_errors(file):
-                copy = rewritten(
-                    file, directory=self._directory, number=len(self._copies), encoding=self.dialect.encoding
+                copy, left_out = rewritten(
+                    file,
+                    directory=self._directory,
+                    number=len(self._originals),
+                    encoding=self.dialect.encoding,
+                    comment=self.dialect.comment if format_of(file) == "csv" else None,
+                    quote=self.quote(file),
                 )
+            self._left_out[str(copy)] = [line - before for before, line in enumerate(left_out)]
             self._copies[file] = copy
             self._originals[str(copy)] = file
 

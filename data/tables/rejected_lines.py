@@ -107,7 +107,7 @@ def take_rejected_lines(connection: duckdb.DuckDBPyConnection, files: TableFiles
     connection.execute("DELETE FROM reject_scans")
     lines: dict[tuple[Path, int], RejectedLine] = {}
     for path, line, kind, message, text, column in found:
-        file = files.named(path)
+        file, line = files.named(path), files.line(path, line)
         counts = _COUNTS.search(message)
         if counts is not None:
             reason = f"{counts[2]} cells instead of {counts[1]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -76,15 +77,22 @@ def _cells(line: str, *, file: Path, separator: str, quote: str) -> list[str]:
     return cells
 
 
-def rewritten(file: Path, *, directory: Path, number: int, encoding: str) -> Path:
+def rewritten(
+    file: Path, *, directory: Path, number: int, encoding: str, comment: str | None = None, quote: str = '"'
+) -> tuple[Path, list[int]]:
     """A copy in UTF-8, not compressed, with one kind of line break; for files that DuckDB does not read as they are.
 
-    A byte that is not in the encoding becomes one that is not UTF-8, which makes its row a bad one.
+    A byte that is not in the encoding becomes one that is not UTF-8, which makes its row a bad one. Lines that begin
+    with `comment` are left out, but for those within quotes; DuckDB would cut rows in which it stands, too.
+
+    Returns:
+      The copy, and the numbers of the lines that it lacks.
 
     Raises:
       ValueError: If the file is not text in `encoding`.
     """
     target = directory / f"rewritten-{number}.txt"
+    left_out: list[int] = []
     try:
         with (
             pa.input_stream(str(file), compression="detect") as stream,
@@ -93,8 +101,20 @@ def rewritten(file: Path, *, directory: Path, number: int, encoding: str) -> Pat
             ) as text,
             open(target, "w", encoding="utf-8", errors="surrogateescape", newline="\n") as output,
         ):
-            while piece := text.read(_PIECE):
+            pieces = iter(lambda: text.read(_PIECE), "")
+            for piece in pieces if comment is None else _without_comments(text, comment, quote, left_out):
                 output.write(_NO_TEXT.sub("\udcff", piece))
     except UnicodeDecodeError as error:
         raise ValueError(f"{file} is not {encoding}: {error.reason}. Give its encoding by --encoding.") from None
-    return target
+    return target, left_out
+
+
+def _without_comments(lines: Iterable[str], comment: str, quote: str, left_out: list[int]) -> Iterator[str]:
+    within = False
+    for number, line in enumerate(lines, 1):
+        # A byte order mark before the first line is no part of it.
+        if not within and line.removeprefix("\ufeff" if number == 1 else "").startswith(comment):
+            left_out.append(number)
+            continue
+        within ^= quote != "" and line.count(quote) % 2 == 1
+        yield line

@@ -160,6 +160,20 @@ def test_dialects(tmp_path: Path, content: str, dialect: Dialect) -> None:
     assert cells(tmp_path, "a.csv", dialect=dialect) == [(1, b"a"), (2, b"b")]
 
 
+def test_a_comment_is_a_line_of_its_own(tmp_path: Path) -> None:
+    """DuckDB alone would cut each row at the character, without a word, and lose one below such a name."""
+    content = '\ufeff# by a tool\nx,#y\n1,a#b\n# "no\n3#,e\n4,f # g\n#no,row\n5\n2,"c\n#d"\n'
+    schema = dataclasses.replace(XY, features=(XY.features[0], data.Sparse(name="#y", dtype="bytes")))
+    write(tmp_path / "a.csv", content)
+    skip = BadRows(on_bad_record="skip", max_fraction=1.0)
+    given: dict[str, Any] = {"dialect": Dialect(comment="#"), "schema": schema, "bad_rows": skip}
+    assert cells(tmp_path, "a.csv", **given) == [(1, b"a#b"), (4, b"f # g"), (2, b"c\n#d")]
+    assert [message.split("a.csv, ")[1].split(":")[0] for message in skip.examples] == ["line 8", "row 2, column 'x'"]
+    # The same where quotes turn out to be ordinary characters.
+    write(tmp_path / "b.csv", "x,y\n" + "".join(f'{n},"title {n}\n# no\n' for n in range(12)))
+    assert cells(tmp_path, "b.csv", dialect=Dialect(comment="#")) == [(n, b'"title %d' % n) for n in range(12)]
+
+
 def test_only_the_first_file_may_have_names(tmp_path: Path) -> None:
     for name, content in (("a", "y,x\na,1\n"), ("b", "b,2\n"), ("c", "c,3\n")):
         write(tmp_path / f"{name}.csv", content)
