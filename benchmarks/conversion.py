@@ -48,7 +48,14 @@ def schema() -> data.Schema:
 def with_histories() -> data.Schema:
     """The user is a column of 10,000 ids; what is remembered of a row is an id, a text id and the time."""
     lists = (data.Along(name="past_id", of="id_06"), data.Along(name="past_text", of="text_03"))
-    past = data.Sequence(name="past", ids=(("past_id", "id_06"), ("past_text", "text_03")), times="past_time")
+    past = data.Sequence(
+        name="past",
+        behaviour=(
+            data.BehaviourColumn(name="past_id", table="id_06", target="id_06"),
+            data.BehaviourColumn(name="past_text", table="text_03", target="text_03"),
+        ),
+        times="past_time",
+    )
     history = data.History(key="id_05", lists=lists, times="past_time", where="click")
     plain = schema()
     features = (*plain.features, past)

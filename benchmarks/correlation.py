@@ -41,7 +41,14 @@ def schema_of() -> data.Schema:
         data.Sparse(name=f"id_{k}", ids=data.IdMap(kind="identity", size=10 ** min(k + 1, 5))) for k in range(1, IDS)
     ]
     features += [data.Numeric(name=f"number_{k}", statistics=numbers) for k in range(NUMBERS)]
-    features.append(data.Sequence(name="history", ids=(("past", "category"),), times="then", max_length=LENGTH))
+    features.append(
+        data.Sequence(
+            name="history",
+            behaviour=(data.BehaviourColumn(name="past", table="category", target="category"),),
+            times="then",
+            max_length=LENGTH,
+        )
+    )
     return data.Schema(name="bench", features=tuple(features), labels=(data.Label(name="click"),), time="now")
 
 

@@ -36,7 +36,13 @@ LIFE = 0.5
 def schema_of(layout: Any) -> data.Schema:
     features: list[data.Feature] = [data.Sparse(name=f"id_{index:02d}") for index in range(IDS)]
     features += [data.Numeric(name=f"number_{index:02d}") for index in range(NUMBERS)]
-    features.append(data.Sequence(name="history", ids=(("past", "id_00"),), max_length=LENGTH))
+    features.append(
+        data.Sequence(
+            name="history",
+            behaviour=(data.BehaviourColumn(name="past", table="id_00", target="id_00"),),
+            max_length=LENGTH,
+        )
+    )
     return data.Schema(name="bench", features=tuple(features), labels=(data.Label(name="click"),), layout=layout)
 
 

@@ -11,6 +11,7 @@ from fullrank.data.records.bad_data import BadDataError, BadRecord
 from fullrank.data.records.encode_examples import encode_examples
 from fullrank.data.schema.columns import Column
 from fullrank.data.schema.features import (
+    BehaviourColumn,
     Bits,
     Feature,
     IdMap,
@@ -75,6 +76,7 @@ __all__ = [
     "Along",
     "BadDataError",
     "BadRecord",
+    "BehaviourColumn",
     "Bits",
     "Column",
     "Columns",

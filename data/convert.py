@@ -9,6 +9,9 @@ Usage:
 
 `python -m fullrank.data.infer` proposes the schema, `python -m fullrank.data.inspect` shows the result.
 
+Sequences of the tables have to run from the oldest to the newest and to end before the row's own time: behaviours that
+were not known then are a leak. --only_earlier and --sort_by_time mend them; the schema may ask for that, too.
+
 Statistics and vocabularies come from the training split only. Files may be larger than memory. The output appears as a
 whole when everything is written, and does not depend on --workers. How cells are read is stated in docs/tables.md.
 """
@@ -35,9 +38,10 @@ from fullrank.data.tables.bad_rows import BadRows
 from fullrank.data.tables.columns import BAD
 from fullrank.data.tables.files import TableFiles
 from fullrank.data.tables.flags import define_table_flags, open_joins, read_dialect, read_joins, read_reading
-from fullrank.data.tables.given_sequences import order_of_sequences
+from fullrank.data.tables.given_sequences import check_order, order_of_sequences
 from fullrank.data.tables.history_rows import add_earlier_rows
 from fullrank.data.tables.join import names_with_joins
+from fullrank.data.tables.sequence_flags import define_mending_flags, with_mending
 from fullrank.data.tables.staged_rows import ROWS
 from fullrank.data.writing.build import Builder, Building, Sources
 from fullrank.data.writing.splits import SPLIT_COLUMN, SPLITS, Splits, at_random, by_column, by_source, by_time
@@ -57,7 +61,7 @@ def convert(flag_values: flags.FlagValues) -> None:
     if exposures is not None:
         schema = exposed_schema(schema, exposures)
     dialect, joins = read_dialect(flag_values), read_joins(flag_values)
-    schema = dataclasses.replace(schema, reading=read_reading(flag_values, schema.reading))
+    schema = with_mending(dataclasses.replace(schema, reading=read_reading(flag_values, schema.reading)), flag_values)
     inputs = _inputs(flag_values)
     how = _how(flag_values, schema, sources=len(inputs))
     extras = {} if exposures is None else exposure_extras(exposures)
@@ -90,9 +94,8 @@ def convert(flag_values: flags.FlagValues) -> None:
             rows.add_files(name, files, joins=tables)
         add_earlier_rows(rows)
         good = f"(SELECT * FROM {ROWS} WHERE {BAD} IS NULL)"
-        turned, notes = order_of_sequences(schema, rows.connection, good, place_of=rows.stored_as)
-        notes += [f"{name}: runs newest first; infer --newest_first={name} has it turned round." for name in turned]
-        notes += [table.report(rows.partners(number), rows.total) for number, table in enumerate(tables)]
+        check_order(order_of_sequences(schema, rows.connection, good, place_of=rows.stored_as))
+        notes = [table.report(rows.partners(number), rows.total) for number, table in enumerate(tables)]
         if exposures is not None:
             notes.append(add_exposures(rows, exposures))
         written = builder.write(_divided(builder, flag_values, how))
@@ -171,6 +174,7 @@ def run(argv: Sequence[str] | None = None) -> None:
     _define_flags(flag_values)
     define_table_flags(flag_values)
     define_exposure_flags(flag_values)
+    define_mending_flags(flag_values)
     run_command(lambda: convert(flag_values), flag_values=flag_values, argv=argv)
 
 

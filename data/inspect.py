@@ -6,8 +6,8 @@ Usage:
   python -m fullrank.data.inspect --data=records --validate
   python -m fullrank.data.inspect --data=records --metadata=schema.pbtxt
 
---validate reads every record and vocabulary, prints base rates of all splits, and ends with exit code 1 if anything is
-wrong.
+--validate reads every record and vocabulary, counts behaviours at or after the event and times that do not ascend,
+prints base rates of all splits, and ends with exit code 1 if anything is wrong.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ def inspect(flag_values: flags.FlagValues) -> int:
 def find_problems(schema: Schema, *, splits: Sequence[str], at_most: int) -> list[str]:
     """What is wrong with vocabularies and records, one line each."""
     from fullrank.data.reading.bad_records import verify
+    from fullrank.data.reading.sequence_order import out_of_order
 
     problems: list[str] = []
     for feature in schema.tables:
@@ -72,7 +73,9 @@ def find_problems(schema: Schema, *, splits: Sequence[str], at_most: int) -> lis
             except SchemaError as error:
                 problems.append(str(error))
     found = (str(problem) for problem in verify(schema, splits=splits))
-    return [*problems, *itertools.islice(found, max(0, at_most - len(problems)))]
+    problems += itertools.islice(found, max(0, at_most - len(problems)))
+    # Only records that can be read are looked at as a whole.
+    return problems or list(itertools.islice(out_of_order(schema, splits=splits), at_most))
 
 
 def base_rates(schema: Schema, *, splits: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from fullrank.layers.content.hash_id import HashID
 from fullrank.layers.content.pair_similarity import PairSimilarity, VectorProjection
 from fullrank.layers.dense import Dense
 from fullrank.layers.embedding.embedding_set import EmbeddingSet
-from fullrank.layers.embedding.lookup_plan import BehaviourSequence, Field, LookupPlan, Lookups, Table
+from fullrank.layers.embedding.lookup_plan import BehaviourPart, BehaviourSequence, Field, LookupPlan, Lookups, Table
 from fullrank.layers.groups.group_structure import GroupStructure, GroupStructureLearning
 from fullrank.layers.groups.residual_quantizer import Quantized, ResidualQuantizer
 from fullrank.layers.interactions.compressed_interaction import CompressedInteraction
@@ -42,6 +42,7 @@ from fullrank.layers.uncertainty.task_logits import GaussianLogits
 
 __all__ = [
     "AutoDis",
+    "BehaviourPart",
     "BehaviourSequence",
     "BitCode",
     "BucketEmbedding",

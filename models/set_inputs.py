@@ -146,7 +146,7 @@ class SetInputs(keras.layers.Layer):
         elapsed: Mapping[str, tf.Tensor],
     ) -> list[tf.Tensor]:
         behaviours = self.embeddings.behaviours(sequence, lookups)
-        mask = lookups.sequences[sequence.name][:, :, 0] > 0
+        mask = tf.reduce_any(lookups.sequences[sequence.name] > 0, axis=2)
         inputs = {"behaviours": behaviours, "mask": mask, "intervals": elapsed.get(sequence.name)}
         if "target" in reads:
             inputs["target"] = self.embeddings.target(sequence, fields)

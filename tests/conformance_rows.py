@@ -20,7 +20,7 @@ PLAN = layers.LookupPlan.ordered(
         layers.Field(name="b", table="b", lookups=2),
         layers.Field(name="c", table="b", lookups=2, weighted=True),
     ),
-    sequences=(layers.BehaviourSequence(name="s", tables=("a",), fields=("a",), length=4),),
+    sequences=(layers.BehaviourSequence(name="s", parts=(layers.BehaviourPart(table="a", target="a"),), length=4),),
 )
 
 

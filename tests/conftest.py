@@ -25,6 +25,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from fullrank.data.schema.features import (
+    BehaviourColumn,
     Bits,
     IdMap,
     Key,
@@ -86,7 +87,13 @@ def every_kind() -> tuple[Schema, dict[str, np.ndarray[Any, Any]]]:
             Sparse(name="shop", dtype="bytes", ids=IdMap(kind="hash", size=20), side="ad"),
             Sparse(name="tags", dtype="bytes", max_values=3, weights="tag_weights", ids=IdMap(size=2), side="ad"),
             Sequence(
-                name="history", ids=(("past_items", "item"), ("past_shops", "shop")), times="past_times", max_length=5
+                name="history",
+                behaviour=(
+                    BehaviourColumn(name="past_items", table="item", target="item"),
+                    BehaviourColumn(name="past_shops", table="shop", target="shop"),
+                ),
+                times="past_times",
+                max_length=5,
             ),
             Numeric(name="price", statistics=real),
             Numeric(name="new", statistics=binary),

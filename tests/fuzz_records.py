@@ -52,7 +52,15 @@ SCHEMA: Final = data.Schema(
         data.Sparse(name="word", dtype="bytes", ids=data.IdMap(kind="hash", size=50)),
         data.Sparse(name="tags", dtype="bytes", max_values=3, weights="tag_weights"),
         data.Numeric(name="price"),
-        data.Sequence(name="past", ids=(("past_item", "item"), ("past_word", "word")), times="past_time", max_length=4),
+        data.Sequence(
+            name="past",
+            behaviour=(
+                data.BehaviourColumn(name="past_item", table="item", target="item"),
+                data.BehaviourColumn(name="past_word", table="word", target="word"),
+            ),
+            times="past_time",
+            max_length=4,
+        ),
         data.Vector(name="content", length=2),
         data.Bits(name="bits", length=3),
     ),

@@ -29,7 +29,7 @@ def made_rows() -> list[list[Any]]:
                 "" if draw.random() < 0.1 else round(float(draw.normal(20, 5)), 3),
                 "|".join(sorted(draw.choice(["new", "hot", "sale"], draw.integers(0, 3), replace=False))),
                 "|".join(str(item) for item in draw.integers(0, 300, length)),
-                "|".join(str(time) for time in sorted(draw.integers(1_700_000_000, 1_700_500_000, length))),
+                "|".join(str(time) for time in sorted(draw.integers(1_699_500_000, 1_700_000_000, length))),
                 "|".join(f"{part:.3f}" for part in draw.normal(size=3)),
                 int(draw.integers(0, 2)),
                 "" if draw.random() < 0.5 else round(float(draw.exponential()), 2),

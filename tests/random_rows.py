@@ -18,7 +18,13 @@ SCHEMA = data.Schema(
         data.Sparse(name="brand", weights="brand_weight"),
         data.Numeric(name="price"),
         data.Sequence(
-            name="history", ids=(("past_item", "item"), ("past_query", "query")), times="past_time", max_length=4
+            name="history",
+            behaviour=(
+                data.BehaviourColumn(name="past_item", table="item", target="item"),
+                data.BehaviourColumn(name="past_query", table="query", target="query"),
+            ),
+            times="past_time",
+            max_length=4,
         ),
         data.Vector(name="content", length=3),
         data.Bits(name="hash_id", length=5),

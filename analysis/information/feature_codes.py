@@ -138,19 +138,23 @@ def _number(feature: Numeric, quantiles: tuple[float, ...], buckets: int) -> Cod
 
 def _behaviours(schema: Schema, feature: Sequence) -> list[Coded]:
     found = []
-    for column, shared in feature.ids:
-        rows = TableRows(schema, shared)
+    tables = {owner.name for owner in schema.tables}
+    for column in feature.behaviour:
+        table = column.table or column.name
+        if table not in tables:
+            continue  # HashIDs, which are no ids of their own
+        rows = TableRows(schema, table)
         found.append(
             Coded(
-                name=f"{column}[1]",
+                name=f"{column.name}[1]",
                 feature=feature.name,
-                columns=(column,),
+                columns=(column.name,),
                 size=min(rows.number, MOST_CODES),
-                codes=_latest(column, rows),
+                codes=_latest(column.name, rows),
                 kind="most recent behaviour",
             )
         )
-    first = feature.ids[0][0]
+    first = feature.names[0]
     found.append(
         Coded(
             name=f"{feature.name} length",

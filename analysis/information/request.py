@@ -121,29 +121,32 @@ def map_columns(request: Request, schema: Schema) -> MapColumns | None:
     Raises:
       SchemaError: If what is asked for is not there.
     """
+    sparse = [feature.name for feature in schema.features if isinstance(feature, Sparse)]
     found = {
-        column: (sequence, shared)
+        column.name: (sequence, column.target, str(column.table))
         for sequence in schema.features
         if isinstance(sequence, Sequence)
-        for column, shared in sequence.ids
+        for column in sequence.behaviour
+        if column.target in sparse
     }
     if request.behaviour is None:
         if not found:
             if request.behaviour_where:
                 raise SchemaError(f"--behaviour_where: schema {schema.name!r} has no sequence of behaviours.")
             return None
-        column = min(found, key=lambda name: schema.sparse(found[name][1]).ids.rows)
+        column = min(found, key=lambda name: schema.table(found[name][2]).ids.rows)
         ads = [name for name in found if schema.sparse(found[name][1]).side == "ad"]
         if ads:
-            column = min(ads, key=lambda name: schema.sparse(found[name][1]).ids.rows)
+            column = min(ads, key=lambda name: schema.table(found[name][2]).ids.rows)
     else:
         column = request.behaviour
         if column not in found:
             raise SchemaError(
-                f"--behaviour={column}: no column of a sequence. Those are: {', '.join(found) or 'none'}."
+                f"--behaviour={column}: no column of a sequence that is compared with a sparse feature. Those are: "
+                f"{', '.join(found) or 'none'}."
             )
-    sequence, shared = found[column]
-    target = request.target if request.target is not None else shared
+    sequence, compared, shared = found[column]
+    target = request.target if request.target is not None else compared
     feature = next((f for f in schema.features if isinstance(f, Sparse) and f.name == target), None)
     if feature is None or shared not in (feature.name, feature.table):
         same = [f.name for f in schema.features if isinstance(f, Sparse) and shared in (f.name, f.table)]

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 MOST_DIMENSIONS: Final = 2**14
+LONGEST_CODE: Final = 62
+"""Most bits of a HashID that one int64 holds, with values left for a missing one and for a count from 1."""
 _PROJECTION_STEPS: Final = 2.0**12
 _VECTOR_STEPS: Final = 2.0**24
 _BLOCK: Final = 2**16
@@ -36,6 +38,25 @@ def hash_vectors(
       ValueError: If D is above 16,384.
     """
     return sign_bits(vectors, normals=projections(bits, dimension=vectors.shape[1], seed=seed), center=center)
+
+
+def bit_codes(bits: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """HashIDs as whole numbers, as a column of behaviours holds them: bit k of the number is bit k of the HashID.
+
+    Args:
+      bits: `[..., K]` of 0 and 1, or -1 throughout where missing.
+
+    Returns:
+      `[...]`; -1 where missing.
+
+    Raises:
+      ValueError: If K is above 62.
+    """
+    given = np.asarray(bits, np.int64)
+    if given.shape[-1] > LONGEST_CODE:
+        raise ValueError(f"A number holds at most {LONGEST_CODE} bits of a HashID. Received: {given.shape[-1]}.")
+    codes = (np.maximum(given, 0) << np.arange(given.shape[-1])).sum(axis=-1)
+    return np.where((given < 0).any(axis=-1), np.int64(-1), codes)
 
 
 def projections(bits: int, *, dimension: int, seed: int) -> npt.NDArray[np.float64]:

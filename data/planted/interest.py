@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from fullrank.data.planted.mechanism import Draw, Drawn, Planted
-from fullrank.data.schema.features import Feature, IdMap, Sequence, Sparse
+from fullrank.data.schema.features import BehaviourColumn, Feature, IdMap, Sequence, Sparse
 
 _NOW: Final = 1_704_067_200
 _MINUTE: Final = 60.0
@@ -44,7 +44,7 @@ class Interest:
             Sparse(name="category", side="ad", ids=IdMap(kind="identity", size=self.categories)),
             Sequence(
                 name="history",
-                ids=(("history_category", "category"),),
+                behaviour=(BehaviourColumn(name="history_category", table="category", target="category"),),
                 times="history_time",
                 max_length=self.length,
             ),

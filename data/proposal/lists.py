@@ -5,7 +5,7 @@ from __future__ import annotations
 from fullrank.data.proposal import name_hints
 from fullrank.data.proposal.column_profile import ColumnProfile
 from fullrank.data.proposal.decisions import LONGEST, Decisions, dtype_of, is_time, time_unit
-from fullrank.data.schema.features import Bits, Sequence, Sparse, Vector
+from fullrank.data.schema.features import BehaviourColumn, Bits, Sequence, Sparse, Vector
 
 _FEWEST_BITS = 8
 _OVERLAP = 0.1
@@ -84,27 +84,46 @@ def _aligned(decisions: Decisions, times: ColumnProfile) -> list[ColumnProfile]:
 
 
 def _add_sequence(decisions: Decisions, group: list[ColumnProfile], times: ColumnProfile | None) -> bool:
-    """Makes a sequence of those lists whose ids a feature shares; whether there are any."""
+    """Makes a sequence of those lists whose ids a feature shares, if there are any; whether it did.
+
+    What describes the ad or the context is compared with it. What describes the user is no part of the target, nor is a
+    list that no feature shares: these describe the behaviour alone. The latter need times whose name begins alike.
+    """
     shared = {p.name: feature for p in group if (feature := _shared_feature(decisions, p)) is not None}
     if not shared:
         return False
     first = next(iter(shared))
     name = name_hints.common_prefix((*shared, times.name)) if times is not None else first
+    columns = _compared(decisions, shared)
+    if times is not None and name:
+        columns += [BehaviourColumn(name=p.name, dtype=dtype_of(p)) for p in group if p.name not in shared]
     if not name or name in decisions.profiles:
         name = f"{name or first}_sequence"
     longest = int(decisions.profiles[first].lengths.max())
     decisions.features[name] = Sequence(
         name=name,
-        ids=tuple(shared.items()),
+        behaviour=tuple(columns),
         times=times.name if times is not None else None,
         max_length=max(1, min(longest, LONGEST)),
     )
     cut = f"; the longest has {longest}, the last {LONGEST} are kept" if longest > LONGEST else ""
-    for column, feature in shared.items():
-        decisions.use(column, f"sequence {name}", f"shares the ids of {feature!r}; the oldest must come first{cut}")
+    for column in columns:
+        ids = "has ids of its own" if column.table is None else f"shares the ids of {column.table!r}"
+        alone = "" if column.target is not None else ", describes the behaviour alone"
+        decisions.use(column.name, f"sequence {name}", f"{ids}{alone}; the oldest must come first{cut}")
     if times is not None:
         decisions.use(times.name, f"times of {name}", f"in {decisions.time_unit}")
     return True
+
+
+def _compared(decisions: Decisions, shared: dict[str, str]) -> list[BehaviourColumn]:
+    """The columns that share a feature's table, compared with it unless it describes the user."""
+    users = {name for name in shared.values() if decisions.features[name].side == "user"}
+    users = users if users != set(shared.values()) else set()
+    return [
+        BehaviourColumn(name=column, table=feature, target=None if feature in users else feature)
+        for column, feature in shared.items()
+    ]
 
 
 def _shared_feature(decisions: Decisions, profile: ColumnProfile) -> str | None:

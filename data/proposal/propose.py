@@ -182,7 +182,7 @@ def _point_out_dates(decisions: Decisions) -> None:
 
 
 def _position(feature: object, columns: list[str]) -> int:
-    return columns.index(feature.ids[0][0] if isinstance(feature, Sequence) else getattr(feature, "name", ""))
+    return columns.index(feature.names[0] if isinstance(feature, Sequence) else getattr(feature, "name", ""))
 
 
 def _label(decisions: Decisions, profile: ColumnProfile) -> Label:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fullrank.data.command.help import text_table
-from fullrank.data.schema.features import Bits, Feature, Numeric, Sequence, Sparse, Vector
+from fullrank.data.schema.features import BehaviourColumn, Bits, Feature, Numeric, Sequence, Sparse, Vector
 from fullrank.data.schema.schema import Schema
 
 
@@ -61,12 +61,22 @@ def _ids(feature: Feature) -> str:
             return f"table of {feature.table}"
         return f"{feature.ids.kind} {feature.ids.size:,}"
     if isinstance(feature, Sequence):
-        shared = ", ".join(f"{column} as {table}" for column, table in feature.ids)
-        return f"last {feature.max_length}: {shared}" + (f", at {feature.times}" if feature.times else "")
+        columns = ", ".join(map(_behaviour, feature.behaviour))
+        return f"last {feature.max_length}: {columns}" + (f", at {feature.times}" if feature.times else "")
     if isinstance(feature, Numeric):
         return _numeral_systems(feature)
     paired = f", with {feature.pair}" if isinstance(feature, Vector) and feature.pair is not None else ""
     return f"x {feature.length}{paired}"
+
+
+def _behaviour(column: BehaviourColumn) -> str:
+    """A column of behaviours: whose table it shares, and what it is compared with."""
+    if column.table is None:
+        return f"{column.name} ({column.ids.kind} {column.ids.size:,}) alone"
+    if column.target is None:
+        return f"{column.name} as {column.table}, alone"
+    other = "" if column.target == column.table else f" with {column.target}"
+    return f"{column.name} as {column.table}{other}"
 
 
 def _numeral_systems(feature: Numeric) -> str:

@@ -7,6 +7,7 @@ records are written; a hand-written schema leaves them out.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from fullrank.data.schema.columns import Column
@@ -163,14 +164,48 @@ class Numeric:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class BehaviourColumn:
+    """One of the aligned columns of a sequence: an id of each behaviour, or its HashID.
+
+    Attributes:
+      name: Its column.
+      table: The feature whose table it shares: a sparse one, which also gives id map and dtype, or a `bits` one of at
+        most 62 bits. The column then holds one int64 per behaviour, whose bit k is bit k of the HashID; -1 is a missing
+        one. Another behaviour column with a table of its own may be named, too. `None` for a table of its own.
+      target: The feature of the example that it is compared with, of the same table. `None` for what describes the
+        behaviour alone and has no counterpart in the target, such as the rating that was given.
+      dtype: `int64` or `bytes`; of a table of its own.
+      ids: Map from raw id to row; of a table of its own.
+    """
+
+    name: str
+    table: str | None = None
+    target: str | None = None
+    dtype: Literal["int64", "bytes"] = "int64"
+    ids: IdMap = IdMap()
+
+    def __post_init__(self) -> None:
+        """Refuses a target that cannot be of the column's table, and an id map beside a shared one."""
+        if self.table is None and self.target is not None:
+            raise ValueError(
+                f"behaviour column {self.name!r} is compared with {self.target!r}: name the table that they share."
+            )
+        if self.table is not None and (self.dtype, self.ids) != ("int64", IdMap()):
+            raise ValueError(
+                f"behaviour column {self.name!r} shares the table of {self.table!r}, which gives dtype and id map: "
+                "leave out dtype and ids."
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Sequence:
-    """Past behaviours, oldest first, each of one or several aligned ids and a time.
+    """Past behaviours, oldest first, each of one or several aligned columns and a time.
 
     Attributes:
       name: Name of the feature (not a column).
-      ids: Column of ids -> sparse feature whose id map, dtype and table it shares, e.g.
-        `{"history_item": "item_id", "history_genre": "genre"}`, as pairs.
-      times: Column of int64 event times aligned with the ids, in the schema's `time_unit`; `None` if unknown.
+      behaviour: What is known of each behaviour, one column or several, of which one at least is compared with the
+        target.
+      times: Column of int64 event times aligned with the others, in the schema's `time_unit`; `None` if unknown.
       max_length: Most recent behaviours kept.
       side: As in `Sparse`.
       group: As in `Sparse`.
@@ -178,17 +213,33 @@ class Sequence:
 
     kind: ClassVar[str] = "sequence"
     name: str
-    ids: tuple[tuple[str, str], ...]
+    behaviour: tuple[BehaviourColumn, ...]
     times: str | None = None
     max_length: int = 50
     side: Side = "user"
     group: str | None = None
 
-    def columns(self, *, dtypes: dict[str, Literal["int64", "bytes"]]) -> tuple[Column, ...]:
-        """The id columns, then the time column; `dtypes` gives the dtype of each shared sparse feature."""
+    def __post_init__(self) -> None:
+        """Refuses a column that is given twice, and behaviours that nothing is compared of."""
+        names = self.names
+        if len(set(names)) != len(names):
+            raise ValueError(f"sequence {self.name!r} names a column twice. Received: {', '.join(names)}.")
+        if not any(column.target is not None for column in self.behaviour):
+            raise ValueError(
+                f"sequence {self.name!r} compares nothing with the target: give one of its columns a target, the "
+                "feature of the same table that describes the example itself."
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its columns, without that of the times."""
+        return tuple(column.name for column in self.behaviour)
+
+    def columns(self, *, dtypes: Mapping[str, Literal["int64", "bytes"]]) -> tuple[Column, ...]:
+        """The columns of its behaviours, then that of the times; `dtypes` gives the dtype of each table."""
         columns = [
-            Column(name=column, dtype=dtypes[shared], form="many", length=self.max_length)
-            for column, shared in self.ids
+            Column(name=each.name, dtype=dtypes[each.table or each.name], form="many", length=self.max_length)
+            for each in self.behaviour
         ]
         if self.times is not None:
             columns.append(Column(name=self.times, dtype="int64", form="many", length=self.max_length))
@@ -288,3 +339,5 @@ class Key:
 
 
 Feature = Sparse | Numeric | Sequence | Vector | Bits
+TableOwner = Sparse | BehaviourColumn
+"""What has an id map and a table of its own."""

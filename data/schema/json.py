@@ -12,16 +12,15 @@ import dataclasses
 import json
 import math
 import types
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from fullrank.data.files.write_aside import write_text
-from fullrank.data.schema.features import Feature, NumericStatistics, Sequence, SparseStatistics
+from fullrank.data.schema.features import BehaviourColumn, Feature, NumericStatistics, SparseStatistics
 from fullrank.data.schema.schema import Schema, SchemaError, Shard
 
 FILE_NAME: Final = "schema.json"
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 _KINDS: Final[dict[str, type[Feature]]] = {cls.kind: cls for cls in get_args(Feature)}
 _ALWAYS_WRITTEN: Final = {"kind", "dtype", "side", "type", "layout", "compression"}
@@ -83,8 +82,11 @@ def schema_from_json(value: object, *, source: str = FILE_NAME) -> Schema:
     if not isinstance(value, dict):
         _fail(source, "", "a schema is a JSON object", value)
     fields = {key: item for key, item in value.items() if key != "$schema"}
-    if fields.pop("format", None) != FORMAT:
-        _fail(source, "format", f"this version of fullrank reads format {FORMAT}", value.get("format"))
+    version = fields.pop("format", None)
+    if version == 1:
+        fields = _of_first_format(fields)
+    elif version != FORMAT:
+        _fail(source, "format", f"this version of fullrank reads formats 1 and {FORMAT}", version)
     schema: Schema = from_json(Schema, fields, source=source)
     for index, split in enumerate(schema.splits):
         for number, shard in enumerate(split.shards):
@@ -92,6 +94,21 @@ def schema_from_json(value: object, *, source: str = FILE_NAME) -> Schema:
             if parts.is_absolute() or ".." in parts.parts or not shard.file:
                 _fail(source, f"splits[{index}].shards[{number}].file", "a shard lies below the schema", shard.file)
     return schema
+
+
+def _of_first_format(fields: dict[str, Any]) -> dict[str, Any]:
+    """What format 1 says, as the present one: there a sequence's `ids` named table and target by one word."""
+    features = fields.get("features")
+    if not isinstance(features, list):
+        return fields
+    return {**fields, "features": [_sequence_of_first_format(feature) for feature in features]}
+
+
+def _sequence_of_first_format(feature: Any) -> Any:
+    if not isinstance(feature, dict) or feature.get("kind") != "sequence" or not isinstance(feature.get("ids"), dict):
+        return feature
+    behaviour = [{"name": name, "table": table, "target": table} for name, table in feature["ids"].items()]
+    return {**{key: item for key, item in feature.items() if key != "ids"}, "behaviour": behaviour}
 
 
 def schema_to_json(schema: Schema) -> dict[str, Any]:
@@ -143,13 +160,12 @@ def _encode_dataclass(value: Any, path: str) -> dict[str, Any]:
         item = getattr(value, field.name)
         if not field.compare or (item == field.default and not whole and field.name not in _ALWAYS_WRITTEN):
             continue
+        if field.name == "dtype" and isinstance(value, BehaviourColumn) and value.table is not None:
+            continue
         if item is None and field.default is None:
             continue
         place = f"{path}.{field.name}" if path else field.name
-        if isinstance(value, Sequence) and field.name == "ids":
-            encoded["ids"] = dict(value.ids)
-        else:
-            encoded[field.name] = _encode(item, place)
+        encoded[field.name] = _encode(item, place)
     return encoded
 
 
@@ -188,18 +204,13 @@ def from_json(cls: type[Any], value: dict[str, Any], *, source: str, path: str =
     arguments: dict[str, Any] = {}
     for name, field in fields.items():
         if name in value:
-            arguments[name] = _decode(_type_of(cls, name, hints), value[name], source, prefix + name)
+            arguments[name] = _decode(hints[name], value[name], source, prefix + name)
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise SchemaError(f"{source}: {prefix}{name}: missing key.")
     try:
         return cls(**arguments)
     except ValueError as error:
         raise SchemaError(f"{source}: {path + ': ' if path else ''}{error}") from error
-
-
-def _type_of(cls: type[Any], name: str, hints: Mapping[str, Any]) -> Any:
-    # A sequence's pairs are an object in the file, which is how one writes "this column shares that table".
-    return dict[str, str] if cls is Sequence and name == "ids" else hints[name]
 
 
 def _decode(hint: Any, value: Any, source: str, path: str) -> Any:
@@ -218,10 +229,6 @@ def _decode(hint: Any, value: Any, source: str, path: str) -> Any:
             _fail(source, path, "a list", value)
         part = get_args(hint)[0]
         return tuple(_decode(part, item, source, f"{path}[{index}]") for index, item in enumerate(value))
-    if origin is dict:
-        if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-            _fail(source, path, "an object of column names", value)
-        return tuple(value.items())
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, dict):
             _fail(source, path, "an object", value)

@@ -73,7 +73,7 @@ def write_metadata(schema: Schema, file: Path) -> None:
     message.default_environment.extend(["TRAINING", "SERVING"])
     read = {column.name for column in schema.input_columns}
     sequences = [feature for feature in schema.features if isinstance(feature, Sequence)]
-    ids = {column for sequence in sequences for column, _ in sequence.ids}
+    ids = {name for sequence in sequences for name in sequence.names}
     ids |= {each.name for each in (*schema.features, *schema.keys, *schema.segments)}
     for column in schema.columns:
         feature = message.feature.add(name=column.name, type=_KIND_OF[column.dtype])

@@ -121,6 +121,7 @@ class Reading:
       histories: Sequences taken from earlier rows.
       past: Numbers taken from earlier rows.
       newest_first: Sequences that run from the newest to the oldest in tables; they are turned round.
+      sort_by_time: Sequences that are put in the order of their times, the oldest first; what has no time comes first.
       only_earlier: Sequences of which only what lies strictly before the row's own time is kept.
       gaps: Columns of a sequence's times that hold how long before the row's own time each lies, in the schema's unit.
     """
@@ -132,6 +133,7 @@ class Reading:
     histories: tuple[History, ...] = ()
     past: tuple[Past, ...] = ()
     newest_first: tuple[str, ...] = ()
+    sort_by_time: tuple[str, ...] = ()
     only_earlier: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()
 

@@ -13,7 +13,15 @@ import types
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
-from fullrank.data.schema.features import Feature, IdMap, Key, Label, NumericStatistics, Sequence, SparseStatistics
+from fullrank.data.schema.features import (
+    BehaviourColumn,
+    Feature,
+    IdMap,
+    Key,
+    Label,
+    NumericStatistics,
+    SparseStatistics,
+)
 from fullrank.data.schema.json import FORMAT
 from fullrank.data.schema.reading import Along, Derived, History, Input, Past, Reading
 from fullrank.data.schema.schema import Schema, Shard, Split
@@ -21,7 +29,7 @@ from fullrank.data.schema.schema import Schema, Shard, Split
 _FEATURES: Final[tuple[type[Any], ...]] = get_args(Feature)
 _READ: Final[tuple[type[Any], ...]] = (Reading, Derived, Input, History, Along, Past)
 _WRITTEN: Final[tuple[type[Any], ...]] = (SparseStatistics, NumericStatistics, Split, Shard)
-_OBJECTS: Final[tuple[type[Any], ...]] = (Schema, *_FEATURES, IdMap, Label, Key, *_READ, *_WRITTEN)
+_OBJECTS: Final[tuple[type[Any], ...]] = (Schema, *_FEATURES, BehaviourColumn, IdMap, Label, Key, *_READ, *_WRITTEN)
 _SCALARS: Final = {str: "string", int: "integer", float: "number", bool: "boolean"}
 _SEE_FIELD: Final = re.compile(r"As in `(\w+)`\.")
 
@@ -113,8 +121,6 @@ def _type(hint: Any) -> dict[str, Any]:
         return {"enum": list(get_args(hint))}
     if origin is tuple:
         return {"type": "array", "items": _type(get_args(hint)[0])}
-    if origin is dict:
-        return {"type": "object", "additionalProperties": {"type": "string"}}
     if dataclasses.is_dataclass(hint):
         return {"$ref": f"#/$defs/{hint.__name__}"}  # type: ignore[union-attr]
     return {"type": _SCALARS[hint]}
@@ -145,8 +151,6 @@ def _type_in_words(hint: Any) -> str:
         return ", ".join(f'`"{choice}"`' for choice in get_args(hint))
     if origin is tuple:
         return f"list of {_type_in_words(get_args(hint)[0])}"
-    if origin is dict:
-        return "object of column names"
     if dataclasses.is_dataclass(hint):
         return f"[{hint.__name__}](#{hint.__name__.lower()})"  # type: ignore[union-attr]
     return {str: "text", int: "whole number", float: "number", bool: "`true` or `false`"}[hint]
@@ -180,8 +184,4 @@ def _fields(cls: type[Any]) -> tuple[dataclasses.Field[Any], ...]:
 
 
 def _hints(cls: type[Any]) -> Mapping[str, Any]:
-    hints = get_type_hints(cls)
-    if cls is Sequence:
-        # In the file the pairs of a sequence are an object: column -> sparse feature.
-        hints["ids"] = dict[str, str]
-    return hints
+    return get_type_hints(cls)

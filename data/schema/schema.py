@@ -12,9 +12,20 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
+from fullrank.data.content.sign_bits import LONGEST_CODE
 from fullrank.data.files.printable import printable
 from fullrank.data.schema.columns import Column
-from fullrank.data.schema.features import Feature, Key, Label, Sequence, Sparse, Vector
+from fullrank.data.schema.features import (
+    BehaviourColumn,
+    Bits,
+    Feature,
+    Key,
+    Label,
+    Sequence,
+    Sparse,
+    TableOwner,
+    Vector,
+)
 from fullrank.data.schema.reading import Reading
 
 
@@ -108,14 +119,15 @@ class Schema:
         """Checks that names are unique and that what one part names, another declares."""
         if not self.features or not self.labels:
             raise SchemaError(f"Schema {self.name!r} needs at least one feature and one label.")
-        names = [feature.name for feature in self.features] + [label.name for label in self.labels]
+        own = [owner.name for owner in self.tables if isinstance(owner, BehaviourColumn)]
+        names = [feature.name for feature in self.features] + [label.name for label in self.labels] + own
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise SchemaError(f"Schema {self.name!r} declares {', '.join(twice)} more than once.")
         for feature in self.features:
             if isinstance(feature, Sequence):
-                for column, shared in feature.ids:
-                    self._check_shares(feature.name, column, shared)
+                for column in feature.behaviour:
+                    self._check_behaviour(feature, column)
             elif isinstance(feature, Vector) and feature.pair is not None:
                 self._check_pair(feature)
             elif isinstance(feature, Sparse) and feature.table is not None:
@@ -148,6 +160,30 @@ class Schema:
                 f"with a table of its own. Known: {known or 'none'}."
             )
 
+    def _check_behaviour(self, sequence: Sequence, column: BehaviourColumn) -> None:
+        if column.table is None:
+            return
+        said = f"Sequence {sequence.name!r}: column {column.name!r}"
+        codes = {f.name: f for f in self.features if isinstance(f, Bits)}
+        known = [*(owner.name for owner in self.tables), *codes]
+        if column.table not in known:
+            raise SchemaError(
+                f"{said} shares the table of {column.table!r}, which is no feature with a table of its own. "
+                f"Known: {', '.join(known)}."
+            )
+        if column.table in codes and codes[column.table].length > LONGEST_CODE:
+            raise SchemaError(
+                f"{said} holds HashIDs of {codes[column.table].length} bits, as {column.table!r} has them: a behaviour "
+                f"takes at most {LONGEST_CODE}, so use fewer bits."
+            )
+        fields = [f.name for f in self.features if isinstance(f, Sparse) and column.table in (f.name, f.table)]
+        fields += [column.table] if column.table in codes else []
+        if column.target is not None and column.target not in fields:
+            raise SchemaError(
+                f"{said} is compared with {column.target!r}, which is no feature of its table {column.table!r}. "
+                f"Features of that table: {', '.join(fields) or 'none'}."
+            )
+
     def _check_pair(self, vector: Vector) -> None:
         others = {f.name: f for f in self.features if isinstance(f, Vector) and f.name != vector.name}
         other = others.get(vector.pair or "")
@@ -167,7 +203,7 @@ class Schema:
     def feature_columns(self, feature: Feature) -> tuple[Column, ...]:
         """The columns of one feature."""
         if isinstance(feature, Sequence):
-            return feature.columns(dtypes={f.name: f.dtype for f in self.features if isinstance(f, Sparse)})
+            return feature.columns(dtypes=self._dtypes)
         return feature.columns()
 
     @functools.cached_property
@@ -228,10 +264,28 @@ class Schema:
         known = ", ".join(split.name for split in self.splits) or "none; were the records written?"
         raise SchemaError(f"Schema {self.name!r} has no split {name!r}. Known: {known}.")
 
-    @property
-    def tables(self) -> tuple[Sparse, ...]:
-        """The sparse features that own a table."""
-        return tuple(f for f in self.features if isinstance(f, Sparse) and f.table is None)
+    def table(self, name: str) -> TableOwner:
+        """The owner of the table that a sparse feature or a column of behaviours looks its ids up in."""
+        owners = {owner.name: owner for owner in self.tables}
+        shared = next((f.table for f in self.features if isinstance(f, Sparse) and f.name == name), None)
+        if (shared or name) not in owners:
+            raise SchemaError(f"Schema {self.name!r} has no sparse feature {name!r}.")
+        return owners[shared or name]
+
+    @functools.cached_property
+    def tables(self) -> tuple[TableOwner, ...]:
+        """What owns a table of ids: sparse features, then columns of behaviours with a table of their own."""
+        owners: list[TableOwner] = [f for f in self.features if isinstance(f, Sparse) and f.table is None]
+        for feature in self.features:
+            if isinstance(feature, Sequence):
+                owners += [column for column in feature.behaviour if column.table is None]
+        return tuple(owners)
+
+    @functools.cached_property
+    def _dtypes(self) -> dict[str, Literal["int64", "bytes"]]:
+        """Table -> the dtype of what is looked up in it; HashIDs of behaviours are whole numbers."""
+        codes: dict[str, Literal["int64", "bytes"]] = {f.name: "int64" for f in self.features if isinstance(f, Bits)}
+        return {**codes, **{owner.name: owner.dtype for owner in self.tables}}
 
 
 def _merged(columns: Iterable[Column], schema_name: str) -> tuple[Column, ...]:

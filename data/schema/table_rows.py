@@ -23,15 +23,14 @@ class TableRows:
 
     Args:
       schema: A schema that was read from a directory.
-      feature: Name of a sparse feature.
+      feature: Name of a sparse feature, or of a column of behaviours with a table of its own.
 
     Raises:
       SchemaError: If the vocabulary cannot be read.
     """
 
     def __init__(self, schema: Schema, feature: str) -> None:
-        sparse = schema.sparse(feature)
-        self._owner = schema.sparse(sparse.table) if sparse.table is not None else sparse
+        self._owner = schema.table(feature)
         self._vocabulary: npt.NDArray[Any] = np.empty(0, np.int64)
         self._places: dict[Any, int] = {}
         self._order = np.empty(0, np.int64)

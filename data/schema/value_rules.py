@@ -199,8 +199,8 @@ def _bad_in_graph(values: tf.Tensor, rule: Rule, explicit_nan: bool) -> tf.Tenso
 def without_features(schema: Schema, names: Collection[str]) -> Schema:
     """Leaves features out; keys, segments, labels and the records stay as they are.
 
-    A sequence loses the ids that share the table of a feature that is left out, and goes with its last one. A vector
-    loses its pair.
+    A sequence loses the columns that share the table of a feature that is left out, and what is compared with one is so
+    no longer; where nothing is compared, the sequence goes, too. A vector loses its pair.
 
     Raises:
       SchemaError: If there is no such feature, a feature that stays shares its table, or none stays.
@@ -225,8 +225,10 @@ def without_features(schema: Schema, names: Collection[str]) -> Schema:
 
 def _without(feature: Feature, names: Collection[str]) -> Feature | None:
     if isinstance(feature, Sequence):
-        ids = tuple((column, shared) for column, shared in feature.ids if shared not in names)
-        return dataclasses.replace(feature, ids=ids) if ids else None
+        kept = [column for column in feature.behaviour if column.table not in names]
+        columns = [c if c.target not in names else dataclasses.replace(c, target=None) for c in kept]
+        compared = any(column.target is not None for column in columns)
+        return dataclasses.replace(feature, behaviour=tuple(columns)) if compared else None
     if isinstance(feature, Vector) and feature.pair in names:
         return dataclasses.replace(feature, pair=None, statistics=None)
     if isinstance(feature, Sparse) and feature.table in names:

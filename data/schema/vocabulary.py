@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from fullrank.data.files.write_aside import file_aside
 from fullrank.data.schema.columns import MISSING_BYTES, MISSING_INT
-from fullrank.data.schema.features import Sparse
+from fullrank.data.schema.features import TableOwner
 from fullrank.data.schema.schema import Schema, SchemaError
 
 FOLDER: Final = "vocabulary"
@@ -109,11 +109,12 @@ def _lines(ids: pa.Array) -> Iterator[bytes]:
 
 
 def read_vocabulary(*, schema: Schema, feature: str) -> npt.NDArray[Any]:
-    """Reads the known ids of a sparse feature.
+    """Reads the known ids of a table.
 
     Args:
       schema: A schema that was read from a directory.
-      feature: Name of a sparse feature; one that shares a table gets the vocabulary of that table.
+      feature: Name of a sparse feature, or of a column of behaviours with a table of its own; a feature that shares a
+        table gets the vocabulary of that table.
 
     Returns:
       `[size]`, int64 or bytes objects, most frequent first.
@@ -121,8 +122,7 @@ def read_vocabulary(*, schema: Schema, feature: str) -> npt.NDArray[Any]:
     Raises:
       SchemaError: If the file is missing or damaged, or does not have the number of ids the schema gives.
     """
-    sparse = schema.sparse(feature)
-    owner = schema.sparse(sparse.table) if sparse.table is not None else sparse
+    owner = schema.table(feature)
     if owner.ids.kind != "vocabulary":
         raise SchemaError(f"Feature {feature!r} has an id map of kind {owner.ids.kind!r}, which needs no vocabulary.")
     if schema.directory is None:
@@ -141,7 +141,7 @@ def read_vocabulary(*, schema: Schema, feature: str) -> npt.NDArray[Any]:
     return ids
 
 
-def _parsed(file: Path, owner: Sparse) -> npt.NDArray[Any]:
+def _parsed(file: Path, owner: TableOwner) -> npt.NDArray[Any]:
     content = file.read_bytes()
     if content and not content.endswith(b"\n"):
         raise SchemaError(f"Vocabulary file {file} does not end with a line break: it is cut off.")

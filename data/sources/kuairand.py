@@ -19,8 +19,9 @@ Leaks, decided:
 * There are rates of people but none of videos. A video is here only if it was hated, or liked 15 times over the whole
   log, so one that nobody has seen yet is almost surely a hated one: its count alone gives `like` an AUC above .99,
   which is knowledge of the future and not of taste.
-* Each past video comes with the response to it, click + 2 long_view + 4 like, because the history holds disliked videos
-  too; `last_response` is the person's previous one and owns the table they share.
+* Histories: `clicks` are videos that were clicked, `likes` those that were liked, the rarer and later response. A video
+  that was clicked may be one that was hated, so each click comes with the response to it, click + 2 long_view + 4 like,
+  which describes the behaviour alone and shares the table of `last_response`, the person's previous one.
 * The two id columns leave out rare ids, which train the row that unknown ids get.
 """
 
@@ -33,9 +34,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from fullrank.data.schema.features import Feature, IdMap, Key, Label, Numeric, Sequence, Sparse
+from fullrank.data.schema.features import BehaviourColumn, Feature, IdMap, Key, Label, Numeric, Sequence, Sparse
 from fullrank.data.schema.schema import Schema
-from fullrank.data.sources.past import past_count, past_events, past_rate
+from fullrank.data.sources.past import along, latest, past_count, past_events, past_rate
 from fullrank.data.sources.raw_files import find_file, read_delimited, required
 from fullrank.data.sources.source import Source, by_position, divided
 
@@ -95,9 +96,18 @@ def _schema() -> Schema:
         Sparse(name="hour", side="context", ids=IdMap(kind="identity", size=24)),
         Sparse(name="weekday", side="context", ids=IdMap(kind="identity", size=7)),
         Sequence(
-            name="history",
-            ids=(("history_video", "video_id"), ("history_response", "last_response")),
-            times="history_time",
+            name="clicks",
+            behaviour=(
+                BehaviourColumn(name="clicks_video", table="video_id", target="video_id"),
+                BehaviourColumn(name="clicks_response", table="last_response"),
+            ),
+            times="clicks_time",
+            max_length=HISTORY,
+        ),
+        Sequence(
+            name="likes",
+            behaviour=(BehaviourColumn(name="likes_video", table="video_id", target="video_id"),),
+            times="likes_time",
             max_length=HISTORY,
         ),
     ]
@@ -116,14 +126,11 @@ def _rows(column: dict[str, npt.NDArray[np.int64]]) -> pa.Table:
     user, video, time = column["user_id"], column["video_id"], column["time_ms"]
     label = {name: column[raw].astype(np.float64) for name, raw in LABELS.items()}
     response = column["is_click"] + 2 * column["long_view"] + 4 * column["label"]
-    past = past_events(key=user, time=time, most=HISTORY)
-    ends = np.cumsum(past.lengths)
-    last = past.events[np.maximum(ends - 1, 0)]
-    offsets = pa.array(np.concatenate([[0], ends]), pa.int32())
-
-    def along_history(values: npt.NDArray[np.int64]) -> pa.Array:
-        return pa.ListArray.from_arrays(offsets, pa.array(values[past.events]))
-
+    columns = {"video": video, "response": response, "time": time}
+    histories: dict[str, pa.Array] = {}
+    for name, label_of, kept in (("clicks", "click", columns), ("likes", "like", {"video": video, "time": time})):
+        past = past_events(key=user, time=time, most=HISTORY, where=label[label_of] == 1)
+        histories.update({f"{name}_{each}": along(past, values) for each, values in kept.items()})
     rates: dict[str, npt.NDArray[Any]] = {}
     for name in RATED:
         value = label[name]
@@ -133,7 +140,7 @@ def _rows(column: dict[str, npt.NDArray[np.int64]]) -> pa.Table:
     return pa.table(
         {
             "user_id": user,
-            "last_response": pa.array(response[last], mask=past.lengths == 0),
+            "last_response": latest(past_events(key=user, time=time, most=1), response),
             "user_history_count": past_count(key=user, time=time).astype(np.float32),
             "video_id": video,
             "duration_ms": pa.array(column["duration_ms"].astype(np.float32), mask=column["duration_ms"] <= 0),
@@ -141,9 +148,7 @@ def _rows(column: dict[str, npt.NDArray[np.int64]]) -> pa.Table:
             "hour": column["hourmin"] // 100 % 24,
             # The hours are those of China, eight ahead of UTC; 1970-01-01 was a Thursday; Monday is 0.
             "weekday": ((time // 3_600_000 + 8) // 24 + 3) % 7,
-            "history_video": along_history(video),
-            "history_response": along_history(response),
-            "history_time": along_history(time),
+            **histories,
             **{name: values.astype(np.float32) for name, values in label.items()},
             "time_ms": time,
         }

@@ -6,10 +6,11 @@ comes first in the file: users rate several items within one second, and which w
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -90,21 +91,41 @@ def past_rate(
     return (total + strength * prior) / (past_count(key=key, time=time) + strength)
 
 
-def past_events(*, key: npt.NDArray[np.generic], time: Ints, most: int) -> History:
+def past_events(
+    *, key: npt.NDArray[np.generic], time: Ints, most: int, where: npt.NDArray[np.bool_] | None = None
+) -> History:
     """The last `most` earlier events of the same key, for every event.
 
     Args:
       key: `[n]`, e.g. user ids.
       time: `[n]` event times.
       most: Longest history.
+      where: `[n]`, which events are remembered, such as clicks; `None` for all. Every event has a history.
 
     Returns:
       Row numbers of the past events, oldest first, and how many each row has.
     """
     order = _order(key, time)
-    first = np.maximum(order.start, order.tie - most)
+    kept = np.ones(len(order.rows), bool) if where is None else where[order.rows]
+    # The k-th remembered event, and how many there are before each place in the order.
+    remembered = order.rows[kept]
+    before = np.concatenate([[0], np.cumsum(kept)])
+    last = before[order.tie]
+    first = np.maximum(before[order.start], last - most)
     begin, length = np.empty_like(first), np.empty_like(first)
-    begin[order.rows], length[order.rows] = first, order.tie - first
+    begin[order.rows], length[order.rows] = first, last - first
     ends = np.cumsum(length)
     offset = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - length, length)
-    return History(events=order.rows[np.repeat(begin, length) + offset], lengths=length)
+    return History(events=remembered[np.repeat(begin, length) + offset], lengths=length)
+
+
+def along(history: History, values: Any) -> pa.Array:
+    """The values of the events of each row's history, a list per row."""
+    offsets = pa.array(np.concatenate([[0], np.cumsum(history.lengths)]), pa.int32())
+    return pa.ListArray.from_arrays(offsets, pa.array(values).take(pa.array(history.events)))
+
+
+def latest(history: History, values: Any) -> pa.Array:
+    """The value of the last event of each row's history, null where there is none."""
+    last = np.append(history.events, 0)[np.maximum(np.cumsum(history.lengths) - 1, 0)]
+    return pa.array(values).take(pa.array(last, mask=history.lengths == 0))

@@ -45,7 +45,18 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from fullrank.data.content.sign_bits import hash_vectors
-from fullrank.data.schema.features import Bits, Feature, IdMap, Key, Label, Numeric, Sequence, Sparse, Vector
+from fullrank.data.schema.features import (
+    BehaviourColumn,
+    Bits,
+    Feature,
+    IdMap,
+    Key,
+    Label,
+    Numeric,
+    Sequence,
+    Sparse,
+    Vector,
+)
 from fullrank.data.schema.schema import Schema
 from fullrank.data.sources.source import Source, by_position, divided
 from fullrank.data.sources.synthetic_events import Impressions, draw_impressions
@@ -104,7 +115,10 @@ def _schema(config: SyntheticConfig) -> Schema:
         Numeric(name="exposure_gap", side="context"),
         Sequence(
             name="history",
-            ids=(("history_ad", "ad_id"), ("history_category", "category")),
+            behaviour=(
+                BehaviourColumn(name="history_ad", table="ad_id", target="ad_id"),
+                BehaviourColumn(name="history_category", table="category", target="category"),
+            ),
             times="history_time",
             max_length=config.history,
         ),

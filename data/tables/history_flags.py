@@ -11,7 +11,7 @@ from absl import flags
 
 from fullrank.data.command.errors import UsageError
 from fullrank.data.files.printable import closest
-from fullrank.data.schema.features import Feature, Numeric, Sequence, Sparse
+from fullrank.data.schema.features import BehaviourColumn, Bits, Feature, Numeric, Sequence, Sparse
 from fullrank.data.schema.reading import Along, History, Past, Reading
 from fullrank.data.schema.schema import Schema
 from fullrank.data.tables.past_rows import check_past
@@ -29,8 +29,9 @@ def define_history_flags(flag_values: flags.FlagValues) -> None:
         "history",
         None,
         "A history of earlier rows of the log, as user_id:item_id or user_id:item_id,genre: adds a sequence of those "
-        "ids and their times, strictly before each row, which convert fills in. May be repeated with names: "
-        "clicks=user_id:item_id.",
+        "ids and their times, strictly before each row, which convert fills in. They are compared with the row's own; "
+        "what stands behind a +, as in user_id:item_id,genre+rating, describes the earlier row alone. May be repeated "
+        "with names: clicks=user_id:item_id.",
         **at,
     )
     flags.DEFINE_multi_string(
@@ -81,21 +82,25 @@ def _with_history(schema: Schema, text: str, *, where: str | None, length: int) 
     begin, _, rest = text.partition(":")
     name, _, key = begin.rpartition("=")
     name = name or "history"
-    names = [each.strip() for each in rest.split(",") if each.strip()]
-    if not key or not names:
-        raise UsageError(f"--history takes user_id:item_id, or user_id:item_id,genre. Received: {text!r}.")
+    of_target, _, of_behaviour = rest.partition("+")
+    compared, alone = ([each.strip() for each in part.split(",") if each.strip()] for part in (of_target, of_behaviour))
+    if not key or not compared:
+        raise UsageError(
+            f"--history takes user_id:item_id, user_id:item_id,genre or user_id:item_id+rating. Received: {text!r}."
+        )
     if schema.time is None:
         raise UsageError("--history needs to know what came first: name the time column by --time.")
-    known = [f.name for f in schema.features if isinstance(f, Sparse) and f.max_values == 1 and f.table is None]
+    known = [f.name for f in schema.features if isinstance(f, Bits) or (isinstance(f, Sparse) and f.max_values == 1)]
     singles = [column.name for column in schema.columns if column.form == "one"]
-    for each, among in ((key, singles), *((each, known) for each in names)):
+    ids = [column.name for column in schema.columns if column.form == "one" and column.dtype != "float32"]
+    for each, among in ((key, singles), *((n, known) for n in compared), *((n, [*known, *ids]) for n in alone)):
         if each not in among:
             near = closest(each, among)
             hint = f"Did you mean {near!r}?" if near else f"There are: {', '.join(among)}."
             raise UsageError(f"--history={text}: {each!r} is no sparse feature of single ids. {hint}")
     if where is not None and where not in [label.name for label in schema.labels]:
         raise UsageError(f"--history_where={where} is no label.")
-    lists = tuple(Along(name=f"{name}_{each}", of=each) for each in names)
+    lists = tuple(Along(name=f"{name}_{each}", of=each) for each in (*compared, *alone))
     times = f"{name}_time"
     taken = {column.name for column in schema.columns} | {feature.name for feature in schema.features}
     clash = next((each for each in (name, times, *(along.name for along in lists)) if each in taken), None)
@@ -104,11 +109,22 @@ def _with_history(schema: Schema, text: str, *, where: str | None, length: int) 
             f"--history={text} adds {clash!r}, which is there already: give it a name, as in "
             f"--history=clicks={begin}:{rest}."
         )
-    sequence = Sequence(name=name, ids=tuple((each.name, each.of) for each in lists), times=times, max_length=length)
+    behaviour = tuple(_behaviour(schema, each, compared=each.of in compared) for each in lists)
+    sequence = Sequence(name=name, behaviour=behaviour, times=times, max_length=length)
     history = History(key=key, lists=lists, times=times, where=where, length=length)
     reading = schema.reading or Reading()
     reading = dataclasses.replace(reading, histories=(*reading.histories, history))
     return dataclasses.replace(schema, features=(*schema.features, sequence), reading=reading)
+
+
+def _behaviour(schema: Schema, along: Along, *, compared: bool) -> BehaviourColumn:
+    """The column of behaviours that a list along a history fills: of the feature's table, or of one of its own."""
+    feature = next((f for f in schema.features if f.name == along.of), None)
+    if feature is None:
+        dtypes = {column.name: column.dtype for column in schema.columns}
+        return BehaviourColumn(name=along.name, dtype="bytes" if dtypes[along.of] == "bytes" else "int64")
+    table = feature.table if isinstance(feature, Sparse) and feature.table is not None else feature.name
+    return BehaviourColumn(name=along.name, table=table, target=feature.name if compared else None)
 
 
 def with_past(schema: Schema, flag_values: flags.FlagValues, *, numbers: Collection[str]) -> Schema:

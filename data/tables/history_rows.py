@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from fullrank.data.schema.features import Bits
 from fullrank.data.schema.reading import History, Reading
 from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.data.tables.columns import BAD
+from fullrank.data.tables.list_cells import code_of_bits
 from fullrank.data.tables.past_rows import add_past
 from fullrank.data.tables.staged_rows import ROWS, StagedRows
 
@@ -28,7 +30,11 @@ def _add(rows: StagedRows, history: History, name: str) -> None:
     key, time = rows.stored_as(history.key), rows.stored_as(str(rows.schema.time))
     there = f"{key} IS NOT NULL AND {time} IS NOT NULL AND {BAD} IS NULL"
     event = there if history.where is None else f"({there} AND coalesce({rows.stored_as(history.where)} = 1, FALSE))"
-    taken = {each.name: rows.stored_as(each.of) for each in history.lists}
+    codes = {feature.name for feature in rows.schema.features if isinstance(feature, Bits)}
+    taken = {}
+    for each in history.lists:
+        column = rows.stored_as(each.of)
+        taken[each.name] = code_of_bits(column) if each.of in codes else column
     if history.times is not None:
         taken[history.times] = time
     lists = ", ".join(
@@ -58,10 +64,12 @@ def _check(history: History, schema: Schema) -> None:
     columns = {column.name: column for column in schema.columns}
     if schema.time is None:
         raise SchemaError('A history needs to know what came first: set "time" in the schema to the time column.')
+    codes = {feature.name for feature in schema.features if isinstance(feature, Bits)}
+    single = [c.name for c in schema.columns if (c.form == "one" or c.name in codes) and c.name not in schema.filled]
     named = [history.key, *(each.of for each in history.lists), *([] if history.where is None else [history.where])]
     for name in named:
-        if name not in columns or columns[name].form != "one" or name in schema.filled:
-            known = ", ".join(c.name for c in schema.columns if c.form == "one" and c.name not in schema.filled)
+        if name not in single:
+            known = ", ".join(single)
             raise SchemaError(f"A history names {name!r}, which is no column of single values. There are: {known}.")
     for name in history.names:
         if name not in columns or columns[name].form != "many":

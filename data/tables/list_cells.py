@@ -1,4 +1,4 @@
-"""Lists and HashID bits that stand in text, as DuckDB expressions."""
+"""Lists and HashID bits, out of text and into one number, as DuckDB expressions."""
 
 from __future__ import annotations
 
@@ -55,3 +55,8 @@ def bits_of_text(x: str, *, length: int, delimiter: str) -> tuple[str, str]:
         f"THEN {split.format(f'right({spelled}, {length})')} END"
     )
     return value, absent_number(x)
+
+
+def code_of_bits(x: str) -> str:
+    """The whole number whose bit k is the k-th value of a list of bits, from 0; NULL where there is none."""
+    return f"CASE WHEN len({x}) > 0 THEN CAST(list_sum(list_transform({x}, lambda b, k: b << (k - 1))) AS BIGINT) END"

@@ -16,11 +16,11 @@ from fullrank.data.tables.canonical import identifier
 from fullrank.data.tables.columns import BAD, TableColumn, stored
 from fullrank.data.tables.database import in_memory
 from fullrank.data.tables.derived_columns import converted
-from fullrank.data.tables.given_sequences import check_mending, order_of_sequences
+from fullrank.data.tables.given_sequences import SequenceOrder, check_mending, order_of_sequences
 
 
 def define_sequence_flags(flag_values: flags.FlagValues) -> None:
-    """Defines --newest_first, --only_earlier and --gaps."""
+    """Defines --newest_first and --gaps, and what `define_mending_flags` defines."""
     at: dict[str, Any] = {"flag_values": flag_values}
     flags.DEFINE_list(
         "newest_first",
@@ -28,12 +28,7 @@ def define_sequence_flags(flag_values: flags.FlagValues) -> None:
         "Sequences of the tables that run from the newest to the oldest; where the sample shows it, by default.",
         **at,
     )
-    flags.DEFINE_list(
-        "only_earlier",
-        None,
-        "Sequences of the tables of which only what lies strictly before the row's own time is kept.",
-        **at,
-    )
+    define_mending_flags(flag_values, default=" Where the sample shows the need, by default.")
     flags.DEFINE_list(
         "gaps",
         None,
@@ -42,20 +37,40 @@ def define_sequence_flags(flag_values: flags.FlagValues) -> None:
     )
 
 
+def define_mending_flags(flag_values: flags.FlagValues, *, default: str = "") -> None:
+    """Defines --sort_by_time and --only_earlier."""
+    flags.DEFINE_list(
+        "sort_by_time",
+        None,
+        f"Sequences of the tables that are put in the order of their times, the oldest first.{default}",
+        flag_values=flag_values,
+    )
+    flags.DEFINE_list(
+        "only_earlier",
+        None,
+        f"Sequences of the tables of which only what lies strictly before the row's own time is kept.{default}",
+        flag_values=flag_values,
+    )
+
+
+def with_mending(schema: Schema, flag_values: flags.FlagValues) -> Schema:
+    """The schema with what --sort_by_time and --only_earlier ask for.
+
+    Raises:
+      UsageError: If a flag names what there is not.
+    """
+    asked = {name: tuple(flag_values[name].value or ()) for name in ("sort_by_time", "only_earlier")}
+    return _checked(_reading(schema, **asked)) if any(asked.values()) else schema
+
+
 def with_sequences(schema: Schema, flag_values: flags.FlagValues, sample: pa.Table) -> tuple[Schema, list[str]]:
     """The schema with what flags and a sample say of the order of sequences, and sentences about it.
 
     Raises:
       UsageError: If a flag names what there is not.
     """
-    newest_first, only_earlier, gaps = (
-        tuple(flag_values[name].value or ()) for name in ("newest_first", "only_earlier", "gaps")
-    )
-    schema = _reading(schema, newest_first=newest_first, only_earlier=only_earlier, gaps=gaps)
-    try:
-        check_mending(schema)
-    except SchemaError as error:
-        raise UsageError(f"--{error}") from error
+    names = ("newest_first", "sort_by_time", "only_earlier", "gaps")
+    schema = _checked(_reading(schema, **{name: tuple(flag_values[name].value or ()) for name in names}))
     if not any(isinstance(f, Sequence) and f.times not in (None, *schema.filled) for f in schema.features):
         return schema, []
     with in_memory() as connection:
@@ -66,20 +81,45 @@ def with_sequences(schema: Schema, flag_values: flags.FlagValues, sample: pa.Tab
         query, source = converted(connection, "given", table, schema, optional=schema.filled)
         good = f"(SELECT * FROM ({query.query(source)}) WHERE {BAD} IS NULL)"
         places = {column.name: stored(number) for number, column in enumerate(schema.columns)}
-        turned, notes = order_of_sequences(schema, connection, good, place_of=places.__getitem__)
-    notes += [f"{name}: runs from the newest to the oldest, and is turned round." for name in turned]
-    return _reading(schema, newest_first=turned), notes
+        orders = order_of_sequences(schema, connection, good, place_of=places.__getitem__)
+    notes = [note for order in orders for note in _notes(order)]
+    return _reading(
+        schema,
+        newest_first=tuple(order.name for order in orders if order.newest_first),
+        sort_by_time=tuple(order.name for order in orders if order.unsorted_rows and not order.newest_first),
+        only_earlier=tuple(order.name for order in orders if order.late),
+    ), notes
 
 
-def _reading(
-    schema: Schema, *, newest_first: tuple[str, ...], only_earlier: tuple[str, ...] = (), gaps: tuple[str, ...] = ()
-) -> Schema:
-    """The schema with more names in its reading."""
+def _notes(order: SequenceOrder) -> list[str]:
+    """Sentences about what is done to a sequence."""
+    notes = []
+    if order.newest_first:
+        notes.append(f"{order.name}: runs from the newest to the oldest, and is turned round.")
+    elif order.unsorted_rows:
+        notes.append(
+            f"{order.name}: on {order.unsorted_rows / order.rows:.1%} of the rows its times do not run from the oldest "
+            "to the newest: it is sorted by time."
+        )
+    if order.late:
+        notes.append(
+            f"{order.name}: on {order.late_rows / order.rows:.1%} of the rows it holds times at or after the row's "
+            f"own, which are not known before: these {order.late:,} of the sample are left out (--only_earlier)."
+        )
+    return notes
+
+
+def _checked(schema: Schema) -> Schema:
+    try:
+        check_mending(schema)
+    except SchemaError as error:
+        raise UsageError(f"--{error}") from error
+    return schema
+
+
+def _reading(schema: Schema, **more: tuple[str, ...]) -> Schema:
+    """The schema with more names in those fields of its reading."""
     known = schema.reading or Reading()
-    changed = dataclasses.replace(
-        known,
-        newest_first=(*known.newest_first, *newest_first),
-        only_earlier=(*known.only_earlier, *only_earlier),
-        gaps=(*known.gaps, *gaps),
-    )
+    added = {name: tuple(dict.fromkeys((*getattr(known, name), *names))) for name, names in more.items()}
+    changed = dataclasses.replace(known, **added)  # type: ignore[arg-type]
     return dataclasses.replace(schema, reading=None if changed == Reading() else changed)

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from fullrank.data.schema.columns import Column
 from fullrank.data.schema.features import (
+    BehaviourColumn,
     Feature,
     Label,
     Numeric,
@@ -20,6 +21,7 @@ from fullrank.data.schema.features import (
     Sequence,
     Sparse,
     SparseStatistics,
+    TableOwner,
     Vector,
 )
 from fullrank.data.schema.ragged import Columns, Ragged
@@ -78,14 +80,14 @@ class SplitStatistics:
                 products = _dot_products(_array(columns[part.name]), _array(columns[part.pair]))
                 self._numbers[part.name].add(products)
 
-    def vocabulary(self, feature: Sparse) -> Iterator[pa.Array]:
+    def vocabulary(self, feature: TableOwner) -> Iterator[pa.Array]:
         """The known ids of a table, each once, most frequent first: those of its feature and of all that share it."""
         names = [feature.name]
         for other in self._schema.features:
             if isinstance(other, Sparse) and other.table == feature.name:
                 names.append(other.name)
             elif isinstance(other, Sequence):
-                names.extend(column for column, shared in other.ids if shared == feature.name)
+                names.extend(column.name for column in other.behaviour if column.table == feature.name)
         # A sequence may name the same column twice, for two tables; within one table it counts once.
         tables = [self._counted(name) for name in dict.fromkeys(names)]
         each = " UNION ALL ".join(f"FROM {table}" for table in tables)
@@ -119,6 +121,9 @@ class SplitStatistics:
                 size = vocabulary_sizes.get(feature.name, feature.ids.size)
                 ids = dataclasses.replace(feature.ids, size=size)
                 features.append(dataclasses.replace(feature, ids=ids, statistics=self._sparse(feature)))
+            elif isinstance(feature, Sequence):
+                own = tuple(_with_size(column, vocabulary_sizes) for column in feature.behaviour)
+                features.append(dataclasses.replace(feature, behaviour=own))
             else:
                 features.append(feature)
         labels = [self._label(label) for label in self._schema.labels]
@@ -236,3 +241,10 @@ def _dot_products(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDAr
 def _array(data: npt.NDArray[Any] | Ragged) -> npt.NDArray[Any]:
     assert not isinstance(data, Ragged)  # noqa: S101 - numbers and vectors are never ragged
     return data
+
+
+def _with_size(column: BehaviourColumn, sizes: dict[str, int]) -> BehaviourColumn:
+    """A column of behaviours, with the size of its own table's vocabulary if it has one."""
+    if column.name not in sizes:
+        return column
+    return dataclasses.replace(column, ids=dataclasses.replace(column.ids, size=sizes[column.name]))

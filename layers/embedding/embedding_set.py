@@ -13,7 +13,15 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank.layers.checks.arguments import derived_seed, require_counts
-from fullrank.layers.embedding.lookup_plan import BehaviourSequence, Block, Field, LookupPlan, Lookups, Table
+from fullrank.layers.embedding.lookup_plan import (
+    BehaviourPart,
+    BehaviourSequence,
+    Block,
+    Field,
+    LookupPlan,
+    Lookups,
+    Table,
+)
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
@@ -166,17 +174,36 @@ class EmbeddingSet(keras.layers.Layer):
         return tf.reduce_sum(tf.reshape(embedded, shape), axis=2)
 
     def behaviours(self, sequence: BehaviourSequence, lookups: Lookups) -> tf.Tensor:
-        """Embeds a sequence: `[B, L, n d]`, the aligned ids of a behaviour side by side."""
-        rows = lookups.sequences[sequence.name]
-        parts = [
-            self._gather(self._variable_of[table], rows[:, :, k], np.asarray(self._offset[table]))
-            for k, table in enumerate(sequence.tables)
-        ]
-        return tf.concat(parts, axis=-1)
+        """Embeds the behaviours of a sequence: `[B, L, n d]` for n parts that are compared with a field.
+
+        `TemporalInterest` compares `e_i` with `v_t`, which therefore have one width: the compared parts stand side by
+        side, as the fields do in `target`. What describes the behaviour alone, o_i, has no counterpart there, and is
+        added to each of them, as the paper adds the temporal encoding p_i: `e_i = [a_i1 + o_i ; ... ; a_in + o_i]`.
+        So it moves the attention, and is in the sum that the attention weighs, but the target holds nothing of it.
+        """
+        compared: list[tf.Tensor] = []
+        alone: list[tf.Tensor] = []
+        for k, part in enumerate(sequence.parts):
+            found = self._behaviour(part, lookups.sequences[sequence.name][:, :, k])
+            (alone if part.target is None else compared).append(found)
+        if alone:
+            compared = [part + tf.add_n(alone) for part in compared]
+        return tf.concat(compared, axis=-1)
+
+    def _behaviour(self, part: BehaviourPart, found: tf.Tensor) -> tf.Tensor:
+        """Embeds one part of the behaviours, `[B, L]` -> `[B, L, d]`."""
+        variable, start = self._variable_of[part.table], np.asarray(self._offset[part.table])
+        if not part.bits:
+            return self._gather(variable, found, start)
+        # The sum over a HashID's bits as one product: it needs the few rows of the table, not K rows per behaviour.
+        rows = self._gather(variable, tf.range(1 + 2 * part.bits, dtype=found.dtype), start)
+        zeros, ones = rows[1::2], rows[2::2]
+        known = tf.reduce_sum(zeros, axis=0) + tf.tensordot(_bits_of(found - 1, part.bits, rows.dtype), ones - zeros, 1)
+        return tf.where((found > 0)[:, :, tf.newaxis], known, rows[0])
 
     def target(self, sequence: BehaviourSequence, fields: tf.Tensor) -> tf.Tensor:
-        """The target beside which a sequence's behaviours stand: its fields `[B, F, d]` -> `[B, n d]`."""
-        places = [self.plan.field_names.index(name) for name in sequence.fields]
+        """What a sequence's behaviours are compared with: fields `[B, F, d]` -> `[B, n d]`."""
+        places = [self.plan.field_names.index(name) for name in sequence.targets]
         return tf.reshape(tf.gather(fields, places, axis=1), (-1, len(places) * self.width))
 
     def _gather(self, variable: int, rows: tf.Tensor, offsets: np.ndarray[Any, Any]) -> tf.Tensor:
@@ -212,7 +239,9 @@ class EmbeddingSet(keras.layers.Layer):
         """Rebuilds the plan from plain data."""
         plan = config["plan"]
         sequences = tuple(
-            BehaviourSequence(name=s["name"], tables=tuple(s["tables"]), fields=tuple(s["fields"]), length=s["length"])
+            BehaviourSequence(
+                name=s["name"], parts=tuple(BehaviourPart(**part) for part in s["parts"]), length=s["length"]
+            )
             for s in plan["sequences"]
         )
         restored = LookupPlan(
@@ -221,3 +250,10 @@ class EmbeddingSet(keras.layers.Layer):
             sequences=sequences,
         )
         return cls(**{k: v for k, v in config.items() if k != "plan"}, plan=restored)
+
+
+def _bits_of(codes: tf.Tensor, bits: int, dtype: tf.DType) -> tf.Tensor:
+    """The bits of whole numbers `[B, L]`, the lowest first: `[B, L, bits]`."""
+    places = tf.range(bits, dtype=codes.dtype)
+    shifted = tf.bitwise.right_shift(codes[:, :, tf.newaxis], places)
+    return tf.cast(tf.bitwise.bitwise_and(shifted, tf.ones([], codes.dtype)), dtype)

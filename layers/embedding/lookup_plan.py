@@ -35,13 +35,37 @@ class Field:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class BehaviourPart:
+    """What is looked up of each behaviour of a sequence.
+
+    Attributes:
+      table: Its rows.
+      target: The field that it is compared with; `None` for what describes the behaviour alone.
+      bits: 0 for one row; K for the sum of the rows of a HashID's K bits, in a table of `bit_table_rows(K)` rows.
+    """
+
+    table: str
+    target: str | None = None
+    bits: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class BehaviourSequence:
-    """A sequence of behaviours, each of several aligned ids; `fields` are the target's fields, in the same order."""
+    """A sequence of behaviours, each of several aligned parts, of which one at least is compared with a field."""
 
     name: str
-    tables: tuple[str, ...]
-    fields: tuple[str, ...]
+    parts: tuple[BehaviourPart, ...]
     length: int
+
+    def __post_init__(self) -> None:
+        """Refuses behaviours without a part that has a counterpart in the target."""
+        if not self.targets:
+            raise ValueError(f"Sequence {self.name!r} has no part that is compared with a field.")
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The fields that the compared parts stand beside, in their order."""
+        return tuple(part.target for part in self.parts if part.target is not None)
 
 
 class Lookups(NamedTuple):
@@ -50,7 +74,8 @@ class Lookups(NamedTuple):
     Attributes:
       rows: `[B, W]`, the row of every lookup within its own table, in the order of `LookupPlan.fields`.
       weights: `[B, W - U]`, the weights of the weighted fields, which come after the U unweighted lookups.
-      sequences: Sequence name -> rows `[B, L, n]`, one column an aligned id; row 0 is padding.
+      sequences: Sequence name -> `[B, L, n]`, one column per part: its row, or 1 plus the code of a HashID, whose bit k
+        is bit k; 0 is missing or padding.
     """
 
     rows: Any
@@ -92,7 +117,7 @@ class LookupPlan:
         names = [table.name for table in tables]
         if len(set(names)) != len(names):
             raise ValueError(f"Table names must be unique. Received: {names}.")
-        unknown = {f.table for f in fields}.union(*(s.tables for s in sequences)) - set(names)
+        unknown = {f.table for f in fields}.union(part.table for s in sequences for part in s.parts) - set(names)
         if unknown:
             raise ValueError(f"Fields look up tables that are not declared: {sorted(unknown)}. Declared: {names}.")
         order = {name: place for place, name in enumerate(names)}

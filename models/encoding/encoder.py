@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from fullrank.data.schema.features import Bits, Numeric, Sequence, Sparse
+from fullrank.data.schema.features import BehaviourColumn, Bits, Numeric, Sequence, Sparse
 from fullrank.data.schema.schema import Schema
 from fullrank.layers.content.bit_code import bit_rows, bit_table_rows
-from fullrank.layers.embedding.lookup_plan import BehaviourSequence, Field, LookupPlan, Lookups, Table
+from fullrank.layers.embedding.lookup_plan import BehaviourPart, BehaviourSequence, Field, LookupPlan, Lookups, Table
 from fullrank.layers.numbers.numeral_systems import missing_once
 from fullrank.models.encoding import numbers
 from fullrank.models.encoding.id_rows import IdColumn, IdRows
@@ -58,19 +58,22 @@ class FeatureEncoder(tf.Module):
         columns = [
             IdColumn(name=f.name, dtype=f.dtype, width=f.max_values, table=f.table or f.name) for f in self._sparse
         ]
+        self._code_lengths = {f.name: f.length for f in self._bits}
         for sequence in self._sequences:
             dtypes = {column.name: column.dtype for column in schema.feature_columns(sequence)}
             columns += [
-                IdColumn(name=column, dtype=dtypes[column], width=sequence.max_length, table=shared)
-                for column, shared in sequence.ids
+                IdColumn(name=each.name, dtype=dtypes[each.name], width=sequence.max_length, table=_table(each))
+                for each in sequence.behaviour
+                if _table(each) not in self._code_lengths
             ]
-        maps = {f.name: f.ids for f in schema.tables}
+        self._owners = schema.tables
+        maps = {owner.name: owner.ids for owner in self._owners}
         self._id_rows = IdRows(columns=columns, maps=maps, vocabularies=vocabularies) if columns else None
         self.plan = self._plan()
 
     def _plan(self) -> LookupPlan:
         code = self._code
-        tables = [Table(name=f.name, rows=f.ids.rows) for f in self._sparse if f.table is None]
+        tables = [Table(name=owner.name, rows=owner.ids.rows) for owner in self._owners]
         tables += [Table(name=f.name, rows=rows) for f, rows in zip(self._numeric, code.rows, strict=True)]
         tables += [Table(name=f.name, rows=bit_table_rows(f.length)) for f in self._bits]
         fields = [
@@ -85,8 +88,10 @@ class FeatureEncoder(tf.Module):
         sequences = tuple(
             BehaviourSequence(
                 name=f.name,
-                tables=tuple(shared for _, shared in f.ids),
-                fields=tuple(shared for _, shared in f.ids),
+                parts=tuple(
+                    BehaviourPart(table=_table(c), target=c.target, bits=self._code_lengths.get(_table(c), 0))
+                    for c in f.behaviour
+                ),
                 length=f.max_length,
             )
             for f in self._sequences
@@ -97,7 +102,7 @@ class FeatureEncoder(tf.Module):
         """Encodes a batch of raw columns."""
         rows: list[NamedColumns] = []
         weights: list[NamedColumns] = []
-        sequences = {}
+        ids = None
         if self._id_rows is not None:
             ids = self._id_rows(batch)
             rows.append(ids)
@@ -106,7 +111,6 @@ class FeatureEncoder(tf.Module):
                     given = None if feature.weights is None else batch[feature.weights]
                     pooling = _pooling_weights(ids[feature.name], given, feature.pooling)
                     weights.append(NamedColumns((feature.name,), (feature.max_values,), pooling))
-            sequences = {f.name: tf.stack([ids[column] for column, _ in f.ids], axis=-1) for f in self._sequences}
         if self._numeric:
             names = tuple(f.name for f in self._numeric)
             found, scales = self._code(tf.stack([batch[name] for name in names], axis=1))
@@ -120,8 +124,27 @@ class FeatureEncoder(tf.Module):
         return Lookups(
             rows=arranged(rows, order=self.plan.field_names),
             weights=arranged(weights, order=[f.name for f in self.plan.fields if f.weighted]),
-            sequences=sequences,
+            sequences={f.name: self._behaviours(f, batch, ids) for f in self._sequences},
         )
+
+    def _behaviours(self, sequence: Sequence, batch: Mapping[str, tf.Tensor], ids: NamedColumns | None) -> tf.Tensor:
+        """What is looked up of the behaviours, `[B, L, n]`: rows of ids, and HashIDs plus 1, so that 0 is missing."""
+        found = []
+        for column in sequence.behaviour:
+            length = self._code_lengths.get(_table(column))
+            if length is None:
+                assert ids is not None  # noqa: S101
+                found.append(ids[column.name])
+            else:
+                codes = batch[column.name]
+                known = tf.bitwise.bitwise_and(codes, tf.constant(2**length - 1, tf.int64)) + 1
+                found.append(tf.where(codes < 0, tf.zeros([], tf.int64), known))
+        return tf.stack(found, axis=-1)
+
+
+def _table(column: BehaviourColumn) -> str:
+    """The table that a column of behaviours is looked up in."""
+    return column.table or column.name
 
 
 def _number_code(

@@ -107,11 +107,14 @@ def without_zeros(batch: Mapping[str, tf.Tensor], *, schema: Schema) -> dict[str
 
 def _known_ids(schema: Schema) -> dict[str, Any]:
     """The ids in the vocabulary of each `many` column of whole numbers that has one."""
-    shared = dict(pair for feature in schema.features if isinstance(feature, Sequence) for pair in feature.ids)
-    shared |= {f.name: f.table or f.name for f in schema.features if isinstance(f, Sparse) and f.max_values > 1}
     if schema.directory is None:
         return {}
-    owners = {name: schema.sparse(table) for name, table in shared.items()}
+    owners = {f.name: schema.table(f.name) for f in schema.features if isinstance(f, Sparse) and f.max_values > 1}
+    tables = {owner.name: owner for owner in schema.tables}
+    for feature in schema.features:
+        if isinstance(feature, Sequence):
+            shared = ((column.name, column.table or column.name) for column in feature.behaviour)
+            owners.update({name: tables[table] for name, table in shared if table in tables})
     return {
         name: read_vocabulary(schema=schema, feature=owner.name)
         for name, owner in owners.items()

@@ -10,7 +10,7 @@ import numpy as np
 from fullrank.data.reading.read import read_records
 from fullrank.data.records.encode_examples import is_missing
 from fullrank.data.schema.columns import Column
-from fullrank.data.schema.features import Bits, Numeric, Sparse, Vector
+from fullrank.data.schema.features import Bits, Numeric, Sparse, TableOwner, Vector
 from fullrank.data.schema.features import Sequence as BehaviourFeature
 from fullrank.data.schema.ragged import Ragged
 from fullrank.data.schema.schema import Schema, SchemaError
@@ -53,7 +53,8 @@ def drawn_rows(schema: Schema, *, number: int, seed: int = 0) -> Rows:
       seed: Seed of the draw.
     """
     random = np.random.default_rng(seed)
-    known = {feature.name: _known_ids(schema, feature) for feature in schema.tables}
+    known = {owner.name: _known_ids(schema, owner) for owner in schema.tables}
+    known |= {f.name: np.arange(2 ** min(f.length, 16), dtype=np.int64) for f in schema.features if isinstance(f, Bits)}
     rows: Rows = {}
     for feature in schema.features:
         if isinstance(feature, Sparse):
@@ -65,8 +66,8 @@ def drawn_rows(schema: Schema, *, number: int, seed: int = 0) -> Rows:
         elif isinstance(feature, Numeric):
             rows[feature.name] = _numbers(feature, number, random)
         elif isinstance(feature, BehaviourFeature):
-            for column, shared in feature.ids:
-                rows[column] = random.choice(known[shared], (number, feature.max_length))
+            for column in feature.behaviour:
+                rows[column.name] = random.choice(known[column.table or column.name], (number, feature.max_length))
             if feature.times is not None:
                 hours = np.arange(feature.max_length, dtype=np.int64) + 1
                 rows[feature.times] = np.tile(hours * _HOUR[schema.time_unit], (number, 1))
@@ -91,7 +92,7 @@ def _unpadded(values: np.ndarray[Any, Any], column: Column) -> Ragged:
     return Ragged(values[np.arange(values.shape[1]) < lengths[:, np.newaxis]], lengths.astype(np.int32))
 
 
-def _known_ids(schema: Schema, feature: Sparse) -> np.ndarray[Any, Any]:
+def _known_ids(schema: Schema, feature: TableOwner) -> np.ndarray[Any, Any]:
     if feature.ids.kind == "vocabulary" and schema.directory is not None and feature.ids.size:
         return read_vocabulary(schema=schema, feature=feature.name)
     ids = np.arange(min(max(feature.ids.size, 1), 1 << 16), dtype=np.int64)

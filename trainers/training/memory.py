@@ -38,7 +38,7 @@ def check_tables_fit(schema: Schema, *, widths: Sequence[int], memory: int | Non
     if there is None or needed <= there:
         return
     largest = max(sizes, key=lambda name: sizes[name])
-    rows = schema.sparse(largest).ids.rows
+    rows = schema.table(largest).ids.rows
     raise ValueError(
         f"The embedding tables need {in_bytes(needed)}, but there are {in_bytes(there)} of memory: the largest is that "
         f"of feature {largest!r}, {rows:,} rows x {width} numbers of {_BYTES} bytes = {in_bytes(sizes[largest])}. Give "

@@ -174,7 +174,7 @@ def _scenarios(config: ModelConfig, schema: Schema) -> tuple[int | str, ...]:
 def _check_known(config: ModelConfig, schema: Schema, *, scenarios: tuple[int | str, ...]) -> None:
     """Refuses ids that no example of the data can have; those of hashed ids cannot be told."""
     feature = next((f for f in schema.features if isinstance(f, Sparse) and f.name == config.scenario), None)
-    owner = schema.sparse(feature.table) if feature is not None and feature.table is not None else feature
+    owner = None if feature is None else schema.table(feature.name)
     if owner is None or owner.ids.kind == "hash":
         return
     if owner.ids.kind == "identity":

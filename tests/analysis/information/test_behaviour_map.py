@@ -12,14 +12,19 @@ from fullrank.analysis.information.behaviour_map import TRUTH, CellMap, MapCount
 from fullrank.analysis.information.constraints import parse_constraint
 from fullrank.analysis.information.decay import agreement, decay_of
 from fullrank.analysis.information.mutual_information import mutual_information
-from fullrank.data import IdMap, Label, Schema, Sequence, Sparse
+from fullrank.data import BehaviourColumn, IdMap, Label, Schema, Sequence, Sparse
 from fullrank.data.schema.table_rows import TableRows
 
 SCHEMA = Schema(
     name="planted",
     features=(
         Sparse(name="category", ids=IdMap(kind="identity", size=6)),
-        Sequence(name="history", ids=(("past", "category"),), times="then", max_length=5),
+        Sequence(
+            name="history",
+            behaviour=(BehaviourColumn(name="past", table="category", target="category"),),
+            times="then",
+            max_length=5,
+        ),
     ),
     labels=(Label(name="click"),),
     time="now",

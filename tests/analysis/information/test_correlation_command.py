@@ -15,6 +15,7 @@ from sklearn.metrics import mutual_info_score
 from fullrank.analysis.correlation import run
 from fullrank.analysis.inputs.run_scores import ScoreReader
 from fullrank.data import (
+    BehaviourColumn,
     IdMap,
     Label,
     Numeric,
@@ -55,7 +56,12 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
             Numeric(name="age", statistics=numbers),
             Numeric(name="unknown"),
             Vector(name="picture", length=2),
-            Sequence(name="history", ids=(("past", "category"),), times="then", max_length=8),
+            Sequence(
+                name="history",
+                behaviour=(BehaviourColumn(name="past", table="category", target="category"),),
+                times="then",
+                max_length=8,
+            ),
         ),
         labels=(Label(name="click"), Label(name="spend", type="value")),
         time="now",
@@ -172,7 +178,10 @@ def test_predictions_get_a_map_of_their_own(
         (["--features=picture"], "No feature can be counted: "),
         (["--label=spend"], "--label=spend is a value"),
         (["--label=like"], "has no label 'like'"),
-        (["--behaviour=device"], "--behaviour=device: no column of a sequence. Those are: past."),
+        (
+            ["--behaviour=device"],
+            "--behaviour=device: no column of a sequence that is compared with a sparse feature. Those are: past.",
+        ),
         (["--target=device"], "--target=device: behaviours of past share a table with category"),
         (["--behaviour_where=age>3"], "age>3 is no condition on a single behaviour of history"),
         (["--intervals=1h,soon"], "'soon' is no duration"),

@@ -167,11 +167,18 @@ def test_sequences_share_the_ids_of_a_feature() -> None:
     assert [feature for feature in found.features if isinstance(feature, data.Sequence)] == [
         data.Sequence(
             name="history",
-            ids=(("history_items", "item_id"), ("history_genres", "genre")),
+            behaviour=(
+                data.BehaviourColumn(name="history_items", table="item_id", target="item_id"),
+                data.BehaviourColumn(name="history_genres", table="genre", target="genre"),
+            ),
             times="history_times",
             max_length=4,
         ),
-        data.Sequence(name="last_genre_sequence", ids=(("last_genre", "genre"),), max_length=2),
+        data.Sequence(
+            name="last_genre_sequence",
+            behaviour=(data.BehaviourColumn(name="last_genre", table="genre", target="genre"),),
+            max_length=2,
+        ),
     ]
     assert data.Sparse(name="other", max_values=4) in found.features
 

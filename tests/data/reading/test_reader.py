@@ -21,7 +21,11 @@ SCHEMA = data.Schema(
     name="small",
     features=(
         data.Sparse(name="item", ids=data.IdMap(kind="identity", size=ROWS)),
-        data.Sequence(name="history", ids=(("past_item", "item"),), max_length=5),
+        data.Sequence(
+            name="history",
+            behaviour=(data.BehaviourColumn(name="past_item", table="item", target="item"),),
+            max_length=5,
+        ),
         data.Numeric(name="price"),
     ),
     labels=(data.Label(name="click"), data.Label(name="buy")),
@@ -175,7 +179,9 @@ def test_without_determinism_a_restored_iterator_loses_no_row(directory: Path, t
 
 def test_a_schema_with_fewer_features_reads_the_same_files(directory: Path) -> None:
     schema = data.read_schema(directory)
-    shorter = data.Sequence(name="history", ids=(("past_item", "item"),), max_length=2)
+    shorter = data.Sequence(
+        name="history", behaviour=(data.BehaviourColumn(name="past_item", table="item", target="item"),), max_length=2
+    )
     fewer = dataclasses.replace(schema, features=(schema.features[0], shorter), weight=None)
     batch = next(data.read_records(fewer, batch_size=8).as_numpy_iterator())
     assert sorted(batch) == ["buy", "click", "item", "past_item", "user"]

@@ -24,7 +24,15 @@ SCHEMA = data.Schema(
     features=(
         data.Sparse(name="item", ids=data.IdMap(kind="identity", size=ROWS)),
         data.Sparse(name="word", dtype="bytes", ids=data.IdMap(kind="hash", size=9)),
-        data.Sequence(name="past", ids=(("seen", "item"), ("said", "word")), times="at", max_length=3),
+        data.Sequence(
+            name="past",
+            behaviour=(
+                data.BehaviourColumn(name="seen", table="item", target="item"),
+                data.BehaviourColumn(name="said", table="word", target="word"),
+            ),
+            times="at",
+            max_length=3,
+        ),
         data.Numeric(name="price"),
     ),
     labels=(data.Label(name="click"),),

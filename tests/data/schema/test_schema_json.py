@@ -50,7 +50,13 @@ def full_schema() -> data.Schema:
                 ),
             ),
             data.Sequence(
-                name="history", ids=(("past_item", "item"), ("past_user", "user")), times="past_time", max_length=7
+                name="history",
+                behaviour=(
+                    data.BehaviourColumn(name="past_item", table="item", target="item"),
+                    data.BehaviourColumn(name="past_user", table="user", target="user"),
+                ),
+                times="past_time",
+                max_length=7,
             ),
             data.Vector(
                 name="content",
@@ -117,12 +123,56 @@ def test_defaults_may_be_left_out() -> None:
     )
 
 
+def test_the_first_format_named_table_and_target_by_one_word() -> None:
+    value = schema_to_json(full_schema())
+    of_first = json.loads(json.dumps(value))
+    of_first["format"] = 1
+    (sequence,) = (feature for feature in of_first["features"] if feature["kind"] == "sequence")
+    columns = sequence.pop("behaviour")
+    assert all(column["table"] == column["target"] for column in columns)
+    sequence["ids"] = {column["name"]: column["table"] for column in columns}
+    assert schema_from_json(of_first) == full_schema()
+    sequence["ids"] = {"past_item": 1}
+    with pytest.raises(data.SchemaError, match=r"behaviour\[0\].table: expected text. Received: 1"):
+        schema_from_json(of_first)
+
+
+def test_a_column_of_behaviours_may_own_its_table_or_hold_a_hash_id() -> None:
+    code = data.Bits(name="code", length=62)
+    columns = (
+        data.BehaviourColumn(name="past_code", table="code", target="code"),
+        data.BehaviourColumn(name="past_word", dtype="bytes", ids=data.IdMap(size=3)),
+    )
+    again = data.BehaviourColumn(name="other_word", table="past_word")
+    schema = data.Schema(
+        name="s",
+        features=(
+            code,
+            data.Sequence(name="history", behaviour=columns, max_length=4),
+            data.Sequence(name="other", behaviour=(dataclasses.replace(columns[0], name="other_code"), again)),
+        ),
+        labels=(data.Label(name="click"),),
+    )
+    assert schema_from_json(json.loads(format_json(schema_to_json(schema)))) == schema
+    assert schema.tables == (columns[1],)
+    kinds = {column.name: (column.dtype, column.form, column.length) for column in schema.columns}
+    assert kinds["past_code"] == ("int64", "many", 4)
+    assert kinds["past_word"] == ("bytes", "many", 4)
+    assert kinds["other_word"] == ("bytes", "many", 50)
+    with pytest.raises(data.SchemaError, match="HashIDs of 63 bits, as 'code' has them: a behaviour takes at most 62"):
+        dataclasses.replace(schema, features=(dataclasses.replace(code, length=63), *schema.features[1:]))
+    with pytest.raises(data.SchemaError, match="declares past_word more than once"):
+        dataclasses.replace(schema, features=(*schema.features, data.Sparse(name="past_word")))
+
+
 def test_one_feature_stands_on_one_line(tmp_path: Path) -> None:
     schema = data.Schema(
         name="small",
         features=(
             data.Sparse(name="item", ids=data.IdMap(size=5), side="ad"),
-            data.Sequence(name="history", ids=(("past_item", "item"),)),
+            data.Sequence(
+                name="history", behaviour=(data.BehaviourColumn(name="past_item", table="item", target="item"),)
+            ),
         ),
         labels=(data.Label(name="click"),),
     )
@@ -132,7 +182,7 @@ def test_one_feature_stands_on_one_line(tmp_path: Path) -> None:
         '{"kind": "sparse", "name": "item", "dtype": "int64", "ids": {"kind": "vocabulary", "size": 5}, "side": "ad"}'
     )
     assert f"    {item}," in lines
-    assert '    {"kind": "sequence", "name": "history", "ids": {"past_item": "item"}, "side": "user"}' in lines
+    assert '      "behaviour": [{"name": "past_item", "table": "item", "target": "item"}],' in lines
     assert all(len(line) <= 120 for line in lines)
 
 
@@ -200,7 +250,7 @@ def edited(change: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"format": 2}, ["format", "format 1", "2"]),
+        ({"format": 3}, ["format", "formats 1 and 2", "3"]),
         ({"format": ...}, ["format"]),
         ({"colour": "red"}, ["colour", "unknown key", "features"]),
         ({"features.0.colour": "red"}, ["features[0].colour", "unknown key", "max_values"]),
@@ -223,9 +273,17 @@ def edited(change: dict[str, Any]) -> dict[str, Any]:
         ({"features.3.statistics": []}, ["features[3].statistics", "an object"]),
         ({"features.0.dtype": "string"}, ["features[0].dtype", "'int64'", "'bytes'", "string"]),
         ({"features.0.dtype": ["int64"]}, ["features[0].dtype", "'int64'"]),
-        ({"features.4.ids": [["a", "item"]]}, ["features[4].ids", "object of column names"]),
-        ({"features.4.ids": {"a": 1}}, ["features[4].ids", "object of column names"]),
-        ({"features.4.ids": {"a": "nowhere"}}, ["history", "'nowhere'", "item"]),
+        ({"features.4.ids": {"a": "item"}}, ["features[4].ids", "unknown key", "behaviour"]),
+        ({"features.4.behaviour": {"a": "item"}}, ["features[4].behaviour", "a list"]),
+        ({"features.4.behaviour.0.table": "nowhere"}, ["'history'", "'past_item'", "'nowhere'", "item"]),
+        ({"features.4.behaviour.0.target": "shop"}, ["'past_item'", "'shop'", "no feature of its table 'item'"]),
+        ({"features.4.behaviour.0.table": ...}, ["features[4].behaviour[0]", "name the table"]),
+        ({"features.4.behaviour.0.dtype": "bytes"}, ["features[4].behaviour[0]", "leave out dtype"]),
+        ({"features.4.behaviour.1.name": "past_item"}, ["features[4]", "names a column twice"]),
+        (
+            {"features.4.behaviour.0.target": ..., "features.4.behaviour.1.target": ...},
+            ["features[4]", "compares nothing with the target"],
+        ),
         ({"features.2.ids": {"kind": "hash"}}, ["features[2].ids", "'hash'", "size >= 1"]),
         ({"features.1.name": "item"}, ["declares item more than once"]),
         ({"features.0.name": "a\nb", "features.1.name": "a\nb"}, [r"declares a\nb more than once"]),

@@ -21,15 +21,17 @@ Value = dict[str, Any]
 def example() -> Value:
     """A schema with a feature of every kind, statistics and shards."""
     numbers = {"mean": 1.5, "std": 1, "minimum": 0, "maximum": 3, "missing": 0.1, "quantiles": [0.0, 3.0]}
+    past_item = {"name": "history_item", "table": "item", "target": "item"}
+    past_word = {"name": "history_word", "dtype": "bytes", "ids": {"kind": "hash", "size": 10}}
     return {
         "$schema": "schema.schema.json",
-        "format": 1,
+        "format": 2,
         "name": "log",
         "features": [
             {"kind": "sparse", "name": "item", "dtype": "int64", "ids": {"kind": "hash", "size": 10}, "side": "ad"},
             {"kind": "sparse", "name": "liked", "table": "item", "max_values": 3, "statistics": None},
             {"kind": "numeric", "name": "price", "map": "log", "bases": [2, 3], "statistics": numbers},
-            {"kind": "sequence", "name": "history", "ids": {"history_item": "item"}, "times": "history_time"},
+            {"kind": "sequence", "name": "history", "behaviour": [past_item, past_word], "times": "history_time"},
             {"kind": "vector", "name": "image", "length": 8},
             {"kind": "bits", "name": "image_bits", "length": 16},
         ],
@@ -65,15 +67,15 @@ def set_null_for_a_list(value: Value) -> None:
 
 
 def set_another_format(value: Value) -> None:
-    value["format"] = 2
+    value["format"] = 3
 
 
 def mix_kinds(value: Value) -> None:
     value["features"][4]["max_values"] = 2
 
 
-def set_list_for_pairs(value: Value) -> None:
-    value["features"][3]["ids"] = ["history_item"]
+def set_names_for_columns(value: Value) -> None:
+    value["features"][3]["behaviour"] = ["history_item"]
 
 
 def test_what_the_reader_accepts_is_valid() -> None:
@@ -93,7 +95,7 @@ def test_what_the_reader_accepts_is_valid() -> None:
         set_null_for_a_list,
         set_another_format,
         mix_kinds,
-        set_list_for_pairs,
+        set_names_for_columns,
     ],
 )
 def test_what_the_reader_refuses_by_form_is_invalid(spoil: Callable[[Value], None]) -> None:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from fullrank.data.reading.bad_records import diagnose
 from fullrank.data.reading.read import read_records
-from fullrank.data.schema.features import IdMap, Label, Sequence, Sparse, Vector
+from fullrank.data.schema.features import BehaviourColumn, IdMap, Label, Sequence, Sparse, Vector
 from fullrank.data.schema.json import schema_from_json, schema_to_json
 from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.data.schema.value_rules import without_features
@@ -26,7 +26,14 @@ SCHEMA = Schema(
         Sparse(name="item", ids=IdMap(kind="identity", size=9)),
         Sparse(name="shop", ids=IdMap(kind="identity", size=9)),
         Sparse(name="last_shop", table="shop"),
-        Sequence(name="history", ids=(("past_item", "item"), ("past_shop", "shop")), max_length=3),
+        Sequence(
+            name="history",
+            behaviour=(
+                BehaviourColumn(name="past_item", table="item", target="item"),
+                BehaviourColumn(name="past_shop", table="shop", target="shop"),
+            ),
+            max_length=3,
+        ),
         Vector(name="user_vector", length=2, pair="item_vector"),
         Vector(name="item_vector", length=2),
     ),
@@ -39,15 +46,30 @@ def test_what_depends_on_a_feature_goes_with_it() -> None:
     assert [feature.name for feature in left.features] == ["shop", "last_shop", "history", "user_vector"]
     history, vector = left.features[-2:]
     assert isinstance(history, Sequence)
-    assert history.ids == (("past_shop", "shop"),)
+    assert history.names == ("past_shop",)
     assert isinstance(vector, Vector)
     assert vector.pair is None
     assert {column.name for column in left.input_columns} == {"shop", "last_shop", "past_shop", "user_vector"}
 
 
+def test_a_sequence_keeps_what_is_no_longer_compared_beside_what_is() -> None:
+    columns = (
+        BehaviourColumn(name="past_item", table="item", target="item"),
+        BehaviourColumn(name="past_shop", table="shop", target="last_shop"),
+    )
+    features = (*SCHEMA.features[:3], Sequence(name="history", behaviour=columns))
+    *_, history = without_features(dataclasses.replace(SCHEMA, features=features), ["last_shop"]).features
+    assert isinstance(history, Sequence)
+    assert [column.target for column in history.behaviour] == ["item", None]
+
+
 def test_a_sequence_goes_with_its_last_id() -> None:
     one = dataclasses.replace(
-        SCHEMA, features=(*SCHEMA.features[:3], Sequence(name="h", ids=(("past", "item"),), max_length=3))
+        SCHEMA,
+        features=(
+            *SCHEMA.features[:3],
+            Sequence(name="h", behaviour=(BehaviourColumn(name="past", table="item", target="item"),), max_length=3),
+        ),
     )
     assert [feature.name for feature in without_features(one, ["item"]).features] == ["shop", "last_shop"]
 

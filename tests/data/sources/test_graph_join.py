@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fullrank.data.schema.features import IdMap, Label, Sequence, Sparse, Vector
+from fullrank.data.schema.features import BehaviourColumn, IdMap, Label, Sequence, Sparse, Vector
 from fullrank.data.schema.schema import Schema
 from fullrank.data.sources.graph_join import join_graph
 from fullrank.data.sources.source import InMemory, Source
@@ -30,7 +30,11 @@ def source(*, time: str | None = "time") -> Source:
         features=(
             Sparse(name="user", ids=IdMap(kind="identity", size=9)),
             Sparse(name="item", dtype="bytes", ids=IdMap(kind="hash", size=9)),
-            Sequence(name="history", ids=(("history_item", "item"),), max_length=3),
+            Sequence(
+                name="history",
+                behaviour=(BehaviourColumn(name="history_item", table="item", target="item"),),
+                max_length=3,
+            ),
         ),
         labels=(Label(name="click"),),
         time=time,

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from fullrank.data.schema.features import Sequence
 from fullrank.data.sources import movielens, recbole_wheel
 from fullrank.data.sources.movielens_files import GENRES
 from fullrank.data.sources.source import Source
@@ -143,16 +144,29 @@ def test_past_features_by_hand(source: Source) -> None:
 
 def test_histories_end_before_the_second_of_the_rating(source: Source) -> None:
     first, second = row_of(source, 3, 10), row_of(source, 3, 12)
-    assert first["history_item"] == second["history_item"] == []
+    for name in ("clicks_item", "skips_item"):
+        assert first[name] == second[name] == []
     assert first["last_rating"] is None
     row = row_of(source, 3, 11)
-    assert sorted(row["history_item"]) == [10, 12]  # of the same second, in either order
+    assert sorted(row["clicks_item"] + row["skips_item"]) == [10, 12]  # of the same second
+    assert row["skips_item"] == [12]
+    # Person 1 rated film 10 with 5, film 11 with 2 and film 12 with 4: two clicks, and one that is none.
     row = row_of(source, 1, 13)
-    assert row["history_item"] == [10, 11, 12]
-    assert row["history_genre"] == ["Comedy", "Drama", "Action"]
-    assert row["history_rating"] == [5, 2, 4]
-    assert row["history_time"] == [START, START + 5, START + 20]
+    assert row["clicks_item"] == [10, 12]
+    assert row["clicks_genre"] == ["Comedy", "Action"]
+    assert row["clicks_rating"] == [5, 4]
+    assert row["clicks_time"] == [START, START + 20]
+    assert (row["skips_item"], row["skips_genre"], row["skips_rating"]) == ([11], ["Drama"], [2])
+    assert row["skips_time"] == [START + 5]
     assert row["last_rating"] == 4
+
+
+def test_the_target_holds_only_what_describes_the_film(source: Source) -> None:
+    sides = {feature.name: feature.side for feature in source.schema.features}
+    sequences = [feature for feature in source.schema.features if isinstance(feature, Sequence)]
+    assert [feature.name for feature in sequences] == ["clicks", "skips"]
+    for sequence in sequences:
+        assert [sides[c.target] for c in sequence.behaviour if c.target is not None] == ["ad", "ad"]
 
 
 def test_new_people_are_marked(source: Source) -> None:

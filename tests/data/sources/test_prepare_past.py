@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fullrank.data.sources.past import past_count, past_events, past_rate, past_sum
+from fullrank.data.sources.past import latest, past_count, past_events, past_rate, past_sum
 from fullrank.data.sources.source import at_random, bounds, by_position
 
 EVENTS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.sampled_from([0.0, 1.0])), min_size=1, max_size=40)
@@ -51,11 +51,16 @@ def test_equals_the_slow_reference(events: list[tuple[int, int, float]], most: i
     count, total = past_count(key=key, time=time), past_sum(key=key, time=time, value=value)
     history = past_events(key=key, time=time, most=most)
     split = np.split(history.events, np.cumsum(history.lengths)[:-1])
+    clicks = past_events(key=key, time=time, most=most, where=value == 1)
+    clicked = np.split(clicks.events, np.cumsum(clicks.lengths)[:-1])
+    newest = latest(history, value).to_pylist()
     for row in range(len(key)):
         past = slow_past(key, time, row)
         assert count[row] == len(past)
         assert total[row] == pytest.approx(value[past].sum())
         assert split[row].tolist() == past[-most:]
+        assert clicked[row].tolist() == [other for other in past if value[other] == 1][-most:]
+        assert newest[row] == (value[past[-1]] if past else None)
 
 
 @given(events=EVENTS, row=st.integers(0, 39))

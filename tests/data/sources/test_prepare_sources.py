@@ -167,11 +167,12 @@ def test_kuairand(videos: Path) -> None:
     rows = {(row["user_id"], row["video_id"]): row for row in rows_of(source)}
     row = rows[1, 3]
     # click + 2 long_view + 4 like: nothing, then a liked long view; the video of the same millisecond is not seen.
-    assert row["history_video"] == [1, 2]
-    assert row["history_response"] == [0, 7]
-    assert row["history_time"] == [MOMENT, MOMENT + 1]
+    assert (row["clicks_video"], row["clicks_response"], row["clicks_time"]) == ([2], [7], [MOMENT + 1])
+    assert (row["likes_video"], row["likes_time"]) == ([2], [MOMENT + 1])
     assert row["last_response"] == 7
-    assert rows[1, 4]["history_video"] == [1, 2]
+    assert rows[1, 4]["clicks_video"] == [2]
+    assert rows[1, 2]["last_response"] == 0
+    assert rows[1, 2]["clicks_video"] == rows[1, 2]["likes_video"] == []
     assert (row["user_history_count"], row["hour"], row["weekday"]) == (2, 23, 3)
     # Three earlier rows with two clicks: the running rate is (2 + 1) / (3 + 2); the person's own (1 + 5 * .6) / 7.
     assert row["user_past_click"] == pytest.approx(4 / 7)

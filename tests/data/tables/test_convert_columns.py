@@ -23,7 +23,12 @@ SCHEMA = data.Schema(
         data.Sparse(name="country", dtype="bytes"),
         data.Sparse(name="tags", dtype="bytes", max_values=2, weights="tag_weights"),
         data.Numeric(name="price"),
-        data.Sequence(name="history", ids=(("past_item", "item"),), times="past_time", max_length=3),
+        data.Sequence(
+            name="history",
+            behaviour=(data.BehaviourColumn(name="past_item", table="item", target="item"),),
+            times="past_time",
+            max_length=3,
+        ),
         data.Vector(name="content", length=2),
         data.Bits(name="hash_id", length=6),
     ),

@@ -68,7 +68,12 @@ def test_the_proposed_schema_is_what_a_person_would_write(schema_file: Path) -> 
             data.Sparse(name="category", dtype="bytes"),
             data.Numeric(name="price"),
             data.Sparse(name="tags", dtype="bytes", max_values=2),
-            data.Sequence(name="past", ids=(("past_items", "item_id"),), times="past_times", max_length=4),
+            data.Sequence(
+                name="past",
+                behaviour=(data.BehaviourColumn(name="past_items", table="item_id", target="item_id"),),
+                times="past_times",
+                max_length=4,
+            ),
             data.Vector(name="content", length=3),
         ),
         labels=(data.Label(name="click"), data.Label(name="watch", type="value")),
@@ -97,8 +102,7 @@ def test_the_records_hold_the_rows_split_by_time(
         "--compression=gzip",
         "--workers=1",
     )
-    about_order, *wrote = out.splitlines()
-    assert about_order.startswith("past: on 69.1% of the rows it holds times at or after the row's own")
+    wrote = out.splitlines()
     assert (code, wrote) == (
         0,
         [

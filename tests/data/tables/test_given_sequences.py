@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from fullrank import data
-from fullrank.data import convert, infer
+from fullrank.data import build_records, convert, infer, inspect
+from fullrank.data.reading.sequence_order import out_of_order as out_of_order_records
 
 ROWS = 200
 START = 1_700_000_000
@@ -62,25 +64,74 @@ def test_newest_first_is_turned_round(tmp_path: Path, capsys: pytest.CaptureFixt
     assert turned == plain
 
 
-def test_what_is_not_known_before_is_said_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("flags", [[], ["--only_earlier=history"]])
+def test_what_is_not_known_before_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str]
+) -> None:
     _, _, plain = converted(tmp_path, columns(), capsys=capsys)
-    said, wrote, _ = converted(tmp_path, columns(late=True), capsys=capsys)
+    said, _, mended = converted(tmp_path, columns(late=True), *flags, capsys=capsys)
     sentence = "history: on 100.0% of the rows it holds times at or after the row's own, which are not known before"
-    assert sentence in said
-    assert sentence in wrote
-    said, wrote, mended = converted(tmp_path, columns(late=True), "--only_earlier=history", capsys=capsys)
-    assert "at or after" not in said + wrote
+    assert (sentence in said) == (not flags)
     for name in ("history_item", "history_time"):
         assert [row[:3] for row in mended[name]] == plain[name]
         assert all(row[3] in (b"", -1) for row in mended[name])
 
 
-def test_no_order_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def out_of_order() -> dict[str, Any]:
+    """On every second row the oldest behaviour stands last."""
     table = columns()
-    table["history_time"] = [each if row % 2 else each[1:] + each[:1] for row, each in enumerate(table["history_time"])]
-    said, wrote, _ = converted(tmp_path, table, capsys=capsys)
-    assert "history: on 50.0% of the rows its times do not run from the oldest to the newest" in said
-    assert "on 50.0% of the rows its times do not run" in wrote
+    for name in ("history_item", "history_time"):
+        table[name] = [each if row % 2 else each[1:] + each[:1] for row, each in enumerate(table[name])]
+    return table
+
+
+def test_no_order_is_said_and_mended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, _, plain = converted(tmp_path, columns(), capsys=capsys)
+    said, _, mended = converted(tmp_path, out_of_order(), capsys=capsys)
+    assert "history: on 50.0% of the rows its times do not run from the oldest to the newest: it is sorted" in said
+    assert mended == plain
+
+
+def test_convert_refuses_a_leak_and_inspect_counts_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A schema of a sample without faults meets a table with both: refused, then mended by the flags of convert."""
+    wrong = out_of_order()
+    for row in (3, 5):
+        for name, value in (("history_item", "i2"), ("history_time", int(wrong["time"][row]))):
+            wrong[name][row] = [*wrong[name][row], value, value]
+    converted(tmp_path, columns(), capsys=capsys)
+    schema = data.read_schema(tmp_path / "s.json")
+    longer = [dataclasses.replace(f, max_length=9) if isinstance(f, data.Sequence) else f for f in schema.features]
+    data.write_schema(dataclasses.replace(schema, features=tuple(longer)), tmp_path / "s.json")
+    pq.write_table(pa.table(wrong), tmp_path / "log.parquet")
+    given = [f"--input={tmp_path}/log.parquet", f"--schema={tmp_path}/s.json", "--split_fractions=1", "--noprogress"]
+    with pytest.raises(SystemExit):
+        convert.run(["convert", *given, f"--output={tmp_path}/refused"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "history: 4 behaviours, on 2 of 200 rows, are at or after the row's own time" in line
+    assert "--only_earlier=history leaves them out; history: on 100 of 200 rows the times do not run" in line
+    assert line.endswith("--sort_by_time=history sorts them.")
+    assert not (tmp_path / "refused").exists()
+    convert.run(["convert", *given, f"--output={tmp_path}/good", "--only_earlier=history", "--sort_by_time=history"])
+    mended = data.read_schema(tmp_path / "good").reading
+    assert mended is not None
+    assert (mended.only_earlier, mended.sort_by_time) == (("history",), ("history",))
+    good = next(iter(data.read_records(tmp_path / "good", batch_size=ROWS)))
+    gaps = (good["time"][:, None] - good["history_time"])[:, :3]
+    np.testing.assert_array_equal(gaps, np.tile([30, 20, 10], (ROWS, 1)))
+    assert (good["history_time"][:, 3:].numpy() == -1).all()
+    assert list(out_of_order_records(data.read_schema(tmp_path / "good"), splits=["train"])) == []
+    # The same records written without a look at them, by a program.
+    build_records(
+        splits={"train": lambda: iter(pa.table(wrong).to_batches())},
+        schema=data.read_schema(tmp_path / "s.json"),
+        output=tmp_path / "bad",
+    )
+    with pytest.raises(SystemExit) as ended:
+        inspect.run(["inspect", f"--data={tmp_path}/bad", "--validate"])
+    assert ended.value.code == 1
+    said = capsys.readouterr().out
+    assert "train: sequence 'history' holds 4 behaviours at or after the event, on 2 of 200 examples" in said
+    assert "do not run from the oldest to the newest on 100 of 200 examples" in said
 
 
 @pytest.mark.parametrize(
@@ -88,6 +139,7 @@ def test_no_order_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     [
         ("newest_first=histry", "names 'histry', which is no sequence of the tables. Did you mean 'history'?"),
         ("only_earlier=item", "names 'item', which is no sequence of the tables, in a schema with an event time."),
+        ("sort_by_time=item", "names 'item', which is no sequence of the tables with times. There are: history."),
         ("gaps=item", "names 'item', which is no column of the times of a sequence, in a schema with an event time."),
     ],
 )

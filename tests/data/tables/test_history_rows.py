@@ -31,7 +31,13 @@ SCHEMA = data.Schema(
         data.Sparse(name="item"),
         data.Sparse(name="genre", dtype="bytes"),
         data.Sequence(
-            name="past", ids=(("past_item", "item"), ("past_genre", "genre")), times="past_time", max_length=3
+            name="past",
+            behaviour=(
+                data.BehaviourColumn(name="past_item", table="item", target="item"),
+                data.BehaviourColumn(name="past_genre", table="genre", target="genre"),
+            ),
+            times="past_time",
+            max_length=3,
         ),
     ),
     labels=(data.Label(name="click"),),
@@ -139,7 +145,10 @@ def test_from_a_flag_to_records(tmp_path: Path) -> None:
     infer.run(["infer", source, *asked, f"--output={tmp_path}/s.json"])
     schema = data.read_schema(tmp_path / "s.json")
     assert schema.features[-1] == data.Sequence(
-        name="history", ids=(("history_movieId", "movieId"),), times="history_time", max_length=5
+        name="history",
+        behaviour=(data.BehaviourColumn(name="history_movieId", table="movieId", target="movieId"),),
+        times="history_time",
+        max_length=5,
     )
     assert data.read_schema(data.write_schema(schema, tmp_path / "again.json")) == schema
     given = [source, f"--schema={tmp_path}/s.json", f"--output={tmp_path}/r", "--split_fractions=1", "--noprogress"]
@@ -177,7 +186,10 @@ def test_several_histories(tmp_path: Path) -> None:
             ["--history=user:item", "--history_length=2", "--history_length=3"],
             "--history_length is given once, or once for each of the 1 --history.",
         ),
-        (["--history=user"], "--history takes user_id:item_id, or user_id:item_id,genre. Received: 'user'."),
+        (
+            ["--history=user"],
+            "--history takes user_id:item_id, user_id:item_id,genre or user_id:item_id+rating. Received: 'user'.",
+        ),
         (["--history=user:itm"], "--history=user:itm: 'itm' is no sparse feature of single ids. Did you mean 'item'?"),
         (["--history=user:item", "--history_where=clik"], "--history_where=clik is no label."),
         (["--history_where=click"], "--history_where and --history_length go with --history."),

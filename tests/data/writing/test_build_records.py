@@ -28,7 +28,12 @@ SCHEMA = data.Schema(
         data.Sparse(name="word", dtype="bytes", max_values=3, ids=data.IdMap(max_size=5)),
         data.Sparse(name="cookie", dtype="bytes", ids=data.IdMap(kind="hash", size=64)),
         data.Numeric(name="price"),
-        data.Sequence(name="history", ids=(("past", "item"),), times="past_time", max_length=4),
+        data.Sequence(
+            name="history",
+            behaviour=(data.BehaviourColumn(name="past", table="item", target="item"),),
+            times="past_time",
+            max_length=4,
+        ),
     ),
     labels=(data.Label(name="click"), data.Label(name="spend", type="value")),
     keys=(data.Key(name="user"),),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from fullrank import layers
-from fullrank.layers import BehaviourSequence, Field, LookupPlan, Lookups, Table
+from fullrank.layers import BehaviourPart, BehaviourSequence, Field, LookupPlan, Lookups, Table
 
 PLAN = LookupPlan.ordered(
     tables=(Table(name="a", rows=4), Table(name="b", rows=3), Table(name="c", rows=5)),
@@ -17,7 +19,13 @@ PLAN = LookupPlan.ordered(
         Field(name="one", table="a"),
         Field(name="other", table="b"),
     ),
-    sequences=(BehaviourSequence(name="s", tables=("a", "c"), fields=("one", "double"), length=2),),
+    sequences=(
+        BehaviourSequence(
+            name="s",
+            parts=(BehaviourPart(table="a", target="one"), BehaviourPart(table="c", target="double")),
+            length=2,
+        ),
+    ),
 )
 
 
@@ -30,12 +38,12 @@ def lookups() -> Lookups:
     )
 
 
-def filled(table_variables: int | None) -> layers.EmbeddingSet:
+def filled(table_variables: int | None, plan: LookupPlan = PLAN) -> layers.EmbeddingSet:
     """Row r of a table with base 100 t is (100 t + r, -(100 t + r)), with t = 1, 2, 3 for a, b, c."""
-    embedding_set = layers.EmbeddingSet(PLAN, 2, table_variables=table_variables)
+    embedding_set = layers.EmbeddingSet(plan, 2, table_variables=table_variables)
     embedding_set(lookups())
     base = {"a": 100, "b": 200, "c": 300}
-    for variable, run in zip(embedding_set.weights, PLAN.merged(table_variables), strict=True):
+    for variable, run in zip(embedding_set.weights, plan.merged(table_variables), strict=True):
         rows = np.concatenate([base[table.name] + np.arange(table.rows) for table in run]).astype(np.float32)
         variable.assign(np.stack([rows, -rows], axis=1))
     return embedding_set
@@ -61,6 +69,69 @@ def test_behaviours_stand_side_by_side_and_share_the_target_tables(table_variabl
     np.testing.assert_allclose(behaviours[0], [[101.0, -101.0, 304.0, -304.0], [100.0, -100.0, 300.0, -300.0]])
     target = embedding_set.target(PLAN.sequences[0], embedding_set(lookups())).numpy()
     np.testing.assert_allclose(target, [[103.0, -103.0, 604.0, -604.0]])
+
+
+def test_what_describes_the_behaviour_alone_is_added_to_each_compared_part() -> None:
+    plan = dataclasses.replace(
+        PLAN,
+        sequences=(
+            BehaviourSequence(
+                name="s",
+                parts=(
+                    BehaviourPart(table="b"),
+                    BehaviourPart(table="a", target="one"),
+                    BehaviourPart(table="c", target="double"),
+                ),
+                length=2,
+            ),
+        ),
+    )
+    embedding_set = filled(1, plan)
+    given = lookups()._replace(sequences={"s": tf.constant([[[2, 1, 4], [0, 0, 0]]], tf.int64)})
+    with tf.GradientTape(persistent=True) as tape:
+        behaviours = embedding_set.behaviours(plan.sequences[0], given)
+        target = embedding_set.target(plan.sequences[0], embedding_set(given))
+        first = behaviours[:, 0]
+    # a[1] + b[2] = 101 + 202 and c[4] + b[2] = 304 + 202; the padding 100 + 200 and 300 + 200.
+    np.testing.assert_allclose(behaviours[0], [[303.0, -303.0, 506.0, -506.0], [300.0, -300.0, 500.0, -500.0]])
+    np.testing.assert_allclose(target, [[103.0, -103.0, 604.0, -604.0]])
+    # Row 2 of b is read by a behaviour alone: nothing of it is in the target, and twice its own in e_i.
+    (run,) = plan.merged(1)
+    starts = np.cumsum([0, *(table.rows for table in run)])
+    rows = {table.name: start for table, start in zip(run, starts, strict=False)}
+    touched = tf.convert_to_tensor(tape.gradient(target, embedding_set.weights[0])).numpy()
+    assert (touched[rows["b"] + 2] == 0).all()
+    touched = tf.convert_to_tensor(tape.gradient(first, embedding_set.weights[0])).numpy()
+    np.testing.assert_array_equal(touched[rows["b"] + 2], [2.0, 2.0])
+
+
+def test_a_hash_id_of_a_behaviour_is_the_sum_of_its_bits() -> None:
+    bits, width = 3, 2
+    plan = LookupPlan.ordered(
+        tables=(Table(name="h", rows=1 + 2 * bits),),
+        fields=(Field(name="h", table="h", lookups=bits, weighted=True),),
+        sequences=(BehaviourSequence(name="s", parts=(BehaviourPart(table="h", target="h", bits=bits),), length=4),),
+    )
+    embedding_set = layers.EmbeddingSet(plan, width)
+    # Code 6 is the bits 0, 1, 1: rows 1, 4 and 6. Code 0 is rows 1, 3, 5; code 7 rows 2, 4, 6; a missing one row 0.
+    codes = np.array([[6, 0, 7, -1]])
+    given = Lookups(
+        rows=tf.constant([[1, 4, 6]], tf.int64),
+        weights=tf.ones([1, 3]),
+        sequences={"s": tf.constant(codes[:, :, np.newaxis] + 1, tf.int64)},
+    )
+    embedding_set(given)
+    table = np.array([[2.0**r, -(3.0**r)] for r in range(7)], np.float32)
+    embedding_set.weights[0].assign(table)
+    by_hand = [table[[1, 4, 6]].sum(0), table[[1, 3, 5]].sum(0), table[[2, 4, 6]].sum(0), table[0]]
+    np.testing.assert_allclose(embedding_set.behaviours(plan.sequences[0], given)[0], by_hand)
+    np.testing.assert_allclose(embedding_set.target(plan.sequences[0], embedding_set(given))[0], by_hand[0])
+    # Rows of bits that no behaviour has get exactly no gradient: code 6 alone leaves out rows 0, 2, 3 and 5.
+    with tf.GradientTape() as tape:
+        one = given._replace(sequences={"s": tf.constant([[[7]]], tf.int64)})
+        total = tf.reduce_sum(embedding_set.behaviours(plan.sequences[0], one))
+    touched = tf.convert_to_tensor(tape.gradient(total, embedding_set.weights[0])).numpy()[:, 0]
+    np.testing.assert_array_equal(touched, [0, 1, 0, 0, 1, 0, 1])
 
 
 def test_tables_copy_into_another_number_of_variables() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from fullrank import models
 from fullrank.data import (
+    BehaviourColumn,
     Bits,
     IdMap,
     Label,
@@ -39,7 +40,12 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Schema:
                 Sparse(name="brand", dtype="bytes", ids=IdMap(kind="hash", size=10)),
                 Sparse(name="tags", ids=IdMap(kind="identity", size=9), max_values=3, weights="tag_weights"),
                 Numeric(name="age", statistics=statistics),
-                Sequence(name="history", ids=(("seen", "item"),), times="seen_at", max_length=4),
+                Sequence(
+                    name="history",
+                    behaviour=(BehaviourColumn(name="seen", table="item", target="item"),),
+                    times="seen_at",
+                    max_length=4,
+                ),
                 Vector(name="vector", length=3),
                 Bits(name="bits", length=5),
             ),

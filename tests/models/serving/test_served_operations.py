@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 
 from fullrank import models
-from fullrank.data import Bits, IdMap, Label, Numeric, NumericStatistics, Schema, Sequence, Sparse, Vector
+from fullrank.data import (
+    BehaviourColumn,
+    Bits,
+    IdMap,
+    Label,
+    Numeric,
+    NumericStatistics,
+    Schema,
+    Sequence,
+    Sparse,
+    Vector,
+)
 from fullrank.models.options import NumericEncoding
 from fullrank.models.serving import serving_signatures
 
@@ -21,7 +32,12 @@ SCHEMA = Schema(
     features=(
         Sparse(name="item", ids=IdMap(kind="identity", size=9)),
         Numeric(name="age", statistics=NUMBER),
-        Sequence(name="history", ids=(("seen", "item"),), times="seen_at", max_length=4),
+        Sequence(
+            name="history",
+            behaviour=(BehaviourColumn(name="seen", table="item", target="item"),),
+            times="seen_at",
+            max_length=4,
+        ),
         Vector(name="user", length=3, pair="ad"),
         Vector(name="ad", length=3),
         Bits(name="bits", length=5),

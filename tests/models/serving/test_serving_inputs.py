@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from fullrank.data import (
+    BehaviourColumn,
     Column,
     IdMap,
     Label,
@@ -42,7 +43,10 @@ def a_schema(length: int = 3) -> Schema:
             Sparse(name="tags", ids=ids, max_values=2, weights="tag_weights"),
             Sequence(
                 name="history",
-                ids=(("seen_items", "item"), ("seen_brands", "brand")),
+                behaviour=(
+                    BehaviourColumn(name="seen_items", table="item", target="item"),
+                    BehaviourColumn(name="seen_brands", table="brand", target="brand"),
+                ),
                 times="seen_at",
                 max_length=length,
             ),
@@ -280,7 +284,9 @@ def test_a_row_that_ends_in_zero_is_refused_unless_zero_is_an_id(
         name="known",
         features=(
             Sparse(name="item", ids=IdMap(size=2)),
-            Sequence(name="history", ids=(("seen", "item"),), max_length=3),
+            Sequence(
+                name="history", behaviour=(BehaviourColumn(name="seen", table="item", target="item"),), max_length=3
+            ),
         ),
         labels=LABELS,
         directory=tmp_path,
