@@ -74,7 +74,9 @@ def infer(flag_values: flags.FlagValues) -> None:
         proposal.decisions.notes[name] = f"0 fills the lists up and is left out{f'; {own}' if own else ''}"
     schema = dataclasses.replace(proposal.schema, reading=None if reading == Reading() else reading)
     numbers = [name for name, p in profiles.items() if p.kind in ("whole", "real") and not (p.listed or p.infinite)]
-    schema = with_past(with_histories(schema, flag_values), flag_values, numbers=numbers)
+    whole = [name for name in numbers if profiles[name].kind == "whole"]
+    schema = with_histories(schema, flag_values, numbers=whole)
+    schema = with_past(schema, flag_values, numbers=numbers)
     schema, about_order = with_sequences(schema, flag_values, sample)
     # Before anything is printed, so that a reader that closes the pipe finds it.
     written = None if output is None else write_schema(schema, output)

@@ -59,8 +59,14 @@ def define_history_flags(flag_values: flags.FlagValues) -> None:
     )
 
 
-def with_histories(schema: Schema, flag_values: flags.FlagValues) -> Schema:
+def with_histories(schema: Schema, flag_values: flags.FlagValues, *, numbers: Collection[str] = ()) -> Schema:
     """The schema with the sequences and the declarations that the flags ask for.
+
+    Args:
+      schema: Without them.
+      flag_values: Parsed.
+      numbers: Columns of the table that hold single whole numbers. Those that the schema leaves out become extras,
+        where they describe behaviours alone: of earlier rows, but no inputs.
 
     Raises:
       UsageError: If the flags name what the schema does not have.
@@ -74,11 +80,11 @@ def with_histories(schema: Schema, flag_values: flags.FlagValues) -> Schema:
             raise UsageError(f"--{flag} is given once, or once for each of the {len(texts)} --history.")
     wheres, lengths = (values * len(texts) if len(values) == 1 else values for values in given.values())
     for text, where, length in zip(texts, wheres, lengths, strict=True):
-        schema = _with_history(schema, text, where=where or None, length=length)
+        schema = _with_history(schema, text, where=where or None, length=length, numbers=numbers)
     return schema
 
 
-def _with_history(schema: Schema, text: str, *, where: str | None, length: int) -> Schema:
+def _with_history(schema: Schema, text: str, *, where: str | None, length: int, numbers: Collection[str]) -> Schema:
     begin, _, rest = text.partition(":")
     name, _, key = begin.rpartition("=")
     name = name or "history"
@@ -92,7 +98,10 @@ def _with_history(schema: Schema, text: str, *, where: str | None, length: int) 
         raise UsageError("--history needs to know what came first: name the time column by --time.")
     known = [f.name for f in schema.features if isinstance(f, Bits) or (isinstance(f, Sparse) and f.max_values == 1)]
     singles = [column.name for column in schema.columns if column.form == "one"]
-    ids = [column.name for column in schema.columns if column.form == "one" and column.dtype != "float32"]
+    own = {column.name for column in schema.columns}
+    outcomes = tuple(dict.fromkeys(each for each in alone if each in numbers and each not in own))
+    schema = dataclasses.replace(schema, extras=(*schema.extras, *outcomes))
+    ids = [c.name for c in schema.columns if c.form == "one" and not _is_number(c.name, schema)]
     for each, among in ((key, singles), *((n, known) for n in compared), *((n, [*known, *ids]) for n in alone)):
         if each not in among:
             near = closest(each, among)
@@ -115,6 +124,13 @@ def _with_history(schema: Schema, text: str, *, where: str | None, length: int) 
     reading = schema.reading or Reading()
     reading = dataclasses.replace(reading, histories=(*reading.histories, history))
     return dataclasses.replace(schema, features=(*schema.features, sequence), reading=reading)
+
+
+def _is_number(name: str, schema: Schema) -> bool:
+    """Whether a column holds an amount, whose values are no ids; binary labels and whole extras may serve as such."""
+    amounts = [feature.name for feature in schema.features if isinstance(feature, Numeric)]
+    amounts += [label.name for label in schema.labels if label.type == "value"]
+    return name in (*amounts, schema.weight)
 
 
 def _behaviour(schema: Schema, along: Along, *, compared: bool) -> BehaviourColumn:

@@ -31,10 +31,13 @@ def _add(rows: StagedRows, history: History, name: str) -> None:
     there = f"{key} IS NOT NULL AND {time} IS NOT NULL AND {BAD} IS NULL"
     event = there if history.where is None else f"({there} AND coalesce({rows.stored_as(history.where)} = 1, FALSE))"
     codes = {feature.name for feature in rows.schema.features if isinstance(feature, Bits)}
+    numbers = {column.name for column in rows.schema.columns if column.dtype == "float32"}
     taken = {}
     for each in history.lists:
         column = rows.stored_as(each.of)
         taken[each.name] = code_of_bits(column) if each.of in codes else column
+        if each.of in numbers:
+            taken[each.name] = f"CAST(round({column}) AS BIGINT)"
     if history.times is not None:
         taken[history.times] = time
     lists = ", ".join(
@@ -78,7 +81,8 @@ def _check(history: History, schema: Schema) -> None:
                 f"A history fills {name!r}, which is no column of a sequence. There are: {known or 'none'}."
             )
     for each in history.lists:
-        if columns[each.name].dtype != columns[each.of].dtype:
+        kinds = {"int64", "float32"} if columns[each.name].dtype == "int64" else {"bytes"}
+        if columns[each.of].dtype not in kinds:
             raise SchemaError(f"A history fills {each.name!r} from {each.of!r}, which is of another dtype.")
     if history.where is not None and history.where not in {label.name for label in schema.labels}:
         raise SchemaError(f"A history remembers rows where {history.where!r} is 1, which is no label.")

@@ -122,6 +122,11 @@ class StagedRows:
         self._beside.append(name)
         self._instead.update({self.stored_as(column): f"{name}.{own}" for column, own in instead.items()})
 
+    def value_of(self, column: str) -> str:
+        """How a query of `relation` writes a column of the schema, those that are taken from earlier rows included."""
+        name = self.stored_as(column)
+        return self._instead.get(name, name)
+
     def batches(
         self, where: str, lengths: Iterator[int], *, columns: Collection[Column] | None = None
     ) -> Iterator[pa.RecordBatch]:

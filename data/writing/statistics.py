@@ -89,7 +89,9 @@ class SplitStatistics:
             elif isinstance(other, Sequence):
                 names.extend(column.name for column in other.behaviour if column.table == feature.name)
         # A sequence may name the same column twice, for two tables; within one table it counts once.
-        tables = [self._counted(name) for name in dict.fromkeys(names)]
+        # What is taken from earlier rows repeats ids that are counted in their own, unless no other column has them.
+        own = [name for name in names if name not in self._schema.filled]
+        tables = [self._counted(name) for name in dict.fromkeys(own or names)]
         each = " UNION ALL ".join(f"FROM {table}" for table in tables)
         counts = tables[0] if len(tables) == 1 else f"(SELECT id, sum(n) AS n FROM ({each}) GROUP BY id)"
         limit = "" if feature.ids.max_size is None else f" LIMIT {feature.ids.max_size}"
@@ -100,8 +102,8 @@ class SplitStatistics:
     def _counted(self, name: str) -> str:
         """The table that holds each id of a column, and how often: `id`, `n`; what stands for "missing" is none."""
         column = next(column for column in self._schema.columns if column.name == name)
-        stored = self._rows.stored_as(name)
-        values = f"unnest({stored})" if column.form == "many" else stored
+        stored, value = self._rows.stored_as(name), self._rows.value_of(name)
+        values = f"unnest({value})" if column.form == "many" else value
         missing = "-1" if column.dtype == "int64" else "''::BLOB"
         rows = f"SELECT {values} AS id FROM {self._rows.relation} WHERE {self._where}"
         self._rows.connection.execute(
