@@ -31,7 +31,7 @@ $(INSTALLED): requirements.lock setup.py
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: setup  ## prepare MovieLens, train, evaluate, export and serve; the run is left in runs/demo
+demo: setup  ## prepare MovieLens, train, evaluate, export, serve and report; the run is left in runs/demo
 	$(BIN)/python -m fullrank.trainers.demo --output=runs/demo
 
 test: setup  ## run the tests not marked slow

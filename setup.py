@@ -16,6 +16,7 @@ COMMANDS = {
     "fullrank-request": "trainers.request",
     "fullrank-prepare": "data.prepare",
     "fullrank-conflicts": "trainers.conflicts",
+    "fullrank-importance": "trainers.importance",
     "fullrank-groups": "trainers.groups",
     "fullrank-inspect-run": "trainers.inspect_run",
     "fullrank-convert": "data.convert",
@@ -29,8 +30,10 @@ COMMANDS = {
     "fullrank-explore": "trainers.explore",
     "fullrank-replay-exposures": "trainers.replay_exposures",
     "fullrank-collapse": "analysis.collapse",
+    "fullrank-compare": "analysis.compare",
     "fullrank-correlation": "analysis.correlation",
     "fullrank-entanglement": "analysis.entanglement",
+    "fullrank-report": "analysis.report",
 }
 SEARCHING = ["optuna>=4.5,<6"]
 TESTING = [*SEARCHING, "hypothesis", "jsonschema", "pytest>=8", "pytest-xdist"]
@@ -82,6 +85,7 @@ setup(
         "absl-py",
         "duckdb>=2,<3",
         "google-crc32c",
+        "jinja2",
         "matplotlib",
         "numpy",
         "protobuf",

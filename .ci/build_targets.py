@@ -39,6 +39,7 @@ DISTRIBUTIONS: Mapping[str, str] = {
     "google": "protobuf",
     "google_crc32c": "google_crc32c",
     "hypothesis": "hypothesis",
+    "jinja2": "jinja2",
     "jsonschema": "jsonschema",
     "keras": "keras",
     "matplotlib": "matplotlib",

@@ -1,10 +1,11 @@
-"""The whole way in one command: prepare, train, evaluate, export, and score a request without fullrank.
+"""The whole way in one command: prepare, train, evaluate, export, score a request without fullrank, and report.
 
     python -m fullrank.trainers.demo --output=runs/demo
 
 Each step is a command of its own, printed before it runs, so that it can be run again with other flags. Takes about
-three minutes on two cores. Leaves in the run directory: eval.json, figures/, export/1/ (the SavedModel) and
-request.json, the request that was scored at the end.
+four minutes on two cores. Leaves in the run directory: eval.json, figures/, export/1/ (the SavedModel), request.json,
+the request that was scored, importance/, correlation/ and report.html, the page on all of it, whose path is the last
+line.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def main(flag_values: Any) -> int:
     output = Path(flag_values.output)
     records = Path(flag_values.records or output.with_name(f"{output.name}-records"))
     steps = _steps(flag_values, output=output, records=records)
-    scoring = steps[-1]
+    scoring = next(step for step in steps if step is not None and step[1:2] != ["-m"])
     for step in steps:
         if step is None:
             _write_request(records, output / "request.json")
@@ -64,6 +65,8 @@ def main(flag_values: Any) -> int:
         if failed:
             return failed
     print(f"\nEverything is in {output}: eval.json, figures/, export/1/, request.json, and events/ for TensorBoard.")
+    print("One page on all of it, for a browser:")
+    print(output / "report.html")
     return 0
 
 
@@ -106,7 +109,31 @@ def _steps(flag_values: Any, *, output: Path, records: Path) -> list[list[str] |
         str(output / "request.json"),
     ]
     prepared: list[list[str] | None] = [] if (records / "schema.json").exists() else [prepare]
-    return [*prepared, train, evaluate, export, None, score]
+    return [*prepared, train, evaluate, export, None, score, *_insight(output, records)]
+
+
+def _insight(output: Path, records: Path) -> list[list[str]]:
+    """What the report shows beside metrics, and the report."""
+    python = [sys.executable, "-m"]
+    return [
+        [
+            *python,
+            "fullrank.trainers.importance",
+            f"--run={output}",
+            f"--output={output / 'importance'}",
+            "--examples=5000",
+        ],
+        [
+            *python,
+            "fullrank.analysis.correlation",
+            f"--data={records}",
+            "--split=test",
+            f"--runs={output.name}:{output}",
+            f"--output={output / 'correlation'}",
+            "--figures=1",
+        ],
+        [*python, "fullrank.analysis.report", f"--run={output}", f"--output={output / 'report.html'}"],
+    ]
 
 
 def _write_request(records: Path, file: Path) -> None:

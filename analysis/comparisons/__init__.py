@@ -1,4 +1,4 @@
 """Two models or policies on the same rows: intervals by bootstrap, paired gains, tables.
 
-May import: data.
+May import: analysis/inputs, data.
 """

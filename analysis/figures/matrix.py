@@ -70,7 +70,7 @@ def matrix_heatmap(
                     ha="center",
                     va="center",
                     fontsize=8,
-                    color=GREY if not shown else "white" if value < 0.6 * largest else "black",
+                    color=GREY if not shown else "white" if value < 0.6 * largest else "#111111",
                 )
         axes.set_ylabel(row_axis)
         axes.set_xlabel(column_axis)

@@ -36,6 +36,16 @@ _SETTINGS: dict[Any, Any] = {
 }
 
 
+INK = "#010203"
+"""The colour of lines and texts in an SVG, for which a page puts its own."""
+_OF_SVG: dict[Any, Any] = {
+    **dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color"), INK),
+    **dict.fromkeys(("axes.facecolor", "figure.facecolor", "savefig.facecolor"), "none"),
+    "svg.fonttype": "none",
+    "svg.hashsalt": "fullrank",
+}
+
+
 @contextlib.contextmanager
 def figure(*, path: str | os.PathLike[str], width: float = 6.0, height: float = 5.0) -> Iterator[Axes]:
     """Gives axes to draw on and writes them as PNG, or as SVG if the name of the file ends so.
@@ -65,11 +75,12 @@ def panels(
         width: inches of all.
         height: inches of all.
     """
-    with mpl.rc_context(_SETTINGS):
+    vector = Path(path).suffix == ".svg"
+    with mpl.rc_context(_SETTINGS | (_OF_SVG if vector else {})):
         canvas = FigureCanvasAgg(Figure(figsize=(width, height), layout="constrained"))
         yield list(canvas.figure.subplots(rows, columns, sharex=True, squeeze=False).flat)
         with file_aside(Path(path)) as aside:
-            canvas.figure.savefig(aside, format=Path(path).suffix.removeprefix(".") or "png")
+            canvas.figure.savefig(aside, format="svg" if vector else "png", metadata={"Date": None} if vector else None)
 
 
 @contextlib.contextmanager

@@ -20,3 +20,7 @@ def test_every_step_runs(toy_records: Path, tmp_path: Path) -> None:
     assert (output / "export" / "1" / "saved_model.pb").exists()
     assert "score_request.py" in run.stdout
     assert f"Everything is in {output}" in run.stdout
+    assert run.stdout.splitlines()[-1] == str(output / "report.html")
+    page = (output / "report.html").read_text(encoding="utf-8")
+    assert "of 4 features" in page
+    assert "Rank correlation" not in page  # the toy records have no behaviours

@@ -61,6 +61,23 @@ class ConflictsConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ImportanceConfig:
+    """Which run is looked into, and on what."""
+
+    run: str = setting(REQUIRED, "Run directory, whose best weights predict.")
+    output: str = setting(REQUIRED, "Directory to write: importance.json and a figure per task.")
+    data: str | None = setting(None, "Directory of the records; where the run was trained if not given.")
+    split: str = setting("test", "Split to read.")
+    examples: int = setting(20_000, "Examples of it, drawn at random.", minimum=2)
+    seed: int = setting(1, "Seed of the draw and of the permutations.", minimum=0)
+    overwrite: bool = setting(False, "Replace an analysis that is in --output already.")
+
+    def __post_init__(self) -> None:
+        """Validates the settings."""
+        check_settings(self)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ReplayExposuresConfig:
     """Which runs rank which candidates anew."""
 

@@ -1,0 +1,246 @@
+"""Sections that rest on the files of a run: training, tables, tasks, features, groups, and the model card."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from fullrank.analysis.embeddings.table_spectra import TableSpectrum
+from fullrank.analysis.figures.abundance import abundance_bars, spectra_heatmap
+from fullrank.analysis.figures.importance import importance_bars
+from fullrank.analysis.figures.matrix import matrix_heatmap
+from fullrank.analysis.figures.training import training_curves
+from fullrank.analysis.pages.page import Section, Table
+from fullrank.analysis.pages.pictures import Picture, Pictures
+from fullrank.analysis.pages.run_files import RunFiles
+
+_MOST_TASKS: Final = 4
+_MOST_PICTURES: Final = 6
+_METRICS: Final = ("ne", "auc")
+
+
+def training_section(run: RunFiles, *, tasks: Sequence[str], pictures: Pictures) -> Section:
+    """Curves of the first tasks."""
+    lines = [line for line in run.lines if line.get("kind") == "epoch"]
+    if not lines:
+        return Section(name="training", title="Training", missing=[("The run has finished no epoch.", "")])
+    best = ((run.result or {}).get("best") or {}).get("step")
+    drawn = []
+    for task in tasks[:_MOST_TASKS]:
+        name = next((f"{task}_{m}" for m in _METRICS if any(f"{task}_{m}" in line for line in lines)), None)
+        if name is None:
+            continue
+        drawn.append(
+            pictures.drawn(
+                lambda path, name=name: training_curves(  # type: ignore[misc]
+                    steps=[line["step"] for line in lines],
+                    train=[line.get(name) for line in lines],
+                    validation=[line.get(f"val_{name}") for line in lines],
+                    best=best,
+                    metric=name,
+                    path=path,
+                ),
+                caption="Training falls while validation rises: it learns by heart. Both still fall: train longer.",
+                alt=f"{name} after each epoch",
+            )
+        )
+    state = "It is not finished." if run.result is None else f"It took {run.result.get('steps', 0):,} steps."
+    few = f" Curves are of the first {_MOST_TASKS} of {len(tasks)} tasks." if len(tasks) > _MOST_TASKS else ""
+    return Section(name="training", title="Training", lead=state + few, pictures=drawn)
+
+
+def collapse_section(tables: Sequence[TableSpectrum] | None, *, why: str, pictures: Pictures) -> Section:
+    """Information abundance and spectra of each set."""
+    trained = [table for table in tables or () if table.spectrum.rows]
+    if not trained:
+        return Section(name="collapse", title="Embeddings", missing=[(f"No table could be read: {why}.", "")])
+    drawn, rows = [], []
+    for name, group in itertools.groupby(sorted(trained, key=lambda t: t.set), key=lambda t: t.set):
+        of_set = list(group)
+        measures = {table.table: table.spectrum.measures() for table in of_set}
+        size = {table.table: table.spectrum.rows for table in of_set}
+        abundance = {t: (m["relative_abundance"], m["information_abundance"], size[t]) for t, m in measures.items()}
+        spectra = {table.table: table.spectrum.singular_values for table in of_set}
+        rows += [
+            (name, t.table, t.all_rows, t.spectrum.rows, t.spectrum.width, *abundance[t.table][:2]) for t in of_set
+        ]
+        drawn += [
+            pictures.drawn(
+                lambda path, name=name, abundance=abundance: abundance_bars(  # type: ignore[misc]
+                    abundance=abundance, title=name, path=path, max_bars=30
+                ),
+                caption="Short bars use few of their dimensions.",
+                alt=f"Information abundance of the tables of {name}",
+            ),
+            pictures.drawn(
+                lambda path, name=name, spectra=spectra: spectra_heatmap(  # type: ignore[misc]
+                    spectra=spectra, title=name, path=path, max_rows=30
+                ),
+                caption="A table that is light from left to right uses all dimensions alike; dark ones collapsed.",
+                alt=f"Singular values of the tables of {name}",
+            ),
+        ]
+    columns = ("set", "table", "rows", "trained", "width", "IA / min(N, d)", "IA")
+    lead = "Information abundance (IA), the sum of a table's singular values divided by the largest, over trained rows."
+    table = Table(columns=columns, rows=tuple(rows), caption="Every table", folded=True)
+    return Section(name="collapse", title="Embeddings", lead=lead, pictures=drawn, tables=[table])
+
+
+def entanglement_section(run: RunFiles, *, tasks: Sequence[str], pictures: Pictures) -> Section:
+    """What each gate reads, where gradients of two tasks pull apart, and pairs that two tasks see differently."""
+    title = "Tasks and gates"
+    if len(tasks) < 2:
+        return Section(name="entanglement", title=title, lead="The run predicts one task, which shares nothing.")
+    drawn: list[Picture] = []
+    missing = []
+    found = run.parts.get("conflicts")
+    if found is None:
+        missing.append(("What gates read, and whether tasks pull apart.", run.command("conflicts")))
+    else:
+        gates = found["gates"]
+        drawn.append(
+            pictures.drawn(
+                lambda path: _matrix(gates, "What each task reads", "mean gate weight", path),
+                caption="Light cells are experts that a task leans on. Rows that are all alike share everything.",
+                alt="Mean gate weights",
+            )
+        )
+        for name, matrix in found["cosines"].items():
+            drawn.append(
+                pictures.drawn(
+                    lambda path, name=name, matrix=matrix: _matrix(matrix, f"Gradients on {name}", "cosine", path),  # type: ignore[misc]
+                    caption="Cosine of two tasks' gradients: below zero they undo each other's work.",
+                    alt=f"Cosines of gradients on {name}",
+                )
+            )
+    if "entanglement" in run.parts:
+        drawn += _files(run, "entanglement", "Pairs that are near in one task and far in the other, by their distance.")
+    else:
+        missing.append(("Pairs of users and items that two tasks see differently.", run.command("entanglement")))
+    return Section(name="entanglement", title=title, pictures=drawn, missing=missing)
+
+
+def features_section(run: RunFiles, *, pictures: Pictures) -> Section:
+    """Permutation importance, and correlation with the label."""
+    drawn: list[Picture] = []
+    missing = []
+    importance, correlation = run.parts.get("importance"), run.parts.get("correlation")
+    lead = ""
+    if importance is None:
+        missing.append(("How much worse it predicts without each feature.", run.command("importance")))
+    else:
+        lead = f"Importance is measured on {importance['examples']:,} examples. "
+        for task, found in list(importance["tasks"].items())[:_MOST_TASKS]:
+            drawn.append(
+                pictures.drawn(
+                    lambda path, found=found, task=task: importance_bars(importance=found, task=task, path=path),  # type: ignore[misc]
+                    caption="Features that tell the same stand in for each other, so that each can look idle alone.",
+                    alt=f"Importance of features for {task}",
+                )
+            )
+    if correlation is None:
+        missing.append(
+            ("What features and behaviours tell of the label, and what was learned of it.", run.command("correlation"))
+        )
+    else:
+        drawn += _files(
+            run, "correlation", f"Correlation of features with {correlation['label']}: {correlation['title']}."
+        )
+        learned = [
+            f"{name} by {axis} {found['correlation']:.2f}"
+            for name, axes in correlation["agreements"].items()
+            for axis, found in axes.items()
+            if found["correlation"] is not None
+        ]
+        lead += f"Rank correlation of learned and observed maps: {', '.join(learned)}." if learned else ""
+    return Section(name="features", title="Features", lead=lead, pictures=drawn, missing=missing)
+
+
+def groups_section(run: RunFiles) -> Section | None:
+    """Learned groups, of a run that has them."""
+    if not run.model.get("group_places"):
+        return None
+    title = "Learned groups"
+    found = run.parts.get("groups")
+    if found is None:
+        return Section(
+            name="groups", title=title, missing=[("How codes are used, and what they mean.", run.command("groups"))]
+        )
+    rows = [
+        (place, level, each["usage"], each["perplexity"], each["left_over"])
+        for place, content in found.items()
+        for level, each in enumerate(content["levels"], 1)
+    ]
+    table = Table(
+        columns=("place", "level", "codes in use", "perplexity", "left over"),
+        rows=tuple(rows),
+        caption="Perplexity is the number of codes that are used as if evenly.",
+    )
+    return Section(
+        name="groups", title=title, pictures=_files(run, "groups", "Use and meaning of codes."), tables=[table]
+    )
+
+
+def uncertainty_section(run: RunFiles) -> Section | None:
+    """The head that says how sure it is, of a run that has one."""
+    head = run.model.get("head", "logit")
+    if head == "logit":
+        return None
+    lead = (
+        f"The head is {head}: its export has the signatures posterior (mean, variance, calibrated probability) and "
+        "thompson. How much exploring by it earns is told by the replay of a log."
+    )
+    command = f"fullrank export --run={run.path} --output={run.path}/export"
+    return Section(
+        name="uncertainty", title="Uncertainty", lead=lead, missing=[("Mean and variance of an example.", command)]
+    )
+
+
+def card_section(run: RunFiles, *, tasks: Sequence[str]) -> Section:
+    """Data, use, limits, versions and command: what a person needs who was not there."""
+    config, model = run.config, run.model
+    data = config.get("data", {})
+    examples = ", ".join(f"{name} {number:,}" for name, number in data.get("examples", {}).items())
+    features = run.schema.get("features", [])
+    rows: list[tuple[Any, ...]] = [
+        (
+            "model",
+            f"{model['model']}, widths {model.get('widths') or 'default'}, experts {model.get('experts') or 'default'}",
+        ),
+        ("tasks", ", ".join(tasks)),
+        (
+            "features",
+            f"{len(features)}: "
+            + ", ".join(str(f.get("name")) for f in features[:12])
+            + (" ..." if len(features) > 12 else ""),
+        ),
+        ("data", f"{run.schema.get('name')} in {run.data}; examples: {examples}"),
+        ("fingerprint of the data", str(data.get("fingerprint"))),
+        ("trained", str(config.get("created"))),
+        ("versions", ", ".join(f"{name} {version}" for name, version in config.get("versions", {}).items())),
+        ("commit", str(config.get("git_commit"))),
+        ("command", shlex.join(map(str, config.get("command", [])))),
+        (
+            "use",
+            f"Scores examples of {run.schema.get('name')} as they were when it was trained, to rank and to price them.",
+        ),
+        ("limits", "Intervals tell what other users would give, not another training. Associations are no causes."),
+    ]
+    return Section(name="card", title="Model card", tables=[Table(columns=("what", "value"), rows=tuple(rows))])
+
+
+def _files(run: RunFiles, part: str, caption: str) -> list[Picture]:
+    return [
+        Pictures.file(path, caption=caption, alt=path.stem.replace("_", " "))
+        for path in run.pictures(part)[:_MOST_PICTURES]
+    ]
+
+
+def _matrix(rows: Mapping[str, Mapping[str, float | None]], title: str, scale: str, path: Any) -> None:
+    columns = list(next(iter(rows.values())))
+    values = np.array([[np.nan if value is None else value for value in row.values()] for row in rows.values()])
+    matrix_heatmap(values=values, rows=list(rows), columns=columns, title=title, scale=scale, largest=1.0, path=path)
