@@ -1,4 +1,4 @@
 """The report of a run: what its files tell, as one page.
 
-May import: analysis/comparisons, analysis/embeddings, analysis/figures, analysis/inputs, data.
+May import: analysis/comparisons, analysis/embeddings, analysis/figures, analysis/inputs.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 from fullrank.analysis.comparisons.runs import RunComparison, compare_runs
@@ -20,7 +21,7 @@ from fullrank.analysis.pages.file_sections import (
     uncertainty_section,
 )
 from fullrank.analysis.pages.page import Section, Table, Verdict, render
-from fullrank.analysis.pages.pictures import Pictures
+from fullrank.analysis.pages.pictures import Picture, Pictures
 from fullrank.analysis.pages.run_files import RunFiles, read_run
 from fullrank.analysis.pages.scored_sections import baseline_section, calibration_section, metrics_section
 
@@ -97,12 +98,19 @@ def report(
 
 
 def _illustrated(verdict: Verdict, sections: list[Section]) -> Verdict:
-    """With the first figure of its section, under identifiers of its own."""
-    first = next((s.pictures[0] for s in sections if s.name == verdict.section and s.pictures), None)
+    """With the first figure of its section that a small card can show, under identifiers of its own."""
+    shown = (picture for s in sections if s.name == verdict.section for picture in s.pictures)
+    first = next((picture for picture in shown if _fits(picture)), None)
     if first is None:
         return verdict
     content = first.content.replace('id="f', 'id="cf').replace("url(#f", "url(#cf").replace('href="#f', 'href="#cf')
     return dataclasses.replace(verdict, picture=dataclasses.replace(first, content=content))
+
+
+def _fits(picture: Picture) -> bool:
+    """Whether a figure is not much higher than wide."""
+    box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', picture.content)
+    return box is not None and float(box[2]) <= 1.05 * float(box[1])
 
 
 def _scored(
