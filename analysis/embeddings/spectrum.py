@@ -25,6 +25,7 @@ from fullrank.analysis.inputs.variables import Array
 EXACT_ELEMENTS: Final = 2**20
 """Tables of at most so many numbers get an exact singular value decomposition."""
 _CHUNK: Final = 2**21
+_ANGLES: Final = 4096
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -107,6 +108,38 @@ def information_abundance(singular_values: Array) -> float:
 def relative_abundance(singular_values: Array, *, rows: int, width: int) -> float:
     """Information abundance over its largest possible value, min(N, d)."""
     return information_abundance(singular_values) / max(1, min(rows, width))
+
+
+def isotropic_abundance(*, rows: int, width: int) -> float:
+    """Information abundance of a table of independent numbers of mean 0, which is what tables start as.
+
+    It is below min(N, d): chance alone stretches some directions. With m = min(N, d), n = max(N, d) and y = m / n the
+    squares lambda of singular values over sqrt(n) follow Marchenko and Pastur's law (1967) up to (1 + sqrt(y))^2, and
+
+        IA = m / (1 + sqrt(y)) * 2 / pi * integral over theta from 0 to pi of sin(theta)^2 / sqrt(lambda(theta)),
+        lambda(theta) = 1 + y + 2 sqrt(y) cos(theta)
+
+    A square table has 4 m / (3 pi), one of far more rows than columns m. From about 8 columns on it is exact to a few
+    percent; the largest singular value of smaller tables scatters.
+    """
+    small, large = min(rows, width), max(rows, width)
+    if small < 1:
+        return 0.0
+    root = float(np.sqrt(small / large))
+    angles = (np.arange(_ANGLES) + 0.5) * np.pi / _ANGLES
+    squares = 1.0 + root**2 + 2.0 * root * np.cos(angles)
+    mean = 2.0 * float(np.mean(np.square(np.sin(angles)) / np.sqrt(squares)))
+    return small * mean / (1.0 + root)
+
+
+def output_rank(outputs: Array) -> float:
+    """Effective rank of what a layer gives a sample of rows, `[n, H]`.
+
+    Rows are centred, other than those of tables: outputs of a rectifier are positive, so that their common mean would
+    be the largest direction and hide all others.
+    """
+    exact = np.asarray(outputs, np.float64)
+    return effective_rank(spectrum(exact - exact.mean(axis=0)).singular_values)
 
 
 def effective_rank(singular_values: Array) -> float:

@@ -11,7 +11,12 @@ import tensorflow as tf
 from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score, roc_auc_score
 
-from fullrank.analysis.embeddings.spectrum import information_abundance, spectrum
+from fullrank.analysis.embeddings.spectrum import (
+    information_abundance,
+    isotropic_abundance,
+    output_rank,
+    spectrum,
+)
 from fullrank.models import Ranker
 
 _STEP: Final = 4096
@@ -40,7 +45,10 @@ def measure(
     found = scores({task: np.concatenate([part[task] for part in parts]) for task in tasks}, rows)
     if field is not None:
         tables = [layer.table(field).numpy()[_RESERVED:] for layer in model.sets.values()]
-        found["ia"] = information_abundance(spectrum(np.concatenate(tables, axis=1)).singular_values)
+        joined = np.concatenate(tables, axis=1)
+        found["ia"] = information_abundance(spectrum(joined).singular_values)
+        found["ia_isotropic"] = isotropic_abundance(rows=joined.shape[0], width=joined.shape[1])
+        found |= _output_ranks(model, rows)
     if GROUP in rows:
         found["nmi"] = _group_information(model, rows)
     return found
@@ -80,6 +88,16 @@ def _batches(model: Ranker, rows: Rows) -> Iterable[dict[str, tf.Tensor]]:
     number = len(next(iter(rows.values())))
     for start in range(0, number, _STEP):
         yield {name: tf.constant(rows[name][start : start + _STEP]) for name in names}
+
+
+def _output_ranks(model: Ranker, rows: Rows) -> dict[str, float]:
+    """`rank_experts`, the effective rank of an expert's outputs, mean over experts, and `rank_read`, of what is read."""
+    mixed = model.trunk(next(iter(_batches(model, rows))), training=False)
+    experts, read = mixed.experts.numpy(), mixed.read.numpy()
+    return {
+        "rank_experts": float(np.mean([output_rank(experts[:, number]) for number in range(experts.shape[1])])),
+        "rank_read": float(np.mean([output_rank(read[:, number]) for number in range(read.shape[1])])),
+    }
 
 
 def _group_information(model: Ranker, rows: Rows) -> float:

@@ -27,6 +27,9 @@ A positive control is *won* when the whole interval lies above 0 (below, where l
 This page is written by `python -m fullrank.trainers.control --output=docs/studies`, from `controls.jsonl` beside it.
 """
 _FLOORS: Final = {"auc": 0.5, "last_auc": 0.5, "worst_auc": 0.5, "new_auc": 0.5, "ne": 1.0}
+_STRUCTURE: Final = ("ia", "untrained ia", "ia_isotropic", "rank_experts", "rank_read")
+"""What is shown beside an information abundance: that of the untrained table, that of random numbers of its shape, and
+the effective rank of what experts give and towers read."""
 Values = Mapping[int, Mapping[str, Any]]
 """Seed -> the line of a run."""
 
@@ -117,16 +120,13 @@ def verdict(found: _Found, difference: PairedDifference) -> str:
 
 
 def _details(control: Control, found: Mapping[tuple[str, Side], _Found]) -> Iterator[str]:
-    names = [
-        "auc",
-        "ne",
-        *(name for name in ("last_auc", "worst_auc", "new_auc", "ia", "nmi") if name == control.metric),
-    ]
+    names = ["auc", "ne", *(name for name in ("last_auc", "worst_auc", "new_auc", "nmi") if name == control.metric)]
+    names += _STRUCTURE if control.metric == "ia" else ()
     rows = []
     for side in SIDES:
         for variant, runs in found[control.name, side].runs.items():
             if runs:
-                cells = [_spread([line["values"][name] for line in runs.values()]) for name in names]
+                cells = [_spread([_value(line, name) for line in runs.values()]) for name in names]
                 some = next(iter(runs.values()))
                 cpu = statistics.median(line["cpu_seconds"] for line in runs.values())
                 flags = " ".join(f"`{flag}`" for flag in control.variants[variant])
@@ -146,6 +146,11 @@ def _details(control: Control, found: Mapping[tuple[str, Side], _Found]) -> Iter
         yield markdown(["side", "variant", "flags", "seeds", *names, "rate", "weights", "CPU seconds"], rows)
     else:
         yield "Not run yet."
+
+
+def _value(line: Mapping[str, Any], name: str) -> float:
+    part, _, metric = name.rpartition(" ")
+    return float(line[part or "values"][metric])
 
 
 def _missing(

@@ -10,7 +10,7 @@ from scipy import stats
 
 from fullrank import analysis
 from fullrank.analysis import spectrum as spectrum_of
-from fullrank.analysis.embeddings.spectrum import EXACT_ELEMENTS, Spectrum
+from fullrank.analysis.embeddings.spectrum import EXACT_ELEMENTS, Spectrum, isotropic_abundance, output_rank
 from fullrank.analysis.inputs.variables import changed_rows, touched_rows
 
 
@@ -166,3 +166,24 @@ def test_initial_values_tell_which_rows_were_trained() -> None:
     values = initial.copy()
     values[1, 0] += 1e-6
     np.testing.assert_array_equal(changed_rows(values, initial), [False, True, False])
+
+
+def test_isotropic_abundance_in_its_limits_and_against_drawn_tables() -> None:
+    # Square: the mean of a quarter circle's distances on [0, 2] is 8 / (3 pi), and the largest is 2.
+    assert isotropic_abundance(rows=30, width=30) == pytest.approx(30 * 4 / (3 * np.pi), rel=1e-3)
+    assert isotropic_abundance(rows=10**9, width=16) == pytest.approx(16, rel=1e-3)
+    assert isotropic_abundance(rows=0, width=16) == 0.0
+    draw = np.random.default_rng(0)
+    for rows, width in ((400, 16), (16, 400), (1000, 64), (64, 64)):
+        drawn = [
+            spectrum_of(draw.uniform(-1, 1, size=(rows, width))).measures()["information_abundance"] for _ in range(5)
+        ]
+        assert np.mean(drawn) == pytest.approx(isotropic_abundance(rows=rows, width=width), rel=0.05)
+
+
+def test_output_rank_leaves_the_mean_out() -> None:
+    draw = np.random.default_rng(1)
+    # Two directions of equal size around a large mean: effective rank 2, where the mean alone would be nearly all.
+    sample = 100.0 + draw.normal(size=(5000, 2)) @ np.eye(2, 8)
+    assert output_rank(sample) == pytest.approx(2.0, rel=1e-3)
+    assert output_rank(np.full((10, 3), 7.0)) == 0.0
