@@ -15,7 +15,8 @@ class Partners:
     """An id with a latent vector z of rank k = `partners`, and as many partners.
 
     Effects: `one`, sum_j z_j s_j(b_j), so that partner j depends on direction j of z alone, by one number for each of
-    its values: embeddings need k directions, but each partner's own spans one; `full`, sum_j <z, t_j(b_j)> with vectors
+    its values: embeddings need k directions, but each partner's own spans one; `same`, sum_j z_1 s_j(b_j), so that all
+    partners pull at one direction; `full`, sum_j <z, t_j(b_j)> with vectors
     t of rank k, so that every partner spans all directions.
 
     Attributes:
@@ -47,11 +48,13 @@ class Partners:
             id_ = asked.random.integers(self.size, size=asked.rows)
             values = asked.random.integers(self.values, size=(self.partners, asked.rows))
             one: Floats = np.zeros(asked.rows)
+            same: Floats = np.zeros(asked.rows)
             full: Floats = np.zeros(asked.rows)
             for number in range(self.partners):
                 one += latent[id_, number] * scores[number, values[number]]
+                same += latent[id_, 0] * scores[number, values[number]]
                 full += np.einsum("nk,nk->n", latent[id_], vectors[number, values[number]])
             columns = {"id": id_} | {f"partner_{number}": values[number] for number in range(self.partners)}
-            return Drawn(columns=columns, effects={"one": one, "full": full})
+            return Drawn(columns=columns, effects={"one": one, "same": same, "full": full})
 
         return draw

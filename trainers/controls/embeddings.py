@@ -41,7 +41,7 @@ _PROJECTION: Final = Control(
         ),
         Claim(text="So does CrossNet V2, whose matrix is one", method="crossnet", baseline="fm"),
     ),
-    positive=_partners("one", values=20),
+    positive=_partners("same", values=20),
     negative=_partners("full", values=200),
     flags=(_BATCH,),
     variants={kind: _single(kind, 16) for kind in ("fm", "fmfm", "crossnet", "gwpfm")},

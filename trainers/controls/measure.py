@@ -91,7 +91,7 @@ def _batches(model: Ranker, rows: Rows) -> Iterable[dict[str, tf.Tensor]]:
 
 
 def _output_ranks(model: Ranker, rows: Rows) -> dict[str, float]:
-    """`rank_experts`, the effective rank of an expert's outputs, mean over experts, and `rank_read`, of what is read."""
+    """`rank_experts`, effective rank of an expert's outputs, mean over experts, and `rank_read`, of what is read."""
     mixed = model.trunk(next(iter(_batches(model, rows))), training=False)
     experts, read = mixed.experts.numpy(), mixed.read.numpy()
     return {
