@@ -71,7 +71,10 @@ _ME: Final = Control(
 
 
 def _parts(effect: str) -> World:
-    return World(mechanisms={"fields": FieldParts()}, tasks={"click": Task(weights={f"fields/{effect}": 2.0})})
+    return World(
+        mechanisms={"fields": FieldParts(fields=2, size=100)},
+        tasks={"click": Task(weights={f"fields/{effect}": 2.0})},
+    )
 
 
 _GWPFM: Final = Control(
@@ -85,7 +88,7 @@ _GWPFM: Final = Control(
     ),
     positive=_parts("parts"),
     negative=_parts("plain"),
-    flags=(_BATCH,),
+    flags=(_BATCH, "--initial_scale=0.3"),
     variants={kind: _single(kind, 8) for kind in ("fm", "gwpfm", "fwfm")},
 )
 
@@ -148,7 +151,7 @@ _AME: Final = Control(
 def _mixture(parts: float) -> World:
     weights = {"fields/parts": parts, "number/smooth": 2.0}
     return World(
-        mechanisms={"fields": FieldParts(), "number": Number(bits=8)},
+        mechanisms={"fields": FieldParts(fields=2, size=100), "number": Number(bits=8)},
         tasks={"click": Task(weights=weights)},
     )
 
@@ -164,7 +167,14 @@ _EXPERTS: Final = Control(
     ),
     positive=_mixture(2.0),
     negative=_mixture(0.0),
-    flags=(_BATCH, "--model=single", "--widths=16", "--numeric=mns", "--without_features=number_id"),
+    flags=(
+        _BATCH,
+        "--initial_scale=0.3",
+        "--model=single",
+        "--widths=16",
+        "--numeric=mns",
+        "--without_features=number_id",
+    ),
     variants={
         "three flat": ("--experts=flat,flat,flat",),
         "gwpfm, flat and ipnn": ("--experts=gwpfm,flat,ipnn",),

@@ -91,6 +91,9 @@ _CARRY: Final = Control(
     negative=_number("digits", bits=12),
     flags=(*_ONE_SET, "--numeric=mns", "--without_features=number_id"),
     variants={"base 2": ("--bases=2",), "bases 2 and 3": ("--bases=2,3",), "base 3": ("--bases=3",)},
+    note="Carries matter to who reads digits linearly: of a wave of one period over 256 numbers, weights of the binary "
+    "digits explain 41 %, of the ternary ones 73 %, of both 82 %. An expert reads them through hidden layers, to which "
+    "the binary digits alone already say which number it is.",
 )
 
 

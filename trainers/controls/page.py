@@ -81,6 +81,7 @@ def write_page(controls: Sequence[Control], results: Sequence[Mapping[str, Any]]
     parts = [_HEAD, markdown(header, rows)]
     for control in controls:
         parts += [f"## {control.name}", f"{control.rows:,} rows, one pass; flags `{' '.join(control.flags)}`."]
+        parts += [control.note] if control.note else []
         parts += list(_details(control, found))
     parts += list(_missing(controls, found, results, seeds))
     return "\n\n".join(part.rstrip() for part in parts) + "\n"

@@ -54,6 +54,7 @@ class Control:
       field: Table whose information abundance is measured.
       rates: Learning rates that each variant is tuned over, on validation of a world of its own; that of tables is
         `TABLE_FACTOR` times as high.
+      note: What explains an outcome, for the page.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Control:
     rows: int = 204_800
     field: str | None = None
     rates: tuple[float, ...] = RATES
+    note: str = ""
 
     def __post_init__(self) -> None:
         """Refuses what could not be compared."""
