@@ -36,7 +36,7 @@ _TIM: Final = Control(
     ),
     positive=_interest("decay"),
     negative=_interest("taste"),
-    flags=(*_ONE_SET, "--initial_scale=0.3"),
+    flags=_ONE_SET,
     variants={
         "mean": ("--sequence=mean",),
         "din": ("--sequence=din",),
@@ -46,8 +46,15 @@ _TIM: Final = Control(
         "tim - position - interval": _without("position", "interval"),
         "tim - attention": _without("attention"),
         "tim - representation": _without("representation"),
+        "tim as printed, from wider rows": (
+            "--sequence=tim",
+            "--sequence_scale=1",
+            "--small_tables=dense",
+            "--initial_scale=0.3",
+        ),
     },
     rows=102_400,
+    rates=(0.0007, 0.002, 0.006),
 )
 
 

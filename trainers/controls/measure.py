@@ -18,6 +18,7 @@ from fullrank.analysis.embeddings.spectrum import (
     spectrum,
 )
 from fullrank.models import Ranker
+from fullrank.models.part_measures import measure_parts
 
 _STEP: Final = 4096
 _CLUSTERED: Final = 16_384
@@ -32,7 +33,7 @@ Rows = Mapping[str, npt.NDArray[Any]]
 def measure(
     model: Ranker, rows: Rows, *, logits: Callable[[Any], Mapping[str, tf.Tensor]], field: str | None
 ) -> dict[str, float]:
-    """The metrics of a control that a model has.
+    """The metrics of a control that a model has, and `attention`, the entropy of its sequences' attention over log n.
 
     Args:
       model: The model.
@@ -49,6 +50,10 @@ def measure(
         found["ia"] = information_abundance(spectrum(joined).singular_values)
         found["ia_isotropic"] = isotropic_abundance(rows=joined.shape[0], width=joined.shape[1])
         found |= _output_ranks(model, rows)
+    parts = measure_parts(model, next(iter(_batches(model, rows))))
+    attention = [float(each) for name, each in parts.items() if name.startswith("attention/")]
+    if attention:
+        found["attention"] = float(np.mean(attention))
     if GROUP in rows:
         found["nmi"] = _group_information(model, rows)
     return found

@@ -123,6 +123,7 @@ def verdict(found: _Found, difference: PairedDifference) -> str:
 def _details(control: Control, found: Mapping[tuple[str, Side], _Found]) -> Iterator[str]:
     names = ["auc", "ne", *(name for name in ("last_auc", "worst_auc", "new_auc", "nmi") if name == control.metric)]
     names += _STRUCTURE if control.metric == "ia" else ()
+    names += ["attention"] if control.name == "tim" else []
     rows = []
     for side in SIDES:
         for variant, runs in found[control.name, side].runs.items():
@@ -149,9 +150,10 @@ def _details(control: Control, found: Mapping[tuple[str, Side], _Found]) -> Iter
         yield "Not run yet."
 
 
-def _value(line: Mapping[str, Any], name: str) -> float:
+def _value(line: Mapping[str, Any], name: str) -> float | None:
     part, _, metric = name.rpartition(" ")
-    return float(line[part or "values"][metric])
+    value = line[part or "values"].get(metric)
+    return None if value is None else float(value)
 
 
 def _missing(
@@ -182,5 +184,6 @@ def _mean(values: Sequence[float]) -> str:
     return f"{statistics.mean(values):.4f}" if values else "-"
 
 
-def _spread(values: Sequence[float]) -> str:
+def _spread(given: Sequence[float | None]) -> str:
+    values = [value for value in given if value is not None]
     return _mean(values) + (f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else "")
