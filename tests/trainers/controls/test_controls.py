@@ -149,6 +149,25 @@ def test_scores_by_hand() -> None:
     assert (new["new_auc"], new["auc"]) == (0.0, 0.25)
 
 
+def test_carries_matter_to_a_linear_reader() -> None:
+    numbers = np.arange(256)
+
+    def digits(base: int) -> np.ndarray[Any, Any]:
+        places = int(np.ceil(8 * np.log(2) / np.log(base)))
+        given = [numbers // base**place % base for place in range(places)]
+        return np.stack([(each == value) * 1.0 for each in given for value in range(base)], axis=1)
+
+    def explained(*bases: int) -> float:
+        read = np.concatenate([digits(base) for base in bases], axis=1)
+        shares = []
+        for wave in (np.cos(2 * np.pi * numbers / 256), np.sin(2 * np.pi * numbers / 256)):
+            left = wave - read @ np.linalg.lstsq(read, wave, rcond=None)[0]
+            shares.append(1 - left @ left / (wave @ wave))
+        return float(np.mean(shares))
+
+    assert [explained(2), explained(3), explained(2, 3)] == pytest.approx([0.405, 0.726, 0.816], abs=1e-3)
+
+
 @pytest.mark.slow
 def test_a_run_does_not_depend_on_the_runs_before_it() -> None:
     job = VariantJob(
