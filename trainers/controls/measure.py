@@ -50,8 +50,8 @@ def measure(
         found["ia"] = information_abundance(spectrum(joined).singular_values)
         found["ia_isotropic"] = isotropic_abundance(rows=joined.shape[0], width=joined.shape[1])
         found |= _output_ranks(model, rows)
-    parts = measure_parts(model, next(iter(_batches(model, rows))))
-    attention = [float(each) for name, each in parts.items() if name.startswith("attention/")]
+    measured = measure_parts(model, next(iter(_batches(model, rows))))
+    attention = [float(each) for name, each in measured.items() if name.startswith("attention/")]
     if attention:
         found["attention"] = float(np.mean(attention))
     if GROUP in rows:
