@@ -47,7 +47,10 @@ DOMAINS = dataclasses.replace(
     models.stem_al(main="click", auxiliary=("click@0",), widths=(4, 4), expert_width=8), scenarios=TABS
 )
 OPTIONS = models.RankerOptions(
-    tower=(8,), dropout=0.2, inducing_points=8, interactions=models.InteractionOptions(hidden=(8,), cross_depth=1)
+    tower=(8,),
+    dropout=0.2,
+    inducing_points=8,
+    interactions=models.InteractionOptions(hidden=(8,), dropout=0.0, cross_depth=1),
 )
 RESIDUALS: dict[str, Any] = {"taught": True, "residual_weight": 0.5, "training_hidden": (4,)}
 PAIRS: dict[str, Any] = {"ranking": "pairwise", "ranking_key": "user"}

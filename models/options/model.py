@@ -35,7 +35,7 @@ class InteractionOptions:
     heads: int = setting(2, "Heads of an autoint expert, and of the product that ends a finalmlp expert.", minimum=1)
     stack: tuple[str, ...] = setting(("crossnet", "flat"), "Interactions side by side in each layer of a dhen expert.")
     stack_depth: int = setting(2, "Layers of a dhen expert.", minimum=1)
-    dropout: float = setting(0.0, "Share of hidden units dropped in training.", minimum=0, below=1)
+    dropout: float = setting(0.1, "Share of hidden units dropped in training.", minimum=0, below=1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,13 +73,13 @@ class ModelOptions:
         "of --scenarios, and its label in each other one is an auxiliary task, task@scenario. none: one scenario.",
     )
     numeric: NumericEncoding = setting(
-        "buckets",
+        "piecewise",
         "Numbers: an embedding of the bucket, one between those of the two knots around the number, one vector times "
         "the standardised number, the digits of several numeral systems, a mixture of soft buckets, or sines and "
         "cosines of trained frequencies.",
     )
     buckets: int = setting(
-        32,
+        64,
         "Buckets of a number, equally frequent but for those of a frequent value; the gaps between knots with "
         "--numeric=piecewise, soft buckets with --numeric=autodis.",
         minimum=2,

@@ -32,11 +32,13 @@ WIRING = models.multi_embedding(widths=(4,), experts=(("flat", 0),), tasks=("cli
 
 
 def built(**options: Any) -> models.Ranker:
-    interactions = models.InteractionOptions(hidden=(8,))
+    interactions = models.InteractionOptions(hidden=(8,), dropout=0.0)
     return models.Ranker(
         SCHEMA,
         WIRING,
-        models.RankerOptions(head="gp", inducing_points=16, tower=(8,), interactions=interactions, **options),
+        models.RankerOptions(
+            dropout=0.0, head="gp", inducing_points=16, tower=(8,), interactions=interactions, **options
+        ),
     )
 
 
@@ -148,7 +150,7 @@ def test_the_export_has_a_posterior_and_draws_by_seed(trained: models.Ranker, tm
 
 
 def test_a_logit_head_has_no_distribution() -> None:
-    model = models.Ranker(SCHEMA, WIRING, models.RankerOptions(tower=()))
+    model = models.Ranker(SCHEMA, WIRING, models.RankerOptions(dropout=0.0, tower=()))
     with pytest.raises(ValueError, match="head='gp'"):
         model.logit_distributions(batch(4))
 

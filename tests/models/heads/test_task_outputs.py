@@ -25,7 +25,10 @@ LABELS = (
     Label(name="like", mean=0.2),
 )
 OPTIONS = models.RankerOptions(
-    tower=(5,), interactions=models.InteractionOptions(hidden=(8,), cross_depth=1), chain=("click", "buy", "spend")
+    dropout=0.0,
+    tower=(5,),
+    interactions=models.InteractionOptions(hidden=(8,), dropout=0.0, cross_depth=1),
+    chain=("click", "buy", "spend"),
 )
 STEM = models.stem(tasks=TASKS, widths=(4,), expert_width=6)
 MMOE = models.mmoe(tasks=(("like", "spend"), ("click",), ("buy",)), width=4, expert_width=6)

@@ -32,7 +32,7 @@ HEADS = ("laplace", "rff_gp", "dropout")
 
 
 def built(head: Any, **options: Any) -> models.Ranker:
-    interactions = models.InteractionOptions(hidden=(8,))
+    interactions = models.InteractionOptions(hidden=(8,), dropout=0.0)
     given = {"inducing_points": 32, "tower": (8,), "dropout": 0.2 if head == "dropout" else 0.0, **options}
     return models.Ranker(SCHEMA, WIRING, models.RankerOptions(head=head, interactions=interactions, **given))
 

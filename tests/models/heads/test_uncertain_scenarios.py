@@ -35,7 +35,7 @@ DOMAINS = dataclasses.replace(
 
 
 def built(head: Any, wiring: models.Wiring = WIRING) -> models.Ranker:
-    interactions = models.InteractionOptions(hidden=(8,), cross_depth=1)
+    interactions = models.InteractionOptions(hidden=(8,), dropout=0.0, cross_depth=1)
     options = models.RankerOptions(
         head=head, scenario="tab", tower=(8,), dropout=0.2, inducing_points=8, interactions=interactions
     )

@@ -18,7 +18,9 @@ from fullrank.models.options.setting import part_of
 from fullrank.trainers.config.objective import ObjectiveConfig
 
 NAN = float("nan")
-OPTIONS = models.RankerOptions(tower=(4,), interactions=models.InteractionOptions(hidden=(4,)), buckets=4)
+OPTIONS = models.RankerOptions(
+    dropout=0.0, tower=(4,), interactions=models.InteractionOptions(hidden=(4,), dropout=0.0), buckets=4
+)
 Build = Callable[..., models.Ranker]
 
 

@@ -23,7 +23,10 @@ TASKS = models.domain_tasks("click", scenarios=SHOPS)
 STEM_AL = models.stem_al(main=TASKS[0], auxiliary=TASKS[1:], widths=(4, 3), expert_width=6)
 WIRING = dataclasses.replace(STEM_AL, scenarios=SHOPS)
 OPTIONS = models.RankerOptions(
-    tower=(5,), interactions=models.InteractionOptions(hidden=(8,), cross_depth=1), scenario="shop"
+    dropout=0.0,
+    tower=(5,),
+    interactions=models.InteractionOptions(hidden=(8,), dropout=0.0, cross_depth=1),
+    scenario="shop",
 )
 
 

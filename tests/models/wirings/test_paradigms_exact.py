@@ -15,7 +15,9 @@ from fullrank import models
 from fullrank.models.objectives.losses import binary_cross_entropy
 
 TASKS = ("click", "buy")
-OPTIONS = models.RankerOptions(tower=(5,), interactions=models.InteractionOptions(hidden=(8,), cross_depth=1))
+OPTIONS = models.RankerOptions(
+    dropout=0.0, tower=(5,), interactions=models.InteractionOptions(hidden=(8,), dropout=0.0, cross_depth=1)
+)
 Build = Callable[..., models.Ranker]
 
 

@@ -16,7 +16,10 @@ from fullrank.models.wirings.pruning import without_tasks
 
 TASKS, SHOPS = ("click", "buy"), ("a", "b")
 OPTIONS = models.RankerOptions(
-    tower=(5,), interactions=models.InteractionOptions(hidden=(8,), cross_depth=1), scenario="shop"
+    dropout=0.0,
+    tower=(5,),
+    interactions=models.InteractionOptions(hidden=(8,), dropout=0.0, cross_depth=1),
+    scenario="shop",
 )
 HEADS = models.scenario_tasks(TASKS, scenarios=SHOPS)
 MMOE = dataclasses.replace(models.mmoe(tasks=HEADS, width=4, expert_width=6), scenarios=SHOPS)
