@@ -24,8 +24,12 @@ LABELS = (
     Label(name="spend", type="value", mean=3.0, positive=0.1, minimum=0.0),
     Label(name="like", mean=0.2),
 )
+# As they are, numbers and histories keep predictions of moved weights far from where a value is cut off.
 OPTIONS = models.RankerOptions(
     dropout=0.0,
+    numeric="buckets",
+    buckets=32,
+    sequence_scale=1.0,
     tower=(5,),
     interactions=models.InteractionOptions(hidden=(8,), dropout=0.0, cross_depth=1),
     chain=("click", "buy", "spend"),
