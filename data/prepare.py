@@ -125,7 +125,7 @@ def _arguments(flag_values: flags.FlagValues) -> dict[str, Any]:
     for flag in _OPTIONS:
         if flag_values[flag].present and flag not in takes:
             known = ", ".join(f"--{option}" for option in takes if option in _OPTIONS)
-            raise UsageError(f"--{flag} means nothing to --dataset={name}, which takes {known}.")
+            raise UsageError(f"--{flag} has no effect with --dataset={name}, which takes {known}.")
     arguments = {flag: flag_values[flag].value for flag in takes if flag_values[flag].value is not None}
     if "raw_dir" in takes:
         arguments["raw_dir"] = Path(flag_values.raw_dir).expanduser() if flag_values.raw_dir else None

@@ -66,7 +66,7 @@ def add_exposures(rows: StagedRows, spec: ExposureSpec, *, part_rows: int = _PAR
 
 
 def check_exposable(names: Collection[str], spec: ExposureSpec, schema: Schema, *, source: str) -> None:
-    """Refuses a table that lacks a column that exposures are counted from, or has one of the two already.
+    """Rejects a table that lacks a column that exposures are counted from, or has one of the two already.
 
     Raises:
       ValueError: Naming the column.

@@ -81,7 +81,7 @@ def remove_directory(directory: Path) -> None:
 
 
 def check_replaceable(directory: Path, *, overwrite: bool, made_of: str) -> None:
-    """Refuses a directory early that `written_aside` would refuse, and clears what killed processes left beside it."""
+    """Rejects a directory early that `written_aside` would refuse, and clears what killed processes left beside it."""
     directory = _absolute(directory)
     if clear_leftovers(directory):
         raise being_written(directory)
@@ -89,7 +89,7 @@ def check_replaceable(directory: Path, *, overwrite: bool, made_of: str) -> None
 
 
 def check_new_file(file: Path, *, overwrite: bool) -> None:
-    """Refuses a file that exists, unless it may be replaced, and clears what killed processes left beside it.
+    """Rejects a file that exists, unless it may be replaced, and clears what killed processes left beside it.
 
     Raises:
       FileExistsError: If the file exists, or another process is writing it.

@@ -49,7 +49,7 @@ class Column:
     pad: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuses a length that its form cannot have."""
+        """Rejects a length that its form cannot have."""
         if self.length < 1 or (self.form == "one" and self.length != 1):
             raise ValueError(
                 f"Column {self.name!r} of form {self.form!r} cannot have length {self.length}: "

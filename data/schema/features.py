@@ -37,7 +37,7 @@ class IdMap:
     max_size: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuses a map that has no rows to give."""
+        """Rejects a map that has no rows to give."""
         if self.kind != "vocabulary" and self.size < 1:
             raise ValueError(f"An id map of kind {self.kind!r} needs size >= 1. Received: {self.size}.")
 
@@ -152,7 +152,7 @@ class Numeric:
     statistics: NumericStatistics | None = None
 
     def __post_init__(self) -> None:
-        """Refuses numeral systems that are none."""
+        """Rejects numeral systems that are none."""
         if any(base < 2 for base in self.bases) or len(set(self.bases)) != len(self.bases):
             raise ValueError(f"bases of a number are different whole numbers from 2 on. Received: {list(self.bases)}.")
         if self.bits is not None and not 1 <= self.bits <= 31:
@@ -185,7 +185,7 @@ class BehaviourColumn:
     ids: IdMap = IdMap()
 
     def __post_init__(self) -> None:
-        """Refuses a target that cannot be of the column's table, and an id map beside a shared one."""
+        """Rejects a target that cannot be of the column's table, and an id map beside a shared one."""
         if self.table is None and self.target is not None:
             raise ValueError(
                 f"behaviour column {self.name!r} is compared with {self.target!r}: name the table that they share."
@@ -220,7 +220,7 @@ class Sequence:
     group: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuses a column that is given twice, and behaviours that nothing is compared of."""
+        """Rejects a column that is given twice, and behaviours that nothing is compared of."""
         names = self.names
         if len(set(names)) != len(names):
             raise ValueError(f"sequence {self.name!r} names a column twice. Received: {', '.join(names)}.")

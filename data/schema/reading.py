@@ -68,7 +68,7 @@ class History:
     length: int = 50
 
     def __post_init__(self) -> None:
-        """Refuses a history of nothing."""
+        """Rejects a history of nothing."""
         if not self.lists or self.length < 1:
             raise ValueError(
                 "a history has at least one list and a length of at least 1. "
@@ -102,7 +102,7 @@ class Past:
     smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuses what no aggregate takes."""
+        """Rejects what no aggregate takes."""
         if (self.aggregate == "count") != (self.of is None):
             raise ValueError(f"{self.aggregate} {'takes no column' if self.of else 'needs a column'}.")
         if not 0 <= self.smoothing < math.inf or (self.smoothing and self.aggregate != "mean"):
@@ -138,7 +138,7 @@ class Reading:
     gaps: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuses names that are given twice."""
+        """Rejects names that are given twice."""
         filled = self.filled
         twice = next((name for name in filled if filled.count(name) > 1), None)
         if twice is not None:

@@ -85,7 +85,7 @@ class SyntheticConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuses sizes of which the planted structure cannot be made."""
+        """Rejects sizes of which the planted structure cannot be made."""
         for name in ("rows", "users", "advertisers", "groups", "days", "latent", "history", "pool", "categories"):
             if getattr(self, name) < 1:
                 raise ValueError(f"The synthetic set needs {name} >= 1. Received: {getattr(self, name)}.")

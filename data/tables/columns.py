@@ -248,7 +248,7 @@ class TableColumns:
 def check_names(
     names: Several[str], schema: Schema, *, source: str = "The input", optional: Collection[str] = ()
 ) -> None:
-    """Refuses a table that lacks columns of the schema, or has one of them twice.
+    """Rejects a table that lacks columns of the schema, or has one of them twice.
 
     Raises:
       ValueError: Naming the columns, and those in the table that have similar names.

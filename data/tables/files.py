@@ -327,7 +327,7 @@ class TableFiles:
 
 
 def check_once(names: Sequence[str], *, source: str) -> None:
-    """Refuses a table with two columns of one name.
+    """Rejects a table with two columns of one name.
 
     Raises:
       ValueError: Naming the column.

@@ -23,7 +23,7 @@ class SequenceOrder:
     """What the times of a sequence show, over the rows that have any.
 
     Attributes:
-      name: Of the sequence.
+      name: Name of the sequence.
       rows: Rows with behaviours.
       late: Behaviours at or after the row's own time.
       late_rows: Rows with such behaviours.
@@ -40,7 +40,7 @@ class SequenceOrder:
 
 
 def check_mending(schema: Schema) -> None:
-    """Refuses what the reading says of sequences that the schema does not have.
+    """Rejects what the reading says of sequences that the schema does not have.
 
     Raises:
       SchemaError: Naming what there is not.
@@ -132,7 +132,7 @@ def order_of_sequences(
 
 
 def check_order(orders: Iterable[SequenceOrder]) -> None:
-    """Refuses behaviours that were not known at the row's own time, and times that do not ascend.
+    """Rejects behaviours that were not known at the row's own time, and times that do not ascend.
 
     Raises:
       ValueError: With the counts, and what to do about each sequence.

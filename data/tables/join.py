@@ -79,7 +79,7 @@ class JoinTable:
         self.columns = tuple(self._columns)
 
     def check(self, names: Sequence[str], *, source: str) -> None:
-        """Refuses a large table with these columns if it lacks the key or has one of the added columns already.
+        """Rejects a large table with these columns if it lacks the key or has one of the added columns already.
 
         Raises:
           ValueError: Naming the column.

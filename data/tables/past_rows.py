@@ -97,7 +97,7 @@ def _value(past: Past, names: dict[tuple[tuple[str, ...], str, str | None], str]
 
 
 def check_past(past: Past, schema: Schema) -> None:
-    """Refuses a declaration that does not fit the schema.
+    """Rejects a declaration that does not fit the schema.
 
     Raises:
       SchemaError: Naming what does not fit, and what would.

@@ -94,7 +94,7 @@ def read_parquet_vectors(file: Path, *, id_column: str | None = None, vector_col
 
 
 def check_unique(ids: pa.Array, *, source: str) -> None:
-    """Refuses ids of which one is there more than once.
+    """Rejects ids of which one is there more than once.
 
     Raises:
       ValueError: Naming one, and how many there are.

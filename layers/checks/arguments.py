@@ -11,7 +11,7 @@ import numpy as np
 
 
 def require_counts(layer: str, **counts: Any) -> None:
-    """Refuses what is not a whole number of at least 1, or a sequence of such.
+    """Rejects what is not a whole number of at least 1, or a sequence of such.
 
     Args:
       layer: Name of the class, for the error.
@@ -31,7 +31,7 @@ def _is_count(value: Any) -> bool:
 
 
 def require_share(layer: str, **shares: Any) -> None:
-    """Refuses what is no number in `0 <= share < 1`, as of units that are dropped.
+    """Rejects what is no number in `0 <= share < 1`, as of units that are dropped.
 
     Args:
       layer: Name of the class, for the error.
@@ -46,7 +46,7 @@ def require_share(layer: str, **shares: Any) -> None:
 
 
 def require_positive(layer: str, **values: Any) -> None:
-    """Refuses what is no finite number above 0.
+    """Rejects what is no finite number above 0.
 
     Args:
       layer: Name of the class, for the error.

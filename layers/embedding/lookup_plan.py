@@ -58,7 +58,7 @@ class BehaviourSequence:
     length: int
 
     def __post_init__(self) -> None:
-        """Refuses behaviours without a part that has a counterpart in the target."""
+        """Rejects behaviours without a part that has a counterpart in the target."""
         if not self.targets:
             raise ValueError(f"Sequence {self.name!r} has no part that is compared with a field.")
 

@@ -11,7 +11,7 @@ from fullrank.models.options import ValueLoss
 def check_chain(
     chain: Sequence[str], *, labels: Sequence[Label], value_loss: ValueLoss, auxiliary: Collection[str]
 ) -> None:
-    """Refuses a chain that means nothing, or that an export would break.
+    """Rejects a chain that means nothing, or that an export would break.
 
     Args:
       chain: Tasks in order; empty for no chain.

@@ -42,9 +42,9 @@ def binary_rows(
         labels: `[B]` float64 in [0, 1], NaN where not observed.
         scores: `[B]` float64, probabilities or logits.
         weights: `[B]` float64, not negative.
-        from_logits: whether `scores` are logits.
-        grid: the bins.
-        ops: the array library.
+        from_logits: Whether `scores` are logits.
+        grid: The bins.
+        ops: The array library.
 
     Returns:
         The summands of the `B` rows.
@@ -91,8 +91,8 @@ def binary_statistics(
     Args:
         histogram: `[3, bins]`.
         totals: `[4]`.
-        ops: the array library.
-        groups: number of calibration groups, at least 2.
+        ops: The array library.
+        groups: Number of calibration groups, at least 2.
 
     Returns:
         Name -> scalar.

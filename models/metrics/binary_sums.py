@@ -20,7 +20,7 @@ class BinarySums:
     """Histograms `[R, 3, bins]` and totals `[R, 4]` (see `binary_formulas`), growing with the number of rows R.
 
     Args:
-        grid: the bins.
+        grid: The bins.
     """
 
     def __init__(self, *, grid: LogitGrid) -> None:

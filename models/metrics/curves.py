@@ -33,7 +33,7 @@ def roc(*, histogram: Floats, max_points: int = 1000) -> Roc:
 
     Args:
         histogram: `[3, bins]`.
-        max_points: at least 2.
+        max_points: At least 2.
 
     Returns:
         The points. The rates of an absent class are NaN.
@@ -59,7 +59,7 @@ def reliability(*, histogram: Floats, totals: Floats, groups: int = CALIBRATION_
     Args:
         histogram: `[3, bins]`.
         totals: `[4]`.
-        groups: number of groups, at least 2; those that ties leave empty are left out.
+        groups: Number of groups, at least 2; those that ties leave empty are left out.
     """
     sums = calibration_groups(up_to=np.cumsum(histogram, axis=1), groups=groups, ops=NUMPY)
     weight = sums[0] + sums[1]

@@ -39,7 +39,7 @@ def evaluator_rows(
     """Returns the batch flattened; rows whose label is not observed keep their NaN label.
 
     Raises:
-        ValueError: if lengths differ, a weight is negative or not finite, or a scored row has no finite score.
+        ValueError: If lengths differ, a weight is negative or not finite, or a scored row has no finite score.
     """
     y, p = (np.asarray(values, np.float64).reshape(-1) for values in (labels, scores))
     w = np.ones(y.size) if weights is None else np.asarray(weights, np.float64).reshape(-1)
@@ -85,13 +85,13 @@ class BinaryEvaluator:
     therefore has none.
 
     Args:
-        task: name of the task, for messages.
-        segments: names of the segment columns.
-        key: name of the column that GAUC groups by; None for no GAUC.
-        from_logits: whether scores are logits; default probabilities.
-        max_segment_values: values of a segment with statistics of their own, in order of appearance (of frequency
+        task: Name of the task, for messages.
+        segments: Names of the segment columns.
+        key: Name of the column that GAUC groups by; None for no GAUC.
+        from_logits: Whether scores are logits; default probabilities.
+        max_segment_values: Values of a segment with statistics of their own, in order of appearance (of frequency
             within the batch they appear in); the rest share the entry "(other)".
-        bins: number of histogram bins.
+        bins: Number of histogram bins.
 
     Example:
         >>> evaluator = BinaryEvaluator(task="click", segments=("country",), key="user")
@@ -133,14 +133,14 @@ class BinaryEvaluator:
         """Adds a batch; every column is `[B]` or `[B, 1]`.
 
         Args:
-            labels: in [0, 1]; NaN where not observed, which leaves the row out.
-            scores: probabilities, or logits, of rows with a label finite.
-            weights: not negative; default 1. A weight of 0 leaves the row out.
-            keys: integers, bytes or strings, -1 or empty where a row has none; needed if the evaluator has a key.
-            segments: name -> integers, bytes or strings, for exactly the evaluator's segments.
+            labels: In [0, 1]; NaN where not observed, which leaves the row out.
+            scores: Probabilities, or logits, of rows with a label finite.
+            weights: Not negative; default 1. A weight of 0 leaves the row out.
+            keys: Integers, bytes or strings, -1 or empty where a row has none; needed if the evaluator has a key.
+            segments: Name -> integers, bytes or strings, for exactly the evaluator's segments.
 
         Raises:
-            ValueError: if lengths, names, types or values are not as described; nothing was added then.
+            ValueError: If lengths, names, types or values are not as described; nothing was added then.
         """
         rows = evaluator_rows(task=self.task, labels=labels, scores=scores, weights=weights)
         segments = segments or {}
@@ -179,7 +179,7 @@ class BinaryEvaluator:
         """Adds all rows of another evaluator with the same arguments, such as another worker's.
 
         Raises:
-            ValueError: if the other evaluator has other segments, bins or another key.
+            ValueError: If the other evaluator has other segments, bins or another key.
         """
         ours = (tuple(self._segments), self._key, self._grid)
         theirs = (tuple(other._segments), other._key, other._grid)

@@ -14,14 +14,14 @@ def factorise(*, values: npt.ArrayLike, column: str) -> tuple[list[int | bytes],
     """Replaces ids by small codes.
 
     Args:
-        values: integers, bytes or strings, `[B]` or `[B, 1]`; strings become UTF-8 bytes.
-        column: name for messages.
+        values: Integers, bytes or strings, `[B]` or `[B, 1]`; strings become UTF-8 bytes.
+        column: Name for messages.
 
     Returns:
         The distinct values, and the place of each row's value among them, `[B]`.
 
     Raises:
-        ValueError: if `values` are neither integers nor bytes nor strings.
+        ValueError: If `values` are neither integers nor bytes nor strings.
     """
     array = np.asarray(values).reshape(-1)
     if not array.size:

@@ -30,7 +30,7 @@ def group_auc(
     count most).
 
     Args:
-        keys: integers, bytes or strings, `[N]`; a row with -1 or an empty string has no key and is left out.
+        keys: Integers, bytes or strings, `[N]`; a row with -1 or an empty string has no key and is left out.
         labels: `[N]` in [0, 1]; NaN where not observed.
         scores: `[N]`; only their order within a key matters. Ties count one half.
         weights: `[N]`, not negative; default 1. Rows of weight 0 are left out.
@@ -39,7 +39,7 @@ def group_auc(
         GAUC, or NaN if no key has both classes.
 
     Raises:
-        ValueError: if lengths differ or keys are not ids.
+        ValueError: If lengths differ or keys are not ids.
     """
     _, codes = factorise(values=keys, column="keys")
     label_array, score_array = (np.asarray(values).reshape(-1) for values in (labels, scores))

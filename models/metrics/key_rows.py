@@ -30,7 +30,7 @@ class KeyRows:
     """Rows of a stream by key: an 8-byte key, float32 label, score and weight, and 2 bytes per segment.
 
     Args:
-        segments: number of segment columns.
+        segments: Number of segment columns.
     """
 
     def __init__(self, *, segments: int) -> None:
@@ -100,7 +100,7 @@ def key_codes(*, keys: npt.ArrayLike, column: str) -> npt.NDArray[np.int64]:
     keys two share a hash with a probability of 3e-6.
 
     Raises:
-        ValueError: if the keys are neither integers nor bytes nor strings.
+        ValueError: If the keys are neither integers nor bytes nor strings.
     """
     array = np.asarray(keys).reshape(-1)
     if array.dtype.kind in "iub":

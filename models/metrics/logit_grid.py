@@ -24,11 +24,11 @@ class LogitGrid:
     (one positive, one negative) that meet in a bin, and by far less in the mean, as they are ordered both ways.
 
     Args:
-        bins: number of bins, both open ends included; at least 3.
-        limit: logit at which the open ends begin, at most 16.1 (the logit of the clipped probability).
+        bins: Number of bins, both open ends included; at least 3.
+        limit: Logit at which the open ends begin, at most 16.1 (the logit of the clipped probability).
 
     Raises:
-        ValueError: if `bins` or `limit` is out of range.
+        ValueError: If `bins` or `limit` is out of range.
     """
 
     bins: int = 2**14

@@ -57,9 +57,9 @@ class RegressionEvaluator:
     The last two need all rows at once, which are kept: 24 bytes per row, and 8 more per segment.
 
     Args:
-        task: name of the task, for messages.
-        segments: names of the segment columns.
-        max_segment_values: values of a segment with statistics of their own, as in `BinaryEvaluator`.
+        task: Name of the task, for messages.
+        segments: Names of the segment columns.
+        max_segment_values: Values of a segment with statistics of their own, as in `BinaryEvaluator`.
     """
 
     def __init__(self, *, task: str, segments: Sequence[str] = (), max_segment_values: int = 100) -> None:
@@ -82,12 +82,12 @@ class RegressionEvaluator:
 
         Args:
             labels: NaN where not observed, which leaves the row out.
-            scores: predictions of the labels.
-            weights: not negative; default 1. A weight of 0 leaves the row out.
-            segments: name -> integers, bytes or strings, for exactly the evaluator's segments.
+            scores: Predictions of the labels.
+            weights: Not negative; default 1. A weight of 0 leaves the row out.
+            segments: Name -> integers, bytes or strings, for exactly the evaluator's segments.
 
         Raises:
-            ValueError: if lengths, names, types or values are not as described; nothing was added then.
+            ValueError: If lengths, names, types or values are not as described; nothing was added then.
         """
         rows = evaluator_rows(task=self.task, labels=labels, scores=scores, weights=weights)
         segments = segments or {}
@@ -111,7 +111,7 @@ class RegressionEvaluator:
         """Adds all rows of another evaluator with the same arguments, such as another worker's.
 
         Raises:
-            ValueError: if the other evaluator has other segments.
+            ValueError: If the other evaluator has other segments.
         """
         if tuple(self._segments) != tuple(other._segments):
             raise ValueError(

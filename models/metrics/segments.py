@@ -21,11 +21,11 @@ class SegmentRows:
     keeps it, so every row's statistics are exact.
 
     Args:
-        name: name of the segment.
-        max_values: number of values with a row of their own, 1 to 65,535.
+        name: Name of the segment.
+        max_values: Number of values with a row of their own, 1 to 65,535.
 
     Raises:
-        ValueError: if `max_values` is out of range.
+        ValueError: If `max_values` is out of range.
     """
 
     def __init__(self, *, name: str, max_values: int) -> None:

@@ -27,12 +27,12 @@ class StreamingBinary(keras.metrics.Metric):
     not named like a metric; give it the names: `ProgbarLogger(stateful_metrics=metric.keys)`.
 
     Args:
-        name: name of the metric, by custom that of the task.
-        prefix: put before each key of the result; default the name and an underscore, `"click_"`.
-        from_logits: whether predictions are logits; default probabilities.
-        bins: number of histogram bins; default a quarter of the evaluator's, because Keras asks for the result at every
+        name: Name of the metric, by custom that of the task.
+        prefix: Put before each key of the result; default the name and an underscore, `"click_"`.
+        from_logits: Whether predictions are logits; default probabilities.
+        bins: Number of histogram bins; default a quarter of the evaluator's, because Keras asks for the result at every
             step. Over thousands of rows whose logits spread by 0.5 or more the AUC is within 1e-4 of the exact one.
-        dtype: ignored but for serialisation; the state is float64.
+        dtype: Ignored but for serialisation; the state is float64.
 
     Example:
         >>> metric = StreamingBinary(name="click")
@@ -67,12 +67,12 @@ class StreamingBinary(keras.metrics.Metric):
         """Adds rows.
 
         Args:
-            y_true: labels `[B]` or `[B, 1]` in [0, 1]; NaN where not observed.
-            y_pred: probabilities, or logits, as many.
-            sample_weight: weights, as many, or a scalar; default 1. A weight of 0 leaves the row out.
+            y_true: Labels `[B]` or `[B, 1]` in [0, 1]; NaN where not observed.
+            y_pred: Probabilities, or logits, as many.
+            sample_weight: Weights, as many, or a scalar; default 1. A weight of 0 leaves the row out.
 
         Raises:
-            ValueError: if the numbers of rows are known and differ.
+            ValueError: If the numbers of rows are known and differ.
         """
         labels, scores, weights = row_tensors(y_true, y_pred, sample_weight)
         rows = binary_rows(

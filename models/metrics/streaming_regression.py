@@ -20,9 +20,9 @@ class StreamingRegression(keras.metrics.Metric):
     `mean_prediction`, see `regression_formulas`.
 
     Args:
-        name: name of the metric, by custom that of the task.
-        prefix: put before each key of the result; default the name and an underscore.
-        dtype: ignored but for serialisation; the state is float64.
+        name: Name of the metric, by custom that of the task.
+        prefix: Put before each key of the result; default the name and an underscore.
+        dtype: Ignored but for serialisation; the state is float64.
     """
 
     def __init__(self, name: str = "regression", *, prefix: str | None = None, dtype: Any = None) -> None:
@@ -40,12 +40,12 @@ class StreamingRegression(keras.metrics.Metric):
         """Adds rows.
 
         Args:
-            y_true: labels `[B]` or `[B, 1]`; NaN where not observed.
-            y_pred: predictions, as many.
-            sample_weight: weights, as many, or a scalar; default 1. A weight of 0 leaves the row out.
+            y_true: Labels `[B]` or `[B, 1]`; NaN where not observed.
+            y_pred: Predictions, as many.
+            sample_weight: Weights, as many, or a scalar; default 1. A weight of 0 leaves the row out.
 
         Raises:
-            ValueError: if the numbers of rows are known and differ.
+            ValueError: If the numbers of rows are known and differ.
         """
         labels, predictions, weights = row_tensors(y_true, y_pred, sample_weight)
         rows = regression_rows(labels=labels, predictions=predictions, weights=weights, ops=TENSORFLOW)
@@ -77,9 +77,9 @@ class StreamingValues(keras.metrics.Metric):
     `spend_rmse`, `spend_mae`, ...
 
     Args:
-        tasks: names of the tasks, in the order of the predictions' columns.
-        name: name of the metric.
-        dtype: ignored but for serialisation; the state is float64.
+        tasks: Names of the tasks, in the order of the predictions' columns.
+        name: Name of the metric.
+        dtype: Ignored but for serialisation; the state is float64.
     """
 
     def __init__(self, tasks: Sequence[str], *, name: str = "values", dtype: Any = None) -> None:
@@ -98,9 +98,9 @@ class StreamingValues(keras.metrics.Metric):
         """Adds rows.
 
         Args:
-            y_true: labels `[B, V]`; NaN where not observed.
-            y_pred: predictions `[B, V]`.
-            sample_weight: weights `[B]`; default 1. A weight of 0 leaves the row out.
+            y_true: Labels `[B, V]`; NaN where not observed.
+            y_pred: Predictions `[B, V]`.
+            sample_weight: Weights `[B]`; default 1. A weight of 0 leaves the row out.
         """
         labels, predictions = (tf.cast(values, tf.float64) for values in (y_true, y_pred))
         weights = tf.ones_like(labels)

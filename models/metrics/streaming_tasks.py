@@ -21,10 +21,10 @@ class StreamingTasks(keras.metrics.Metric):
     `click_auc`, `click_log_loss`, ..., `buy_auc`, ...
 
     Args:
-        tasks: names of the tasks, in the order of the predictions' columns.
-        name: name of the metric.
-        bins: number of histogram bins of each task; see `StreamingBinary`.
-        dtype: ignored but for serialisation; the state is float64.
+        tasks: Names of the tasks, in the order of the predictions' columns.
+        name: Name of the metric.
+        bins: Number of histogram bins of each task; see `StreamingBinary`.
+        dtype: Ignored but for serialisation; the state is float64.
 
     Example:
         >>> metric = StreamingTasks(("click", "buy"))
@@ -51,9 +51,9 @@ class StreamingTasks(keras.metrics.Metric):
         """Adds rows.
 
         Args:
-            y_true: labels `[B, T]` in [0, 1]; NaN where not observed.
-            y_pred: probabilities `[B, T]`.
-            sample_weight: weights `[B]`; default 1. A weight of 0 leaves the row out.
+            y_true: Labels `[B, T]` in [0, 1]; NaN where not observed.
+            y_pred: Probabilities `[B, T]`.
+            sample_weight: Weights `[B]`; default 1. A weight of 0 leaves the row out.
         """
         labels, scores = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
         # Labels of many tasks are mostly unobserved: what would add exact zeros is left out before it costs anything.

@@ -47,7 +47,7 @@ def row_tensors(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, Any,
         sample_weight: `[B]`, `[B, 1]`, a scalar, or None for ones.
 
     Raises:
-        ValueError: if the numbers of rows are known and differ.
+        ValueError: If the numbers of rows are known and differ.
     """
     labels = tf.reshape(tf.cast(y_true, tf.float64), [-1])
     predictions = tf.reshape(tf.cast(y_pred, tf.float64), [-1])

@@ -17,9 +17,9 @@ class Slot:
     """State that an optimiser keeps beside a variable `[N, ...]`.
 
     Args:
-      name: of the slot, part of the slot variable's name.
-      by_row: one number per row, `[N]`, instead of one a weight, `[N, ...]`.
-      initial: value at the start.
+      name: Name of the slot, part of the slot variable's name.
+      by_row: One number per row, `[N]`, instead of one a weight, `[N, ...]`.
+      initial: Value at the start.
     """
 
     name: str
@@ -39,17 +39,17 @@ class SparseOptimizer(keras.optimizers.Optimizer):
     are here.
 
     Args:
-      name: of the optimiser.
+      name: Name of the optimiser.
       learning_rate: a float or a `keras.optimizers.schedules.LearningRateSchedule`.
-      slots: the state a variable needs.
-      clipnorm: largest norm of the gradient of each variable; default none.
-      clipvalue: largest absolute value of a gradient's element; default none.
-      global_clipnorm: largest norm of the gradients of all variables together; default none.
-      weight_decay: refused, it would rewrite every row at every step.
-      use_ema: refused, as `weight_decay`.
+      slots: The state a variable needs.
+      clipnorm: Largest norm of the gradient of each variable; default none.
+      clipvalue: Largest absolute value of a gradient's element; default none.
+      global_clipnorm: Largest norm of the gradients of all variables together; default none.
+      weight_decay: Refused, it would rewrite every row at every step.
+      use_ema: Refused, as `weight_decay`.
 
     Raises:
-      ValueError: for `weight_decay` or `use_ema`; on `build`, for a variable with a constraint, which Keras would apply
+      ValueError: For `weight_decay` or `use_ema`; on `build`, for a variable with a constraint, which Keras would apply
         to the whole table after each step.
     """
 
@@ -91,7 +91,7 @@ class SparseOptimizer(keras.optimizers.Optimizer):
         Args:
           gradient: `[u, ...]`, summed over equal ids.
           weights: `[u, ...]`.
-          state: one tensor a slot, `[u, ...]` or, by row, `[u]`.
+          state: One tensor a slot, `[u, ...]` or, by row, `[u]`.
 
         Returns:
           The new weights and the new state, of the same shapes.

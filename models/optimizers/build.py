@@ -21,17 +21,17 @@ def build_optimizer(
     Variables are told apart by identity, never by name; names serve only as keys of `overrides`.
 
     Args:
-      tables: the embedding tables; a sharded one as it is. Any other variable of the model is trained densely.
-      table_optimizer: for the tables, one of `spec.SPARSE_OPTIMIZERS`.
-      dense_optimizer: for all other variables, one of `spec.DENSE_OPTIMIZERS`.
-      overrides: another sparse optimiser for single tables, by `table_name` or by the variable's full name; a name that
+      tables: The embedding tables; a sharded one as it is. Any other variable of the model is trained densely.
+      table_optimizer: For the tables, one of `spec.SPARSE_OPTIMIZERS`.
+      dense_optimizer: For all other variables, one of `spec.DENSE_OPTIMIZERS`.
+      overrides: Another sparse optimiser for single tables, by `table_name` or by the variable's full name; a name that
         several tables share applies to all of them. Default none.
 
     Returns:
       The dense optimiser itself if there are no tables, else a `GroupedOptimizer` whose first member is the dense one.
 
     Raises:
-      ValueError: for an unknown optimiser, a parameter it does not have, or a name in `overrides` that no table has.
+      ValueError: For an unknown optimiser, a parameter it does not have, or a name in `overrides` that no table has.
     """
     overrides = dict(overrides or {})
     dense = spec.build_dense(dense_optimizer)

@@ -24,14 +24,14 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
     steps of the first optimiser that has variables. Clipping is each optimiser's own affair.
 
     Args:
-      optimizers: the optimisers; the first one trains every variable that no group names.
-      groups: for each optimiser but the first, the variables it trains; a sharded table counts as all its shards.
+      optimizers: The optimisers; the first one trains every variable that no group names.
+      groups: For each optimiser but the first, the variables it trains; a sharded table counts as all its shards.
         None only when loading: the groups then come from `positions`.
-      positions: for each variable of `build`, the number of its optimiser. Written when a model is saved.
-      name: default "grouped".
+      positions: For each variable of `build`, the number of its optimiser. Written when a model is saved.
+      name: Default "grouped".
 
     Raises:
-      ValueError: if numbers of optimisers and groups do not fit, or a variable is in two groups.
+      ValueError: If numbers of optimisers and groups do not fit, or a variable is in two groups.
     """
 
     def __init__(

@@ -25,13 +25,13 @@ class LazyAdagrad(base.SparseOptimizer):
     Args:
       learning_rate: a float or a schedule; default 0.01.
       initial_accumulator_value: G at the start; default 0 (Keras: 0.1; see `RowwiseAdagrad` for the reason).
-      epsilon: keeps the quotient finite; default 1e-8, must be > 0.
-      name: default "lazy_adagrad".
-      clipnorm: as in `SparseOptimizer`, like the arguments after it.
-      clipvalue: largest absolute value of an element.
-      global_clipnorm: largest norm over all variables.
-      weight_decay: refused.
-      use_ema: refused.
+      epsilon: Keeps the quotient finite; default 1e-8, must be > 0.
+      name: Default "lazy_adagrad".
+      clipnorm: As in `SparseOptimizer`, like the arguments after it.
+      clipvalue: Largest absolute value of an element.
+      global_clipnorm: Largest norm over all variables.
+      weight_decay: Refused.
+      use_ema: Refused.
     """
 
     def __init__(

@@ -32,15 +32,15 @@ class LazyAdam(base.SparseOptimizer):
 
     Args:
       learning_rate: a float or a schedule; default 0.001.
-      beta_1: decay of the first moment; default 0.9, in [0, 1).
-      beta_2: decay of the second moment; default 0.999, in [0, 1).
-      epsilon: outside the bias correction, as in Keras; default 1e-7, must be > 0.
-      name: default "lazy_adam".
-      clipnorm: as in `SparseOptimizer`, like the arguments after it.
-      clipvalue: largest absolute value of an element.
-      global_clipnorm: largest norm over all variables.
-      weight_decay: refused.
-      use_ema: refused.
+      beta_1: Decay of the first moment; default 0.9, in [0, 1).
+      beta_2: Decay of the second moment; default 0.999, in [0, 1).
+      epsilon: Outside the bias correction, as in Keras; default 1e-7, must be > 0.
+      name: Default "lazy_adam".
+      clipnorm: As in `SparseOptimizer`, like the arguments after it.
+      clipvalue: Largest absolute value of an element.
+      global_clipnorm: Largest norm over all variables.
+      weight_decay: Refused.
+      use_ema: Refused.
     """
 
     def __init__(

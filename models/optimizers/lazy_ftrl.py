@@ -41,16 +41,16 @@ class LazyFtrl(base.SparseOptimizer):
 
     Args:
       learning_rate: alpha, a float or a schedule; default 0.05.
-      beta: default 1e-8, must be > 0.
-      l1: strength of the L1 penalty, >= 0; default 0.
-      l2: strength of the L2 penalty, >= 0; default 0.
-      keep_initial: whether never-trained weights keep their initial value as a starting point; default True.
-      name: default "lazy_ftrl".
-      clipnorm: as in `SparseOptimizer`, like the arguments after it.
-      clipvalue: largest absolute value of an element.
-      global_clipnorm: largest norm over all variables.
-      weight_decay: refused; use l2.
-      use_ema: refused.
+      beta: Default 1e-8, must be > 0.
+      l1: Strength of the L1 penalty, >= 0; default 0.
+      l2: Strength of the L2 penalty, >= 0; default 0.
+      keep_initial: Whether never-trained weights keep their initial value as a starting point; default True.
+      name: Default "lazy_ftrl".
+      clipnorm: As in `SparseOptimizer`, like the arguments after it.
+      clipvalue: Largest absolute value of an element.
+      global_clipnorm: Largest norm over all variables.
+      weight_decay: Refused; use l2.
+      use_ema: Refused.
     """
 
     def __init__(

@@ -27,13 +27,13 @@ class RowwiseAdagrad(base.SparseOptimizer):
       learning_rate: a float or a schedule; default 0.01.
       initial_accumulator_value: G of a fresh row; default 0. Keras' Adagrad starts at 0.1, which drowns the gradient of
         a loss that is a mean over thousands of examples (g^2 is about 1e-8) and turns Adagrad into slow SGD.
-      epsilon: keeps the quotient finite; default 1e-8, must be > 0.
-      name: default "rowwise_adagrad".
-      clipnorm: as in `SparseOptimizer`, like the arguments after it.
-      clipvalue: largest absolute value of an element.
-      global_clipnorm: largest norm over all variables.
-      weight_decay: refused.
-      use_ema: refused.
+      epsilon: Keeps the quotient finite; default 1e-8, must be > 0.
+      name: Default "rowwise_adagrad".
+      clipnorm: As in `SparseOptimizer`, like the arguments after it.
+      clipvalue: Largest absolute value of an element.
+      global_clipnorm: Largest norm over all variables.
+      weight_decay: Refused.
+      use_ema: Refused.
     """
 
     def __init__(

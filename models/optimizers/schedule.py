@@ -22,7 +22,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
     The first step is already a step, where Keras' own warm-up (of its cosine only) begins with rate 0.
 
     Args:
-      after: the rate after the warm-up, a float or a schedule that then starts at its step 0.
+      after: The rate after the warm-up, a float or a schedule that then starts at its step 0.
       steps: W, at least 1.
     """
 
@@ -60,20 +60,20 @@ def build_schedule(
     """Builds what an optimiser takes as `learning_rate`.
 
     Args:
-      learning_rate: the rate after the warm-up, before any decay; > 0.
+      learning_rate: The rate after the warm-up, before any decay; > 0.
       schedule: "constant"; or a decay to `learning_rate * final` over `decay_steps` steps, then held: "cosine" (half a
         wave), "linear"; or "exponential", by a constant factor a step that reaches `final` after `decay_steps` steps
         and goes on.
-      warmup_steps: steps of linear rise before; 0 for none.
-      decay_steps: steps of the decay, not counting the warm-up; needed unless the schedule is constant.
-      final: last rate as a share of `learning_rate`, in [0, 1]; must be > 0 for "exponential".
+      warmup_steps: Steps of linear rise before; 0 for none.
+      decay_steps: Steps of the decay, not counting the warm-up; needed unless the schedule is constant.
+      final: Last rate as a share of `learning_rate`, in [0, 1]; must be > 0 for "exponential".
 
     Returns:
       A float if the rate is constant without warm-up, so that callbacks can set it, else a
       `keras.optimizers.schedules.LearningRateSchedule`.
 
     Raises:
-      ValueError: for an unknown schedule or a number out of range.
+      ValueError: For an unknown schedule or a number out of range.
     """
     if schedule not in SCHEDULES:
         raise ValueError(f"unknown learning rate schedule {schedule!r}: use one of {', '.join(SCHEDULES)}")

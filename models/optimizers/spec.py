@@ -36,22 +36,22 @@ class OptimizerSpec:
     """Which optimiser, at which learning rate. A parameter left at None takes the optimiser's own default.
 
     Args:
-      name: one of `SPARSE_OPTIMIZERS` (for tables) or `DENSE_OPTIMIZERS` (Keras' rules, for everything else).
-      learning_rate: after the warm-up, before the decay.
+      name: One of `SPARSE_OPTIMIZERS` (for tables) or `DENSE_OPTIMIZERS` (Keras' rules, for everything else).
+      learning_rate: After the warm-up, before the decay.
       schedule: "constant", "cosine", "linear" or "exponential"; see `schedule.build_schedule`, like the next three.
-      warmup_steps: steps of linear rise; default none.
-      decay_steps: steps of the decay after the warm-up.
-      final: last learning rate as a share of `learning_rate`.
-      global_clipnorm: largest norm of the gradients of all variables of this optimiser together; default none.
-      initial_accumulator_value: of rowwise_adagrad, lazy_adagrad, adagrad.
-      epsilon: of all but lazy_ftrl and sgd.
-      beta_1: of lazy_adam, adam, adamw.
-      beta_2: of lazy_adam, adam, adamw.
-      beta: of lazy_ftrl.
-      l1: of lazy_ftrl.
-      l2: of lazy_ftrl.
-      momentum: of sgd.
-      weight_decay: of the dense ones; decoupled: a step takes the weight times this times the learning rate away.
+      warmup_steps: Steps of linear rise; default none.
+      decay_steps: Steps of the decay after the warm-up.
+      final: Last learning rate as a share of `learning_rate`.
+      global_clipnorm: Largest norm of the gradients of all variables of this optimiser together; default none.
+      initial_accumulator_value: For rowwise_adagrad, lazy_adagrad and adagrad.
+      epsilon: For all but lazy_ftrl and sgd.
+      beta_1: For lazy_adam, adam and adamw.
+      beta_2: For lazy_adam, adam and adamw.
+      beta: For lazy_ftrl.
+      l1: For lazy_ftrl.
+      l2: For lazy_ftrl.
+      momentum: For sgd.
+      weight_decay: For the dense ones; decoupled: a step takes the weight times this times the learning rate away.
     """
 
     name: str
@@ -89,7 +89,7 @@ def build_sparse(spec: OptimizerSpec) -> Any:
     """Builds an optimiser for tables.
 
     Raises:
-      ValueError: for a name that is not among `SPARSE_OPTIMIZERS`, a parameter that the optimiser does not have, or a
+      ValueError: For a name that is not among `SPARSE_OPTIMIZERS`, a parameter that the optimiser does not have, or a
         number out of range.
     """
     return _build(spec, _SPARSE, "table")

@@ -1,4 +1,4 @@
-"""What a wiring leaves open about a model, each setting declared once: default, limits and meaning.
+"""Settings of a model that its wiring leaves open, each declared once: default, limits and meaning.
 
 Flags and `config.json` are derived from these classes, so nothing here loads TensorFlow.
 

@@ -1,4 +1,4 @@
-"""How tasks are learned, and how much repeated exposures count in it."""
+"""How tasks are learned, and how much weight repeated exposures have."""
 
 from __future__ import annotations
 
@@ -14,49 +14,49 @@ ResidualTarget = Literal["magnitude", "literal"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ObjectiveOptions:
-    """How tasks are learned, binary ones above all; none of it changes what a trained model computes.
+    """How tasks are learned, mainly binary ones; these settings do not change what a trained model computes.
 
-    `loss_mean` holds for every loss of a task, by its own labels or the teacher's. `batch` is the mean over observed
-    labels times their share of the batch; tasks of few labels hardly train beside full ones then
+    `loss_mean` applies to every loss of a task, with its own labels or the teacher's. `batch` is the mean over observed
+    labels times their share of the batch; with it, tasks with few labels hardly train next to fully labelled ones
     (`docs/studies/loss_mean.md`): give them weights.
 
-    The objective is `(1 - w) classification + w ranking` with w the `ranking_weight` ([Tencent] §6.1), which for `jrc`
+    The objective is `(1 - w) classification + w ranking`, where w is `ranking_weight` ([Tencent] §6.1), which for `jrc`
     is one minus its calibration weight. The paper's ranking loss is `pairwise`. The second logit of `jrc` is a head for
-    training only, as are f_pseudo, f_0 and f_1, by which a teacher and its residuals are learned ([Meta] §3.2); the
+    training only, as are f_pseudo, f_0 and f_1, with which a teacher and its residuals are learned ([Meta] §3.2); the
     paper's `distillation_weight` is 1, and `residual_weight` is its alpha.
     """
 
     loss_mean: Literal["observed", "batch"] = setting(
         "observed",
-        "What the losses of a task are averaged over: its observed labels, so that a task weighs the same in every "
-        "batch, or the whole batch, so that a label weighs the same in every task.",
+        "What the losses of a task are averaged over: its observed labels, which gives a task the same weight in every "
+        "batch, or the whole batch, which gives a label the same weight in every task.",
     )
     classification: Literal["cross_entropy", "focal", "class_balanced"] = setting(
-        "cross_entropy", "Loss of a single example; the others are for comparison, and bias the predictions."
+        "cross_entropy", "Loss per example; focal and class_balanced are for comparison, and bias the predictions."
     )
     focus: float = setting(2.0, "Exponent of --classification=focal.", minimum=0)
     balance: float = setting(0.9999, "Beta of --classification=class_balanced.", minimum=0, below=1)
     ranking: Literal["none", "pairwise", "listwise", "jrc"] = setting(
         "none",
-        "Ranking loss that joins it: of pairs of a positive and a negative, a softmax over a list, or joint ranking "
+        "Ranking loss added to it: over pairs of a positive and a negative, a softmax over a list, or joint ranking "
         "and calibration. pairwise also orders the examples of tasks with a real value, by their predicted means.",
     )
     ranking_weight: float = setting(
         0.5, "Share of the ranking loss; the rest is the classification loss.", minimum=0, below=1
     )
     ranking_key: str | None = setting(
-        None, "Column whose equal values make a list or a pair, such as a user or a request; none: the whole batch."
+        None, "Column whose equal values form a list or a pair, such as a user or a request; none: the whole batch."
     )
-    max_pairs: int = setting(2**18, "Pairs beyond which --ranking=pairwise draws that many.", minimum=1)
+    max_pairs: int = setting(2**18, "Most pairs of --ranking=pairwise; beyond, that many are drawn.", minimum=1)
     distillation_weight: float = setting(1.0, "Weight of learning a teacher's predictions.", minimum=0)
     residual_weight: float = setting(
-        0.0, "Weight of learning what a teacher got wrong, on positives and on negatives; 0 leaves it out.", minimum=0
+        0.0, "Weight of learning a teacher's residuals, on positives and on negatives; 0 leaves it out.", minimum=0
     )
     residual_target: ResidualTarget = setting(
-        "magnitude", "What it got wrong in size, or as the paper prints it, with which training diverges."
+        "magnitude", "The residual's magnitude, or the target as the paper prints it, with which training diverges."
     )
     training_hidden: tuple[int, ...] = setting(
-        (64,), "Hidden layers of each head that only trains: for a teacher, its residuals and jrc.", minimum=1
+        (64,), "Hidden layers of each training-only head: for a teacher, its residuals and jrc.", minimum=1
     )
 
 
@@ -65,15 +65,15 @@ class Repetition:
     """The repetitive exposure weight ([Tencent] §6.2), as `repetition_weights` computes it."""
 
     count: str = setting(
-        COUNT, "Float column of the decayed number of earlier exposures; missing or 0 for a first one."
+        COUNT, "Float column of the decayed number of earlier exposures; missing or 0 for a first exposure."
     )
     gap_days: str = setting(GAP, "Float column of the days since the last exposure.")
-    alpha: float = setting(0.5, "alpha of --repetition_weight, 0 to 1.", minimum=0)
+    alpha: float = setting(0.5, "Share alpha of w_count in --repetition_weight, 0 to 1.", minimum=0)
     tau_days: float = setting(
         1.0, "Days after which w_recency has fallen to 1/e, with --repetition_recency=decay.", above=0
     )
     recency: Recency = setting(
         "decay",
-        "w_recency of --repetition_weight: falls with the days since the last exposure, or is their number, as the "
-        "paper prints it, which weighs old repeats more.",
+        "w_recency of --repetition_weight: it decays with the days since the last exposure, or is their number, as the "
+        "paper prints it, which gives old repeats more weight.",
     )

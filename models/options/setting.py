@@ -1,4 +1,4 @@
-"""One setting, declared once: its default, what it means, the values it may take, and its way to text and JSON.
+"""One setting, declared once: its default, meaning and allowed values, and its conversion to text and JSON.
 
 Options of a model and configurations of commands are frozen dataclasses of such fields. A configuration inherits the
 settings of the options, or names them with a prefix by `same_as`; `part_of` takes the options out of it.
@@ -12,7 +12,7 @@ import types
 import typing
 from typing import Any, Final, Literal, TypeVar
 
-_WORDS: Final = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+_WORDS: Final = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 _TRUTHS: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _Options = TypeVar("_Options")
 NONE: Final = "none"
@@ -21,12 +21,12 @@ REQUIRED: Final = dataclasses.MISSING
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FieldType:
-    """A text, a number, a truth value or one of some choices; perhaps several of them; perhaps none.
+    """The type of a setting: text, a number, a Boolean or one of several choices; optionally many of them, or `None`.
 
     Attributes:
       item: `str`, `int`, `float` or `bool`.
-      choices: Texts allowed; empty for any.
-      many: A tuple of items, written with commas.
+      choices: Allowed texts; empty for any.
+      many: Whether it is a tuple of items, written with commas.
       optional: Whether `None` is allowed, written `none`.
     """
 
@@ -51,10 +51,10 @@ class FieldType:
         raise TypeError(f"A configuration field cannot have the type {annotation!r}.")
 
     def parse(self, text: str) -> Any:
-        """Reads a flag's text.
+        """Parses a flag's text.
 
         Raises:
-          ValueError: If it is not of this type; the message does not repeat the text.
+          ValueError: If the text is not of this type; the message does not repeat it.
         """
         if self.optional and text.strip().lower() == NONE:
             return None
@@ -71,7 +71,7 @@ class FieldType:
         return str(value).lower() if self.item is bool else str(value)
 
     def check(self, value: Any) -> Any:
-        """Returns a Python or JSON value in its exact type: a list as a tuple, a whole number as a float where asked.
+        """Returns a Python or JSON value in its exact type: a list as a tuple, an `int` as a `float` if declared so.
 
         Raises:
           ValueError: If it is not of this type.
@@ -86,7 +86,7 @@ class FieldType:
 
     @property
     def words(self) -> str:
-        """What one item is, in words."""
+        """The type of one item, in words."""
         return f"one of {', '.join(self.choices)}" if self.choices else _WORDS[self.item]
 
     def _item(self, text: str) -> Any:
@@ -131,12 +131,12 @@ def setting(
     Limits are checked by `check_settings`, which every configuration calls.
 
     Args:
-      default: The value where none is given; `REQUIRED` for a field that has to be given.
+      default: The value if none is given; `REQUIRED` for a field that has to be given.
       meaning: The flag's help.
-      minimum: Least number allowed; of each item where there are several.
+      minimum: Least number allowed, for each item if there are several.
       above: A number has to be larger than this.
       below: A number has to be smaller than this.
-      operational: Whether the field leaves the result alone, so that a run may be resumed with another value.
+      operational: Whether the field does not affect the result, so a run may be resumed with another value.
     """
     metadata = {
         "meaning": meaning,
@@ -163,24 +163,24 @@ def part_of(config: Any, *, of: type[_Options], prefix: str = "", **others: Any)
     """The options that a configuration holds among its fields.
 
     Args:
-      config: Has every field of `of`, with `prefix` before its name, but for `others`.
+      config: Has every field of `of`, with `prefix` before its name, except `others`.
       of: The class of the options.
       prefix: Such as `group_`, where `config.group_codes` is the options' `codes`.
       others: Values of the fields that the configuration lacks or has in another form.
 
     Raises:
       AttributeError: If the configuration lacks a field.
-      TypeError: If one of `others` is no field.
+      TypeError: If one of `others` is not a field.
     """
     names = [field.name for field in dataclasses.fields(of) if field.name not in others]  # type: ignore[arg-type]
     return of(**{name: getattr(config, prefix + name) for name in names}, **others)
 
 
 def check_settings(config: Any) -> None:
-    """Checks every field of a configuration against its type and its limits.
+    """Checks every field of a configuration against its type and limits.
 
     Raises:
-      ValueError: If one does not hold; the message names the flag.
+      ValueError: If a value has the wrong type or is out of range; the message names the flag.
     """
     kinds = field_types(type(config))
     for field in dataclasses.fields(config):

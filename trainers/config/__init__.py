@@ -1,4 +1,4 @@
-"""What a command is told, as frozen data, and the flags and JSON that are derived from it.
+"""Configurations of commands as frozen data, and the flags and JSON that are derived from them.
 
 May import: data, models.
 """

@@ -1,4 +1,4 @@
-"""Which settings of a model go together with which `--model`."""
+"""Which settings of a model are compatible with which `--model`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ UNCERTAINTY: Final = "uncertainty"
 
 
 def check_paradigm(config: ModelConfig) -> None:
-    """Refuses settings that contradict `--model`.
+    """Rejects settings that contradict `--model`.
 
     Raises:
-      ValueError: It names the flags.
+      ValueError: If they do; the message names the flags.
     """
     model = config.model
     if model in ONE_SET and len(config.widths) > 1:
@@ -106,7 +106,7 @@ def task_weights(given: Sequence[str]) -> tuple[tuple[str, float], ...] | Litera
     """Reads `--task_weights`.
 
     Raises:
-      ValueError: If an entry is not task:weight, or a task stands there twice.
+      ValueError: If an entry is not task:weight, or a task is named twice.
     """
     if tuple(given) == (UNCERTAINTY,):
         return "uncertainty"

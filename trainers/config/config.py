@@ -1,7 +1,7 @@
-"""What a training run is told, as frozen data; the command-line flags are derived from it.
+"""The configuration of a training run as frozen data; the command-line flags are derived from it.
 
-Every field is one flag of the same name. A value that cannot be, or contradicts another one, is refused here, so that
-it is refused alike from a command line, a `config.json` and Python.
+Every field is one flag of the same name. A value that is invalid, or contradicts another one, is refused here, and
+therefore in the same way from a command line, a `config.json` and Python.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from fullrank.trainers.config.optimizer import OptimizerConfig
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExposureConfig:
-    """How much repeated exposures count."""
+    """How much weight repeated exposures have."""
 
     repetition_weight: bool = setting(
         False,
-        "Let a negative that repeats an exposure count max(1, alpha w_count + (1 - alpha) w_recency) times, and "
-        "positives so much more that their share stays; metrics are left alone.",
+        "Weight a negative that repeats an exposure by max(1, alpha w_count + (1 - alpha) w_recency), and positives by "
+        "the mean of these weights, which preserves their share; metrics do not change.",
     )
     repetition_alpha: float = same_as(Repetition, "alpha")
     repetition_tau_days: float = same_as(Repetition, "tau_days")
     repetition_recency: Recency = same_as(Repetition, "recency")
     repetition_columns: tuple[str, ...] = setting(
         (Repetition.count, Repetition.gap_days),
-        "Float columns of the records: decayed number of earlier exposures, days since the last one; as convert and "
+        "Float columns of the records: decayed number of earlier exposures, and days since the last one, as convert and "
         "prepare --exposures write them.",
     )
 
@@ -58,9 +58,9 @@ class DataConfig:
     data: str = setting(REQUIRED, "Directory of the records, with its schema.json.", operational=True)
     train_split: str = setting("train", "Split to train on.")
     validation_split: str = setting("validation", "Split to validate on after each epoch; empty for no validation.")
-    batch_size: int = setting(2048, "Examples a step.", minimum=1)
+    batch_size: int = setting(2048, "Examples per step.", minimum=1)
     shuffle: bool = setting(True, "Read the training split in a new random order each epoch.")
-    on_bad_record: Literal["fail", "skip"] = setting("fail", "What to do about a record that cannot be read.")
+    on_bad_record: Literal["fail", "skip"] = setting("fail", "What to do with a record that cannot be read.")
     max_bad_fraction: float = setting(
         0.01, "With --on_bad_record=skip: stop when more than this share of the records is bad.", minimum=0, below=1
     )
@@ -76,32 +76,32 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How long training lasts, and what it leaves behind."""
+    """How long training lasts, and what it writes."""
 
     output: str = setting(REQUIRED, "Run directory to write; an interrupted run in it is resumed.", operational=True)
-    epochs: int = setting(10, "Most passes over the training split.", minimum=1)
+    epochs: int = setting(10, "Maximum number of passes over the training split.", minimum=1)
     steps_per_epoch: int | None = setting(
-        None, "Steps after which to validate; a whole pass over the training split if not given.", minimum=1
+        None, "Steps between validations; a whole pass over the training split if not given.", minimum=1
     )
     monitor: str = setting(
         "auto",
-        "Validation metric that decides on the best weights: auc, log_loss, ne or ece of the first binary task, rmse "
-        "or mae of the first with a real value, of any task with its name before it (like_auc), or the mean over all "
-        "tasks that have it (mean_auc). auto: mean_ne, or mean_rmse where no task is binary.",
+        "Validation metric that selects the best weights: auc, log_loss, ne or ece of the first binary task; rmse or "
+        "mae of the first task with a real value; prefixed by its name, the metric of any task (like_auc); prefixed by "
+        "mean, the mean over all tasks that have it (mean_auc). auto: mean_ne, or mean_rmse if no task is binary.",
     )
     patience: int | None = setting(
-        2, "Validations without a new best after which to stop; none: train all epochs.", minimum=1
+        2, "Stop after this many validations without a new best; none: train all epochs.", minimum=1
     )
     seed: int = setting(1, "Seed of initial weights, shuffling and dropout.", minimum=0)
-    deterministic: bool = setting(False, "Give bit-equal weights each time, interrupted or not; slower.")
-    steps_per_execution: int = setting(1, "Steps a call of the compiled function.", minimum=1, operational=True)
+    deterministic: bool = setting(False, "Get bit-identical weights every time, interrupted or not; slower.")
+    steps_per_execution: int = setting(1, "Steps per call of the compiled function.", minimum=1, operational=True)
     checkpoint_minutes: float = setting(
-        5.0, "Save a checkpoint within an epoch when the last one is this old.", above=0, operational=True
+        5.0, "Minutes after which to save another checkpoint within an epoch.", above=0, operational=True
     )
     checkpoint_steps: int | None = setting(
-        None, "Save a checkpoint every so many steps of an epoch, too.", minimum=1, operational=True
+        None, "Also save a checkpoint every this many steps of an epoch.", minimum=1, operational=True
     )
-    log_steps: int = setting(100, "Write the running metrics every so many steps.", minimum=1, operational=True)
+    log_steps: int = setting(100, "Write the running metrics every this many steps.", minimum=1, operational=True)
     tensorboard: bool = setting(True, "Write event files for TensorBoard.", operational=True)
     log_collapse: bool = setting(
         False, "Write the information abundance of each embedding table after each epoch.", operational=True
@@ -109,7 +109,7 @@ class TrainConfig:
     progress: Literal["auto", "bar", "line", "none"] = setting(
         "auto", "Progress: a bar, one line per epoch, or nothing; auto is a bar on a terminal.", operational=True
     )
-    overwrite: bool = setting(False, "Start anew where --output holds a run already.", operational=True)
+    overwrite: bool = setting(False, "Start over if --output already holds a run.", operational=True)
 
     def __post_init__(self) -> None:
         """Validates the settings."""
@@ -120,7 +120,7 @@ class TrainConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """Everything a run is told."""
+    """The complete configuration of a run."""
 
     data: DataConfig
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
@@ -130,7 +130,7 @@ class RunConfig:
     train: TrainConfig
 
     def __post_init__(self) -> None:
-        """Refuses what only the parts together show."""
+        """Validates the parts together."""
         check_paradigm(self.model)
         plateau, patience = self.optimizer.plateau_patience, self.train.patience
         if plateau is not None and patience is not None and plateau >= patience:

@@ -59,7 +59,7 @@ def define(config_class: type, *, title: str, flag_values: flags.FlagValues, req
     Args:
       config_class: A frozen dataclass of `setting` fields.
       title: Heading of these flags in `--help`.
-      flag_values: Where they are defined; a name that is defined there already is an error of absl's.
+      flag_values: Where they are defined; a name that is already defined there is an absl error.
       required: Whether absl insists on fields without a default; otherwise the caller does.
     """
     kinds = field_types(config_class)
@@ -84,7 +84,7 @@ def define(config_class: type, *, title: str, flag_values: flags.FlagValues, req
 
 
 def given(config_class: type, *, flag_values: flags.FlagValues) -> dict[str, Any]:
-    """Field -> value of those flags of a configuration class that stand on the command line."""
+    """Field -> value of those flags of a configuration class that are given on the command line."""
     names = (field.name for field in dataclasses.fields(config_class))
     return {name: flag_values[name].value for name in names if flag_values[name].present}
 
@@ -108,7 +108,7 @@ def define_run(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "config",
         None,
-        "A config.json, as every run directory holds one: what it sets replaces the defaults; flags come first.",
+        "A config.json, such as that of a run directory: its values replace the defaults; flags take precedence.",
         flag_values=flag_values,
         module_name=SECTION + TITLES["train"],
     )
@@ -117,7 +117,7 @@ def define_run(flag_values: flags.FlagValues) -> None:
 def read_run(flag_values: flags.FlagValues) -> RunConfig:
     """Builds the configuration of a run from `--config` and the flags.
 
-    The run directory of the file is not taken over, because it is taken already.
+    The run directory of the file is not used, because a run is already in it.
 
     Raises:
       UsageError: If values contradict each other or are outside their limits, or a required one is missing.
@@ -138,13 +138,13 @@ def read_run(flag_values: flags.FlagValues) -> RunConfig:
 
 
 def run_config(arguments: Sequence[str]) -> RunConfig:
-    """The configuration that flags of `fullrank.trainers.train` give.
+    """The configuration that flags of `fullrank.trainers.train` define.
 
     Args:
-      arguments: Flags alone, without the program's name.
+      arguments: Only flags, without the program's name.
 
     Raises:
-      ValueError: If a flag is unknown, an argument is no flag, or a value is refused.
+      ValueError: If a flag is unknown, an argument is not a flag, or a value is refused.
     """
     flag_values = new_flags()
     define_run(flag_values)
@@ -153,7 +153,7 @@ def run_config(arguments: Sequence[str]) -> RunConfig:
     except flags.Error as error:
         raise ValueError(describe_flag_error(error, flag_values)) from error
     if unexpected:
-        raise ValueError(f"{unexpected[0]!r} is no flag.")
+        raise ValueError(f"{unexpected[0]!r} is not a flag.")
     return read_run(flag_values)
 
 

@@ -20,7 +20,7 @@ _FORMER_VALUES: typing.Final[Mapping[tuple[str, str], Any]] = {
     ("model", "sequence_scale"): 1.0,
     ("optimizer", "small_tables"): "dense",
 }
-"""Part and field -> what runs did that were written before there was the field."""
+"""Part and field -> the value that applies to runs written before the field existed."""
 
 
 def to_json(config: RunConfig) -> dict[str, dict[str, Any]]:
@@ -29,7 +29,7 @@ def to_json(config: RunConfig) -> dict[str, dict[str, Any]]:
 
 
 def from_json(parts: Mapping[str, Mapping[str, Any]], *, source: str) -> RunConfig:
-    """Builds a configuration from what `to_json` gave; missing fields take their defaults.
+    """Builds a configuration from the result of `to_json`; missing fields take their defaults.
 
     Args:
       parts: Part -> field -> value.
@@ -64,7 +64,7 @@ def read_parts(path: Path) -> dict[str, dict[str, Any]]:
     """Reads the configuration in a `config.json`, of a run (whole) or written by hand (parts only).
 
     Raises:
-      ValueError: If the file is not such a JSON.
+      ValueError: If the file is not such a JSON file.
       OSError: If it cannot be read.
     """
     try:
@@ -73,7 +73,7 @@ def read_parts(path: Path) -> dict[str, dict[str, Any]]:
         raise ValueError(f"{path} is not JSON: {error}.") from error
     parts = content.get("config", content) if isinstance(content, dict) else None
     if not isinstance(parts, dict):
-        raise ValueError(f"{path} holds no configuration: expected an object with {', '.join(PARTS)}.")
+        raise ValueError(f"{path} does not hold a configuration: expected an object with {', '.join(PARTS)}.")
     for (part, former), name in _FORMER_NAMES.items():
         fields = parts.get(part)
         if isinstance(fields, dict) and former in fields and name not in fields:

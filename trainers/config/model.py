@@ -19,8 +19,8 @@ class WiringConfig:
     tasks: tuple[str, ...] = setting((), "Labels to predict; the schema's first label if none is given.")
     auxiliary_tasks: tuple[str, ...] = setting(
         (),
-        "Labels that help --model=stem_al to predict its one task; an export leaves them out. With --scenario its own "
-        "label in the other scenarios helps instead.",
+        "Labels that help --model=stem_al to predict its one task; an export leaves them out. With --scenario, the "
+        "task's own label in the other scenarios helps instead.",
     )
     task_weights: tuple[str, ...] = setting(
         (), "Weights of the tasks' losses as task:weight, 1 where not given; or uncertainty, learned with the model."
@@ -33,25 +33,25 @@ class WiringConfig:
     )
     scenarios: tuple[str, ...] = setting(
         (),
-        "Ids of --scenario; an example of any other gets the mean of their logits, and where these have a distribution "
-        "a variance that includes how far they disagree. With --model=stem_al the first one is predicted and exported, "
-        "whatever the scenario of a request, the others help, and examples of any further "
-        "scenario are not learned from.",
+        "Ids of --scenario. An example of any other scenario gets the mean of their logits, and, if these have a "
+        "distribution, a variance that includes how far they disagree. With --model=stem_al the first one is predicted "
+        "and exported, whatever the scenario of a request; the others help, and examples of any further scenario are "
+        "not used for training.",
     )
     without_features: tuple[str, ...] = setting(
         (), "Features of the records that the model does not read; a sequence loses the ids of their tables."
     )
     widths: tuple[int, ...] = setting(
         (),
-        "Width of each embedding set; if not given 16, 16,16 for me, me_mmoe and stem_al, 16,32,64 for ame. "
-        "stem has one for shared embeddings and one per task, or a single number for all.",
+        "Width of each embedding set; if not given, 16, but 16,16 for me, me_mmoe and stem_al, and 16,32,64 for ame. "
+        "stem takes one for shared embeddings and one per task, or a single number for all.",
         minimum=1,
     )
     experts: tuple[str, ...] = setting(
         (),
-        "Experts as interaction:set, sets counted from 0; the interaction alone where there is one set. For ple and "
-        "stem the number is the owner: 0 what tasks share, k the k-th task; for stem_al 0 is the task and k its k-th "
-        "auxiliary one. If not given, crossnet,flat for one set and for each owner (ple: one flat per task), "
+        "Experts as interaction:set, sets counted from 0; just the interaction if there is one set. For ple and "
+        "stem the number is the owner: 0 for shared, k for the k-th task; for stem_al 0 is the task and k its k-th "
+        "auxiliary task. If not given, crossnet,flat for one set and for each owner (ple: one flat per task), "
         "gwpfm:0,flat:0,ipnn:1 for me and me_mmoe, and fm or ipnn with flat on each set for ame.",
     )
     levels: int = setting(1, "Levels of experts of --model=ple and stem.", minimum=1)
@@ -61,7 +61,7 @@ class WiringConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelConfig(ModelOptions, InteractionOptions, WiringConfig):
-    """Which model is built: its wiring, and what that leaves open."""
+    """Which model is built: its wiring, and the settings that the wiring leaves open."""
 
     group_places: tuple[GroupPlace, ...] = same_as(GroupOptions, "places")
     group_levels: int = same_as(GroupOptions, "levels")

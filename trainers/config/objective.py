@@ -1,4 +1,4 @@
-"""What a training run is told about its objective."""
+"""The configuration of a training run's objective."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ class ObjectiveConfig(ObjectiveOptions):
 
     teacher: str | None = setting(
         None,
-        "Whose predictions are learned beside the labels: a run directory, an export (its directory or a version of "
-        "it), or ema, the moving average of the model itself.",
+        "Whose predictions are learned in addition to the labels: a run directory, an export (its directory or a "
+        "version of it), or ema, the moving average of the model itself.",
     )
     teacher_columns: tuple[str, ...] = setting(
-        (), "Columns of the records that hold a teacher's probabilities, as task:column; the column alone for one task."
+        (), "Columns of the records that hold a teacher's probabilities, as task:column; just the column for one task."
     )
-    teacher_decay: float = setting(0.999, "Decay of --teacher=ema for each step.", minimum=0, below=1)
+    teacher_decay: float = setting(0.999, "Decay of --teacher=ema per step.", minimum=0, below=1)
     log_gradients: bool = setting(
         False,
-        "Write the mean gradient on the logits of negatives after each epoch, by cross entropy and by the objective.",
+        "Write the mean gradient on the logits of negatives after each epoch, of cross entropy and of the objective.",
         operational=True,
     )
 

@@ -1,4 +1,4 @@
-"""How a model is optimised: which rules, at which rates, and what holds weights down."""
+"""How a model is optimised: optimisers, learning rates and weight decay."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ class OptimizerConfig:
     """How the model is trained."""
 
     table_optimizer: Literal["rowwise_adagrad", "lazy_adagrad", "lazy_adam", "lazy_ftrl"] = setting(
-        "rowwise_adagrad", "Optimiser of embedding tables; a step costs the same whatever their size."
+        "rowwise_adagrad", "Optimiser of embedding tables; the cost of a step does not depend on their size."
     )
     table_learning_rate: float = setting(0.05, "Learning rate of embedding tables.", above=0)
     small_tables: Literal["table", "dense"] = setting(
         "table",
-        "Which of the two trains the small tables within layers: positions, intervals, digits of similarities.",
+        "Which of the two optimisers trains the small tables within layers: positions, intervals, similarity digits.",
     )
     dense_optimizer: Literal["adam", "adamw", "adagrad", "sgd"] = setting("adam", "Optimiser of all other weights.")
     learning_rate: float = setting(0.001, "Learning rate of all other weights.", above=0)
     schedule: Literal["constant", "cosine", "linear", "exponential"] = setting(
-        "constant", "How both learning rates go on after the warm-up, until the end of the last epoch."
+        "constant", "Schedule of both learning rates after the warm-up, until the end of the last epoch."
     )
-    warmup_steps: int = setting(0, "Steps in which both learning rates rise.", minimum=0)
+    warmup_steps: int = setting(0, "Steps over which both learning rates rise.", minimum=0)
     final_rate: float = setting(
-        0.1, "Last learning rate as a share of the first one, where --schedule falls.", above=0, below=1
+        0.1, "Last learning rate as a share of the first one, if --schedule falls.", above=0, below=1
     )
     clip_norm: float | None = setting(
         None, "Largest norm of the gradients of all tables, and of all other weights; none: no limit.", above=0
@@ -36,14 +36,16 @@ class OptimizerConfig:
     plateau_patience: int | None = setting(
         None,
         "Validations without a new best (--monitor) after which both learning rates are multiplied by "
-        "--plateau_factor; then the count starts anew. none: never.",
+        "--plateau_factor; then the count starts over. none: never.",
         minimum=1,
     )
-    plateau_factor: float = setting(0.3, "What the learning rates are multiplied by then.", above=0, below=1)
+    plateau_factor: float = setting(
+        0.3, "Factor by which --plateau_patience multiplies the learning rates.", above=0, below=1
+    )
     embedding_l2: float = same_as(RankerOptions, "embedding_l2")
     weight_decay: float | None = setting(
         None,
-        "Share of all other weights that is taken away at each step, times --learning_rate (decoupled, also with "
+        "Share of all other weights that is subtracted at each step, times --learning_rate (decoupled, also with "
         "--dense_optimizer=adam, adagrad and sgd). none: 0.004 with adamw, else nothing.",
         minimum=0,
     )

@@ -1,4 +1,4 @@
-"""What is done with a trained model: evaluating, predicting, exporting and scoring requests.
+"""Uses of a trained model: evaluating, predicting, exporting and scoring requests.
 
 May import: analysis, data, models, trainers/run, trainers/training.
 """

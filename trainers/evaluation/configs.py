@@ -1,4 +1,4 @@
-"""What evaluation, prediction, export and a request to score are told."""
+"""Configurations of evaluation, prediction, export and scoring a request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fullrank.trainers.evaluation.prediction_file import check_output
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
-    """Which run is evaluated on what, and what is written."""
+    """Which run is evaluated, on which data, and what is written."""
 
     run: str = setting(REQUIRED, "Run directory, whose best weights are evaluated.")
     data: str | None = setting(None, "Directory of the records; where the run was trained if not given.")
@@ -27,23 +27,25 @@ class EvaluateConfig:
         "With tables in --input: tables of earlier rows, from which histories, counts and rates come if the model's "
         "schema.json declares any.",
     )
-    json: str | None = setting(None, "File to write all metrics to, those of segments included.")
-    output: str | None = setting(None, "Directory to draw figures in: reliability, ROC, and one for each segment.")
+    json: str | None = setting(None, "File to write all metrics to, including those of segments.")
+    output: str | None = setting(None, "Directory to write figures to: reliability, ROC, and one for each segment.")
     key: str | None = setting(None, "Column that GAUC groups by; the schema's first key if not given.")
-    segments: tuple[str, ...] = setting((), "Columns over whose values to report, too; the schema's if none is given.")
+    segments: tuple[str, ...] = setting(
+        (), "Columns whose values are also reported separately; the schema's segments if not given."
+    )
     duplicates: str | None = setting(
         None,
-        "Columns of item and group, as ad_id:creative: adds how differently items of one group are scored in the same "
-        "place.",
+        "Columns of item and group, as ad_id:creative: reports how much the scores of items of one group differ in the "
+        "same context.",
     )
     baseline: str | None = setting(
-        None, "Another run directory: adds the NE gain over it, over all examples and on every segment, by a bootstrap."
+        None, "Another run directory: reports the NE gain over it, on all examples and every segment, with a bootstrap."
     )
     min_segment_keys: int = setting(
-        30, "Fewest values of the key that a segment needs to be called the worst against --baseline.", minimum=30
+        30, "Least number of keys that a segment needs to be reported as the worst against --baseline.", minimum=30
     )
     batch_size: int = setting(4096, "Examples scored at once.", minimum=1)
-    on_bad_record: Literal["fail", "skip"] = setting("fail", "What to do about a record or row that cannot be read.")
+    on_bad_record: Literal["fail", "skip"] = setting("fail", "What to do with a record or row that cannot be read.")
     max_bad_fraction: float = setting(
         0.01, "With --on_bad_record=skip: stop when more than this share of them is bad.", minimum=0, below=1
     )
@@ -61,11 +63,11 @@ class EvaluateConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PredictConfig:
-    """What scores what, and where the scores go."""
+    """Which model scores which data, and where the scores go."""
 
     run: str | None = setting(None, "Run directory, whose best weights predict.")
     export: str | None = setting(
-        None, "Instead of --run: directory of an export, one version or all of them, of which the last predicts."
+        None, "Instead of --run: directory of an export, either of one version or of all, of which the last predicts."
     )
     output: str = setting(REQUIRED, "File to write, .parquet or .csv; - writes CSV to standard output.")
     data: str | None = setting(None, "Directory of records to score; where the run was trained if not given.")
@@ -83,13 +85,13 @@ class PredictConfig:
     )
     columns: tuple[str, ...] = setting(
         (),
-        "Columns to copy into the output beside keys and labels; of tables any column, as text if the model's "
-        "schema.json does not name it.",
+        "Columns to copy into the output in addition to keys and labels; for tables any column, as text if the "
+        "model's schema.json does not name it.",
     )
     batch_size: int = setting(4096, "Examples scored at once.", minimum=1)
     on_bad_record: Literal["fail", "skip"] = setting(
         "fail",
-        "What to do about a record or row that cannot be read. Skipped rows of tables are counted, and listed in the "
+        "What to do with a record or row that cannot be read. Skipped rows of tables are counted, and listed in the "
         "file OUTPUT.rejects.csv.",
     )
     max_bad_fraction: float = setting(
@@ -117,15 +119,17 @@ class PredictConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExportConfig:
-    """Which run is exported, where to, and what it is warmed up with."""
+    """Which run is exported, where to, and with which warm-up requests."""
 
     run: str = setting(REQUIRED, "Run directory, whose best weights are exported.")
     output: str = setting(REQUIRED, "Directory of the served model; each export is a numbered version below it.")
-    version: int | None = setting(None, "Version to write; one more than the largest there if not given.", minimum=1)
+    version: int | None = setting(
+        None, "Version to write; one more than the largest existing one if not given.", minimum=1
+    )
     warmup: Literal["auto", "records", "statistics"] = setting(
         "auto",
         "Rows of the warm-up requests, which are stored in the export: the first ones of the validation split, or rows "
-        "drawn from the schema's statistics; auto takes records where they can be read.",
+        "drawn from the schema's statistics; auto uses records if they can be read.",
     )
     data: str | None = setting(None, "Directory of the records; where the run was trained if not given.")
 
@@ -141,16 +145,16 @@ class ExportConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RequestConfig:
-    """Which export is asked, and what."""
+    """Which export gets which request."""
 
-    export: str = setting(REQUIRED, "Directory of an export: one version, or all of them, of which the last is asked.")
+    export: str = setting(REQUIRED, "Directory of an export: one version, or all of them, of which the last is used.")
     json: str | None = setting(
-        None, "File with the request, as TensorFlow Serving's REST interface takes it; - reads standard input."
+        None, "File with a request for TensorFlow Serving's REST interface; - reads standard input."
     )
     signature: str | None = setting(
-        None, "Signature to ask; the request's own signature_name, or serving_default, if not given."
+        None, "Signature to call; the request's own signature_name, or serving_default, if not given."
     )
-    example: int = setting(0, "Print an example request of this many rows, and ask nothing.", minimum=0)
+    example: int = setting(0, "Print an example request of this many rows, and score nothing.", minimum=0)
     format: Literal["row", "column"] = setting(
         "row", "Form of the example: instances, one object per row, or inputs, one list per column."
     )

@@ -27,7 +27,7 @@ class Writer(Protocol):
 
 
 def check_output(output: str) -> None:
-    """Refuses a name that says no format.
+    """Rejects a name that says no format.
 
     Raises:
       ValueError: If it is neither `-` nor one of a Parquet or CSV file.

@@ -1,4 +1,4 @@
-"""What a comparison of exploration policies is told."""
+"""The configuration of a comparison of exploration policies."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ MEANS_NOTHING: Final[dict[str, tuple[str, ...]]] = {
         "appeal", "quality",
     ),
 }  # fmt: skip
-"""Settings that a data set has no use for."""
+"""Settings that have no effect on a data set."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExploreConfig:
-    """Which policies meet, and on what."""
+    """Which policies are compared, and on which data."""
 
     output: str = setting(REQUIRED, "Directory to write; finished seeds in it are kept, so a stopped run resumes.")
     dataset: Literal["simulator", "hillstrom", "obd"] = setting(
@@ -31,7 +31,7 @@ class ExploreConfig:
     raw_dir: str | None = setting(
         None, "Folder with the files of hillstrom or obd, as fullrank.data.prepare reads them."
     )
-    json: str | None = setting(None, "File for the numbers of the report.")
+    json: str | None = setting(None, "File to write the numbers of the report to.")
     policies: tuple[Literal["greedy", "epsilon_greedy", "ucb", "thompson", "joint_thompson"], ...] = setting(
         ("greedy", "epsilon_greedy", "ucb", "thompson", "joint_thompson"), "Policies to compare."
     )
@@ -46,15 +46,17 @@ class ExploreConfig:
     seeds: int = setting(20, "Number of seeds.", minimum=2)
     epsilon: float = setting(0.02, "Share of the requests at which epsilon_greedy explores.", above=0, below=1)
     rounds: int = setting(80, "Rounds; a policy learns from its clicks after each.", minimum=2)
-    requests: int = setting(2000, "Requests a round.", minimum=1)
-    candidates: int = setting(25, "Ads that a request chooses one of.", minimum=2)
+    requests: int = setting(2000, "Requests per round.", minimum=1)
+    candidates: int = setting(25, "Candidate ads per request, one of which is shown.", minimum=2)
     first_ads: int = setting(40, "Ads at the start.", minimum=2)
     new_ads: int = setting(1, "Ads that arrive in each later round.", minimum=0)
-    lifetime: int = setting(40, "Rounds that an ad stays.", minimum=1)
+    lifetime: int = setting(40, "Rounds for which an ad stays.", minimum=1)
     segments: int = setting(2, "Segments of users.", minimum=1)
     base_rate: float = setting(0.05, "Click rate of an average ad.", above=0, below=1)
-    appeal: float = setting(0.6, "Standard deviation of a logit's part that content and segment explain.", minimum=0)
-    quality: float = setting(1.5, "Standard deviation of its part that only showing the ad can tell.", minimum=0)
+    appeal: float = setting(
+        0.6, "Standard deviation of the part of a logit that content and segment explain.", minimum=0
+    )
+    quality: float = setting(1.5, "Standard deviation of the part that only showing the ad reveals.", minimum=0)
 
     def __post_init__(self) -> None:
         """Validates the settings."""
@@ -68,4 +70,4 @@ class ExploreConfig:
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         for name in MEANS_NOTHING[self.dataset]:
             if getattr(self, name) != defaults[name]:
-                raise ValueError(f"--{name} means nothing to --dataset={self.dataset}: leave it out.")
+                raise ValueError(f"--{name} has no effect with --dataset={self.dataset}: leave it out.")

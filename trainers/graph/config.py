@@ -1,4 +1,4 @@
-"""What graph pre-training is told."""
+"""The configuration of graph pre-training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fullrank.models.options.setting import REQUIRED, check_settings, setting
 
 
 class Domain(NamedTuple):
-    """Where clicks of one kind are: records, and the columns of label, user and item."""
+    """Where clicks of one kind are: the records, and the columns of label, user and item."""
 
     data: str
     label: str
@@ -19,31 +19,33 @@ class Domain(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PretrainGraphConfig:
-    """Which clicks make the graph, and how its vectors are learned."""
+    """Which clicks form the graph, and how its vectors are learned."""
 
     data: tuple[str, ...] = setting(REQUIRED, "Directory of records; several if each domain has its own.")
-    label: tuple[str, ...] = setting(REQUIRED, "Label whose 1 is an edge; several if domains differ.")
+    label: tuple[str, ...] = setting(REQUIRED, "Label whose value 1 is an edge; several if domains differ.")
     user: tuple[str, ...] = setting(REQUIRED, "Column of the user's id, the same ids in every domain.")
     item: tuple[str, ...] = setting(REQUIRED, "Column of the item's id; several if domains differ.")
     output: str = setting(REQUIRED, "Directory to write users.parquet, items.parquet, model.keras and graph.json into.")
     overwrite: bool = setting(False, "Replace the output of an earlier run.")
     first_fraction: float = setting(
-        0.5, "The graph holds this share of the first domain's training clicks, the oldest.", above=0
+        0.5, "Share of the first domain's training clicks, the oldest ones, that form the graph.", above=0
     )
     until: int | None = setting(
-        None, "Instead: it holds the clicks up to this time, in the unit of the first domain's time column."
+        None, "Instead: the clicks up to this time form it, in the unit of the first domain's time column."
     )
     width: int = setting(32, "Length of the vectors.", minimum=1)
-    neighbours: tuple[int, ...] = setting((15, 5), "Neighbours sampled of each node, and of each of those.", minimum=1)
+    neighbours: tuple[int, ...] = setting((15, 5), "Neighbours sampled per node, and per neighbour.", minimum=1)
     id_dropout: float = setting(0.5, "Share of occurrences in which training treats a node as new.", minimum=0, below=1)
-    negatives: float = setting(5.0, "How much random pairs count beside a click: Q of the GraphSAGE loss.", above=0)
-    shared_negatives: int = setting(64, "Random users, and items, that a batch is told from.", minimum=1)
-    temperature: float = setting(0.2, "What cosines are divided by in the loss.", above=0)
+    negatives: float = setting(5.0, "Weight of random pairs relative to a click: Q of the GraphSAGE loss.", above=0)
+    shared_negatives: int = setting(
+        64, "Random users, and as many items, that serve as negatives of a batch.", minimum=1
+    )
+    temperature: float = setting(0.2, "Temperature: divisor of the cosines in the loss.", above=0)
     learning_rate: float = setting(0.01, "Learning rate of Adam.", above=0)
     epochs: int = setting(20, "Passes over the edges; small graphs need more.", minimum=1)
-    batch_size: int = setting(128, "Edges a step.", minimum=1)
+    batch_size: int = setting(128, "Edges per step.", minimum=1)
     seed: int = setting(0, "Seed of weights, order and samples.", minimum=0)
-    on_bad_record: Literal["fail", "skip"] = setting("fail", "What to do about a record that cannot be read.")
+    on_bad_record: Literal["fail", "skip"] = setting("fail", "What to do with a record that cannot be read.")
     max_bad_fraction: float = setting(
         0.01, "With --on_bad_record=skip: stop when more than this share of the records is bad.", minimum=0, below=1
     )
@@ -60,7 +62,7 @@ class PretrainGraphConfig:
 
     @property
     def domains(self) -> tuple[Domain, ...]:
-        """The domains; what is given once holds for all.
+        """The domains; a value that is given once applies to all.
 
         Raises:
           ValueError: If a flag has neither one value nor one for each domain.
@@ -69,6 +71,6 @@ class PretrainGraphConfig:
         number = max(len(values) for values in given.values())
         for name, values in given.items():
             if len(values) not in (1, number):
-                raise ValueError(f"--{name} needs one value, or {number}, one a domain. Received: {len(values)}.")
+                raise ValueError(f"--{name} needs one value, or {number}, one per domain. Received: {len(values)}.")
         columns = [values * number if len(values) == 1 else values for values in given.values()]
         return tuple(Domain(*values) for values in zip(*columns, strict=True))

@@ -200,7 +200,7 @@ class RunDirectory:
             copy_schema(schema, aside)
 
     def check_free(self) -> None:
-        """Refuses a path at which a run cannot be created.
+        """Rejects a path at which a run cannot be created.
 
         Raises:
           ValueError: If there is a file, or a directory that is neither empty nor a run.
@@ -209,7 +209,7 @@ class RunDirectory:
             raise ValueError(f"{self.path} exists and is not a run directory: choose another --output, or remove it.")
 
     def check_resumable(self, config: RunConfig, schema: Schema) -> None:
-        """Refuses to go on with another configuration, or other data, than the run began with.
+        """Rejects to go on with another configuration, or other data, than the run began with.
 
         Raises:
           ValueError: If they differ; the message names the fields.
@@ -219,7 +219,7 @@ class RunDirectory:
             raise ValueError(difference)
 
     def check_not_diverged(self, config: RunConfig, schema: Schema) -> None:
-        """Refuses to train again what diverged with the same configuration and data.
+        """Rejects to train again what diverged with the same configuration and data.
 
         Raises:
           ValueError: If it did.

@@ -9,7 +9,7 @@ from fullrank.data.schema.schema import Schema, SchemaError
 
 
 def check_same_columns(trained: Schema, given: Schema, *, columns: Sequence[str]) -> None:
-    """Refuses records whose columns differ from those the model was trained on.
+    """Rejects records whose columns differ from those the model was trained on.
 
     Statistics, vocabularies and splits may differ: the model uses those of its own run.
 

@@ -1,4 +1,4 @@
-"""Searches: many runs whose flags Optuna chooses, each from what the runs before it came to.
+"""Searches: many runs whose flags Optuna chooses, each from the results of the earlier runs.
 
 May import: analysis, data, layers, models, trainers/config, trainers/run, trainers/studies, trainers/training.
 """

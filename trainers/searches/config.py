@@ -1,4 +1,4 @@
-"""What a search is told."""
+"""The configuration of a search."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ class SearchConfig:
     space: str = setting(
         REQUIRED,
         "Flags of train with the values they may take: learning_rate=log:1e-4..1e-2,widths=8|16|32,dropout=0..0.5. "
-        "log: draws the logarithm evenly; choices stand with | between.",
+        "log: samples the logarithm uniformly; choices are separated by |.",
     )
     trials: int = setting(
-        20, "Runs in all, those before an interruption included; more continue the search.", minimum=1
+        20,
+        "Total number of runs, including those before an interruption; a larger one continues the search.",
+        minimum=1,
     )
-    workers: int = setting(1, "Runs at a time, each in a process with its share of the cores.", minimum=1)
+    workers: int = setting(1, "Runs at a time, each in its own process with its share of the cores.", minimum=1)
     pruning: bool = setting(
         True, "Stop a run whose validation metric is worse than the median of earlier runs at the same epoch."
     )
-    sampler_seed: int = setting(1, "Seed of the draws; --seed, after --, is that of each training.", minimum=0)
+    sampler_seed: int = setting(1, "Seed of the search; --seed, after --, is that of each training run.", minimum=0)
     keep_runs: bool = setting(False, "Keep every run directory; otherwise only that of the best run stays.")
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What a search leaves beside its best run: a table of all trials, the best flags, and a figure."""
+"""What a search writes in addition to its best run: a table of all trials, the best flags, and a figure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs the trials that a search still lacks, in worker processes, and writes what came of them."""
+"""Runs the trials that a search still lacks, in worker processes, and writes their results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from fullrank.trainers.searches.trial import ERROR, RUN, Task, config_of, open_s
 from fullrank.trainers.studies.job import start_worker
 
 _TRIALS_A_PROCESS: Final = 6
-"""Graphs of finished runs are never quite freed, so workers are replaced after so many."""
+"""Graphs of finished runs are never freed completely, so workers are replaced after this many trials."""
 
 
 def run_search(config: SearchConfig, *, flags: Sequence[str]) -> int:
@@ -73,7 +73,7 @@ def run_search(config: SearchConfig, *, flags: Sequence[str]) -> int:
 
 
 def _direction(task: Task) -> str:
-    """Checks each value that the space names, beside the first ones of the other flags."""
+    """Checks each value that the space names, together with the first values of the other flags."""
     first = [f"--{dimension.flag}={dimension.examples[0]}" for dimension in task.space]
     for place, dimension in enumerate(task.space):
         for text in dimension.examples:
@@ -97,7 +97,7 @@ def _locked(output: Path) -> Iterator[None]:
 
 
 def _claim(output: Path, task: Task) -> None:
-    """Writes down what the directory is for, or checks that it is for the same."""
+    """Records the search that the directory is for, or checks that it is the same."""
     plan = {
         "data": str(Path(task.data).resolve()),
         "flags": list(task.flags),
@@ -114,7 +114,7 @@ def _claim(output: Path, task: Task) -> None:
 
 
 def _take_up_interrupted(study: optuna.Study) -> None:
-    """Puts trials that ran when an earlier process was killed into the queue again, with their run directories."""
+    """Queues trials again that were running when an earlier process was killed, with their run directories."""
     for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
         if RUN in trial.user_attrs and trial.params:
             study.enqueue_trial(trial.params, user_attrs={RUN: trial.user_attrs[RUN]})
@@ -122,7 +122,7 @@ def _take_up_interrupted(study: optuna.Study) -> None:
 
 
 def _counted(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """Finished trials, without those that were killed: they have no reason, and another one takes each of them up."""
+    """Finished trials, without those that were killed: they have no reason, and each is taken up by another trial."""
     finished = study.get_trials(deepcopy=False, states=tuple(s for s in optuna.trial.TrialState if s.is_finished()))
     failed = optuna.trial.TrialState.FAIL
     return [trial for trial in finished if trial.state != failed or ERROR in trial.user_attrs]
@@ -143,7 +143,7 @@ def _run(task: Task, study: optuna.Study, missing: int, *, config: SearchConfig)
 
 
 def _run_portion(tasks: list[Task], study: optuna.Study, bar: Any, *, workers: int, keep_runs: bool) -> None:
-    """Runs some trials in worker processes of their own."""
+    """Runs some trials, each in a worker process."""
     pool = concurrent.futures.ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("spawn"),

@@ -1,9 +1,9 @@
-"""The space that a search draws flags from, and its way from one line of text to Optuna.
+"""The space from which a search draws flags, and its conversion from one line of text to Optuna.
 
     learning_rate=log:1e-4..1e-2,widths=8|16|32,dropout=0..0.5
 
-`low..high` is a range, `log:` before it draws its logarithm evenly, and `a|b|c` are choices. A comma begins the next
-flag only where a name and `=` follow it, so that a choice may hold commas: `widths=16|16,32,64`.
+`low..high` is a range, `log:` before it samples its logarithm uniformly, and `a|b|c` are choices. A comma begins the next
+flag only if a name and `=` follow it, so a choice may contain commas: `widths=16|16,32,64`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _SET_BY_SEARCH: Final = frozenset({"seed"})
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Range:
-    """A flag that takes a number between two, both included.
+    """A flag that takes a number from a range, both ends included.
 
     Attributes:
       flag: Name of the flag.
       low: Least value.
       high: Largest value.
-      log: Whether the logarithm is drawn evenly.
+      log: Whether the logarithm is sampled uniformly.
     """
 
     flag: str
@@ -55,7 +55,7 @@ class Range:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Choice:
-    """A flag that takes one of some texts.
+    """A flag that takes one of several texts.
 
     Attributes:
       flag: Name of the flag.
@@ -79,7 +79,7 @@ Space = tuple["Range | Choice", ...]
 
 
 def read_space(text: str) -> Space:
-    """Reads a space from its line of text.
+    """Parses a space from its line of text.
 
     Raises:
       ValueError: If a flag is unknown, does not change the result, or its values cannot be read.
@@ -96,7 +96,7 @@ def read_space(text: str) -> Space:
         if name not in kinds:
             meant = closest(name, list(kinds))
             hint = f" Did you mean {meant!r}?" if meant else ""
-            raise ValueError(f"--space: {name!r} is no flag of train that changes the result.{hint}")
+            raise ValueError(f"--space: {name!r} is not a flag of train that changes the result.{hint}")
         if name in found:
             raise ValueError(f"--space names {name!r} twice.")
         found[name] = _dimension(name, values, kinds[name])
@@ -119,17 +119,17 @@ def _dimension(name: str, text: str, kind: FieldType) -> Range | Choice:
         for value in values:
             _parsed(name, value, kind)
         if len(set(values)) != len(values):
-            raise ValueError(f"--space: {name} has a choice twice. Received: {text!r}.")
+            raise ValueError(f"--space: {name} lists a choice twice. Received: {text!r}.")
         return Choice(flag=name, values=values)
     numbers = text.removeprefix(_LOG)
     low, dots, high = numbers.partition("..")
     if not dots:
         raise ValueError(
-            f"--space: {name} takes low..high, log:low..high or choices with | between. Received: {text!r}. A single "
-            "value is a flag of train and stands after --."
+            f"--space: {name} takes low..high, log:low..high or choices separated by |. Received: {text!r}. A single "
+            "value is a flag of train and goes after --."
         )
     if kind.item not in (int, float) or kind.many:
-        raise ValueError(f"--space: {name} is no number; give choices with | between. Received: {text!r}.")
+        raise ValueError(f"--space: {name} is not a number; separate choices by |. Received: {text!r}.")
     least, largest = _parsed(name, low, kind), _parsed(name, high, kind)
     log = text.startswith(_LOG)
     if least is None or largest is None or least >= largest or (log and least <= 0):

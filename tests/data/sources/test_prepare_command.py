@@ -78,7 +78,11 @@ def test_help_lists_every_set_and_flag(capsys: pytest.CaptureFixture[str]) -> No
     [
         (("--dataset=movie",), 2, "movielens|criteo"),
         ((), 2, "flag --dataset is required"),
-        (("--dataset=movielens", "--seed=3"), 2, "--seed means nothing to --dataset=movielens, which takes --raw_dir."),
+        (
+            ("--dataset=movielens", "--seed=3"),
+            2,
+            "--seed has no effect with --dataset=movielens, which takes --raw_dir.",
+        ),
         (
             ("--dataset=synthetic", "--raw_dir=x"),
             2,

@@ -173,7 +173,7 @@ def test_help_of_train_is_grouped_with_defaults_and_choices(capsys: pytest.Captu
         for field in dataclasses.fields(part):
             assert f"--{field.name}=" in shown or f"--[no]{field.name}" in shown
     assert "--model=" + "|".join(MODELS)[:40] in shown
-    assert "Examples a step. (default: 2048)" in shown
+    assert "Examples per step. (default: 2048)" in shown
     assert "(default: 128,64)" in shown
     assert "(default: )" not in shown
 
@@ -199,7 +199,7 @@ def test_a_config_file_gives_what_flags_leave_open(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("{", "is not JSON"),
-        ("[]", "holds no configuration"),
+        ("[]", "does not hold a configuration"),
         ('{"config": {"modle": {}}}', "unknown part 'modle'"),
         ('{"model": {"widht": 3}}', "unknown field 'widht' in 'model'; did you mean 'widths'"),
         ('{"model": {"widths": 3}}', "--widths: expected a list, each a whole number. Received: 3."),

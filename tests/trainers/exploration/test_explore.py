@@ -101,7 +101,7 @@ def test_refuses_a_baseline_that_does_not_play(tmp_path: Path) -> None:
         dataclasses.replace(SMALL, policies=("greedy", "epsilon_greedy", "greedy"))
     with pytest.raises(ValueError, match="--dataset=obd needs --raw_dir"):
         dataclasses.replace(SMALL, dataset="obd")
-    with pytest.raises(ValueError, match="--requests means nothing to --dataset=hillstrom"):
+    with pytest.raises(ValueError, match="--requests has no effect with --dataset=hillstrom"):
         ExploreConfig(output="none", dataset="hillstrom", raw_dir="there", requests=30)
     with pytest.raises(ValueError, match="needs 4 candidates"):
         explore_run(dataclasses.replace(SMALL, output=str(tmp_path / "few"), first_ads=3, new_ads=0))

@@ -97,7 +97,7 @@ def test_the_task_is_one_that_both_predict(runs: Path, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["--run=a,b"], 2, "--run and --baseline name as many runs as each other. Received: 2 and 1."),
+        (["--run=a,b"], 2, "--run and --baseline have to name equally many runs. Received: 2 and 1."),
         (["--task=like"], 1, "--task=like: {runs}/plain predicts click."),
         (["--repeated=seen"], 1, "--repeated=seen: {runs}/records has no such column of numbers; convert and prepare"),
         (["--request=history_ad"], 1, "--request=history_ad: expected a column with one id per example. There are:"),

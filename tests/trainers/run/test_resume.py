@@ -306,7 +306,7 @@ def test_the_memory_of_early_stopping_survives_in_the_state() -> None:
 
 
 def test_the_learning_rate_drops_on_a_plateau_and_the_count_survives() -> None:
-    """Patience 2: two epochs without a best lower the rate; the count starts anew at the drop and at each best."""
+    """Patience 2: two epochs without a best lower the rate; the count starts over at the drop and at each best."""
     state, said = TrainingState(), list[str]()
     model = StandIn()
     model.compile(optimizer=keras.optimizers.SGD(0.8))

@@ -55,7 +55,7 @@ def test_a_plan_from_a_file(tmp_path: Path) -> None:
 
 def test_a_flag_that_no_run_could_read_is_found_before_anything_runs(tmp_path: Path) -> None:
     file = tmp_path / "plan.json"
-    for flag, message in (("--widht=8", "did you mean"), ("--epochs=0", "at least 1"), ("epochs", "is no flag")):
+    for flag, message in (("--widht=8", "did you mean"), ("--epochs=0", "at least 1"), ("epochs", "is not a flag")):
         file.write_text(json.dumps({**PLAN, "variants": {"a": [], "b": [flag]}}))
         study = read_study(file)
         config = StudyConfig(study=str(file), data="records", output=str(tmp_path / "out"), seeds=(1,))
