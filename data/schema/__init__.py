@@ -1,4 +1,4 @@
-"""What a data set is: features, labels, keys and splits, as data, as JSON and in words; vocabularies; rules of values.
+"""The description of a data set: features, labels, keys and splits, as data, JSON and text; vocabularies; value rules.
 
 May import: data/command, data/content, data/files.
 """

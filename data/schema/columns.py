@@ -1,6 +1,6 @@
 """The physical columns of a record: what is stored, parsed, batched and served.
 
-A feature says what a value means; a column says how it lies in a record and in a batch. Both record layouts, the
+A feature says what a value means; a column says how it is stored in a record and in a batch. Both record layouts, the
 converters, the reader and the serving signature know columns only, so a new kind of feature needs no change there.
 """
 
@@ -39,7 +39,7 @@ class Column:
       dtype: `int64`, `float32` or `bytes`.
       form: `one` value, `many` (0 to `length`) or `fixed` (exactly `length`, or absent as a whole).
       length: Width of `many` and `fixed` in a batch; 1 for `one`.
-      pad: What fills up a row of `many` where `missing` itself would be a value; only weights need it (0).
+      pad: What pads a row of `many` if `missing` itself would be a value; only weights need it (0).
     """
 
     name: str
@@ -58,7 +58,7 @@ class Column:
 
     @property
     def missing(self) -> int | float | bytes:
-        """What stands for "no value": -1, NaN or the empty string (`pad` where one is given)."""
+        """The mark of a missing value: -1, NaN or the empty string (`pad` if given)."""
         if self.pad is not None:
             return self.pad
         return _MISSING[self.dtype]

@@ -43,7 +43,7 @@ def describe_splits(schema: Schema) -> str:
 
 
 def describe_features(schema: Schema) -> str:
-    """One row a feature: kind, ids and statistics."""
+    """One row per feature: kind, ids and statistics."""
     rows = [(f.name, f.kind, f.side, _dtype(f), _ids(f), *_statistics(f)) for f in schema.features]
     header = ("feature", "kind", "side", "dtype", "ids or length", "distinct", "missing", "values")
     return text_table(header, rows, right=(5, 6))
@@ -70,7 +70,7 @@ def _ids(feature: Feature) -> str:
 
 
 def _behaviour(column: BehaviourColumn) -> str:
-    """A column of behaviours: whose table it shares, and what it is compared with."""
+    """A column of behaviours: whose table it shares, and with what it is compared."""
     if column.table is None:
         return f"{column.name} ({column.ids.kind} {column.ids.size:,}) alone"
     if column.target is None:
@@ -80,7 +80,7 @@ def _behaviour(column: BehaviourColumn) -> str:
 
 
 def _numeral_systems(feature: Numeric) -> str:
-    """How a number becomes digits, where the schema says so."""
+    """How a number becomes digits, if the schema says so."""
     words = [f"{feature.map} map"] if feature.map != "quantile" else []
     words += [f"base {'+'.join(map(str, feature.bases))}"] if feature.bases else []
     words += [f"{feature.bits} bits"] if feature.bits is not None else []
@@ -88,9 +88,9 @@ def _numeral_systems(feature: Numeric) -> str:
 
 
 def _statistics(feature: Feature) -> tuple[str, str, str]:
-    """Distinct values, share of missing ones, and what they are like."""
+    """Distinct values, share of missing ones, and their distribution."""
     if isinstance(feature, Sparse) and feature.statistics is not None:
-        several = f"{feature.statistics.mean_length:.3g} a row" if feature.max_values > 1 else ""
+        several = f"{feature.statistics.mean_length:.3g} per row" if feature.max_values > 1 else ""
         return f"{feature.statistics.distinct:,}", f"{feature.statistics.missing:.1%}", several
     if isinstance(feature, (Numeric, Vector)) and feature.statistics is not None:
         found = feature.statistics

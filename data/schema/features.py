@@ -37,7 +37,7 @@ class IdMap:
     max_size: int | None = None
 
     def __post_init__(self) -> None:
-        """Rejects a map that has no rows to give."""
+        """Rejects a map without rows."""
         if self.kind != "vocabulary" and self.size < 1:
             raise ValueError(f"An id map of kind {self.kind!r} needs size >= 1. Received: {self.size}.")
 
@@ -49,7 +49,7 @@ class IdMap:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SparseStatistics:
-    """What the training split showed of a sparse feature.
+    """Statistics of a sparse feature in the training split.
 
     Attributes:
       distinct: Different ids.
@@ -64,7 +64,7 @@ class SparseStatistics:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NumericStatistics:
-    """What the training split showed of a numeric feature.
+    """Statistics of a numeric feature in the training split.
 
     Attributes:
       mean: Mean of the numbers that are not missing.
@@ -73,7 +73,7 @@ class NumericStatistics:
       maximum: Greatest of them.
       missing: Share of examples without a number.
       quantiles: Their quantiles, equally spaced from 0 to 1.
-      values: The least value of each of up to 256 bins that weigh the same but for those of a single frequent value.
+      values: The least value of each of up to 256 bins of equal weight, except for bins of a single frequent value.
       shares: The share of the numbers in each of these bins.
     """
 
@@ -128,15 +128,16 @@ class Sparse:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Numeric:
-    """One real number; NaN is a missing one.
+    """One real number; NaN means missing.
 
     Attributes:
       name: Its column.
       side: As in `Sparse`.
       group: As in `Sparse`.
       map: How it becomes an integer for its digits in several numeral systems ([Tencent] §3.2), piecewise linear
-        between knots: `quantile` (equally many training examples an integer), `linear` (equal steps from minimum to
-        maximum) or `log` (equal steps of `sign(x) log(1 + |x|)`). What lies outside the training data is clipped.
+        between knots: `quantile` (equally many training examples per integer), `linear` (equal steps from minimum to
+        maximum) or `log` (equal steps of `sign(x) log(1 + |x|)`). Values outside the range of the training data are
+        clipped.
       bases: Numeral systems of this number; empty for the model's own.
       bits: Its integers are below 2 to the power of this; `None` for the model's own.
       statistics: As in `Sparse`.
@@ -152,9 +153,9 @@ class Numeric:
     statistics: NumericStatistics | None = None
 
     def __post_init__(self) -> None:
-        """Rejects numeral systems that are none."""
+        """Rejects invalid numeral systems."""
         if any(base < 2 for base in self.bases) or len(set(self.bases)) != len(self.bases):
-            raise ValueError(f"bases of a number are different whole numbers from 2 on. Received: {list(self.bases)}.")
+            raise ValueError(f"bases are distinct whole numbers of at least 2. Received: {list(self.bases)}.")
         if self.bits is not None and not 1 <= self.bits <= 31:
             raise ValueError(f"A number has 1 to 31 bits. Received: {self.bits}.")
 
@@ -170,12 +171,12 @@ class BehaviourColumn:
     Attributes:
       name: Its column.
       table: The feature whose table it shares: a sparse one, which also gives id map and dtype, or a `bits` one of at
-        most 62 bits. The column then holds one int64 per behaviour, whose bit k is bit k of the HashID; -1 is a missing
-        one. Another behaviour column with a table of its own may be named, too. `None` for a table of its own.
-      target: The feature of the example that it is compared with, of the same table. `None` for what describes the
-        behaviour alone and has no counterpart in the target, such as the rating that was given.
-      dtype: `int64` or `bytes`; of a table of its own.
-      ids: Map from raw id to row; of a table of its own.
+        most 62 bits. The column then holds one int64 per behaviour, whose bit k is bit k of the HashID; -1 means
+        missing. Another behaviour column with a table of its own may be named, too. `None` for a table of its own.
+      target: The feature of the example that it is compared with, of the same table. `None` for a column that describes
+        only the behaviour and has no counterpart in the target, such as the rating that was given.
+      dtype: `int64` or `bytes`, if it has a table of its own.
+      ids: Map from raw id to row, if it has a table of its own.
     """
 
     name: str
@@ -185,7 +186,7 @@ class BehaviourColumn:
     ids: IdMap = IdMap()
 
     def __post_init__(self) -> None:
-        """Rejects a target that cannot be of the column's table, and an id map beside a shared one."""
+        """Rejects a target without a shared table, and an id map in addition to a shared table."""
         if self.table is None and self.target is not None:
             raise ValueError(
                 f"behaviour column {self.name!r} is compared with {self.target!r}: name the table that they share."
@@ -203,10 +204,10 @@ class Sequence:
 
     Attributes:
       name: Name of the feature (not a column).
-      behaviour: What is known of each behaviour, one column or several, of which one at least is compared with the
+      behaviour: What is known about each behaviour: one or more columns, at least one of which is compared with the
         target.
       times: Column of int64 event times aligned with the others, in the schema's `time_unit`; `None` if unknown.
-      max_length: Most recent behaviours kept.
+      max_length: Number of most recent behaviours that are kept.
       side: As in `Sparse`.
       group: As in `Sparse`.
     """
@@ -220,7 +221,7 @@ class Sequence:
     group: str | None = None
 
     def __post_init__(self) -> None:
-        """Rejects a column that is given twice, and behaviours that nothing is compared of."""
+        """Rejects a repeated column, and behaviours of which no column has a target."""
         names = self.names
         if len(set(names)) != len(names):
             raise ValueError(f"sequence {self.name!r} names a column twice. Received: {', '.join(names)}.")
@@ -232,11 +233,11 @@ class Sequence:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of its columns, without that of the times."""
+        """The names of its columns, except the times."""
         return tuple(column.name for column in self.behaviour)
 
     def columns(self, *, dtypes: Mapping[str, Literal["int64", "bytes"]]) -> tuple[Column, ...]:
-        """The columns of its behaviours, then that of the times; `dtypes` gives the dtype of each table."""
+        """The columns of its behaviours, then its times; `dtypes` is the dtype of each table."""
         columns = [
             Column(name=each.name, dtype=dtypes[each.table or each.name], form="many", length=self.max_length)
             for each in self.behaviour
@@ -248,13 +249,13 @@ class Sequence:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Vector:
-    """A vector from another model; all NaN when missing.
+    """A vector from another model; all NaN if missing.
 
     Attributes:
       name: Its column.
-      length: Numbers in it.
+      length: Its dimension.
       pair: The vector of the other side, of the same model and length, that it is compared with ([Tencent] §3.3).
-        Declare a pair at one of the two.
+        Declare a pair at only one of the two.
       side: As in `Sparse`.
       group: As in `Sparse`.
       statistics: Statistics of the dot product with `pair`, over the examples that have both. Filled in when records
@@ -276,7 +277,7 @@ class Vector:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Bits:
-    """HashID bits of a content vector, each 0 or 1; all -1 when missing.
+    """HashID bits of a content vector, each 0 or 1; all -1 if missing.
 
     Attributes:
       name: Its column.
@@ -298,7 +299,7 @@ class Bits:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Label:
-    """What a task predicts; NaN where it was not observed, which masks the example for that task.
+    """What a task predicts; NaN if it was not observed, which masks the example for that task.
 
     Attributes:
       name: Column and task name.
@@ -340,4 +341,4 @@ class Key:
 
 Feature = Sparse | Numeric | Sequence | Vector | Bits
 TableOwner = Sparse | BehaviourColumn
-"""What has an id map and a table of its own."""
+"""A feature or column with its own id map and table."""

@@ -1,9 +1,9 @@
 """Reads and writes `schema.json`.
 
-The file is meant to be edited: what equals a default may be left out, short objects stand on one line, and every
-mistake is reported with the file and the place in it. Nothing is guessed: an unknown key, a key given twice, a value of
-another type or a missing one is an error. The key `$schema`, by which editors find `docs/schema.schema.json`, is
-allowed and not kept.
+The file is meant to be edited: a field that equals its default may be left out, short objects are on one line, and
+every mistake is reported with its file and place. Nothing is guessed: an unknown key, a repeated key, a value of another
+type or a missing value is an error. The key `$schema`, by which editors find `docs/schema.schema.json`, is allowed and
+not kept.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FORMAT: Final = 2
 
 _KINDS: Final[dict[str, type[Feature]]] = {cls.kind: cls for cls in get_args(Feature)}
 _ALWAYS_WRITTEN: Final = {"kind", "dtype", "side", "type", "layout", "compression"}
-"""Fields a reader of the file looks for even where they equal their default."""
+"""Fields that are written even if they equal their default, because a reader of the file looks for them."""
 _WRITTEN_WHOLE: Final = (SparseStatistics, NumericStatistics, Shard)
 _LINE: Final = 118
 
@@ -36,7 +36,7 @@ def read_schema(path: str | Path) -> Schema:
       path: A data set directory, or a `schema.json` (under any name).
 
     Returns:
-      The schema; its `directory` is the one the file lies in.
+      The schema; its `directory` is that of the file.
 
     Raises:
       SchemaError: If there is no such file or it is not a valid schema; the message names file and place.
@@ -92,12 +92,12 @@ def schema_from_json(value: object, *, source: str = FILE_NAME) -> Schema:
         for number, shard in enumerate(split.shards):
             parts = PurePosixPath(shard.file)
             if parts.is_absolute() or ".." in parts.parts or not shard.file:
-                _fail(source, f"splits[{index}].shards[{number}].file", "a shard lies below the schema", shard.file)
+                _fail(source, f"splits[{index}].shards[{number}].file", "a path below the schema", shard.file)
     return schema
 
 
 def _of_first_format(fields: dict[str, Any]) -> dict[str, Any]:
-    """What format 1 says, as the present one: there a sequence's `ids` named table and target by one word."""
+    """Converts format 1 to the present one: in it, a sequence's `ids` named table and target by one word."""
     features = fields.get("features")
     if not isinstance(features, list):
         return fields
@@ -117,7 +117,7 @@ def schema_to_json(schema: Schema) -> dict[str, Any]:
 
 
 def format_json(value: object, *, indent: int = 0, lead: int = 0) -> str:
-    """JSON in which whatever fits on a line stands on one line.
+    """JSON in which everything that fits on one line is on one line.
 
     Args:
       value: JSON values.

@@ -1,7 +1,7 @@
-"""`schema.pbtxt` of TensorFlow Metadata, as TFDV and TFX write it: read as hints for `infer`, and written of a schema.
+"""`schema.pbtxt` of TensorFlow Metadata, as TFDV and TFX write it: read as hints for `infer`, written from a schema.
 
-Only names decide in a text of protocol buffers, so the few fields that are used here are declared here, and
-`tensorflow-metadata` with its own demands on protocol buffers is not needed. Other fields are skipped.
+The text format of protocol buffers depends on names only, so the few fields that are used are declared here, and
+`tensorflow-metadata`, which constrains the version of protobuf, is not needed. Other fields are skipped.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _FIELDS: Final = {
 
 
 class Hints(NamedTuple):
-    """What a file says about single columns: which are ids, amounts, or out of use."""
+    """What a file says about its columns: which are ids, amounts, or deprecated."""
 
     sparse: frozenset[str]
     numeric: frozenset[str]
@@ -47,13 +47,13 @@ def read_metadata(file: Path) -> Hints:
     numbers and about lists it says too little to decide.
 
     Raises:
-      ValueError: If it is no such text.
+      ValueError: If it is not such a file.
     """
     message = _new_schema()
     try:
         text_format.Parse(file.read_text(encoding="utf-8"), message, allow_unknown_field=True)
     except (text_format.ParseError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file} is no schema.pbtxt of TensorFlow Metadata: {error}") from error
+        raise ValueError(f"{file} is not a schema.pbtxt of TensorFlow Metadata: {error}") from error
     found: dict[str, list[str]] = {"sparse": [], "numeric": [], "ignore": []}
     for feature in message.feature:
         single = feature.value_count.max <= 1 and all(dim.size == 1 for dim in feature.shape.dim)

@@ -1,4 +1,4 @@
-"""Rows of different length as two flat arrays: what a `many` column is before it is written."""
+"""Rows of different lengths as two flat arrays: the form of a `many` column before it is written."""
 
 from __future__ import annotations
 

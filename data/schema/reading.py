@@ -1,4 +1,4 @@
-"""How tables are read, as a schema declares it: columns computed from others of the row, and from earlier rows."""
+"""How tables are read, as a schema declares it: columns computed from others of the same row, or from earlier rows."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Input:
 
     Attributes:
       name: Its name in the table.
-      kind: What its cells are: `integer`, `number`, `text`, or a time, which is a timestamp in the expression; where
-        it is a number, of seconds (`time_s`) or milliseconds (`time_ms`).
+      kind: Type of its cells: `integer`, `number`, `text`, or a time, which is a timestamp in the expression; numbers
+        are seconds (`time_s`) or milliseconds (`time_ms`).
     """
 
     name: str
@@ -23,11 +23,11 @@ class Input:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Derived:
-    """A column computed from others of the same row, at conversion and for rows scored later alike.
+    """A column computed from others of the same row, both at conversion and for rows scored later.
 
     Attributes:
       name: Its name, under which a feature, label, key, segment or time may use it.
-      expression: In DuckDB's language, e.g. `rating >= 4`; earlier derived columns may be named, too.
+      expression: DuckDB SQL, e.g. `rating >= 4`; earlier derived columns may be used, too.
       inputs: The columns of the table that it reads.
     """
 
@@ -51,13 +51,13 @@ class Along:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class History:
-    """Lists taken from the earlier rows of the log itself, oldest first: strictly before the row, ties left out.
+    """Lists taken from the earlier rows of the log itself, oldest first: strictly before the row, without ties.
 
     Attributes:
-      key: Column that says whose history it is, e.g. the user.
+      key: Column that identifies whose history it is, e.g. the user.
       lists: Columns of a sequence feature that are filled.
       times: Column of the sequence's times, `None` if it has none.
-      where: Binary label that a row has to have as 1 to be remembered; `None` for every row.
+      where: Binary label that must be 1 for a row to enter the history; `None` for every row.
       length: Most recent rows kept.
     """
 
@@ -68,7 +68,7 @@ class History:
     length: int = 50
 
     def __post_init__(self) -> None:
-        """Rejects a history of nothing."""
+        """Rejects an empty history."""
         if not self.lists or self.length < 1:
             raise ValueError(
                 "a history has at least one list and a length of at least 1. "
@@ -83,15 +83,15 @@ class History:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Past:
-    """One number of the earlier rows of the log itself: strictly before the row, ties left out.
+    """A number computed from the earlier rows of the log itself: strictly before the row, without ties.
 
     Attributes:
       name: Column of the feature that is filled.
-      aggregate: `count` of the rows, or `sum`, `mean` or `last` of those values of `of` that are not missing. Where
-        there is none, `mean` and `last` are missing. On a row without a time, or without one of `by`, all are.
+      aggregate: `count` of the rows, or `sum`, `mean` or `last` of those values of `of` that are not missing. If there
+        is none, `mean` and `last` are missing. On a row without a time, or without one of `by`, all are missing.
       of: Column whose values are taken; `None` for `count`.
-      by: Columns whose values the earlier rows share with the row, e.g. the user; none for all earlier rows.
-      smoothing: c of a mean of a binary label, (sum + c p) / (count + c): as many rows are added at the rate p of all
+      by: Columns whose values the earlier rows share with the row, e.g. the user; empty for all earlier rows.
+      smoothing: c in the mean of a binary label, (sum + c p) / (count + c): c rows are added at the rate p of all
         earlier rows, whatever their `by`, which is itself (sum + 1) / (count + 2). 0 for none.
     """
 
@@ -102,7 +102,7 @@ class Past:
     smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        """Rejects what no aggregate takes."""
+        """Rejects arguments that the aggregate does not take."""
         if (self.aggregate == "count") != (self.of is None):
             raise ValueError(f"{self.aggregate} {'takes no column' if self.of else 'needs a column'}.")
         if not 0 <= self.smoothing < math.inf or (self.smoothing and self.aggregate != "mean"):
@@ -115,15 +115,16 @@ class Reading:
 
     Attributes:
       list_delimiter: What separates the values of a list in text.
-      missing: Texts that stand for a missing value in every column, beside the usual ones.
-      padded: Columns of lists in which 0 is no value but fills up, in tables and in requests.
+      missing: Texts that mean a missing value in every column, in addition to the usual ones.
+      padded: Columns of lists in which 0 is padding, not a value, in tables and in requests.
       columns: Columns computed from others.
       histories: Sequences taken from earlier rows.
       past: Numbers taken from earlier rows.
-      newest_first: Sequences that run from the newest to the oldest in tables; they are turned round.
-      sort_by_time: Sequences that are put in the order of their times, the oldest first; what has no time comes first.
-      only_earlier: Sequences of which only what lies strictly before the row's own time is kept.
-      gaps: Columns of a sequence's times that hold how long before the row's own time each lies, in the schema's unit.
+      newest_first: Sequences that run from the newest to the oldest in tables; they are reversed.
+      sort_by_time: Sequences that are sorted by time, oldest first; behaviours without a time come first.
+      only_earlier: Sequences of which only behaviours strictly before the row's own time are kept.
+      gaps: Time columns of sequences that hold how long before the row's own time each behaviour was, in the schema's
+        unit.
     """
 
     list_delimiter: str = "|"
@@ -156,12 +157,12 @@ class Reading:
 
     @property
     def looked_up(self) -> tuple[str, ...]:
-        """The columns of a row by which its earlier rows are found, beside the time."""
+        """The columns of a row by which its earlier rows are found, in addition to the time."""
         return (*(history.key for history in self.histories), *(name for past in self.past for name in past.by))
 
     @property
     def remembered(self) -> tuple[str, ...]:
-        """The columns that earlier rows need for that, beside the time."""
+        """The columns that earlier rows need for that, in addition to the time."""
         names = [name for past in self.past for name in (past.of, *past.by)]
         for history in self.histories:
             names += [history.key, history.where, *(each.of for each in history.lists)]

@@ -1,7 +1,7 @@
-"""The reference of `schema.json`, made from the classes that read it: a JSON Schema for editors, and a page for people.
+"""The reference of `schema.json`, made from the classes that read it: a JSON Schema for editors, a page for people.
 
 Names, types, defaults and choices come from the dataclasses of `features` and `schema`, the meanings from their
-docstrings, so that the reference cannot say anything else than the reader does.
+docstrings, so the reference cannot contradict the reader.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _SEE_FIELD: Final = re.compile(r"As in `(\w+)`\.")
 
 
 def json_schema() -> dict[str, Any]:
-    """A JSON Schema (2020-12) of `schema.json`, by which an editor completes names and marks mistakes.
+    """A JSON Schema (2020-12) of `schema.json`, with which an editor completes names and marks mistakes.
 
-    What only the parts together show, such as a sequence that shares an undeclared table, is left to `read_schema`.
+    Mistakes that involve several parts, such as a sequence that shares an undeclared table, are left to `read_schema`.
     """
     schema = _object(Schema)
     schema["properties"] = {
-        "$schema": {"type": "string", "description": "Where this JSON Schema lies; editors look for it."},
+        "$schema": {"type": "string", "description": "Location of this JSON Schema; editors look for it."},
         "format": {"const": FORMAT, "description": "Version of the format of the file."},
         **schema["properties"],
     }
@@ -58,8 +58,8 @@ def markdown() -> str:
     """A page with every object of `schema.json` and every field in it."""
     parts = [
         "# `schema.json`, field by field",
-        "A schema says what the records of a data set hold. `infer` proposes one, you may edit it, `convert` completes "
-        "it with what it counted, and it goes with every run and every exported model. A field that equals its default "
+        "A schema says what the records of a data set hold. `infer` proposes one, you may edit it, `convert` adds "
+        "statistics, and every run and every exported model contains it. A field that equals its default "
         "may be left out. An unknown or repeated key is an error that names its place.",
         f'Every file begins with `"format": {FORMAT}`. For completion in an editor, let `"$schema"` name '
         "[schema.schema.json](schema.schema.json).",
@@ -69,7 +69,7 @@ def markdown() -> str:
 
 
 def field_meanings(cls: type[Any]) -> dict[str, str]:
-    """What the docstring of a class says of each of its fields; `As in X` is replaced by what X says."""
+    """Field -> its meaning in the docstring of a class; `As in X` is replaced by the meaning in X."""
     text = inspect.cleandoc(cls.__doc__ or "")
     _, _, attributes = text.partition("\nAttributes:\n")
     meanings: dict[str, str] = {}
@@ -179,7 +179,7 @@ def _first_paragraph(cls: type[Any]) -> str:
 
 
 def _fields(cls: type[Any]) -> tuple[dataclasses.Field[Any], ...]:
-    """The fields that stand in the file."""
+    """The fields that are in the file."""
     return tuple(field for field in dataclasses.fields(cls) if field.compare)
 
 

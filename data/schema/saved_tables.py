@@ -1,7 +1,7 @@
 """`tables.json`: where a saved model keeps its embedding tables, for whoever reads its variables without its code.
 
-It lies in a run directory and in the assets of an exported model. Tables are stored several below each other in one
-variable, and a checkpoint knows nothing of that.
+It is in a run directory and in the assets of an exported model. One variable holds several tables, stacked by rows, and
+a checkpoint does not record which.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class CrossMatrix:
       set: The embedding set that it reads.
       fields: Name of each field, in order.
       tables: The table of each field; `None` for one that no table is looked up for.
-      scope: What the full names of the matrix `[F d, F d]`, or of its factors `[F d, r]` and `[r, F d]`, begin with.
-        Keras numbers the layers below it anew in each process.
+      scope: Prefix of the full names of the matrix `[F d, F d]`, or of its factors `[F d, r]` and `[r, F d]`. Keras
+        numbers the layers below it again in each process.
     """
 
     expert: str
@@ -72,7 +72,7 @@ class TableLayout:
 
 
 def layout_json(layout: TableLayout) -> dict[str, Any]:
-    """What `tables.json` holds."""
+    """The content of `tables.json`."""
     return {"format": _FORMAT, **dataclasses.asdict(layout)}
 
 
@@ -80,7 +80,7 @@ def read_layout(file: Path) -> TableLayout:
     """Reads `tables.json`.
 
     Raises:
-      ValueError: If it is not one.
+      ValueError: If it is not such a file.
       OSError: If it cannot be read.
     """
     try:
@@ -92,6 +92,6 @@ def read_layout(file: Path) -> TableLayout:
             raise ValueError("a table has no place")
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(
-            f"{file} does not say where tables lie ({error!r}); it is damaged, or another file."
+            f"{file} does not say where tables are ({error!r}): it is damaged, or is another file."
         ) from error
     return layout

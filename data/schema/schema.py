@@ -1,6 +1,6 @@
-"""The schema: what the records of a data set hold, and what was counted when they were written.
+"""The schema: what the records of a data set hold, and the statistics from when they were written.
 
-`schema.json` lies beside the shards and goes with every run and every exported model. It is checked whole when it is
+`schema.json` is next to the shards, and in every run and every exported model. It is checked completely when it is
 read: an unknown key, a name used twice or a sequence that shares an undeclared table is an error that names the file.
 """
 
@@ -30,7 +30,7 @@ from fullrank.data.schema.reading import Reading
 
 
 class SchemaError(ValueError):
-    """A schema that contradicts itself, or does not belong to the data or model it is used with.
+    """A schema contradicts itself, or does not belong to the data or model that it is used with.
 
     Its message is one line: a name that holds line breaks or other control characters is shown with them escaped.
     """
@@ -47,8 +47,8 @@ class Shard:
     Attributes:
       file: Path relative to the schema.
       examples: Examples in it.
-      size: Size in bytes, by which a file that was cut off or replaced is noticed before the first step; `None` leaves
-        that check out.
+      size: Size in bytes, with which a truncated or replaced file is detected before the first step; `None` skips that
+        check.
     """
 
     file: str
@@ -76,7 +76,7 @@ class Split:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Schema:
-    """Everything that readers, models and servers need to know of a data set.
+    """Everything that readers, models and servers need to know about a data set.
 
     Attributes:
       name: Name of the data set.
@@ -87,16 +87,16 @@ class Schema:
       segments: Columns over which metrics are also reported.
       time: Column of the int64 event time, or `None`.
       time_unit: Unit of every time column: `s` or `ms`.
-      extras: Further float columns, one number per example, NaN where missing: what training may ask for beside all
-        that, such as exposure counts or the prediction of a teacher. They are in every batch of records, no model
-        reads them as an input, and no served model asks for them.
+      extras: Further float columns, one number per example, NaN if missing, that training may use, such as exposure
+        counts or the prediction of a teacher. They are in every batch of records; no model reads them as an input, and
+        no served model asks for them.
       reading: How the cells of tables become columns; `None` for the usual rules alone.
-      layout: `block` (columnar, fast) or `example` (one `tf.train.Example` a row).
+      layout: `block` (columnar, fast) or `example` (one `tf.train.Example` per row).
       compression: `""` or `"GZIP"`.
       splits: Filled in when records are written.
-      directory: Where it was read from; shards and vocabularies lie below it. Not part of the schema's value.
-      left_out: Columns that the records have and this schema no longer names; a record that has no other is one of the
-        data set all the same, in which everything is missing. Not part of the schema's value.
+      directory: Where it was read from; shards and vocabularies are below it. Not part of the schema's value.
+      left_out: Columns that the records have but this schema no longer names; a record with no others still belongs to
+        the data set, with all values missing. Not part of the schema's value.
     """
 
     name: str
@@ -116,7 +116,7 @@ class Schema:
     left_out: tuple[str, ...] = dataclasses.field(default=(), compare=False)
 
     def __post_init__(self) -> None:
-        """Checks that names are unique and that what one part names, another declares."""
+        """Checks that names are unique and that every reference is to a declared name."""
         if not self.features or not self.labels:
             raise SchemaError(f"Schema {self.name!r} needs at least one feature and one label.")
         own = [owner.name for owner in self.tables if isinstance(owner, BehaviourColumn)]
@@ -147,7 +147,7 @@ class Schema:
                     "has no name" if not name else "is another column already" if name in own else "is given twice"
                 )
                 raise SchemaError(
-                    f"Schema {self.name!r}: extra {name!r} {problem}. Extras are float columns of their own: no "
+                    f"Schema {self.name!r}: extra {name!r} {problem}. Extras are separate float columns: not an "
                     "input, label, weight, key, segment or time."
                 )
 
@@ -168,7 +168,7 @@ class Schema:
         known = [*(owner.name for owner in self.tables), *codes]
         if column.table not in known:
             raise SchemaError(
-                f"{said} shares the table of {column.table!r}, which is no feature with a table of its own. "
+                f"{said} shares the table of {column.table!r}, which is not a feature with a table of its own. "
                 f"Known: {', '.join(known)}."
             )
         if column.table in codes and codes[column.table].length > LONGEST_CODE:
@@ -180,7 +180,7 @@ class Schema:
         fields += [column.table] if column.table in codes else []
         if column.target is not None and column.target not in fields:
             raise SchemaError(
-                f"{said} is compared with {column.target!r}, which is no feature of its table {column.table!r}. "
+                f"{said} is compared with {column.target!r}, which is not a feature of its table {column.table!r}. "
                 f"Features of that table: {', '.join(fields) or 'none'}."
             )
 
@@ -189,7 +189,7 @@ class Schema:
         other = others.get(vector.pair or "")
         if other is None:
             raise SchemaError(
-                f"Vector {vector.name!r} is paired with {vector.pair!r}, which is no other vector. "
+                f"Vector {vector.name!r} is paired with {vector.pair!r}, which is not another vector. "
                 f"Known: {', '.join(others) or 'none'}."
             )
         if other.length != vector.length:
@@ -210,7 +210,7 @@ class Schema:
     def input_columns(self) -> tuple[Column, ...]:
         """Columns the model reads, without repetition: the named inputs of a served model.
 
-        The event time is among them if a sequence has times, because the target's time is what intervals are taken to.
+        The event time is among them if a sequence has times, because intervals are measured to the target's time.
         """
         columns = [column for feature in self.features for column in self.feature_columns(feature)]
         if self.time is not None and any(isinstance(f, Sequence) and f.times for f in self.features):
@@ -274,7 +274,7 @@ class Schema:
 
     @functools.cached_property
     def tables(self) -> tuple[TableOwner, ...]:
-        """What owns a table of ids: sparse features, then columns of behaviours with a table of their own."""
+        """The owners of tables of ids: sparse features, then columns of behaviours with a table of their own."""
         owners: list[TableOwner] = [f for f in self.features if isinstance(f, Sparse) and f.table is None]
         for feature in self.features:
             if isinstance(feature, Sequence):
@@ -283,7 +283,7 @@ class Schema:
 
     @functools.cached_property
     def _dtypes(self) -> dict[str, Literal["int64", "bytes"]]:
-        """Table -> the dtype of what is looked up in it; HashIDs of behaviours are whole numbers."""
+        """Table -> the dtype of the ids that are looked up in it; HashIDs of behaviours are whole numbers."""
         codes: dict[str, Literal["int64", "bytes"]] = {f.name: "int64" for f in self.features if isinstance(f, Bits)}
         return {**codes, **{owner.name: owner.dtype for owner in self.tables}}
 

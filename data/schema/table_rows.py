@@ -1,4 +1,4 @@
-"""Rows of the table of a sparse feature, outside of a model."""
+"""Rows of the table of a sparse feature, outside a model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
 class TableRows:
     """Finds rows batch by batch: 0 for a missing id, 1 for one outside the map, then the known ones.
 
-    Ids of a hashed map get buckets of their own hash function: as many as the model's, and as even, but not the same.
+    Ids of a hashed map get buckets of another hash function: as many as the model's, and as even, but not the same.
 
     Args:
       schema: A schema that was read from a directory.
@@ -70,7 +70,7 @@ class TableRows:
         return np.where(ids == MISSING_INT, _MISSING, found).astype(np.int64)
 
     def name(self, row: int) -> str:
-        """What a row stands for."""
+        """The id or bucket of a row, as text."""
         if row < KNOWN_FROM:
             return ("(missing)", "(unknown)")[row]
         place = row - KNOWN_FROM
@@ -89,7 +89,7 @@ def table_rows(ids: npt.NDArray[Any], *, schema: Schema, feature: str) -> npt.ND
       feature: Name of a sparse feature of one id.
 
     Raises:
-      SchemaError: If ids are hashed to rows, so that a row is not one id's.
+      SchemaError: If ids are hashed to rows, so a row does not belong to one id.
     """
     sparse = schema.sparse(feature)
     if (schema.sparse(sparse.table) if sparse.table is not None else sparse).ids.kind == "hash":

@@ -1,4 +1,4 @@
-"""Bins of a number's values that are equally heavy, but keep apart each value that is frequent on its own."""
+"""Bins of a number's values with equal weights, except that each frequent value has its own bin."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ _HALVINGS = 40
 
 
 def bin_starts(weights: npt.ArrayLike, *, bins: int) -> npt.NDArray[np.int64]:
-    """The places at which bins of neighbouring values begin, the first one being 0.
+    """The positions at which bins of neighbouring values begin; the first one is 0.
 
     A value of weight t or more is a bin of its own; the others are joined from the left until a bin weighs t or more,
-    or such a value follows. Of the t that lead to at most `bins` bins, it is the least one, to within 2^-40 of the
-    total. Bins at equally spaced quantiles, on the other hand, are lost at each value that is more frequent than they
-    are wide: of an amount that is 0 in 95 % of the rows, 32 of them leave two.
+    or such a value follows. t is the least one that leads to at most `bins` bins, to within 2^-40 of the total. Bins at
+    equally spaced quantiles, on the other hand, collapse at each value that is more frequent than a bin: for an amount
+    that is 0 in 95 % of the rows, two of 32 remain.
 
     Weights (6, 1, 1, 1, 1) in 3 bins begin at (0, 1, 3): t = 2.
 
     Args:
-      weights: Of the distinct values, in ascending order of the values: counts or shares, above 0.
-      bins: Most bins, at least 1.
+      weights: Weights of the distinct values, in ascending order of the values: counts or shares, above 0.
+      bins: Maximum number of bins, at least 1.
 
     Raises:
       ValueError: If there are no weights, one is not above 0, or `bins` is below 1.

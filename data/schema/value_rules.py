@@ -1,12 +1,12 @@
-"""Which values a column may hold, checked alike by the writer, in the input pipeline and in the search for errors.
+"""Which values a column may hold; the writer, the input pipeline and the search for errors apply the same rules.
 
 * A number (numeric feature, value label, sample weight, extra) is finite or missing.
-* A vector is finite throughout or missing throughout; the weights of ids are finite.
-* A binary label is 0, 1 or not observed. HashID bits are 0 or 1 throughout, or missing throughout.
+* All numbers of a vector are finite, or all are missing; the weights of ids are finite.
+* A binary label is 0, 1 or not observed. All HashID bits are 0 or 1, or all are missing.
 * Columns that belong together (ids and their weights, ids and times of a sequence) have equally many values in a row.
 
-In the block layout NaN is how a missing number is stored. In the example layout what is missing is absent, so a NaN
-that somebody wrote is an error; only a label may say "not observed" by it.
+The block layout stores a missing number as NaN. In the example layout missing values are absent, so a NaN that somebody
+wrote is an error; only a label may use it for "not observed".
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fullrank.data.schema.schema import Schema, SchemaError
 Rule = Literal["number", "value", "binary", "vector", "weights", "bits"]
 
 ABSENT_BITS: Final = 0x7FC0F011
-"""The NaN that stands for an absent float in a parsed example: another one than any writer stores."""
+"""The NaN that marks an absent float in a parsed example; no writer stores this one."""
 ABSENT: Final = np.array([ABSENT_BITS], np.uint32).view(np.float32)[0]
 
 _ONE: Final = 0x3F800000
@@ -89,12 +89,12 @@ def violations(
     aligned: Iterable[tuple[str, ...]] = (),
     explicit_nan: bool = False,
 ) -> Iterator[Violation]:
-    """Yields what is wrong with a column batch, column by column.
+    """Yields the violations in a column batch, column by column.
 
     Args:
       columns: A column batch.
-      rules: What `value_rules` gives; columns that are not there are left out.
-      aligned: What `aligned_columns` gives.
+      rules: The result of `value_rules`; columns that are absent are left out.
+      aligned: The result of `aligned_columns`.
       explicit_nan: Whether a NaN other than `ABSENT` was written by somebody, as in the example layout.
     """
     for first, *others in aligned:
@@ -146,10 +146,10 @@ def _forbidden(values: npt.NDArray[Any], rule: Rule, *, explicit_nan: bool) -> n
 def batch_check(rules: Mapping[str, Rule], *, explicit_nan: bool) -> Callable[[Mapping[str, tf.Tensor]], None]:
     """Makes the function that stops the pipeline at a batch with a forbidden value.
 
-    It reduces all columns of one rule together, which costs a few operations per batch whatever the number of columns.
+    It reduces all columns of a rule together, which costs a few operations per batch whatever the number of columns.
 
     Args:
-      rules: What `value_rules` gives.
+      rules: The result of `value_rules`.
       explicit_nan: Whether a NaN other than `ABSENT` was written by somebody, as in the example layout.
 
     Returns:
@@ -175,7 +175,7 @@ def batch_check(rules: Mapping[str, Rule], *, explicit_nan: bool) -> Callable[[M
 
 def _bad_in_graph(values: tf.Tensor, rule: Rule, explicit_nan: bool) -> tf.Tensor:
     if rule == "binary":
-        # By their bits: compared as numbers, TensorFlow takes the smallest ones, the denormal ones, for 0.
+        # Compared by their bits: as numbers, TensorFlow treats the smallest ones, which are denormal, as 0.
         bits = tf.bitcast(values, tf.int32)
         legal = (bits == 0) | (bits == _NEGATIVE_ZERO) | (bits == _ONE) | tf.math.is_nan(values)
         return tf.logical_not(tf.reduce_all(legal))
@@ -199,8 +199,8 @@ def _bad_in_graph(values: tf.Tensor, rule: Rule, explicit_nan: bool) -> tf.Tenso
 def without_features(schema: Schema, names: Collection[str]) -> Schema:
     """Leaves features out; keys, segments, labels and the records stay as they are.
 
-    A sequence loses the columns that share the table of a feature that is left out, and what is compared with one is so
-    no longer; where nothing is compared, the sequence goes, too. A vector loses its pair.
+    A sequence loses the columns that share the table of such a feature, and columns that are compared with one lose
+    their target; a sequence without a target is left out, too. A vector loses its pair.
 
     Raises:
       SchemaError: If there is no such feature, a feature that stays shares its table, or none stays.

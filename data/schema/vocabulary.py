@@ -1,6 +1,6 @@
 r"""Vocabulary files: the known ids of a sparse feature, one per line, most frequent first.
 
-The k-th line (from 0) is row k + 2 of the embedding table. Plain text, so that it can be read, cut and compared with
+The k-th line (from 0) is row k + 2 of the embedding table. It is plain text that can be read, cut and compared with
 ordinary tools. A line that begins with `\x` is an id in hexadecimal, which is how an id with a line break is written.
 """
 
@@ -24,14 +24,14 @@ from fullrank.data.schema.schema import Schema, SchemaError
 
 FOLDER: Final = "vocabulary"
 KNOWN_FROM: Final = 2
-"""Row 0 of a table stands for a missing id, row 1 for one outside the map."""
+"""Row 0 of a table is for a missing id, row 1 for an id outside the map."""
 _HEXADECIMAL: Final = b"\\x"
 _LONGEST_NAME: Final = 160
 """Characters of a file name, of which most systems allow 255 and temporary ones have more."""
 
 
 def vocabulary_path(directory: str | Path, *, feature: str) -> Path:
-    """Where the vocabulary of a feature lies.
+    """The path of a feature's vocabulary.
 
     Characters that a file name cannot hold are percent-encoded; a name that is too long for one ends in a digest.
     """
@@ -42,7 +42,7 @@ def vocabulary_path(directory: str | Path, *, feature: str) -> Path:
 
 
 def storable(identity: int | bytes) -> bool:
-    """Whether a vocabulary can hold an id: what stands for a missing value is none."""
+    """Whether a vocabulary can hold an id, which must not be the mark of a missing value."""
     return identity != (MISSING_BYTES if isinstance(identity, bytes) else MISSING_INT)
 
 
@@ -50,7 +50,7 @@ def write_vocabulary(ids: Iterable[int | bytes], *, directory: str | Path, featu
     """Writes a vocabulary, whole or not at all.
 
     Args:
-      ids: Known ids, most frequent first: all int or all bytes, none twice.
+      ids: Known ids, most frequent first: all int or all bytes, without repetition.
       directory: The data set directory.
       feature: Name of the sparse feature that owns the table.
 
@@ -58,7 +58,7 @@ def write_vocabulary(ids: Iterable[int | bytes], *, directory: str | Path, featu
       The file written.
 
     Raises:
-      ValueError: If an id stands for "missing" or comes twice.
+      ValueError: If an id means "missing" or occurs twice.
     """
     file = vocabulary_path(directory, feature=feature)
     seen: set[int | bytes] = set()
@@ -67,11 +67,11 @@ def write_vocabulary(ids: Iterable[int | bytes], *, directory: str | Path, featu
             identity = raw if isinstance(raw, bytes) else int(raw)
             if not storable(identity):
                 raise ValueError(
-                    f"The vocabulary of feature {feature!r} cannot hold the id {identity!r}: it stands for a "
+                    f"The vocabulary of feature {feature!r} cannot hold the id {identity!r}, which means a "
                     "missing value. Leave it out."
                 )
             if identity in seen:
-                raise ValueError(f"The vocabulary of feature {feature!r} got the id {identity!r} twice.")
+                raise ValueError(f"The vocabulary of feature {feature!r} was given the id {identity!r} twice.")
             seen.add(identity)
             output.write(_line(identity) + b"\n")
     return file
@@ -81,7 +81,7 @@ def write_distinct_ids(ids: Iterable[pa.Array], *, directory: str | Path, featur
     """Writes a vocabulary of many ids, as `write_vocabulary` would.
 
     Args:
-      ids: The same in pieces, of int64 or of binary; none stands for "missing", and none comes twice.
+      ids: The same in pieces, of int64 or binary; none means "missing", and none occurs twice.
       directory: The data set directory.
       feature: Name of the sparse feature that owns the table.
 
@@ -120,14 +120,14 @@ def read_vocabulary(*, schema: Schema, feature: str) -> npt.NDArray[Any]:
       `[size]`, int64 or bytes objects, most frequent first.
 
     Raises:
-      SchemaError: If the file is missing or damaged, or does not have the number of ids the schema gives.
+      SchemaError: If the file is missing or damaged, or does not have the number of ids that the schema states.
     """
     owner = schema.table(feature)
     if owner.ids.kind != "vocabulary":
         raise SchemaError(f"Feature {feature!r} has an id map of kind {owner.ids.kind!r}, which needs no vocabulary.")
     if schema.directory is None:
         raise SchemaError(
-            f"The vocabulary of feature {feature!r} lies beside the records: get the schema by read_schema(directory)."
+            f"The vocabulary of feature {feature!r} is next to the records: read the schema by read_schema(directory)."
         )
     file = vocabulary_path(schema.directory, feature=owner.name)
     if not file.is_file():
@@ -161,9 +161,9 @@ def _parsed(file: Path, owner: TableOwner) -> npt.NDArray[Any]:
         found = np.flatnonzero(ids == MISSING_INT)
         unusable = int(found[0]) if found.size else None
     if unusable is not None:
-        raise SchemaError(f"Vocabulary file {file}, line {unusable + 1}: this id stands for a missing value.")
+        raise SchemaError(f"Vocabulary file {file}, line {unusable + 1}: this id means a missing value.")
     if len(set(lines)) != len(lines):
-        raise SchemaError(f"Vocabulary file {file} holds an id twice.")
+        raise SchemaError(f"Vocabulary file {file} contains an id twice.")
     return ids
 
 
@@ -182,8 +182,7 @@ def _identity(line: bytes, file: Path, number: int) -> bytes:
         return bytes.fromhex(line[len(_HEXADECIMAL) :].decode("ascii"))
     except ValueError:
         raise SchemaError(
-            f"Vocabulary file {file}, line {number}: what stands behind \\x is not hexadecimal. "
-            f"Received: {line[:40]!r}."
+            f"Vocabulary file {file}, line {number}: the text after \\x is not hexadecimal. Received: {line[:40]!r}."
         ) from None
 
 

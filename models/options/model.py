@@ -115,8 +115,8 @@ class ModelOptions:
     sequence_scale: float = setting(
         0.3,
         "Typical size of an entry of a trained embedding row. --sequence=tim divides the vectors that it compares and "
-        "multiplies by it, which keeps its attention from being uniform and makes its output as large as a field; 1 for "
-        "the paper's equation.",
+        "multiplies by it, which keeps its attention from being uniform and makes its output as large as a field; 1 "
+        "for the paper's equation.",
         above=0,
     )
     initial_scale: float = setting(
@@ -126,7 +126,7 @@ class ModelOptions:
     head: Literal["logit", "gp", "rff_gp", "laplace", "dropout"] = setting(
         "logit",
         "Head of each tower: a logit, or one that also estimates its uncertainty and gives the export the signatures "
-        "posterior and thompson: a Gaussian process, one in random features, a Bayesian last layer, or active --dropout.",
+        "posterior and thompson: a Gaussian process, one in random features, a Bayesian last layer, or --dropout.",
     )
     inducing_points: int = setting(128, "Inducing points of --head=gp, or features of --head=rff_gp.", minimum=1)
     # As `KernelName` of the layers, which load TensorFlow.

@@ -31,8 +31,8 @@ class ExposureConfig:
     repetition_recency: Recency = same_as(Repetition, "recency")
     repetition_columns: tuple[str, ...] = setting(
         (Repetition.count, Repetition.gap_days),
-        "Float columns of the records: decayed number of earlier exposures, and days since the last one, as convert and "
-        "prepare --exposures write them.",
+        "Float columns of the records: decayed number of earlier exposures, and days since the last one, as convert "
+        "and prepare --exposures write them.",
     )
 
     def __post_init__(self) -> None:

@@ -2,8 +2,8 @@
 
     learning_rate=log:1e-4..1e-2,widths=8|16|32,dropout=0..0.5
 
-`low..high` is a range, `log:` before it samples its logarithm uniformly, and `a|b|c` are choices. A comma begins the next
-flag only if a name and `=` follow it, so a choice may contain commas: `widths=16|16,32,64`.
+`low..high` is a range, `log:` before it samples its logarithm uniformly, and `a|b|c` are choices. A comma begins the
+next flag only if a name and `=` follow it, so a choice may contain commas: `widths=16|16,32,64`.
 """
 
 from __future__ import annotations

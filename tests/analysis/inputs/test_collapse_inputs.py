@@ -265,7 +265,7 @@ def test_nothing_that_could_be_a_table_lists_what_there_is(tmp_path: Path) -> No
 def test_a_layout_that_is_damaged(tmp_path: Path) -> None:
     for text in ("", "[]", "{}", '{"format": 2, "variables": [], "crosses": []}', '{"format": 1, "variables": [3]}'):
         (tmp_path / "tables.json").write_text(text)
-        with pytest.raises(ValueError, match=r"tables\.json does not say where tables lie"):
+        with pytest.raises(ValueError, match=r"tables\.json does not say where tables are"):
             read_layout(tmp_path / "tables.json")
 
 

@@ -86,7 +86,7 @@ def test_ids_that_cannot_be_stored(tmp_path: Path, bad: int | bytes) -> None:
 
 
 def test_an_id_given_twice(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="'item' got the id 3 twice"):
+    with pytest.raises(ValueError, match="'item' was given the id 3 twice"):
         write_vocabulary([3, 3], directory=tmp_path, feature="item")
 
 

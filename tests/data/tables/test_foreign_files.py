@@ -175,7 +175,7 @@ def test_metadata_decides_where_no_flag_does(tmp_path: Path, capsys: pytest.Capt
     (tmp_path / "schema.pbtxt").write_text("feature { name: 7 }")
     capsys.readouterr()
     assert run(infer, *flags) == 1
-    assert "schema.pbtxt is no schema.pbtxt of TensorFlow Metadata: 1:17 : " in capsys.readouterr().err
+    assert "schema.pbtxt is not a schema.pbtxt of TensorFlow Metadata: 1:17 : " in capsys.readouterr().err
 
 
 def test_the_columns_of_records_as_metadata(tmp_path: Path) -> None:

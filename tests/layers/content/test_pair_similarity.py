@@ -203,7 +203,7 @@ def test_numbers_alone_interact_by_a_network() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pair": "item"}, "'ad' is paired with 'item', which is no other vector. Known: user, text"),
+        ({"pair": "item"}, "'ad' is paired with 'item', which is not another vector. Known: user, text"),
         ({"pair": "ad"}, "'ad' is paired with 'ad'"),
         ({"pair": "text"}, "'ad' has length 2, but its pair 'text' has 3"),
     ],
