@@ -155,7 +155,7 @@ class Numeric:
     def __post_init__(self) -> None:
         """Rejects invalid numeral systems."""
         if any(base < 2 for base in self.bases) or len(set(self.bases)) != len(self.bases):
-            raise ValueError(f"bases are distinct whole numbers of at least 2. Received: {list(self.bases)}.")
+            raise ValueError(f"bases are different whole numbers of at least 2. Received: {list(self.bases)}.")
         if self.bits is not None and not 1 <= self.bits <= 31:
             raise ValueError(f"A number has 1 to 31 bits. Received: {self.bits}.")
 

@@ -1,7 +1,7 @@
 """Reads and writes `schema.json`.
 
 The file is meant to be edited: a field that equals its default may be left out, short objects are on one line, and
-every mistake is reported with its file and place. Nothing is guessed: an unknown key, a repeated key, a value of another
+every mistake is reported with its file and place. Nothing is guessed: an unknown or repeated key, a value of another
 type or a missing value is an error. The key `$schema`, by which editors find `docs/schema.schema.json`, is allowed and
 not kept.
 """

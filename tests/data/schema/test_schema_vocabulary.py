@@ -64,7 +64,7 @@ def test_a_line_break_is_written_in_hexadecimal(tmp_path: Path) -> None:
     schema = schema_of(tmp_path, dtype="bytes", size=3)
     assert data.read_vocabulary(schema=schema, feature="item").tolist() == ids
     file.write_bytes(b"\\x6\n\\x5c783631\na\\x61\n")
-    with pytest.raises(data.SchemaError, match=r"line 1: what stands behind \\x is not hexadecimal"):
+    with pytest.raises(data.SchemaError, match=r"line 1: the text after \\x is not hexadecimal"):
         data.read_vocabulary(schema=schema, feature="item")
 
 
