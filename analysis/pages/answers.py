@@ -20,6 +20,8 @@ ENTANGLED: Final = "Do the tasks leave each other alone?"
 READS: Final = "What does it read?"
 TOLERANCE: Final = 0.05
 """Relative bias up to which probabilities count as right."""
+GROUP_TOLERANCE: Final = 0.15
+"""Mean error of groups, beyond chance and relative to the base rate, up to which probabilities count as right."""
 LOW_RANK: Final = 0.25
 """IA / min(N, d) below which a table has collapsed."""
 CONFLICT: Final = -0.1
@@ -52,11 +54,12 @@ def better(found: RunComparison | None, *, run: str) -> Verdict:
     return Verdict(**place, state="open", answer=f"{of_tasks}; no task and no segment is known to lose.")
 
 
-def right(biases: Mapping[str, tuple[float, float]] | None) -> Verdict:
-    """Whether predicted and observed totals agree within `TOLERANCE`.
+def right(biases: Mapping[str, tuple[float, float]] | None, *, errors: Mapping[str, float] | None = None) -> Verdict:
+    """Whether totals agree within `TOLERANCE`, and groups of examples within `GROUP_TOLERANCE`.
 
     Args:
       biases: Task -> predicted / observed, and half the width of its 95 % interval by chance of the labels.
+      errors: Task -> by how much of the base rate groups of neighbouring predictions are off beyond chance.
     """
     place: Any = {"question": RIGHT, "section": "calibration"}
     known = {task: found for task, found in (biases or {}).items() if math.isfinite(found[0])}
@@ -66,6 +69,11 @@ def right(biases: Mapping[str, tuple[float, float]] | None) -> Verdict:
     unsure = {task: b for task, (b, reach) in known.items() if abs(b - 1.0) + reach > TOLERANCE and task not in off}
     name, (bias, reach) = max(known.items(), key=lambda item: abs(item[1][0] - 1.0))
     most = f"{name} is predicted {bias:.3f} ± {reach:.3f} times as often as it is observed"
+    uneven = {task: error for task, error in (errors or {}).items() if error > GROUP_TOLERANCE}
+    if uneven:
+        worst = max(uneven, key=uneven.__getitem__)
+        groups = f"groups of like predictions of {worst} are off by {uneven[worst]:.0%} of its base rate, beyond chance"
+        return Verdict(**place, state="bad", answer=f"On average, {groups}. In total, {most}.")
     if off:
         others = "" if len(known) == 1 else f" {len(off)} of {len(known)} tasks are off by more than 5 %."
         return Verdict(**place, state="bad", answer=f"{most}.{others}")

@@ -23,7 +23,7 @@ from fullrank.analysis.pages.file_sections import (
 from fullrank.analysis.pages.page import Section, Table, Verdict, render
 from fullrank.analysis.pages.pictures import Picture, Pictures
 from fullrank.analysis.pages.run_files import RunFiles, read_run
-from fullrank.analysis.pages.scored_sections import baseline_section, calibration_section, metrics_section
+from fullrank.analysis.pages.scored_sections import baseline_section, calibration_section, group_error, metrics_section
 
 
 def report(
@@ -62,10 +62,11 @@ def report(
     tables, why = _tables(files)
     tasks = tuple(files.model.get("tasks") or ()) or (tuple(found.metrics) if found else _first_label(files))
     compared = found if baseline is not None else None
-    biases = None
+    biases = errors = None
     if found is not None:
         scored = found.scored
         biases = {t: bias_with_reach(scored.labels[t], s[name], scored.weights) for t, s in scored.scores.items()}
+        errors = {t: group_error(scored.labels[t], s[name]) for t, s in scored.scores.items()}
     sections = [
         baseline_section(compared, run=name, pictures=pictures),
         *_scored_sections(found, files, unscored, pictures=pictures),
@@ -79,7 +80,7 @@ def report(
     ]
     verdicts = [
         better(compared, run=name),
-        right(biases),
+        right(biases, errors=errors),
         kept_rank(tables),
         apart(files.parts.get("conflicts"), tasks=len(tasks), command=files.command("conflicts")),
         reads(files.parts.get("importance"), command=files.command("importance")),

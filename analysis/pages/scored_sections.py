@@ -127,6 +127,16 @@ def calibration_section(found: RunComparison, *, run: str, pictures: Pictures) -
     return Section(name="calibration", title="Calibration", lead=lead, pictures=drawn, tables=[table])
 
 
+def group_error(labels: npt.NDArray[Any], scores: npt.NDArray[Any]) -> float:
+    """Mean error of groups beyond that of right predictions, relative to the base rate; NaN without a positive."""
+    predicted, observed, sizes = groups_of(labels, scores)
+    error = np.average(np.abs(predicted - observed), weights=sizes)
+    # The mean of |N(0, s)| is sqrt(2 / pi) s.
+    chance = np.average(np.sqrt(2 / np.pi * predicted * (1 - predicted) / sizes), weights=sizes)
+    rate = float(np.average(observed, weights=sizes))
+    return max(0.0, float(error - chance)) / rate if rate > 0 else math.nan
+
+
 def groups_of(labels: npt.NDArray[Any], scores: npt.NDArray[Any]) -> tuple[Any, Any, Any]:
     """Mean prediction, observed rate and size of groups of neighbouring predictions."""
     seen = ~np.isnan(labels)

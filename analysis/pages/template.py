@@ -71,6 +71,7 @@ img.paper { display: block; max-width: 100%; height: auto; background: #fff; bor
 table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; min-width: 50%; }
 th, td { padding: 5px 14px 5px 0; text-align: left; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { font-weight: 600; color: var(--muted); }
+td:last-child:not(.number) { white-space: normal; overflow-wrap: anywhere; min-width: 16ch; }
 td.number, th.number { text-align: right; }
 details { margin-top: 16px; }
 summary { cursor: pointer; color: var(--accent); font-size: 15px; }

@@ -8,6 +8,7 @@ import pytest
 from fullrank.analysis.embeddings.spectrum import spectrum
 from fullrank.analysis.embeddings.table_spectra import TableSpectrum
 from fullrank.analysis.pages.answers import apart, better, bias_with_reach, kept_rank, reads, right
+from fullrank.analysis.pages.scored_sections import group_error
 
 
 def table(name: str, scale: float) -> TableSpectrum:
@@ -39,6 +40,22 @@ def test_bias() -> None:
     assert found.state == "bad"
     assert "b is predicted 0.800" in found.answer
     assert "1 of 2 tasks" in found.answer
+
+
+def test_groups_that_are_off_although_the_total_is_right() -> None:
+    """Predictions of .2 where .1 and .3 come: 14 of 15 groups are off by half the rate, one has both: 14/15 / 2 = .467.
+
+    Chance alone: sqrt(2 / pi * .16 / 6,667) / .2 = .0195. The difference is .447.
+    """
+    draw = np.random.default_rng(0)
+    truth = np.repeat([0.1, 0.3], 50_000)
+    labels = (draw.random(100_000) < truth).astype(float)
+    flat = 0.2 + 1e-6 * (truth - 0.2)
+    assert group_error(labels, flat) == pytest.approx(0.447, abs=0.01)
+    assert group_error(labels, truth) < 0.01
+    found = right({"a": (1.0, 0.01)}, errors={"a": group_error(labels, flat)})
+    assert found.state == "bad"
+    assert "groups of like predictions of a are off by 4" in found.answer
 
 
 def test_tasks() -> None:
