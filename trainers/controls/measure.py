@@ -17,6 +17,7 @@ from fullrank.analysis.embeddings.spectrum import (
     output_rank,
     spectrum,
 )
+from fullrank.data.schema.features import Sequence
 from fullrank.models import Ranker
 from fullrank.models.part_measures import measure_parts
 
@@ -50,10 +51,10 @@ def measure(
         found["ia"] = information_abundance(spectrum(joined).singular_values)
         found["ia_isotropic"] = isotropic_abundance(rows=joined.shape[0], width=joined.shape[1])
         found |= _output_ranks(model, rows)
-    measured = measure_parts(model, next(iter(_batches(model, rows))))
-    attention = [float(each) for name, each in measured.items() if name.startswith("attention/")]
-    if attention:
-        found["attention"] = float(np.mean(attention))
+    if any(isinstance(feature, Sequence) for feature in model.schema.features):
+        measured = measure_parts(model, next(iter(_batches(model, rows))))
+        attention = [float(each) for name, each in measured.items() if name.startswith("attention/")]
+        found |= {"attention": float(np.mean(attention))} if attention else {}
     if GROUP in rows:
         found["nmi"] = _group_information(model, rows)
     return found
