@@ -71,7 +71,7 @@ _GSL: Final = Control(
         "groups, one level": ("--group_places=user", "--group_levels=1", "--group_codes=8"),
     },
     metric="nmi",
-    rows=204_800,
+    rows=307_200,
 )
 
 
