@@ -124,8 +124,8 @@ _STEM: Final = Control(
 
 
 def _small_task(weights: Mapping[str, float]) -> World:
-    tasks = {"click": Task(weights={"pairs/first": 2.5}), "buy": Task(weights=weights, observed=0.02)}
-    return World(mechanisms={"pairs": LatentPairs(rank=16)}, tasks=tasks)
+    tasks = {"click": Task(weights={"pairs/first": 2.5}), "buy": Task(weights=weights, observed=0.05)}
+    return World(mechanisms={"pairs": LatentPairs(users=200, ads=200, rank=8)}, tasks=tasks)
 
 
 _AME: Final = Control(
@@ -139,7 +139,7 @@ _AME: Final = Control(
     ),
     positive=_small_task({"pairs/low": 2.5}),
     negative=_small_task({"pairs/first": 2.5}),
-    flags=(_BATCH, "--tasks=click,buy", "--experts=fm:0,flat:0,fm:1,flat:1"),
+    flags=(_BATCH, "--initial_scale=0.3", "--tasks=click,buy", "--experts=fm:0,flat:0,fm:1,flat:1"),
     variants={
         "me_mmoe": ("--model=me_mmoe", "--widths=18,18"),
         "ame": ("--model=ame", "--widths=4,32"),
