@@ -131,7 +131,7 @@ def test_bytes_that_are_no_text_make_one_bad_row_and_name_the_file_that_was_give
     schema, records = tmp_path / "s.json", tmp_path / "records"
     dialect = [f"--input={tmp_path}/a.csv", f"--encoding={encoding}"]
     found = ran(infer.run, [*dialect, "--label=click", "--sparse=serial,x", f"--output={schema}"])
-    assert "Lines of the sample that are no rows: 1." in found.output
+    assert "Lines of the sample that are not rows: 1." in found.output
     skip = ["--split_fractions=1", "--workers=1", "--noprogress", "--on_bad_record=skip", "--max_bad_fraction=1"]
     assert ran(convert.run, [*dialect, f"--schema={schema}", f"--output={records}", *skip]).code == 0
     assert read_schema(records).split("train").examples == 29

@@ -1,4 +1,4 @@
-"""What `infer` proposes for a table, from a sample of its rows, and why.
+"""The schema that `infer` proposes for a table, from a sample of its rows, and its reasons.
 
 May import: data/schema, data/tables.
 """

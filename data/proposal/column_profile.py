@@ -1,4 +1,4 @@
-"""What a sample of a table shows of one column: the kind of its values, how many differ, how many are missing."""
+"""The profile of one column in a sample of a table: the kind of its values, how many differ, how many are missing."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from fullrank.data.tables.list_cells import list_of_text
 Kind = Literal["whole", "real", "text", "time", "bits", "none", "other"]
 
 _LIST_SHARE: Final = 0.01
-"""Share of texts that contain the delimiter from which on a column is one of lists."""
+"""Share of texts with the delimiter above which a column holds lists."""
 _EXAMPLES: Final = 3
 _NARROWEST: Final = 3
-"""Values from which on a list of one length may be a padded one."""
+"""Values above which lists of equal length may be padded."""
 _AS: Final = ("integer", "number", "time", "text")
 _LEADING_ZERO: Final = "regexp_matches(CAST(x AS VARCHAR), '^\\s*-?0[0-9]')"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ColumnProfile:
-    """What the sample shows of one column.
+    """The profile of one column in the sample.
 
     Attributes:
       name: Name of the column.
@@ -41,14 +41,14 @@ class ColumnProfile:
       rows: Rows of the sample.
       missing: Share of rows without a value.
       values: The distinct values, as text, most frequent first.
-      lengths: Values of each row; 0 or 1 where rows do not hold lists.
+      lengths: Number of values of each row; 0 or 1 if rows do not hold lists.
       minimum: Smallest finite number, `None` if there is none.
       maximum: Largest finite number.
       infinite: Whether a number is infinite.
       gaps: Whether a list has a missing value among others.
-      padded: Whether 0 fills lists up to one length; these zeros are then left out of everything here.
-      codes: Position of each row's value in `values`, -1 where it is missing; empty where rows hold lists.
-      numbers: `values` as numbers; empty if they are none.
+      padded: Whether lists are padded with 0 to one length; these zeros are then left out of everything here.
+      codes: Position of each row's value in `values`, -1 if it is missing; empty if rows hold lists.
+      numbers: `values` as numbers; empty if they are not numbers.
     """
 
     name: str
@@ -86,13 +86,13 @@ class ColumnProfile:
 def profile_column(
     name: str, cells: pa.Array, *, list_delimiter: str = LIST_DELIMITER, missing: Sequence[str] = ()
 ) -> ColumnProfile:
-    """Looks at the cells of one column.
+    """Profiles the cells of one column.
 
     Args:
       name: Name of the column.
       cells: All sampled rows.
-      list_delimiter: What separates the values of a list in text.
-      missing: Texts that stand for "no value" beside the usual ones.
+      list_delimiter: Separator of the values of a list in text.
+      missing: Texts that mean "no value", in addition to the usual ones.
     """
     cells = plain(cells)
     listed = is_list(cells.type) or (is_text(cells.type) and _looks_listed(cells, list_delimiter))
@@ -140,7 +140,7 @@ def profile_column(
 
 
 class _Read(NamedTuple):
-    """Distinct cells as what they are: their kind, canonical text, which are missing, numbers if they are any."""
+    """Distinct cells as values: their kind, canonical text, which are missing, and numbers if they are numbers."""
 
     kind: Kind
     texts: npt.NDArray[Any]
@@ -169,7 +169,7 @@ def _read(distinct: pa.Array, *, listed: bool, missing: Sequence[str]) -> _Read:
 
 
 def _decided(values: dict[str, pa.Array], kind_of_cell: str, *, listed: bool) -> _Read:
-    """Which kind all the distinct cells are of."""
+    """The kind of all the distinct cells."""
     absent = {kind: _numpy(values[f"no_{kind}"]) & _numpy(pc.is_null(values[kind])) for kind in _AS}
     there = {kind: _numpy(pc.is_valid(values[kind])) for kind in _AS}
     every = {kind: bool((there[kind] | absent[kind]).all()) and bool(there[kind].any()) for kind in _AS}
@@ -225,10 +225,10 @@ def _flattened(cells: pa.Array, delimiter: str) -> tuple[pa.Array, npt.NDArray[n
 
 
 def _values_before_padding(flat: pa.Array, lengths: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_] | None:
-    """Where lists of ids `[rows, width]` hold values, if zeros fill all of them up to one length; `None` otherwise.
+    """Where lists of ids `[rows, width]` hold values, if zeros pad all of them to one length; `None` otherwise.
 
-    Zeros are padding if they stand at the end of every list that has any, or at the beginning, in runs of different
-    length, and other values than 1 are there, too.
+    Zeros are padding if they are at the end of every list that has any, or at the beginning, in runs of different
+    lengths, and there are also values other than 1.
     """
     width = int(lengths[0]) if len(lengths) else 0
     if width < _NARROWEST or (lengths != width).any() or not (pa.types.is_integer(flat.type) or is_text(flat.type)):

@@ -1,4 +1,4 @@
-"""What is decided about the columns of a table on the way to a schema."""
+"""The decisions about the columns of a table that lead to a schema."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fullrank.data.schema.schema import SchemaError
 
 MANY: Final = 100_000
 FEW_GAPS: Final = 0.01
-"""Share of rows without an event time up to which they can be left out."""
+"""Largest share of rows without an event time that may be left out."""
 LONGEST: Final = 200
 _EARLIEST: Final = 1e8
 _WRITTEN_OUT: Final = {
@@ -28,7 +28,7 @@ _YEAR_2100: Final = 4_102_444_800
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Wishes:
-    """What the user decided; names of columns."""
+    """The user's decisions, as names of columns."""
 
     labels: tuple[str, ...]
     sparse: frozenset[str] = frozenset()
@@ -50,11 +50,11 @@ class Wishes:
 
 @dataclasses.dataclass
 class Decisions:
-    """What became of each column so far.
+    """The decisions about each column so far.
 
     Attributes:
       profiles: Column name -> profile, in the order of the columns.
-      wishes: What was decided by flags.
+      wishes: Decisions by flags.
       features: Feature name -> feature.
       keys: Column name -> key.
       uses: Column name -> what it is used as, e.g. `sparse, key`.
@@ -78,7 +78,7 @@ class Decisions:
 
     @property
     def doubts(self) -> list[str]:
-        """Columns whose note says that a person may know better."""
+        """Columns with a note that a person should check."""
         return [
             column
             for column, note in self.notes.items()
@@ -86,7 +86,7 @@ class Decisions:
         ]
 
     def open(self) -> list[ColumnProfile]:
-        """The columns about which nothing is decided yet."""
+        """The columns that are still undecided."""
         return [p for column, p in self.profiles.items() if column not in self.uses and column not in self.left_out]
 
     def use(self, column: str, what: str, note: str | None = None) -> None:
@@ -153,7 +153,7 @@ def is_time(profile: ColumnProfile) -> bool:
 
 
 def written_out(profile: ColumnProfile) -> str | None:
-    """How dates stand in the digits of whole numbers, e.g. `%y%m%d%H` for 14102100; `None` if they do not.
+    """The format of dates in the digits of whole numbers, e.g. `%y%m%d%H` for 14102100; `None` if they are not dates.
 
     The name has to suggest it, and every value has to be a date from 1990 to 2099.
     """

@@ -1,4 +1,4 @@
-"""Whether whole numbers name things or measure something, from their name, their values and how labels go with them."""
+"""Whether whole numbers are ids or amounts, from their name, their values and their relation to labels."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ FEW: Final = 32
 _LARGE: Final = 2**31
 _BINS: Final = 64
 _SHRINK: Final = 5.0
-"""Rows at which the rate of an id counts as much as that of its neighbours."""
+"""Rows at which the rate of an id has the same weight as that of its neighbours."""
 _SURE: Final = 4.0
-"""Standard errors from which a gain is no chance."""
+"""Standard errors above which a gain is not due to chance."""
 _DENSE: Final = 0.5
 _SCATTERED: Final = 0.1
 _MOSTLY: Final = 0.8
 
 
 class Verdict(NamedTuple):
-    """What numbers are taken for, and why; `note` is `None` where nobody needs to look."""
+    """Whether numbers are taken for ids, and why; `note` is `None` if nobody needs to check."""
 
     is_id: bool
     note: str | None
@@ -32,14 +32,14 @@ class Verdict(NamedTuple):
 def judge(profile: ColumnProfile, labels: list[ColumnProfile]) -> Verdict:
     """Decides about a column of single whole numbers.
 
-    In this order: a name that says so; numbers beyond 2**31; at most 32 different ones; mostly 0 and else far apart, as
-    gains and losses are; whether ids with neighbouring
-    numbers have other rates of the label than each other, on rows that did not teach those rates; and numbers from
-    -1 on that fill their range and repeat, as numbered things do.
+    The criteria, in this order: a name that says so; numbers beyond 2**31; at most 32 different numbers; mostly 0 and
+    otherwise far apart, as gains and losses are; whether neighbouring numbers have different rates of the label, on
+    rows from which those rates were not estimated; and numbers of at least -1 that fill their range and repeat, as
+    numbered things do.
 
     Args:
       profile: The column.
-      labels: Binary labels are asked; others are left out.
+      labels: Only binary labels are used.
     """
     if name_hints.is_id(profile.name):
         return Verdict(True, None)
@@ -65,7 +65,7 @@ def judge(profile: ColumnProfile, labels: list[ColumnProfile]) -> Verdict:
         )
     if name_hints.is_thing(profile.name):
         return Verdict(True, "whole numbers under the name of a thing, taken for ids: --numeric if they are amounts")
-    # Nothing is numbered below -1, which may stand for "none".
+    # Nothing is numbered below -1, which may mean "none".
     if (
         (profile.minimum or 0) >= -1
         and profile.distinct >= _DENSE * span
@@ -83,11 +83,11 @@ def judge(profile: ColumnProfile, labels: list[ColumnProfile]) -> Verdict:
 def neighbours_differ(profile: ColumnProfile, label: ColumnProfile) -> float | None:
     """How surely the label depends on the number itself beyond its range, in standard errors.
 
-    Half of the rows teach the rate of each of 64 ranges of equally many rows, and the rate of each number, shrunk to
+    Half of the rows define the rate of each of 64 ranges of equally many rows, and the rate of each number, shrunk to
     that of its range. On the other half the gain in log-likelihood of the second over the first is measured.
 
     Returns:
-      Mean gain a row over its standard error; `None` if the label is not binary or no rows are left.
+      Mean gain per row over its standard error; `None` if the label is not binary or no rows are left.
     """
     if len(label.numbers) != 2 or set(label.numbers) != {0.0, 1.0} or len(profile.codes) != len(label.codes):
         return None

@@ -1,7 +1,7 @@
-"""Notices columns that a model should not lean on.
+"""Detects columns that a model should not rely on.
 
-One that alone tells the label was probably written down after the event that is to be predicted. One that rises with
-the time has other values by then.
+A column that alone determines the label was probably recorded after the event that is to be predicted. A column that
+rises with the time has other values by then.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FEW: Final = 3
 _ENOUGH_IN_ORDER: Final = 100
 _RISING: Final = 0.98
 _ENOUGH: Final = 20
-"""Rows of a group from which its rate is believed; rare ids would otherwise tell their own label."""
+"""Rows above which the rate of a group is trusted; rare ids would otherwise reveal their own label."""
 
 
 def leak_hint(profile: ColumnProfile, label: ColumnProfile) -> str | None:
@@ -28,13 +28,13 @@ def leak_hint(profile: ColumnProfile, label: ColumnProfile) -> str | None:
 
     Args:
       profile: A column of single values.
-      label: A label whose values are numbers; other than 0 and 1 it is ignored.
+      label: A label whose values are numbers; it is ignored unless they are 0 and 1.
     """
     area = single_column_auc(profile, label)
     if area is None:
         return None
     if area >= SUSPICIOUS:
-        return f"alone it tells {label.name!r} (AUC {area:.3f}): is it known before?"
+        return f"alone it predicts {label.name!r} (AUC {area:.3f}): is it known before?"
     certain = _value_of_positives_only(profile, label) or _others_of_positives_only(profile, label)
     return f"{label.name!r} is always 1 where it is {certain}: is it known before?" if certain is not None else None
 
@@ -53,7 +53,7 @@ def rises_with(profile: ColumnProfile, time: ColumnProfile) -> bool:
 
 
 def _value_of_positives_only(profile: ColumnProfile, label: ColumnProfile) -> str | None:
-    """A value, of few, with which the label is always 1 though that is next to impossible by chance."""
+    """One of few values with which the label is always 1, although that is very unlikely by chance."""
     if profile.distinct > _BINS:
         return None
     present = (label.codes >= 0) & (profile.codes >= 0)

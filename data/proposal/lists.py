@@ -1,4 +1,4 @@
-"""Decides what columns of lists are: bits, vectors, sequences or multi-valued features."""
+"""Decides whether columns of lists are bits, vectors, sequences or multi-valued features."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def decide_lists(decisions: Decisions) -> None:
 
 
 def _decide_numbers(decisions: Decisions, profile: ColumnProfile) -> None:
-    """Lists that are bits or vectors, or nothing that can be used."""
+    """Decides about lists that are bits or vectors, or unusable."""
     length, column = profile.fixed_length, profile.name
     side = name_hints.side_of(column)
     if profile.kind == "none":
@@ -75,7 +75,7 @@ def _agree_on_unit(decisions: Decisions, times: ColumnProfile) -> bool:
 
 
 def _aligned(decisions: Decisions, times: ColumnProfile) -> list[ColumnProfile]:
-    """The lists of ids as long as the times on every row; only those of the most similar name, if names tell."""
+    """The lists of ids as long as the times on every row; only those with the most similar name, if names decide."""
     lists = [p for p in decisions.open() if p.listed and p.kind in ("whole", "text") and not is_time(p)]
     lists = [p for p in lists if p.name not in decisions.wishes.gaps]
     aligned = [p for p in lists if (p.lengths == times.lengths).all()]
@@ -86,8 +86,8 @@ def _aligned(decisions: Decisions, times: ColumnProfile) -> list[ColumnProfile]:
 def _add_sequence(decisions: Decisions, group: list[ColumnProfile], times: ColumnProfile | None) -> bool:
     """Makes a sequence of those lists whose ids a feature shares, if there are any; whether it did.
 
-    What describes the ad or the context is compared with it. What describes the user is no part of the target, nor is a
-    list that no feature shares: these describe the behaviour alone. The latter need times whose name begins alike.
+    Lists that describe the ad or the context are compared with it. Lists that describe the user, and lists that no
+    feature shares, have no target: they describe only the behaviour. The latter need times whose name begins like theirs.
     """
     shared = {p.name: feature for p in group if (feature := _shared_feature(decisions, p)) is not None}
     if not shared:
@@ -109,7 +109,7 @@ def _add_sequence(decisions: Decisions, group: list[ColumnProfile], times: Colum
     cut = f"; the longest has {longest}, the last {LONGEST} are kept" if longest > LONGEST else ""
     for column in columns:
         ids = "has ids of its own" if column.table is None else f"shares the ids of {column.table!r}"
-        alone = "" if column.target is not None else ", describes the behaviour alone"
+        alone = "" if column.target is not None else ", describes only the behaviour"
         decisions.use(column.name, f"sequence {name}", f"{ids}{alone}; the oldest must come first{cut}")
     if times is not None:
         decisions.use(times.name, f"times of {name}", f"in {decisions.time_unit}")
@@ -152,7 +152,7 @@ def _find_multi_valued(decisions: Decisions) -> None:
             if own is not None:
                 decisions.use(own.name, f"weights of {profile.name}")
     for profile in decisions.open():
-        decisions.left_out[profile.name] = "lists of numbers that belong to no list of ids"
+        decisions.left_out[profile.name] = "lists of numbers that do not belong to a list of ids"
 
 
 def _are_weights_of(weights: ColumnProfile, ids: ColumnProfile) -> bool:

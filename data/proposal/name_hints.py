@@ -1,4 +1,4 @@
-"""What the name of a column suggests about its meaning. Suggestions only: a person looks at the schema afterwards."""
+"""What the name of a column suggests about its meaning. These are only suggestions: a person checks the schema."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def is_outcome(name: str) -> bool:
 
 
 def is_version(name: str) -> bool:
-    """Whether numbers under this name are versions, of which 1.10 is another one than 1.1."""
+    """Whether numbers under this name are versions, where 1.10 differs from 1.1."""
     return any(word in _VERSION for word in tokens(name))
 
 
@@ -134,7 +134,7 @@ def side_of(name: str) -> Side:
 
 
 def common_prefix(names: tuple[str, ...]) -> str:
-    """What all names begin with, without separators at its end."""
+    """The common prefix of all names, without trailing separators."""
     first, last = min(names), max(names)
     length = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
     return first[:length].rstrip("_-. ")

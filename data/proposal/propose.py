@@ -2,23 +2,23 @@
 
 The rules, in the order in which they are tried; the first that fits decides:
 
-1. A column without values or without a name, or with one value on every row, is left out. What flags name, they decide.
+1. A column without values or without a name, or with one value on every row, is left out. Flags take precedence.
 2. A timestamp, or a number under a name with time, timestamp, ts or date that is a time from 1990 to 2099 in seconds or
    a finer unit, is the event time.
 3. A column named weight, sample_weight or example_weight of numbers >= 0 is the sample weight.
-4. user_id, uid, member_id and the like are a key and a sparse feature; request_id, session_id and the like a key.
-5. Text of 8 or more 0 and 1, equally long on all rows, and lists of such numbers, are bits.
+4. user_id, uid, member_id and similar names are a key and a sparse feature; request_id, session_id and similar, a key.
+5. Text of 8 or more 0s and 1s, equally long on all rows, and lists of such numbers, are bits.
 6. Real numbers are numeric, versions sparse.
-7. A value that is different on every row (of 1,000 or more), and a number that counts the rows up, is left out.
+7. A column that is different on every row (of 1,000 or more), and a number that counts the rows, is left out.
 8. Text is sparse.
-9. Whole numbers are sparse or numeric as `fullrank.data.proposal.id_or_amount` judges. Of dates in digits, such as
-   14102100, the expressions that make an event time and an hour of them are named.
+9. Whole numbers are sparse or numeric as `fullrank.data.proposal.id_or_amount` decides. For dates in digits, such as
+   14102100, the expressions that turn them into an event time and an hour are named.
 10. Lists of real numbers of one length are a vector; those of different length are left out.
 11. Lists that are as long on every row as a list of times are a sequence with it, if a single-valued feature has the
     same ids; without times it takes a name with history, past, last or recent.
 12. Other lists of ids are a multi-valued sparse feature; equally long numbers named weight are its weights.
-13. A feature that alone tells a label, or from which one is computed, is left out. One that is named like a label, or
-    whose values rise with the event time, is pointed out.
+13. A feature that alone predicts a label, or from which one is computed, is left out. One that is named like a label,
+    or whose values rise with the event time, is pointed out.
 
 Ids get a vocabulary or, with more than 100,000 different ones in the sample, a hash map of four times as many rows,
 rounded up to a power of two.
@@ -59,10 +59,10 @@ _BEYOND: Final = 2**53
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """A schema, and what became of each column.
+    """A schema, and the decision about each column.
 
     Attributes:
-      schema: What is proposed.
+      schema: The proposal.
       decisions: The uses of columns, those left out, and what to check.
     """
 
@@ -76,7 +76,7 @@ def propose(profiles: dict[str, ColumnProfile], *, name: str, wishes: Wishes) ->
     Args:
       profiles: Column name -> profile, in the order of the columns.
       name: Name of the data set.
-      wishes: What was decided already.
+      wishes: The user's decisions.
 
     Raises:
       SchemaError: If a label cannot be one, or no column is left for a feature.
@@ -120,7 +120,7 @@ def propose(profiles: dict[str, ColumnProfile], *, name: str, wishes: Wishes) ->
 
 
 def _as_ids(profile: ColumnProfile, wishes: Wishes) -> ColumnProfile:
-    """Whole numbers that are spelled 1.0, 2.0 as what they are, where the name or a flag says that they are ids."""
+    """Whole numbers that are spelled 1.0, 2.0 as whole numbers, if the name or a flag says that they are ids."""
     asked = profile.name in (*wishes.sparse, *wishes.keys, *wishes.segments)
     if (
         profile.kind != "real"
@@ -139,7 +139,7 @@ def _as_ids(profile: ColumnProfile, wishes: Wishes) -> ColumnProfile:
 
 
 def _leave_leaks_out(decisions: Decisions) -> None:
-    """Takes features out that alone tell a label, unless a flag says what they are."""
+    """Removes features that alone predict a label, unless a flag says what they are."""
     for column in list(decisions.features):
         profile = decisions.profiles.get(column)
         if profile is None or column in (*decisions.wishes.forced, *decisions.wishes.keys, *decisions.wishes.segments):
@@ -155,7 +155,7 @@ def _leave_leaks_out(decisions: Decisions) -> None:
 
 
 def _point_out_outcomes(decisions: Decisions) -> None:
-    """Says of features that are named like labels that they may not be known before."""
+    """Notes that features that are named like labels may not be known before."""
     for column in decisions.features:
         profile = decisions.profiles[column]
         flag = profile.kind == "whole" and set(profile.values) <= {"0", "1", "true", "false"}
@@ -168,7 +168,7 @@ def _point_out_outcomes(decisions: Decisions) -> None:
 
 
 def _point_out_dates(decisions: Decisions) -> None:
-    """Says of features that rise with the time that training has seen none of the values of later rows."""
+    """Notes that training does not see the later values of features that rise with the time."""
     if decisions.time is None:
         return
     for column in decisions.features:
@@ -176,8 +176,8 @@ def _point_out_dates(decisions: Decisions) -> None:
             decisions.profiles[column], decisions.profiles[decisions.time]
         ):
             decisions.notes[column] = (
-                "rises with the event time, so that the values of later rows are new to a model: --ignore it unless "
-                "they come back"
+                "rises with the event time, so the values of later rows are new to a model: --ignore it unless "
+                "they recur"
             )
 
 
@@ -192,7 +192,7 @@ def _label(decisions: Decisions, profile: ColumnProfile) -> Label:
         shown = ", ".join(map(repr, others[:3])) or "no value"
         raise SchemaError(
             f"Column {profile.name!r} cannot be a label, which is a number. It holds "
-            f"{'lists of ' if profile.listed else ''}{shown}. --missing names texts that stand for a missing value."
+            f"{'lists of ' if profile.listed else ''}{shown}. --missing names texts that mean a missing value."
         )
     if profile.infinite:
         raise SchemaError(f"Column {profile.name!r} cannot be a label: it {_infinite(profile)}.")
@@ -213,7 +213,7 @@ def _is_number(text: str) -> bool:
 
 
 def _infinite(profile: ColumnProfile) -> str:
-    """What to do about a column with numbers that records cannot hold."""
+    """The problem of a column with numbers that records cannot hold, and what to do about it."""
     beyond = [value for value, number in zip(profile.values, profile.numbers, strict=True) if not np.isfinite(number)]
     shown = ", ".join(beyond[:3]) + (", ..." if len(beyond) > 3 else "")
     remedy = f": --missing={','.join(beyond)} reads them as missing" if len(beyond) <= 3 else ""
@@ -249,7 +249,7 @@ def _find_time(decisions: Decisions) -> None:
 
 
 def _date_in_digits(profile: ColumnProfile) -> str | None:
-    """What to do about a date that is written like 14102100."""
+    """Advice on a date that is written like 14102100."""
     format, name = written_out(profile), profile.name
     if format is None:
         return None
@@ -257,7 +257,7 @@ def _date_in_digits(profile: ColumnProfile) -> str | None:
     part = "hour_of_day=hour" if "%H" in format else "weekday=isodow"
     return (
         f"a date in digits: --column=\"{name}_time=strptime({column}::VARCHAR, '{format}')\" --time={name}_time makes "
-        f'the event time of it, --column="{part}({name}_time)" a feature; --ignore={name} leaves it out itself'
+        f'it the event time, --column="{part}({name}_time)" a feature; --ignore={name} leaves the date itself out'
     )
 
 
@@ -291,7 +291,7 @@ def _decide_single(decisions: Decisions, profile: ColumnProfile) -> None:
     elif column in wishes.sparse:
         decisions.add_sparse(profile)
     elif column in (*wishes.keys, *wishes.segments):
-        # What groups examples is an id; it is worth a table, too, if it comes back.
+        # A column that groups examples is an id; it also gets a table if its values recur.
         if profile.distinct < profile.rows and not name_hints.is_request(column):
             decisions.add_sparse(profile)
     elif not column.strip():
@@ -311,7 +311,7 @@ def _decide_single(decisions: Decisions, profile: ColumnProfile) -> None:
     elif profile.kind == "time":
         decisions.left_out[column] = "a time: make it the event time by --time, or a number"
     elif profile.kind == "real" and name_hints.is_version(column):
-        decisions.add_sparse(profile, "versions, of which 1.10 is another one than 1.1: --numeric if they are amounts")
+        decisions.add_sparse(profile, "versions, where 1.10 differs from 1.1: --numeric if they are amounts")
     elif profile.kind == "real":
         _add_numeric(decisions, profile)
     elif profile.distinct == profile.rows >= _ENOUGH_ROWS:
@@ -332,7 +332,7 @@ def _decide_whole(decisions: Decisions, profile: ColumnProfile) -> None:
 
 
 def _numbers_the_rows(profile: ColumnProfile) -> bool:
-    """Whether a column counts the rows up, as an index that was saved with them."""
+    """Whether a column counts the rows, as an index that was saved with them does."""
     if profile.kind != "whole" or profile.distinct != profile.rows or profile.rows < 2:
         return False
     return bool((np.diff(profile.numbers[profile.codes]) == 1).mean() >= _IN_ORDER)

@@ -29,9 +29,9 @@ _FILES: Final = 100
 def read_sample(
     connection: duckdb.DuckDBPyConnection, files: TableFiles, *, joins: Sequence[JoinTable] = (), rows: int
 ) -> tuple[pa.Table, list[RejectedLine]]:
-    """The first rows of every file, about `rows` in all, and the lines among them that are no rows.
+    """The first rows of every file, about `rows` in all, and the lines among them that are not rows.
 
-    Of more than a hundred files some are sampled, evenly over all.
+    If there are more than a hundred files, some are sampled, evenly over all.
 
     Raises:
       ValueError: If there are no rows, or a file cannot be read.
@@ -66,7 +66,7 @@ def read_sample(
 
 
 def _united(pieces: list[pa.Table], names: list[str]) -> pa.Table:
-    """Tables below each other; a column that is text in some of them is text."""
+    """Concatenated tables; a column that is text in some of them is text."""
     for name in names:
         kinds = {piece.schema.field(name).type for piece in pieces if name in piece.column_names}
         if len(kinds) > 1 and any(map(is_text, kinds)) and not any(map(is_list, kinds)):
@@ -80,11 +80,11 @@ def _united(pieces: list[pa.Table], names: list[str]) -> pa.Table:
 
 
 def rejected_note(rejected: list[RejectedLine]) -> list[str]:
-    """What to say about lines that are no rows."""
+    """The message about lines that are not rows."""
     if not rejected:
         return []
     return [
-        f"\nLines of the sample that are no rows: {len(rejected):,}. The first: {rejected[0]} fullrank.data.convert "
+        f"\nLines of the sample that are not rows: {len(rejected):,}. The first: {rejected[0]} fullrank.data.convert "
         "refuses them, or leaves them out by --on_bad_record=skip."
     ]
 

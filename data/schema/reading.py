@@ -114,7 +114,7 @@ class Reading:
     """How tables are read, wherever rows come from; see docs/tables.md.
 
     Attributes:
-      list_delimiter: What separates the values of a list in text.
+      list_delimiter: Separator of the values of a list in text.
       missing: Texts that mean a missing value in every column, in addition to the usual ones.
       padded: Columns of lists in which 0 is padding, not a value, in tables and in requests.
       columns: Columns computed from others.

@@ -1,4 +1,4 @@
-"""Typed Arrow columns, as the query of `TableColumns` gives them, as a column batch; kinds of Arrow types."""
+"""From the typed Arrow columns that the query of `TableColumns` returns to a column batch; kinds of Arrow types."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def column_batch(
     """Column name -> `[n]`, `[n, length]` or `Ragged`; NULL becomes the missing value.
 
     Args:
-      batch: As `TableColumns.query` gives it.
+      batch: The result of `TableColumns.query`.
       schema: Whose columns it holds.
       columns: Some of them; `None` for all.
       arrow_bytes: Whether bytes stay large binary arrays of Arrow, which encoders take, too, instead of objects.

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 _SHOWN: Final = 2
 _EARLY: Final = 10_000
-"""Rows after which a share of bad ones means something; before, one bad row would already be too large a share."""
+"""Rows before the share of bad ones is checked; with fewer, a single bad row could exceed the limit."""
 
 
 class TooManyBadRowsError(ValueError):
@@ -16,12 +16,12 @@ class TooManyBadRowsError(ValueError):
 
 @dataclasses.dataclass
 class BadRows:
-    """What happens to bad rows, and how many there were.
+    """How bad rows are handled, and how many there were.
 
     Attributes:
-      on_bad_record: `fail` at the first, or `skip` and count.
+      on_bad_record: `fail` at the first one, or `skip` and count them.
       max_fraction: Share of bad rows above which skipping ends, too.
-      seen: Rows looked at, bad ones included.
+      seen: Rows seen, including bad ones.
       skipped: Rows left out.
       rejects: File, number of the row or line, and message of each row left out.
     """
@@ -49,7 +49,7 @@ class BadRows:
         self.rejects.append((file, row, message))
 
     def saw(self, rows: int) -> None:
-        """Counts rows that were looked at, and stops a conversion that goes on skipping too many.
+        """Counts rows that were read, and stops a conversion that skips too many.
 
         Raises:
           TooManyBadRowsError: If too large a share of many rows was bad.
@@ -71,7 +71,7 @@ class BadRows:
             )
 
     def report(self) -> str:
-        """One line that a person reads after a conversion that skipped rows; empty if there were none."""
+        """One line for the user after a conversion that skipped rows; empty if it skipped none."""
         if not self.skipped:
             return ""
         return f"Left out {self.skipped} bad rows of {self.seen}. The first: {' '.join(self.examples)}"

@@ -1,4 +1,4 @@
-"""The canonical form of a cell, as DuckDB expressions: the one wording that infer, convert and scoring share.
+"""The canonical form of a cell, as DuckDB expressions that infer, convert and scoring share.
 
 `docs/tables.md` states the rules for a reader of tables. An expression is built for the type that a column of the table
 has; its value is NULL where the cell is missing and where it cannot be read, and `absent` tells the two apart.
@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 Kind = Literal["integer", "text", "number", "label", "time"]
-"""What a cell is read as; a `label` is a number that may also be spelled true or false."""
+"""The type as which a cell is read; a `label` is a number that may also be spelled true or false."""
 
 MISSING_TEXT: Final = ("", r"\N")
-"""What stands for "no value" in a column of text. NA is not among them: it is also Namibia."""
+"""Texts that mean "no value" in a column of text. NA is not among them: it is also Namibia."""
 MISSING_NUMBER: Final = (
     *("", r"\n", "-", "--", "?", "na", "n/a", "#n/a", "<na>", "nan", "nat", "nil", "none", "null", "(null)"),
 )
-"""What stands for "no value" in a column of numbers or times, in upper or lower case, with or without blanks."""
+"""Texts that mean "no value" in a column of numbers or times, in upper or lower case, with or without blanks."""
 
 SIGNED: Final = frozenset({"tinyint", "smallint", "integer", "bigint", "utinyint", "usmallint", "uinteger"})
 INTEGERS: Final = SIGNED | {"hugeint", "ubigint", "uhugeint", "bignum"}
@@ -28,7 +28,7 @@ MOMENTS: Final = frozenset(
 TEXTS: Final = frozenset({"varchar", "blob"})
 LISTS: Final = frozenset({"list", "array"})
 _SPELLED: Final = frozenset({"enum", "uuid", "json", "time", "time with time zone", "interval"})
-"""Types that are text to us: ids, if anything."""
+"""Types that are treated as text, and can only be ids."""
 _EXACT: Final = {"double": 2**53, "float": 2**24}
 """Largest whole number up to which a float tells every whole number from its neighbours."""
 
@@ -71,8 +71,8 @@ class Cell(NamedTuple):
     """How one cell is read; each field is a DuckDB expression.
 
     Attributes:
-      value: The value, NULL where there is none.
-      absent: Whether the cell stands for "no value"; only meaningful where `value` is NULL.
+      value: The value; NULL if there is none.
+      absent: Whether the cell means "no value"; only defined where `value` is NULL.
       reason: What is wrong with a cell that is neither; `None` if there is no such cell.
       text: The cell as text, for messages.
     """
@@ -100,7 +100,7 @@ def cell(kind: Kind, x: str, type_id: str, *, missing: Sequence[str] = (), unit:
       kind: What it is read as.
       x: The cell, a DuckDB expression.
       type_id: Its DuckDB type, as `DuckDBPyType.id` names it.
-      missing: Further texts that stand for "no value", whatever the kind; compared exactly.
+      missing: Further texts that mean "no value", whatever the kind; compared exactly.
       unit: Unit of a time: `s` or `ms`.
 
     Raises:
@@ -129,7 +129,7 @@ def trimmed(x: str) -> str:
 
 
 def absent_number(x: str) -> str:
-    """Whether a text stands for a missing number."""
+    """Whether a text means a missing number."""
     return f"({x} IS NULL OR lower({trimmed(x)}) IN ({', '.join(map(literal, MISSING_NUMBER))}))"
 
 
@@ -232,7 +232,7 @@ def _time(x: str, type_id: str, unit: str) -> tuple[str, str, str | None]:
 
 
 def _canonical(x: str) -> str:
-    """Text as an id: NULL where missing, whole numbers without blanks around them and `.0` behind them."""
+    """Text as an id: NULL if missing, whole numbers without surrounding blanks and a trailing `.0`."""
     number = f"regexp_full_match({x}, {literal(_WHOLE_WITHOUT_LEADING_ZERO)})"
     return (
         # Nearly all ids begin with a letter or are plain whole numbers, and need no closer look.
@@ -256,7 +256,7 @@ def _float_reason(x: str, type_id: str, otherwise: str) -> str:
 
 
 def _floored(x: str, unit: int) -> str:
-    """An integer divided by a unit, towards the past; `//` cuts towards zero."""
+    """An integer divided by a unit, rounded towards the past; `//` truncates towards zero."""
     return f"({x} - (({x} % {unit}) + {unit}) % {unit}) // {unit}"
 
 

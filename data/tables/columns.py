@@ -1,6 +1,6 @@
 """From a table's columns to the columns of a schema, as one DuckDB query: types, missing values, lists, every check.
 
-`docs/tables.md` states the rules; how one cell is read stands in `fullrank.data.tables.canonical`.
+`docs/tables.md` states the rules; `fullrank.data.tables.canonical` defines how one cell is read.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Check:
       column: The column to blame.
       failed: DuckDB expression, whether a row is bad.
       received: DuckDB expression, the cell as text.
-      reason: DuckDB expression, what is wrong with it; it follows the cell, or stands alone if `received` is NULL.
+      reason: DuckDB expression, what is wrong with it; printed after the cell, or alone if `received` is NULL.
       quoted: Whether the cell is text, which is shown in quotes.
     """
 
@@ -57,12 +57,12 @@ class TableColumns:
     Args:
       table: Column of the table -> how it is written in a query, and its type.
       schema: What to convert to.
-      list_delimiter: What separates the values of a list in text.
-      missing: Texts that stand for "no value" beside the usual ones.
-      optional: Columns that may be absent from the table, and are missing then.
+      list_delimiter: Separator of the values of a list in text.
+      missing: Texts that mean "no value", in addition to the usual ones.
+      optional: Columns that may be absent from the table; their values are then missing.
 
     Raises:
-      ValueError: If a column is not there, or its type cannot hold what the schema declares.
+      ValueError: If a column is absent, or its type cannot hold what the schema declares.
     """
 
     def __init__(
@@ -102,8 +102,8 @@ class TableColumns:
         Values that are missing are NULL, also within lists. Lists are cut to their last `length` values.
 
         Args:
-          source: What stands behind FROM: the table.
-          keep: Further expressions of it that the query gives as well.
+          source: The table, as a FROM expression.
+          keep: Further expressions on it that the query returns as well.
         """
         branches = [
             f"WHEN {check.failed} THEN {{'check': {number}, 'received': {check.received}, 'reason': {check.reason}}}"
@@ -116,7 +116,7 @@ class TableColumns:
         return f"SELECT {results} FROM (SELECT *{values} FROM (SELECT *{lists} FROM {source}))"
 
     def add_check(self, failed: str, *, received: str, reason: str) -> None:
-        """Adds a condition on the table that makes a row bad before any other does."""
+        """Adds a condition on the table that is checked before all others and makes a row bad."""
         self.checks.insert(0, Check("", failed, received, literal(reason), True))
 
     def describe(self, bad: Mapping[str, Any]) -> str:
@@ -130,7 +130,7 @@ class TableColumns:
         return f"column {check.column!r}: {shown(received, quoted=check.quoted)} {bad['reason']}."
 
     def _add(self, number: int, column: Column, given: TableColumn) -> list[Check]:
-        """Adds one column, and returns what is to be checked of its values once every cell is known to be legible."""
+        """Adds one column, and returns the checks of its values that apply once every cell is known to be legible."""
         try:
             if column.form == "one":
                 return self._one(number, column, *given)
@@ -149,7 +149,7 @@ class TableColumns:
         self._values.append(f"{read.value} AS {value}")
         self._results.append(f"{value} AS {stored(number)}")
         if read.reason is not None:
-            # Whether text stands for a missing value is asked of cells that are there; most missing ones are NULL.
+            # Whether text means a missing value is checked only for cells with text; most missing ones are NULL.
             failed = f"{value} IS NULL AND {name} IS NOT NULL AND NOT {read.absent}"
             self.checks.append(Check(column.name, failed, read.text, read.reason, quoted))
         if column.name in self._labels and self._labels[column.name].type == "binary":
@@ -248,7 +248,7 @@ class TableColumns:
 def check_names(
     names: Several[str], schema: Schema, *, source: str = "The input", optional: Collection[str] = ()
 ) -> None:
-    """Rejects a table that lacks columns of the schema, or has one of them twice.
+    """Rejects a table that lacks columns of the schema, or contains one of them twice.
 
     Raises:
       ValueError: Naming the columns, and those in the table that have similar names.

@@ -1,4 +1,4 @@
-"""DuckDB as this package uses it: nothing is loaded or sent, and an expression of a user cannot open a file."""
+"""DuckDB as this package uses it: it loads and sends nothing, and a user's expression cannot open a file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final
 import duckdb
 
 MEMORY: Final = "1GB"
-"""What DuckDB holds in memory before it goes to disk."""
+"""How much DuckDB keeps in memory before it spills to disk."""
 
 
 @contextlib.contextmanager
@@ -22,7 +22,7 @@ def open_database(
     """A database in a directory, for tables larger than memory.
 
     Args:
-      directory: An existing directory, which holds the database and what does not fit in memory.
+      directory: An existing directory, for the database and for data that does not fit in memory.
       threads: `None` for one per core.
       readable: The files that queries may read; everything else outside of `directory` is closed to them.
       memory: Limit, as DuckDB writes it.

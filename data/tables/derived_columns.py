@@ -1,4 +1,4 @@
-"""Columns computed from others of the same row, in DuckDB's expressions."""
+"""Columns computed from others of the same row, by DuckDB expressions."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def columns_in(expression: str, *, name: str) -> tuple[str, ...]:
     """The columns that an expression names, in order.
 
     Raises:
-      SchemaError: If it is no expression of one row: if it cannot be parsed, asks other tables or other rows, or does
-        not give the same for the same row every time.
+      SchemaError: If it is not an expression of one row: if it cannot be parsed, reads other tables or rows, or does
+        not return the same value for the same row every time.
     """
     with in_memory() as connection:
         text = connection.execute("SELECT json_serialize_sql(?)", [f"SELECT (\n{expression}\n)"]).fetchall()[0][0]
         found = json.loads(text)
         if found["error"]:
             problem = str(found["error_message"])
-            hint = ' (a name that is also a word of the language is quoted: "at")' if "syntax" in problem else ""
+            hint = ' (a name that is also an SQL keyword is quoted: "at")' if "syntax" in problem else ""
             raise _wrong(name, expression, f"{problem}{hint}")
         (statement,) = found["statements"]
         if len(statement["node"]["select_list"]) != 1 or statement["node"]["from_table"]["type"] != "EMPTY":
@@ -47,7 +47,7 @@ def columns_in(expression: str, *, name: str) -> tuple[str, ...]:
         nodes = list(_nodes(statement["node"]["select_list"]))
         for node in nodes:
             if node["class"] not in _PARTS:
-                what = {"SUBQUERY": "asks another table", "WINDOW": "asks other rows", "STAR": "names no column"}
+                what = {"SUBQUERY": "reads another table", "WINDOW": "reads other rows", "STAR": "names no column"}
                 raise _wrong(name, expression, f"it {what.get(node['class'], 'holds ' + node['class'].lower())}")
         for function in {node["function_name"] for node in nodes if node["class"] == "FUNCTION"}:
             _check_function(connection, function, name, expression)
@@ -69,17 +69,17 @@ def derived(
 
     Args:
       connection: Where the table is.
-      sql: What stands behind FROM.
+      sql: The table, as a FROM expression.
       columns: Name -> how the query writes it.
       definitions: In order; a later one may name an earlier one.
-      missing: Texts that stand for "no value".
-      optional: Columns that may be absent; what is computed from them is missing then, if it is itself optional.
+      missing: Texts that mean "no value".
+      optional: Columns that may be absent; columns computed from them are then missing, if they are optional, too.
 
     Returns:
-      What stands behind FROM, its columns, and what makes a row bad.
+      The FROM expression, its columns, and the checks that make a row bad.
 
     Raises:
-      ValueError: If a column is not there, or an expression does not fit the types of its columns.
+      ValueError: If a column is absent, or an expression does not fit the types of its columns.
     """
     known = dict(columns)
     checks: list[Check] = []
@@ -101,7 +101,7 @@ def derived(
         if lacks:
             continue
         own = f"d{number}"
-        # The names of a macro are its own, so that they cannot be mistaken for those in the query.
+        # A macro has its own namespace, so its names cannot be mistaken for those in the query.
         macro = f"derived_{number}"
         try:
             names = ", ".join(map(identifier, given))
@@ -183,10 +183,10 @@ def _check_function(connection: duckdb.DuckDBPyConnection, function: str, name: 
         return  # an operator
     kinds = {kind for kind, _ in found}
     if "scalar" not in kinds and "macro" not in kinds:
-        what = "asks other rows" if "aggregate" in kinds else "is not known"
+        what = "reads other rows" if "aggregate" in kinds else "is not known"
         raise _wrong(name, expression, f"{function} {what}")
     if not any(stability in ("CONSISTENT", None) for kind, stability in found if kind in ("scalar", "macro")):
-        raise _wrong(name, expression, f"{function} does not give the same for the same row every time")
+        raise _wrong(name, expression, f"{function} does not return the same value for the same row every time")
 
 
 def _wrong(name: str, expression: str, problem: str) -> SchemaError:

@@ -1,4 +1,4 @@
-"""Files of `tf.train.Example` that others wrote, as tables: every feature is a column."""
+"""Files of `tf.train.Example` from other writers, as tables: every feature is a column."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fullrank.data.command.quiet_tensorflow import import_tensorflow_quietly
 from fullrank.data.records.frames import Frame, read_frames
 
 LINES: Final = "_lines"
-"""Column that says what stands in place of a record that is no example; NULL for a good one."""
+"""Column that describes a record that is not an example; NULL for a valid one."""
 _TYPES: Final = {"bytes_list": pa.large_binary(), "float_list": pa.float32(), "int64_list": pa.int64()}
 _FIRST_ROWS: Final = 100
 _ROWS: Final = 2_000
@@ -48,7 +48,7 @@ class _Found(NamedTuple):
 
 
 def examples_as_arrow(file: Path, *, directory: Path, stem: str) -> ExampleTable:
-    """Reads a file once, into Arrow files: another one from where an example has a feature that none had before.
+    """Reads a file once, into Arrow files; a new one begins where an example has a feature that none had before.
 
     Raises:
       ValueError: If a feature is of different types in different examples, or no example has any.
@@ -114,7 +114,7 @@ def _in_one(frames: Sequence[Frame], found: _Found) -> pa.RecordBatch | None:
 
 
 def _one_by_one(frames: Sequence[Frame], found: _Found, *, file: Path) -> pa.RecordBatch:
-    """The same of any records, with what is wrong with those that are no examples."""
+    """The same for any records, with what is wrong with those that are not examples."""
     from google.protobuf.message import DecodeError
 
     rows: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Files as DuckDB reads them: which query reads which files, and under which names their columns stand in it."""
+"""Files as DuckDB reads them: which query reads which files, and the names of their columns in it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fullrank.data.tables.text_files import NATIVE, names_in_first_line, rewritt
 FILE: Final = "file"
 """Column of the query that says which file a row came from."""
 BROKEN: Final = "broken"
-"""Column of the query that is true where a line is no row at all."""
+"""Column of the query that is true if a line is not a row at all."""
 PAIRS: Final = ("feature_ids", "feature_weights")
 """Columns of libsvm files."""
 FIRST: Final = ("first",)
@@ -38,10 +38,10 @@ class Dialect:
 
     Attributes:
       separator: Between cells; `None` for a comma, or a tab in .tsv and .txt.
-      header: Column names where files have no line of names, `FIRST` where only the first has one, `None` where all do.
-      quote: The character around cells, "" if there is none, or `auto`: a double quote, unless quotes do not pair.
+      header: Column names if files have no header line, `FIRST` if only the first has one, `None` if all do.
+      quote: The quote character, "" if there is none, or `auto`: a double quote, unless quotes are unbalanced.
       encoding: Encoding of the text, as Python names it.
-      comment: What lines begin with that are no rows; `None` for nothing.
+      comment: Beginning of lines that are comments; `None` for none.
     """
 
     separator: str | None = None
@@ -58,9 +58,9 @@ class Part:
     Attributes:
       files: In the order of their rows.
       format: Format of all of them.
-      columns: Name of a column -> how the query writes it.
-      sql: What stands behind FROM; it has the columns `FILE` and `BROKEN`, too.
-      broken: What to say of a broken line, which is then in column `LINES`; `None` where no line can be broken.
+      columns: Name of a column -> its expression in the query.
+      sql: The FROM expression, which also has the columns `FILE` and `BROKEN`.
+      broken: What to say about a broken line, which is then in column `LINES`; `None` if no line can be broken.
     """
 
     files: tuple[Path, ...]
@@ -75,9 +75,9 @@ class TableFiles:
 
     Args:
       connection: A database that may read the files.
-      files: As from `find_files`.
+      files: From `find_files`.
       dialect: Dialect of those that are CSV.
-      directory: For copies of what DuckDB does not read as it is.
+      directory: For copies of files that DuckDB cannot read directly.
 
     Raises:
       ValueError: If a file cannot be read, or has a column more than once.
@@ -125,22 +125,22 @@ class TableFiles:
         return dataclasses.replace(part, columns={**part.columns, **own})
 
     def named(self, file: str) -> Path:
-        """The file as it was given, of a name as a query tells it."""
+        """The file that was given, for its name in a query's result."""
         return self._originals.get(file, Path(file))
 
     def line(self, file: str, number: int) -> int:
-        """The number of a line in the file as it was given."""
+        """The number of a line in the file that was given."""
         return number + bisect.bisect_right(self._left_out.get(file, []), number)
 
     def rewrite(self, file: Path) -> bool:
-        """Reads a file from a copy with one kind of line break from now on; whether it was not read so already."""
+        """Reads a file from a copy with one kind of line break from now on; returns whether this is new."""
         if file in self._copies:
             return False
         self._copy(file)
         return True
 
     def read_unquoted(self, file: Path, *, chosen: bool = True) -> None:
-        """Takes quotes in this file as ordinary characters from now on, or no longer."""
+        """Treats quotes in this file as ordinary characters from now on, or no longer."""
         (self._unquoted.add if chosen else self._unquoted.discard)(file)
         if self.dialect.comment is not None:
             self._copies.pop(file, None)  # which lines are comments depends on the quotes
@@ -183,7 +183,7 @@ class TableFiles:
             comment=self.dialect.comment,
         )
         if not names:
-            raise ValueError(f"{first}: cannot be read: it is empty, without a line of column names.")
+            raise ValueError(f"{first}: cannot be read: it is empty, without a header line.")
         return names
 
     def _csv(self, files: tuple[Path, ...]) -> Part:
@@ -216,7 +216,7 @@ class TableFiles:
         columns = {}
         for number, (name, is_list) in enumerate(found):
             text = f"cells[{number + 1}]"
-            # A number with a fraction comes as a double: one that is no longer exact is spelled so that it is no id.
+            # A number with a fraction is a double: one that is no longer exact is spelled such that it is not an id.
             exact = f"CASE WHEN regexp_full_match({text}, '-?[0-9]{{17,}}[.]0') THEN {text} || 'e0' ELSE {text} END"
             listed = TableColumn(f"from_json({text}, '[\"VARCHAR\"]')", TEXT_LIST)
             columns[name] = listed if is_list else TableColumn(exact, VARCHAR)
@@ -225,10 +225,10 @@ class TableFiles:
             f"(SELECT {FILE}, {LINES}, coalesce(NOT {valid}, TRUE) AS {BROKEN}, {cells} AS cells FROM {lines} "
             f"WHERE {LINES} IS NOT NULL)"
         )
-        return Part(files=files, format="json", columns=columns, sql=sql, broken="is no JSON object")
+        return Part(files=files, format="json", columns=columns, sql=sql, broken="is not a JSON object")
 
     def _libsvm(self, files: tuple[Path, ...]) -> Part:
-        """A label, perhaps qid:id, and pairs id:weight, apart by blanks; what follows # is a comment."""
+        """A label, optionally qid:id, and pairs id:weight, separated by blanks; text after # is a comment."""
         lines = self._scan(files, [LINES], {"header": "false", "delim": "''", "quote": "''", "escape": "''"})
         words = f"regexp_split_to_array(trim(split_part({LINES}, '#', 1)), '\\s+')"
         qid = "starts_with(coalesce(words[2], ''), 'qid:')"
@@ -244,7 +244,7 @@ class TableFiles:
         if self._connection.execute(f"SELECT 1 FROM {sql} WHERE qid IS NOT NULL LIMIT 1").fetchall():
             columns["qid"] = TableColumn("qid", VARCHAR)
         columns |= {name: TableColumn(expression, TEXT_LIST) for name, expression in taken.items()}
-        return Part(files=files, format="libsvm", columns=columns, sql=sql, broken="is no label and pairs id:weight")
+        return Part(files=files, format="libsvm", columns=columns, sql=sql, broken="is not a label and pairs id:weight")
 
     def _scan(self, files: tuple[Path, ...], columns: list[str], options: dict[str, str]) -> str:
         encoding = self.dialect.encoding
@@ -264,7 +264,7 @@ class TableFiles:
         copies = {copy: file for file in files if (copy := self._copies.get(file)) is not None}
         if not copies:
             return scan
-        # A row is known by the file that was given, not by the copy.
+        # A row is identified by the file that was given, not by the copy.
         cases = " ".join(f"WHEN {literal(str(copy))} THEN {literal(str(file))}" for copy, file in copies.items())
         return f"(SELECT * REPLACE (CASE {FILE} {cases} ELSE {FILE} END AS {FILE}) FROM {scan})"
 
@@ -297,7 +297,7 @@ class TableFiles:
             single = TableColumn(f"c{place}[1]", dict(kinds[place].children)["child"])
             columns[name] = TableColumn(f"c{place}", kinds[place]) if name in found.listed else single
         sql = f"(SELECT *, {literal(str(files[0]))} AS {FILE}, {LINES} IS NOT NULL AS {BROKEN} FROM {view})"
-        return Part(files=files, format="example", columns=columns, sql=sql, broken="is no tf.train.Example")
+        return Part(files=files, format="example", columns=columns, sql=sql, broken="is not a tf.train.Example")
 
     def _typed(self, files: tuple[Path, ...], kind: Format, names: list[str], scan: str, file: str) -> Part:
         try:
@@ -327,7 +327,7 @@ class TableFiles:
 
 
 def check_once(names: Sequence[str], *, source: str) -> None:
-    """Rejects a table with two columns of one name.
+    """Rejects a table with two columns of the same name.
 
     Raises:
       ValueError: Naming the column.
@@ -336,7 +336,7 @@ def check_once(names: Sequence[str], *, source: str) -> None:
     if twice is not None:
         raise ValueError(
             f"{source} has column {twice!r} more than once. Rename one of them; names of CSV columns can be given by "
-            "--header where the file has no line of names."
+            "--header if the file has no header line."
         )
 
 

@@ -1,4 +1,4 @@
-"""The flags by which commands name and read tables."""
+"""The flags with which commands name and read tables."""
 
 from __future__ import annotations
 
@@ -26,48 +26,48 @@ def define_table_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "separator",
         None,
-        "What separates the cells of CSV and TSV; 'tab' for a tab. By default a comma, and a tab in .tsv and .txt.",
+        "Separator of the cells of CSV and TSV; 'tab' for a tab. Default: a comma, but a tab in .tsv and .txt.",
         **at,
     )
     flags.DEFINE_list(
         "header",
         None,
-        "Column names, separated by commas, if CSV and TSV files do not begin with a line of names; 'first' if only "
+        "Column names, separated by commas, if CSV and TSV files do not begin with a header line; 'first' if only "
         "the first file does. I1..I13 stands for thirteen names.",
         **at,
     )
     flags.DEFINE_string(
         "quote",
         "auto",
-        "The character around cells of CSV and TSV that hold a separator; 'none' if quotes are ordinary characters. "
-        "auto: a double quote, unless quotes in a file do not pair.",
+        "Quote character around cells of CSV and TSV; 'none' if quotes are ordinary characters. "
+        "auto: a double quote, unless the quotes in a file are unbalanced.",
         **at,
     )
     flags.DEFINE_string("encoding", "utf-8", "Encoding of CSV, TSV and JSON lines.", **at)
     flags.DEFINE_string(
         "comment",
         None,
-        "What lines of CSV and TSV begin with that are no rows, for example '#'.",
+        "Character that begins comment lines of CSV and TSV, for example '#'.",
         **at,
     )
     flags.DEFINE_list(
         "missing",
         None,
-        "Texts that stand for a missing value in every column, beside empty cells and \\N; numbers know NA, NULL, nan "
-        "and the like already (docs/tables.md).",
+        "Texts that mean a missing value in every column, in addition to empty cells and \\N; numbers also recognise "
+        "NA, NULL, nan and others (docs/tables.md).",
         **at,
     )
     flags.DEFINE_string(
         "list_delimiter",
         "|",
-        "What separates the values of a list within a cell of text. Lists in brackets, [1, 2], are recognised as well.",
+        "Separator of the values of a list within a cell of text. Lists in brackets, [1, 2], are recognised as well.",
         **at,
     )
     flags.DEFINE_multi_string(
         "join",
         None,
-        "Table whose columns are added to every row by --on, e.g. bits.parquet of fullrank.data.hash_id. Rows without "
-        "a partner get missing values. May be repeated.",
+        "Table whose columns are joined to every row by --on, e.g. bits.parquet of fullrank.data.hash_id. Rows without "
+        "a match get missing values. May be repeated.",
         **at,
     )
     flags.DEFINE_multi_string(
@@ -80,14 +80,14 @@ def define_table_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_multi_string(
         "join_prefix",
         None,
-        "Goes before the names of added columns; one for each --join, in order. It may be empty.",
+        "Prefix of the names of the added columns; one for each --join, in order. It may be empty.",
         **at,
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class Join:
-    """A table that --join names, not read yet."""
+    """A table that --join names, not yet read."""
 
     pattern: str
     files: tuple[Path, ...]
@@ -100,8 +100,8 @@ def read_joins(flag_values: flags.FlagValues) -> tuple[Join, ...]:
     """The tables that --join names.
 
     Raises:
-      UsageError: If the numbers of flags do not fit each other.
-      ValueError: If there is no such file.
+      UsageError: If the numbers of flags do not match.
+      ValueError: If a file does not exist.
     """
     patterns, keys = flag_values.join or [], flag_values.on or []
     prefixes = flag_values.join_prefix or [""] * len(patterns)
@@ -142,7 +142,7 @@ def open_joins(connection: duckdb.DuckDBPyConnection, joins: Sequence[Join], dir
 
 
 def read_dialect(flag_values: flags.FlagValues) -> Dialect:
-    """How CSV files are written, as the flags say.
+    """The dialect of CSV files, from the flags.
 
     Raises:
       UsageError: If a flag has no possible value.
@@ -169,7 +169,7 @@ def _numbered(name: str) -> list[str]:
 def make_dialect(
     *, separator: str | None, header: tuple[str, ...], quote: str, encoding: str, comment: str | None
 ) -> Dialect:
-    """How CSV files are written, from the texts of flags.
+    """The dialect of CSV files, from the texts of flags.
 
     Raises:
       UsageError: If a flag has no possible value.
@@ -192,7 +192,7 @@ def make_dialect(
 
 
 def read_reading(flag_values: flags.FlagValues, known: Reading | None) -> Reading | None:
-    """How cells are read: as a schema says, but for what the flags say."""
+    """How cells are read: as a schema says, unless the flags say otherwise."""
     changes: dict[str, Any] = {}
     if flag_values["list_delimiter"].present:
         changes["list_delimiter"] = flag_values.list_delimiter

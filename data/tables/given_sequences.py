@@ -1,4 +1,4 @@
-"""Sequences that tables hold already: turned round, sorted, cut at the row's own time, made of gaps, and looked at."""
+"""Sequences that tables already hold: reversed, sorted, cut at the row's own time, converted from gaps, and checked."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from fullrank.data.schema.reading import Reading
 from fullrank.data.schema.schema import Schema, SchemaError
 
 _MOST = 0.95
-"""Share of the rows with different times from which on a sequence is said to have an order."""
+"""Share of the rows with different times above which a sequence is taken to have an order."""
 _EARLIEST = "-9223372036854775808"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SequenceOrder:
-    """What the times of a sequence show, over the rows that have any.
+    """The order of the times of a sequence, over the rows that have any.
 
     Attributes:
       name: Name of the sequence.
@@ -40,10 +40,10 @@ class SequenceOrder:
 
 
 def check_mending(schema: Schema) -> None:
-    """Rejects what the reading says of sequences that the schema does not have.
+    """Rejects a reading that names sequences that the schema does not have.
 
     Raises:
-      SchemaError: Naming what there is not.
+      SchemaError: Naming what is absent.
     """
     reading = schema.reading or Reading()
     given = [f for f in schema.features if isinstance(f, Sequence) and not set(f.names) & set(schema.filled)]
@@ -61,15 +61,15 @@ def check_mending(schema: Schema) -> None:
                 kind = "column of the times of a sequence" if what == "gaps" else "sequence of the tables"
                 kind += " with times" if what == "sort_by_time" else ""
                 timely = ", in a schema with an event time" if what in ("only_earlier", "gaps") else ""
-                raise SchemaError(f"{what} names {name!r}, which is no {kind}{timely}. {hint}")
+                raise SchemaError(f"{what} names {name!r}, which is not a {kind}{timely}. {hint}")
 
 
 def mended(column: Column, schema: Schema, value_of: Callable[[str], str]) -> str:
-    """A list as records hold it: absolute times, oldest first, strictly before the row, as far as the reading asks.
+    """A list in the form of records: absolute times, oldest first, strictly before the row, if the reading asks for it.
 
     Args:
       column: Column of lists.
-      schema: It is part of.
+      schema: The schema that it belongs to.
       value_of: Name of a column -> the DuckDB expression of its value in the table.
     """
     value, reading = value_of(column.name), schema.reading
@@ -90,7 +90,7 @@ def mended(column: Column, schema: Schema, value_of: Callable[[str], str]) -> st
             value = f"list_transform({earlier}, lambda z: z[1])"
             times = f"list_filter({times}, lambda t: coalesce(t < {event}, TRUE))"
     if owner.times is not None and owner.name in reading.sort_by_time:
-        # What has no time comes first; equal times keep their order.
+        # Behaviours without a time come first; equal times keep their order.
         keys = f"list_transform({times}, lambda t, k: {{'time': coalesce(t, {_EARLIEST}), 'place': k}})"
         return f"list_transform(list_sort({keys}), lambda z: ({value})[z.place])"
     return f"list_reverse({value})" if owner.name in reading.newest_first else value
@@ -99,12 +99,12 @@ def mended(column: Column, schema: Schema, value_of: Callable[[str], str]) -> st
 def order_of_sequences(
     schema: Schema, connection: duckdb.DuckDBPyConnection, rows: str, *, place_of: Callable[[str], str]
 ) -> list[SequenceOrder]:
-    """What the times of the sequences that tables hold show; those of earlier rows are right by themselves.
+    """The order of the sequences that tables hold; those taken from earlier rows are always in order.
 
     Args:
-      schema: Says which sequences there are.
+      schema: Declares the sequences.
       connection: Where the rows are.
-      rows: What stands behind FROM.
+      rows: The rows, as a FROM expression.
       place_of: Name of a column -> the expression of its value there.
     """
     found = []
@@ -150,7 +150,7 @@ def check_order(orders: Iterable[SequenceOrder]) -> None:
             mend += f" (they run newest first: infer --newest_first={order.name})" if order.newest_first else ""
             problems.append(
                 f"{order.name}: on {order.unsorted_rows:,} of {order.rows:,} rows the times do not run from the oldest "
-                f"to the newest, so that its last values are not the latest ones: {mend}"
+                f"to the newest, so its last values are not the latest ones: {mend}"
             )
     if problems:
         raise ValueError(f"{'; '.join(problems)}.")

@@ -1,4 +1,4 @@
-"""The flags of infer that declare what is taken from earlier rows of the log: histories, counts and rates."""
+"""The flags of infer that declare histories, counts and rates from earlier rows of the log."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def define_history_flags(flag_values: flags.FlagValues) -> None:
         None,
         "A history of earlier rows of the log, as user_id:item_id or user_id:item_id,genre: adds a sequence of those "
         "ids and their times, strictly before each row, which convert fills in. They are compared with the row's own; "
-        "what stands behind a +, as in user_id:item_id,genre+rating, describes the earlier row alone. May be repeated "
-        "with names: clicks=user_id:item_id.",
+        "columns after a +, as in user_id:item_id,genre+rating, describe only the earlier row. May be repeated with "
+        "names: clicks=user_id:item_id.",
         **at,
     )
     flags.DEFINE_multi_string(
         "history_where",
         None,
-        "Label that a row has to have as 1 to be in the history; none if it is empty. One for all, or one for each "
-        "--history, in order.",
+        "Label that must be 1 for a row to be in the history; empty for none. One for all, or one for each --history, "
+        "in order.",
         **at,
     )
     flags.DEFINE_multi_integer(
@@ -51,7 +51,7 @@ def define_history_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_multi_string(
         "past",
         None,
-        "A number of earlier rows of the log, strictly before each row, as a feature that convert fills in: "
+        "A number computed from earlier rows of the log, strictly before each row, as a feature that convert fills in: "
         "'user_rate=mean(click) by user_id', 'seen=count() by user_id, item_id', 'clicks=sum(click)' of all rows, "
         "'last_rating=last(rating) by user_id'; mean(click, 5) adds 5 rows at the rate of all earlier rows. May be "
         "repeated.",
@@ -75,7 +75,7 @@ def with_histories(schema: Schema, flag_values: flags.FlagValues, *, numbers: Co
     given = {"history_where": flag_values.history_where or [""], "history_length": flag_values.history_length}
     for flag, values in given.items():
         if flag_values[flag].present and not texts:
-            raise UsageError("--history_where and --history_length go with --history.")
+            raise UsageError("--history_where and --history_length have no effect without --history.")
         if len(values) not in (1, len(texts)) and texts:
             raise UsageError(f"--{flag} is given once, or once for each of the {len(texts)} --history.")
     wheres, lengths = (values * len(texts) if len(values) == 1 else values for values in given.values())
@@ -106,16 +106,16 @@ def _with_history(schema: Schema, text: str, *, where: str | None, length: int, 
         if each not in among:
             near = closest(each, among)
             hint = f"Did you mean {near!r}?" if near else f"There are: {', '.join(among)}."
-            raise UsageError(f"--history={text}: {each!r} is no sparse feature of single ids. {hint}")
+            raise UsageError(f"--history={text}: {each!r} is not a sparse feature with single ids. {hint}")
     if where is not None and where not in [label.name for label in schema.labels]:
-        raise UsageError(f"--history_where={where} is no label.")
+        raise UsageError(f"--history_where={where} is not a label.")
     lists = tuple(Along(name=f"{name}_{each}", of=each) for each in (*compared, *alone))
     times = f"{name}_time"
     taken = {column.name for column in schema.columns} | {feature.name for feature in schema.features}
     clash = next((each for each in (name, times, *(along.name for along in lists)) if each in taken), None)
     if clash is not None:
         raise UsageError(
-            f"--history={text} adds {clash!r}, which is there already: give it a name, as in "
+            f"--history={text} adds {clash!r}, which already exists: give it a name, as in "
             f"--history=clicks={begin}:{rest}."
         )
     behaviour = tuple(_behaviour(schema, each, compared=each.of in compared) for each in lists)
@@ -153,7 +153,7 @@ def with_past(schema: Schema, flag_values: flags.FlagValues, *, numbers: Collect
         are asked for: of earlier rows, but no inputs.
 
     Raises:
-      UsageError: If a flag cannot be understood, or names what there is not.
+      UsageError: If a flag cannot be parsed, or names something that does not exist.
     """
     for text in flag_values.past or []:
         found = _PAST.fullmatch(text)
@@ -176,7 +176,7 @@ def with_past(schema: Schema, flag_values: flags.FlagValues, *, numbers: Collect
 def _with(past: Past, schema: Schema, numbers: Collection[str]) -> Schema:
     columns = {column.name: column for column in schema.columns}
     if past.name in columns or past.name in {feature.name for feature in schema.features}:
-        raise ValueError(f"there is a column {past.name!r} already: take another name.")
+        raise ValueError(f"column {past.name!r} already exists: choose another name.")
     if past.of is not None and past.of in numbers and past.of not in columns:
         schema = dataclasses.replace(schema, extras=(*schema.extras, past.of))
     sides = {feature.side for feature in schema.features if feature.name in past.by}

@@ -1,4 +1,4 @@
-"""What earlier rows hold, for every staged row, out of core: their histories, counts and rates."""
+"""The histories of every staged row, taken from earlier rows, out of core."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fullrank.data.tables.staged_rows import ROWS, StagedRows
 
 
 def add_earlier_rows(rows: StagedRows) -> None:
-    """Fills the columns that the schema takes from earlier rows, over all there are, in whichever split they are.
+    """Fills the columns that the schema takes from earlier rows, over all rows, whatever their split.
 
     A row remembers the last `length` good rows of the same key whose time is strictly before its own. Rows without a
     key or a time remember nothing and are not remembered.
@@ -73,16 +73,16 @@ def _check(history: History, schema: Schema) -> None:
     for name in named:
         if name not in single:
             known = ", ".join(single)
-            raise SchemaError(f"A history names {name!r}, which is no column of single values. There are: {known}.")
+            raise SchemaError(f"A history names {name!r}, which is not a column of single values. There are: {known}.")
     for name in history.names:
         if name not in columns or columns[name].form != "many":
             known = ", ".join(column.name for column in schema.columns if column.form == "many")
             raise SchemaError(
-                f"A history fills {name!r}, which is no column of a sequence. There are: {known or 'none'}."
+                f"A history fills {name!r}, which is not a column of a sequence. There are: {known or 'none'}."
             )
     for each in history.lists:
         kinds = {"int64", "float32"} if columns[each.name].dtype == "int64" else {"bytes"}
         if columns[each.of].dtype not in kinds:
             raise SchemaError(f"A history fills {each.name!r} from {each.of!r}, which is of another dtype.")
     if history.where is not None and history.where not in {label.name for label in schema.labels}:
-        raise SchemaError(f"A history remembers rows where {history.where!r} is 1, which is no label.")
+        raise SchemaError(f"A history keeps rows where {history.where!r} is 1, which is not a label.")

@@ -18,8 +18,8 @@ _KEY: Final = "key"
 class JoinTable:
     """The right side of a left join.
 
-    Keys are compared in their canonical form as text, so that the `7` of a CSV file, a 7 and a 7.0 are one key. A key
-    that is missing, or that the table does not have, gives missing values.
+    Keys are compared in their canonical form as text, so the `7` of a CSV file, a 7 and a 7.0 are one key. A key
+    that is missing, or that the table does not have, results in missing values.
 
     Attributes:
       source: What the table is called in messages.
@@ -33,10 +33,10 @@ class JoinTable:
       source: What it is called in messages.
       on: Its column that holds the key; each key at most once. Rows without a key are left out.
       key: The key's column in the large table; `None` if it has the same name.
-      prefix: Goes before the names of the added columns.
+      prefix: Prefix of the names of the added columns.
 
     Raises:
-      ValueError: If the key's column is not there, is of another type, or holds a key twice, or nothing else is there.
+      ValueError: If the key's column is absent, has another type, or holds a key twice, or is the only column.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class JoinTable:
         twice = [name for name in self.columns if name in names]
         if twice:
             raise ValueError(
-                f"{source} has column {twice[0]!r}, which {self.source} would add: name its columns otherwise by "
+                f"{source} has column {twice[0]!r}, which {self.source} would add: rename the added columns by "
                 "--join_prefix."
             )
 
@@ -113,7 +113,7 @@ class JoinTable:
         return query, {**columns, **own}
 
     def report(self, found: int, rows: int) -> str:
-        """One line on how many rows found their partner; empty if there were no rows."""
+        """One line about how many rows found a match; empty if there were no rows."""
         if not rows:
             return ""
         share = f"{found / rows:.2%} of the rows have their {self.key!r} in {self.source}."
@@ -126,16 +126,16 @@ class JoinTable:
         ).fetchall()
         for key, keys in twice:
             raise ValueError(
-                f"{where}: key {shown(key)} is there more than once (as are {keys:,} keys in all), so it does "
+                f"{where}: key {shown(key)} occurs more than once (as do {keys:,} keys in all), so it does "
                 "not say which row to join."
             )
 
 
 def names_with_joins(names: list[str], joins: Sequence[JoinTable], *, source: str) -> list[str]:
-    """The columns of a table and of all that is joined to it, one after the other.
+    """The columns of a table and of all tables that are joined to it, in order.
 
     Raises:
-      ValueError: If a key is not there, or two tables have a column of one name.
+      ValueError: If a key is absent, or two tables have a column of the same name.
     """
     for join in joins:
         join.check(names, source=source)

@@ -1,4 +1,4 @@
-"""Lists and HashID bits, out of text and into one number, as DuckDB expressions."""
+"""Lists and HashID bits, parsed from text or packed into one number, as DuckDB expressions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def bits_of_text(x: str, *, length: int, delimiter: str) -> tuple[str, str]:
     whose most significant bit is the first; bits beyond `length` must be 0.
 
     Returns:
-      The list of `length` integers, NULL where there is none, and whether the cell is missing.
+      The list of `length` integers, NULL if there is none, and whether the cell is missing.
     """
     digits = -(-length // 4)
     bracketed = f"left({trimmed(x)}, 1) = '[' AND right({trimmed(x)}, 1) = ']'"
@@ -58,5 +58,5 @@ def bits_of_text(x: str, *, length: int, delimiter: str) -> tuple[str, str]:
 
 
 def code_of_bits(x: str) -> str:
-    """The whole number whose bit k is the k-th value of a list of bits, from 0; NULL where there is none."""
+    """The whole number whose bit k is the k-th value of a list of bits, from 0; NULL if there is none."""
     return f"CASE WHEN len({x}) > 0 THEN CAST(list_sum(list_transform({x}, lambda b, k: b << (k - 1))) AS BIGINT) END"

@@ -1,4 +1,4 @@
-"""Puts the name of a file in front of what Arrow says is wrong with it."""
+"""Adds the name of the file to Arrow's error messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pyarrow as pa
 
 
 class naming_errors:  # noqa: N801 - used as a statement
-    """Turns Arrow's errors in the block into a `ValueError` that names the file; a file that is not there stays so."""
+    """Turns Arrow's errors in the block into a `ValueError` that names the file, except `FileNotFoundError`."""
 
     def __init__(self, file: Path) -> None:
         self._file = file

@@ -1,4 +1,4 @@
-"""Counts, sums, means and last values of the earlier rows of the same user, ad or whatever, for every staged row."""
+"""Counts, sums, means and last values of the earlier rows of the same user, ad or other key, for every staged row."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from fullrank.data.tables.columns import BAD, sql_type
 from fullrank.data.tables.staged_rows import ROWS, StagedRows
 
 _PARTS: Final = {"count": "n", "sum": "s", "mean": "ns", "last": "l"}
-"""What an aggregate is made of: n, how many there are; s, their sum; l, the last one."""
+"""The parts of an aggregate: n, the count; s, the sum; l, the last value."""
 
 
 def add_past(rows: StagedRows) -> None:
     """Fills every column that the schema declares as a number of earlier rows.
 
-    It counts good rows whose time is strictly before the row's own, over all rows there are, in whichever split.
+    Good rows whose time is strictly before the row's own count, over all rows, whatever their split.
 
     Raises:
       SchemaError: If a declaration does not fit the schema.
@@ -56,7 +56,7 @@ def _sum_up(rows: StagedRows, table: str, by: tuple[str, ...], parts: list[tuple
     window = f"({'PARTITION BY ' if keys else ''}{', '.join(keys)} ORDER BY {time} {frame})"
     for number, (part, of) in enumerate(parts):
         value, own = "*" if of is None else rows.stored_as(of), _own(part, number)
-        # Compensated sums, so that the order in which threads add does not show.
+        # Compensated sums, which do not depend on the order in which threads add.
         at_time.append(
             {"n": f"count({value})", "s": f"fsum(CAST({value} AS DOUBLE))", "l": f"arg_max({value}, rowid)"}[part]
             + f" AS {own}"
@@ -75,7 +75,7 @@ def _sum_up(rows: StagedRows, table: str, by: tuple[str, ...], parts: list[tuple
 
 
 def _own(part: str, number: int) -> str:
-    """The name of a part, which is none that columns of the schema are stored as."""
+    """The name of a part, which differs from those of the schema's stored columns."""
     return f"past_{part}{number}"
 
 
@@ -109,21 +109,21 @@ def check_past(past: Past, schema: Schema) -> None:
 
 def _problem(past: Past, schema: Schema) -> str:
     if schema.time is None:
-        return "what came first is not known. Name the time column."
+        return "the order of the rows is not known. Name the time column."
     columns = _single(schema)
     read = {name: column for name, column in columns.items() if name not in schema.filled}
     ids = [name for name, column in read.items() if column.dtype != "float32"]
     for name in past.by:
         if name not in ids:
-            return f"rows are grouped by {name!r}, which is no column of single ids. {_there(name, ids)}"
+            return f"rows are grouped by {name!r}, which is not a column of single ids. {_there(name, ids)}"
     last = past.aggregate == "last"
     known = [name for name, column in read.items() if last or column.dtype == "float32"]
     if past.of is not None and past.of not in known:
         what = "single values" if last else "single numbers"
-        return f"{past.aggregate} takes {past.of!r}, which is no column of {what}. {_there(past.of, known)}"
+        return f"{past.aggregate} takes {past.of!r}, which is not a column of {what}. {_there(past.of, known)}"
     binary = [label.name for label in schema.labels if label.type == "binary"]
     if past.smoothing and past.of not in binary:
-        return f"only the mean of a binary label is smoothed, and {past.of!r} is none. There are: {', '.join(binary)}."
+        return f"only the mean of a binary label is smoothed, not that of {past.of!r}. There are: {', '.join(binary)}."
     dtype = read[past.of].dtype if last and past.of is not None else "float32"
     if past.name not in columns or columns[past.name].dtype != dtype:
         return f"the schema has no column {past.name!r} of single {dtype} values."

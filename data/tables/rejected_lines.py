@@ -1,4 +1,4 @@
-"""Lines of CSV files that are no rows: what DuckDB says about them, and quotes that do not pair."""
+"""Lines of CSV files that are not rows: what DuckDB says about them, and unbalanced quotes."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _SHOWN: Final = 60
 _NOT_TEXT: Final = "INVALID ENCODING"
 _OPEN_QUOTE: Final = "UNQUOTED VALUE"
 _MIXED_LINE_BREAKS: Final = "invalid state"
-"""What DuckDB says of a file whose lines end in two ways."""
+"""DuckDB's message about a file with two kinds of line breaks."""
 
 _Result = TypeVar("_Result")
 
 
 class RejectedLine(NamedTuple):
-    """A line that is no row.
+    """A line that is not a row.
 
     Attributes:
-      file: As it was given.
+      file: The file, as it was given.
       line: Number of the line, from 1.
       reason: What is wrong with it.
       text: Its beginning.
@@ -51,13 +51,13 @@ class RejectedLine(NamedTuple):
 def read_parts(
     connection: duckdb.DuckDBPyConnection, files: TableFiles, read: Callable[[Part], _Result]
 ) -> Iterator[tuple[_Result, list[RejectedLine]]]:
-    """Reads all files: what `read` gives for some of them, in order, and the lines that are no rows.
+    """Reads all files: the results of `read`, in order, and the lines that are not rows.
 
-    Files are read together where they are alike, and one by one where something is wrong with one of them: one with
-    two kinds of line breaks is read from a copy with one, and about quotes that do not pair see `_settle_quotes`.
+    Similar files are read together, and one by one if something is wrong with one of them: a file with
+    two kinds of line breaks is read from a copy with one; for unbalanced quotes see `_settle_quotes`.
 
     Args:
-      connection: What `read` works on; what it did is undone before it is asked again.
+      connection: The database of `read`; its changes are undone before it is called again.
       files: What to read.
       read: Runs queries on a part.
 
@@ -124,7 +124,7 @@ def take_rejected_lines(connection: duckdb.DuckDBPyConnection, files: TableFiles
         runs_on = stray and ("\n" in text or "\r" in text or paired)
         known = lines.get((file, line))
         if known is not None and known.stray_quote:
-            # What else is wrong with the line comes of the quote. Of bytes that are no text, what is shown lacks some.
+            # Other errors of the line result from the quote. Bytes that are not text are missing in what is shown.
             lines[file, line] = known._replace(runs_on=known.runs_on or runs_on or kind == _NOT_TEXT)
         else:
             lines[file, line] = RejectedLine(file, line, reason, text, stray, runs_on)
@@ -146,7 +146,7 @@ def _settle_quotes(connection: duckdb.DuckDBPyConnection, files: TableFiles, pro
         files.read_unquoted(problem.file)
         if list(files.part((problem.file,)).columns) == names and _fits_unquoted(connection, files, problem.file):
             print(
-                f"{problem.file}: the quote in line {problem.line} has no partner, and without quoting all lines have "
+                f"{problem.file}: the quote in line {problem.line} is never closed, and without quoting all lines have "
                 "the right number of cells: quotes in this file are ordinary characters (--quote=none says so).",
                 file=sys.stderr,
             )
@@ -155,7 +155,7 @@ def _settle_quotes(connection: duckdb.DuckDBPyConnection, files: TableFiles, pro
     text = shown(problem.text.split("\n")[0])
     raise ValueError(
         f"{problem.file}, line {problem.line}: a quote opens here that does not end where its cell does, so the lines "
-        f"below would be lost: {text}. Mend the line, or take quotes as ordinary characters by --quote=none."
+        f"below would be lost: {text}. Correct the line, or treat quotes as ordinary characters by --quote=none."
     )
 
 

@@ -29,7 +29,7 @@ class BadRow(NamedTuple):
 
 
 class Converted(NamedTuple):
-    """A column batch, and the rows in it that hold nothing meaningful because they could not be converted."""
+    """A column batch, and the rows in it whose values are meaningless because they could not be converted."""
 
     columns: dict[str, npt.NDArray[Any] | Ragged]
     bad: list[BadRow]
@@ -43,14 +43,14 @@ def to_columns(
     Args:
       batch: Rows with at least the columns of the schema; others are ignored.
       schema: What to convert to.
-      list_delimiter: What separates the values of a list in text; `None` for what the schema says.
-      optional: Columns that may be absent, and are missing then.
+      list_delimiter: Separator of the values of a list in text; `None` for that of the schema.
+      optional: Columns that may be absent; their values are then missing.
 
     Returns:
       Column name -> `[n]`, `[n, length]` or `Ragged`, for every column of the schema.
 
     Raises:
-      ValueError: If a column is not there, or a row cannot be converted; the message names row and column.
+      ValueError: If a column is absent, or a row cannot be converted; the message names row and column.
     """
     columns, bad = convert_rows(batch, schema, list_delimiter=list_delimiter, optional=optional)
     if bad:
@@ -66,10 +66,10 @@ def row_to_record(row: Mapping[str, Any], schema: Schema, *, list_delimiter: str
     Args:
       row: Column name -> value or list of values; a missing one is `None`, and may not be left out.
       schema: What to convert to.
-      list_delimiter: What separates the values of a list in text; `None` for what the schema says.
+      list_delimiter: Separator of the values of a list in text; `None` for that of the schema.
 
     Raises:
-      ValueError: If a column is not there or its value cannot be converted.
+      ValueError: If a column is absent or its value cannot be converted.
     """
     wanted = {column.name for column in schema.columns}
     wanted |= {given.name for column in (schema.reading or Reading()).columns for given in column.inputs}
@@ -81,7 +81,7 @@ def row_to_record(row: Mapping[str, Any], schema: Schema, *, list_delimiter: str
 def convert_rows(
     batch: pa.RecordBatch, schema: Schema, *, list_delimiter: str | None = None, optional: Collection[str] = ()
 ) -> Converted:
-    """Like `to_columns`, but returns the bad rows, in order, where that raises."""
+    """Like `to_columns`, but returns the bad rows, in order, instead of raising an error."""
     reading = schema.reading or Reading()
     if list_delimiter is not None:
         schema = dataclasses.replace(schema, reading=dataclasses.replace(reading, list_delimiter=list_delimiter))
@@ -109,7 +109,7 @@ def convert_rows(
 
 
 def without_halves(table: pa.Table) -> pa.Table:
-    """The table with float32 in place of float16, which DuckDB does not take from Arrow."""
+    """The table with float32 instead of float16, which DuckDB does not read from Arrow."""
     for number, field in enumerate(table.schema):
         inner = getattr(field.type, "value_type", field.type)
         if pa.types.is_float16(inner):

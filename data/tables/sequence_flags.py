@@ -1,4 +1,4 @@
-"""The flags of infer about sequences that tables hold already, and what a sample shows of their order."""
+"""The flags of infer about sequences that tables already hold, and what a sample shows about their order."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def define_sequence_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_list(
         "newest_first",
         None,
-        "Sequences of the tables that run from the newest to the oldest; where the sample shows it, by default.",
+        "Sequences of the tables that run from the newest to the oldest. Default: those for which the sample shows it.",
         **at,
     )
-    define_mending_flags(flag_values, default=" Where the sample shows the need, by default.")
+    define_mending_flags(flag_values, default=" Default: those for which the sample shows the need.")
     flags.DEFINE_list(
         "gaps",
         None,
-        "Columns of a sequence's times that hold how long before the row's own time each lies, in its unit.",
+        "Time columns of sequences that hold how long before the row's own time each behaviour was, in its unit.",
         **at,
     )
 
@@ -42,13 +42,13 @@ def define_mending_flags(flag_values: flags.FlagValues, *, default: str = "") ->
     flags.DEFINE_list(
         "sort_by_time",
         None,
-        f"Sequences of the tables that are put in the order of their times, the oldest first.{default}",
+        f"Sequences of the tables to sort by time, oldest first.{default}",
         flag_values=flag_values,
     )
     flags.DEFINE_list(
         "only_earlier",
         None,
-        f"Sequences of the tables of which only what lies strictly before the row's own time is kept.{default}",
+        f"Sequences of the tables of which to keep only behaviours strictly before the row's own time.{default}",
         flag_values=flag_values,
     )
 
@@ -57,17 +57,17 @@ def with_mending(schema: Schema, flag_values: flags.FlagValues) -> Schema:
     """The schema with what --sort_by_time and --only_earlier ask for.
 
     Raises:
-      UsageError: If a flag names what there is not.
+      UsageError: If a flag names something that does not exist.
     """
     asked = {name: tuple(flag_values[name].value or ()) for name in ("sort_by_time", "only_earlier")}
     return _checked(_reading(schema, **asked)) if any(asked.values()) else schema
 
 
 def with_sequences(schema: Schema, flag_values: flags.FlagValues, sample: pa.Table) -> tuple[Schema, list[str]]:
-    """The schema with what flags and a sample say of the order of sequences, and sentences about it.
+    """The schema with what flags and a sample say about the order of sequences, and sentences about it.
 
     Raises:
-      UsageError: If a flag names what there is not.
+      UsageError: If a flag names something that does not exist.
     """
     names = ("newest_first", "sort_by_time", "only_earlier", "gaps")
     schema = _checked(_reading(schema, **{name: tuple(flag_values[name].value or ()) for name in names}))
@@ -92,10 +92,10 @@ def with_sequences(schema: Schema, flag_values: flags.FlagValues, sample: pa.Tab
 
 
 def _notes(order: SequenceOrder) -> list[str]:
-    """Sentences about what is done to a sequence."""
+    """Sentences about what is done with a sequence."""
     notes = []
     if order.newest_first:
-        notes.append(f"{order.name}: runs from the newest to the oldest, and is turned round.")
+        notes.append(f"{order.name}: runs from the newest to the oldest, and is reversed.")
     elif order.unsorted_rows:
         notes.append(
             f"{order.name}: on {order.unsorted_rows / order.rows:.1%} of the rows its times do not run from the oldest "

@@ -1,4 +1,4 @@
-"""Rows of tables on their way to records: read once, in canonical form, into a DuckDB database on disk."""
+"""Rows of tables before they become records: read once, in canonical form, into a DuckDB database on disk."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class StagedRows:
     `extras` as text.
 
     Args:
-      connection: As from `open_database`.
+      connection: From `open_database`.
       schema: What rows are converted to.
-      bad_rows: What to do about bad rows, and where they are counted.
+      bad_rows: How bad rows are handled and counted.
       optional: Columns that an input may lack.
       joins: How many tables `add_files` joins.
-      extras: Name in `ROWS` -> column of the inputs, kept as canonical text though the schema does not name it.
+      extras: Name in `ROWS` -> column of the inputs, kept as canonical text although the schema does not name it.
     """
 
     def __init__(
@@ -84,11 +84,11 @@ class StagedRows:
 
     @property
     def relation(self) -> str:
-        """What stands behind FROM: `ROWS` and the tables that lie beside it."""
+        """The FROM expression: `ROWS` and the tables next to it."""
         return " POSITIONAL JOIN ".join([ROWS, *self._beside])
 
     def put_beside(self, name: str, table: pa.Table, *, instead: Mapping[str, str] | None = None) -> None:
-        """Adds columns for all rows there are, in their order.
+        """Adds columns for all existing rows, in their order.
 
         Args:
           name: Name of the table that holds them.
@@ -102,7 +102,7 @@ class StagedRows:
         self._beside.append(name)
 
     def partners(self, number: int) -> int:
-        """How many rows have a partner in the `number`-th joined table."""
+        """How many rows have a match in the `number`-th joined table."""
         return int(self.value(f"SELECT count(*) FILTER ({_PARTNER}{number}) FROM {ROWS}"))
 
     def stored_as(self, column: str) -> str:
@@ -117,7 +117,7 @@ class StagedRows:
         return file if file is not None else self.sources[source], row - first + 1
 
     def put_query_beside(self, name: str, query: str, *, instead: Mapping[str, str]) -> None:
-        """Adds columns as `put_beside` does, from a query that gives one row for each row of `ROWS`, in their order."""
+        """Adds columns as `put_beside` does, from a query that returns one row per row of `ROWS`, in their order."""
         self.connection.execute(f"CREATE TABLE {name} AS {query}")
         self._beside.append(name)
         self._instead.update({self.stored_as(column): f"{name}.{own}" for column, own in instead.items()})
@@ -235,7 +235,7 @@ class StagedRows:
 
 
 def _large(batches: Iterable[pa.RecordBatch], columns: list[str]) -> Iterator[pa.Table]:
-    """Batches in tables of some ten thousand rows, so that few queries insert them."""
+    """Batches in tables of some ten thousand rows, which few queries insert."""
     held: list[pa.RecordBatch] = []
     for batch in batches:
         held.append(batch.select(columns))

@@ -1,4 +1,4 @@
-"""Files of text before DuckDB reads them: their first line, and what it cannot read as it is."""
+"""Text files before DuckDB reads them: their first line, and copies of files that it cannot read directly."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ NATIVE: Final = ("utf-8", "latin-1")
 _FIRST: Final = 1 << 20
 _PIECE: Final = 1 << 22
 _ZEROS: Final = 0.2
-"""Share of zero bytes from which on text is taken for UTF-16."""
+"""Share of zero bytes above which text is taken for UTF-16."""
 _NO_TEXT: Final = re.compile("[\udc80-\udcff]")
-"""What `surrogateescape` makes of a byte that is not in the encoding."""
+"""How `surrogateescape` represents a byte that cannot be decoded."""
 
 
 def names_in_first_line(
@@ -41,7 +41,7 @@ def names_in_first_line(
     try:
         text = content.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        # Only names are read here; what is wrong further below is found, and counted, by row.
+        # Only names are read here; errors further below are found and counted by row.
         text = content[: error.start].decode(encoding).removeprefix("\ufeff")
         if "\n" not in text:
             raise ValueError(
@@ -56,10 +56,10 @@ def names_in_first_line(
 def _cells(line: str, *, file: Path, separator: str, quote: str) -> list[str]:
     """The cells of the line of names, cut as DuckDB cuts it.
 
-    Of a file whose names have a quote that does not end with its cell, DuckDB gives neither rows nor rejected lines.
+    If a quote in the names does not end with its cell, DuckDB returns neither rows nor rejected lines of the file.
     """
     end, mark = re.escape(separator), re.escape(quote)
-    # One blank before a quote and any behind it do not matter, unless they separate cells.
+    # One blank before a quote and any number after it do not matter, unless they separate cells.
     opens, behind = (mark, "") if separator == " " else (f" ?{mark}", " *")
     quoted = f"{opens}((?:[^{mark}]|{mark}{mark})*){mark}{behind}|(?!{opens})" if quote else "(?!)()|"
     pattern = re.compile(f"(?:{quoted}((?:(?!{end}).)*))({end}|\\Z)", re.DOTALL)
@@ -70,7 +70,7 @@ def _cells(line: str, *, file: Path, separator: str, quote: str) -> list[str]:
         if found is None:
             raise ValueError(
                 f"{file}, line 1: a quote opens before the name {shown(line[at:].split(separator)[0])} and does "
-                "not end where the name does. Mend it, or take quotes as ordinary characters by --quote=none."
+                "not end where the name does. Correct it, or treat quotes as ordinary characters by --quote=none."
             )
         cells.append(found[2] if found[1] is None else found[1].replace(quote * 2, quote))
         at, more = found.end(), found[3] != ""
@@ -80,10 +80,10 @@ def _cells(line: str, *, file: Path, separator: str, quote: str) -> list[str]:
 def rewritten(
     file: Path, *, directory: Path, number: int, encoding: str, comment: str | None = None, quote: str = '"'
 ) -> tuple[Path, list[int]]:
-    """A copy in UTF-8, not compressed, with one kind of line break; for files that DuckDB does not read as they are.
+    """A copy in UTF-8, uncompressed, with one kind of line break; for files that DuckDB cannot read directly.
 
-    A byte that is not in the encoding becomes one that is not UTF-8, which makes its row a bad one. Lines that begin
-    with `comment` are left out, but for those within quotes; DuckDB would cut rows in which it stands, too.
+    A byte that cannot be decoded becomes one that is not UTF-8, which makes its row a bad one. Lines that begin
+    with `comment` are left out, except within quotes; DuckDB would also cut rows that contain it.
 
     Returns:
       The copy, and the numbers of the lines that it lacks.
@@ -112,7 +112,7 @@ def rewritten(
 def _without_comments(lines: Iterable[str], comment: str, quote: str, left_out: list[int]) -> Iterator[str]:
     within = False
     for number, line in enumerate(lines, 1):
-        # A byte order mark before the first line is no part of it.
+        # A byte order mark before the first line is not part of it.
         if not within and line.removeprefix("\ufeff" if number == 1 else "").startswith(comment):
             left_out.append(number)
             continue

@@ -1,4 +1,4 @@
-"""Reads vectors of items, with their ids, from `.npy` or Parquet files a bounded piece at a time."""
+"""Reads vectors of items, with their ids, from `.npy` or Parquet files, in pieces of bounded size."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class VectorFile:
     """Vectors of one file.
 
     Attributes:
-      ids: One a vector, each once: Arrow integers or text.
+      ids: One per vector, each once: Arrow integers or text.
       id_column: Their name.
       dimension: D.
-      pieces: Starts a pass over the vectors: `[n, D]` of real numbers, piece after piece. NaN where there is none.
+      pieces: Starts a pass over the vectors: `[n, D]` of real numbers, piece by piece; NaN for a missing vector.
     """
 
     ids: pa.Array
@@ -43,7 +43,7 @@ def read_npy_vectors(file: Path, *, ids: Path | None = None, id_column: str = "i
     """Opens an array `[n, D]`, which stays on disk, and a second one of n ids; by default ids are row numbers from 0.
 
     Raises:
-      ValueError: If a file is damaged or holds something else, or an id is there twice.
+      ValueError: If a file is damaged or holds something else, or an id occurs twice.
     """
     vectors = _open_npy(file)
     if vectors.ndim != 2 or vectors.dtype.kind not in "fiu" or vectors.dtype.itemsize > 8:
@@ -52,7 +52,7 @@ def read_npy_vectors(file: Path, *, ids: Path | None = None, id_column: str = "i
             f"{list(vectors.shape)}."
         )
     if not vectors.size:
-        raise ValueError(f"{file} holds no vector: its shape is {list(vectors.shape)}.")
+        raise ValueError(f"{file} does not hold a vector: its shape is {list(vectors.shape)}.")
     known = pa.array(np.arange(len(vectors))) if ids is None else _npy_ids(ids)
     if len(known) != len(vectors):
         raise ValueError(f"{ids} holds {len(known):,} ids, but {file} holds {len(vectors):,} vectors.")
@@ -75,7 +75,7 @@ def read_parquet_vectors(file: Path, *, id_column: str | None = None, vector_col
       vector_column: May be left out if only one column holds lists.
 
     Raises:
-      ValueError: If it cannot be read, a column is not what it should be, or an id is there twice.
+      ValueError: If it cannot be read, a column is not what it should be, or an id occurs twice.
     """
     with naming_errors(file):
         schema = pq.read_schema(file)
@@ -94,7 +94,7 @@ def read_parquet_vectors(file: Path, *, id_column: str | None = None, vector_col
 
 
 def check_unique(ids: pa.Array, *, source: str) -> None:
-    """Rejects ids of which one is there more than once.
+    """Rejects ids that occur more than once.
 
     Raises:
       ValueError: Naming one, and how many there are.
@@ -105,7 +105,7 @@ def check_unique(ids: pa.Array, *, source: str) -> None:
     twice = counted.filter(pc.greater(counted.field("counts"), 1))
     example = twice[0].as_py()
     raise ValueError(
-        f"{source}: {len(twice):,} ids are there more than once, {example['values']!r} {example['counts']} times."
+        f"{source}: {len(twice):,} ids occur more than once, {example['values']!r} {example['counts']} times."
     )
 
 

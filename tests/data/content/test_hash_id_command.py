@@ -187,7 +187,7 @@ NPY = {
     "cut off": (lambda f: f.write_bytes(save(f, np.ones([9, 9])).read_bytes()[:-50]), "is not an .npy file, or is cut"),
     "no npy": (lambda f: f.write_bytes(b"hello" * 50), "v.npy is not an .npy file, or is cut off"),
     "objects": (lambda f: np.save(f, np.array([[{}]], object), allow_pickle=True), "is not an .npy file"),
-    "no rows": (lambda f: save(f, np.ones([0, 4])), "holds no vector: its shape is [0, 4]"),
+    "no rows": (lambda f: save(f, np.ones([0, 4])), "does not hold a vector: its shape is [0, 4]"),
     "one axis": (
         lambda f: save(f, np.ones(4)),
         "a matrix [n, D] of floats or integers. Received: float64 of shape [4]",
@@ -208,7 +208,7 @@ PARQUET = {
         lambda f: parquet(f, ad=[1, 2], x=[1, 2], v=LISTS),
         "has 2 columns of ids: ad, x; name one by --id_col",
     ),
-    "same id": (lambda f: parquet(f, ad=[7, 7], v=LISTS), "'ad': 1 ids are there more than once, 7 2 times."),
+    "same id": (lambda f: parquet(f, ad=[7, 7], v=LISTS), "'ad': 1 ids occur more than once, 7 2 times."),
     "null id": (lambda f: parquet(f, ad=[7, None], v=LISTS), "'ad' has no id on 1 rows"),
     "real ids": (lambda f: parquet(f, ad=[7.5, 1.0], v=LISTS), "'ad' holds double, but ids are integers or text"),
     "no rows": (lambda f: parquet(f, ad=pa.array([], "int64"), v=pa.array([], pa.list_(pa.float32()))), "has no rows"),
@@ -237,7 +237,7 @@ def test_bad_files_are_one_line(
     ("arguments", "message"),
     [
         (["--ids={d}/few.npy"], "few.npy holds 2 ids, but {d}/v.npy holds 4 vectors"),
-        (["--ids={d}/twice.npy"], "twice.npy: 1 ids are there more than once, 3 2 times"),
+        (["--ids={d}/twice.npy"], "twice.npy: 1 ids occur more than once, 3 2 times"),
         (["--ids={d}/real.npy"], "real.npy: ids are a vector [n] of integers or text. Received: float64"),
         (["--vector_column=v"], "--vector_column is for Parquet"),
         (["--column=item_id"], "--column=item_id is the name of the ids"),

@@ -201,7 +201,7 @@ def test_lists_of_weights_belong_to_their_ids() -> None:
     found = proposed(columns)
     assert found.schema.features == (data.Sparse(name="tags", dtype="bytes", max_values=2, weights="tag_weights"),)
     alone = proposed({"tag_weights": ["1|0.5", "2|3|4"] * (ROWS // 2), "x": DRAW.normal(size=ROWS)})
-    assert alone.decisions.left_out == {"tag_weights": "lists of numbers that belong to no list of ids"}
+    assert alone.decisions.left_out == {"tag_weights": "lists of numbers that do not belong to a list of ids"}
 
 
 def test_very_many_ids_are_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,10 +256,10 @@ def test_a_column_that_tells_the_label_is_left_out() -> None:
     }
     found = proposed(columns)
     left_out = {name: found.decisions.left_out.get(name, "") for name in columns}
-    assert left_out["seconds"].startswith("alone it tells 'click' (AUC 0.99")
+    assert left_out["seconds"].startswith("alone it predicts 'click' (AUC 0.99")
     assert left_out["seconds"].endswith("is it known before? Keep it by --numeric=seconds.")
     assert left_out["outcome"] == (
-        "alone it tells 'click' (AUC 1.000): is it known before? Keep it by --sparse=outcome."
+        "alone it predicts 'click' (AUC 1.000): is it known before? Keep it by --sparse=outcome."
     )
     assert "tells" not in left_out["row_id"]
     assert left_out["hour"] == ""
@@ -283,7 +283,7 @@ def test_dates_are_pointed_out() -> None:
         "rare": rare,
     }
     notes = proposed(columns).decisions.notes
-    assert notes["date"].startswith("rises with the event time, so that the values of later rows are new to a model")
+    assert notes["date"].startswith("rises with the event time, so the values of later rows are new to a model")
     assert [name for name, note in notes.items() if note.startswith("rises")] == ["date"]
 
 

@@ -126,7 +126,7 @@ def test_raw_kuairand(tmp_path: Path, real_data: Path, capsys: pytest.CaptureFix
     asked += ["--past=clicked=mean(is_click, 5) by user_id", "--past=viewed=mean(long_view, 5) by user_id"]
     infer.run(["infer", f"--input={raw}", *asked, f"--output={tmp_path}/schema.json"])
     said = capsys.readouterr().out
-    assert "play_time_ms: alone it tells 'is_click'" in said
+    assert "play_time_ms: alone it predicts 'is_click'" in said
     assert "Taken from earlier rows: clicks_video_id, clicks_time, seen_video_id, seen_time, clicked, viewed." in said
     convert.run(["convert", f"--input={raw}", f"--schema={tmp_path}/schema.json", f"--output={tmp_path}/records"])
     schema = data.read_schema(tmp_path / "records")

@@ -208,7 +208,7 @@ def test_a_quote_without_a_partner_costs_no_other_row(tmp_path: Path, capsys: py
     write(tmp_path / "a.csv", "x,y\n" + "\n".join(lines) + "\n")
     found = cells(tmp_path, "a.csv")
     assert found == [(n, b'"a' if n == 151 else b"a") for n in range(3000)]
-    assert "a.csv: the quote in line 153 has no partner, and without quoting all lines have" in capsys.readouterr().err
+    assert "a.csv: the quote in line 153 is never closed, and without quoting all lines have" in capsys.readouterr().err
     # Where other lines do need quotes, nobody can tell where the cell ends.
     lines[7] = '7,"b,c"'
     write(tmp_path / "a.csv", "x,y\n" + "\n".join(lines) + "\n")
@@ -226,7 +226,7 @@ def test_a_quote_among_the_names_that_does_not_end_with_its_cell(tmp_path: Path,
     quote = "'" if "'" in names else '"'
     write(tmp_path / "a.csv", "x,y\n1,a\n")
     write(tmp_path / "b.csv", f"{names}\n" + f"{quote}2{quote},{quote}b{quote}\n" * 3)
-    message = r"b\.csv, line 1: a quote opens before the name '.*' and does not end where the name does\. Mend it"
+    message = r"b\.csv, line 1: a quote opens before the name '.*' and does not end where the name does\. Correct it"
     with pytest.raises(ValueError, match=message):
         cells(tmp_path, "*.csv", dialect=Dialect(quote=quote), bad_rows=BadRows(on_bad_record="skip"))
 
@@ -283,7 +283,7 @@ def test_a_bad_cell_is_named_by_file_and_row(tmp_path: Path) -> None:
     ):
         cells(tmp_path, "*.csv")
     write(tmp_path / "c.jsonl", '{"x": 1}\nnope\n')
-    with pytest.raises(ValueError, match=r"c\.jsonl, row 2, 'nope' is no JSON object\. \(--on_bad"):
+    with pytest.raises(ValueError, match=r"c\.jsonl, row 2, 'nope' is not a JSON object\. \(--on_bad"):
         cells(tmp_path, "c.jsonl", optional={"y", "click"})
 
 

@@ -52,7 +52,7 @@ def test_a_line_that_is_not_libsvm(tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "log.libsvm").write_text("1 3:0.5 4:1\n0 3:0.5:1\n0 4\n3:1\n0 3:1\n")
     found = records(tmp_path / "log.libsvm", "label", "--on_bad_record=skip", "--max_bad_fraction=.7")
     assert found["label"] == [1, 0]
-    assert "row 2, '0 3:0.5:1' is no label and pairs id:weight." in (tmp_path / "records/rejects.csv").read_text()
+    assert "row 2, '0 3:0.5:1' is not a label and pairs id:weight." in (tmp_path / "records/rejects.csv").read_text()
     assert "Left out 3 bad rows of 5." in capsys.readouterr().out
 
 
@@ -130,8 +130,8 @@ def test_records_that_are_no_examples_are_counted(tmp_path: Path, capsys: pytest
     found = records(tmp_path / "log.tfrecord", "click", "--on_bad_record=skip", "--max_bad_fraction=.5")
     assert found["click"] == [1, 0, 0, 1, 0]
     rejects = (tmp_path / "records/rejects.csv").read_text()
-    assert "row 4, 'other bytes' is no tf.train.Example." in rejects
-    assert "row 7, 'damaged data: its checksum differs' is no tf.train.Example." in rejects
+    assert "row 4, 'other bytes' is not a tf.train.Example." in rejects
+    assert "row 7, 'damaged data: its checksum differs' is not a tf.train.Example." in rejects
     assert "Left out 2 bad rows of 7." in capsys.readouterr().out
 
 

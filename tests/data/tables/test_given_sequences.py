@@ -59,7 +59,7 @@ def test_newest_first_is_turned_round(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "newest first" not in wrote
     assert plain["history_gap" if gaps else "history_time"][0] == [plain["time"][0] - gap for gap in (30, 20, 10)]
     said, wrote, turned = converted(tmp_path, columns(newest_first=True, gaps=gaps), *flags, capsys=capsys)
-    assert "history: runs from the newest to the oldest, and is turned round." in said
+    assert "history: runs from the newest to the oldest, and is reversed." in said
     assert "newest first" not in wrote
     assert turned == plain
 
@@ -140,7 +140,10 @@ def test_convert_refuses_a_leak_and_inspect_counts_it(tmp_path: Path, capsys: py
         ("newest_first=histry", "names 'histry', which is no sequence of the tables. Did you mean 'history'?"),
         ("only_earlier=item", "names 'item', which is no sequence of the tables, in a schema with an event time."),
         ("sort_by_time=item", "names 'item', which is no sequence of the tables with times. There are: history."),
-        ("gaps=item", "names 'item', which is no column of the times of a sequence, in a schema with an event time."),
+        (
+            "gaps=item",
+            "names 'item', which is not a column of the times of a sequence, in a schema with an event time.",
+        ),
     ],
 )
 def test_wrong_flags_are_one_line(tmp_path: Path, flag: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:

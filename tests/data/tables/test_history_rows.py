@@ -113,13 +113,13 @@ def test_against_a_double_loop(tmp_path: Path, where: str | None) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"key": "usr"}, "A history names 'usr', which is no column of single values"),
+        ({"key": "usr"}, "A history names 'usr', which is not a column of single values"),
         (
             {"lists": (data.Along(name="genre", of="item"),)},
-            "A history fills 'genre', which is no column of a seq",
+            "A history fills 'genre', which is not a column of a seq",
         ),
         ({"lists": (data.Along(name="past_item", of="genre"),)}, "fills 'past_item' from 'genre', which is of another"),
-        ({"where": "item"}, "remembers rows where 'item' is 1, which is no label"),
+        ({"where": "item"}, "keeps rows where 'item' is 1, which is not a label"),
     ],
 )
 def test_what_cannot_be_filled(tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -179,7 +179,7 @@ def test_several_histories(tmp_path: Path) -> None:
     [
         (
             ["--history=user:item", "--history=user:item"],
-            "--history=user:item adds 'history', which is there already: give it a name, as in "
+            "--history=user:item adds 'history', which already exists: give it a name, as in "
             "--history=clicks=user:item.",
         ),
         (
@@ -190,9 +190,12 @@ def test_several_histories(tmp_path: Path) -> None:
             ["--history=user"],
             "--history takes user_id:item_id, user_id:item_id,genre or user_id:item_id+rating. Received: 'user'.",
         ),
-        (["--history=user:itm"], "--history=user:itm: 'itm' is no sparse feature of single ids. Did you mean 'item'?"),
-        (["--history=user:item", "--history_where=clik"], "--history_where=clik is no label."),
-        (["--history_where=click"], "--history_where and --history_length go with --history."),
+        (
+            ["--history=user:itm"],
+            "--history=user:itm: 'itm' is not a sparse feature with single ids. Did you mean 'item'?",
+        ),
+        (["--history=user:item", "--history_where=clik"], "--history_where=clik is not a label."),
+        (["--history_where=click"], "--history_where and --history_length have no effect without --history."),
     ],
 )
 def test_wrong_flags_are_one_line(

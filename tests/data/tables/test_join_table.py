@@ -103,8 +103,8 @@ def test_other_names(tmp_path: Path) -> None:
     [
         (SMALL, {"on": "ids"}, r"^small.parquet has no column 'ids'. Did you mean 'id'\?"),
         (SMALL, {"on": "bits"}, "'bits' holds .*, but a key is an integer or text"),
-        ({**SMALL, "id": [1, 2, 2, 1]}, {}, r"'id': key '1' is there more than once \(as are 2 keys in all\)"),
-        ({**SMALL, "id": ["a", "b", "b", ""]}, {}, r"'id': key 'b' is there more than once \(as are 1 keys in all\)"),
+        ({**SMALL, "id": [1, 2, 2, 1]}, {}, r"'id': key '1' occurs more than once \(as do 2 keys in all\)"),
+        ({**SMALL, "id": ["a", "b", "b", ""]}, {}, r"'id': key 'b' occurs more than once \(as do 1 keys in all\)"),
         ({"id": [1]}, {}, "holds only 'id', so there is nothing to join"),
     ],
 )
@@ -246,7 +246,7 @@ def test_a_csv_table_can_be_joined(tmp_path: Path, capsys: pytest.CaptureFixture
             "{d}/1.csv has column 'click', which {d}/clash.parquet would add",
         ),
         (["--join={d}/s.parquet"] * 2 + ["--on=item_id=id"], "{d}/1.csv has column 'code', which {d}/s.parquet would"),
-        (["--join={d}/twice.parquet", "--on=item_id"], "'item_id': key '4' is there more than once"),
+        (["--join={d}/twice.parquet", "--on=item_id"], "'item_id': key '4' occurs more than once"),
     ],
 )
 @pytest.mark.parametrize("command", ["infer", "convert"])

@@ -131,12 +131,12 @@ def test_bad_rows_are_in_no_past() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"by": ("usr",)}, "'seen' cannot be taken from earlier rows: rows are grouped by 'usr', which is no column of "
-         "single ids. Did you mean 'user'?"),
-        ({"by": ("paid",)}, "grouped by 'paid', which is no column of single ids. There are: item, place, user, time."),
-        ({"aggregate": "mean", "of": "item"}, "mean takes 'item', which is no column of single numbers. There are: "),
-        ({"aggregate": "sum", "of": "rate"}, "sum takes 'rate', which is no column of single numbers"),
-        ({"aggregate": "mean", "of": "paid", "smoothing": 1.0}, "only the mean of a binary label is smoothed, and"),
+        ({"by": ("usr",)}, "'seen' cannot be taken from earlier rows: rows are grouped by 'usr', which is not a column "
+         "of single ids. Did you mean 'user'?"),
+        ({"by": ("paid",)}, "'paid', which is not a column of single ids. There are: item, place, user, time."),
+        ({"aggregate": "mean", "of": "item"}, "mean takes 'item', which is not a column of single numbers. There are"),
+        ({"aggregate": "sum", "of": "rate"}, "sum takes 'rate', which is not a column of single numbers"),
+        ({"aggregate": "mean", "of": "paid", "smoothing": 1.0}, "only the mean of a binary label is smoothed, not"),
         ({"aggregate": "last", "of": "item"}, "the schema has no column 'seen' of single bytes values"),
     ],
 )  # fmt: skip
@@ -232,10 +232,16 @@ def test_from_flags_to_records_and_rows_scored_later(tmp_path: Path) -> None:
     [
         ("rate", "it is written as user_rate=mean(click) by user_id, with count, sum, mean or last."),
         ("rate=median(click) by user_id", "it is written as user_rate=mean(click) by user_id, with count, sum"),
-        ("rate=mean(click) by usr_id", "rows are grouped by 'usr_id', which is no column of single ids. Did you mean"),
-        ("rate=mean(clik) by user_id", "mean takes 'clik', which is no column of single numbers. Did you mean 'click'"),
+        (
+            "rate=mean(click) by usr_id",
+            "rows are grouped by 'usr_id', which is not a column of single ids. Did you mean",
+        ),
+        (
+            "rate=mean(clik) by user_id",
+            "mean takes 'clik', which is not a column of single numbers. Did you mean 'click'",
+        ),
         ("rate=mean(click, 1.2.3)", "it is written as user_rate=mean(click) by user_id"),
-        ("item=count() by user_id", "there is a column 'item' already: take another name."),
+        ("item=count() by user_id", "column 'item' already exists: choose another name."),
         ("rate=mean() by user_id", "mean needs a column."),
     ],
 )
