@@ -87,7 +87,7 @@ def _add_sequence(decisions: Decisions, group: list[ColumnProfile], times: Colum
     """Makes a sequence of those lists whose ids a feature shares, if there are any; whether it did.
 
     Lists that describe the ad or the context are compared with it. Lists that describe the user, and lists that no
-    feature shares, have no target: they describe only the behaviour. The latter need times whose name begins like theirs.
+    feature shares, have no target: they describe only the behaviour. The latter need times with a similar name.
     """
     shared = {p.name: feature for p in group if (feature := _shared_feature(decisions, p)) is not None}
     if not shared:
