@@ -11,7 +11,7 @@ import numpy as np
 
 
 def require_counts(layer: str, **counts: Any) -> None:
-    """Rejects what is not a whole number of at least 1, or a sequence of such.
+    """Rejects arguments that are neither a whole number of at least 1 nor a sequence of such numbers.
 
     Args:
       layer: Name of the class, for the error.
@@ -31,7 +31,7 @@ def _is_count(value: Any) -> bool:
 
 
 def require_share(layer: str, **shares: Any) -> None:
-    """Rejects what is no number in `0 <= share < 1`, as of units that are dropped.
+    """Rejects arguments that are not numbers in `0 <= share < 1`, such as shares of dropped units.
 
     Args:
       layer: Name of the class, for the error.
@@ -46,7 +46,7 @@ def require_share(layer: str, **shares: Any) -> None:
 
 
 def require_positive(layer: str, **values: Any) -> None:
-    """Rejects what is no finite number above 0.
+    """Rejects arguments that are not finite numbers above 0.
 
     Args:
       layer: Name of the class, for the error.
@@ -67,12 +67,12 @@ def derived_seed(seed: int | None, *parts: str | int) -> int | None: ...
 def derived_seed(seed: int | None, *parts: str | int) -> int | None:
     """A seed for a part, by a hash of seed and part; `None`, for a generator's own draw, stays `None`.
 
-    A sum, such as seed + 1, gives the second part of one seed the numbers of the first part of the next one, so that
-    models of seeds 1, 2, 3 are not independent.
+    With a sum, such as seed + 1, the second part of one seed would draw the numbers of the first part of the next seed,
+    and models of seeds 1, 2, 3 would not be independent.
 
     Args:
       seed: Seed of the whole, any integer.
-      parts: What tells the part from the others.
+      parts: What distinguishes the part from the others.
 
     Returns:
       From 0 to 2^31 - 1.

@@ -1,8 +1,8 @@
 """Inputs of a layer, checked before TensorFlow sees them: number, type, rank, and sizes that have to agree.
 
-Here, too, is what every layer does alike with its inputs: masked places of a sequence give neither a value nor a
-gradient, and what low precision would spoil (sums over a batch, softmaxes, differences that cancel) is computed
-exactly.
+The module also holds what every layer does with its inputs: masked places of a sequence contribute neither a value nor
+a gradient, and operations that low precision would spoil (sums over a batch, softmaxes, differences that cancel) are
+computed exactly.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ Kind = Literal["floating", "number", "bool"]
 LayerType = TypeVar("LayerType", bound=type[keras.layers.Layer])
 
 _VARYING: Final = ("B", "L", "S", "...")
-"""Axes that may differ from call to call: batch, history, neighbours, and whatever stands before."""
+"""Axes that may differ from call to call: batch, history, neighbours, and all axes before them."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Input:
-    """What a layer takes as one of its inputs.
+    """The declaration of one input of a layer.
 
     Args:
-      shape: As docstrings write it, `[B, F, d]`; several that are legal, joined by ` or `. A letter stands for one size
-        in all inputs of a layer; apart from B, L and S it is that of the first call from then on. `[..., d]` is any
+      shape: As docstrings write it, `[B, F, d]`; alternatives are joined by ` or `. A letter means one size in all
+        inputs of a layer; except for B, L and S, the size of the first call applies from then on. `[..., d]` is any
         number of axes before d.
       kind: `floating`, `number` (integers too) or `bool`.
       known: Letters whose size must be known when a graph is built.
@@ -141,7 +141,7 @@ def _fits(axes: tuple[str, ...], rank: int) -> bool:
 
 
 def _aligned(axes: tuple[str, ...], shape: list[int | None]) -> Iterator[tuple[str, int | None]]:
-    """Letters with their sizes; what `...` stands for counts by its rank, which all inputs of a call share."""
+    """Letters with their sizes; for `...` the rank, which all inputs of a call share."""
     named = [letter for letter in axes if letter != "..."]
     if "..." in axes:
         yield "...", len(shape) - len(named)

@@ -1,6 +1,6 @@
 """A HashID as the sum of the embeddings of its bits ([Tencent] §3.2).
 
-Bits are rows of one table: the binary system of `MultipleNumeralSystem`, on bits that are given.
+Bits are rows of one table: the binary system of `MultipleNumeralSystem`, applied to given bits.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fullrank.layers.numbers.numeral_systems import MISSING_ROW, missing_once
 
 
 def bit_table_rows(bits: int, *, group: int = 1) -> int:
-    """Rows of the table: one for missing bits, then 2^group a group of neighbours; the last may be smaller."""
+    """Rows of the table: one for missing bits, then 2^group per group of neighbours; the last may be smaller."""
     if bits < 1 or not 1 <= group <= 16:
         raise ValueError(f"A code needs bits >= 1 and groups of 1 to 16. Received: {bits} bits, group={group}.")
     whole, rest = divmod(bits, group)
@@ -30,7 +30,7 @@ def bit_rows(bits: tf.Tensor, *, group: int = 1) -> tf.Tensor:
     where bit j of the group counts 2^j.
 
     Args:
-      bits: `[B, K]` int64. Any positive value is a 1, so that no request can read beyond the table; below 0 is missing.
+      bits: `[B, K]` int64. Any positive value is a 1, so no request can read beyond the table; below 0 is missing.
       group: g, how many neighbouring bits read one row together.
 
     Returns:
@@ -53,16 +53,16 @@ def bit_rows(bits: tf.Tensor, *, group: int = 1) -> tf.Tensor:
 class BitCode(keras.layers.Layer):
     """Embeds bits: `f(b) = sum_k X_{2k + b_k}`, the binary system of `MultipleNumeralSystem`.
 
-    Two ids whose bits differ at h places share all other rows, so that their embeddings are near: a new ad begins with
-    what was learned from ads that look like it. The paper applies several systems; on a HashID only the
-    binary one has a meaning, because its bits are not the digits of a number.
+    Two ids whose bits differ at h places share all other rows, so their embeddings are close: a new ad begins with
+    what was learned from similar ads. The paper applies several systems; on a HashID only the binary system is
+    meaningful, because its bits are not the digits of a number.
 
     A sum over single bits cannot express that two bits matter together. With `group` g, g neighbouring bits read one
     of 2^g rows: more is expressed, and less is shared. g = 1 is the paper's.
 
     Call arguments:
       bits: `[B, K]` of 0 and 1 in any numeric dtype, as from `HashID`. Any positive value is a 1; a negative one is
-        missing, as is the group that it lies in.
+        missing, as is its whole group.
 
     Returns:
       `[B, d]`. If any bits are missing, a row of their own joins the sum, once.

@@ -25,7 +25,7 @@ class MeanAggregator(keras.layers.Layer):
     Call arguments:
       state: `[..., d]`, h_v.
       neighbours: `[..., S, d]`, h_u.
-      mask: `[..., S]` bool, false where there is no neighbour; what stands there does not matter, NaN included.
+      mask: `[..., S]` bool, false where there is no neighbour; the values there do not matter, even NaN.
 
     Returns:
       `[..., units]` of length 1, or all zeros where `activation` leaves only zeros.

@@ -30,7 +30,7 @@ class HashID(keras.layers.Layer):
 
         P(bit k differs) = theta / pi,    expected Hamming distance = bits * theta / pi.
 
-    Vectors of most vision models lie in one cone: their angles are small, so most bits are the same for all of them.
+    Vectors of most vision models are in one cone: their angles are small, so most bits are the same for all of them.
     Subtracting their mean (`center`) spreads them over all directions; the relation then holds for what is left.
 
     Projections follow from `seed` and n alone, and those of 32 bits are the first of those of 64. Components are
@@ -108,7 +108,7 @@ def projections(bits: int, *, dimension: int, seed: int) -> npt.NDArray[np.float
 
 
 def sign_bits(vectors: tf.Tensor, normals: tf.Tensor) -> tf.Tensor:
-    """Whether each vector lies on the positive side of each hyperplane.
+    """Whether each vector is on the positive side of each hyperplane.
 
     Args:
       vectors: `[B, n]` float64.

@@ -21,7 +21,7 @@ class PairSimilarity(keras.layers.Layer):
     """[Tencent] Eq. 3: `w_sim = sim(v_u, v_i)`, the cosine or the dot product of a user's and an item's vector.
 
     The paper turns w_sim into an embedding by `MultipleNumeralSystem`: distances of the pretrained space are
-    kept, but not its coordinates, which mean nothing to the ranking model. It is computed and returned in float32,
+    kept, but not its coordinates, which have no meaning in the ranking model. It is computed and returned in float32,
     or float64 under that policy: bfloat16 would merge the integers of the digits.
 
     Call arguments:
@@ -76,7 +76,7 @@ def _cosine(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
 
 
 def _largest_is_one(vector: tf.Tensor) -> tf.Tensor:
-    """Scales each row so that its square cannot overflow; a cosine does not depend on it, nor does its gradient."""
+    """Scales each row such that its square cannot overflow; neither a cosine nor its gradient depends on the scale."""
     largest = tf.stop_gradient(tf.reduce_max(tf.abs(vector), axis=1, keepdims=True))
     return tf.math.divide_no_nan(vector, largest)
 

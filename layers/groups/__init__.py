@@ -1,4 +1,4 @@
-"""Groups that a model learns on its way ([Meta] §3.1): residual quantisation and what it is wired into.
+"""Groups that a model learns ([Meta] §3.1): residual quantisation, and the autoencoder around it.
 
 May import: layers/checks, layers/dense.py.
 """

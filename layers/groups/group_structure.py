@@ -15,13 +15,13 @@ from fullrank.layers.groups.residual_quantizer import ResidualQuantizer
 
 
 class GroupStructure(NamedTuple):
-    """What `GroupStructureLearning` makes of a batch.
+    """The output of `GroupStructureLearning` for a batch.
 
     Attributes:
-      output: `[B, D + d]`, the input with its groups behind it.
+      output: `[B, D + d]`, the input followed by its groups.
       codes: `[B, Q]` int32, the groups' numbers, coarse to fine.
       loss: `[B]` float32, reconstruction and commitment, to be weighted, averaged and added to the objective.
-      reconstruction: `[B]` float32, that of the reconstruction alone, without gradient.
+      reconstruction: `[B]` float32, the loss of the reconstruction alone, without gradient.
       errors: `[B, Q]` float32, squared distance of the encoded input that is left after each level, without gradient.
     """
 
@@ -41,11 +41,11 @@ class GroupStructureLearning(keras.layers.Layer):
         loss = ||sg(x) - x^||^2 + the commitment loss of `ResidualQuantizer`            ([Meta] Eq. 1)
 
     x may be a feature's embedding, several of them, or the shared representation. The paper does not say where the
-    gradient of the reconstruction stops: here x is a constant in it, as target and as the encoder's input: as target
-    alone, x would run away, for reconstruction moves it along `J^T (x - x^)`, away from an x^ that lags behind; without
-    a constant at all it would shrink to be easy to reconstruct. Commitment and groups do shape the layers below, unless
-    `detach` is set. The decoder reads straight-through groups, so that reconstruction trains the encoder. The paper
-    gives neither network; ours are an MLP and its mirror image.
+    gradient of the reconstruction stops: here x is a constant in it, both as target and as the encoder's input. If it
+    were constant only as the target, it would run away, because reconstruction moves it along `J^T (x - x^)`, away from
+    an x^ that lags behind; if it were not constant at all, it would shrink in order to be easy to reconstruct.
+    Commitment and groups do shape the layers below, unless `detach` is set. The decoder reads straight-through groups,
+    so reconstruction trains the encoder. The paper specifies neither network; ours are an MLP and its mirror image.
 
     Call arguments:
       inputs: `[B, D]`, x.
@@ -59,7 +59,7 @@ class GroupStructureLearning(keras.layers.Layer):
       width: d, of the encoded input and the codes.
       hidden: Widths of the encoder's hidden layers; the decoder has them in reverse.
       detach: Whether no gradient of groups and loss reaches the input.
-      straight_through: Whether the groups behind x pass the task's gradient on to the encoder. Otherwise they are plain
+      straight_through: Whether the groups after x pass the task's gradient on to the encoder. Otherwise they are plain
         embeddings, and the task trains the codes.
       mu: Weight of the codes' term in the commitment loss.
       combine: `sum` or `concat` of the levels; with `concat`, groups are `Q d` wide.

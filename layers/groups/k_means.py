@@ -1,4 +1,4 @@
-"""K-means, which gives codebooks and inducing points their first rows from a batch."""
+"""K-means, which initialises codebooks and inducing points from a batch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def nearest_codes(points: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
 
     Args:
       points: `[B, d]` float32.
-      codes: `[C, d]` float32. Of equally near codes the first is taken.
+      codes: `[C, d]` float32. Among equally close codes, the first is taken.
     """
     points, codes = tf.stop_gradient(points), tf.stop_gradient(codes)
     distances = tf.reduce_sum(tf.square(codes), axis=1) - 2.0 * tf.matmul(points, codes, transpose_b=True)
@@ -22,7 +22,7 @@ def k_means(points: tf.Tensor, codes: tf.Tensor, *, steps: int) -> tf.Tensor:
 
     Args:
       points: `[B, d]` float32.
-      codes: `[C, d]` float32, where to begin.
+      codes: `[C, d]` float32, the initial codes.
       steps: Number of iterations.
     """
     number = codes.shape[0]

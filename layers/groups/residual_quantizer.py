@@ -13,7 +13,7 @@ from fullrank.layers.groups.k_means import k_means, nearest_codes, random_rows
 
 
 class Quantized(NamedTuple):
-    """What `ResidualQuantizer` makes of a batch.
+    """The output of `ResidualQuantizer` for a batch.
 
     Attributes:
       groups: `[B, d]`, the sum of the chosen codes (`[B, Q d]` when concatenated), with a straight-through gradient.
@@ -31,25 +31,25 @@ class Quantized(NamedTuple):
 @keras.saving.register_keras_serializable(package="fullrank")
 @takes(inputs=Input("[B, d]", known="d"))
 class ResidualQuantizer(keras.layers.Layer):
-    """Q codebooks of C codes; each level quantises what the levels before it left over.
+    """Q codebooks of C codes; each level quantises the residual of the levels before it.
 
         r_1 = r,   e_i = argmin_{e in E_i} ||r_i - e||,   r_{i+1} = r_i - sg(e_i)                   ([Meta] Eq. 3)
         loss = sum_i ||r_i - sg(e_i)||^2 + mu ||sg(r_i) - e_i||^2                                   ([Meta] Eq. 2)
 
-    The first term draws the input to its codes, the second the codes to the input; their weights are as printed, the
-    other way round than in most VQ-VAEs. Because the residual subtracts sg(e_i), every level's first term reaches the
-    input, whose gradient is `2 sum_i r_{i+1}`; with straight-through values in the residual only the first level's
-    would. All of it is float32.
+    The first term pulls the input towards its codes, the second the codes towards the input; their weights are as
+    printed, which is the reverse of most VQ-VAEs. Because the residual subtracts sg(e_i), every level's first term
+    reaches the input, whose gradient is `2 sum_i r_{i+1}`; with straight-through values in the residual only the first
+    level's would. All of it is float32.
 
     Groups carry the gradient straight through to the input: d groups / d r = 1 (concatenated: 1 for each level), and
-    none to the codes. `embed(codes)` gives the same values as plain embeddings, whose gradient trains the codes.
+    none to the codes. `embed(codes)` returns the same values as plain embeddings, whose gradient trains the codes.
 
-    With `training=True` the layer also looks after its codebooks, which is not in the paper:
+    With `training=True` the layer also maintains its codebooks, which is not in the paper:
 
     * The first batch starts them: level by level, k-means on its residuals.
     * A code whose running share of the choices has sunk below `restart_share / C` is moved onto a random residual of
-      the batch. It must not have been chosen in this batch, so that no gradient meets the moved code; what the
-      optimiser remembers of the old one stays.
+      the batch. It must not have been chosen in this batch, so no gradient reaches the moved code; the optimiser's
+      state of the old one stays.
 
     Call arguments:
       inputs: `[B, d]`, the encoded r.
@@ -63,8 +63,8 @@ class ResidualQuantizer(keras.layers.Layer):
       mu: Weight of the second term.
       combine: `sum` or `concat` of the levels.
       k_means_steps: Iterations of the start; 0 takes random rows of the batch.
-      usage_decay: Usage decay of the running share of each code, for one batch.
-      restart_share: A code is dead below this part of the even share 1 / C; 0 never restarts one.
+      usage_decay: Decay of the running share of each code, per batch.
+      restart_share: A code is dead below this fraction of the even share 1 / C; 0 never restarts one.
       seed: Seed of first values, start and restarts; `None` draws from TensorFlow's global generator.
     """
 
@@ -173,7 +173,7 @@ class ResidualQuantizer(keras.layers.Layer):
     def statistics(self) -> dict[str, tf.Tensor]:
         """For each level `[Q]`: `usage`, the share of codes that are alive, and `perplexity` of the running shares.
 
-        Perplexity is exp of their entropy: C if all codes are chosen alike, 1 if only one is.
+        Perplexity is exp of their entropy: C if all codes are chosen equally often, 1 if only one is.
         """
         shares = self._usage / tf.reduce_sum(self._usage, axis=1, keepdims=True)
         alive = tf.cast(shares >= max(self.restart_share, 1e-3) / self.codes, tf.float32)
@@ -181,7 +181,7 @@ class ResidualQuantizer(keras.layers.Layer):
         return {"usage": tf.reduce_mean(alive, axis=1), "perplexity": tf.exp(entropy)}
 
     def _start(self, inputs: tf.Tensor) -> None:
-        """Starts the codebooks from the first batch that is not empty; nothing afterwards."""
+        """Initialises the codebooks from the first batch that is not empty; does nothing afterwards."""
 
         def start() -> tf.Tensor:
             books, residual = [], inputs
@@ -217,7 +217,7 @@ class ResidualQuantizer(keras.layers.Layer):
         self._batches.assign_add(1.0)
 
     def _move(self, way: tf.Tensor) -> None:
-        """Adds `[Q, C, d]` to the codebooks; added, so that zeros undo nothing that another worker has learned."""
+        """Adds `[Q, C, d]` to the codebooks; because it adds, zeros do not undo what another worker has learned."""
         self._codebooks.assign_add(way)
 
     def _random_rows(self, batch: tf.Tensor, *, level: int) -> tf.Tensor:

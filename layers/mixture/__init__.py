@@ -1,4 +1,4 @@
-"""From experts to answers: experts, gates, towers and heads.
+"""From experts to predictions: experts, gates, towers and heads.
 
 May import: layers/checks, layers/dense.py.
 """

@@ -17,8 +17,8 @@ from fullrank.layers.dense import Dense
 class Expert(keras.layers.Layer):
     """`E = act(W [I(e_1, ..., e_F), side] + b)`: an interaction I, then a non-linear projection to the common width H.
 
-    The non-linearity is what makes several embedding sets more than one wide set (§4.2). What does not interact by
-    field, such as an encoded behaviour sequence, joins *after* the interaction, as in §3.1.
+    The non-linearity is what makes several embedding sets more than one wide set (§4.2). Inputs that do not interact by
+    field, such as an encoded behaviour sequence, join *after* the interaction, as in §3.1.
 
     Call arguments:
       fields: `[B, F, d]` of the expert's set.

@@ -21,7 +21,7 @@ class Gate(keras.layers.Layer):
 
     `g_t = softmax_e(W_t s_t + b_t)` over the experts that task t may read, `s_t` being the gate's input; with
     `kind="shared"`, W and b are the same for all tasks (OMoE); with `kind="mean"`, `g_te` is one over their number (the
-    plain mean of the published multi-embedding code). The papers leave the gate's input open; `Ranker` gives the field
+    plain mean of the published multi-embedding code). The papers leave the gate's input open; `Ranker` uses the field
     means of all sets, of which a task sees and trains only what it may see and train.
 
     Each task's access to each expert is `off` (weight exactly zero), `detached` (read, but the task's gradient does not
@@ -29,7 +29,7 @@ class Gate(keras.layers.Layer):
 
     Call arguments:
       experts: `[B, E, H]`.
-      inputs: What the gates see: `[B, m]`, or `[B, T, m]` where each sees something else; unused (may be `None`) for
+      inputs: What the gates read: `[B, m]`, or `[B, T, m]` if each reads its own input; unused (may be `None`) for
         `kind="mean"`.
 
     Returns:

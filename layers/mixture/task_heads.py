@@ -17,11 +17,11 @@ from fullrank.layers.mixture.towers import GlorotOfEach
 class TaskHeads(keras.layers.Layer):
     """`f_t = w_t h_{G(t)} + b_t`, G(t) being the tower of task t ([Tencent] §2: one per group of conversion types).
 
-    The towers' weights lie side by side, padded to the largest group, so that a step runs one batched product over the
-    towers and not one over the tasks.
+    The weights are stacked by tower, padded to the largest group, so a step runs one batched product over the towers
+    and not one over the tasks.
 
     Call arguments:
-      inputs: `[B, G, U]`, what the towers give.
+      inputs: `[B, G, U]`, the output of the towers.
 
     Returns:
       Logits `[B, T]`.
@@ -84,7 +84,7 @@ class ConversionChain(keras.layers.Layer):
 
         f_k = log p_k - log(1 - p_k) = sum_{j <= k} log sigma(z_j) - logsumexp_{j <= k}(log p_{j-1} + log sigma(-z_j)),
 
-    where nothing cancels. `df_k / dz_j = (1 - q_j) / (1 - p_k)` lies between 0 and 1, so no gradient explodes.
+    where nothing cancels. `df_k / dz_j = (1 - q_j) / (1 - p_k)` is between 0 and 1, so no gradient explodes.
 
     Call arguments:
       inputs: z, `[B, K]`, in the order of the chain.

@@ -16,7 +16,7 @@ from fullrank.layers.checks.inputs import Input, takes
 class Towers(keras.layers.Layer):
     """T multi-layer perceptrons side by side: `h_t^{l+1} = act(W_t^l h_t^l + b_t^l)`.
 
-    The weights of all tasks lie in one tensor per layer, so a step runs one batched product per layer, not T small
+    The weights of all tasks are in one tensor per layer, so a step runs one batched product per layer, not T small
     graphs.
 
     Call arguments:

@@ -1,4 +1,4 @@
-"""From what towers say to the outputs of tasks: logits, values, chains and uncertainty.
+"""From the outputs of towers to those of tasks: logits, values, chains and uncertainty.
 
 May import: data, layers, models/objectives, models/options, models/wirings.
 """

@@ -11,16 +11,16 @@ from fullrank.models.options import ValueLoss
 def check_chain(
     chain: Sequence[str], *, labels: Sequence[Label], value_loss: ValueLoss, auxiliary: Collection[str]
 ) -> None:
-    """Rejects a chain that means nothing, or that an export would break.
+    """Rejects a chain that is invalid, or that an export would break.
 
     Args:
       chain: Tasks in order; empty for no chain.
-      labels: One a task.
+      labels: One per task.
       value_loss: As in `RankerOptions`.
       auxiliary: Tasks that an export leaves out.
 
     Raises:
-      ValueError: It names the chain and the task.
+      ValueError: If it is; the message names the chain and the task.
     """
     if not chain:
         return
@@ -41,7 +41,7 @@ def check_chain(
 
 
 def chain_without(chain: Sequence[str], *, tasks: Collection[str]) -> tuple[str, ...]:
-    """The chain that is left without some tasks; empty if that is no chain.
+    """The chain that remains without some tasks; empty if that is not a chain.
 
     Raises:
       ValueError: If a task would stay whose predecessor goes: its probability is a product with that one's.

@@ -1,4 +1,4 @@
-"""Where the heads of tasks start: each task predicts the mean of its label, which saves the first steps learning it."""
+"""Initial biases of the heads: each task predicts the mean of its label, which does not have to be learned then."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def first_biases(labels: Sequence[Label], *, chain: Sequence[str], value_loss: V
     * A value task with `ziln`: the share of positive values as above, deviation 1, and mu such that the mean agrees.
 
     Args:
-      labels: One a task; what their schema does not know counts as a rate of 0.5, and a mean positive value of 1.
+      labels: One per task; without statistics, a rate of 0.5 and a mean positive value of 1 are assumed.
       chain: Tasks of the chain, in order.
       value_loss: As in `RankerOptions`.
 

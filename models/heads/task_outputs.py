@@ -1,4 +1,4 @@
-"""What a model predicts of each task, from the columns of its heads ([Tencent] §2)."""
+"""The predictions of a model for each task, from the columns of its heads ([Tencent] §2)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from fullrank.models.wirings.wiring import Wiring
 
 
 class Predicted(NamedTuple):
-    """What a batch came to, in float32.
+    """The outputs for a batch, in float32.
 
     Attributes:
       logits: `[B, T]`: of the probability that a binary label is 1, or with `ziln` that a value is above 0; along a
@@ -51,7 +51,7 @@ class Predicted(NamedTuple):
 
 
 class TaskOutputs:
-    """Which columns the heads have, what they mean, and where they start.
+    """Which columns the heads have, what they mean, and their initial biases.
 
     A binary task has one column, its logit. A value task has one with `squared`, the value in units of the label's mean
     size, so that the loss does not depend on the currency; with `ziln` it has three, the logit of a positive value, mu
@@ -70,7 +70,7 @@ class TaskOutputs:
       options: Chain, loss and quantiles of value tasks, and the scenario column.
 
     Raises:
-      ValueError: If a task is no label, or chain and tasks do not fit together.
+      ValueError: If a task is not a label, or chain and tasks are incompatible.
     """
 
     def __init__(self, schema: Schema, wiring: Wiring, options: RankerOptions) -> None:
@@ -123,7 +123,7 @@ class TaskOutputs:
         return (*self._wiring.tower_of, *(towers[head] for head in heads))
 
     def label(self, task: str) -> Label:
-        """What the schema says of a task's label, under the name of the task."""
+        """The label of a task in the schema, under the name of the task."""
         return self._labels[self.tasks.index(task)]
 
     @property
@@ -135,7 +135,7 @@ class TaskOutputs:
 
     @property
     def towers_of_binary(self) -> tuple[int, ...]:
-        """The tower of each head of a binary task, which heads that only train stand beside."""
+        """The tower of each head of a binary task, on which training-only heads are also built."""
         return tuple(self._binary_heads.values())
 
     def binary_start(self) -> np.ndarray[Any, Any]:
@@ -157,7 +157,7 @@ class TaskOutputs:
 
     @property
     def base_rates(self) -> np.ndarray[Any, Any]:
-        """Share of positives of each binary task, 0.5 where the schema does not know."""
+        """Share of positives of each binary task, 0.5 if the schema does not state it."""
         return np.array([self._labels[place].mean or 0.5 for place in self.binary], np.float64)
 
     def labels_among(self, examples: int) -> np.ndarray[Any, Any]:

@@ -1,4 +1,4 @@
-"""Replays a fresh export where only TensorFlow is, and compares what it answers with the model itself."""
+"""Replays a new export in a process with only TensorFlow, and compares its predictions with those of the model."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from fullrank.data.files.scratch import temporary_directory
 
 
 class ExportMismatchError(ValueError):
-    """A SavedModel that does not load, or does not answer as the model it was made from."""
+    """A SavedModel does not load, or does not predict what the model that it was made from predicts."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Replayed:
-    """One warm-up request as the fresh SavedModel answered it.
+    """One warm-up request to the new SavedModel.
 
     Attributes:
       signature: Its signature.
@@ -116,7 +116,7 @@ def _compared(
 
 
 def _check_codes(signature: str, output: str, values: np.ndarray[Any, Any], answer: np.ndarray[Any, Any]) -> None:
-    """Codes are equal, but for one row in a hundred: two may be equally near, and rounding then decides."""
+    """Checks that codes are equal, except in one row of a hundred: if two are equally close, rounding decides."""
     different = int(np.any(np.atleast_2d(answer != values), axis=-1).sum())
     if different > max(1, len(values) // 100):
         raise ExportMismatchError(

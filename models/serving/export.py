@@ -1,4 +1,4 @@
-"""Exports a model: fused for serving, written aside, replayed, and only then put in its place."""
+"""Exports a model: fused for serving, written under a temporary name, replayed, and only then put in place."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WARMUP_ROWS: Final = (1, 100, 500)
 
 
 class Fusible(Protocol):
-    """A model that can give its equal with fewer table variables, as `fullrank.models.Ranker` can."""
+    """A model that can return an equal model with fewer table variables, as `fullrank.models.Ranker` can."""
 
     schema: Schema
 
@@ -38,11 +38,11 @@ class Fusible(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Exported:
-    """What an export left behind.
+    """The result of an export.
 
     Attributes:
       path: The version directory.
-      replayed: One entry a warm-up request.
+      replayed: One entry per warm-up request.
     """
 
     path: Path
@@ -54,20 +54,20 @@ def export_model(
 ) -> Exported:
     """Writes `output/<version>/` for TensorFlow Serving.
 
-    The SavedModel is written to a directory beside it whose name is no version, replayed from there in a process
-    without fullrank, and renamed once its answers equal the model's. Whatever fails leaves no version behind.
+    The SavedModel is written to a directory next to it whose name is not a version, replayed from there in a process
+    without fullrank, and renamed once its predictions equal the model's. A failed export leaves no version behind.
 
     Args:
       model: What to export; the auxiliary tasks of a `Ranker` are left out ([Tencent] §5.2).
       output: The model's directory; each export is a version below it.
       rows: Rows to warm up and to compare with.
-      version: A number that is not there yet; `None` for the next one.
+      version: A number that does not exist yet; `None` for the next one.
       tolerance: Largest difference allowed in a probability; `None` for 1e-5, or 0.02 where the model computes in half
         precision, whose rounding depends on the order of operations.
 
     Raises:
       ValueError: If the version exists or is not a positive number.
-      ExportMismatchError: If the SavedModel does not answer as the model does.
+      ExportMismatchError: If the SavedModel does not predict what the model does.
       OSError: If it cannot be written.
     """
     target = check_free(output, version)
@@ -117,7 +117,7 @@ def next_version(output: str | Path) -> int:
 
 
 def _requests(model: Fusible, rows: Rows) -> tuple[list[Request], list[tuple[str, dict[str, np.ndarray[Any, Any]]]]]:
-    """Requests of each size for each signature, and what the model itself says to them."""
+    """Requests of each size for each signature, and the model's own predictions for them."""
     schema = model.schema
     requests: list[Request] = []
     expected: list[tuple[str, dict[str, np.ndarray[Any, Any]]]] = []

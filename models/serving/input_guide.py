@@ -1,7 +1,7 @@
-"""What each input of an export is, and what fills it where a value is absent, as an asset of the export.
+"""What each input of an export is, and the mark of a missing value, as an asset of the export.
 
-Every input of a signature is required, so a client has to know what stands for "no value": -1 for whole numbers, NaN
-for real ones, the empty string for text, and 0 for the weight of an id that is not there.
+Every input of a signature is required, so a client has to know what means "no value": -1 for whole numbers, NaN for
+real numbers, the empty string for text, and 0 for the weight of an absent id.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _TYPES: Final = {"int64": "int64", "float32": "float32", "bytes": "string"}
 def input_guide(schema: Schema) -> list[dict[str, Any]]:
     """The inputs of `serving_default`, in the order of the schema, as JSON values.
 
-    Each has the name of the `input`, the `column` of the records, the `dtype`, the `shape` in words, and `absent`: what
-    fills a missing value and pads a list on its right. NaN, which JSON lacks, is the text "NaN" here; in a request it
-    stands without quotation marks, which TensorFlow Serving reads.
+    Each has the name of the `input`, the `column` of the records, the `dtype`, the `shape` in words, and `absent`,
+    which marks a missing value and pads a list on its right. NaN, which JSON lacks, is the text "NaN" here; in a request
+    it is written without quotation marks, which TensorFlow Serving reads.
     """
     return [
         {

@@ -1,7 +1,7 @@
-"""Requests in a few wide tensors in place of one tensor per column.
+"""Requests in a few wide tensors instead of one tensor per column.
 
-Clients and servers pay for every tensor of a request, whatever is in it: for one row of 39 columns that is most of the
-time. Packed, all columns of one dtype lie side by side in one tensor; the layout lies in the assets of the export.
+Clients and servers pay for every tensor of a request, whatever its content: for one row of 39 columns that is most of
+the time. Packed, all columns of one dtype are side by side in one tensor; the assets of the export hold the layout.
 """
 
 from __future__ import annotations

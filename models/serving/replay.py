@@ -2,8 +2,8 @@
 
     python - SAVED_MODEL OUTPUT < replay.py
 
-The script is read from standard input, so that nothing of this package is on the path, and blocks the package's name
-besides. OUTPUT becomes an `.npz`: `K/TASK` holds the answers to the K-th request, `K/seconds` the time of each call.
+The script is read from standard input, so nothing of this package is on the path, and it also blocks the package's
+name. OUTPUT becomes an `.npz`: `K/TASK` holds the answers to the K-th request, `K/seconds` the time of each call.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a request may look like, and how it becomes a batch as the reader would have made it."""
+"""The form of a request, and its conversion to a batch as the reader would have made it."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def to_batch(inputs: Mapping[str, tf.Tensor], *, schema: Schema) -> dict[str, tf
 
 
 def without_zeros(batch: Mapping[str, tf.Tensor], *, schema: Schema) -> dict[str, tf.Tensor]:
-    """Takes the padding out of rows that a client filled up with 0, where a missing id is -1 or empty.
+    """Removes the padding of rows that a client padded with 0, where a missing id is -1 or empty.
 
     In the columns that the schema's `reading` calls padded, the values of a row move to its beginning, and what is
     missing fills up. In the other lists of whole-number ids the graph stops, with an error that names the column, where
@@ -143,7 +143,7 @@ def _fitted(values: dict[str, tf.Tensor], columns: tuple[Column, ...]) -> dict[s
     with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(widths == widest), [message, widths])]):
         widest = tf.identity(widest)
     padded = {c.name: _padded(values[c.name], tf.maximum(widest, length), c) for c in columns}
-    # Most requests are no wider than the records; only the others pay for looking where each row ends.
+    # Most requests are no wider than the records; only the others pay for finding where each row ends.
     names = list(padded)
     fitted = tf.cond(
         widest > length,

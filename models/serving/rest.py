@@ -2,8 +2,8 @@
 
 The row format is `{"instances": [{input: value, ...}, ...]}` and is answered by `{"predictions": [...]}`, the column
 format is `{"inputs": {input: [value, ...], ...}}` and is answered by `{"outputs": ...}`; `signature_name` chooses the
-signature. Where a signature has one output, its values stand without a name. Text is a JSON string, bytes that are no
-text are `{"b64": "..."}`, and NaN and infinities stand as they are.
+signature. If a signature has one output, its values have no name. Text is a JSON string, bytes that are not text are
+`{"b64": "..."}`, and NaN and infinities are written literally.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def inputs_of(content: Any, *, form: Form, specs: Mapping[str, Any]) -> dict[str
     """Makes the arrays that a signature takes.
 
     Args:
-      content: What stands under `instances` or `inputs`.
+      content: The value of `instances` or `inputs`.
       form: Which of the two.
       specs: Input -> its `tf.TensorSpec`.
 

@@ -1,4 +1,4 @@
-"""Rows that look like requests: real ones where there are records, else rows drawn from the schema's statistics."""
+"""Rows that look like requests: real rows if there are records, otherwise drawn from the schema's statistics."""
 
 from __future__ import annotations
 

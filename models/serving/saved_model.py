@@ -19,7 +19,7 @@ from fullrank.models.serving.signatures import Signature
 
 
 class _Servable(tf.Module):
-    """What is saved. A Keras model itself would drag in its training functions and its optimiser."""
+    """The object that is saved. A Keras model itself would also save its training functions and its optimiser."""
 
     def __init__(self, signatures: Mapping[str, Signature], resources: list[Any], assets: list[Path]) -> None:
         super().__init__(name="servable")

@@ -1,7 +1,7 @@
-"""The signatures of a served model: one function a name, all on the same model and variables.
+"""The signatures of a served model: one function per name, all on the same model and variables.
 
 Every input of a TensorFlow signature is required. A client that cannot fill a column sends the column's missing value
-(-1, NaN, the empty string), or uses `serving_examples`, where what is absent is missing.
+(-1, NaN, the empty string), or uses `serving_examples`, where absent columns are missing.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def named_tensors(model: keras.Model, schema: Schema) -> Signature:
 
 
 def packed_tensors(model: keras.Model, schema: Schema) -> Signature:
-    """Raw columns side by side, one tensor a dtype, as `packed_inputs.packed_layout` lays them out; the fastest."""
+    """Raw columns side by side, one tensor per dtype, as `packed_inputs.packed_layout` lays them out; the fastest."""
 
     def score(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return _probabilities(model(without_zeros(unpack(inputs, schema=schema), schema=schema), training=False))
@@ -121,7 +121,7 @@ UNCERTAIN: Final[dict[str, Served]] = {
     "posterior": Served(function=posterior_signature, request=_named_request, expected=posterior_answers),
     "thompson": Served(function=thompson_signature, request=thompson_request, expected=thompson_expected),
 }
-"""Further signatures of a model that knows how sure it is."""
+"""Further signatures of a model that estimates its uncertainty."""
 
 
 GROUPS: Final[dict[str, Served]] = {

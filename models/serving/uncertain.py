@@ -1,4 +1,4 @@
-"""Signatures of a model that knows how sure it is, and of one that has learned groups.
+"""Signatures of a model that estimates its uncertainty, and of one that has learned groups.
 
 `posterior` answers mean and variance, `thompson` a draw by Thompson sampling ([Tencent] §6.4), `groups` the semantic
 ids of an example, coarse to fine ([Meta] §3.1).
@@ -87,7 +87,7 @@ def thompson_request(schema: Schema, rows: Rows) -> dict[str, np.ndarray[Any, An
 
 
 def thompson_expected(model: Any, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """What the warm-up request should be answered."""
+    """The expected answer to the warm-up request."""
     return thompson_answers(model, batch, tf.constant(_SEED))
 
 
