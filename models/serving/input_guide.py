@@ -21,8 +21,8 @@ def input_guide(schema: Schema) -> list[dict[str, Any]]:
     """The inputs of `serving_default`, in the order of the schema, as JSON values.
 
     Each has the name of the `input`, the `column` of the records, the `dtype`, the `shape` in words, and `absent`,
-    which marks a missing value and pads a list on its right. NaN, which JSON lacks, is the text "NaN" here; in a request
-    it is written without quotation marks, which TensorFlow Serving reads.
+    which marks a missing value and pads a list on its right. NaN, which JSON lacks, is the text "NaN" here; a request
+    has it without quotation marks, which TensorFlow Serving reads.
     """
     return [
         {

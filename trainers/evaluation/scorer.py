@@ -44,7 +44,7 @@ class ServedModel:
             self._signature: Any = self._loaded.signatures[DEFAULT_SIGNATURE]
         except (KeyError, *READING_ERRORS) as error:
             raise ValueError(
-                f"The export {self.directory} cannot be read: {reason(error)}. Copy it again, or export the run anew."
+                f"The export {self.directory} cannot be read: {reason(error)}. Copy it again, or export the run again."
             ) from error
         self.outputs: tuple[str, ...] = tuple(sorted(self._signature.structured_outputs))
 

@@ -169,7 +169,7 @@ class Checkpoints:
                 return True
             problems.append(problem)
         if problems:
-            raise ValueError(f"{' '.join(problems)} Start anew with --overwrite.")
+            raise ValueError(f"{' '.join(problems)} Start over with --overwrite.")
         return False
 
     def variables(self) -> list[tf.Variable]:
@@ -187,7 +187,7 @@ class Checkpoints:
             if is_misfit(error):
                 raise ValueError(
                     f"The checkpoint {path} cannot be restored: {reason(error)}. If it was written by another version "
-                    "of fullrank, go on with that one; otherwise start anew with --overwrite."
+                    "of fullrank, continue with that one; otherwise start over with --overwrite."
                 ) from error
             return f"The checkpoint {path} cannot be read: {reason(error)}."
         broken = not_finite(self.variables())

@@ -1,4 +1,4 @@
-"""The directory of a run: what lies where, who may write in it, and what it can be resumed with.
+"""The directory of a run: its files, who may write to it, and with which settings it can be resumed.
 
 config.json       configuration, versions, git commit, command line, fingerprint of the data
 schema.json       the data's schema, and with vocabulary/ all that the model needs of the data
@@ -137,11 +137,11 @@ class RunDirectory:
 
     @property
     def resumable(self) -> bool:
-        """Whether there is anything that starting anew would lose."""
+        """Whether starting over would lose anything."""
         return self.result_file.is_file() or any(self.checkpoints.glob("*.index"))
 
     def result(self) -> dict[str, Any] | None:
-        """What a finished run came to; `None` for one that is not finished."""
+        """The result of a finished run; `None` for one that is not finished."""
         if not self.result_file.is_file():
             return None
         return _read(self.result_file)
@@ -209,7 +209,7 @@ class RunDirectory:
             raise ValueError(f"{self.path} exists and is not a run directory: choose another --output, or remove it.")
 
     def check_resumable(self, config: RunConfig, schema: Schema) -> None:
-        """Rejects to go on with another configuration, or other data, than the run began with.
+        """Rejects a configuration, or data, other than the run began with.
 
         Raises:
           ValueError: If they differ; the message names the fields.
@@ -219,7 +219,7 @@ class RunDirectory:
             raise ValueError(difference)
 
     def check_not_diverged(self, config: RunConfig, schema: Schema) -> None:
-        """Rejects to train again what diverged with the same configuration and data.
+        """Rejects a run that has diverged with the same configuration and data.
 
         Raises:
           ValueError: If it did.
@@ -264,7 +264,7 @@ class RunDirectory:
           ValueError: If another process holds it.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Beside the directory, because the directory is created by a rename and may be removed to start anew.
+        # Next to the directory, because the directory is created by a rename and may be removed to start over.
         file = self.path.with_name(f".{self.path.name}.lock")
         with open(file, "a", encoding="utf-8") as lock:
             # Without locks (`None`) nothing keeps two runs apart. The process that held the lock may have removed the

@@ -31,7 +31,7 @@ READING_ERRORS: Final = (
 _OF_OTHER_VARIABLES: Final = (AssertionError, ValueError)
 _LONGEST: Final = 300
 BEST_KEPT: Final = 1
-_REPAIR: Final = "copy the run directory again from where it was trained, or train it anew with --overwrite."
+_REPAIR: Final = "copy the run directory again from where it was trained, or train it again with --overwrite."
 
 
 def not_finite(variables: Iterable[tf.Variable]) -> list[str]:
@@ -130,7 +130,7 @@ def restore_best(model: keras.Model, directory: Path) -> None:
     if broken:
         raise ValueError(
             f"The weights {file} hold NaN or infinite numbers in {describe_not_finite(broken)}: training had diverged. "
-            "Train anew with a lower --learning_rate and --overwrite."
+            "Train again with a lower --learning_rate and --overwrite."
         )
 
 

@@ -204,7 +204,7 @@ def test_checkpoints_none_of_which_can_be_read_are_named(tmp_path: Path) -> None
     three_saved(tmp_path)
     for file in tmp_path.glob("*.data*"):
         file.write_bytes(b"")
-    with pytest.raises(ValueError, match=r"state-3 cannot be read: .*/state-2 cannot be read: .* Start anew with --ov"):
+    with pytest.raises(ValueError, match=r"state-3 cannot be read: .*/state-2 cannot be read: .* Start over with --ov"):
         checkpoints(tmp_path)[2].restore()
 
 
