@@ -137,9 +137,9 @@ def test_convert_refuses_a_leak_and_inspect_counts_it(tmp_path: Path, capsys: py
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
-        ("newest_first=histry", "names 'histry', which is no sequence of the tables. Did you mean 'history'?"),
-        ("only_earlier=item", "names 'item', which is no sequence of the tables, in a schema with an event time."),
-        ("sort_by_time=item", "names 'item', which is no sequence of the tables with times. There are: history."),
+        ("newest_first=histry", "names 'histry', which is not a sequence of the tables. Did you mean 'history'?"),
+        ("only_earlier=item", "names 'item', which is not a sequence of the tables, in a schema with an event time."),
+        ("sort_by_time=item", "names 'item', which is not a sequence of the tables with times. There are: history."),
         (
             "gaps=item",
             "names 'item', which is not a column of the times of a sequence, in a schema with an event time.",
