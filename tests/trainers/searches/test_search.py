@@ -30,7 +30,7 @@ def _command(records: Path, output: Path, *own: str, shared: tuple[str, ...] = _
         (("--space=epochs=0..2",), _FLAGS, "--epochs has to be at least 1"),
         ((), (*_FLAGS, "--validation_split="), "--validation_split is empty"),
         ((), ("--modell=single",), "modell"),
-        ((), ("single",), "'single' is no flag"),
+        ((), ("single",), "'single' is not a flag"),
         (("--trials=0",), _FLAGS, "--trials has to be at least 1"),
     ],
 )
