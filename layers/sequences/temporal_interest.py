@@ -39,8 +39,8 @@ class TemporalInterest(keras.layers.Layer):
     `<e~, v~> / (s^2 sqrt(d))` and `u = sum_i alpha_i e~_i * v~_t / s`. Rows of an embedding table start at a few
     hundredths, a product of two at a thousandth: without a scale the softmax is uniform to four digits, its gradient as
     small, and u a tenth of the fields beside it, so that neither wakes up in a training of usual length. With s the
-    size that rows have after some training, scores are of order 1 and u is of the size of e. It is not in the paper;
-    s = 1 is the paper's equation.
+    size that rows have after some training, scores are of order 1 and u is of the size of e. The scale is
+    not in the paper; s = 1 is the paper's equation.
 
     Each part can be left out: `position`, `interval` (together the target-aware temporal encoding), `attention` (then a
     mean) and `representation` (then `sum_i alpha_i e~_i`). The paper names the parts; softmax, scale and buckets are

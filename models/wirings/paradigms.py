@@ -64,7 +64,10 @@ def multi_embedding(
     """
     outside = [(kind, place) for kind, place in experts if not 0 <= place < len(widths)]
     if outside:
-        raise ValueError(f"Experts {outside} read a set that is not there: there are {len(widths)}, counted from 0.")
+        raise ValueError(
+            f"Experts {outside} read a set that is not there: there are {len(widths)}, counted from 0. "
+            "Give one width per set, or experts of these sets."
+        )
     return Wiring(
         paradigm="multi-embedding",
         sets=tuple(SetSpec(name=f"set{k}", width=width) for k, width in enumerate(widths)),

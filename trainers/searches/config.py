@@ -15,7 +15,7 @@ class SearchConfig:
     output: str = setting(REQUIRED, "Directory to write; the same command resumes a search that was stopped in it.")
     space: str = setting(
         REQUIRED,
-        "Flags of train with the values they may take: learning_rate=log:1e-4..1e-2,widths=8|16|32,dropout=0..0.5. "
+        "Flags of train with the values they may take: learning_rate=log:1e-4..1e-2,dropout=0..0.5,widths=8,8|16,16. "
         "log: samples the logarithm uniformly; choices are separated by |.",
     )
     trials: int = setting(

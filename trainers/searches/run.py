@@ -18,6 +18,7 @@ import tqdm
 from fullrank.data.files.scratch import try_lock
 from fullrank.data.files.write_aside import remove_directory
 from fullrank.data.schema.json import read_schema
+from fullrank.data.schema.schema import Schema
 from fullrank.layers.checks.arguments import derived_seed
 from fullrank.trainers.run.run_directory import write_json
 from fullrank.trainers.searches.config import SearchConfig
@@ -25,6 +26,7 @@ from fullrank.trainers.searches.report import write_report
 from fullrank.trainers.searches.space import read_space
 from fullrank.trainers.searches.trial import ERROR, RUN, Task, config_of, open_study, run_trial
 from fullrank.trainers.studies.job import start_worker
+from fullrank.trainers.training.wirings import wiring_of_data
 
 _TRIALS_A_PROCESS: Final = 6
 """Graphs of finished runs are never freed completely, so workers are replaced after this many trials."""
@@ -44,7 +46,7 @@ def run_search(config: SearchConfig, *, flags: Sequence[str]) -> int:
       ValueError: If space, flags or records are wrong, the directory holds another search, or no trial succeeded.
     """
     space, output = read_space(config.space), Path(config.output)
-    read_schema(config.data)
+    schema = read_schema(config.data)
     task = Task(
         data=config.data,
         output=config.output,
@@ -54,7 +56,7 @@ def run_search(config: SearchConfig, *, flags: Sequence[str]) -> int:
         pruning=config.pruning,
         seed=config.sampler_seed,
     )
-    task = dataclasses.replace(task, direction=_direction(task))
+    task = dataclasses.replace(task, direction=_direction(task, schema))
     output.mkdir(parents=True, exist_ok=True)
     with _locked(output):
         _claim(output, task)
@@ -72,7 +74,7 @@ def run_search(config: SearchConfig, *, flags: Sequence[str]) -> int:
     return len(failed)
 
 
-def _direction(task: Task) -> str:
+def _direction(task: Task, schema: Schema) -> str:
     """Checks each value that the space names, together with the first values of the other flags."""
     first = [f"--{dimension.flag}={dimension.examples[0]}" for dimension in task.space]
     for place, dimension in enumerate(task.space):
@@ -80,6 +82,7 @@ def _direction(task: Task) -> str:
             drawn = [*first[:place], f"--{dimension.flag}={text}", *first[place + 1 :]]
             try:
                 config = config_of(task, drawn, run=str(Path(task.output) / "run"))
+                wiring_of_data(config.model, schema)
             except ValueError as error:
                 raise ValueError(f"{' '.join(drawn)}: {error}") from error
     if not config.data.validation_split:

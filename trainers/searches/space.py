@@ -1,6 +1,6 @@
 """The space from which a search draws flags, and its conversion from one line of text to Optuna.
 
-    learning_rate=log:1e-4..1e-2,widths=8|16|32,dropout=0..0.5
+    learning_rate=log:1e-4..1e-2,dropout=0..0.5,widths=8,8|16,16
 
 `low..high` is a range, `log:` before it samples its logarithm uniformly, and `a|b|c` are choices. A comma begins the
 next flag only if a name and `=` follow it, so a choice may contain commas: `widths=16|16,32,64`.

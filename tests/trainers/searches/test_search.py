@@ -31,6 +31,7 @@ def _command(records: Path, output: Path, *own: str, shared: tuple[str, ...] = _
         ((), (*_FLAGS, "--validation_split="), "--validation_split is empty"),
         ((), ("--modell=single",), "modell"),
         ((), ("single",), "'single' is not a flag"),
+        ((), ("--model=me",), "--widths=2: Experts [('ipnn', 1)] read a set that is not there"),
         (("--trials=0",), _FLAGS, "--trials has to be at least 1"),
     ],
 )
