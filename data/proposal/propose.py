@@ -44,9 +44,10 @@ from fullrank.data.proposal.decisions import (
     time_unit,
     written_out,
 )
+from fullrank.data.proposal.labels import beyond_float32, decide_label
 from fullrank.data.proposal.leak_hint import leak_hint, rises_with
 from fullrank.data.proposal.lists import decide_lists
-from fullrank.data.schema.features import Bits, Label, Numeric, Sequence
+from fullrank.data.schema.features import Bits, Numeric, Sequence
 from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.data.tables.canonical import identifier
 
@@ -83,7 +84,7 @@ def propose(profiles: dict[str, ColumnProfile], *, name: str, wishes: Wishes) ->
     """
     profiles = {name: _as_ids(profile, wishes) for name, profile in profiles.items()}
     decisions = Decisions(profiles, wishes)
-    labels = tuple(_label(decisions, profiles[label]) for label in wishes.labels)
+    labels = tuple(decide_label(decisions, profiles[label]) for label in wishes.labels)
     segments = tuple(group_by(profiles[column]) for column in wishes.segments)
     keys = [group_by(profiles[column]).name for column in wishes.keys]
     for column in wishes.ignore:
@@ -185,41 +186,6 @@ def _position(feature: object, columns: list[str]) -> int:
     return columns.index(feature.names[0] if isinstance(feature, Sequence) else getattr(feature, "name", ""))
 
 
-def _label(decisions: Decisions, profile: ColumnProfile) -> Label:
-    binary = {value.lower() for value in profile.values} <= {"0", "1", "0.0", "1.0", "true", "false"}
-    if profile.listed or not (binary or profile.kind in ("whole", "real")) or not profile.values:
-        others = [value for value in profile.values if not _is_number(value)] or list(profile.values)
-        shown = ", ".join(map(repr, others[:3])) or "no value"
-        raise SchemaError(
-            f"Column {profile.name!r} cannot be a label, which is a number. It holds "
-            f"{'lists of ' if profile.listed else ''}{shown}. --missing names texts that mean a missing value."
-        )
-    if profile.infinite:
-        raise SchemaError(f"Column {profile.name!r} cannot be a label: it {_infinite(profile)}.")
-    note = None
-    if profile.distinct == 1:
-        note = f"is {profile.values[0]} wherever it is given: nothing can be learned from it"
-    elif not binary:
-        note = f"has values from {profile.minimum:g} to {profile.maximum:g}: not a click, but an amount?"
-    decisions.use(profile.name, f"label, {'binary' if binary else 'value'}", note)
-    return Label(name=profile.name, type="binary" if binary else "value")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return np.isfinite(float(text)) and "_" not in text
-    except ValueError:
-        return False
-
-
-def _infinite(profile: ColumnProfile) -> str:
-    """The problem of a column with numbers that records cannot hold, and what to do about it."""
-    beyond = [value for value, number in zip(profile.values, profile.numbers, strict=True) if not np.isfinite(number)]
-    shown = ", ".join(beyond[:3]) + (", ..." if len(beyond) > 3 else "")
-    remedy = f": --missing={','.join(beyond)} reads them as missing" if len(beyond) <= 3 else ""
-    return f"holds numbers beyond float32, such as {shown}, which cannot be converted{remedy}"
-
-
 def _find_time(decisions: Decisions) -> None:
     wanted = decisions.wishes.time
     candidates = [p for p in decisions.open() if not p.listed and is_time(p)]
@@ -284,8 +250,8 @@ def _decide_single(decisions: Decisions, profile: ColumnProfile) -> None:
         decisions.left_out[column] = "its type cannot be a feature"
     elif profile.infinite and column not in wishes.sparse:
         if column in wishes.numeric:
-            raise SchemaError(f"Column {column!r} cannot be a number: it {_infinite(profile)}.")
-        decisions.left_out[column] = _infinite(profile)
+            raise SchemaError(f"Column {column!r} cannot be a number: it {beyond_float32(profile)}.")
+        decisions.left_out[column] = beyond_float32(profile)
     elif column in wishes.numeric:
         _add_numeric(decisions, profile)
     elif column in wishes.sparse:

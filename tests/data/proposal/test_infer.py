@@ -218,6 +218,13 @@ def test_very_many_ids_are_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
         (CLICK, "binary", None),
         (["True", "False"] * (ROWS // 2), "binary", None),
         ([1, None] * (ROWS // 2), "binary", "is 1 wherever it is given: nothing can be learned from it"),
+        (
+            [2, *CLICK[1:]],
+            "value",
+            f"is 0 or 1 in all but 1 of {ROWS:,} rows (2): if it is a click, correct those cells or declare "
+            "--label='sale=sale>=1'; as an amount it is predicted by its value, and columns that tell it are not left "
+            "out",
+        ),
         ([0.5, 2.0] * (ROWS // 2), "value", "has values from 0.5 to 2: not a click, but an amount?"),
     ],
 )
