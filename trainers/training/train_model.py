@@ -45,7 +45,13 @@ from fullrank.trainers.training.records import (
     validation_batches,
 )
 from fullrank.trainers.training.teachers import Taught, give_teacher
-from fullrank.trainers.training.warnings import exposure_report, label_warnings, one_task_warning, undefined_metrics
+from fullrank.trainers.training.warnings import (
+    exposure_report,
+    few_steps_warning,
+    label_warnings,
+    one_task_warning,
+    undefined_metrics,
+)
 
 
 @contextlib.contextmanager
@@ -170,7 +176,9 @@ class _Training:
             monitor=self._monitor,
             cache=self._run.repaired,
         )
-        for sentence in (*one_task_warning(self._config.model, self._schema, self._model.wiring), *of_labels):
+        of_steps = few_steps_warning(self._config, steps=self._steps)
+        of_tasks = one_task_warning(self._config.model, self._schema, self._model.wiring)
+        for sentence in (*of_tasks, *of_steps, *of_labels):
             print(f"warning: {sentence}", file=sys.stderr, flush=True)
 
     def _train(self) -> None:

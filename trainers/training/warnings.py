@@ -1,4 +1,4 @@
-"""Warnings of a run: tasks that cannot learn, monitors that cannot choose, undefined metrics, repeated exposures."""
+"""Warnings of a run: too few tasks, steps or labels to learn from, undefined metrics, repeated exposures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tensorflow as tf
 from fullrank.data.schema.schema import Schema
 from fullrank.models.heads.task_outputs import TaskOutputs
 from fullrank.models.wirings.wiring import Wiring
-from fullrank.trainers.config.config import DataConfig
+from fullrank.trainers.config.config import DataConfig, RunConfig
 from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.training.callbacks.early_stopping import watched
 from fullrank.trainers.training.label_classes import LARGEST_LOOK, LabelClasses, look_at_labels
@@ -22,6 +22,8 @@ _FITTED = "train"
 """The split of which the schema holds statistics."""
 
 
+_FEW_STEPS: Final = 20
+_SMALL_BATCH: Final = 64
 _FOR_SEVERAL: Final = ("shared_bottom", "omoe", "mmoe", "ple", "me_mmoe", "ame", "stem")
 
 
@@ -131,6 +133,23 @@ def one_task_warning(config: ModelConfig, schema: Schema, wiring: Wiring) -> lis
     instead = "single" if len(wiring.sets) == 1 else "me"
     return [
         f"--model={config.model} is for several tasks, but {task} is the only one: {more}, or take --model={instead}."
+    ]
+
+
+def few_steps_warning(config: RunConfig, *, steps: int) -> list[str]:
+    """A sentence for a person if a large batch leaves so few steps that hardly anything is learned.
+
+    Args:
+      config: The run.
+      steps: Steps of an epoch.
+    """
+    total, size = steps * config.train.epochs, config.data.batch_size
+    if total >= _FEW_STEPS or size <= _SMALL_BATCH:
+        return []
+    smaller = max(_SMALL_BATCH, 2 ** max(0, (size * steps // _FEW_STEPS).bit_length() - 1))
+    return [
+        f"--batch_size={size} and --epochs={config.train.epochs} make {total} step{'' if total == 1 else 's'} in all, "
+        f"in which little is learned: take a smaller batch, such as --batch_size={smaller}, or more epochs."
     ]
 
 

@@ -23,7 +23,7 @@ from fullrank.trainers.run.checkpoints import TrainingState
 from fullrank.trainers.training.callbacks.early_stopping import EarlyStopping, watched
 from fullrank.trainers.training.label_classes import LabelClasses, look_at_labels
 from fullrank.trainers.training.train_model import train_model
-from fullrank.trainers.training.warnings import label_warnings, undefined_metrics
+from fullrank.trainers.training.warnings import few_steps_warning, label_warnings, undefined_metrics
 
 NAN = float("nan")
 SIZES: Mapping[str, int] = {"train": 64, "validation": 16, "test": 16}
@@ -97,6 +97,23 @@ def test_a_monitor_that_is_undefined_throughout_keeps_the_last_weights(
         for epoch in (1, 2, 3, 4)
     ]
     assert "last weights, because val_click_auc was undefined in every validation, after epoch 4 of 4." in captured.out
+
+
+def test_a_batch_that_leaves_few_steps_is_said(make: Callable[..., Path]) -> None:
+    run = config(make(), epochs=1)
+
+    def said(batch_size: int, *, steps: int) -> list[str]:
+        large = dataclasses.replace(run, data=dataclasses.replace(run.data, batch_size=batch_size))
+        return few_steps_warning(large, steps=steps)
+
+    assert said(2048, steps=1) == [
+        "--batch_size=2048 and --epochs=1 make 1 step in all, in which little is learned: take a smaller batch, such "
+        "as --batch_size=64, or more epochs."
+    ]
+    # 10 steps of 2,048 are 20,480 examples, of which 20 steps of 1,024 can be made.
+    assert "--batch_size=1024" in said(2048, steps=10)[0]
+    assert said(2048, steps=20) == []
+    assert said(64, steps=1) == []
 
 
 def test_the_monitor_that_the_warning_names_works(
