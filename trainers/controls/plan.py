@@ -90,9 +90,12 @@ class Control:
         return tuple(variant for variant in self.variants if variant in named)
 
     def flags_of(self, variant: str, *, rate: float) -> tuple[str, ...]:
-        """The flags of a training, as on a command line."""
+        """The flags of a training, as on a command line.
+
+        A single pass needs no dropout, whose random numbers would go on from one seed to the next.
+        """
         rates = (f"--table_learning_rate={TABLE_FACTOR * rate:g}", f"--learning_rate={rate:g}")
-        return (*rates, *self.flags, *self.variants[variant])
+        return (*rates, "--dropout=0", *self.flags, *self.variants[variant])
 
     @property
     def tuned_by(self) -> Metric:

@@ -14,7 +14,7 @@ from fullrank.trainers.controls.catalogue import CONTROLS
 from fullrank.trainers.controls.one_variant import TUNING_SEED, VariantJob, run_variant
 from fullrank.trainers.controls.page import write_page
 from fullrank.trainers.controls.plan import SIDES, Control, ControlConfig, Side
-from fullrank.trainers.studies.pool import read_results, run_jobs
+from fullrank.trainers.studies.pool import appended_to, read_results, run_jobs
 
 RESULTS: Final = "controls.jsonl"
 PAGE: Final = "controls.md"
@@ -46,7 +46,8 @@ def run_controls(config: ControlConfig) -> int:
     print(f"{len(missing)} variants to train, {config.workers} at a time.", flush=True)
     for start in range(0, len(missing), _PORTION * config.workers):
         portion = missing[start : start + _PORTION * config.workers]
-        run_jobs(portion, run_variant, file, workers=config.workers)
+        with appended_to(file) as done:
+            run_jobs(portion, run_variant, done=done, workers=config.workers, title="controls", unit="variant")
         write_text(output / PAGE, write_page(shown, read_results(file), seeds=config.seeds))
     results = read_results(file)
     page = write_page(shown, results, seeds=config.seeds)

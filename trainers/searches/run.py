@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import dataclasses
 import json
-import multiprocessing
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
 
 import optuna
 import tqdm
@@ -25,11 +21,8 @@ from fullrank.trainers.searches.config import SearchConfig
 from fullrank.trainers.searches.report import write_report
 from fullrank.trainers.searches.space import read_space
 from fullrank.trainers.searches.trial import ERROR, RUN, Task, config_of, open_study, run_trial
-from fullrank.trainers.studies.job import start_worker
+from fullrank.trainers.studies.pool import run_jobs
 from fullrank.trainers.training.wirings import wiring_of_data
-
-_TRIALS_A_PROCESS: Final = 6
-"""Graphs of finished runs are never freed completely, so workers are replaced after this many trials."""
 
 
 def run_search(config: SearchConfig, *, flags: Sequence[str]) -> int:
@@ -134,36 +127,17 @@ def _counted(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 def _run(task: Task, study: optuna.Study, missing: int, *, config: SearchConfig) -> None:
     if missing <= 0:
         return
-    workers = min(config.workers, missing)
     begun = len(study.get_trials(deepcopy=False))
     tasks = [
         dataclasses.replace(task, seed=derived_seed(task.seed, "trial", begun + number)) for number in range(missing)
     ]
-    with tqdm.tqdm(total=missing, unit="trial", desc="search") as bar:
-        portion = workers * _TRIALS_A_PROCESS
-        for start in range(0, missing, portion):
-            _run_portion(tasks[start : start + portion], study, bar, workers=workers, keep_runs=config.keep_runs)
 
+    def done(number: int) -> None:
+        _say(study, number)
+        if not config.keep_runs:
+            _remove_all_but_best(study)
 
-def _run_portion(tasks: list[Task], study: optuna.Study, bar: Any, *, workers: int, keep_runs: bool) -> None:
-    """Runs some trials, each in a worker process."""
-    pool = concurrent.futures.ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=start_worker,
-        initargs=(max(1, len(os.sched_getaffinity(0)) // workers),),
-    )
-    with pool:
-        futures = [pool.submit(run_trial, task) for task in tasks]
-        try:
-            for future in concurrent.futures.as_completed(futures):
-                _say(study, future.result())
-                if not keep_runs:
-                    _remove_all_but_best(study)
-                bar.update()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    run_jobs(tasks, run_trial, done=done, workers=config.workers, title="search", unit="trial")
 
 
 def _say(study: optuna.Study, number: int) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -17,6 +18,7 @@ from fullrank.trainers.studies.job import start_worker
 _RUNS_A_PROCESS: Final = 6
 """Graphs of finished runs are never quite freed, so workers are replaced after so many."""
 _Job = TypeVar("_Job")
+_Result = TypeVar("_Result")
 
 
 def read_results(file: Path) -> list[dict[str, Any]]:
@@ -27,31 +29,41 @@ def read_results(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines[:-1]]
 
 
-def run_jobs(jobs: Sequence[_Job], run: Callable[[_Job], list[dict[str, Any]]], file: Path, *, workers: int) -> None:
-    """Runs jobs and appends their results to a file as they come.
+def run_jobs(
+    jobs: Sequence[_Job],
+    run: Callable[[_Job], _Result],
+    *,
+    done: Callable[[_Result], None],
+    workers: int,
+    title: str,
+    unit: str = "run",
+) -> None:
+    """Runs jobs in worker processes, with a bar of progress.
 
     Args:
       jobs: Plain data, one each.
-      run: A function of a module, which is called in a worker process. Each of its results names `variant` and `seed`,
-        and has `error` where it failed.
-      file: Of one JSON object a line.
+      run: A function of a module, which is called in a worker process.
+      done: Called here with what each job returned, as they come.
       workers: Processes at a time, each with its share of the cores.
+      title: What the bar is called.
+      unit: What it counts.
     """
     if not jobs:
         return
     workers = min(workers, len(jobs))
-    with (
-        open(file, "a", encoding="utf-8") as results,
-        tqdm.tqdm(total=len(jobs), unit="run", desc="study") as bar,
-    ):
-        _end_cut_line(file, results)
+    with tqdm.tqdm(total=len(jobs), unit=unit, desc=title) as bar:
         portion = workers * _RUNS_A_PROCESS
         for start in range(0, len(jobs), portion):
-            _run_portion(jobs[start : start + portion], run, results, bar, workers=workers)
+            _run_portion(jobs[start : start + portion], run, done, bar, workers=workers)
 
 
 def _run_portion(
-    jobs: Sequence[_Job], run: Callable[[_Job], list[dict[str, Any]]], results: Any, bar: Any, *, workers: int
+    jobs: Sequence[_Job],
+    run: Callable[[_Job], _Result],
+    done: Callable[[_Result], None],
+    bar: Any,
+    *,
+    workers: int,
 ) -> None:
     """Runs some jobs in worker processes of their own."""
     pool = concurrent.futures.ProcessPoolExecutor(
@@ -64,15 +76,31 @@ def _run_portion(
         futures = [pool.submit(run, job) for job in jobs]
         try:
             for future in concurrent.futures.as_completed(futures):
-                for result in future.result():
-                    results.write(json.dumps(result, allow_nan=False) + "\n")
-                    results.flush()
-                    if "error" in result:
-                        tqdm.tqdm.write(f"{result['variant']}, seed {result['seed']} failed: {result['error']}")
+                done(future.result())
                 bar.update()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+@contextlib.contextmanager
+def appended_to(file: Path) -> Iterator[Callable[[list[dict[str, Any]]], None]]:
+    """Gives a function that appends results to a file, one JSON object per line, and says which of them failed.
+
+    Args:
+      file: Results name `variant` and `seed`, and have `error` where they failed.
+    """
+    with open(file, "a", encoding="utf-8") as lines:
+        _end_cut_line(file, lines)
+
+        def append(results: list[dict[str, Any]]) -> None:
+            for result in results:
+                lines.write(json.dumps(result, allow_nan=False) + "\n")
+                lines.flush()
+                if "error" in result:
+                    tqdm.tqdm.write(f"{result['variant']}, seed {result['seed']} failed: {result['error']}")
+
+        yield append
 
 
 def _end_cut_line(file: Path, results: Any) -> None:

@@ -12,7 +12,7 @@ from fullrank.trainers.run.run_directory import write_json
 from fullrank.trainers.studies.catalogue import STUDIES
 from fullrank.trainers.studies.job import ABUNDANCE, Job, config_of, run_job
 from fullrank.trainers.studies.plan import BASELINE_RUN, Study, StudyConfig, read_study
-from fullrank.trainers.studies.pool import read_results, run_jobs
+from fullrank.trainers.studies.pool import appended_to, read_results, run_jobs
 from fullrank.trainers.studies.report import write_report
 
 
@@ -41,8 +41,9 @@ def run_study(config: StudyConfig) -> int:
         f"{len(jobs)} of {len(study.variants) * len(config.seeds)} runs to do, {config.workers} at a time.", flush=True
     )
     first = [job for job in jobs if study.reads_baseline and job.variant == study.baseline]
-    run_jobs(first, run_job, file, workers=config.workers)
-    run_jobs([job for job in jobs if job not in first], run_job, file, workers=config.workers)
+    with appended_to(file) as append:
+        for portion in (first, [job for job in jobs if job not in first]):
+            run_jobs(portion, run_job, done=append, workers=config.workers, title="study")
     results = [
         line for line in read_results(file) if line["seed"] in config.seeds and line["variant"] in study.variants
     ]
