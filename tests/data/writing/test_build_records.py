@@ -181,7 +181,8 @@ def test_statistics_are_those_of_the_training_split(tmp_path: Path) -> None:
     assert price.quantiles[-1] == price.maximum
     assert len(price.values) <= 256
     assert price.values[0] == price.minimum
-    at_least = np.array([(values >= value).mean() for value in price.values])
+    stored = values.astype(np.float32)
+    at_least = np.array([(stored >= np.float32(value)).mean() for value in price.values])
     np.testing.assert_allclose(price.shares, at_least - np.append(at_least[1:], 0), atol=1e-6)
     words = TRAIN["word"].to_pylist()
     assert schema.sparse("word").statistics == data.SparseStatistics(

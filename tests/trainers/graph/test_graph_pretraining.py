@@ -182,7 +182,7 @@ def test_records_without_a_time_need_a_word(
         (("--label=click", "--user=user", "--item=time"), 1, "Known: user, item."),
         ((*COLUMNS, "--until=5"), 1, "has no row with click = 1 up to 1970-01-01 00:00:05 UTC"),
         (("--label=click,click", "--user=user", "--item=item"), 2, "two domains are the same"),
-        (("--label=click,like", "--user=user", "--item=a,b,c"), 2, "--label needs one value, or 3, one a domain"),
+        (("--label=click,like", "--user=user", "--item=a,b,c"), 2, "--label needs one value, or 3, one per domain"),
         ((*COLUMNS, "--first_fraction=1.5"), 2, "--first_fraction has to be at most 1"),
         ((*COLUMNS, "--neighbours=5"), 2, "--neighbours needs two numbers"),
     ],
