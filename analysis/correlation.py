@@ -197,7 +197,7 @@ def _define_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "behaviour", None, "Column of behaviours to map; that of the ad's smallest table if not given.", **at
     )
-    flags.DEFINE_string("behaviour_where", "", "Condition on single behaviours, as history_rating>=4.", **at)
+    flags.DEFINE_string("behaviour_where", "", "Condition on single behaviours, such as clicks_rating>=5.", **at)
     flags.DEFINE_string("target", None, "Target feature of the same table; its owner if not given.", **at)
     flags.DEFINE_integer("categories", default.categories, "Most frequent target categories to map.", 1, 200, **at)
     flags.DEFINE_integer("positions", default.positions, "Most recent behaviours to map.", 1, **at)
