@@ -104,6 +104,8 @@ def dcn_v2(*, table_rows: int) -> models.Ranker:
     numbers = [Numeric(name=f"I{k}", statistics=statistics_) for k in range(NUMBERS)]
     schema = Schema(name="dcn_v2", features=(*ids, *numbers), labels=(Label(name="click", mean=0.25, observed=1.0),))
     options = models.RankerOptions(
+        numeric="buckets",
+        buckets=32,
         tower=(),
         interactions=models.InteractionOptions(hidden=(400, 400, 400), cross_depth=3),
         initial_scale=1.0,

@@ -28,6 +28,7 @@ SCRIPTS = {
     "fullrank-pretrain-graph",
     "fullrank-study",
     "fullrank-control",
+    "fullrank-search",
     "fullrank-explore",
     "fullrank-collapse",
     "fullrank-compare",
