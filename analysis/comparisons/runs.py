@@ -32,7 +32,7 @@ _COLUMNS: Final = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunMetrics:
-    """One run on all examples of a task; what is not defined is NaN."""
+    """One run on all examples of a task; undefined statistics are NaN."""
 
     examples: int
     auc: float

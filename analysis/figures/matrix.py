@@ -23,11 +23,12 @@ def matrix_heatmap(
     title: str,
     scale: str,
     largest: float,
+    smallest: float = 0.0,
     path: str | os.PathLike[str],
     row_axis: str = "",
     column_axis: str = "",
 ) -> None:
-    """Draws a matrix from 0 (dark) to `largest` (light); NaN is blank.
+    """Draws a matrix from `smallest` (dark) to `largest` (light); NaN is blank.
 
     Args:
         values: `[rows, columns]`.
@@ -35,7 +36,8 @@ def matrix_heatmap(
         columns: names of the columns.
         title: what is shown.
         scale: label of the colour bar.
-        largest: value of the lightest colour.
+        largest: Value of the lightest colour.
+        smallest: Value of the darkest colour.
         path: the PNG to write.
         row_axis: what the rows are.
         column_axis: what the columns are.
@@ -47,6 +49,7 @@ def matrix_heatmap(
         raise ValueError(f"{len(rows)} x {len(columns)} names do not fit a matrix of shape {values.shape}")
     numbers = len(columns) <= _MOST_NUMBERS
     digits = 2 if largest <= 1 else 1
+    middle = smallest + 0.6 * (largest - smallest)
     cell = 0.55 if numbers else 0.26
     tallest, longest = (max(len(shortened(name, longest=24)) for name in names) for names in (columns, rows))
     across = max(3.0, cell * len(columns))
@@ -54,7 +57,7 @@ def matrix_heatmap(
     width = 2.2 + 0.085 * longest + across
     height = 1.7 + 0.27 * max(3, len(rows)) + (0.085 * tallest if upright else 0)
     with figure(path=path, width=width, height=height) as axes:
-        image = axes.imshow(values, cmap="viridis", vmin=0.0, vmax=largest, aspect="auto", interpolation="nearest")
+        image = axes.imshow(values, cmap="viridis", vmin=smallest, vmax=largest, aspect="auto", interpolation="nearest")
         axes.grid(visible=False)
         axes.set_yticks(range(len(rows)), [shortened(name, longest=24) for name in rows], fontsize=9)
         axes.set_xticks(range(len(columns)), [shortened(name, longest=24) for name in columns], fontsize=9)
@@ -70,7 +73,7 @@ def matrix_heatmap(
                     ha="center",
                     va="center",
                     fontsize=8,
-                    color=GREY if not shown else "white" if value < 0.6 * largest else "#111111",
+                    color=GREY if not shown else "white" if value < middle else "#111111",
                 )
         axes.set_ylabel(row_axis)
         axes.set_xlabel(column_axis)

@@ -52,7 +52,7 @@ class MapOptions:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class CellMap:
-    """Counts of one axis; a cell is a category of behaviours (the K chosen, at last all others) at a column.
+    """Counts along one axis. A cell is a behaviour category (one of K, or all others) in a column of the axis.
 
     X of a cell is whether the example has such a behaviour, Y its label, or what a run predicts for it: both sides are
     measured alike, `MI(X_{C(X)=c_b and P(X)=p}, Y_{C(Y)=c_t})` ([Tencent] Eq. 7). A predicted probability p adds p

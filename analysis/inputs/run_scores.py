@@ -1,6 +1,6 @@
 """What a run predicts for a split of records, scored by its own command in a process of its own.
 
-An analysis knows no model: it asks the command `fullrank predict` for a file, as a user would, and reads that.
+An analysis does not know models. It runs the command `fullrank predict`, as a user would, and reads the resulting file.
 """
 
 from __future__ import annotations

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -36,13 +38,13 @@ def training_section(run: RunFiles, *, tasks: Sequence[str], pictures: Pictures)
             continue
         drawn.append(
             pictures.drawn(
-                lambda path, name=name: training_curves(  # type: ignore[misc]
+                functools.partial(
+                    training_curves,
                     steps=[line["step"] for line in lines],
                     train=[line.get(name) for line in lines],
                     validation=[line.get(f"val_{name}") for line in lines],
                     best=best,
                     metric=name,
-                    path=path,
                 ),
                 caption="Training falls while validation rises: it learns by heart. Both still fall: train longer.",
                 alt=f"{name} after each epoch",
@@ -70,16 +72,12 @@ def collapse_section(tables: Sequence[TableSpectrum] | None, *, why: str, pictur
         ]
         drawn += [
             pictures.drawn(
-                lambda path, name=name, abundance=abundance: abundance_bars(  # type: ignore[misc]
-                    abundance=abundance, title=name, path=path, max_bars=30
-                ),
+                functools.partial(abundance_bars, abundance=abundance, title=name, max_bars=30),
                 caption="Short bars use few of their dimensions.",
                 alt=f"Information abundance of the tables of {name}",
             ),
             pictures.drawn(
-                lambda path, name=name, spectra=spectra: spectra_heatmap(  # type: ignore[misc]
-                    spectra=spectra, title=name, path=path, max_rows=30
-                ),
+                functools.partial(spectra_heatmap, spectra=spectra, title=name, max_rows=30),
                 caption="A table that is light from left to right uses all dimensions alike; dark ones collapsed.",
                 alt=f"Singular values of the tables of {name}",
             ),
@@ -104,7 +102,7 @@ def entanglement_section(run: RunFiles, *, tasks: Sequence[str], pictures: Pictu
         gates = found["gates"]
         drawn.append(
             pictures.drawn(
-                lambda path: _matrix(gates, "What each task reads", "mean gate weight", path),
+                functools.partial(_matrix, gates, title="What each task reads", scale="mean gate weight"),
                 caption="Light cells are experts that a task leans on. Rows that are all alike share everything.",
                 alt="Mean gate weights",
             )
@@ -112,7 +110,7 @@ def entanglement_section(run: RunFiles, *, tasks: Sequence[str], pictures: Pictu
         for name, matrix in found["cosines"].items():
             drawn.append(
                 pictures.drawn(
-                    lambda path, name=name, matrix=matrix: _matrix(matrix, f"Gradients on {name}", "cosine", path),  # type: ignore[misc]
+                    functools.partial(_matrix, matrix, title=f"Gradients on {name}", scale="cosine", smallest=-1.0),
                     caption="Cosine of two tasks' gradients: below zero they undo each other's work.",
                     alt=f"Cosines of gradients on {name}",
                 )
@@ -137,7 +135,7 @@ def features_section(run: RunFiles, *, pictures: Pictures) -> Section:
         for task, found in list(importance["tasks"].items())[:_MOST_TASKS]:
             drawn.append(
                 pictures.drawn(
-                    lambda path, found=found, task=task: importance_bars(importance=found, task=task, path=path),  # type: ignore[misc]
+                    functools.partial(importance_bars, importance=found, task=task),
                     caption="Features that tell the same stand in for each other, so that each can look idle alone.",
                     alt=f"Importance of features for {task}",
                 )
@@ -240,7 +238,18 @@ def _files(run: RunFiles, part: str, caption: str) -> list[Picture]:
     ]
 
 
-def _matrix(rows: Mapping[str, Mapping[str, float | None]], title: str, scale: str, path: Any) -> None:
+def _matrix(
+    rows: Mapping[str, Mapping[str, float | None]], *, title: str, scale: str, path: Path, smallest: float = 0.0
+) -> None:
     columns = list(next(iter(rows.values())))
     values = np.array([[np.nan if value is None else value for value in row.values()] for row in rows.values()])
-    matrix_heatmap(values=values, rows=list(rows), columns=columns, title=title, scale=scale, largest=1.0, path=path)
+    matrix_heatmap(
+        values=values,
+        rows=list(rows),
+        columns=columns,
+        title=title,
+        scale=scale,
+        smallest=smallest,
+        largest=1.0,
+        path=path,
+    )

@@ -39,17 +39,17 @@ class Pictures:
     def __init__(self, directory: Path) -> None:
         self._directory, self._number = directory, 0
 
-    def drawn(self, draw: Callable[[Path], None], *, caption: str, alt: str) -> Picture:
+    def drawn(self, draw: Callable[..., None], *, caption: str, alt: str) -> Picture:
         """Draws an SVG.
 
         Args:
-          draw: Writes the file that it is given.
+          draw: Function that draws the figure into the file `path`.
           caption: What to see.
           alt: What the figure is, for who does not see it.
         """
         self._number += 1
         file = self._directory / f"figure{self._number}.svg"
-        draw(file)
+        draw(path=file)
         return Picture(
             content=inline(file.read_text(encoding="utf-8"), prefix=f"f{self._number}-", alt=alt), caption=caption
         )
@@ -71,7 +71,7 @@ def inline(svg: str, *, prefix: str, alt: str) -> str:
       alt: What the figure is.
 
     Raises:
-      ValueError: If it is no SVG.
+      ValueError: If it is not an SVG.
     """
     start = svg.find("<svg")
     if start < 0:

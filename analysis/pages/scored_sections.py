@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, Final
 
@@ -31,7 +32,7 @@ def baseline_section(found: RunComparison | None, *, run: str, pictures: Picture
     overall = {task: {run: runs[run][""].overall} for task, runs in found.gains.items()}
     drawn = [
         pictures.drawn(
-            lambda path: run_gains(gains=overall, baseline=found.baseline, path=path, names={run: ""}),
+            functools.partial(run_gains, gains=overall, baseline=found.baseline, names={run: ""}),
             caption="A line right of zero is a gain on all examples; the sign of a grey one is not known.",
             alt="NE gain of each task",
         )
@@ -43,8 +44,13 @@ def baseline_section(found: RunComparison | None, *, run: str, pictures: Picture
     for task, column, gain in sorted(known, key=_lowest)[:_MOST_FIGURES]:
         drawn.append(
             pictures.drawn(
-                lambda path, task=task, column=column, gain=gain: segment_gains(  # type: ignore[misc]
-                    overall=gain.overall, segments=gain.segments, segment=column, task=task, path=path, max_lines=20
+                functools.partial(
+                    segment_gains,
+                    overall=gain.overall,
+                    segments=gain.segments,
+                    segment=column,
+                    task=task,
+                    max_lines=20,
                 ),
                 caption=f"Each value of {column} by itself, the largest on top. Orange lost.",
                 alt=f"NE gain of {task} by {column}",
@@ -106,8 +112,12 @@ def calibration_section(found: RunComparison, *, run: str, pictures: Pictures) -
         if len(drawn) < _MOST_FIGURES:
             drawn.append(
                 pictures.drawn(
-                    lambda path, groups=(predicted, observed, sizes), task=task: reliability_diagram(  # type: ignore[misc]
-                        mean_prediction=groups[0], observed_rate=groups[1], examples=groups[2], task=task, path=path
+                    functools.partial(
+                        reliability_diagram,
+                        mean_prediction=predicted,
+                        observed_rate=observed,
+                        examples=sizes,
+                        task=task,
                     ),
                     caption="Points on the dashed line are right; below it the model promises too much.",
                     alt=f"Observed against predicted rate of {task}",

@@ -20,7 +20,7 @@ class FieldParts:
 
     Attributes:
       fields: Fields of each part.
-      size: Values of a field.
+      size: Number of values of each field.
       rank: k.
     """
 

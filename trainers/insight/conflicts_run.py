@@ -129,6 +129,7 @@ def _draw(content: dict[str, Any], directory: Path) -> None:
             columns=content["tasks"],
             title=f"Gradients of two tasks on set {name}",
             scale="cosine",
+            smallest=-1.0,
             largest=1.0,
             path=directory / f"gradients_{name}.png",
         )
