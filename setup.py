@@ -15,6 +15,7 @@ COMMANDS = {
     "fullrank-predict": "trainers.predict",
     "fullrank-request": "trainers.request",
     "fullrank-prepare": "data.prepare",
+    "fullrank-demo": "trainers.demo",
     "fullrank-conflicts": "trainers.conflicts",
     "fullrank-importance": "trainers.importance",
     "fullrank-groups": "trainers.groups",
@@ -32,6 +33,7 @@ COMMANDS = {
     "fullrank-collapse": "analysis.collapse",
     "fullrank-compare": "analysis.compare",
     "fullrank-correlation": "analysis.correlation",
+    "fullrank-hamming": "analysis.hamming",
     "fullrank-entanglement": "analysis.entanglement",
     "fullrank-report": "analysis.report",
 }

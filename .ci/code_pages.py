@@ -25,7 +25,7 @@ FIRST = {
     "fullrank.models.Wiring": "sets, experts and readers as plain data",
     "fullrank.models.stem": "a paradigm of the papers as a function that returns a wiring",
     "fullrank.models.Ranker": "the one model class, which builds any wiring",
-    "fullrank.layers.GroupWeightedFM": "a layer beside its equation: shapes, defaults, departures",
+    "fullrank.layers.GroupWeightedFM": "a layer with its equation: shapes, defaults, departures",
     "fullrank.trainers.train.run": "a command: flags, configuration, and what it calls",
 }
 _REGION = re.compile(r"(<!-- made by \.ci/code_pages\.py: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)

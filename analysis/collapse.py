@@ -1,12 +1,12 @@
 """Measures how far embedding tables have collapsed: spectra, information abundance, diversity ([Tencent] §7.2).
 
-    python -m fullrank.analysis.collapse --input=runs/me --output=collapse
-    python -m fullrank.analysis.collapse --input=model/checkpoints --tables='embedd' --output=collapse
+    fullrank collapse --input=runs/me --output=collapse
+    fullrank collapse --input=model/checkpoints --tables='embedd' --output=collapse
 
 --input is a run directory, an exported model, any TensorFlow checkpoint or SavedModel, an .npz or a .safetensors file.
 The output holds collapse.json and figures. Rows that were never trained keep the isotropy of their initial values and
 hide a collapse, so they are left out wherever something tells which they are: --frequencies, --initial, or else the
-slots of an optimiser that are saved beside the weights.
+slots of an optimiser that are saved with the weights.
 """
 
 from __future__ import annotations

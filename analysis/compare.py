@@ -1,7 +1,7 @@
 """Compares runs on the same examples: metrics, and paired gains over the first one, per task and segment.
 
-    python -m fullrank.analysis.compare runs/single runs/me --output=compared
-    python -m fullrank.analysis.compare base:runs/single new:runs/me --split=validation --output=compared
+    fullrank compare runs/single runs/me --output=compared
+    fullrank compare base:runs/single new:runs/me --split=validation --output=compared
 
 The first run is the baseline. Each is scored with its best weights on the split of --data; a Parquet file that
 `fullrank predict` wrote is taken as it is. Intervals are those of a paired bootstrap over the values of --key: other

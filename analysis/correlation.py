@@ -1,8 +1,8 @@
 r"""Measures what features, pairs of them and past behaviours tell of a label ([Tencent] §7.1).
 
-    python -m fullrank.analysis.correlation --data=records --label=click --output=correlation
-    python -m fullrank.analysis.correlation --data=records --where='device=1 & age>=30' --pairs --output=correlation
-    python -m fullrank.analysis.correlation --data=records --split=test --runs=tim:runs/tim,din:runs/din --output=map
+    fullrank correlation --data=records --label=click --output=correlation
+    fullrank correlation --data=records --where='device=1 & age>=30' --pairs --output=correlation
+    fullrank correlation --data=records --split=test --runs=tim:runs/tim,din:runs/din --output=map
 
 Mutual information is in nats, beyond what permuted labels give. Conditions are column=value, with = != < <= > or >=,
 joined by &; history_category[1]=3 means the most recent behaviour, history_category=3 any. --where chooses examples,

@@ -1,6 +1,6 @@
 r"""Shows whether embeddings can hold what two tasks want of the same user and item ([Tencent] §7.3).
 
-    python -m fullrank.analysis.entanglement --first=click:runs/click --second=like:runs/like \
+    fullrank entanglement --first=click:runs/click --second=like:runs/like \
         --runs=ple:runs/ple,stem:runs/stem --user=user_id --item=ad_id --data=records --output=entangled
 
 --first and --second are single-task runs: by their embeddings, pairs are selected that are near in one task and far in

@@ -1,8 +1,8 @@
 """Draws how well HashIDs keep the similarity of the vectors that they were made of.
 
-    python -m fullrank.analysis.hamming --input=hamming.json --output=hamming.png
+    fullrank hamming --input=hamming.json --output=hamming.png
 
---input is what `python -m fullrank.data.hash_id --json=hamming.json` wrote.
+--input is what `fullrank hash-id --json=hamming.json` wrote.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def hamming(flag_values: flags.FlagValues) -> None:
         content = json.loads(source.read_text(encoding="utf-8"))
         measured, name = content["hamming"], Path(content["input"]).name
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{source} was not written by python -m fullrank.data.hash_id --json.") from error
+        raise ValueError(f"{source} was not written by fullrank hash-id --json.") from error
     if measured is None:
         raise ValueError(f"{source} says of no pairs: fewer than two vectors were sampled.")
     hamming_curve(measured=measured, title=name, path=flag_values.output)
@@ -41,7 +41,7 @@ def hamming(flag_values: flags.FlagValues) -> None:
 def run(argv: Sequence[str] | None = None) -> None:
     """Runs the command line."""
     flag_values = new_flags()
-    flags.DEFINE_string("input", None, "JSON of fullrank.data.hash_id.", required=True, flag_values=flag_values)
+    flags.DEFINE_string("input", None, "JSON of fullrank hash-id.", required=True, flag_values=flag_values)
     flags.DEFINE_string("output", None, "PNG to write.", required=True, flag_values=flag_values)
     run_command(lambda: hamming(flag_values), flag_values=flag_values, argv=list(sys.argv if argv is None else argv))
 

@@ -1,7 +1,7 @@
 """Writes one page on a run: its gains, probabilities, embeddings, tasks and features, each with a verdict and a figure.
 
-    python -m fullrank.analysis.report --run=runs/me --output=report.html
-    python -m fullrank.analysis.report --run=runs/me --baseline=runs/single --output=report.html
+    fullrank report --run=runs/me --output=report.html
+    fullrank report --run=runs/me --baseline=runs/single --output=report.html
 
 The page is one HTML file that needs no network, for a screen of any width, light or dark, and for paper. It takes what
 the run directory has: metrics.jsonl, weights, and what evaluate, conflicts, importance, groups, entanglement and

@@ -1,4 +1,4 @@
-"""From a CSV log to records: `fullrank.data.convert` and DuckDB's own reading of the same file into typed columns.
+"""From a CSV log to records: `fullrank convert` and DuckDB's own reading of the same file into typed columns.
 
 The log has 40 columns: a click, a time, 20 columns of whole-number ids (of 2 to 500,000 different ones), 8 of text ids,
 10 of numbers. Ours reads, checks, splits by time, counts vocabularies and statistics, and writes block records; the

@@ -1,13 +1,13 @@
 """Converts tables (CSV, TSV, Parquet, Arrow, JSON lines) and a schema to records.
 
 Usage:
-  python -m fullrank.data.convert --input='clicks/*.parquet' --schema=schema.json --output=records
-  python -m fullrank.data.convert --input=train.csv.gz --test_input=test.csv.gz --schema=schema.json --output=records
-  python -m fullrank.data.convert --input=log.csv --split_column=fold --schema=schema.json --output=records
-  python -m fullrank.data.convert --input=log.csv --join=bits.parquet --on=item_id --schema=schema.json --output=records
-  python -m fullrank.data.convert --input=log.csv --exposures=user_id:item_id --schema=schema.json --output=records
+  fullrank convert --input='clicks/*.parquet' --schema=schema.json --output=records
+  fullrank convert --input=train.csv.gz --test_input=test.csv.gz --schema=schema.json --output=records
+  fullrank convert --input=log.csv --split_column=fold --schema=schema.json --output=records
+  fullrank convert --input=log.csv --join=bits.parquet --on=item_id --schema=schema.json --output=records
+  fullrank convert --input=log.csv --exposures=user_id:item_id --schema=schema.json --output=records
 
-`python -m fullrank.data.infer` proposes the schema, `python -m fullrank.data.inspect` shows the result.
+`fullrank infer` proposes the schema, `fullrank inspect` shows the result.
 
 Sequences of the tables have to run from the oldest to the newest and to end before the row's own time: behaviours that
 were not known then are a leak. --only_earlier and --sort_by_time mend them; the schema may ask for that, too.
@@ -147,7 +147,7 @@ def summary(schema: Schema) -> str:
     tables = [feature for feature in schema.tables if feature.ids.kind == "vocabulary"]
     if tables:
         lines.append("  vocabularies: " + ", ".join(f"{table.name} {table.ids.size:,}" for table in tables))
-    lines.append(f"Next: python -m fullrank.data.inspect --data={schema.directory}")
+    lines.append(f"Next: fullrank inspect --data={schema.directory}")
     return "\n".join(lines)
 
 

@@ -1,9 +1,9 @@
 """Hashes content vectors of items to HashIDs, so that items that look alike differ in few bits ([Tencent] §3.2).
 
 Usage:
-  python -m fullrank.data.hash_id --input=vectors.npy --ids=ids.npy --output=bits.parquet --bits=64 --center
-  python -m fullrank.data.hash_id --input=items.parquet --id_column=item_id --output=bits.parquet --json=hamming.json
-  python -m fullrank.data.hash_id --input=new.parquet --like=bits.parquet --output=new_bits.parquet
+  fullrank hash-id --input=vectors.npy --ids=ids.npy --output=bits.parquet --bits=64 --center
+  fullrank hash-id --input=items.parquet --id_column=item_id --output=bits.parquet --json=hamming.json
+  fullrank hash-id --input=new.parquet --like=bits.parquet --output=new_bits.parquet
 
 Each bit is the side of a random hyperplane on which the vector lies, so that two vectors differ in bits * angle / pi
 bits on average; the command measures that on pairs of a sample. Vectors that all lie in one cone share most of their
@@ -11,7 +11,7 @@ bits: --center subtracts their mean first. Later items must be hashed by the sam
 them from an earlier output. A vector that is missing, zero or not finite gets a null, which becomes a missing HashID.
 
 The output holds the id and a list of bits per row. Add it to a log by --join=bits.parquet --on=item_id of
-fullrank.data.infer and fullrank.data.convert. `python -m fullrank.analysis.hamming` draws what --json holds.
+fullrank infer and fullrank convert. `fullrank hamming` draws what --json holds.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def hash_id(flag_values: flags.FlagValues) -> None:
         }
         write_text(Path(flag_values.json), json.dumps(content, indent=1, allow_nan=False) + "\n")
     print(summary(vectors, how, done, measured))
-    print(f"Wrote {output}. Next: --join={output} --on={vectors.id_column} in fullrank.data.infer and convert.")
+    print(f"Wrote {output}. Next: --join={output} --on={vectors.id_column} in fullrank infer and convert.")
 
 
 def summary(vectors: VectorFile, how: Hashing, done: Hashed, measured: Hamming | None) -> str:
@@ -214,7 +214,7 @@ def run(argv: Sequence[str] | None = None) -> None:
         "id_column",
         None,
         "Column of the ids; for .npy their name in the output, item_id by default. May be left out for Parquet with "
-        "one column beside the vectors.",
+        "one column in addition to the vectors.",
         **at,
     )
     flags.DEFINE_string("vector_column", None, "Column of the vectors, if Parquet has several columns of lists.", **at)

@@ -1,11 +1,11 @@
 """Proposes a schema for CSV, TSV or Parquet files from a sample of their rows.
 
 Usage:
-  python -m fullrank.data.infer --input='clicks/*.parquet' --label=click --output=schema.json
-  python -m fullrank.data.infer --input=log.csv --label=click,sale --ignore=row_id --numeric=age --output=schema.json
+  fullrank infer --input='clicks/*.parquet' --label=click --output=schema.json
+  fullrank infer --input=log.csv --label=click,sale --ignore=row_id --numeric=age --output=schema.json
 
 The table it prints says what each column was taken for and what to check. Edit schema.json where it guessed wrong, then
-run `python -m fullrank.data.convert`. The rules are in the documentation of fullrank.data.proposal.propose.
+run `fullrank convert`. The rules are in the documentation of fullrank.data.proposal.propose.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def _name_of(file: Path) -> str:
 
 
 def _next_command(flag_values: flags.FlagValues, schema: Path) -> str:
-    words = ["python -m fullrank.data.convert", _word("input", flag_values.input), _word("schema", str(schema))]
+    words = ["fullrank convert", _word("input", flag_values.input), _word("schema", str(schema))]
     words.append("--output=records")
     for flag in ("separator", "header", "quote", "encoding", "comment"):
         if flag_values[flag].present:

@@ -1,10 +1,10 @@
 """Prints what is in a data set directory, and checks it.
 
 Usage:
-  python -m fullrank.data.inspect --data=records
-  python -m fullrank.data.inspect --data=records --split=test --rows=10
-  python -m fullrank.data.inspect --data=records --validate
-  python -m fullrank.data.inspect --data=records --metadata=schema.pbtxt
+  fullrank inspect --data=records
+  fullrank inspect --data=records --split=test --rows=10
+  fullrank inspect --data=records --validate
+  fullrank inspect --data=records --metadata=schema.pbtxt
 
 --validate reads every record and vocabulary, counts behaviours at or after the event and times that do not ascend,
 prints base rates of all splits, and ends with exit code 1 if anything is wrong.
@@ -39,7 +39,7 @@ def inspect(flag_values: flags.FlagValues) -> int:
     """Runs the command with parsed flags and returns the exit code."""
     schema = read_schema(flag_values.data)
     if not schema.splits:
-        raise SchemaError(f"{flag_values.data} is a schema without records: run python -m fullrank.data.convert first.")
+        raise SchemaError(f"{flag_values.data} is a schema without records: run fullrank convert first.")
     split = schema.split(flag_values.split) if flag_values.split else schema.splits[0]
     if flag_values.metadata is not None:
         write_metadata(schema, Path(flag_values.metadata))

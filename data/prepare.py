@@ -1,11 +1,11 @@
 """Writes a public data set, or the synthetic one, as records.
 
 Usage:
-  python -m fullrank.data.prepare --dataset=movielens --output=records
-  python -m fullrank.data.prepare --dataset=synthetic --rows=200000 --seed=1 --output=records
-  python -m fullrank.data.prepare --dataset=movielens --graph=graphs/movielens --output=records_with_vectors
-  python -m fullrank.data.prepare --dataset=synthetic --exposures=user_id:ad_id --output=records
-  python -m fullrank.data.prepare --dataset=criteo --raw_dir=~/criteo --output=records
+  fullrank prepare --dataset=movielens --output=records
+  fullrank prepare --dataset=synthetic --rows=200000 --seed=1 --output=records
+  fullrank prepare --dataset=movielens --graph=graphs/movielens --output=records_with_vectors
+  fullrank prepare --dataset=synthetic --exposures=user_id:ad_id --output=records
+  fullrank prepare --dataset=criteo --raw_dir=~/criteo --output=records
 
 Data sets (the card of each, with rates, split and leaks, is the documentation of fullrank.data.sources.<name>):
   movielens      100,000 film ratings, liked or not; histories; split by time. Fetched by pip unless --raw_dir is given.
@@ -156,7 +156,7 @@ def run(argv: Sequence[str] | None = None) -> None:
     flags.DEFINE_string(
         "graph",
         None,
-        "Output of fullrank.trainers.pretrain_graph on these records: adds its vectors of users and items as a pair, "
+        "Output of fullrank pretrain-graph on these records: adds its vectors of users and items as a pair, "
         "and leaves out the training rows whose clicks they know.",
         **at,
     )

@@ -40,7 +40,7 @@ sys.modules.setdefault("tensorflow.compat.v2.keras", importlib.import_module("tf
 
 @contextlib.contextmanager
 def _past_scann_that_does_not_load() -> Iterator[None]:
-    """Lets TensorFlow Recommenders be imported beside a ScaNN that was built for another TensorFlow.
+    """Lets TensorFlow Recommenders be imported where there is a ScaNN that was built for another TensorFlow.
 
     TensorFlow Recommenders imports `scann` where it is installed, and does without it only on an ImportError. One whose
     operators do not fit fails with an error of TensorFlow's instead. Here, it counts as not installed while TensorFlow

@@ -18,7 +18,7 @@ def measure_parts(model: Ranker, batch: Mapping[str, tf.Tensor]) -> dict[str, tf
     For part x, an output of B rows: `rms/x`, the root mean square of its entries, and `share/x`, its share of the sum
     over all parts of `a_x = mean |<dz_t/dx_b, x_b>|` over examples b and tasks t, z being the logits: to first order,
     how far predictions would move if x were zero. Parts are the fields of each set (`set0/fields/age`), the sequences
-    and whatever else joins beside the interaction (`set0/history`).
+    and whatever else joins the interaction (`set0/history`).
 
     `attention/x`: entropy of a sequence's attention divided by log n, over examples with n > 1 behaviours; 1 is a plain
     mean, NaN says that there is no such example. `gate/t/e`: mean weight of expert e for tower t. `gate/t`: entropy of

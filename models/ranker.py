@@ -272,7 +272,7 @@ class Ranker(tfrs.Model):
 
     @property
     def small_tables(self) -> list[tf.Variable]:
-        """Tables of few rows beside the embedding sets, such as positions and intervals of a behaviour sequence."""
+        """Tables of few rows outside the embedding sets, such as positions and intervals of a behaviour sequence."""
         layers = (layer for layer in self.submodules if layer is not self)
         return [table for layer in layers for table in getattr(layer, "small_tables", ())]
 

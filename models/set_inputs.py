@@ -29,8 +29,8 @@ class SetInputs(keras.layers.Layer):
       elapsed: Sequence -> seconds from each behaviour to the event, `[B, L]`.
 
     Returns:
-      Fields `[B, F, d]`, in the order of `field_names`, and side `[B, m]`, or `None` if nothing is encoded beside the
-      fields. The side holds encoded sequences, then encoded similarities ([Tencent] §3.3), then vectors as they are.
+      Fields `[B, F, d]`, in the order of `field_names`, and side `[B, m]`, or `None` if nothing is encoded besides.
+      The side holds encoded sequences, then encoded similarities ([Tencent] §3.3), then vectors as they are.
 
     Attributes:
       field_names: The F axis: fields of the plan, then numbers that a network embeds, then projected vectors.

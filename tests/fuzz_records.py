@@ -165,7 +165,7 @@ class Both:
             try:
                 expected = self._decoded(record)
             except ExampleError:
-                # A name that is not UTF-8, or a damaged feature that is no column, which protobuf's parser refuses.
+                # A name that is not UTF-8, or a damaged feature that is not a column, which protobuf's parser refuses.
                 expected = self.read([record]) or {}
             stop = start + len(expected["item"])
             for name, values in expected.items():

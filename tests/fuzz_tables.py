@@ -34,7 +34,7 @@ from fullrank.data.schema.vocabulary import read_vocabularies
 _SERIALS: Final = re.compile(rb"(?<![0-9a-z])s[0-9]{6}(?![0-9])")
 _NO_ROWS: Final = re.compile(r"Lines of the sample that are not rows: ([\d,]+)\.")
 _NOTE: Final = ": quotes in this file are ordinary characters (--quote=none says so)."
-_COMMAND: Final = re.compile(r"^  python -m fullrank\.data\.convert (.*)$", re.MULTILINE | re.DOTALL)
+_COMMAND: Final = re.compile(r"^  fullrank convert (.*)$", re.MULTILINE | re.DOTALL)
 
 
 class Ended(NamedTuple):

@@ -170,7 +170,7 @@ def check_replacing(
     ("command", "options"),
     [
         ("evaluate", ("--json=eval.json", "--output=figures")),
-        ("predict", ("--output=predictions.parquet",)),
+        ("predict", ("--output=predictions.parquet", "--overwrite")),
     ],
 )
 def test_evaluate_and_predict(shim: Path, with_run: Path, command: str, options: tuple[str, ...]) -> None:

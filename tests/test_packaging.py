@@ -36,6 +36,8 @@ SCRIPTS = {
     "fullrank-importance",
     "fullrank-report",
     "fullrank-entanglement",
+    "fullrank-demo",
+    "fullrank-hamming",
     "fullrank-conflicts",
     "fullrank-groups",
     "fullrank-inspect-run",

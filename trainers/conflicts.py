@@ -1,6 +1,6 @@
 """Shows how the tasks of a run share its parts: what each gate reads, and where gradients pull apart ([Tencent] §5).
 
-    python -m fullrank.trainers.conflicts --run=runs/ame --output=conflicts
+    fullrank conflicts --run=runs/ame --output=conflicts
 
 The first table has the mean weight that each task's gate gives each expert: does a small task lean on a small embedding
 set (§5.1)? The second has, for every embedding set, the cosine between the gradients that two tasks send into the

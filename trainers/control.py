@@ -1,8 +1,8 @@
 """Runs the controls: for each claim of the papers a planted world where it must hold, and one where it must not.
 
-    python -m fullrank.trainers.control --output=docs/studies
-    python -m fullrank.trainers.control --output=controls --controls=tim,stem --seeds=1,2,3
-    python -m fullrank.trainers.control --list
+    fullrank control --output=docs/studies
+    fullrank control --output=controls --controls=tim,stem --seeds=1,2,3
+    fullrank control --list
 
 Worlds are drawn as they are read; no records are needed. Every variant is tuned over the same rates, then trained once
 with each seed, in a single pass. Results are written as they come, and the same command resumes it. Leaves

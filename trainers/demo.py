@@ -1,6 +1,6 @@
 """The whole way in one command: prepare, train, evaluate, export, score a request without fullrank, and report.
 
-    python -m fullrank.trainers.demo --output=runs/demo
+    fullrank demo --output=runs/demo
 
 Each step is a command of its own, printed before it runs, so that it can be run again with other flags. Takes about
 four minutes on two cores. Leaves in the run directory: eval.json, figures/, export/1/ (the SavedModel), request.json,
@@ -35,7 +35,7 @@ def run(argv: Sequence[str] | None = None) -> None:
         "output", "runs/demo", "Run directory to write; a run in it is replaced.", flag_values=flag_values
     )
     flags.DEFINE_string(
-        "records", None, "Directory of the records; beside --output if not given.", flag_values=flag_values
+        "records", None, "Directory of the records; next to --output if not given.", flag_values=flag_values
     )
     flags.DEFINE_string("raw_dir", None, "Folder that holds MovieLens 100K already.", flag_values=flag_values)
     flags.DEFINE_enum(
@@ -59,7 +59,7 @@ def main(flag_values: Any) -> int:
         if step is None:
             _write_request(records, output / "request.json")
             continue
-        shown = [Path(step[0]).name, *step[1:]]
+        shown = step[2:] if step[1:2] == ["-m"] else [Path(step[0]).name, *step[1:]]
         print(f"\n\N{BLACK RIGHT-POINTING TRIANGLE} {shlex.join(shown)}", flush=True)
         failed = _run_quietly(step) if step is scoring else subprocess.run(step, check=False).returncode  # noqa: S603
         if failed:
@@ -80,12 +80,12 @@ def _run_quietly(step: list[str]) -> int:
 
 def _steps(flag_values: Any, *, output: Path, records: Path) -> list[list[str] | None]:
     """The command lines; `None` stands for writing the request."""
-    python = [sys.executable, "-m"]
+    fullrank = [sys.executable, "-m", "fullrank"]
     raw_dir = [f"--raw_dir={flag_values.raw_dir}"] if flag_values.raw_dir else []
-    prepare = [*python, "fullrank.data.prepare", f"--dataset={flag_values.dataset}", f"--output={records}", *raw_dir]
+    prepare = [*fullrank, "prepare", f"--dataset={flag_values.dataset}", f"--output={records}", *raw_dir]
     train = [
-        *python,
-        "fullrank.trainers.train",
+        *fullrank,
+        "train",
         f"--data={records}",
         f"--output={output}",
         "--model=me",
@@ -95,13 +95,13 @@ def _steps(flag_values: Any, *, output: Path, records: Path) -> list[list[str] |
         "--overwrite",
     ]
     evaluate = [
-        *python,
-        "fullrank.trainers.evaluate",
+        *fullrank,
+        "evaluate",
         f"--run={output}",
         f"--json={output / 'eval.json'}",
         f"--output={output / 'figures'}",
     ]
-    export = [*python, "fullrank.trainers.export", f"--run={output}", f"--output={output / 'export'}", "--version=1"]
+    export = [*fullrank, "export", f"--run={output}", f"--output={output / 'export'}", "--version=1"]
     score = [
         sys.executable,
         str(Path(__file__).parent / "evaluation" / "score_request.py"),
@@ -113,26 +113,26 @@ def _steps(flag_values: Any, *, output: Path, records: Path) -> list[list[str] |
 
 
 def _insight(output: Path, records: Path) -> list[list[str]]:
-    """What the report shows beside metrics, and the report."""
-    python = [sys.executable, "-m"]
+    """What the report shows in addition to metrics, and the report."""
+    fullrank = [sys.executable, "-m", "fullrank"]
     return [
         [
-            *python,
-            "fullrank.trainers.importance",
+            *fullrank,
+            "importance",
             f"--run={output}",
             f"--output={output / 'importance'}",
             "--examples=5000",
         ],
         [
-            *python,
-            "fullrank.analysis.correlation",
+            *fullrank,
+            "correlation",
             f"--data={records}",
             "--split=test",
             f"--runs={output.name}:{output}",
             f"--output={output / 'correlation'}",
             "--figures=1",
         ],
-        [*python, "fullrank.analysis.report", f"--run={output}", f"--output={output / 'report.html'}"],
+        [*fullrank, "report", f"--run={output}", f"--output={output / 'report.html'}"],
     ]
 
 

@@ -1,8 +1,8 @@
 """Lets exploration policies compete ([Tencent] §6.4): on a simulated ad platform, in a replay, in another one's log.
 
-    python -m fullrank.trainers.explore --output=explored --seeds=40
-    python -m fullrank.trainers.explore --dataset=hillstrom --raw_dir=hillstrom --output=explored_hillstrom
-    python -m fullrank.trainers.explore --dataset=obd --raw_dir=obd --output=explored_obd
+    fullrank explore --output=explored --seeds=40
+    fullrank explore --dataset=hillstrom --raw_dir=hillstrom --output=explored_hillstrom
+    fullrank explore --dataset=obd --raw_dir=obd --output=explored_obd
 
 All policies learn by the same Gaussian process over the cells of a table, ads by segments; how they choose differs.
 
@@ -14,7 +14,7 @@ All policies learn by the same Gaussian process over the cells of a table, ads b
 * `hillstrom`: a randomised e-mail campaign is replayed; a policy learns from the customers whose treatment, drawn with
   probability 1/3, is the one it would have chosen, and so meets what it would have met in the world.
 * `obd`: policies that learned from one log of the Open Bandit Dataset are valued by the log of the other policy, by
-  inverse propensities, self-normalised ones and doubly robust, beside what the logged Thompson sampler earned itself.
+  inverse propensities, self-normalised ones and doubly robust, compared with what the logged Thompson sampler earned.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Exports the best weights of a run as a SavedModel that TensorFlow Serving loads.
 
-    python -m fullrank.trainers.export --run=runs/me --output=serving/me
+    fullrank export --run=runs/me --output=serving/me
 
 Writes DIR/<version>/ with these signatures of equal answers, the schema in assets/ and warm-up requests in
 assets.extra/:

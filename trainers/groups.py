@@ -1,6 +1,6 @@
 """Shows the groups that a run has learned: how its codes are used, and what its groups mean ([Meta] §3.1).
 
-    python -m fullrank.trainers.groups --run=runs/groups --output=groups
+    fullrank groups --run=runs/groups --output=groups
 
 For each place of --group_places and each level: the share of codes in use, their perplexity, and how much of the
 encoded input is left over. For the largest groups of the first level: the feature values that they have more often than

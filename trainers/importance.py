@@ -1,6 +1,6 @@
 """Shows what a run reads: how much worse it predicts when one feature is exchanged between examples.
 
-    python -m fullrank.trainers.importance --run=runs/me --output=runs/me/importance
+    fullrank importance --run=runs/me --output=runs/me/importance
 
 Permutation importance: all columns of a feature are permuted together, the others stay. Features that tell the same
 stand in for each other, so that each of them can look unimportant alone.

@@ -1,11 +1,11 @@
 """Shows which parts of a trained model work and which are asleep, and what to do about those.
 
-    python -m fullrank.trainers.inspect_run --run=runs/me
+    fullrank inspect-run --run=runs/me
 
-On some batches of a split it measures every part: the size of its output beside the fields that the experts read, how
-far the attention of a behaviour sequence is from a plain mean, how the gates divide their weight among the experts, the
-units that never fire, how far small tables have moved from where they started, and which part of the gradient each kind
-of weight gets. A part is asleep if the model would predict nearly the same without it.
+On some batches of a split it measures every part: the size of its output relative to the fields that the experts
+read, how far the attention of a behaviour sequence is from a plain mean, how the gates divide their weight among the
+experts, the units that never fire, how far small tables have moved from where they started, and which part of the
+gradient each kind of weight gets. A part is asleep if the model would predict nearly the same without it.
 """
 
 from __future__ import annotations

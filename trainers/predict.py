@@ -1,13 +1,13 @@
 """Scores records or tables with the best weights of a run, or with an export.
 
-    python -m fullrank.trainers.predict --run=runs/me --split=test --output=predictions.parquet
-    python -m fullrank.trainers.predict --run=runs/me --data=other_records --output=predictions.parquet
-    python -m fullrank.trainers.predict --run=runs/me --input='new/*.tfrecord' --output=predictions.parquet
-    python -m fullrank.trainers.predict --run=runs/me --input='new/*.csv' --columns=request_id --output=predictions.csv
-    python -m fullrank.trainers.predict --export=serving/me --input=new.parquet --output=- | head
+    fullrank predict --run=runs/me --split=test --output=predictions.parquet
+    fullrank predict --run=runs/me --data=other_records --output=predictions.parquet
+    fullrank predict --run=runs/me --input='new/*.tfrecord' --output=predictions.parquet
+    fullrank predict --run=runs/me --input='new/*.csv' --columns=request_id --output=predictions.csv
+    fullrank predict --export=serving/me --input=new.parquet --output=- | head
 
 The output has one row per example, in order: its keys, its labels where there are any, the --columns asked for, and
-<task>_probability for each task. Tables need no label. Their cells are read as fullrank.data.convert reads them
+<task>_probability for each task. Tables need no label. Their cells are read as fullrank convert reads them
 (docs/tables.md), by the model's schema.json and with the same flags; give the --join of the training data.
 """
 

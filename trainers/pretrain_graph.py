@@ -1,6 +1,6 @@
 """Pre-trains vectors of users and items on the graph of training clicks, by GraphSAGE ([Tencent] §3.3).
 
-    python -m fullrank.trainers.pretrain_graph --data=records --label=click --user=user_id --item=ad_id --output=graph
+    fullrank pretrain-graph --data=records --label=click --user=user_id --item=ad_id --output=graph
 
 It writes `users.parquet` and `items.parquet`: the id under the name of its feature, and a `vector` of length 1. Joined
 into the records as a pair of vectors, their cosine is a feature (`PairSimilarity`). Clicks of several domains make one

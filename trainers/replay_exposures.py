@@ -1,10 +1,10 @@
 """Ranks logged candidates anew by two runs, and compares how much of what they would show was shown before.
 
-    python -m fullrank.trainers.replay_exposures --run=runs/weighted --baseline=runs/plain
-    python -m fullrank.trainers.replay_exposures --run=heavy/1,heavy/2 --baseline=plain/1,plain/2 --json=replay.json
+    fullrank replay-exposures --run=runs/weighted --baseline=runs/plain
+    fullrank replay-exposures --run=heavy/1,heavy/2 --baseline=plain/1,plain/2 --json=replay.json
 
 The candidates of a request are the rows of one person in one window of time (--request, --window_hours); the best
---slots of them are shown. AUC stands beside the share of repeats, because fewer repeats have a price ([Tencent] §6.2):
+--slots of them are shown. AUC is shown with the share of repeats, because fewer repeats have a price ([Tencent] §6.2):
 auc_penalty is that of the baseline with a constant taken from the logit of every repeat, as large as leads to the same
 share of them. The records need the column that convert and prepare --exposures write.
 """

@@ -1,7 +1,7 @@
 """Scores one request with an export, as TensorFlow Serving's REST interface would be asked and would answer.
 
-    python -m fullrank.trainers.request --export=serving/me --example=2 > request.json
-    python -m fullrank.trainers.request --export=serving/me --json=request.json
+    fullrank request --export=serving/me --example=2 > request.json
+    fullrank request --export=serving/me --json=request.json
 
 A request has the row format, `{"instances": [{input: value, ...}, ...]}`, or the column format, `{"inputs": {input:
 [value, ...], ...}}`; the answer has `predictions` or `outputs`. What each input is, and what fills it where a value is

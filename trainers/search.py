@@ -1,7 +1,7 @@
-"""Searches for the flags of `fullrank.trainers.train` that validate best, by Optuna.
+"""Searches for the flags of `fullrank train` that validate best, by Optuna.
 
     pip install 'fullrank[search]'
-    python -m fullrank.trainers.search --data=records --output=searches/me --space='widths=8|16|32' -- --model=single
+    fullrank search --data=records --output=searches/me --space='widths=8|16|32' -- --model=single
 
 A space has ranges too: 'learning_rate=log:1e-4..1e-2,widths=8|16|32'. What follows `--` are flags of train that all
 trials share; --monitor among them says what is compared. Results are written as they come: the same command resumes a

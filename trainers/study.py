@@ -1,7 +1,7 @@
 """Compares variants of a model over paired seeds, and says where the papers' sign appears and where it does not.
 
-    python -m fullrank.trainers.study --study=sequences --data=records --output=studies/sequences
-    python -m fullrank.trainers.study --list
+    fullrank study --study=sequences --data=records --output=studies/sequences
+    fullrank study --list
 
 Every variant is trained with every seed; differences from the baseline are taken seed by seed. Results are written as
 they come, and the same command resumes it. Leaves results.jsonl, report.md and figures in --output. A

@@ -1,13 +1,14 @@
 """Trains a ranking model on records, into a run directory.
 
-    python -m fullrank.trainers.train --data=records --model=me --output=runs/me
+    fullrank train --data=records --model=me --output=runs/me
 
-The same command again resumes an interrupted run. Afterwards: `python -m fullrank.trainers.evaluate
---run=runs/me`, `fullrank.trainers.predict`, `fullrank.trainers.export`, and `tensorboard --logdir runs/me/events`.
+The same command again resumes an interrupted run. Afterwards: `fullrank evaluate --run=runs/me`, `fullrank predict`,
+`fullrank export`, and `tensorboard --logdir runs/me/events`.
 """
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -29,6 +30,7 @@ def run(argv: Sequence[str] | None = None) -> None:
 
         keep_freed_memory()
         train_model(config, command=arguments)
+        print(f"Next: fullrank evaluate --run={shlex.quote(config.train.output)}")
 
     run_command(main, flag_values=flag_values, argv=arguments, tensorflow=True)
 

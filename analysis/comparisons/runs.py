@@ -233,14 +233,14 @@ def _check_columns(names: Sequence[str], schema: Schema) -> None:
     known = {column.name: column for column in schema.columns}
     for name in names:
         if name not in known or known[name].form != "one":
-            raise SchemaError(f"{name!r} is no column of {schema.name!r} with one value per example.")
+            raise SchemaError(f"{name!r} is not a column of {schema.name!r} with one value per example.")
 
 
 def _read(file: Path) -> pa.Table:
     try:
         return pq.read_table(file)
     except (OSError, pa.ArrowInvalid) as error:
-        raise ValueError(f"{file} is no Parquet file of predictions: {error}.") from error
+        raise ValueError(f"{file} is not a Parquet file of predictions: {error}.") from error
 
 
 def _check_same(tables: Mapping[str, pa.Table]) -> None:

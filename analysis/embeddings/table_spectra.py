@@ -66,7 +66,7 @@ def table_spectra(
     """Takes the spectrum of every table.
 
     Rows were trained if their frequency is positive, where frequencies are given; if they differ from their initial
-    values, where those are; if the optimiser's slots beside them have changed, where the input has slots. All rows
+    values, where those are; if the optimiser's slots for them have changed, where the input has slots. All rows
     count if nothing tells.
 
     Args:

@@ -73,7 +73,7 @@ def reliability_diagram(
 
 
 def _ticks_a_decade(span: float) -> tuple[float, ...]:
-    """As many labels as fit beside one another."""
+    """As many labels as fit next to one another."""
     if span < 150.0:
         return (1.0, 2.0, 5.0)
     return (1.0, 3.0) if span < 3000.0 else (1.0,)

@@ -30,7 +30,7 @@ def segment_bars(
     path: str | os.PathLike[str],
     max_bars: int = 30,
 ) -> None:
-    """Draws one bar per segment value, the largest segments on top, beside the statistic over all examples.
+    """Draws one bar per segment value, the largest segments on top, with the statistic over all examples.
 
     Args:
         values: segment value -> statistics, with `statistic` (None where not defined) and `examples`.

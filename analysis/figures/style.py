@@ -51,7 +51,7 @@ def figure(*, path: str | os.PathLike[str], width: float = 6.0, height: float = 
     """Gives axes to draw on and writes them as PNG, or as SVG if the name of the file ends so.
 
     The figure is made without pyplot, so neither a display nor another library's current figure matters. The file is
-    written beside its place and then renamed: a half-written one never bears the name.
+    written next to its place and then renamed: a half-written one never bears the name.
 
     Args:
         path: the file; its folder is created if missing.

@@ -127,7 +127,7 @@ def _condition(text: str, *, schema: Schema, flag: str) -> Condition:
     match = _CONDITION.fullmatch(text)
     if match is None:
         raise ValueError(
-            f"--{flag}: {text.strip()!r} is no condition. Write column=value, with = != < <= > or >=, such as "
+            f"--{flag}: {text.strip()!r} is not a condition. Write column=value, with = != < <= > or >=, such as "
             "category=3 or history_category[1]=3 (the most recent behaviour)."
         )
     columns = {column.name: column for column in schema.columns}

@@ -142,7 +142,7 @@ def _behaviours(schema: Schema, feature: Sequence) -> list[Coded]:
     for column in feature.behaviour:
         table = column.table or column.name
         if table not in tables:
-            continue  # HashIDs, which are no ids of their own
+            continue  # HashIDs, which are not ids of their own
         rows = TableRows(schema, table)
         found.append(
             Coded(

@@ -165,7 +165,7 @@ def _behaviours_kept(request: Request, schema: Schema, sequence: Sequence) -> Co
     for condition in kept.conditions:
         if condition.column.name not in own or condition.position != ANY:
             raise ValueError(
-                f"--{flag}: {condition.text} is no condition on a single behaviour of {sequence.name}. Its columns, "
+                f"--{flag}: {condition.text} is not a condition on a single behaviour of {sequence.name}. Its columns, "
                 f"without a position: {', '.join(own)}."
             )
     return kept
@@ -175,13 +175,13 @@ def edges_of(intervals: tuple[str, ...]) -> tuple[float, ...]:
     """Edges in seconds.
 
     Raises:
-      ValueError: If one is no duration, or they do not increase.
+      ValueError: If one is not a duration, or they do not increase.
     """
     edges = []
     for text in intervals:
         match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text.strip())
         if match is None:
-            raise ValueError(f"--intervals: {text!r} is no duration such as 30s, 10m, 2h or 7d.")
+            raise ValueError(f"--intervals: {text!r} is not a duration such as 30s, 10m, 2h or 7d.")
         edges.append(float(match[1]) * _SECONDS[match[2]])
     if any(low >= high for low, high in itertools.pairwise(edges)):
         raise ValueError(f"--intervals must increase. Received: {','.join(intervals)}.")

@@ -1,4 +1,4 @@
-"""Reads the matrices of any TensorFlow checkpoint, and finds beside each what an optimiser keeps for it.
+"""Reads the matrices of any TensorFlow checkpoint, and finds for each what an optimiser keeps for it.
 
 Object-based checkpoints say the full name of every variable in their object graph, whatever attribute leads to it. The
 slots of Keras's optimisers are variables named `<slot>/<name of the variable>`; those of older optimisers lie below the
@@ -22,7 +22,7 @@ from fullrank.data.command.quiet_tensorflow import import_tensorflow_quietly
 _VALUE: Final = "/.ATTRIBUTES/VARIABLE_VALUE"
 _GRAPH: Final = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _DAMAGED: Final = (ValueError, RuntimeError, IndexError, TypeError)
-"""What TensorFlow's reader raises, beside its own errors, at a file that is cut off or something else."""
+"""What TensorFlow's reader raises, in addition to its own errors, at a file that is cut off or something else."""
 _OF_OPTIMIZER: Final = re.compile(r"(^|/)(_?optimizer|_?optimizers)(/|$)|/\.OPTIMIZER_SLOT/")
 
 

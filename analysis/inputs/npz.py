@@ -103,9 +103,9 @@ def read_safetensors(file: Path) -> list[StoredVariable]:
         try:
             header = json.loads(stream.read(length))
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{file} is not a .safetensors file: its header is no JSON ({error}).") from error
+            raise ValueError(f"{file} is not a .safetensors file: its header is not JSON ({error}).") from error
     if not isinstance(header, dict):
-        raise ValueError(f"{file} is not a .safetensors file: its header is no JSON object.")
+        raise ValueError(f"{file} is not a .safetensors file: its header is not a JSON object.")
     tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
     found = [_variable(file, name, entry, 8 + length, size) for name, entry in tensors.items()]
     return [variable for variable in found if variable is not None]

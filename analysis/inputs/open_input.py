@@ -117,7 +117,7 @@ def _read(path: Path) -> tuple[str, str, list[StoredVariable], TableLayout | Non
     checkpoint = checkpoint_prefix(path)
     if checkpoint is None:
         raise ValueError(
-            f"{path} is no run directory, SavedModel, TensorFlow checkpoint, .npz file or .safetensors file."
+            f"{path} is not a run directory, SavedModel, TensorFlow checkpoint, .npz file or .safetensors file."
         )
     return "checkpoint", checkpoint, read_checkpoint(checkpoint), _layout(Path(checkpoint).parent.parent)
 

@@ -30,7 +30,7 @@ def score_run(
       data: Directory of the records; `None` for the one that the run was trained on.
       split: Which split.
       output: Parquet file to write.
-      columns: Columns to copy beside keys and labels.
+      columns: Columns to copy in addition to keys and labels.
 
     Returns:
       The file of predictions.
@@ -67,7 +67,7 @@ class ScoreReader:
         try:
             self._parquet = pq.ParquetFile(file)
         except (OSError, pa.ArrowInvalid) as error:
-            raise ValueError(f"{file} is no Parquet file of predictions: {error}.") from error
+            raise ValueError(f"{file} is not a Parquet file of predictions: {error}.") from error
         names = self._parquet.schema_arrow.names
         if f"{task}{ENDING}" not in names:
             tasks = [name.removesuffix(ENDING) for name in names if name.endswith(ENDING)]

@@ -1,6 +1,6 @@
 """A variable in a file that is read only when it is needed, and which of its rows were ever trained.
 
-The latter is told from what an optimiser keeps beside it, or from its initial values.
+The latter is told from what an optimiser keeps for it, or from its initial values.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class StoredVariable:
       name: Its name.
       shape: Its shape.
       read: Reads the values, float32 or float64, or a narrower float.
-      slots: What an optimiser keeps beside it, `[N]` or `[N, d]` each.
+      slots: What an optimiser keeps for it, `[N]` or `[N, d]` each.
     """
 
     name: str

@@ -226,7 +226,7 @@ def card_section(run: RunFiles, *, tasks: Sequence[str]) -> Section:
             "use",
             f"Scores examples of {run.schema.get('name')} as they were when it was trained, to rank and to price them.",
         ),
-        ("limits", "Intervals tell what other users would give, not another training. Associations are no causes."),
+        ("limits", "Intervals tell what other users would give, not another training. Associations are not causes."),
     ]
     return Section(name="card", title="Model card", tables=[Table(columns=("what", "value"), rows=tuple(rows))])
 

@@ -69,7 +69,7 @@ def read_run(path: str | Path) -> RunFiles:
     """Reads a run.
 
     Raises:
-      ValueError: If it is no run, or one of its files is damaged.
+      ValueError: If it is not a run, or one of its files is damaged.
     """
     path = Path(path)
     if not (path / "config.json").is_file() or not (path / "schema.json").is_file():

@@ -1,6 +1,6 @@
 """How much of what a model would show has been shown before: ranking logged candidates again ([Tencent] §6.2).
 
-A penalty on the scores of the baseline, with no weight in training, stands beside it for comparison.
+A penalty on the scores of the baseline, with no weight in training, is given for comparison.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 
 
 def import_tensorflow_quietly() -> None:
-    """Imports TensorFlow, Keras 2 beside it, and looks for GPUs; what it logs on the way is shown only if it fails.
+    """Imports TensorFlow with Keras 2, and looks for GPUs; what it logs on the way is shown only if it fails.
 
     Afterwards TensorFlow has its threads: their numbers are set before, by TF_NUM_INTRAOP_THREADS and
     TF_NUM_INTEROP_THREADS.

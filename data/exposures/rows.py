@@ -30,7 +30,7 @@ def exposure_extras(spec: ExposureSpec) -> dict[str, str]:
 def add_exposures(rows: StagedRows, spec: ExposureSpec, *, part_rows: int = _PART_ROWS) -> str:
     """Fills in the two columns of `exposed_schema` for all rows, in whichever split they are.
 
-    A row without a person, an ad or a time is no exposure: it is not counted, and its own columns are missing.
+    A row without a person, an ad or a time is not an exposure: it is not counted, and its own columns are missing.
 
     Args:
       rows: All of them, with `exposure_extras`.

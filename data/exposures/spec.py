@@ -68,7 +68,7 @@ def exposed_schema(schema: Schema, spec: ExposureSpec) -> Schema:
     if spec.bits is not None and bits_length(schema, spec) is None:
         known = ", ".join(feature.name for feature in schema.features if isinstance(feature, Bits))
         raise ValueError(
-            f"--exposures: {spec.bits!r} is no feature of kind bits in the schema. It has: {known or 'none'}."
+            f"--exposures: {spec.bits!r} is not a feature of kind bits in the schema. It has: {known or 'none'}."
         )
     more = tuple(name for name in (COUNT, GAP) if name not in schema.extras)
     return dataclasses.replace(schema, extras=(*schema.extras, *more))

@@ -1,6 +1,6 @@
 """Scratch directories: where something is written before it gets its name, and how those of killed processes end.
 
-The scratch directory for `records` is `records.writing-<16 random hexadecimal digits>` beside it. Its owner holds a
+The scratch directory for `records` is `records.writing-<16 random hexadecimal digits>` next to it. Its owner holds a
 lock on the file `lock` in it. The kernel drops that lock when the process ends, however it ends, so a scratch directory
 without one is a leftover. Whoever next makes a scratch directory in the same folder deletes it. Locks work across PID
 namespaces, where process ids say nothing: in a container every command is process 1.

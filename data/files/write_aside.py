@@ -1,6 +1,6 @@
 """Writes directories and files so that they appear under their names only when they are whole.
 
-Everything that the package leaves behind is written in a scratch directory beside it (see `scratch`) and renamed. A
+Everything that the package leaves behind is written in a scratch directory next to it (see `scratch`) and renamed. A
 process may be killed at any moment: the old version or the new one then stands under the name, and the next command
 that writes into the same folder deletes what was begun. Nothing is forced to disk, so a power failure may leave files
 cut off; readers compare the sizes of shards with the schema.
@@ -81,7 +81,7 @@ def remove_directory(directory: Path) -> None:
 
 
 def check_replaceable(directory: Path, *, overwrite: bool, made_of: str) -> None:
-    """Rejects a directory early that `written_aside` would refuse, and clears what killed processes left beside it."""
+    """Rejects a directory early that `written_aside` would refuse, and clears what killed processes left next to it."""
     directory = _absolute(directory)
     if clear_leftovers(directory):
         raise being_written(directory)
@@ -89,7 +89,7 @@ def check_replaceable(directory: Path, *, overwrite: bool, made_of: str) -> None
 
 
 def check_new_file(file: Path, *, overwrite: bool) -> None:
-    """Rejects a file that exists, unless it may be replaced, and clears what killed processes left beside it.
+    """Rejects a file that exists, unless it may be replaced, and clears what killed processes left next to it.
 
     Raises:
       FileExistsError: If the file exists, or another process is writing it.

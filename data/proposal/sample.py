@@ -84,7 +84,7 @@ def rejected_note(rejected: list[RejectedLine]) -> list[str]:
     if not rejected:
         return []
     return [
-        f"\nLines of the sample that are not rows: {len(rejected):,}. The first: {rejected[0]} fullrank.data.convert "
+        f"\nLines of the sample that are not rows: {len(rejected):,}. The first: {rejected[0]} fullrank convert "
         "refuses them, or leaves them out by --on_bad_record=skip."
     ]
 

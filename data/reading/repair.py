@@ -221,7 +221,7 @@ def _remember(cache: Path, schema: Schema, known: dict[str, _Known]) -> None:
 
 
 def _what_was_checked(schema: Schema) -> list[str]:
-    """What the verdict on a file depends on beside the file."""
+    """What the verdict on a file depends on in addition to the file."""
     settings = [str(directory_of(schema).resolve()), schema.layout, schema.compression]
     read = [*map(repr, schema.columns), repr(schema.left_out)]
     return [*settings, *read, repr(value_rules(schema)), repr(aligned_columns(schema))]

@@ -34,7 +34,7 @@ def decode_block(record: bytes) -> tuple[Packing, dict[str, npt.NDArray[Any] | R
       How the columns lie in the block, and all of them.
 
     Raises:
-      BlockError: If the record is no block, or its parts do not fit together.
+      BlockError: If the record is not a block, or its parts do not fit together.
     """
     try:
         features = tf.train.Example.FromString(record).features.feature

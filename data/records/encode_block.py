@@ -35,7 +35,7 @@ _WIDEST: Final = 1 << 17
 
 
 class BlockError(ValueError):
-    """A record that is no block, or a damaged one."""
+    """A record that is not a block, or a damaged one."""
 
     def __init__(self, reason: str, *, feature: str | None = None, received: str = "") -> None:
         """Keeps what is wrong apart from the value found."""

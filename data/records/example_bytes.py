@@ -1,8 +1,8 @@
 """The bytes of a `tf.train.Example`, looked at in a graph before TensorFlow's parser sees them.
 
-`tf.io.parse_example` trusts its input: it reads bytes that are no example as an example without features, and a list
-that claims more bytes than its record has can end the process. So records of either layout, and requests, pass through
-here first. A good record has the form in which every protocol buffer library writes an example:
+`tf.io.parse_example` trusts its input: it reads bytes that are not an example as an example without features, and a
+list that claims more bytes than its record has can end the process. So records of either layout, and requests, pass
+through here first. A good record has the form in which every protocol buffer library writes an example:
 
 * a record is one field `features`; a record of no bytes is none;
 * `features` is entries of a name and a feature, each once and in this order. Of two of one name the last counts;

@@ -70,8 +70,8 @@ def example_parser(
 
     Returns:
       A function of serialized examples `[B]` that gives every column as a dense tensor, as in `Column`. An absent float
-      is `value_rules.ABSENT`, which is a NaN. Bytes that are no example, and examples that have none of the columns nor
-      of those left out, stop it with one of `pipeline.INPUT_ERRORS`.
+      is `value_rules.ABSENT`, which is a NaN. Bytes that are not an example, and examples that have none of the columns
+      nor of those left out, stop it with one of `pipeline.INPUT_ERRORS`.
     """
     wanted = tuple(columns)
     groups = tuple(aligned)
@@ -104,7 +104,7 @@ def decode_examples(
       schema_columns: Columns to read.
 
     Raises:
-      ExampleError: If a record is no example, or a feature is of another type or length.
+      ExampleError: If a record is not an example, or a feature is of another type or length.
     """
     wanted = tuple(schema_columns)
     rows: dict[str, list[list[Any]]] = {column.name: [] for column in wanted}
@@ -129,8 +129,8 @@ def check_has_columns(record: bytes, *, schema_columns: Iterable[Column], left_o
       left_out: Names of further columns of the data set, which are not read: `Schema.left_out`.
 
     Raises:
-      ExampleError: If it is no example, has none of the columns nor of those left out, or has one of another type or
-        length.
+      ExampleError: If it is not an example, has none of the columns nor of those left out, or has one of another type
+        or length.
     """
     wanted = tuple(schema_columns)
     try:

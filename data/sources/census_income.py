@@ -9,7 +9,7 @@ Split: there is no time; 80/10/10 at random by seed, over whichever files are th
 
 Leaks, decided:
 
-* The instance weight (column 24) says how many people a row stands for; it is no fact about the person, and is dropped.
+* The instance weight (column 24) says how many people a row stands for; it does not describe the person and is dropped.
 * A task drops the column it is made of: `never_married` drops `marital_status`, `college` drops `education`. Education
   helps to predict income, so who compares with published numbers of (income, never_married) asks for these two tasks
   only, and then keeps it.
@@ -126,4 +126,4 @@ def _numbers(values: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     try:
         return values.cast(pa.float32() if name in NUMERIC else pa.int64())
     except pa.ArrowInvalid as error:
-        raise ValueError(f"census_income: column {name} holds something that is no number: {error}.") from error
+        raise ValueError(f"census_income: column {name} holds something that is not a number: {error}.") from error

@@ -1,4 +1,4 @@
-"""Adds the vectors that `fullrank.trainers.pretrain_graph` learned to a data set, without the clicks they know."""
+"""Adds the vectors that `fullrank pretrain-graph` learned to a data set, without the clicks they know."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def join_graph(source: Source, *, directory: Path) -> Source:
 
     Args:
       source: A data set with the id columns of the graph.
-      directory: Output of `fullrank.trainers.pretrain_graph`.
+      directory: Output of `fullrank pretrain-graph`.
 
     Raises:
       ValueError: If a file is missing, damaged or does not belong to this data set.
@@ -83,9 +83,7 @@ class _Joined:
 
 def _read(file: Path) -> pa.Table:
     if not file.is_file():
-        raise ValueError(
-            f"--graph={file.parent} holds no {file.name}: give an output of fullrank.trainers.pretrain_graph."
-        )
+        raise ValueError(f"--graph={file.parent} holds no {file.name}: give an output of fullrank pretrain-graph.")
     with naming_errors(file):
         table = pq.read_table(file)
     if table.column_names[1:] != ["vector"] or not table.num_rows:

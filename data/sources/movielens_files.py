@@ -64,7 +64,7 @@ def read_files(directory: Path) -> Files:
     for kind, ids, known in (("user", files.ratings.user, files.users), ("item", files.ratings.item, files.items)):
         strange = next((number for number in np.unique(ids) if number not in known), None)
         if strange is not None:
-            raise ValueError(f"{path} rates with {kind} {strange}, which the {kind} file beside it does not describe.")
+            raise ValueError(f"{path} rates with {kind} {strange}, which the {kind} file next to it does not describe.")
     return files
 
 

@@ -13,8 +13,8 @@ estimate uses the rows of one policy.
 Leaks, decided:
 
 * `propensity`, the probability with which the policy showed the item at that position, belongs to the log and not to
-  the world, so it is no feature. It is a label of type `value` because a record has no other place for a number that is
-  no input: do not train on it. `policy` is no feature for the same reason.
+  the world, so it is not a feature. It is a label of type `value` because a record has no other place for a number that
+  is not an input: do not train on it. `policy` is not a feature for the same reason.
 * Items are numbered from 0 in each campaign, so `item_id` is "campaign-number".
 * `affinity` is the person's affinity to the item shown. `affinities` holds those to all items of the campaign, filled
   up with zeros to 80, so that a policy can be scored on items that were not shown.

@@ -32,7 +32,7 @@ Origin and licence: drawn by this module from `seed`; public domain. Rows: 200,0
 Split: by time, 80/10/10. 30 % of the ads and 20 % of the people start within the log.
 
 Leaks, decided: `true_*` columns hold the probabilities that the labels were drawn from. They are labels of type `value`
-because a record has no other place for a number that is no input: train on `click`, `like` and `conversion` only.
+because a record has no other place for a number that is not an input: train on `click`, `like` and `conversion` only.
 `true_conversion` is given a click.
 """
 

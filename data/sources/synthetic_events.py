@@ -20,7 +20,7 @@ _WARM_UP: Final = 7
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Impressions:
-    """`[n]` arrays in the order of time, with the truth beside what is seen.
+    """`[n]` arrays in the order of time, with the truth alongside what is seen.
 
     Attributes:
       user: Numbers of people.

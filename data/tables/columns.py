@@ -260,7 +260,7 @@ def check_names(
         )
         known = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")
         labels = {label.name for label in schema.labels}.intersection(absent)
-        score = " Rows without labels are scored by fullrank.trainers.predict --input." if labels else ""
+        score = " Score rows without labels with fullrank predict --input." if labels else ""
         raise ValueError(
             f"{source} has no column {hints}{'' if hints.endswith('?') else '.'} It has: {known or 'none'}.{score}"
         )

@@ -66,7 +66,7 @@ def define_table_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_multi_string(
         "join",
         None,
-        "Table whose columns are joined to every row by --on, e.g. bits.parquet of fullrank.data.hash_id. Rows without "
+        "Table whose columns are joined to every row by --on, e.g. bits.parquet of fullrank hash-id. Rows without "
         "a match get missing values. May be repeated.",
         **at,
     )

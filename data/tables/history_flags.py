@@ -127,7 +127,7 @@ def _with_history(schema: Schema, text: str, *, where: str | None, length: int, 
 
 
 def _is_number(name: str, schema: Schema) -> bool:
-    """Whether a column holds an amount, whose values are no ids; binary labels and whole extras may serve as such."""
+    """Whether a column holds an amount, whose values are not ids; binary labels and whole extras may serve as such."""
     amounts = [feature.name for feature in schema.features if isinstance(feature, Numeric)]
     amounts += [label.name for label in schema.labels if label.type == "value"]
     return name in (*amounts, schema.weight)

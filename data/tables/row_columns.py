@@ -1,4 +1,4 @@
-"""Rows in memory as columns of a schema, read exactly as `fullrank.data.convert` reads files."""
+"""Rows in memory as columns of a schema, read exactly as `fullrank convert` reads files."""
 
 from __future__ import annotations
 

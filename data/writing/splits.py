@@ -46,7 +46,7 @@ def by_time(rows: StagedRows, *, fractions: Sequence[float]) -> Splits:
     for (row,) in rows.connection.execute(without).fetchall():
         file, number = rows.where(row)
         rows.bad_rows.add(
-            f"{file}, row {number}, column {rows.schema.time!r}: an empty cell is no time, by which rows are to be "
+            f"{file}, row {number}, column {rows.schema.time!r}: an empty cell is not a time, by which rows are to be "
             "split.",
             file=file,
             row=number,

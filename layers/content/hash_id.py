@@ -36,7 +36,7 @@ class HashID(keras.layers.Layer):
     Projections follow from `seed` and n alone, and those of 32 bits are the first of those of 64. Components are
     rounded to 2^-24 of the largest one and projections to 2^-12, as integers whose products float64 adds without
     rounding. So every machine and every order of summation gives the same bits, as does
-    `python -m fullrank.data.hash_id`.
+    `fullrank hash-id`.
 
     Call arguments:
       vectors: `[B, n]`, n at most 16,384. A row with anything that is not a finite number is a missing vector, and so

@@ -64,7 +64,7 @@ class BehaviourSequence:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The fields that the compared parts stand beside, in their order."""
+        """The fields that accompany the compared parts, in their order."""
         return tuple(part.target for part in self.parts if part.target is not None)
 
 

@@ -21,7 +21,7 @@ class CompressedInteraction(keras.layers.Layer):
     layers come out. There is no bias. The paper finds the identity the best activation, so it is the default; it feeds
     all maps of a layer to the next one, as here.
 
-    Departure: xDeepFM adds a linear part and a perceptron beside CIN; here they are experts of their own, or left out.
+    Departure: xDeepFM adds a linear part and a perceptron to CIN; here they are experts of their own, or left out.
 
     A layer is one product of `[B d, H_{k-1} F]` with `[H_{k-1} F, H_k]`: the outer products of a batch are formed,
     which takes B d H F numbers, and this is what CIN costs everywhere.

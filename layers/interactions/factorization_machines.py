@@ -80,7 +80,7 @@ class FieldWeightedFM(keras.layers.Layer):
     dimensions are kept, as an expert needs them; their sum is the scalar of the paper. Weights start at 1, which is FM.
 
     Departure: FwFM also has a bias and a linear term, `sum_i <e_i, w_{F(i)}>` in its best form. Here is neither; the
-    fields themselves are what another expert beside this one, such as `FlatDNN`, is for.
+    fields themselves are what another expert, such as `FlatDNN`, is for.
 
     Call arguments:
       fields: `[B, F, d]`, F >= 2.
@@ -116,7 +116,7 @@ class FieldAwareFM(keras.layers.Layer):
     used. All pairs are one product of `[B, F, F, k]` with its own transpose.
 
     Departures: FFM has a linear term and a bias; here is neither, as in the other experts. And it chooses k by itself,
-    small beside the width of other models; here the width d of the set gives `k = d / F`.
+    small compared with the width of other models; here the width d of the set gives `k = d / F`.
 
     Call arguments:
       fields: `[B, F, d]`, d a multiple of F.

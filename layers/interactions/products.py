@@ -18,7 +18,7 @@ from fullrank.layers.interactions.factorization_machines import pair_count
 @keras.saving.register_keras_serializable(package="fullrank")
 @takes(fields=Input("[B, F, d]", known="F d"))
 class InnerProduct(keras.layers.Layer):
-    """Inner products of all field pairs, beside the fields themselves: `[e_1, ..., e_F, (<e_i, e_j>)_{i<j}]`.
+    """Inner products of all field pairs, in addition to the fields themselves: `[e_1, ..., e_F, (<e_i, e_j>)_{i<j}]`.
 
     One batched product `E E^T` gives all pairs; nothing loops over them.
 

@@ -38,7 +38,7 @@ class TemporalInterest(keras.layers.Layer):
     With `scale` s all of it is computed of `e~ / s` and `v~ / s`, and u is given times s: `alpha` has scores
     `<e~, v~> / (s^2 sqrt(d))` and `u = sum_i alpha_i e~_i * v~_t / s`. Rows of an embedding table start at a few
     hundredths, a product of two at a thousandth: without a scale the softmax is uniform to four digits, its gradient as
-    small, and u a tenth of the fields beside it, so that neither wakes up in a training of usual length. With s the
+    small, and u a tenth of the other fields, so that neither wakes up in a training of usual length. With s the
     size that rows have after some training, scores are of order 1 and u is of the size of e. The scale is
     not in the paper; s = 1 is the paper's equation.
 

@@ -117,7 +117,7 @@ def extended_points(points: tf.Tensor, *, amplitude: tf.Tensor, inverse_length_s
 
 
 def prior_variance(x: tf.Tensor, *, amplitude: tf.Tensor, slope: tf.Tensor | None = None) -> tf.Tensor:
-    """`k(x, x)` of a `covariance_kernel`: `a^2`, and for `linear_rbf` `slope^2 |x|^2` besides.
+    """`k(x, x)` of a `covariance_kernel`: `a^2`, and plus `slope^2 |x|^2` for `linear_rbf`.
 
     Args:
       x: `[T, B, D]`.

@@ -171,7 +171,7 @@ def _pooling_weights(rows: tf.Tensor, given: tf.Tensor | None, pooling: str) -> 
     """
     valid = tf.cast(rows > 0, tf.float32)
     if given is not None:
-        # A request may hold anything: what is no number weighs nothing, and what is huge must not overflow a sum.
+        # A request may hold anything: what is not a number weighs nothing, and what is huge must not overflow a sum.
         given = tf.clip_by_value(tf.where(tf.math.is_finite(given), given, tf.zeros([])), -_LARGEST, _LARGEST)
     raw = valid if given is None else valid * given
     total = tf.reduce_sum(raw, axis=1, keepdims=True)

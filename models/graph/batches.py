@@ -69,8 +69,8 @@ class EdgeBatch:
       own: `[n]`.
       near: `[n, S1]`.
       far: `[n, S1, S2]`.
-      user_pairs: `[B, N]`, whether user b and random item n are no edge.
-      item_pairs: `[B, N]`, whether item b and random user n are no edge.
+      user_pairs: `[B, N]`, whether user b and random item n are not edges.
+      item_pairs: `[B, N]`, whether item b and random user n are not edges.
     """
 
     edges: int

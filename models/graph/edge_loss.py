@@ -38,7 +38,7 @@ def edge_loss(
       negative_items: `[N, d]`, drawn from P_n among items.
       user_pairs: `[B, N]` bool, whether user b and negative item n are *no* edge.
       item_pairs: `[B, N]` bool, whether item b and negative user n are *no* edge.
-      negatives: Q, how much random pairs count beside an edge.
+      negatives: Q, how much random pairs count relative to an edge.
       temperature: t.
 
     Returns:

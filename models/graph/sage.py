@@ -61,7 +61,7 @@ class GraphSage(keras.Model):
             step.build((None, width))
 
     def build(self, input_shape: Any) -> None:
-        """Nothing is left to create; Keras would call the model on numbers that are no rows."""
+        """Nothing is left to create; Keras would call the model on numbers that are not rows."""
         self.built = True
 
     def call(self, own: tf.Tensor, near: tf.Tensor, far: tf.Tensor) -> tf.Tensor:

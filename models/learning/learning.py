@@ -1,4 +1,4 @@
-"""What a ranker learns from a batch: labels, and besides them keys, a teacher and heads that only train.
+"""What a ranker learns from a batch: labels, and in addition keys, a teacher and heads that only train.
 
 It also keeps the training metrics of the tasks, and the losses of an epoch so far, where Keras would report those of
 its last batch.

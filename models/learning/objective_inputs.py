@@ -1,4 +1,4 @@
-"""What an objective reads of a batch beside predictions and labels."""
+"""What an objective reads of a batch in addition to predictions and labels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LEVEL: Final = "level"
 
 
 class ObjectiveInputs(NamedTuple):
-    """What `Objective` reads beside predictions and labels, for the T binary tasks of a model.
+    """What `Objective` reads in addition to predictions and labels, for the T binary tasks of a model.
 
     Attributes:
       heads: Part -> logits `[B, T]` of `TrainingHeads`: f_pseudo, f_0 and f_1 with a teacher, `level` with JRC.

@@ -101,7 +101,7 @@ class SampleWeights(keras.layers.Layer):
       repetition: `None` for the schema's weight alone.
 
     Raises:
-      ValueError: If a column of `repetition` is no float column of the records.
+      ValueError: If a column of `repetition` is not a float column of the records.
     """
 
     def __init__(

@@ -24,7 +24,7 @@ def repetition_weights(
       only.
     * w_recency, as printed, is the gap in days since the last exposure, and weighs *older* repeats more. The default
       is `exp(-gap / tau)`; `recency="gap"` is the printed form.
-    * max(1, .) keeps what the paper says beside its formula, w_rep >= 1.
+    * max(1, .) keeps what the paper says in the text, but not in its formula, w_rep >= 1.
 
     Args:
       count: `[B]`, decayed number of earlier exposures, 0 or NaN for a first one; `data.exposure_history` computes it.

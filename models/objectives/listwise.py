@@ -18,7 +18,7 @@ def listwise_softmax_loss(
       labels: `[B]`; above 1/2 is positive; NaN where not observed.
       logits: `[B]`, in any float dtype; the loss is computed in float32.
       weights: `[B]`, non-negative; ones if `None`.
-      keys: `[B]` integers or strings, of which -1 and the empty string are no key and make a list of their own each;
+      keys: `[B]` integers or strings, of which -1 and the empty string are not keys and make a list of their own each;
         `None` makes the whole batch one list.
 
     Returns:
@@ -52,7 +52,7 @@ def joint_ranking_and_calibration(
       logits: `[B, 2]`: f_0, f_1, in any float dtype; the loss is computed in float32.
       calibration_weight: a, in [0, 1].
       weights: `[B]`, non-negative; ones if `None`. A weight acts as that many copies.
-      keys: `[B]` integers or strings, of which -1 and the empty string are no key and contrast with nothing; `None`
+      keys: `[B]` integers or strings, of which -1 and the empty string are not keys and contrast with nothing; `None`
         contrasts with the whole batch.
 
     Returns:

@@ -122,7 +122,7 @@ def pairs_in_key(rows: Observed, *, keys: tf.Tensor, max_pairs: int, seed: tf.Te
 
     Args:
       rows: As in `pairs_in_batch`.
-      keys: `[B]` integers or strings: a user, a request. -1 and the empty string are no key, whose rows have no pair.
+      keys: `[B]` integers or strings: a user, a request. -1 and the empty string are not keys, whose rows have no pair.
       max_pairs: Largest number of pairs.
       seed: As in `pairs_in_batch`.
     """

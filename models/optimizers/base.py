@@ -14,7 +14,7 @@ from fullrank.models.optimizers import rows
 
 @dataclasses.dataclass(frozen=True)
 class Slot:
-    """State that an optimiser keeps beside a variable `[N, ...]`.
+    """State that an optimiser keeps for a variable `[N, ...]`.
 
     Args:
       name: Name of the slot, part of the slot variable's name.

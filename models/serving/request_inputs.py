@@ -98,7 +98,9 @@ def without_zeros(batch: Mapping[str, tf.Tensor], *, schema: Schema) -> dict[str
             order = tf.argsort(tf.cast(zero, tf.int32), axis=1, stable=True)
             fitted[column.name] = tf.gather(missing, order, batch_dims=1)
         elif column.name in known and not (known[column.name] == 0).any():
-            message = f"a row of {input_name(column.name)} ends in 0, which is no id in the training data: pad with -1"
+            message = (
+                f"a row of {input_name(column.name)} ends in 0, which is not an id in the training data: pad with -1"
+            )
             good = tf.reduce_all(batch[column.name][:, -1:] != 0)
             with tf.control_dependencies([tf.debugging.Assert(good, [message])]):
                 fitted[column.name] = tf.identity(batch[column.name])

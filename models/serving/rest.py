@@ -48,7 +48,7 @@ def parse_body(text: str) -> tuple[Form, str | None, Any]:
         )
     unknown = sorted(set(body) - {_KEYS[forms[0]], "signature_name"})
     if unknown:
-        raise RequestError(f"The request has an unknown key {unknown[0]!r} beside {_KEYS[forms[0]]!r}.")
+        raise RequestError(f"The request has an unknown key {unknown[0]!r} in addition to {_KEYS[forms[0]]!r}.")
     signature = body.get("signature_name")
     if signature is not None and not isinstance(signature, str):
         raise RequestError(f"signature_name is a text. Received: {signature!r}.")

@@ -78,8 +78,8 @@ def serialized_examples(model: keras.Model, schema: Schema) -> Signature:
     """Serialized `tf.train.Example` protos, `examples` `[B]`, to `{task: probability [B]}`.
 
     The parser is the one that reads records of the `example` layout; labels and other columns that the model does not
-    read may be left out. As there, bytes that are no example, an example without any of the inputs, and columns of one
-    sequence with different numbers of values are refused.
+    read may be left out. As there, bytes that are not an example, an example without any of the inputs, and columns of
+    one sequence with different numbers of values are refused.
     """
     parse = example_parser(schema.input_columns, aligned=aligned_columns(schema))
 

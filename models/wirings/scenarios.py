@@ -29,7 +29,7 @@ def check_scenario_column(schema: Schema, wiring: Wiring, column: str | None) ->
     """Refuses a column that cannot tell the scenario of an example.
 
     Raises:
-      ValueError: If one of wiring and column is missing, or the column is no input of one id, or of another type.
+      ValueError: If one of wiring and column is missing, or the column is not an input of one id, or of another type.
     """
     if bool(wiring.scenarios) != (column is not None):
         raise ValueError(
@@ -40,7 +40,7 @@ def check_scenario_column(schema: Schema, wiring: Wiring, column: str | None) ->
     known = {c.name: c.dtype for c in schema.input_columns if c.form == "one" and c.dtype in ("int64", "bytes")}
     if column not in known:
         raise ValueError(
-            f"The scenario column {column!r} is no feature of one id, which a served model needs. "
+            f"The scenario column {column!r} is not a feature of one id, which a served model needs. "
             f"Known: {', '.join(known) or 'none'}."
         )
     kind = int if known[column] == "int64" else str

@@ -138,7 +138,7 @@ def read_run(flag_values: flags.FlagValues) -> RunConfig:
 
 
 def run_config(arguments: Sequence[str]) -> RunConfig:
-    """The configuration that flags of `fullrank.trainers.train` define.
+    """The configuration that flags of `fullrank train` define.
 
     Args:
       arguments: Only flags, without the program's name.

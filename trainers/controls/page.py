@@ -24,7 +24,7 @@ by the planted logit. Intervals are Student's, 95 %, of the difference between m
 A positive control is *won* when the whole interval lies above 0 (below, where lower is better); a negative one is
 *kept* unless it does.
 
-This page is written by `python -m fullrank.trainers.control --output=docs/studies`, from `controls.jsonl` beside it.
+This page is written by `fullrank control --output=docs/studies`, from `controls.jsonl` beside it.
 """
 _FLOORS: Final = {"auc": 0.5, "last_auc": 0.5, "worst_auc": 0.5, "new_auc": 0.5, "ne": 1.0}
 _STRUCTURE: Final = ("ia", "untrained ia", "ia_isotropic", "rank_experts", "rank_read")

@@ -44,7 +44,7 @@ class Control:
       claims: What the comparison is to show.
       positive: A world in which theory says that the methods win.
       negative: One without the mechanism, in which they must not win by more than chance.
-      variants: Variant -> its flags of `fullrank.trainers.train`.
+      variants: Variant -> its flags of `fullrank train`.
       flags: Flags that all variants share.
       metric: `auc` is the mean over tasks, `worst_auc` that of the worst task, `last_auc` that of the last one,
         `new_auc` that of new ads, `ne` the mean over tasks, `ia` the information abundance of `field` over all sets,

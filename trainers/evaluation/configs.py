@@ -20,7 +20,7 @@ class EvaluateConfig:
     input: str | None = setting(
         None,
         "Instead of --data: files to evaluate on, a path or a quoted pattern. Tables (.csv, .parquet, .jsonl and what "
-        "fullrank.data.convert reads) are converted as it would; anything else is taken for record files.",
+        "fullrank convert reads) are converted as it would; anything else is taken for record files.",
     )
     log: str | None = setting(
         None,
@@ -75,7 +75,7 @@ class PredictConfig:
     input: str | None = setting(
         None,
         "Instead of --data: files to score, a path or a quoted pattern. Tables (.csv, .parquet, .jsonl and what "
-        "fullrank.data.convert reads) are converted as it would; they need the columns that the model reads, and no "
+        "fullrank convert reads) are converted as it would; they need the columns that the model reads, and no "
         "label. Anything else is taken for record files.",
     )
     log: str | None = setting(
@@ -88,6 +88,7 @@ class PredictConfig:
         "Columns to copy into the output in addition to keys and labels; for tables any column, as text if the "
         "model's schema.json does not name it.",
     )
+    overwrite: bool = setting(False, "Replace --output if it exists.")
     batch_size: int = setting(4096, "Examples scored at once.", minimum=1)
     on_bad_record: Literal["fail", "skip"] = setting(
         "fail",

@@ -37,7 +37,7 @@ def read_duplicates(text: str, schema: Schema) -> Duplicates:
         if name not in columns or columns[name].form != "one" or columns[name].dtype == "float32":
             raise SchemaError(
                 f"--duplicates={text}: give the columns of the item and of the group of its near-duplicates as "
-                f"item:group; {name!r} is no column of one id per example."
+                f"item:group; {name!r} is not a column of one id per example."
             )
     return Duplicates(item, group)
 

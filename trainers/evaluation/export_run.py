@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 from fullrank.analysis.comparisons.tables import format_table
@@ -31,6 +32,7 @@ def export_run(config: ExportConfig) -> Exported:
     tasks = [task for task in wiring.tasks if task not in wiring.auxiliary]
     print(f"{exported.path}: {', '.join(tasks)} from {', '.join(inputs)}")
     print(format_table(rows=[_row(replayed) for replayed in exported.replayed], columns=_COLUMNS))
+    print(f"Next: fullrank request --export={shlex.quote(config.output)} --example=2")
     return exported
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from fullrank.data.files.scratch import temporary_directory
+from fullrank.data.files.write_aside import check_new_file
 from fullrank.data.schema.columns import Column
 from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.trainers.evaluation.configs import PredictConfig
@@ -35,8 +37,11 @@ def predict_run(config: PredictConfig, *, reading: TableReading | None = None) -
       The number of rows.
 
     Raises:
+      FileExistsError: If the output exists and is not to be replaced.
       ValueError: If model, records or tables, and columns do not fit together.
     """
+    if config.output != STANDARD_OUTPUT:
+        check_new_file(Path(config.output), overwrite=config.overwrite)
     scorer = scorer_of_run(config.run) if config.run is not None else scorer_of_export(str(config.export))
     inputs = [column.name for column in scorer.model.schema.input_columns]
     with (
@@ -63,7 +68,7 @@ def predict_run(config: PredictConfig, *, reading: TableReading | None = None) -
 
 
 def _report(config: PredictConfig, source: ScoredInput, rows: int, arrow_schema: pa.Schema) -> int:
-    """Writes the rejected rows, and says what was written; beside predictions on standard output, on the other one."""
+    """Writes the rejected rows, and says what was written; on standard error if standard output has the predictions."""
     shown = sys.stderr if config.output == STANDARD_OUTPUT else sys.stdout
     if isinstance(source, TableInput) and config.on_bad_record == "skip" and config.output != STANDARD_OUTPUT:
         source.write_rejects(config.rejects)
@@ -92,7 +97,7 @@ def _copied(config: PredictConfig, trained: Schema, source: ScoredInput) -> list
     for name in config.columns:
         if name not in columns or columns[name].form != "one":
             known = ", ".join(column.name for column in columns.values() if column.form == "one")
-            raise SchemaError(f"--columns: {name!r} is no column with one value per example. Those are: {known}.")
+            raise SchemaError(f"--columns: {name!r} is not a column with one value per example. Those are: {known}.")
     names = dict.fromkeys([*(name for name in usual if name in columns), *config.columns])
     return [columns[name] for name in names]
 

@@ -1,4 +1,4 @@
-"""Tables as batches of a model, converted by the rules of `fullrank.data.convert` and never written as records."""
+"""Tables as batches of a model, converted by the rules of `fullrank convert` and never written as records."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _DTYPES: Final = {"int64": tf.int64, "float32": tf.float32, "bytes": tf.string}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TableReading:
-    """How tables are read, as the flags of `fullrank.data.convert` say.
+    """How tables are read, as the flags of `fullrank convert` say.
 
     Attributes:
       dialect: Dialect of CSV files.

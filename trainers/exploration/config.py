@@ -28,9 +28,7 @@ class ExploreConfig:
     dataset: Literal["simulator", "hillstrom", "obd"] = setting(
         "simulator", "A simulated platform, a replay of a randomised campaign, or estimates from a bandit's log."
     )
-    raw_dir: str | None = setting(
-        None, "Folder with the files of hillstrom or obd, as fullrank.data.prepare reads them."
-    )
+    raw_dir: str | None = setting(None, "Folder with the files of hillstrom or obd, as fullrank prepare reads them.")
     json: str | None = setting(None, "File to write the numbers of the report to.")
     policies: tuple[Literal["greedy", "epsilon_greedy", "ucb", "thompson", "joint_thompson"], ...] = setting(
         ("greedy", "epsilon_greedy", "ucb", "thompson", "joint_thompson"), "Policies to compare."

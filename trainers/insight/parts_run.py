@@ -84,7 +84,7 @@ def asleep(measures: Mapping[str, float | None]) -> Iterator[dict[str, str]]:
         if size < SMALL * fields:
             yield _finding(
                 name,
-                f"its output is {size:.3g}, the fields beside it {fields:.3g}",
+                f"its output is {size:.3g}, that of the other fields {fields:.3g}",
                 "a lower --sequence_scale, for a sequence; more steps or a higher --table_learning_rate.",
             )
         elif len(shares) * shares.get(f"share/{name}", math.inf) < SMALL:

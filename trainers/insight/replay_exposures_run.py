@@ -115,7 +115,7 @@ def _common_task(runs: list[LoadedRun]) -> str:
     if not both:
         raise ValueError(
             f"{runs[0].directory.path} predicts {', '.join(ours)}, {runs[1].directory.path} {', '.join(theirs)}: there "
-            "is no binary task to rank by."
+            "is not a binary task to rank by."
         )
     return both[0]
 

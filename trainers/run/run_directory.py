@@ -108,7 +108,9 @@ def _size(file: Path) -> int:
     try:
         return file.stat().st_size
     except FileNotFoundError as error:
-        raise ValueError(f"{file} is not there, but the schema beside it names it: write the records again.") from error
+        raise ValueError(
+            f"{file} is not there, but the schema next to it names it: write the records again."
+        ) from error
 
 
 class RunDirectory:

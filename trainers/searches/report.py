@@ -58,8 +58,8 @@ def write_report(study: optuna.Study, trials: Sequence[optuna.trial.FrozenTrial]
     shares = ", ".join(f"{name} {share:.2f}" for name, share in importances.items())
     weights = f"Share of the differences by flag (fANOVA): {shares}." if shares else "Too few trials for importances."
     commands = [
-        f"  python -m fullrank.trainers.evaluate --run={shlex.quote(run)} --split=test",
-        f"  python -m fullrank.trainers.export --run={shlex.quote(run)} --output=export",
+        f"  fullrank evaluate --run={shlex.quote(run)} --split=test",
+        f"  fullrank export --run={shlex.quote(run)} --output=export",
     ]
     return "\n".join(
         [

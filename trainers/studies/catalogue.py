@@ -1,6 +1,6 @@
 """The studies that come with fullrank: the papers' comparisons, on records that the user prepares.
 
-Each is run by `python -m fullrank.trainers.study --study=NAME --data=RECORDS --output=DIR`.
+Each is run by `fullrank study --study=NAME --data=RECORDS --output=DIR`.
 """
 
 from __future__ import annotations

@@ -34,12 +34,12 @@ class Job:
       variant: Name.
       seed: Seed of the run.
       data: Directory of the records.
-      flags: Flags of each run: flags of `fullrank.trainers.train`, without data, output and seed. Several runs predict
+      flags: Flags of each run: flags of `fullrank train`, without data, output and seed. Several runs predict
         different tasks.
       run: Run directory.
       split: Split to evaluate on.
       segments: Columns over whose values to report.
-      duplicates: As of `fullrank.trainers.evaluate`.
+      duplicates: As of `fullrank evaluate`.
       abundance: Whether to measure the information abundance of the embedding tables.
       keep: Whether the run directory stays.
     """

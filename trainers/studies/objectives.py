@@ -11,7 +11,7 @@ _TAUGHT: Final = f"--teacher={BASELINE_RUN}"
 
 _LOSSES: Final = Study(
     name="losses",
-    question="Does a ranking loss beside cross entropy help, and more so where positives are rarer ([Tencent] §6.1)?",
+    question="Does adding a ranking loss to cross entropy help, most where positives are rarer ([Tencent] §6.1)?",
     flags=(*_COMMON, "--model=single"),
     baseline="cross entropy",
     variants={

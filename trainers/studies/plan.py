@@ -36,15 +36,15 @@ class Study:
     Attributes:
       name: Short name.
       question: What the study asks, in a sentence.
-      flags: Flags of `fullrank.trainers.train` that all variants share.
+      flags: Flags of `fullrank train` that all variants share.
       variants: Variant -> its own flags.
       baseline: The variant that others are compared with.
       expected: Variant -> what the paper leads to expect of it against the baseline.
-      metrics: Statistics of `fullrank.trainers.evaluate` that the tables show, the most important first; `ia` and
+      metrics: Statistics of `fullrank evaluate` that the tables show, the most important first; `ia` and
         `ia_share` are the information abundance of what all embedding sets together hold of a field, the mean over
         fields, and its share of what could be.
       segments: Columns over whose values the evaluation also reports, and the tables show AUC.
-      duplicates: As of `fullrank.trainers.evaluate`; gives the metric `inconsistency`.
+      duplicates: As of `fullrank evaluate`; gives the metric `inconsistency`.
       tasks: Labels that every variant predicts whose own flags do not say which.
       one_task_a_model: Variants that are trained once for each of `tasks`, alone, and shown as one.
     """
@@ -75,7 +75,7 @@ class Study:
             for name in names:
                 if name not in self.variants:
                     raise ValueError(
-                        f"Study {self.name!r}: {what} names {name!r}, which is no variant. Variants: "
+                        f"Study {self.name!r}: {what} names {name!r}, which is not a variant. Variants: "
                         f"{', '.join(self.variants)}."
                     )
         if self.reads_baseline and any(BASELINE_RUN in flag for flag in self.variants[self.baseline]):
@@ -158,7 +158,7 @@ class StudyConfig:
     data: str = setting(REQUIRED, "Directory of the records.")
     output: str = setting(REQUIRED, "Directory to write; finished runs in it are kept, so a stopped study resumes.")
     seeds: tuple[int, ...] = setting((1, 2, 3, 4, 5), "Seeds; every variant is trained once with each.", minimum=0)
-    variants: tuple[str, ...] = setting((), "Only these variants, beside the baseline; all if none is given.")
+    variants: tuple[str, ...] = setting((), "Only these variants, in addition to the baseline; all if none is given.")
     workers: int = setting(2, "Runs at a time, each in a process with its share of the cores.", minimum=1)
     flags: tuple[str, ...] = setting(
         (), "Further flags of train for all variants, such as --epochs=1; one with a comma needs a study file."

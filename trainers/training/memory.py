@@ -20,7 +20,7 @@ _UNITS: Final = ("B", "KB", "MB", "GB", "TB", "PB", "EB")
 def check_tables_fit(schema: Schema, *, widths: Sequence[int], memory: int | None = None) -> None:
     """Refuses tables of float32 that are larger together than the memory of the machine or of its container.
 
-    A table of a feature has `rows x width x 4` bytes in every embedding set; what the optimiser keeps beside it is not
+    A table of a feature has `rows x width x 4` bytes in every embedding set; what the optimiser keeps for it is not
     counted, so a model that passes can still be too large.
 
     Args:

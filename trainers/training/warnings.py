@@ -53,7 +53,7 @@ def label_warnings(
             raise ValueError(
                 f"There is nothing to train on in {place}: {lacks}. Look at the labels"
                 f"{'' if schema.weight is None else f' and at the weights, column {schema.weight!r},'} "
-                f"with python -m fullrank.data.inspect --data={config.data}."
+                f"with fullrank inspect --data={config.data}."
             )
         said += [
             f"{task}: {found.lack} in {place}, so there is nothing to learn for this task."

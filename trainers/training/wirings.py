@@ -156,7 +156,7 @@ def _scenarios(config: ModelConfig, schema: Schema) -> tuple[int | str, ...]:
     """The ids as the scenario column holds them.
 
     Raises:
-      ValueError: If an id is no number where the column holds numbers, or the data does not know it.
+      ValueError: If an id is not a number where the column holds numbers, or the data does not know it.
     """
     dtypes = {column.name: column.dtype for column in schema.input_columns}
     scenarios: tuple[int | str, ...] = config.scenarios

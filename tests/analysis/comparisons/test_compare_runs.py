@@ -114,8 +114,8 @@ def test_bad_input_gets_one_line(
             [rate, tmp_path / "unrelated.parquet"],
             "no binary task in common. click: unrelated.parquet does not predict it",
         ),
-        ([rate, tmp_path / "text.parquet"], "is no Parquet file of predictions"),
-        ([rate, truth, "--segments=regoin"], "'regoin' is no column of 'toy'"),
+        ([rate, tmp_path / "text.parquet"], "is not a Parquet file of predictions"),
+        ([rate, truth, "--segments=regoin"], "'regoin' is not a column of 'toy'"),
         ([rate, truth, "--split=tst"], "has no split 'tst'"),
         ([f"a:{rate}", f"a:{truth}"], "Two runs have the same name"),
     ]

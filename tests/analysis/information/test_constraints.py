@@ -50,7 +50,7 @@ def test_conditions_hold_for(every_kind: tuple[Schema, Any], text: str, expected
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("user", "'user' is no condition"),
+        ("user", "'user' is not a condition"),
         ("usr=5", "no column 'usr'. Did you mean user?"),
         ("user[1]=5", "user has one value, so it takes no position"),
         ("user=five", "user holds whole numbers. Received: 'five'"),

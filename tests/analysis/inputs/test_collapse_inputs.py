@@ -211,10 +211,10 @@ def test_safetensors(tmp_path: Path) -> None:
         (b"{}", b"", 10**12, "its header has 1000000000000 bytes, the file has 10"),
         (b"{}", b"", 3, "its header has 3 bytes, the file has 10"),
         (b"", b"", 0, "its header has 0 bytes"),
-        (b"{'a'}", b"", None, "its header is no JSON"),
-        (b"\xff\xfe", b"", None, "its header is no JSON"),
-        (b"[" * 100_000, b"", None, "its header is no JSON"),
-        (b"[1, 2]", b"", None, "its header is no JSON object"),
+        (b"{'a'}", b"", None, "its header is not JSON"),
+        (b"\xff\xfe", b"", None, "its header is not JSON"),
+        (b"[" * 100_000, b"", None, "its header is not JSON"),
+        (b"[1, 2]", b"", None, "its header is not a JSON object"),
         ({"t": 3}, b"", None, "tensor 't' needs dtype, shape and data_offsets. Received: 3"),
         ({"t": {"dtype": "F32"}}, b"", None, "tensor 't' needs dtype"),
         ({"t": entry("F32", [2, -2], 0, 16)}, b"x" * 16, None, "tensor 't' needs dtype"),
@@ -248,7 +248,7 @@ def test_what_cannot_be_read_is_said_to_be(kind: str, tmp_path: Path) -> None:
         path.write_text("hello")
     if kind == "empty directory":
         path.mkdir()
-    with pytest.raises(ValueError, match="what is no run directory, SavedModel, TensorFlow checkpoint"):
+    with pytest.raises(ValueError, match="what is not a run directory, SavedModel, TensorFlow checkpoint"):
         open_input(path)
 
 

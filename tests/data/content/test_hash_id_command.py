@@ -1,4 +1,4 @@
-"""`fullrank.data.hash_id`: what it writes and measures, large and damaged files, and one line for every mistake."""
+"""`fullrank hash-id`: what it writes and measures, large and damaged files, and one line for every mistake."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_the_figure(tmp_path: Path, vectors: Any, capsys: pytest.CaptureFixture[
     code, _, err = ran(capsys, *arguments, run=hamming_command.run)
     assert code == 1
     assert err.startswith("error: ")
-    assert "was not written by python -m fullrank.data.hash_id --json" in err
+    assert "was not written by fullrank hash-id --json" in err
 
 
 def test_one_vector_or_none_with_bits_is_not_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

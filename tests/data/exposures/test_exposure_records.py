@@ -217,7 +217,7 @@ def test_convert_counts_over_all_files_and_splits(
         (
             ["--exposures=user:ad:ad_bits"],
             1,
-            "--exposures: 'ad_bits' is no feature of kind bits in the schema. It has: bits.",
+            "--exposures: 'ad_bits' is not a feature of kind bits in the schema. It has: bits.",
         ),
         (["--exposures=user:ad", "--exposures_radius=2"], 2, "--exposures_radius is for HashIDs: name their column in"),
         (["--exposures=user:ad", "--exposures_tau_days=0"], 2, "--exposures_tau_days has to be above 0. Received: 0."),

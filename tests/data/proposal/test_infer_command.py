@@ -99,7 +99,7 @@ def test_the_table_that_is_printed(capsys: pytest.CaptureFixture[str], tmp_path:
         "click    label, binary  int           2     0.0%  0, 1\n"
         "\n"
         f"Wrote {tmp_path}/s.json. Look it over, then:\n"
-        f"  python -m fullrank.data.convert --input={tmp_path}/log.csv --schema={tmp_path}/s.json --output=records\n"
+        f"  fullrank convert --input={tmp_path}/log.csv --schema={tmp_path}/s.json --output=records\n"
     )
 
 

@@ -294,7 +294,7 @@ def test_a_pip_that_hangs_is_given_up(cache: Path, monkeypatch: pytest.MonkeyPat
 def test_the_real_set_has_the_published_size_and_rates() -> None:
     folder = recbole_wheel.cache_directory() / "ml-100k"
     if not (folder / "ml-100k.inter").is_file():
-        pytest.skip("MovieLens 100K is not in the cache: run fullrank.data.prepare --dataset=movielens once")
+        pytest.skip("MovieLens 100K is not in the cache: run fullrank prepare --dataset=movielens once")
     source = movielens.load(raw_dir=folder)
     table = pa.concat_tables([source.table(name) for name in source.splits])
     assert [source.table(name).num_rows for name in source.splits] == [80_000, 10_000, 10_000]

@@ -111,7 +111,7 @@ def test_the_records_hold_the_rows_split_by_time(
             "  validation: 300 examples in 1 file",
             "  test: 300 examples in 1 file",
             *wrote[4:7],
-            f"Next: python -m fullrank.data.inspect --data={records}",
+            f"Next: fullrank inspect --data={records}",
         ],
     )
     assert "writing test: 100%" in err
@@ -251,7 +251,7 @@ def test_help_names_the_command_and_each_flag(capsys: pytest.CaptureFixture[str]
         code, out, _ = ran(capsys, command.run, "--help")
         assert code == 0
         assert out.startswith(str(command.__doc__).splitlines()[0])
-        assert f"  python -m fullrank.data.{command.__name__.rsplit('.', 1)[1]} " in out
+        assert f"  fullrank {command.__name__.rsplit('.', 1)[1]} " in out
         assert out.index("\n  --") < out.index("\n  --[no]debug\n")
         assert max(map(len, out.splitlines())) <= 120
 
@@ -309,7 +309,7 @@ def test_inspect_validates(capsys: pytest.CaptureFixture[str], tmp_path: Path, r
     ("arguments", "message"),
     [
         (["--data=none"], "Cannot read the schema none: no such file."),
-        (["--data={schema}"], "{schema} is a schema without records: run python -m fullrank.data.convert first."),
+        (["--data={schema}"], "{schema} is a schema without records: run fullrank convert first."),
         (["--data={records}", "--split=dev"], "Schema 'clicks_1' has no split 'dev'. Known: train, validation, test."),
     ],
 )

@@ -90,7 +90,7 @@ TEXT = {
 
 def check(found: dict[str, Any]) -> None:
     assert found["click"][:2].tolist() == [1.0, 0.0]
-    assert math.isnan(found["click"][2])  # an unknown rating is no label
+    assert math.isnan(found["click"][2])  # an unknown rating is not a label
     assert found["hour"].tolist() == [2, 3, 0]
     np.testing.assert_allclose(found["price"], [0.0, math.log(2), math.nan])
     assert found["cross"].tolist() == [b"7_2", b"x_3", b"y_0"]

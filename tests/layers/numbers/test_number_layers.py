@@ -195,7 +195,7 @@ def test_127_and_128_are_near_in_ternary_only() -> None:
 
 
 def test_the_largest_of_31_bits_is_not_rounded_out_of_the_range() -> None:
-    # 2^31 - 1 is no float32; rounded up it would have 32 binary digits, of which the lowest 31 are 0, as those of 0.
+    # 2^31 - 1 is not a float32; rounded up it would have 32 binary digits, of which the lowest 31 are 0, as those of 0.
     layer = layers.MultipleNumeralSystem(2, bases=(2,), bits=31)
     low, high = layer(tf.constant([0.0, 1.0], tf.float64)).numpy()
     assert not np.allclose(low, high)

@@ -119,7 +119,7 @@ def test_batches_hold_every_edge_once_and_hide_it_from_its_ends() -> None:
     )
     seen: list[tuple[int, int]] = []
     for batch in batches:
-        # Row r is node r - 1; row 0 is no node.
+        # Row r is node r - 1; row 0 is not a node.
         users, items, negative_users, negative_items = np.split(batch.own - 1, np.cumsum([batch.edges, batch.edges, 7]))
         seen.extend(zip(users.tolist(), items.tolist(), strict=True))
         assert not (batch.near[: batch.edges] - 1 == items[:, np.newaxis]).any()

@@ -18,7 +18,7 @@ from fullrank.models.metrics.key_rows import key_codes
 
 def slow_group_auc(keys: Any, labels: Any, scores: Any, weights: Any) -> float:
     total, norm = 0.0, 0.0
-    for key in set(keys.tolist()) - {-1}:  # -1 is no key
+    for key in set(keys.tolist()) - {-1}:  # -1 is not a key
         rows = (keys == key) & ~np.isnan(labels) & (weights > 0)
         if np.unique(labels[rows]).size == 2:
             weight = weights[rows].sum()

@@ -106,7 +106,7 @@ def test_leaving_a_task_out_keeps_the_other_of_every_scenario(build: Build, make
             "shop",
             r"need both a column and ids. Received: column 'shop', ids \[\]",
         ),
-        (MMOE, "price", "'price' is no feature of one id.*Known: user, item, shop"),
+        (MMOE, "price", "'price' is not a feature of one id.*Known: user, item, shop"),
         (MMOE, "user", r"'user' holds int64, so its scenarios are of type int. Received: \['a', 'b'\]"),
     ],
 )

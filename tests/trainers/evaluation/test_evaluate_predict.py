@@ -232,7 +232,7 @@ def test_evaluate_answers_mistakes_in_one_line(
         (["--output=-", "--data=d", "--input=x"], 2, "give either --data"),
         (["--output=p.csv", "--input=x", "--on_bad_record=skip"], 2, "--on_bad_record=skip needs --data"),
         (["--data=d"], 2, "flag --output is required"),
-        (["--output=p.csv", "--data=DATA", "--columns=tags"], 1, "'tags' is no column with one value per example"),
+        (["--output=p.csv", "--data=DATA", "--columns=tags"], 1, "'tags' is not a column with one value per example"),
         (
             ["--output=p.csv", "--data=DATA", "--run=nowhere"],
             1,

@@ -154,7 +154,7 @@ def test_convert_names_the_command_that_needs_no_labels(
     assert run_main(convert_command, *flags, "--noprogress") == 1
     found = capsys.readouterr().err
     assert "new.csv has no column 'click'; 'like'; 'region'." in found
-    assert "Rows without labels are scored by fullrank.trainers.predict --input." in found
+    assert "Score rows without labels with fullrank predict --input." in found
 
 
 def test_evaluate_reads_tables_with_labels(tables: Path, toy_run: Path, tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_joined_table_gives_columns(
         (predict_command, ["--output=p"], 2, "--output=p: the name must end in .parquet, .pq, .csv, or be -"),
         (predict_command, ["--output=-", "--export=E"], 2, "give either --run (a run directory) or --export"),
         (predict_command, ["--output=-", "--input=NEW", "--columns=nobody"], 1, "has no column 'nobody'"),
-        (predict_command, ["--output=-", "--input=NEW", "--columns=tags"], 1, "'tags' is no column with one value"),
+        (predict_command, ["--output=-", "--input=NEW", "--columns=tags"], 1, "'tags' is not a column with one value"),
         (predict_command, ["--output=-", "--input=none.csv"], 1, "No file matches 'none.csv'"),
         (predict_command, ["--output=-", "--input=SHORT"], 1, "has no column 'age'"),
         (evaluate_command, ["--input=NEW"], 1, "has no column 'click'"),

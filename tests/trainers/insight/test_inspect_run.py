@@ -41,7 +41,7 @@ def test_a_model_that_is_awake() -> None:
     [
         ({"attention/s/history": 0.9999}, "s/history", "plain mean (entropy 0.9999"),
         # The fields' size is sqrt((.04 + .01) / 2) = .158, a tenth of which is .0158.
-        ({"rms/s/history": 0.015}, "s/history", "its output is 0.015, the fields beside it 0.158"),
+        ({"rms/s/history": 0.015}, "s/history", "its output is 0.015, that of the other fields 0.158"),
         # Three parts: an even share is a third, a tenth of that 3.3 %.
         ({"share/s/history": 0.03}, "s/history", "predictions owe it 3.00%, 33.33% would be"),
         ({"silent/flat": 0.95}, "flat", "95% of its units never fire"),

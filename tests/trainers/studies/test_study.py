@@ -43,7 +43,7 @@ def test_a_plan_from_a_file(tmp_path: Path) -> None:
     assert read_study(file).variants == {"a": (), "b": ("--widths=8",)}
     for change, message in (
         ({"baselin": "a"}, "did you mean 'baseline'"),
-        ({"baseline": "c"}, "which is no variant"),
+        ({"baseline": "c"}, "which is not a variant"),
         ({"variants": {"a": "--x"}}, "list of texts"),
         ({"expected": {"b": "up"}}, "better or worse"),
         ({"duplicates": ["ad_id"]}, "duplicates has to be text"),

@@ -67,7 +67,7 @@ def test_scenarios_are_read_from_a_feature(toy_records: Path) -> None:
     assert model.wiring.scenarios == ("item3", "item5")
     for changes, message in (
         ({"scenarios": ("a",)}, r"--scenarios=a: column 'user' holds whole numbers\."),
-        ({"scenario": "tags"}, "'tags' is no feature of one id"),
+        ({"scenario": "tags"}, "'tags' is not a feature of one id"),
         ({"scenarios": ("0", "99")}, r"--scenarios=0,99: feature 'user' has no id 99 in the schema\. Known: 0 to 29\."),
         (
             {"scenario": "item", "scenarios": ("item3", "x", "7")},

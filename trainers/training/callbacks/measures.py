@@ -27,9 +27,9 @@ LogitLoss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 class Collapse(keras.callbacks.Callback):
     """Adds `ia/<set>/<table>` to the logs of each epoch: the information abundance of the table's trained rows.
 
-    It stands before the callbacks that write the logs down. A row was trained if the optimiser's slot beside it has
+    It stands before the callbacks that write the logs down. A row was trained if the optimiser's slot for it has
     left its initial value; a table without such a row is left out. The cost does not grow with tables beyond
-    `MAX_ROWS` rows, whose information abundance is that of a sample. `python -m fullrank.analysis.collapse` tells the
+    `MAX_ROWS` rows, whose information abundance is that of a sample. `fullrank collapse` tells the
     rest.
     """
 

@@ -15,7 +15,7 @@ from fullrank.trainers.training.callbacks.saving import Milestones
 
 ADVICE: Final = (
     "Lower --learning_rate or --table_learning_rate, set --clip_norm, or look for extreme numbers in the data "
-    "(python -m fullrank.data.inspect)"
+    "(fullrank inspect)"
 )
 
 _LOG_LOSS: Final = "_log_loss"

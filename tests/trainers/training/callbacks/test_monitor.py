@@ -1,4 +1,4 @@
-"""What a monitor names, the guard against losses that are no number, and the log of metrics."""
+"""What a monitor names, the guard against losses that are not numbers, and the log of metrics."""
 
 from __future__ import annotations
 
