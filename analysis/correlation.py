@@ -2,6 +2,7 @@ r"""Measures what features, pairs of them and past behaviours tell of a label ([
 
     fullrank correlation --data=records --label=click --output=correlation
     fullrank correlation --data=records --where='device=1 & age>=30' --pairs --output=correlation
+    fullrank correlation --data=records --learned_pairs=runs/gwpfm/inspect/parts.json --output=pairs
     fullrank correlation --data=records --split=test --runs=tim:runs/tim,din:runs/din --output=map
 
 Mutual information is in nats, beyond what permuted labels give. Conditions are column=value, with = != < <= > or >=,
@@ -46,10 +47,13 @@ def correlation(flag_values: flags.FlagValues) -> None:
     # Loaded only for a command line that makes sense, so that --help and mistakes take no time.
     from fullrank.analysis.information.correlate import correlate
     from fullrank.analysis.information.figures import draw_correlation
+    from fullrank.analysis.information.learned_pairs import read_strengths
     from fullrank.analysis.inputs.run_scores import score_run
     from fullrank.data.schema.json import read_schema
 
     runs = _named(flag_values.runs)
+    learned = flag_values.learned_pairs
+    strengths = read_strengths(learned) if learned is not None else None
     request = Request(
         split=flag_values.split,
         label=flag_values.label,
@@ -58,7 +62,7 @@ def correlation(flag_values: flags.FlagValues) -> None:
         features=tuple(flag_values.features),
         buckets=flag_values.buckets,
         draws=flag_values.draws,
-        pairs=flag_values.pairs,
+        pairs=flag_values.pairs or learned is not None,
         pair_values=flag_values.pair_values,
         behaviour=flag_values.behaviour,
         behaviour_where=flag_values.behaviour_where,
@@ -74,7 +78,7 @@ def correlation(flag_values: flags.FlagValues) -> None:
             name: score_run(run, data=flag_values.data, split=request.split, output=scratch / f"{place}.parquet")
             for place, (name, run) in enumerate(runs.items())
         }
-        found = correlate(read_schema(flag_values.data), request, scores=scores)
+        found = correlate(read_schema(flag_values.data), request, scores=scores, strengths=strengths)
     content = found.to_json()
     with written_aside(output, overwrite=flag_values.overwrite, made_of=RESULT) as aside:
         draw_correlation(found, aside, targets=flag_values.figures)
@@ -113,6 +117,12 @@ def summary(content: dict[str, Any]) -> str:
         shown = content["pairs"]
         shown = shown if len(shown) <= 2 * _SHOWN else [*shown[:_SHOWN], *shown[-_SHOWN:]]
         lines.append(format_table(rows=shown, columns=("first", "second", "joint", "interaction")))
+    for expert, learned in content["learned_pairs"].items():
+        both = ["undefined" if learned[name] is None else f"{learned[name]:.3f}" for name in ("joint", "interaction")]
+        lines.append(
+            f"Strengths that {expert} learned for {len(learned['pairs'])} pairs: rank correlation {both[0]} with what "
+            f"the pair tells, {both[1]} with its interaction information."
+        )
     lines += _map_lines(content)
     return "\n".join(lines)
 
@@ -186,6 +196,12 @@ def _define_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_integer("buckets", default.buckets, "Quantile buckets of a number.", 2, **at)
     flags.DEFINE_integer("draws", default.draws, "Permutations of the label drawn for each interval.", 20, **at)
     flags.DEFINE_bool("pairs", default.pairs, "Measure interaction information of all pairs, too.", **at)
+    flags.DEFINE_string(
+        "learned_pairs",
+        None,
+        "JSON file of inspect-run, whose learned strengths of pairs are set beside measured ones; implies --pairs.",
+        **at,
+    )
     flags.DEFINE_integer(
         "pair_values",
         default.pair_values,

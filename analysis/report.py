@@ -4,9 +4,9 @@
     fullrank report --run=runs/me --baseline=runs/single --output=report.html
 
 The page is one HTML file that needs no network, for a screen of any width, light or dark, and for paper. It takes what
-the run directory has: metrics.jsonl, weights, and what evaluate, conflicts, importance, groups, entanglement and
-correlation wrote below it; of what is missing it says which command writes it. Run and baseline are scored on a split
-for metrics, calibration and gains; --noscore leaves that out.
+the run directory has: metrics.jsonl, weights, and what evaluate, conflicts, importance, groups, entanglement,
+inspect-run and correlation wrote below it; of what is missing it says which command writes it. Run and baseline are
+scored on a split for metrics, calibration and gains; --noscore leaves that out.
 """
 
 from __future__ import annotations

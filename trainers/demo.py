@@ -132,6 +132,7 @@ def _insight(output: Path, records: Path) -> list[list[str]]:
             f"--output={output / 'correlation'}",
             "--figures=1",
         ],
+        [*fullrank, "inspect-run", f"--run={output}", f"--json={output / 'inspect' / 'parts.json'}"],
         [*fullrank, "report", f"--run={output}", f"--output={output / 'report.html'}"],
     ]
 

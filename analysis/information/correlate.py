@@ -13,6 +13,7 @@ import numpy.typing as npt
 from fullrank.analysis.information.behaviour_map import TRUTH, Axis, CellMap, MapCounts, MapOptions
 from fullrank.analysis.information.decay import Decay, agreement, decay_of
 from fullrank.analysis.information.feature_codes import coded_constraint, coded_features
+from fullrank.analysis.information.learned_pairs import Strengths, beside
 from fullrank.analysis.information.mutual_information import Information, information
 from fullrank.analysis.information.pair_counts import Pair, PairCounts
 from fullrank.analysis.information.request import (
@@ -64,6 +65,7 @@ class Correlation:
       ranking: Features and constraints, the most informative first.
       left_out: Features that cannot be counted -> why.
       pairs: Pairs of features, the greatest interaction first; empty if not asked for.
+      learned_pairs: Expert -> how the strengths that it learned agree with them; empty if not asked for.
       maps: By axis; empty without behaviours.
       decays: Of every axis and source, same category and others.
       agreements: Run -> axis -> rank correlation with the truth.
@@ -77,6 +79,7 @@ class Correlation:
     ranking: tuple[Ranked, ...]
     left_out: dict[str, str]
     pairs: tuple[Pair, ...]
+    learned_pairs: dict[str, dict[str, Any]]
     maps: dict[Axis, CellMap]
     decays: tuple[Decay, ...]
     agreements: dict[str, dict[Axis, dict[str, Any]]]
@@ -99,6 +102,7 @@ class Correlation:
             "ranking": [each.to_json() for each in self.ranking],
             "left_out": self.left_out,
             "pairs": [pair.to_json() for pair in self.pairs],
+            "learned_pairs": self.learned_pairs,
             "behaviour": self.behaviour,
             "maps": {axis: cells.to_json() for axis, cells in self.maps.items()},
             "decays": [decay.to_json() for decay in self.decays],
@@ -106,25 +110,29 @@ class Correlation:
         }
 
 
-def correlate(schema: Schema, request: Request, *, scores: Mapping[str, Path] | None = None) -> Correlation:
+def correlate(
+    schema: Schema, request: Request, *, scores: Mapping[str, Path] | None = None, strengths: Strengths | None = None
+) -> Correlation:
     """Measures what features, pairs and behaviours tell of a label.
 
     Args:
       schema: A schema that was read from a directory of records.
       request: What is measured.
       scores: Name of a run -> its predictions for the split; it gets a learned map.
+      strengths: What experts of a run learned for pairs; needs a request of pairs.
 
     Raises:
       ValueError: If something is not there, or no example is left.
     """
-    return _Stream(schema, request, scores or {}).run()
+    return _Stream(schema, request, scores or {}, strengths or {}).run()
 
 
 class _Stream:
-    def __init__(self, schema: Schema, request: Request, scores: Mapping[str, Path]) -> None:
+    def __init__(self, schema: Schema, request: Request, scores: Mapping[str, Path], strengths: Strengths) -> None:
         schema.split(request.split)
         check_features(request, schema)
         self._schema, self._request, self._scores = schema, request, scores
+        self._strengths = strengths
         self._label = binary_label(schema, request.label)
         self._where, constraints = constraints_of(request, schema)
         features, left_out = coded_features(schema, buckets=request.buckets)
@@ -161,6 +169,7 @@ class _Stream:
             for c, counts in zip(self._coded, self._counts, strict=True)
         ]
         maps = cells.result() if cells is not None else {}
+        measured = tuple(pairs.result()) if pairs is not None else ()
         examples = int(self._counts[0].sum())
         return Correlation(
             title=self._title,
@@ -169,7 +178,8 @@ class _Stream:
             positives=int(self._counts[0][:, 1].sum()),
             ranking=tuple(sorted(ranking, key=lambda each: -each.found.corrected)),
             left_out=self._left_out,
-            pairs=tuple(pairs.result()) if pairs is not None else (),
+            pairs=measured,
+            learned_pairs=beside(measured, self._strengths),
             maps=maps,
             decays=tuple(
                 decay_of(found, source=source, same=same)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from scipy import stats
 
 from fullrank.analysis.figures.style import BLUE, GREY, ORANGE, count, figure, panels, shortened
 from fullrank.analysis.information.behaviour_map import TRUTH, CellMap
@@ -20,6 +21,7 @@ _UNITS: Final = {
 }
 _LINES: Final = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MOST_BARS: Final = 40
+_MOST_NAMED: Final = 6
 
 
 def draw_correlation(found: Correlation, directory: Path, *, targets: int, ending: str = "png") -> list[Path]:
@@ -45,6 +47,10 @@ def draw_correlation(found: Correlation, directory: Path, *, targets: int, endin
     if found.pairs:
         files.append(directory / f"pairs.{ending}")
         draw_pairs(found, path=files[-1])
+    for expert, learned in found.learned_pairs.items():
+        if learned["pairs"]:
+            files.append(directory / f"pairs_{_file_name(expert)}.{ending}")
+            draw_learned_pairs(learned, expert=expert, label=found.label, path=files[-1])
     return files
 
 
@@ -150,6 +156,35 @@ def draw_pairs(found: Correlation, *, path: Path) -> None:
         axes.set_yticks(range(len(names)), shown, fontsize=8)
         axes.figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02).set_label("interaction information [1/1000 nat]")
         axes.set_title("Pairs of features: redundant (orange) or more together (purple)")
+
+
+def draw_learned_pairs(learned: Mapping[str, Any], *, expert: str, label: str, path: Path) -> None:
+    """Each pair as a point: what it tells by its interaction, and what the expert learned of it."""
+    told = np.array([1e3 * pair["interaction"] for pair in learned["pairs"]])
+    strength = np.array([pair["strength"] for pair in learned["pairs"]])
+    with figure(path=path, width=7.0, height=4.6) as axes:
+        axes.axhline(1.0, color=GREY, linewidth=0.8)
+        axes.axvline(0.0, color=GREY, linewidth=0.8)
+        axes.plot(told, strength, "o", color=BLUE, markersize=5, alpha=0.7)
+        most = np.argsort(-np.maximum(stats.rankdata(np.abs(told)), stats.rankdata(strength)), kind="stable")
+        for k in most[:_MOST_NAMED]:
+            pair = learned["pairs"][k]
+            name = f"{shortened(pair['first'], longest=16)} x {shortened(pair['second'], longest=16)}"
+            left = told[k] > 0.5 * (told.min() + told.max())
+            axes.annotate(
+                name,
+                (told[k], strength[k]),
+                xytext=(-6 if left else 6, 4),
+                textcoords="offset points",
+                fontsize=8,
+                ha="right" if left else "left",
+            )
+        axes.set_xlabel(f"interaction information of the pair with {label} [1/1000 nat]")
+        axes.set_ylabel(f"strength that {expert} learned (1 at the start)")
+        rank = learned["interaction"]
+        axes.set_title(
+            "Pairs: what they tell, and what was learned" + ("" if rank is None else f"; rank correlation {rank:.2f}")
+        )
 
 
 def _constant(decay: Decay) -> str:

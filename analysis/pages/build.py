@@ -18,8 +18,8 @@ from fullrank.analysis.pages.file_sections import (
     features_section,
     groups_section,
     training_section,
-    uncertainty_section,
 )
+from fullrank.analysis.pages.inside_sections import parts_section, uncertainty_section
 from fullrank.analysis.pages.page import Section, Table, Verdict, render
 from fullrank.analysis.pages.pictures import Picture, Pictures
 from fullrank.analysis.pages.run_files import RunFiles, read_run
@@ -74,7 +74,8 @@ def report(
         entanglement_section(files, tasks=tasks, pictures=pictures),
         features_section(files, pictures=pictures),
         groups_section(files),
-        uncertainty_section(files),
+        uncertainty_section(files, pictures=pictures),
+        parts_section(files, pictures=pictures),
         training_section(files, tasks=tasks, pictures=pictures),
         card_section(files, tasks=tasks),
     ]

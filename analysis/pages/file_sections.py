@@ -183,21 +183,6 @@ def groups_section(run: RunFiles) -> Section | None:
     )
 
 
-def uncertainty_section(run: RunFiles) -> Section | None:
-    """The head that says how sure it is, of a run that has one."""
-    head = run.model.get("head", "logit")
-    if head == "logit":
-        return None
-    lead = (
-        f"The head is {head}: its export has the signatures posterior (mean, variance, calibrated probability) and "
-        "thompson. How much exploring by it earns is told by the replay of a log."
-    )
-    command = f"fullrank export --run={run.path} --output={run.path}/export"
-    return Section(
-        name="uncertainty", title="Uncertainty", lead=lead, missing=[("Mean and variance of an example.", command)]
-    )
-
-
 def card_section(run: RunFiles, *, tasks: Sequence[str]) -> Section:
     """Data, use, limits, versions and command: what a person needs who was not there."""
     config, model = run.config, run.model

@@ -11,6 +11,7 @@ EXTRA: Final = {
     "evaluation": ("eval.json", "evaluate --run={run} --json={run}/eval.json"),
     "conflicts": ("conflicts/conflicts.json", "conflicts --run={run} --output={run}/conflicts"),
     "importance": ("importance/importance.json", "importance --run={run} --output={run}/importance"),
+    "inspect": ("inspect/parts.json", "inspect-run --run={run} --json={run}/inspect/parts.json"),
     "groups": ("groups/groups.json", "groups --run={run} --output={run}/groups"),
     "entanglement": (
         "entanglement/entanglement.json",

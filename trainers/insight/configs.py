@@ -36,7 +36,10 @@ class PartsConfig:
     split: str = setting("validation", "Split to read.")
     batches: int = setting(8, "Batches to read.", minimum=1)
     batch_size: int = setting(512, "Examples per batch.", minimum=1)
-    json: str | None = setting(None, "File to write all measures to, and the parts that are asleep.")
+    json: str | None = setting(
+        None,
+        "File to write all measures to, the parts that are asleep, learned strengths of pairs, and stated uncertainty.",
+    )
 
     def __post_init__(self) -> None:
         """Validates the settings."""

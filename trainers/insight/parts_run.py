@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,8 +14,11 @@ import tensorflow as tf
 from fullrank.analysis.comparisons.tables import format_table
 from fullrank.data.reading.read import read_records
 from fullrank.data.schema.json import read_schema
+from fullrank.models.pair_strengths import pair_strengths
 from fullrank.models.part_measures import measure_parts
+from fullrank.models.ranker import Ranker
 from fullrank.trainers.insight.configs import PartsConfig
+from fullrank.trainers.insight.stated_uncertainty import StatedUncertainty
 from fullrank.trainers.run.run_directory import write_json
 from fullrank.trainers.run.same_schema import check_same_columns
 from fullrank.trainers.training.load_run import load_run
@@ -27,13 +31,16 @@ SMALL: Final = 0.1
 SILENT: Final = 0.9
 """Share of an expert's units that never fire, from which on it is dead."""
 
+_SHOWN: Final = 5
+
 
 def parts_run(config: PartsConfig) -> dict[str, Any]:
     """Reads batches, prints two tables and what is asleep, and writes JSON if a file is named.
 
     Returns:
-      `measures`, as `measure_parts` names them, means over the batches, `None` where undefined; and `asleep`, a list of
-      `part`, `why` and `do`.
+      `measures`, as `measure_parts` names them, means over the batches, `None` where undefined; `asleep`, a list of
+      `part`, `why` and `do`; `pairs`, expert -> a list of `first`, `second` and `strength`, as `pair_strengths` has
+      them; and `uncertainty`, task -> what `StatedUncertainty` tells, empty without such a head.
 
     Raises:
       ValueError: If the records do not fit the run.
@@ -42,17 +49,38 @@ def parts_run(config: PartsConfig) -> dict[str, Any]:
     schema = read_schema(config.data if config.data is not None else loaded.config.data.data)
     check_same_columns(loaded.schema, schema, columns=[column.name for column in loaded.schema.input_columns])
     look = tf.function(lambda batch: measure_parts(loaded.model, batch))
+    stated = StatedUncertainty(loaded.model) if loaded.model.is_uncertain else None
     with explained(schema, splits=[config.split]):
         batches = read_records(schema, split=config.split, batch_size=config.batch_size).take(config.batches)
-        seen = [{name: float(value) for name, value in look(batch).items()} for batch in batches]
+        seen = []
+        for batch in batches:
+            seen.append({name: float(value) for name, value in look(batch).items()})
+            if stated is not None:
+                stated.add(batch)
     if not seen:
         raise ValueError(f"The split {config.split!r} of {schema.directory} is empty.")
     measures = {name: _mean([each[name] for each in seen]) for name in seen[0]}
-    content = {"measures": measures, "asleep": list(asleep(measures))}
+    content = {
+        "measures": measures,
+        "asleep": list(asleep(measures)),
+        "pairs": _pairs(loaded.model),
+        "uncertainty": stated.result() if stated is not None else {},
+    }
     print(_summary(content))
     if config.json is not None:
         write_json(content, Path(config.json))
     return content
+
+
+def _pairs(model: Ranker) -> dict[str, list[dict[str, Any]]]:
+    names = model.trunk.field_names
+    return {
+        expert: [
+            {"first": names[i], "second": names[j], "strength": float(strengths[i, j])}
+            for i, j in itertools.combinations(range(len(names)), 2)
+        ]
+        for expert, strengths in pair_strengths(model).items()
+    }
 
 
 def _mean(values: list[float]) -> float | None:
@@ -159,6 +187,10 @@ def _summary(content: Mapping[str, Any]) -> str:
         "\nGates: entropy of their weights of its largest, and mean weights:",
         format_table(rows=list(gates.values()), columns=columns),
     ]
+    for expert, pairs in content["pairs"].items():
+        most = sorted(pairs, key=lambda pair: -pair["strength"])[:_SHOWN]
+        shown = ", ".join(f"{pair['first']} x {pair['second']} {pair['strength']:.3g}" for pair in most)
+        lines.append(f"\nStrongest pairs of {expert} (1 at the start): {shown}.")
     found = content["asleep"]
     lines.append(f"\nAsleep: {len(found)}" if found else "\nNothing is asleep.")
     lines += [f"  {each['part']}: {each['why']}. Try {each['do']}" for each in found]

@@ -6,12 +6,15 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fullrank.analysis.figures.matrix import matrix_heatmap
+from fullrank.analysis.pages import file_sections
 from fullrank.analysis.report import run
 from fullrank.data import IdMap, Label, Schema, Sparse, write_records
 
@@ -57,12 +60,69 @@ def test_parts_of_a_run_and_a_baseline_are_shown(toy_run: Path, tmp_path: Path) 
     for name, content in (("conflicts", conflicts), ("importance", importance)):
         (full / name).mkdir()
         (full / name / f"{name}.json").write_text(json.dumps(content))
+    inspected = {
+        "measures": {"share/set0/fields/age": 0.25, "rms/set0/fields/age": 0.1, "attention/set0/history": None},
+        "asleep": [{"part": "set0/history", "why": "its attention is a plain mean", "do": "--sequence=mean"}],
+        "pairs": {"gwpfm": [{"first": "user", "second": "item", "strength": 1.75}]},
+        "uncertainty": {},
+    }
+    (full / "inspect").mkdir()
+    (full / "inspect" / "parts.json").write_text(json.dumps(inspected))
     page = report(tmp_path / "b.html", f"--run={full}", f"--baseline={toy_run}")
+    assert "1 part of it is asleep" in page
+    assert "<td>its attention is a plain mean</td>" in page
+    assert "Pairs that gwpfm weighs" in page
     assert "0 of 2 tasks gain; no task and no segment is known to lose" in page
     assert "click by region" in page
     assert "click and like on set0 have a cosine of -0.50" in page
     assert "4 of 4 features" in page
     assert "What each task reads" in page
+
+
+def test_cosines_below_zero_are_told_from_zero(toy_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scale of cosines goes from -1 to 1; that of gates from 0 to 1."""
+    drawn: dict[str, dict[str, Any]] = {}
+
+    def remember(**arguments: Any) -> None:
+        drawn[arguments["title"]] = arguments
+        matrix_heatmap(**arguments)
+
+    monkeypatch.setattr(file_sections, "matrix_heatmap", remember)
+    full = tmp_path / "full"
+    shutil.copytree(toy_run, full)
+    (full / "conflicts").mkdir()
+    conflicts = {
+        "gates": {"click": {"a": 1.0}, "like": {"a": 1.0}},
+        "cosines": {"set0": {"click": {"click": 1.0, "like": -0.5}, "like": {"click": -0.5, "like": 1.0}}},
+    }
+    (full / "conflicts" / "conflicts.json").write_text(json.dumps(conflicts))
+    page = report(tmp_path / "d.html", f"--run={full}", "--noscore")
+    cosines, gates = drawn["Gradients on set0"], drawn["What each task reads"]
+    assert (cosines["smallest"], cosines["largest"]) == (-1.0, 1.0)
+    assert cosines["values"].tolist() == [[1.0, -0.5], [-0.5, 1.0]]
+    assert (gates["smallest"], gates["largest"]) == (0.0, 1.0)
+    assert "-0.50" in page.replace("\N{MINUS SIGN}", "-")
+
+
+def test_how_sure_it_is_of_an_uncertain_head(toy_run: Path, tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    shutil.copytree(toy_run, full)
+    config = json.loads((full / "config.json").read_text())
+    config["config"]["model"]["head"] = "gp"
+    (full / "config.json").write_text(json.dumps(config))
+    page = report(tmp_path / "e.html", f"--run={full}", "--noscore")
+    assert "How sure it is of which examples." in page
+    groups = [
+        {"examples": 50, "deviation": 0.1, "predicted": 0.3, "observed": 0.28},
+        {"examples": 50, "deviation": 0.6, "predicted": 0.4, "observed": 0.5},
+    ]
+    of_task = {"quantiles": [0.05, 0.3, 0.9], "groups": groups}
+    content = {"measures": {}, "asleep": [], "pairs": {}, "uncertainty": {"click": of_task}}
+    (full / "inspect").mkdir()
+    (full / "inspect" / "parts.json").write_text(json.dumps(content))
+    page = report(tmp_path / "e.html", f"--run={full}", "--noscore")
+    assert 'aria-label="Deviation of the logit of click"' in page
+    assert "No part of it is asleep." in page
 
 
 def test_a_run_that_cannot_be_scored_shows_its_evaluation(toy_run: Path, tmp_path: Path) -> None:

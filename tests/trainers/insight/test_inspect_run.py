@@ -85,6 +85,7 @@ def test_the_command_names_what_sleeps(
     assert "--sequence_scale=" in printed
     assert content["measures"]["attention/set0/history"] > 0.9999
     assert {finding["part"] for finding in content["asleep"]} >= {"set0/history", "set1/history"}
+    assert content["uncertainty"] == {}
     assert sum(v for n, v in content["measures"].items() if n.startswith("share/")) == pytest.approx(1.0, abs=1e-4)
 
 
