@@ -16,8 +16,8 @@ from fullrank.models.ranker import Ranker
 def pair_strengths(model: Ranker) -> dict[str, npt.NDArray[np.float64]]:
     """Expert -> `[F, F]`, symmetric, NaN on the diagonal; F as `model.trunk.field_names`.
 
-    GwPFM: `|r_{G(i),G(j)}|` ([Tencent] Eq. 4). FwFM: `|r_ij|`. FmFM and FvFM: the root mean square of the factors by
-    which `W_{i->j}` scales a direction, `||W_{i->j}||_F / sqrt(d)` (§4.4). All of them start at 1, so that an untrained
+    GwPFM: `|r_{G(i),G(j)}|`, as `GroupWeightedFM` has it. FwFM: `|r_ij|`. FmFM and FvFM: the root mean square of the factors by
+    which `W_{i->j}` scales a direction, `||W_{i->j}||_F / sqrt(d)`. All of them start at 1, so that an untrained
     pair is told from a pair that was learned to be strong. Experts without a weight per pair, and low-rank projections,
     whose factors many pairs share, are left out.
     """
@@ -48,4 +48,6 @@ def _strengths(layer: Any) -> npt.NDArray[np.float64] | None:
 
 
 def _placed(weights: npt.NDArray[Any], places: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    return np.concatenate([[0.0], weights.astype(np.float64)])[places]
+    padded: npt.NDArray[np.float64] = np.concatenate([[0.0], weights.astype(np.float64)])
+    found: npt.NDArray[np.float64] = padded[places]
+    return found
