@@ -16,10 +16,10 @@ from fullrank.models.ranker import Ranker
 def pair_strengths(model: Ranker) -> dict[str, npt.NDArray[np.float64]]:
     """Expert -> `[F, F]`, symmetric, NaN on the diagonal; F as `model.trunk.field_names`.
 
-    GwPFM: `|r_{G(i),G(j)}|`, as `GroupWeightedFM` has it. FwFM: `|r_ij|`. FmFM and FvFM: the root mean square of the factors by
-    which `W_{i->j}` scales a direction, `||W_{i->j}||_F / sqrt(d)`. All of them start at 1, so that an untrained
-    pair is told from a pair that was learned to be strong. Experts without a weight per pair, and low-rank projections,
-    whose factors many pairs share, are left out.
+    GwPFM: `|r_{G(i),G(j)}|`, as `GroupWeightedFM` has it. FwFM: `|r_ij|`. FmFM and FvFM: the root mean square of the
+    factors by which `W_{i->j}` scales a direction, `||W_{i->j}||_F / sqrt(d)`. All of them start at 1, so that an
+    untrained pair is told from a pair that was learned to be strong. Experts without a weight per pair, and low-rank
+    projections, whose factors many pairs share, are left out.
     """
     found = {}
     for expert in model.trunk.experts:
