@@ -62,6 +62,7 @@ _WORDS: Final = (
     ),
     *("line\nbreak", "cr\rhere", "crlf\r\nhere", "\x01", "\x1b[31m", "=1+1", "TRUE", "0x1F", "1e5", "1_000", "∞", "١٢"),
 )
+_PLACEHOLDER: Final = "\x02"
 _MISSING: Final = ("", "", "NA", "nan", "NULL", r"\N", "-", "?", "None", "n/a", "NaT", "-1", " ", "#N/A")
 
 
@@ -198,7 +199,25 @@ def draw_table(seed: int, number: int) -> Drawn:
         if draw.random() < 0.1:
             _spoil(draw, column, _WORDS)
         columns.append(column)
-    return _written(draw, names, columns)
+    # Numbers of their own, so that tables without these dialects stay what they were.
+    return _written(draw, names, columns, dialect=_Dialect.drawn(np.random.default_rng([seed, number, 1])))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Dialect:
+    """What few tables have: `--header`, `--comment`, or a separator of two characters."""
+
+    header: str = ""
+    comment: str = ""
+    separator: str = ""
+
+    @classmethod
+    def drawn(cls, draw: np.random.Generator) -> _Dialect:
+        return cls(
+            header=("names", "first", "", "", "", "", "", "")[draw.integers(8)],
+            comment=("#", "//", "", "", "", "", "", "")[draw.integers(8)],
+            separator=("::", "||", "", "", "", "", "", "")[draw.integers(8)],
+        )
 
 
 def _spoil(draw: np.random.Generator, column: list[str], words: Sequence[str]) -> None:
@@ -206,9 +225,17 @@ def _spoil(draw: np.random.Generator, column: list[str], words: Sequence[str]) -
         column[row] = words[int(draw.integers(len(words)))]
 
 
-def _written(draw: np.random.Generator, names: list[str], columns: list[list[str]]) -> Drawn:
+def _written(draw: np.random.Generator, names: list[str], columns: list[list[str]], *, dialect: _Dialect) -> Drawn:
     flags: list[str] = []
     separator = (",", ",", ",", "\t", ";", "|", " ", "^")[draw.integers(8)]
+    separator = dialect.separator or separator
+    if dialect.header == "names":
+        names = [SERIAL, LABEL, *(f"column{number}" for number in range(2, len(names)))]
+        flags.append(f"--header={','.join(names)}")
+    elif dialect.header == "first":
+        flags.append("--header=first")
+    if dialect.comment:
+        flags.append(f"--comment={dialect.comment}")
     ending = ".tsv" if separator == "\t" else ".csv"
     if separator not in ",\t":
         flags.append(f"--separator={separator}")
@@ -228,7 +255,11 @@ def _written(draw: np.random.Generator, names: list[str], columns: list[list[str
     quotechar = "'" if draw.random() < 0.1 else '"'
     if quotechar == "'":
         flags.append("--quote='")
-    form: dict[str, Any] = {"delimiter": separator, "quoting": quoting, "quotechar": quotechar, "lineterminator": end}
+    if dialect.separator:
+        # csv writes separators of one character only, and would not quote a cell for the two.
+        quoting = csv.QUOTE_ALL
+    delimiter = _PLACEHOLDER if dialect.separator else separator
+    form: dict[str, Any] = {"delimiter": delimiter, "quoting": quoting, "quotechar": quotechar, "lineterminator": end}
     rows = list(zip(*columns, strict=True))
     cut = int(draw.integers(0, len(rows))) if draw.random() < 0.2 else len(rows)
     files: dict[str, bytes] = {}
@@ -237,13 +268,19 @@ def _written(draw: np.random.Generator, names: list[str], columns: list[list[str
         if first == last:
             continue
         order = list(range(len(names)))
-        if name == "b" and draw.random() < 0.5:
+        if name == "b" and draw.random() < 0.5 and not dialect.header:
             order = [0, 1, *(2 + draw.permutation(len(names) - 2)[: draw.integers(0, len(names) - 1)])]
         text = io.StringIO(newline="")
         writer = csv.writer(text, **form)
-        writer.writerow([names[k] for k in order])
+        if dialect.comment:
+            text.write(f'{dialect.comment} one "comment{end}{dialect.comment}{end}')
+        if not dialect.header or (dialect.header == "first" and not files):
+            writer.writerow([names[k] for k in order])
         writer.writerows([[row[k] for k in order] for row in rows[first:last]])
-        content, same = _damaged(draw, text.getvalue().encode(encoding, errors="replace"), end.encode())
+        if dialect.comment:
+            text.write(f"{dialect.comment} the last, without a line break")
+        whole = text.getvalue().replace(_PLACEHOLDER, separator) if dialect.separator else text.getvalue()
+        content, same = _damaged(draw, whole.encode(encoding, errors="replace"), end.encode())
         known &= same
         pack = draw.integers(12)
         packed = gzip.compress(content) if pack == 0 else bz2.compress(content) if pack == 1 else content

@@ -12,6 +12,7 @@ import duckdb
 
 from fullrank.data.tables.columns import shown
 from fullrank.data.tables.files import Part, TableFiles, unreadable
+from fullrank.data.tables.text_files import lines_at
 
 _COUNTS: Final = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
 _SHOWN: Final = 60
@@ -99,15 +100,16 @@ def take_rejected_lines(connection: duckdb.DuckDBPyConnection, files: TableFiles
     if not connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'reject_errors'").fetchall():
         return []
     found = connection.execute(
-        "SELECT s.file_path, e.line, e.error_type, e.error_message, coalesce(e.csv_line, ''), e.column_idx "
-        "FROM reject_errors e JOIN reject_scans s USING (scan_id, file_id) "
+        "SELECT s.file_path, e.line, e.error_type, e.error_message, coalesce(e.csv_line, ''), e.column_idx, "
+        "e.line_byte_position FROM reject_errors e JOIN reject_scans s USING (scan_id, file_id) "
         f"ORDER BY 1, 2, e.error_type <> '{_OPEN_QUOTE}', 3, 4, 5, 6"
     ).fetchall()
     connection.execute("DELETE FROM reject_errors")
     connection.execute("DELETE FROM reject_scans")
+    numbers = _line_numbers(files, {(path, position) for path, *_, position in found})
     lines: dict[tuple[Path, int], RejectedLine] = {}
-    for path, line, kind, message, text, column in found:
-        file, line = files.named(path), files.line(path, line)
+    for path, _, kind, message, text, column, position in found:
+        file, line = files.named(path), files.line(path, numbers[path, position])
         counts = _COUNTS.search(message)
         if counts is not None:
             reason = f"{counts[2]} cells instead of {counts[1]}"
@@ -130,6 +132,17 @@ def take_rejected_lines(connection: duckdb.DuckDBPyConnection, files: TableFiles
             lines[file, line] = RejectedLine(file, line, reason, text, stray, runs_on)
     order = {file: number for number, file in enumerate(files.files)}
     return sorted(lines.values(), key=lambda each: (order.get(each.file, 0), each.line))
+
+
+def _line_numbers(files: TableFiles, places: set[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    """(Path, position) -> number of the line, in the file that DuckDB has read."""
+    numbers = {}
+    for path in {path for path, _ in places}:
+        copied = files.named(path) != Path(path)
+        positions = [position for place, position in places if place == path]
+        found = lines_at(Path(path), positions, encoding="utf-8" if copied else files.dialect.encoding)
+        numbers.update({(path, position): line for position, line in found.items()})
+    return numbers
 
 
 def _settle_quotes(connection: duckdb.DuckDBPyConnection, files: TableFiles, problem: RejectedLine) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 
 from fullrank.data.tables.columns import shown
@@ -107,6 +108,33 @@ def rewritten(
     except UnicodeDecodeError as error:
         raise ValueError(f"{file} is not {encoding}: {error.reason}. Give its encoding by --encoding.") from None
     return target, left_out
+
+
+def lines_at(file: Path, positions: Iterable[int], *, encoding: str) -> dict[int, int]:
+    """Position -> number of the line there, from 1, in a file that DuckDB has read.
+
+    DuckDB numbers rows, of which one takes several lines if its cells contain line breaks.
+
+    Args:
+      file: The file, which may be compressed.
+      positions: Bytes of the uncompressed file in UTF-8, from 1, as DuckDB reports them.
+      encoding: `utf-8` or `latin-1`.
+    """
+    wanted = np.unique(np.fromiter(positions, np.int64)) - 1
+    numbers = np.zeros(len(wanted), np.int64)
+    start, line, done = 0, 1, 0
+    mark = 0
+    with pa.input_stream(str(file), compression="detect") as stream:
+        while done < len(wanted) and (piece := stream.read(_PIECE)):
+            text = piece if encoding == "utf-8" else piece.decode(encoding).encode()
+            mark = mark or ord("\n" if b"\n" in text else "\r")
+            breaks = np.flatnonzero(np.frombuffer(text, np.uint8) == mark)
+            end = int(np.searchsorted(wanted, start + len(text)))
+            # DuckDB lets a line begin at the second half of the CRLF before it.
+            numbers[done:end] = line + np.searchsorted(breaks, wanted[done:end] - start, side="right")
+            start, line, done = start + len(text), line + len(breaks), end
+    numbers[done:] = line
+    return dict(zip((wanted + 1).tolist(), numbers.tolist(), strict=True))
 
 
 def _without_comments(lines: Iterable[str], comment: str, quote: str, left_out: list[int]) -> Iterator[str]:

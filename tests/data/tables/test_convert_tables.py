@@ -275,6 +275,27 @@ def test_malformed_lines_fail_or_are_counted(tmp_path: Path) -> None:
         bad_rows.check()
 
 
+@pytest.mark.parametrize(
+    ("name", "dialect"),
+    [
+        ("a.csv", Dialect()),
+        ("a.csv.gz", Dialect()),
+        ("a.csv", Dialect(encoding="latin-1")),
+        ("a.csv", Dialect(encoding="cp1252")),
+        ("a.csv", Dialect(comment="#")),
+    ],
+)
+@pytest.mark.parametrize("line_break", ["\n", "\r\n"])
+def test_lines_are_counted_as_an_editor_does(tmp_path: Path, name: str, dialect: Dialect, line_break: str) -> None:
+    # The comments on lines 2 and 6 are ordinary bad lines, of one cell, where --comment does not name them.
+    lines = ["x,y", "#", '1,"ä', "ö", 'ü"', "#", "2,b", "seven cells too few", '3,"c', 'd"', "9,9,9"]
+    content = line_break.join([*lines, ""]).encode("utf-8" if dialect.encoding == "utf-8" else "latin-1")
+    write(tmp_path / name, gzip.compress(content) if name.endswith(".gz") else content)
+    bad_rows = BadRows(on_bad_record="skip", max_fraction=1.0)
+    assert [x for x, _ in cells(tmp_path, name, dialect=dialect, bad_rows=bad_rows)] == [1, 2, 3]
+    assert [row for _, row, _ in bad_rows.rejects] == ([8, 11] if dialect.comment else [2, 6, 8, 11])
+
+
 def test_a_bad_cell_is_named_by_file_and_row(tmp_path: Path) -> None:
     write(tmp_path / "a.csv", "x,y\n1,a\n2,b\n")
     write(tmp_path / "b.csv", "x,y\n3,a\nfour,b\n")
