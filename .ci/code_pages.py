@@ -4,7 +4,8 @@
     code_pages.py --check
 
 docs/papers.md is the index of the papers: every mark such as `[Tencent] Eq. 4, §4.3` in a docstring, with the
-definition that bears it. docs/architecture.md has two regions: the files to read first, and the rooms of the package.
+definition that implements it. docs/architecture.md has two regions, the files to read first and the rooms of the
+package; docs/api/layers.md has one, the table of public layers by room with the names that the papers give them.
 Line numbers may lag behind the code as long as they lead into the definition that is meant; all else is stale.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import papers_index
@@ -28,6 +30,38 @@ FIRST = {
     "fullrank.layers.GroupWeightedFM": "a layer with its equation: shapes, defaults, departures",
     "fullrank.trainers.train.run": "a command: flags, configuration, and what it calls",
 }
+# Public layers that the two papers, or those they cite, know by another name.
+NAMES_IN_PAPERS = {
+    "BitCode": "binary system of MNS",
+    "BucketEmbedding": "bucketing",
+    "CompressedInteraction": "CIN of xDeepFM",
+    "ConversionChain": "ESMM",
+    "CrossNetV2": "DCN V2",
+    "EmbeddingSet": "one set of the multi-embedding paradigm (ME)",
+    "FactorizationMachine": "FM",
+    "FieldAttention": "AutoInt",
+    "FieldAwareFM": "FFM",
+    "FieldPairProjection": "projected interaction of DCN V2, FmFM",
+    "FieldWeightedFM": "FwFM",
+    "Gate": "gate of MMoE",
+    "GaussianProcessHead": "GP",
+    "GroupStructureLearning": "GSL",
+    "GroupWeightedFM": "GwPFM",
+    "InnerProduct": "IPNN",
+    "InteractionStack": "DHEN",
+    "MeanAggregator": "GraphSAGE",
+    "MultipleNumeralSystem": "MNS",
+    "OuterProduct": "OPNN",
+    "PeriodicFeatures": "PLR",
+    "PiecewiseEmbedding": "piecewise linear encoding (PLE)",
+    "RandomFeatureGP": "SNGP",
+    "ResidualQuantizer": "RQ, RQ-VAE",
+    "SelfAttention": "BST, SASRec",
+    "TargetAttention": "DIN",
+    "TemporalInterest": "TIM",
+    "TrainingHeads": "heads of the parts of ResL",
+    "TwoStream": "FinalMLP",
+}
 _REGION = re.compile(r"(<!-- made by \.ci/code_pages\.py: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _LINE = re.compile(r"\]\(([^)#]+)#L(\d+)\)")
 
@@ -36,22 +70,28 @@ def pages(root: Path) -> dict[str, str]:
     """File below docs -> what it must hold."""
     regions = {"files": _files(root), "rooms": _rooms(root)}
     architecture = (root / "docs" / "architecture.md").read_text(encoding="utf-8")
+    layers = (root / "docs" / "api" / "layers.md").read_text(encoding="utf-8")
     return {
         "papers.md": papers_index.page(root),
-        "architecture.md": _REGION.sub(lambda m: f"{m[1]}\n{regions[m[2]]}\n{m[3]}", architecture),
+        "architecture.md": _with_regions(architecture, regions),
+        "api/layers.md": _with_regions(layers, {"layers": _layers(root)}),
     }
 
 
-def is_stale(root: Path, present: str, wanted: str) -> bool:
-    """Whether a page differs by more than line numbers that still lead into the definition which is meant."""
+def _with_regions(page: str, regions: Mapping[str, str]) -> str:
+    return _REGION.sub(lambda m: f"{m[1]}\n{regions[m[2]]}\n{m[3]}", page)
+
+
+def is_stale(root: Path, present: str, wanted: str, *, page: str = "papers.md") -> bool:
+    """Whether a page below docs differs by more than line numbers that still lead into the definition that is meant."""
     if _LINE.sub(r"](\1)", present) != _LINE.sub(r"](\1)", wanted):
         return True
     pairs = zip(_LINE.finditer(present), _LINE.finditer(wanted), strict=True)
-    return any(not _same_definition(root, old[1], int(old[2]), int(new[2])) for old, new in pairs)
+    return any(not _same_definition(root, page, old[1], int(old[2]), int(new[2])) for old, new in pairs)
 
 
-def _same_definition(root: Path, link: str, old: int, new: int) -> bool:
-    text = (root / "docs" / link).resolve().read_text(encoding="utf-8")
+def _same_definition(root: Path, page: str, link: str, old: int, new: int) -> bool:
+    text = (root / "docs" / page).parent.joinpath(link).resolve().read_text(encoding="utf-8")
     spans = [
         (min([node.lineno, *(d.lineno for d in node.decorator_list)]), node.end_lineno or 0)
         for node in ast.parse(text).body
@@ -90,6 +130,26 @@ def _files(root: Path) -> str:
     return "\n".join([*rows, ""])
 
 
+def _layers(root: Path) -> str:
+    """One row per public layer, by room: its name, the names in the papers, and the first sentence about it."""
+    faces = ast.parse((root / "layers" / "__init__.py").read_text(encoding="utf-8")).body
+    names = [alias.name for node in faces if isinstance(node, ast.ImportFrom) for alias in node.names]
+    unknown = set(NAMES_IN_PAPERS) - set(names)
+    if unknown:
+        raise ValueError(f"NAMES_IN_PAPERS has {sorted(unknown)}, which fullrank.layers does not export.")
+    found = sorted((*defined_in(root, f"fullrank.layers.{name}"), name) for name in names)
+    rows = ["| room | layer | in the papers | what it computes or holds |", "|---|---|---|---|"]
+    for file, line, name in found:
+        tree = ast.parse((root / file).read_text(encoding="utf-8"))
+        (node,) = (each for each in tree.body if getattr(each, "name", None) == name)
+        assert isinstance(node, (ast.ClassDef, ast.FunctionDef))  # noqa: S101
+        summary = " ".join((ast.get_docstring(node) or "").split("\n\n")[0].split()).replace("|", "\\|")
+        room = file.rpartition("/")[0]
+        link = f"[`{name}`](../../{file}#L{line})"
+        rows.append(f"| `{room}` | {link} | {NAMES_IN_PAPERS.get(name, '')} | {summary} |")
+    return "\n".join([*rows, ""])
+
+
 def _rooms(root: Path) -> str:
     rules = sources.room_rules(root)
     rows = ["| room | what is in it | may import |", "|---|---|---|"]
@@ -123,7 +183,7 @@ def main(root: Path, arguments: list[str]) -> int:
         file = root / "docs" / name
         if arguments == ["--write"]:
             file.write_text(text, encoding="utf-8")
-        elif not file.is_file() or is_stale(root, file.read_text(encoding="utf-8"), text):
+        elif not file.is_file() or is_stale(root, file.read_text(encoding="utf-8"), text, page=name):
             stale.append(f"docs/{name}")
     if stale:
         print(f"stale: {', '.join(stale)}; run `make pages`", file=sys.stderr)

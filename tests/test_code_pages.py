@@ -21,7 +21,7 @@ def pages(repository: Path) -> dict[str, str]:
 def test_the_pages_are_up_to_date(repository: Path, pages: dict[str, str]) -> None:
     for name, text in pages.items():
         present = (repository / "docs" / name).read_text(encoding="utf-8")
-        assert not code_pages.is_stale(repository, present, text), f"docs/{name} is stale: run `make pages`"
+        assert not code_pages.is_stale(repository, present, text, page=name), f"docs/{name} is stale: run `make pages`"
 
 
 def test_a_line_may_lag_within_its_definition_only(repository: Path, pages: dict[str, str]) -> None:
@@ -66,6 +66,16 @@ def test_what_counts_as_without_a_paper(tmp_path: Path, line: str, bare: bool) -
     for name in (sources.MAIN, "setup.py"):
         (tmp_path / name).write_text("")
     assert bool(papers_index.bare_equations(tmp_path)) == bare
+
+
+def test_every_public_layer_is_on_the_page_of_layers(pages: dict[str, str]) -> None:
+    from fullrank import layers
+
+    rows = re.findall(
+        r"^\| `layers[\w/]*` \| \[`(\w+)`\]\((\S+)\) \| (.*?) \| (.+?) \|$", pages["api/layers.md"], re.MULTILINE
+    )
+    assert sorted(name for name, *_ in rows) == sorted(layers.__all__)
+    assert {name: paper for name, _, paper, _ in rows}["GroupWeightedFM"] == "GwPFM"
 
 
 def test_proofs_named_by_the_errata_exist(repository: Path) -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import platform
+import subprocess
+import sys
+
 import pytest
 
 from fullrank.trainers import commands
@@ -21,6 +26,25 @@ def test_the_list_is_what_help_prints(capsys: pytest.CaptureFixture[str]) -> Non
     listed = capsys.readouterr().out
     commands.run(["fullrank", "--help"])
     assert capsys.readouterr().out == listed
+
+
+def test_the_version_needs_no_tensorflow() -> None:
+    script = (
+        "import sys; from fullrank.trainers import commands; commands.run(['fullrank', '--version']); "
+        "assert 'tensorflow' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = dict(line.split() for line in done.stdout.splitlines())
+    assert found["python"] == platform.python_version()
+    distributions = ["tensorflow", "tf-keras", "tensorflow-probability", "tensorflow-recommenders", "duckdb"]
+    assert list(found) == ["fullrank", "python", *distributions]
+    assert all(found[name] == importlib.metadata.version(name) for name in ["fullrank", *distributions])
+
+
+def test_what_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "_REPORTED", ("fullrank", "no-such-distribution"))
+    assert commands.versions().splitlines()[-1] == "no-such-distribution not installed"
 
 
 @pytest.mark.parametrize("name", ["inspect", "fullrank-inspect"])

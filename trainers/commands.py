@@ -3,6 +3,7 @@
     fullrank
     fullrank train --data=records --output=runs/first
     python -m fullrank train --help
+    fullrank --version
 
 `fullrank NAME ...` is the same as the script `fullrank-NAME ...` and as `python -m fullrank.<folder>.<name> ...`.
 """
@@ -13,6 +14,7 @@ import ast
 import importlib
 import importlib.metadata
 import importlib.util
+import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,11 +25,14 @@ from fullrank.data.command.help import HELP_FLAGS
 from fullrank.data.files.printable import closest
 
 _PREFIX: Final = "fullrank-"
+_VERSION_FLAGS: Final = frozenset({"--version", "-version"})
+# Distributions whose versions a report of a problem needs: their files are asked, none of them is imported.
+_REPORTED: Final = ("fullrank", "tensorflow", "tf-keras", "tensorflow-probability", "tensorflow-recommenders", "duckdb")
 _SECTIONS: Final = {"data": "Records", "trainers": "Models", "analysis": "Analysis"}
 
 
 def run(argv: Sequence[str] | None = None) -> None:
-    """Starts the command that the first argument names, or lists all commands.
+    """Starts the command that the first argument names, lists all commands, or prints versions.
 
     Args:
       argv: Program name and arguments; `None` for those of the process.
@@ -40,6 +45,9 @@ def run(argv: Sequence[str] | None = None) -> None:
     name = arguments[1] if len(arguments) > 1 else None
     if name is None or name in HELP_FLAGS:
         print(list_commands(modules))
+        return
+    if name in _VERSION_FLAGS:
+        print(versions())
         return
     module = modules.get(name.removeprefix(_PREFIX))
     if module is None:
@@ -64,12 +72,28 @@ def command_modules() -> dict[str, str]:
 def list_commands(modules: Mapping[str, str]) -> str:
     """The commands by folder, each with the first line of its module's docstring."""
     width = max(len(name) for name in modules)
-    parts = ["usage: fullrank COMMAND [--flag=value ...]; `fullrank COMMAND --help` lists the flags of a command."]
+    parts = [
+        "usage: fullrank COMMAND [--flag=value ...]; `fullrank COMMAND --help` lists the flags of a command,\n"
+        "       `fullrank --version` prints the versions of fullrank and of the libraries it runs on."
+    ]
     for folder, title in _SECTIONS.items():
         names = [name for name, module in modules.items() if module.split(".")[1] == folder]
         lines = (f"  {name.ljust(width)}  {summary(modules[name])}" for name in names)
         parts.append("\n".join([f"{title}:", *lines]))
     return "\n\n".join(parts)
+
+
+def versions() -> str:
+    """The versions of fullrank, Python and the libraries that results depend on, one per line."""
+    lines = [f"{name} {_version(name)}" for name in _REPORTED]
+    return "\n".join([lines[0], f"python {platform.python_version()}", *lines[1:]])
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def summary(module: str) -> str:

@@ -36,7 +36,8 @@ class SelfAttention(keras.layers.Layer):
       `[B, d]`; zero where there is no behaviour, as from the other encoders, although a target alone has an output.
 
     Args:
-      max_length: Longest sequence; positions are embedded up to it.
+      max_length: The largest relative position with an embedding of its own. L may exceed it; the older behaviours
+        then share the embedding of position `max_length`.
       blocks: Transformer blocks, one or more.
       heads: Attention heads, each of width `max(1, d // heads)`.
       target: Whether the target is a token, and the one that comes out.

@@ -59,7 +59,8 @@ class TemporalInterest(keras.layers.Layer):
       `[B, d]`; zero where there is no behaviour.
 
     Args:
-      max_length: Longest sequence; positions are embedded up to it.
+      max_length: The largest relative position with an embedding of its own. L may exceed it; the older behaviours
+        then share the embedding of position `max_length`.
       position: Whether the relative position is encoded.
       interval: Whether the time interval is encoded.
       attention: Whether behaviours are weighted by the target; a plain mean otherwise.

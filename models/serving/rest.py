@@ -127,8 +127,8 @@ def _check_names(given: Mapping[str, Any], specs: Mapping[str, Any], *, place: s
         lines = [f"lacks {', '.join(missing)}"] if missing else []
         lines += [f"has {', '.join(map(repr, unknown))}, which the signature does not take"] if unknown else []
         raise RequestError(
-            f"{place} {' and '.join(lines)}. Every input is required; what is absent is filled as assets/inputs.json "
-            "says."
+            f"{place} {' and '.join(lines)}. Every input is required; a missing value is written as "
+            "assets/inputs.json says."
         )
 
 
@@ -137,10 +137,15 @@ def _array(name: str, values: Any, spec: Any) -> Array:
     text = spec.dtype.name == "string"
     flat: list[Any] = []
     shape = _shape_of(values, flat)
+    if any(value is None for value in flat):
+        raise RequestError(
+            f"Input {name!r} has a null, which TensorFlow Serving does not accept. Write a missing value as the value "
+            "of `absent` in assets/inputs.json, NaN without quotation marks."
+        )
     if shape is None:
         raise RequestError(
-            f"Input {name!r} has rows of different width: pad them on the right to one width with what "
-            "assets/inputs.json says is absent."
+            f"Input {name!r} has rows of different width: pad them on the right to one width with the "
+            "value that assets/inputs.json calls absent."
         )
     if len(shape) != spec.shape.rank or not spec.shape.is_compatible_with(shape):
         raise RequestError(f"Input {name!r} has the shape {_dims(spec.shape)}. Received: {_dims(shape)}.")

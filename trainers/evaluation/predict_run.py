@@ -64,11 +64,12 @@ def predict_run(config: PredictConfig, *, reading: TableReading | None = None) -
             open_predictions(config.output, arrow_schema) as writer,
         ):
             rows = _write(writer, arrow_schema, scorer, batches, copied, examples=source.examples)
-        return _report(config, source, rows, arrow_schema)
+        identified = bool(config.columns) or any(key.name in source.present for key in scorer.schema.keys)
+        return _report(config, source, rows, arrow_schema, identified=identified)
 
 
-def _report(config: PredictConfig, source: ScoredInput, rows: int, arrow_schema: pa.Schema) -> int:
-    """Writes the rejected rows, and says what was written; on standard error if standard output has the predictions."""
+def _report(config: PredictConfig, source: ScoredInput, rows: int, arrow_schema: pa.Schema, *, identified: bool) -> int:
+    """Writes the rejected rows and reports the output; on standard error if standard output has the predictions."""
     shown = sys.stderr if config.output == STANDARD_OUTPUT else sys.stdout
     if isinstance(source, TableInput) and config.on_bad_record == "skip" and config.output != STANDARD_OUTPUT:
         source.write_rejects(config.rejects)
@@ -76,6 +77,8 @@ def _report(config: PredictConfig, source: ScoredInput, rows: int, arrow_schema:
         print(report, file=shown)
     where = "standard output" if config.output == STANDARD_OUTPUT else config.output
     print(f"{where}: {rows:,} rows of {', '.join(arrow_schema.names)}.", file=shown)
+    if not identified:
+        print("Rows keep the order of the input; --columns=NAME copies a column, such as an id.", file=shown)
     return rows
 
 

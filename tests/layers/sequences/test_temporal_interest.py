@@ -125,6 +125,15 @@ def test_most_recent_behaviour_has_position_one() -> None:
     np.testing.assert_allclose(layer(tf.zeros([1, 3, 1]), tf.zeros([1, 1]), mask).numpy(), [[15.0]])
 
 
+def test_behaviours_beyond_the_maximum_share_its_position() -> None:
+    layer = layers.TemporalInterest(2, interval=False, attention=False, representation=False)
+    behaviours, target, mask = tf.zeros([1, 4, 1]), tf.zeros([1, 1]), tf.ones([1, 4], tf.bool)
+    layer(behaviours, target, mask)
+    layer.set_weights([np.array([[0.0], [10.0], [20.0]])])
+    # Positions 4, 3, 2, 1 of four behaviours count as 2, 2, 2, 1: (3 * 20 + 10) / 4 = 17.5
+    np.testing.assert_allclose(layer(behaviours, target, mask).numpy(), [[17.5]])
+
+
 def test_intervals_are_asked_for() -> None:
     layer = layers.TemporalInterest(2)
     with pytest.raises(ValueError, match="needs intervals"):

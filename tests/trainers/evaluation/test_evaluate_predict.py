@@ -94,6 +94,18 @@ def test_evaluate_draws_figures(evaluated: tuple[dict[str, Any], Path]) -> None:
     assert all((evaluated[1] / "figures" / name).read_bytes().startswith(b"\x89PNG") for name in names)
 
 
+def test_rows_without_an_id_are_told_how_to_get_one(
+    toy_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "no_key.csv").write_text("request,item,tags,age\n7,a,1,30\n8,b,,\n")
+    (tmp_path / "key.csv").write_text("user,item,tags,age\n7,a,1,30\n8,b,,\n")
+    advice = "Rows keep the order of the input; --columns=NAME copies a column, such as an id."
+    for file, columns, told in (("no_key.csv", (), True), ("no_key.csv", ("request",), False), ("key.csv", (), False)):
+        output = tmp_path / f"{file}{len(columns)}.parquet"
+        predict_run(PredictConfig(run=str(toy_run), input=str(tmp_path / file), columns=columns, output=str(output)))
+        assert (advice in capsys.readouterr().out.splitlines()) == told
+
+
 def test_evaluate_prints_a_table(toy_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_main(evaluate_command, f"--run={toy_run}", "--split=validation", "--key=item", "--segments=user") == 0
     shown = capsys.readouterr().out.splitlines()
