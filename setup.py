@@ -22,6 +22,7 @@ COMMANDS = {
     "fullrank-inspect-run": "trainers.inspect_run",
     "fullrank-convert": "data.convert",
     "fullrank-infer": "data.infer",
+    "fullrank-delays": "data.delays",
     "fullrank-hash-id": "data.hash_id",
     "fullrank-inspect": "data.inspect",
     "fullrank-pretrain-graph": "trainers.pretrain_graph",

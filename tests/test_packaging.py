@@ -22,6 +22,7 @@ SCRIPTS = {
     "fullrank-request",
     "fullrank-prepare",
     "fullrank-convert",
+    "fullrank-delays",
     "fullrank-infer",
     "fullrank-hash-id",
     "fullrank-inspect",

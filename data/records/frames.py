@@ -33,11 +33,13 @@ class Frame(NamedTuple):
       record: Its number, from 0.
       data: Its content, or `None` if it is damaged.
       reason: What is wrong with it; empty if nothing is.
+      end: Where it ends, in bytes of the decompressed file; 0 where the file cannot be followed.
     """
 
     record: int
     data: bytes | None
     reason: str = ""
+    end: int = 0
 
 
 def shard_name(*, split: str, shard: int, shards: int, compression: str) -> str:
@@ -63,24 +65,29 @@ def compressed(content: bytes, compression: Literal["", "GZIP"]) -> bytes:
     return member.compress(content) + member.flush()
 
 
-def read_frames(path: str | Path, *, compression: str) -> Iterator[Frame]:
+def read_frames(path: str | Path, *, compression: str, record: int = 0, start: int = 0) -> Iterator[Frame]:
     """Yields every record of a file, damaged ones without their data; ends early where the file cannot be followed.
 
     Args:
       path: The file.
       compression: `""` or `"GZIP"`.
+      record: Number of the first record to read.
+      start: Where it begins, in bytes of the decompressed file: the `end` of the one before.
 
     Raises:
       OSError: If the file cannot be opened.
     """
-    record = 0
     with _opened(path, compression) as file:
+        if start:
+            file.seek(start)
         while True:
             frame = _read_frame(file, record)
             if frame is None:
                 return
-            yield frame
-            if frame.reason and frame.reason != _DAMAGED:
+            start += frame.end
+            lost = frame.reason and frame.reason != _DAMAGED
+            yield frame._replace(end=0 if lost else start)
+            if lost:
                 return
             record += 1
 
@@ -131,7 +138,7 @@ def _opened(path: str | Path, compression: str) -> Iterator[IO[bytes]]:
 
 
 def _read_frame(file: IO[bytes], record: int) -> Frame | None:
-    """The next frame, or `None` at a clean end."""
+    """The next frame, its `end` counted from where the file stands, or `None` at a clean end."""
     try:
         header = _read_exactly(file, _HEADER.size)
         if not header:
@@ -148,10 +155,10 @@ def _read_frame(file: IO[bytes], record: int) -> Frame | None:
         return Frame(record, None, _GZIP.format(error))
     if len(body) < length + _FOOTER.size:
         return Frame(record, None, _CUT_OFF)
-    data = body[:length]
+    data, size = body[:length], len(header) + len(body)
     if _masked_crc(data) != _FOOTER.unpack_from(body, length)[0]:
-        return Frame(record, None, _DAMAGED)
-    return Frame(record, data)
+        return Frame(record, None, _DAMAGED, size)
+    return Frame(record, data, "", size)
 
 
 def _read_exactly(file: IO[bytes], size: int) -> bytes:

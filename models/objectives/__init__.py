@@ -1,4 +1,4 @@
-"""Objectives as pure functions of labels and logits: ranking, exposure weights, distillation, residuals.
+"""Objectives as pure functions: ranking, exposure weights, late conversions, distillation, residuals.
 
 May import: data, layers, models/options.
 """
@@ -13,6 +13,18 @@ from fullrank.models.objectives.imbalance import (
     class_balanced_cross_entropy,
     focal_loss,
     logit_gradients,
+)
+from fullrank.models.objectives.late_conversions import (
+    dfm_loss,
+    es_dfm_loss,
+    es_dfm_targets,
+    es_dfm_weights,
+    fnc_logits,
+    fnc_loss,
+    fnw_loss,
+    fnw_weights,
+    silent_log_probability,
+    weighted_cross_entropy,
 )
 from fullrank.models.objectives.listwise import joint_ranking_and_calibration, listwise_softmax_loss
 from fullrank.models.objectives.ranking import classification_and_ranking, pairwise_loss, value_pairwise_loss
@@ -36,9 +48,17 @@ __all__ = [
     "LogitGradients",
     "class_balanced_cross_entropy",
     "classification_and_ranking",
+    "dfm_loss",
     "distillation_loss",
     "ema_update",
+    "es_dfm_loss",
+    "es_dfm_targets",
+    "es_dfm_weights",
     "exposure_weights",
+    "fnc_logits",
+    "fnc_loss",
+    "fnw_loss",
+    "fnw_weights",
     "focal_loss",
     "joint_ranking_and_calibration",
     "listwise_softmax_loss",
@@ -51,7 +71,9 @@ __all__ = [
     "residual_learning_loss",
     "residual_loss",
     "residual_targets",
+    "silent_log_probability",
     "value_pairwise_loss",
+    "weighted_cross_entropy",
     "ziln_log_mean",
     "ziln_loss",
     "ziln_mean",
