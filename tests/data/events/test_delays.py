@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +19,12 @@ from fullrank.data.schema.json import read_schema
 N = 4000
 
 
-def _times(**changes: object) -> np.ndarray:
-    given = {"clicks": np.arange(N) * 10.0, "advertisers": np.arange(N) % 20, "law": Exponential(median=3600.0)}
+def _times(**changes: Any) -> np.ndarray:
+    given: dict[str, Any] = {
+        "clicks": np.arange(N) * 10.0,
+        "advertisers": np.arange(N) % 20,
+        "law": Exponential(median=3600.0),
+    }
     return report_times(**{**given, "seed": 3, **changes})
 
 
@@ -86,7 +91,8 @@ def test_the_command_writes_a_stream(make_records: Callable[..., Path], tmp_path
         parts.append(part)
     assert source.ended
     columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in ("item", "tags", "click")}
-    events = Events(*(np.concatenate(each) for each in list(zip(*parts, strict=True))[:4]), columns)
+    ids, kinds, times, named = (np.concatenate(each) for each in list(zip(*parts, strict=True))[:4])
+    events = Events(ids, kinds, times, named, columns)
     assert (np.diff(events.times) >= 0).all()
     clicks = events.kinds == 1
     assert clicks.sum() == 1200

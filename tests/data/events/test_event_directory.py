@@ -26,8 +26,13 @@ SCHEMA = Schema(
 
 def rows(first: int, number: int, **changes: np.ndarray) -> dict[str, np.ndarray]:
     ids = np.arange(first, first + number, dtype=np.int64)
-    columns = {"ad": ids % 9, "price": ids.astype(np.float32), "buy": np.full(number, np.nan, np.float32)}
-    return {**columns, ID: ids, KIND: np.ones_like(ids), TIME: 100 + ids, CLICK: np.full_like(ids, -1), **changes}
+    columns: dict[str, np.ndarray] = {
+        "ad": ids % 9,
+        "price": ids.astype(np.float32),
+        "buy": np.full(number, np.nan, np.float32),
+    }
+    own = {ID: ids, KIND: np.ones_like(ids), TIME: 100 + ids, CLICK: np.full_like(ids, -1)}
+    return {**columns, **own, **changes}
 
 
 @pytest.fixture
