@@ -30,6 +30,7 @@ COMMANDS = {
     "fullrank-control": "trainers.control",
     "fullrank-search": "trainers.search",
     "fullrank-explore": "trainers.explore",
+    "fullrank-online": "trainers.online",
     "fullrank-replay-exposures": "trainers.replay_exposures",
     "fullrank-collapse": "analysis.collapse",
     "fullrank-compare": "analysis.compare",

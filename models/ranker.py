@@ -238,11 +238,29 @@ class Ranker(tfrs.Model):
                 self.counts.observe(tf.math.count_nonzero(weights, axis=0), self.outputs.rows.labels_in(inputs))
                 share = self.counts.share()
             self.head.observe(top, weights, share)
+        return loss + self._penalty(mixed)
+
+    def logits_and_penalty(self, batch: Mapping[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        """For a training loss of one's own: the logits as in training, and what does not depend on labels, a scalar.
+
+        That is the losses of groups and the penalty on looked-up rows.
+
+        Raises:
+          ValueError: If the head has a distribution, whose training needs more than logits.
+        """
+        if self.is_uncertain:
+            raise ValueError(f"head={self.options.head!r} is not trained on logits alone: take head='logit'.")
+        mixed = self.trunk(batch, training=True)
+        predicted = self._ended(self.tower(mixed.read, training=True), batch, True)
+        return self.outputs.logits(predicted), self._penalty(mixed)
+
+    def _penalty(self, mixed: Mixed) -> tf.Tensor:
+        penalty = tf.zeros([])
         if mixed.groups.losses:
-            loss += self.trunk.groups.loss(mixed.groups)
+            penalty += self.trunk.groups.loss(mixed.groups)
         if self.options.embedding_l2:
-            loss += self.options.embedding_l2 * embedding_penalty(list(mixed.fields.values()))
-        return loss
+            penalty += self.options.embedding_l2 * embedding_penalty(list(mixed.fields.values()))
+        return penalty
 
     def train_step(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """One step of gradient descent; returns the epoch's mean losses so far and `task_metric` values."""

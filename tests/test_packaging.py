@@ -24,6 +24,7 @@ SCRIPTS = {
     "fullrank-convert",
     "fullrank-delays",
     "fullrank-infer",
+    "fullrank-online",
     "fullrank-hash-id",
     "fullrank-inspect",
     "fullrank-pretrain-graph",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -101,10 +101,11 @@ class Checkpoints:
 
     Args:
       model: Compiled, with all its weights.
-      stream: What `fit` reads.
+      stream: What `fit` reads; `None` where the position in the data is among `parts`.
       state: The run's counters.
       directory: Where the checkpoints lie; the last two are kept.
       averages: Weights of a teacher that moves with the model.
+      parts: What else belongs to a checkpoint, by name; such as a second model and its optimiser.
 
     Attributes:
       step: Step of the last checkpoint that was saved or restored; `None` before.
@@ -114,17 +115,19 @@ class Checkpoints:
         self,
         *,
         model: keras.Model,
-        stream: Stream,
+        stream: Stream | None,
         state: TrainingState,
         directory: Path,
         averages: Sequence[tf.Variable] = (),
+        parts: Mapping[str, Any] | None = None,
     ) -> None:
         # Slot variables have to exist, or restoring could not tell whether it found everything.
         model.optimizer.build(model.trainable_variables)
         self._checkpoint = tf.train.Checkpoint(
             model=model,
             optimizer=model.optimizer,
-            iterator=stream.iterator,
+            **({} if stream is None else {"iterator": stream.iterator}),
+            **(parts or {}),
             state=state,
             generators=random_generators(model),
             averages=list(averages),
