@@ -192,7 +192,7 @@ def card_section(run: RunFiles, *, tasks: Sequence[str]) -> Section:
     rows: list[tuple[Any, ...]] = [
         (
             "model",
-            f"{model['model']}, widths {model.get('widths') or 'default'}, experts {model.get('experts') or 'default'}",
+            f"{model['model']}, widths {_joined(model.get('widths'))}, experts {_joined(model.get('experts'))}",
         ),
         ("tasks", ", ".join(tasks)),
         (
@@ -206,7 +206,7 @@ def card_section(run: RunFiles, *, tasks: Sequence[str]) -> Section:
         ("trained", str(config.get("created"))),
         ("versions", ", ".join(f"{name} {version}" for name, version in config.get("versions", {}).items())),
         ("commit", str(config.get("git_commit"))),
-        ("command", shlex.join(map(str, config.get("command", [])))),
+        ("command", _command(list(map(str, config.get("command", []))))),
         (
             "use",
             f"Scores examples of {run.schema.get('name')} as they were when it was trained, to rank and to price them.",
@@ -214,6 +214,15 @@ def card_section(run: RunFiles, *, tasks: Sequence[str]) -> Section:
         ("limits", "Intervals tell what other users would give, not another training. Associations are not causes."),
     ]
     return Section(name="card", title="Model card", tables=[Table(columns=("what", "value"), rows=tuple(rows))])
+
+
+def _joined(given: Sequence[Any] | None) -> str:
+    return ", ".join(map(str, given)) if given else "as by default"
+
+
+def _command(given: Sequence[str]) -> str:
+    """The command line; its first word may be of several, `fullrank train`."""
+    return " ".join([*given[:1], shlex.join(given[1:])])
 
 
 def _files(run: RunFiles, part: str, caption: str) -> list[Picture]:

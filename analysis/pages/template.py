@@ -58,9 +58,9 @@ section > p { margin: 0 0 16px; max-width: 74ch; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(500px, 100%), 1fr)); gap: 16px;
   align-items: start; }
 figure { margin: 0; }
-figcaption, caption { color: var(--muted); font-size: 14px; line-height: 1.45; text-align: left; }
-figcaption { margin-top: 10px; max-width: 74ch; }
-caption { caption-side: bottom; padding-top: 8px; }
+figcaption, section > p.note { color: var(--muted); font-size: 14px; line-height: 1.45; max-width: 74ch; }
+figcaption { margin-top: 10px; }
+section > p.note { margin: 8px 0 0; }
 .figure { overflow-x: auto; }
 svg { display: block; max-width: 100%; height: auto; }
 .verdict svg { width: auto !important; max-height: 250px; }
@@ -100,7 +100,7 @@ code { font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; backg
   nav, .verdict .more { display: none; }
   .pill { border: 1px solid currentColor; }
   figure, .card, tr { break-inside: avoid; }
-  h2 { break-after: avoid; }
+  h2, section > p { break-after: avoid; }
   .figures { display: block; }
   .figures .card { margin-bottom: 12px; }
 }
@@ -137,9 +137,6 @@ code { font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; backg
 </nav>
 {% macro table_of(table) %}
 <div class="table" tabindex="0"><table>
-{% if table.caption %}
-<caption>{{ table.caption }}</caption>
-{% endif %}
 <thead><tr>
 {% for name in table.columns %}
 <th scope="col"{% if table.rows and table.rows[0][loop.index0] is number %} class="number"{% endif %}>{{ name }}</th>
@@ -151,6 +148,9 @@ code { font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; backg
 {% endfor %}
 </tbody>
 </table></div>
+{% if table.caption and not table.folded %}
+<p class="note">{{ table.caption }}</p>
+{% endif %}
 {% endmacro %}
 {% for section in sections %}
 <section id="{{ section.name }}">
