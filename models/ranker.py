@@ -16,6 +16,7 @@ from fullrank.layers.legacy_keras import tfrs
 from fullrank.layers.mixture.task_heads import TaskHeads
 from fullrank.layers.mixture.towers import Towers
 from fullrank.models.copy_weights import copy_weights
+from fullrank.models.encoding.missing_batch import missing_batch
 from fullrank.models.group_places import FoundGroups
 from fullrank.models.heads.chain import chain_without
 from fullrank.models.heads.task_outputs import Predicted, TaskOutputs
@@ -143,14 +144,7 @@ class Ranker(tfrs.Model):
 
     def example_batch(self, size: int = 1) -> dict[str, tf.Tensor]:
         """A batch of missing values in the right shapes and dtypes, inputs only."""
-        dtypes = {"int64": tf.int64, "float32": tf.float32, "bytes": tf.string}
-        return {
-            column.name: tf.fill(
-                [size] if column.form == "one" else [size, column.length],
-                tf.constant(column.missing, dtypes[column.dtype]),
-            )
-            for column in self.schema.input_columns
-        }
+        return missing_batch(self.schema.input_columns, size)
 
     @property
     def learns_groups(self) -> bool:

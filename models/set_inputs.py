@@ -27,6 +27,7 @@ class SetInputs(keras.layers.Layer):
       lookups: What the feature encoder found.
       dense: The batch's numbers and vectors that no table is looked up for.
       elapsed: Sequence -> seconds from each behaviour to the event, `[B, L]`.
+      compared: Fields `[B, F, d]` that sequences are compared with, in place of the batch's own; `None` for these.
 
     Returns:
       Fields `[B, F, d]`, in the order of `field_names`, and side `[B, m]`, or `None` if nothing is encoded besides.
@@ -105,12 +106,16 @@ class SetInputs(keras.layers.Layer):
         )
 
     def call(
-        self, lookups: Lookups, dense: DenseInputs, elapsed: Mapping[str, tf.Tensor]
+        self,
+        lookups: Lookups,
+        dense: DenseInputs,
+        elapsed: Mapping[str, tf.Tensor],
+        compared: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Returns the fields and the side."""
         fields = [self.embeddings(lookups)] if self._plan.fields else []
         side = [
-            self._encoded(encode, reads, sequence, lookups, fields[0], elapsed)
+            self._encoded(encode, reads, sequence, lookups, fields[0] if compared is None else compared, elapsed)
             for sequence, encode, reads in zip(self._plan.sequences, self.sequences, self._reads, strict=True)
         ]
         if self.numbers is not None:

@@ -19,6 +19,7 @@ from fullrank.models.options.model import (
     VectorEncoding,
 )
 from fullrank.models.options.objective import ObjectiveOptions, Recency, Repetition, ResidualTarget
+from fullrank.models.options.retrieval import RetrievalOptions
 
 __all__ = [
     "EncoderName",
@@ -32,6 +33,7 @@ __all__ = [
     "Recency",
     "Repetition",
     "ResidualTarget",
+    "RetrievalOptions",
     "Similarity",
     "TaskWeights",
     "TimPart",
