@@ -19,7 +19,10 @@ COMMANDS = {
     "fullrank-conflicts": "trainers.conflicts",
     "fullrank-importance": "trainers.importance",
     "fullrank-groups": "trainers.groups",
+    "fullrank-index": "trainers.index",
     "fullrank-inspect-run": "trainers.inspect_run",
+    "fullrank-recall": "trainers.recall",
+    "fullrank-retrieve": "trainers.retrieve",
     "fullrank-convert": "data.convert",
     "fullrank-infer": "data.infer",
     "fullrank-delays": "data.delays",
@@ -39,6 +42,7 @@ COMMANDS = {
     "fullrank-entanglement": "analysis.entanglement",
     "fullrank-report": "analysis.report",
 }
+APPROXIMATE = ["faiss-cpu>=1.12,<2"]
 SEARCHING = ["optuna>=4.5,<6"]
 TESTING = [*SEARCHING, "hypothesis", "jsonschema", "pytest>=8", "pytest-xdist"]
 DEVELOPING = ["build", "mkdocstrings-python", "mypy", "pre-commit", "ruff", "setuptools>=65", "wheel", "zensical"]
@@ -109,6 +113,6 @@ setup(
         "setuptools; python_version >= '3.12'",
         "tqdm",
     ],
-    extras_require={"search": SEARCHING, "test": TESTING, "dev": TESTING + DEVELOPING},
+    extras_require={"ann": APPROXIMATE, "search": SEARCHING, "test": TESTING, "dev": TESTING + DEVELOPING},
     entry_points={"console_scripts": [f"{name} = fullrank.{module}:run" for name, module in COMMANDS.items()]},
 )

@@ -43,6 +43,9 @@ SCRIPTS = {
     "fullrank-conflicts",
     "fullrank-groups",
     "fullrank-inspect-run",
+    "fullrank-index",
+    "fullrank-recall",
+    "fullrank-retrieve",
     "fullrank-replay-exposures",
 }
 

@@ -37,7 +37,8 @@ def main(saved_model: str, output: str) -> None:
                 value.numpy()
             seconds.append(time.perf_counter() - start)
         arrays[f"{number}/seconds"] = np.array(seconds)
-        arrays.update({f"{number}/{task}": value for task, value in outputs.items()})
+        # An array of objects would be pickled; one of texts is of a fixed width.
+        arrays.update({f"{number}/{t}": v.astype("S") if v.dtype == object else v for t, v in outputs.items()})
     np.savez(output, **arrays)
 
 

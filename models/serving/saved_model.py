@@ -37,6 +37,7 @@ def write_saved_model(
     signatures: Mapping[str, Signature],
     schema: Schema,
     layout: table_layout.TableLayout | None = None,
+    guide: Any = None,
 ) -> None:
     """Writes a SavedModel; its assets are the schema, what each input is, and the layouts of packed inputs and tables.
 
@@ -46,9 +47,12 @@ def write_saved_model(
       signatures: Name -> function.
       schema: The model's schema.
       layout: Where the model keeps its tables; not written if `None`.
+      guide: What each input is, if it is not one for each column that the model reads; nothing is packed then.
     """
     with temporary_directory("assets") as temporary:
-        described: dict[str, Any] = {INPUTS_ASSET: input_guide(schema), PACKED_ASSET: packed_layout_json(schema)}
+        described: dict[str, Any] = {INPUTS_ASSET: input_guide(schema) if guide is None else guide}
+        if guide is None:
+            described[PACKED_ASSET] = packed_layout_json(schema)
         if layout is not None:
             described[table_layout.FILE_NAME] = table_layout.layout_json(layout)
         assets = [write_schema(schema, temporary / FILE_NAME)]

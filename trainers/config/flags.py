@@ -19,6 +19,7 @@ from fullrank.trainers.config.config import RunConfig
 TITLES: Final = {
     "data": "Data",
     "model": "Model",
+    "retrieval": "Retrieval",
     "optimizer": "Optimisation",
     "objective": "Objective",
     "exposure": "Repeated exposures",
@@ -101,9 +102,14 @@ def read(config_class: type, *, flag_values: flags.FlagValues) -> Any:
         raise UsageError(str(error)) from error
 
 
-def define_run(flag_values: flags.FlagValues) -> None:
-    """Defines the flags of `RunConfig`, and `--config`, from whose file a run may take what its flags leave open."""
-    for part, config_class in config_json.PARTS.items():
+def define_run(flag_values: flags.FlagValues, *, of: type = RunConfig) -> None:
+    """Defines the flags of a run, and `--config`, from whose file a run may take what its flags leave open.
+
+    Args:
+      flag_values: Where they are defined.
+      of: Configuration of which kind of run.
+    """
+    for part, config_class in config_json.parts_of(of).items():
         define(config_class, title=TITLES[part], flag_values=flag_values, required=False)
     flags.DEFINE_string(
         "config",
@@ -115,9 +121,18 @@ def define_run(flag_values: flags.FlagValues) -> None:
 
 
 def read_run(flag_values: flags.FlagValues) -> RunConfig:
+    """Builds the configuration of a training of a ranker, as `read_run_of` does."""
+    return read_run_of(RunConfig, flag_values=flag_values)
+
+
+def read_run_of(config_class: type[config_json.Config], *, flag_values: flags.FlagValues) -> config_json.Config:
     """Builds the configuration of a run from `--config` and the flags.
 
     The run directory of the file is not used, because a run is already in it.
+
+    Args:
+      config_class: Configuration of which kind of run.
+      flag_values: Its flags, as `define_run` defined them.
 
     Raises:
       UsageError: If values contradict each other or are outside their limits, or a required one is missing.
@@ -128,11 +143,12 @@ def read_run(flag_values: flags.FlagValues) -> RunConfig:
     if file is not None:
         parts = {part: dict(fields) for part, fields in config_json.read_parts(Path(file)).items()}
         parts.get("train", {}).pop("output", None)
-    for part, config_class in config_json.PARTS.items():
-        parts.setdefault(part, {}).update(given(config_class, flag_values=flag_values))
-    _require(parts)
+    classes = config_json.parts_of(config_class)
+    for part, part_class in classes.items():
+        parts.setdefault(part, {}).update(given(part_class, flag_values=flag_values))
+    _require(parts, classes)
     try:
-        return config_json.from_json(parts, source=file or "command line")
+        return config_json.from_json(parts, source=file or "command line", of=config_class)
     except ValueError as error:
         raise UsageError(str(error).removeprefix("command line: ")) from error
 
@@ -157,8 +173,8 @@ def run_config(arguments: Sequence[str]) -> RunConfig:
     return read_run(flag_values)
 
 
-def _require(parts: Mapping[str, Mapping[str, Any]]) -> None:
-    for part, config_class in config_json.PARTS.items():
+def _require(parts: Mapping[str, Mapping[str, Any]], classes: Mapping[str, type]) -> None:
+    for part, config_class in classes.items():
         for field in dataclasses.fields(config_class):
             if field.default is dataclasses.MISSING and field.name not in parts[part]:
                 raise UsageError(f"flag --{field.name} is required. See --help.")

@@ -12,6 +12,7 @@ from typing import Any
 from fullrank.data.files.printable import closest
 from fullrank.trainers.config.config import RunConfig
 
+Config = typing.TypeVar("Config")
 PARTS: typing.Final[Mapping[str, type]] = typing.get_type_hints(RunConfig)
 _FORMER_NAMES: typing.Final = {("model", "groups"): "table_variables"}
 """Part and field as runs have written them -> the field's name."""
@@ -23,32 +24,47 @@ _FORMER_VALUES: typing.Final[Mapping[tuple[str, str], Any]] = {
 """Part and field -> the value that applies to runs written before the field existed."""
 
 
-def to_json(config: RunConfig) -> dict[str, dict[str, Any]]:
+def parts_of(config_class: type) -> dict[str, type]:
+    """Part -> class, of the configuration of a kind of run."""
+    return typing.get_type_hints(config_class)
+
+
+def to_json(config: Any) -> dict[str, dict[str, Any]]:
     """Part -> field -> value."""
-    return {part: dataclasses.asdict(getattr(config, part)) for part in PARTS}
+    return {part: dataclasses.asdict(getattr(config, part)) for part in parts_of(type(config))}
 
 
-def from_json(parts: Mapping[str, Mapping[str, Any]], *, source: str) -> RunConfig:
+@typing.overload
+def from_json(parts: Mapping[str, Mapping[str, Any]], *, source: str) -> RunConfig: ...
+
+
+@typing.overload
+def from_json(parts: Mapping[str, Mapping[str, Any]], *, source: str, of: type[Config]) -> Config: ...
+
+
+def from_json(parts: Mapping[str, Mapping[str, Any]], *, source: str, of: Any = RunConfig) -> Any:
     """Builds a configuration from the result of `to_json`; missing fields take their defaults.
 
     Args:
       parts: Part -> field -> value.
       source: Where it came from, for error messages.
+      of: Configuration of which kind of run.
 
     Raises:
       ValueError: If a part or field is unknown, or a value is refused.
     """
+    classes = parts_of(of)
     for part, fields in parts.items():
-        if part not in PARTS or not isinstance(fields, Mapping):
-            raise ValueError(f"{source}: unknown part {part!r}. Known: {', '.join(PARTS)}.")
-        known = [field.name for field in dataclasses.fields(PARTS[part])]
+        if part not in classes or not isinstance(fields, Mapping):
+            raise ValueError(f"{source}: unknown part {part!r}. Known: {', '.join(classes)}.")
+        known = [field.name for field in dataclasses.fields(classes[part])]
         for name in fields:
             if name not in known:
                 meant = closest(name, known)
                 hint = f"; did you mean {meant!r}?" if meant else "."
                 raise ValueError(f"{source}: unknown field {name!r} in {part!r}{hint}")
     built = {}
-    for part, part_class in PARTS.items():
+    for part, part_class in classes.items():
         try:
             built[part] = part_class(**parts.get(part, {}))
         except TypeError as error:
@@ -57,7 +73,7 @@ def from_json(parts: Mapping[str, Mapping[str, Any]], *, source: str) -> RunConf
             raise ValueError(f"{source}: {part!r} needs {', '.join(missing)}.") from error
         except ValueError as error:
             raise ValueError(f"{source}: {error}") from error
-    return RunConfig(**built)
+    return of(**built)
 
 
 def read_parts(path: Path) -> dict[str, dict[str, Any]]:
@@ -85,10 +101,10 @@ def read_parts(path: Path) -> dict[str, dict[str, Any]]:
     return parts
 
 
-def differences(old: RunConfig, new: RunConfig) -> list[str]:
+def differences(old: Any, new: Any) -> list[str]:
     """`--flag was X, is now Y` for each field that changes the result of a run."""
     found = []
-    for part in PARTS:
+    for part in parts_of(type(old)):
         before, after = getattr(old, part), getattr(new, part)
         for field in dataclasses.fields(before):
             was, now = getattr(before, field.name), getattr(after, field.name)

@@ -22,7 +22,7 @@ import json
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -118,10 +118,12 @@ class RunDirectory:
 
     Args:
       path: The directory.
+      config_class: Configuration of its kind of run.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, config_class: type = RunConfig) -> None:
         self.path = Path(path)
+        self._config_class = config_class
         self.config_file = self.path / "config.json"
         self.tables_file = self.path / table_layout.FILE_NAME
         self.checkpoints = self.path / "checkpoints"
@@ -164,21 +166,47 @@ class RunDirectory:
         return f"{self.path}: {message} {self._what_is_left()}"
 
     def config(self) -> RunConfig:
+        """The configuration of a ranker's run, as `config_of` gives it."""
+        return self.config_of(RunConfig)
+
+    def config_of(self, config_class: type[config_json.Config]) -> config_json.Config:
         """The configuration of the run.
 
+        Args:
+          config_class: Configuration of the kind of run that it has to be.
+
         Raises:
-          ValueError: If there is no run here, or its configuration is of another version.
+          ValueError: If there is no run here, it is of another kind, or its configuration is of another version.
         """
         if not self.exists:
             raise ValueError(f"{self.path} is not a run directory: it has no config.json.")
-        return config_json.from_json(config_json.read_parts(self.config_file), source=str(self.config_file))
+        parts = config_json.read_parts(self.config_file)
+        wanted = config_json.parts_of(config_class)
+        if "retrieval" in parts and "retrieval" not in wanted:
+            raise ValueError(f"{self.path} is a run of `fullrank retrieve`, not of `fullrank train`.")
+        if "retrieval" in wanted and "retrieval" not in parts:
+            raise ValueError(f"{self.path} is not a run of `fullrank retrieve`.")
+        return config_json.from_json(parts, source=str(self.config_file), of=config_class)
 
     def schema(self) -> Schema:
         """The schema of the data that the run was trained on; its directory is the run's own."""
         return read_schema(self.path)
 
-    def create(self, config: RunConfig, schema: Schema, *, command: Sequence[str]) -> None:
+    def create(
+        self,
+        config: Any,
+        schema: Schema,
+        *,
+        command: Sequence[str],
+        more: Callable[[Path], None] | None = None,
+    ) -> None:
         """Creates the directory, whole or not at all; a run that is here already is replaced by the new one.
+
+        Args:
+          config: Its configuration.
+          schema: Schema of the data.
+          command: The command line, for the record.
+          more: Writes further files into the new directory.
 
         Raises:
           ValueError: If there is something else here.
@@ -200,6 +228,8 @@ class RunDirectory:
         with written_aside(self.path, overwrite=True, made_of=self.config_file.name) as aside:
             write_json(content, aside / self.config_file.name)
             copy_schema(schema, aside)
+            if more is not None:
+                more(aside)
 
     def check_free(self) -> None:
         """Rejects a path at which a run cannot be created.
@@ -210,7 +240,7 @@ class RunDirectory:
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise ValueError(f"{self.path} exists and is not a run directory: choose another --output, or remove it.")
 
-    def check_resumable(self, config: RunConfig, schema: Schema) -> None:
+    def check_resumable(self, config: Any, schema: Schema) -> None:
         """Rejects a configuration, or data, other than the run began with.
 
         Raises:
@@ -220,7 +250,7 @@ class RunDirectory:
         if difference is not None:
             raise ValueError(difference)
 
-    def check_not_diverged(self, config: RunConfig, schema: Schema) -> None:
+    def check_not_diverged(self, config: Any, schema: Schema) -> None:
         """Rejects a run that has diverged with the same configuration and data.
 
         Raises:
@@ -242,9 +272,9 @@ class RunDirectory:
             "another --output, or with --overwrite to replace this run."
         )
 
-    def _difference(self, config: RunConfig, schema: Schema) -> str | None:
+    def _difference(self, config: Any, schema: Schema) -> str | None:
         """How the run in the directory differs from one of this configuration and data, in words."""
-        different = config_json.differences(self.config(), config)
+        different = config_json.differences(self.config_of(self._config_class), config)
         if different:
             return (
                 f"{self.path} holds a run with another configuration: {'; '.join(different)}. "

@@ -15,7 +15,7 @@ from fullrank.data.reading.pipeline import INPUT_ERRORS
 from fullrank.data.reading.read import read_records
 from fullrank.data.records.bad_data import BadDataError
 from fullrank.data.schema.schema import Schema
-from fullrank.trainers.config.config import DataConfig, RunConfig
+from fullrank.trainers.config.config import DataConfig, RunConfig, TrainConfig
 
 
 class ReadingConfig(Protocol):
@@ -83,7 +83,19 @@ def explained(schema: Schema, *, splits: Sequence[str]) -> Iterator[None]:
         raise explain(error, schema=schema, split=splits[0]) from error
 
 
-def steps_per_epoch(config: RunConfig, schema: Schema) -> int:
+class TrainedConfig(Protocol):
+    """The configuration of any kind of training."""
+
+    @property
+    def data(self) -> DataConfig:
+        """Which records."""
+
+    @property
+    def train(self) -> TrainConfig:
+        """How long."""
+
+
+def steps_per_epoch(config: TrainedConfig, schema: Schema) -> int:
     """Steps of a pass over the training split, to the nearest whole one, unless the configuration says otherwise.
 
     Batches go on over the end of a pass, so that every batch is full.

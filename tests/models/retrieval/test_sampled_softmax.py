@@ -43,7 +43,7 @@ def numpy_loss(
         scores = sorted(scores, reverse=True)[: len(scores) if hard is None else hard]
         own = (query @ ads[i]) / temperature
         total += weights[i] * (math.log(sum(math.exp(s) for s in [own, *scores])) - own)
-    return total / sum(weights)
+    return float(total / sum(weights))
 
 
 @pytest.mark.parametrize("hard", [None, 3])

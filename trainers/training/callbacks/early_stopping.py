@@ -14,6 +14,8 @@ AUTO: Final = "auto"
 MONITORED: Final = ("auc", "log_loss", "ne", "ece")
 """Statistics of which one is better the larger (AUC) or the smaller (the others) it is."""
 MONITORED_OF_VALUES: Final = ("rmse", "mae")
+_LARGER: Final = ("_auc", "_recall", "_ndcg", "_mrr")
+"""Endings of the metrics of which more is better."""
 _VALIDATION: Final = "val_"
 _MEAN: Final = f"{_VALIDATION}mean_"
 
@@ -90,7 +92,7 @@ def monitored_value(logs: Mapping[str, Any], monitor: str) -> float:
 
 
 def _better(value: float, best: float, monitor: str) -> bool:
-    return value > best if monitor.endswith("_auc") else value < best
+    return value > best if monitor.endswith(_LARGER) else value < best
 
 
 def monitored(name: str, *, tasks: tuple[str, ...], values: tuple[str, ...] = ()) -> str:

@@ -1,0 +1,130 @@
+"""Retrieval from records to metrics, through its commands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fullrank.data import read_records
+from fullrank.trainers import evaluate, recall, retrieve
+from fullrank.trainers.retrieval.build import load_towers
+from fullrank.trainers.retrieval.catalogue import load_catalogue, read_catalogue, write_catalogue
+from fullrank.trainers.retrieval.evaluate import CatalogueRanking
+
+FLAGS = (
+    "--batch_size=128", "--widths=4,8", "--hidden=16", "--vector_width=8", "--dropout=0", "--notensorboard",
+    "--progress=none", "--table_learning_rate=0.2", "--learning_rate=0.01", "--at=3", "--mixed_negatives=8",
+    "--deterministic",
+)  # fmt: skip
+
+
+def train(records: Path, output: Path, *more: str) -> None:
+    retrieve.run(["retrieve", f"--data={records}", f"--output={output}", *FLAGS, *more])
+
+
+def refused(capsys: pytest.CaptureFixture[str], command: Any, *arguments: str) -> str:
+    with pytest.raises(SystemExit):
+        command.run(["command", *arguments])
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+@pytest.fixture(scope="module")
+def towers(toy_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("towers") / "run"
+    train(toy_records, output, "--epochs=4")
+    return output
+
+
+def test_it_learns_and_ranks_the_whole_catalogue(
+    towers: Path, toy_records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = json.loads((towers / "result.json").read_text())
+    assert result["ads"] == 20
+    recall.run(["recall", f"--run={towers}", "--at=1,3", f"--json={tmp_path}/found.json"])
+    content = json.loads((tmp_path / "found.json").read_text())
+    printed = capsys.readouterr().out
+    assert "each ranked among 20 ads." in printed
+    assert set(content["segments"]["region"]) == {"de", "fr", "jp"}
+    # Clicks depend on user and item; of 20 ads a random one is among three with .15.
+    assert content["recall@3"] > 0.2
+    # By hand: vectors, products, ranks.
+    loaded = load_towers(towers)
+    ads, ranks = CatalogueRanking(loaded.model, at=(3,)).ad_vectors().numpy(), []
+    for batch in read_records(toy_records, split="test", batch_size=300):
+        queries = loaded.model.query_vectors(batch, training=False).numpy()
+        for row in np.flatnonzero(batch["click"].numpy() > 0):
+            place = int(np.flatnonzero(loaded.model.catalogue["item"].numpy() == batch["item"].numpy()[row])[0])
+            scores = ads @ queries[row]
+            ranks.append(1 + (scores > scores[place]).sum())
+    assert content["queries"] == len(ranks)
+    assert content["recall@3"] == pytest.approx(np.mean(np.array(ranks) <= 3), abs=0.01)
+    assert content["mrr"] == pytest.approx(np.mean(1 / np.array(ranks)), abs=0.01)
+
+
+def test_a_finished_run_stays_and_an_interrupted_one_goes_on(
+    toy_records: Path, towers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (towers / "result.json").read_bytes()
+    train(toy_records, towers, "--epochs=4")
+    assert "is finished" in capsys.readouterr().out
+    assert (towers / "result.json").read_bytes() == before
+
+    class EndedError(Exception):
+        pass
+
+    from fullrank.trainers.retrieval import train_towers as module
+
+    whole = module.CatalogueRanks.on_epoch_end
+
+    def ends(self: Any, epoch: int, logs: Any = None) -> None:
+        if epoch == 2:
+            raise EndedError
+        whole(self, epoch, logs)
+
+    monkeypatch.setattr(module.CatalogueRanks, "on_epoch_end", ends)
+    with pytest.raises(SystemExit):
+        train(toy_records, tmp_path / "again", "--epochs=4")
+    monkeypatch.setattr(module.CatalogueRanks, "on_epoch_end", whole)
+    train(toy_records, tmp_path / "again", "--epochs=4")
+    assert "resumes after" in capsys.readouterr().out
+    again = json.loads((tmp_path / "again" / "result.json").read_text())
+    assert again["best"]["val_recall"] == json.loads(before)["best"]["val_recall"]
+    assert again["best"]["loss"] == pytest.approx(json.loads(before)["best"]["loss"], rel=1e-4)
+
+
+def test_a_catalogue_is_read_and_kept(toy_records: Path, tmp_path: Path) -> None:
+    from fullrank.data import read_schema
+
+    schema = read_schema(toy_records)
+    found = read_catalogue(schema, item=None, splits=["train"])
+    assert found["item"].tolist() == sorted({b"item%d" % number for number in range(20)})
+    assert found["tags"].shape == (20, 3)
+    last = {}
+    for batch in read_records(schema, split="train", batch_size=100):
+        for item, tags in zip(batch["item"].numpy(), batch["tags"].numpy(), strict=True):
+            last[item] = tags.tolist()
+    assert found["tags"].tolist() == [last[item] for item in found["item"]]
+    write_catalogue(found, tmp_path / "ads.parquet", schema=schema)
+    again = load_catalogue(tmp_path / "ads.parquet", schema=schema)
+    assert all((again[name] == found[name]).all() and again[name].dtype == found[name].dtype for name in found)
+
+
+def test_bad_input(toy_records: Path, toy_run: Path, towers: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = f"--data={toy_records}"
+    assert "did you mean 'click'" in refused(capsys, retrieve, data, "--output=/tmp/none", "--positives=clik")
+    assert "no feature of the ad side" in refused(capsys, retrieve, data, "--output=/tmp/none", "--item=user")
+    assert "--monitor is recall" in refused(capsys, retrieve, data, "--output=/tmp/none", "--monitor=auc")
+    assert "is not a run of `fullrank retrieve`" in refused(capsys, recall, f"--run={toy_run}")
+    assert "is a run of `fullrank retrieve`, not of" in refused(capsys, evaluate, f"--run={towers}")
+    assert "is not a run of `fullrank retrieve`" in refused(capsys, retrieve, data, f"--output={toy_run}")
+    assert "another configuration: --batch_size" in refused(
+        capsys, retrieve, data, f"--output={towers}", *FLAGS[1:], "--batch_size=64", "--epochs=4"
+    )
+    assert "--at takes increasing" in refused(capsys, recall, f"--run={towers}", "--at=10,3")
+    assert "has no split" in refused(capsys, recall, f"--run={towers}", "--split=tst")

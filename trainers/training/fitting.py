@@ -1,0 +1,214 @@
+"""Fits a model in a run directory so that a kill at any time loses little: what every kind of training shares."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from fullrank.data.command.command import saying_what_is_kept
+from fullrank.layers.legacy_keras import keras
+from fullrank.trainers.config.config import TrainConfig
+from fullrank.trainers.run.checkpoints import Checkpoints, Stream, TrainingState
+from fullrank.trainers.run.metrics_log import MetricsLog, cut_events_after
+from fullrank.trainers.run.run_directory import RunDirectory
+from fullrank.trainers.run.weights import BEST_KEPT, remove_debris, save_best
+from fullrank.trainers.training.callbacks.early_stopping import EarlyStopping
+from fullrank.trainers.training.callbacks.metrics_lines import Events, MetricsLines, ProgressBar
+from fullrank.trainers.training.callbacks.saving import Counting, Resume, Saving
+from fullrank.trainers.training.callbacks.stop_on_nan import StopOnNaN
+
+Callbacks = Sequence[keras.callbacks.Callback]
+
+
+class Fitting:
+    """One training in a run directory: resumed from its last checkpoint, logged, and stopped when it stops to improve.
+
+    Args:
+      model: Compiled, with all its weights.
+      run: Where checkpoints, best weights and logs lie.
+      config: How long, and what is written.
+      steps: Steps of an epoch.
+      batch_size: Examples of a step.
+      monitor: Name in the logs of what selects the best weights; `None` without validation.
+      averages: Weights of a teacher that moves with the model.
+
+    Attributes:
+      state: The run's counters.
+      log: Its lines of metrics.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        *,
+        run: RunDirectory,
+        config: TrainConfig,
+        steps: int,
+        batch_size: int,
+        monitor: str | None,
+        averages: Sequence[tf.Variable] = (),
+    ) -> None:
+        self._model, self._run, self._config = model, run, config
+        self._steps, self._batch_size, self._monitor, self._averages = steps, batch_size, monitor, averages
+        self.state = TrainingState()
+        self.log = MetricsLog(run.metrics_file)
+
+    def fit(
+        self,
+        batches: tf.data.Dataset,
+        *,
+        validation: tf.data.Dataset | None = None,
+        shown: Sequence[str] = (),
+        measures: Callbacks = (),
+        after: Callbacks = (),
+        last: Callbacks = (),
+        on_undefined: Callable[[int, Mapping[str, Any]], None] | None = None,
+    ) -> None:
+        """Trains from where the run stands to its end.
+
+        Args:
+          batches: Endless.
+          validation: Read once after each epoch.
+          shown: Tasks whose metrics the progress bar shows.
+          measures: Callbacks that add to the logs, before the best weights are selected by them.
+          after: Callbacks right after that.
+          last: Callbacks after everything was saved.
+          on_undefined: Takes epoch and logs of a validation whose monitored metric was undefined.
+        """
+        stream = Stream(batches)
+        checkpoints = Checkpoints(
+            model=self._model,
+            stream=stream,
+            state=self.state,
+            directory=self._run.checkpoints,
+            averages=self._averages,
+        )
+        remove_debris(self._run.best, keep=BEST_KEPT)
+        if checkpoints.restore(say=say):
+            self._say_resumed()
+        progress = self.state.progress
+        self.log.cut_after(progress.global_step)
+        cut_events_after(self._run.events, progress.global_step)
+        if progress.epoch == self._config.epochs or progress.stopped:
+            return
+        watch = StopOnNaN(self.state, every=self._config.log_steps, variables=checkpoints.variables)
+        stopping = EarlyStopping(
+            self.state,
+            monitor=self._monitor,
+            patience=self._config.patience,
+            save_best=lambda: save_best(self._model, self._run.best),
+            on_undefined=on_undefined,
+        )
+        first = [Resume(self.state), ProgressBar(tasks=shown), Counting(self.state), watch]
+        logs_and_saving = [*self._logs(), self._saving(checkpoints, watch)]
+        with quiet_callbacks(), saying_what_is_kept(lambda: self._what_is_kept(checkpoints)):
+            self._model.fit(
+                stream,
+                steps_per_epoch=self._steps,
+                initial_epoch=progress.epoch,
+                epochs=self._config.epochs,
+                validation_data=validation,
+                callbacks=[*first, *measures, stopping, *after, *logs_and_saving, *last],
+                verbose=_verbosity(self._config.progress),
+            )
+
+    def _logs(self) -> list[keras.callbacks.Callback]:
+        every = self._config.log_steps
+        found: list[keras.callbacks.Callback] = [
+            MetricsLines(self.log, self.state, every=every, batch_size=self._batch_size)
+        ]
+        if self._config.tensorboard:
+            found.append(Events(self._run.events, self.state, every=every))
+        return found
+
+    def _saving(self, checkpoints: Checkpoints, watch: StopOnNaN) -> Saving:
+        return Saving(
+            self.state,
+            save=checkpoints.save,
+            check=watch.check,
+            steps_per_epoch=self._steps,
+            minutes=self._config.checkpoint_minutes,
+            steps=self._config.checkpoint_steps,
+        )
+
+    def _what_is_kept(self, checkpoints: Checkpoints) -> str:
+        stopped = f"{self._run.path}: stopped after step {self.state.progress.global_step:,}."
+        if checkpoints.step is None:
+            return f"{stopped} Nothing had been saved: the same command starts anew."
+        return f"{stopped} The checkpoint of step {checkpoints.step:,} is kept: the same command resumes from there."
+
+    def _say_resumed(self) -> None:
+        progress = self.state.progress
+        place = (
+            f"step {progress.step} of epoch {progress.epoch + 1}" if progress.step else f"epoch {progress.epoch + 1}"
+        )
+        if progress.epoch < self._config.epochs and not progress.stopped:
+            say(f"{self._run.path}: resumes after {progress.global_step} steps, at {place}.")
+
+    def result(self) -> dict[str, Any]:
+        """What every kind of training tells of itself: epochs, steps, and the metrics of the best epoch."""
+        progress = self.state.progress
+        best = [line for line in self.log.lines() if line["kind"] == "epoch" and line["epoch"] == progress.best_epoch]
+        metrics = {name: value for name, value in (best[0] if best else {}).items() if name not in ("kind", "epoch")}
+        if self._monitor is not None and progress.best is not None:
+            metrics[self._monitor] = progress.best
+        counters = dataclasses.asdict(progress)
+        return {
+            "epochs": counters["epoch"],
+            "steps": counters["global_step"],
+            "stopped": counters["stopped"] or None,
+            "monitor": self._monitor,
+            "best_epoch": counters["best_epoch"],
+            "best": metrics,
+            "weights": sum(weight.shape.num_elements() for weight in self._model.trainable_weights),
+        }
+
+
+@contextlib.contextmanager
+def quiet_callbacks() -> Iterator[None]:
+    """Drops the warning that callbacks are slow.
+
+    Keras times them at the first few steps of a process, in which they wait for graphs to be traced and files to be
+    created; nobody could act on it.
+    """
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return "is slow compared to the batch time" not in str(record.msg)
+
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(wanted)
+    try:
+        yield
+    finally:
+        logger.removeFilter(wanted)
+
+
+def summary(result: Mapping[str, Any]) -> str:
+    """A result in a line: the best value, the epoch, and why training stopped."""
+    monitor = result["monitor"]
+    value = result["best"].get(monitor) if monitor else None
+    if isinstance(value, float):
+        best = f"{monitor} {value:.4f}"
+    else:
+        best = (
+            "last weights" if monitor is None else f"last weights, because {monitor} was undefined in every validation,"
+        )
+    why = f"; stopped: {result['stopped']}" if result["stopped"] else ""
+    return f"{best} after epoch {result['best_epoch']} of {result['epochs']}{why}"
+
+
+def say(text: str) -> None:
+    """Prints at once."""
+    print(text, flush=True)
+
+
+def _verbosity(progress: str) -> int:
+    if progress == "auto":
+        return 1 if sys.stdout.isatty() else 2
+    return {"bar": 1, "line": 2, "none": 0}[progress]
