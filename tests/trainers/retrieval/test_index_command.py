@@ -101,7 +101,7 @@ def test_what_cannot_be_indexed(
     def refused(*arguments: str) -> str:
         with pytest.raises(SystemExit):
             index.run(["index", f"--output={tmp_path / 'none'}", *arguments])
-        (line,) = capsys.readouterr().err.strip().splitlines()
+        (line,) = [each for each in capsys.readouterr().err.splitlines() if each.startswith("error: ")]
         assert not (tmp_path / "none" / "1").exists()
         return line
 
