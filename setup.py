@@ -34,6 +34,7 @@ COMMANDS = {
     "fullrank-search": "trainers.search",
     "fullrank-explore": "trainers.explore",
     "fullrank-online": "trainers.online",
+    "fullrank-replay-conversions": "trainers.replay_conversions",
     "fullrank-replay-exposures": "trainers.replay_exposures",
     "fullrank-collapse": "analysis.collapse",
     "fullrank-compare": "analysis.compare",
@@ -44,7 +45,8 @@ COMMANDS = {
 }
 APPROXIMATE = ["faiss-cpu>=1.12,<2"]
 SEARCHING = ["optuna>=4.5,<6"]
-TESTING = [*SEARCHING, "hypothesis", "jsonschema", "pytest>=8", "pytest-xdist"]
+STREAMING = ["confluent-kafka>=2.6,<3"]
+TESTING = [*SEARCHING, *STREAMING, "hypothesis", "jsonschema", "pytest>=8", "pytest-xdist"]
 DEVELOPING = ["build", "mkdocstrings-python", "mypy", "pre-commit", "ruff", "setuptools>=65", "wheel", "zensical"]
 
 # The package has no __init__.py of its own: `fullrank` is a namespace whose parts are the top-level folders, and the
@@ -113,6 +115,12 @@ setup(
         "setuptools; python_version >= '3.12'",
         "tqdm",
     ],
-    extras_require={"ann": APPROXIMATE, "search": SEARCHING, "test": TESTING, "dev": TESTING + DEVELOPING},
+    extras_require={
+        "ann": APPROXIMATE,
+        "kafka": STREAMING,
+        "search": SEARCHING,
+        "test": TESTING,
+        "dev": TESTING + DEVELOPING,
+    },
     entry_points={"console_scripts": [f"{name} = fullrank.{module}:run" for name, module in COMMANDS.items()]},
 )

@@ -35,6 +35,7 @@ exports_files([
 # Top-level import name -> distribution, for every package outside the standard library that the project imports.
 DISTRIBUTIONS: Mapping[str, str] = {
     "absl": "absl_py",
+    "confluent_kafka": "confluent_kafka",
     "duckdb": "duckdb",
     "google": "protobuf",
     "google_crc32c": "google_crc32c",

@@ -18,20 +18,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import numpy as np
 from absl import flags
 
 from fullrank.data.command.command import new_flags, run_command
 from fullrank.data.events.delay_laws import LAWS, Bursts, delay_law
-from fullrank.data.events.delayed_events import Delays, delayed_events
-from fullrank.data.events.event_columns import CONVERTED, KIND
-from fullrank.data.events.event_files import end_stream, start_stream, write_events
+from fullrank.data.events.delayed_events import Delays, write_delayed
 from fullrank.data.schema.json import read_schema
-from fullrank.data.schema.ragged import take_rows
-
-_ROWS_A_FILE: Final = 50_000
 
 
 def delays(flag_values: flags.FlagValues) -> None:
@@ -60,16 +54,9 @@ def delays(flag_values: flags.FlagValues) -> None:
         bursts=bursts if bursts.share else None,
         seed=flag_values.seed,
     )
-    events = delayed_events(read_rows(schema, splits=flag_values.splits), schema, how)
-    output = Path(flag_values.output)
-    start_stream(output, schema=schema)
-    kinds = np.asarray(events[KIND])
-    for file, start in enumerate(range(0, len(kinds), _ROWS_A_FILE)):
-        part = take_rows(events, np.arange(start, min(len(kinds), start + _ROWS_A_FILE)))
-        write_events(output / f"events-{file:08d}.tfrecord", schema=schema, columns=part)
-    end_stream(output)
-    late = int((kinds == CONVERTED).sum())
-    print(f"{output}: {len(kinds) - late:,} clicks and {late:,} conversions.")
+    rows = read_rows(schema, splits=flag_values.splits)
+    clicks, conversions = write_delayed(Path(flag_values.output), rows, schema=schema, how=how)
+    print(f"{flag_values.output}: {clicks:,} clicks and {conversions:,} conversions.")
 
 
 def run(argv: Sequence[str] | None = None) -> None:

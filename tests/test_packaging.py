@@ -46,6 +46,7 @@ SCRIPTS = {
     "fullrank-index",
     "fullrank-recall",
     "fullrank-retrieve",
+    "fullrank-replay-conversions",
     "fullrank-replay-exposures",
 }
 

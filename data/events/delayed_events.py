@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from fullrank.data.events.delay_laws import Bursts, DelayLaw, report_times
-from fullrank.data.events.event_columns import UNIT
-from fullrank.data.events.event_files import merged_events
+from fullrank.data.events.event_columns import CONVERTED, KIND, UNIT
+from fullrank.data.events.event_files import end_stream, merged_events, start_stream, write_events
 from fullrank.data.schema.ragged import Columns, Ragged, take_rows
 from fullrank.data.schema.schema import Schema
 
 _DAY: Final = 86_400.0
 _START: Final = 1_700_000_000
+_ROWS_A_FILE: Final = 50_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,3 +89,17 @@ def delayed_events(rows: Columns, schema: Schema, how: Delays) -> dict[str, npt.
         conversions=ids[converted],
         conversion_times=np.ceil(reported * unit).astype(np.int64),
     )
+
+
+def write_delayed(directory: Path, rows: Columns, *, schema: Schema, how: Delays) -> tuple[int, int]:
+    """Writes rows as a stream of clicks and late conversions that ends; how many clicks and conversions."""
+    events = delayed_events(rows, schema, how)
+    start_stream(directory, schema=schema)
+    kinds = np.asarray(events[KIND])
+    number = len(kinds)
+    for file, start in enumerate(range(0, number, _ROWS_A_FILE)):
+        part = take_rows(events, np.arange(start, min(number, start + _ROWS_A_FILE)))
+        write_events(directory / f"events-{file:08d}.tfrecord", schema=schema, columns=part)
+    end_stream(directory)
+    late = int((kinds == CONVERTED).sum())
+    return number - late, late

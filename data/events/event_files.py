@@ -50,7 +50,12 @@ def write_events(file: Path, *, schema: Schema, columns: Columns) -> None:
       columns: Every column of the schema and of `EVENT_COLUMNS`, in order of time.
     """
     with file_aside(file) as aside:
-        aside.write_bytes(framed(encode_blocks(columns, packing=event_packing(schema), block_rows=BLOCK_ROWS)))
+        aside.write_bytes(framed(event_blocks(columns, schema=schema)))
+
+
+def event_blocks(columns: Columns, *, schema: Schema) -> list[bytes]:
+    """Events as blocks of up to a thousand: the records of a file, or the values of Kafka messages."""
+    return encode_blocks(columns, packing=event_packing(schema), block_rows=BLOCK_ROWS)
 
 
 def end_stream(directory: Path) -> None:

@@ -17,7 +17,9 @@ from fullrank.data.schema.value_rules import aligned_columns, value_rules, viola
 
 Position = dict[str, Any]
 """Where a source stands, as JSON holds it."""
-PROBLEMS: Final = ("damaged_records", "bad_values", "unknown_kinds", "cut_off_files", "removed_files", "late_files")
+PROBLEMS: Final = (
+    "damaged_records", "bad_values", "unknown_kinds", "cut_off_files", "removed_files", "late_files", "source_errors",
+)  # fmt: skip
 
 
 class EventSource(Protocol):

@@ -12,7 +12,13 @@ from fullrank.models.options.setting import REQUIRED, check_settings, setting
 class OnlineConfig:
     """What is read, when a click is trained on, and what is written."""
 
-    source: str = setting(REQUIRED, "Directory of events, with its schema.json.", operational=True)
+    source: str = setting(
+        REQUIRED, "Directory of events, with its schema.json; or kafka://host:port/topic.", operational=True
+    )
+    schema: str | None = setting(
+        None,
+        "Directory with the schema.json of the events; that of the source, or with Kafka of --start, if not given.",
+    )
     output: str = setting(REQUIRED, "Run directory to write; an interrupted run in it is resumed.", operational=True)
     start: str | None = setting(
         None, "Run to start from: its model, vocabularies and statistics, and its best weights; model flags have "
@@ -53,6 +59,7 @@ class OnlineConfig:
     seed: int = setting(1, "Seed of initial weights and dropout.", minimum=0)
     young_days: float = setting(3.0, "Age up to which an ad is young.", above=0)
     report_hours: float = setting(24.0, "Hours of clicks that make one point of the metrics over time.", above=0)
+    settle_days: float = setting(0.0, "Days at the start that the metrics of the whole stream leave out.", minimum=0)
     export: str | None = setting(None, "Directory to write a SavedModel version into now and then.", operational=True)
     export_minutes: float = setting(10.0, "Minutes between two versions.", above=0, operational=True)
     export_steps: int | None = setting(None, "Instead: steps between two versions.", minimum=1, operational=True)

@@ -48,6 +48,7 @@ class JoinSettings:
       young: Age up to which an ad is young.
       capacity: Most clicks held.
       width: Length of the stretches of time that metrics are of.
+      settle: Time at the start that the metrics of the whole stream leave out.
     """
 
     late: Late
@@ -63,6 +64,7 @@ class JoinSettings:
     young: float
     capacity: int
     width: float
+    settle: float = 0.0
 
 
 class Join:
@@ -88,7 +90,7 @@ class Join:
         self.rows, self.complete = TrainingRows(), TrainingRows()
         self.counters = dict.fromkeys(COUNTERS, 0)
         self.waits = np.zeros(len(WAITING_EDGES) + 2, np.int64)
-        self.progressive = Progressive(width=settings.width)
+        self.progressive = Progressive(width=settings.width, settle=settings.settle)
         self.release = Release(levels=len(settings.keys), settings=settings.rule)
         self._columns = columns
         self._store = WaitingClicks(
@@ -146,7 +148,9 @@ class Join:
         seen = self.release.add_clicks(keys, number=n, now=self._now)
         young = (seen >= self.clock.start + settings.young) & (events.times - seen < settings.young)
         labels = events.columns[settings.label].astype(np.float64)
-        self.progressive.add(clicked=events.times, labels=labels, predicted=predicted, young=young)
+        self.progressive.add(
+            start=self.clock.start, clicked=events.times, labels=labels, predicted=predicted, young=young
+        )
         unknown = np.where(np.isnan(labels), predicted, np.nan)
         places = self._store.add(
             batch, ids=events.ids, clicked=events.times, waits=waits, predicted=unknown, young=young
@@ -249,6 +253,7 @@ class Join:
         label = ~np.isnan(converted)
         predicted = fields["predicted"][places]
         self.progressive.add(
+            start=self.clock.start,
             clicked=fields["clicked"][places],
             labels=np.where(np.isnan(predicted) | (not complete), np.nan, label),
             predicted=predicted,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from fullrank.data.events.event_directory import EventDirectory
 from fullrank.data.events.event_source import EventSource
+from fullrank.data.events.event_topic import EventTopic, address
 from fullrank.data.schema.columns import Column
 from fullrank.data.schema.json import read_schema
 from fullrank.data.schema.schema import Schema, SchemaError
@@ -49,10 +50,13 @@ def set_up(config: OnlineConfig, *, model: ModelConfig, optimizer: OptimizerConf
     Raises:
       ValueError: If they do not fit together.
     """
-    directory = Path(config.source)
-    if not directory.is_dir():
-        raise ValueError(f"--source={config.source} is not a directory of events.")
-    stream = read_schema(directory)
+    topic = address(config.source)
+    if topic is None and not Path(config.source).is_dir():
+        raise ValueError(f"--source={config.source} is neither a directory of events nor kafka://host:port/topic.")
+    described = config.schema or (config.start if topic is not None else config.source)
+    if described is None:
+        raise ValueError(f"--source={config.source} needs --schema, a directory with schema.json, or --start.")
+    stream = dataclasses.replace(read_schema(described), splits=(), layout="block", compression="")
     schema = stream
     if config.start is not None:
         started = RunDirectory(config.start)
@@ -75,7 +79,10 @@ def set_up(config: OnlineConfig, *, model: ModelConfig, optimizer: OptimizerConf
         optimizer=optimizer,
         train=TrainConfig(output=config.output, epochs=1, seed=config.seed),
     )
-    return Setup(run, schema, stream, EventDirectory(directory, schema=stream))
+    source: EventSource = (
+        EventDirectory(Path(config.source), schema=stream) if topic is None else EventTopic(topic, schema=stream)
+    )
+    return Setup(run, schema, stream, source)
 
 
 def build_online_model(setup: Setup, config: OnlineConfig) -> Ranker:
@@ -128,5 +135,6 @@ def build_join(config: OnlineConfig, *, columns: tuple[Column, ...], label: str)
         young=config.young_days * DAY,
         capacity=config.max_waiting,
         width=config.report_hours * _HOUR,
+        settle=config.settle_days * DAY,
     )
     return Join(settings, columns=columns)

@@ -42,10 +42,11 @@ class Progressive:
 
     Args:
       width: Seconds of a stretch.
+      settle: Seconds from the start of the stream that the metrics of the whole leave out.
     """
 
-    def __init__(self, *, width: float) -> None:
-        self._width = width
+    def __init__(self, *, width: float, settle: float = 0.0) -> None:
+        self._width, self._settle = width, settle
         self._grid = LogitGrid(bins=2**11)
         self._open: dict[str, BinarySums] = {_TOTAL: self._new()}
         self.closed: list[Window] = []
@@ -55,10 +56,13 @@ class Progressive:
         sums.reserve(rows=len(GROUPS))
         return sums
 
-    def add(self, *, clicked: Floats, labels: Floats, predicted: Floats, young: npt.NDArray[np.bool_]) -> None:
+    def add(
+        self, *, start: float, clicked: Floats, labels: Floats, predicted: Floats, young: npt.NDArray[np.bool_]
+    ) -> None:
         """Adds clicks with complete labels; those of NaN are passed over.
 
         Args:
+          start: Of the stream, seconds.
           clicked: Seconds, `[n]`.
           labels: 0, 1 or NaN, `[n]`.
           predicted: Probabilities, `[n]`.
@@ -68,7 +72,7 @@ class Progressive:
         for number in np.unique(stretch).tolist():
             sums = self._open.setdefault(str(number), self._new())
             self._sum(sums, stretch == number, labels, predicted, young)
-        self._sum(self._open[_TOTAL], np.ones(len(labels), bool), labels, predicted, young)
+        self._sum(self._open[_TOTAL], clicked >= start + self._settle, labels, predicted, young)
 
     def close(self, *, before: float) -> list[Window]:
         """Ends the stretches to which no label will be added any more: those that end before a moment."""

@@ -96,7 +96,7 @@ def test_damage_is_counted_and_passed_over(write: Callable[..., Path], capsys: p
     assert list(all_ids(source)) == [0, 1, 2, 6, 7, 8, 9, 10, 11, 17]
     assert source.problems == {
         "damaged_records": 1, "bad_values": 1, "unknown_kinds": 1, "cut_off_files": 1, "removed_files": 0,
-        "late_files": 0,
+        "late_files": 0, "source_errors": 0,
     }  # fmt: skip
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 4

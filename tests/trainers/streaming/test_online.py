@@ -16,7 +16,8 @@ from fullrank.trainers import online
 from fullrank.trainers.streaming.online_state import TRACE
 from fullrank.trainers.streaming.training_rows import LATE, ROLES
 from fullrank.trainers.training.load_run import load_run
-from online_streams import SMALL, write_stream
+from kafka_topics import end, mock_cluster, send
+from online_streams import SMALL, stream_columns, write_stream
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +108,22 @@ def test_it_starts_from_a_run_and_exports_versions(stream: Path, tmp_path: Path)
     assert (tmp_path / "serving" / str(versions[-1]) / "saved_model.pb").is_file()
     again, before = (json.loads((tmp_path / run / "result.json").read_text()) for run in ("second", "first"))
     assert again["metrics"]["all"]["ne"] < before["metrics"]["all"]["ne"]  # it has seen the stream already
+
+
+def test_a_topic_is_trained_on_as_a_directory_is(tmp_path: Path) -> None:
+    flags = ("--trace", "--late=fnc", "--wait=none")
+    source = write_stream(tmp_path / "events", clicks=600, files=1)
+    go(source, tmp_path / "of_files", *flags)
+    with mock_cluster() as (producer, servers):
+        send(producer, "clicks", stream_columns(clicks=600), partitions=1, rows=1000)
+        end(producer, "clicks", partitions=4)
+        address = f"--source=kafka://{servers}/clicks"
+        online.run(["online", address, f"--schema={source}", f"--output={tmp_path / 'of_topic'}", *SMALL, *flags])
+        with pytest.raises(SystemExit):
+            online.run(["online", address, f"--output={tmp_path / 'none'}", *SMALL, *flags])
+    files, topic = trained(tmp_path / "of_files"), trained(tmp_path / "of_topic")
+    for name in ("step", "id", "role"):
+        np.testing.assert_array_equal(files[name], topic[name])
 
 
 @pytest.mark.parametrize(

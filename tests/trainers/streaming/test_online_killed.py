@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import kills
+from fullrank.data.events.event_files import start_stream
 from fullrank.trainers.streaming.online_state import TRACE
-from online_streams import SMALL, write_stream
+from kafka_topics import end, mock_cluster, send
+from online_streams import SCHEMA, SMALL, stream_columns, write_stream
 
 FLAGS = (*SMALL, "--trace", "--checkpoint_steps=3", "--log_steps=4", "--late=es_dfm", "--wait=rule", "--dropout=0.1")
 IMPORTS = ("fullrank.trainers.streaming.online_run",)
@@ -44,3 +46,17 @@ def test_killed_while_reading_a_directory(tmp_path: Path) -> None:
         module="fullrank.trainers.online", imports=IMPORTS, sample=20,
     )  # fmt: skip
     same_rows(found, work)
+
+
+@pytest.mark.slow
+def test_killed_while_reading_a_topic(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    start_stream(work / "described", schema=SCHEMA)
+    with mock_cluster() as (producer, servers):
+        send(producer, "clicks", stream_columns(clicks=2000), partitions=4)
+        end(producer, "clicks", partitions=4)
+        found = kills.kills(
+            kills.build_shim(tmp_path), work, f"--source=kafka://{servers}/clicks", "--schema=described",
+            "--output=run", *FLAGS, module="fullrank.trainers.online", imports=IMPORTS, sample=20,
+        )  # fmt: skip
+        same_rows(found, work)
