@@ -158,6 +158,8 @@ class _Online:
 
     def _read_all(self) -> bool:
         """Trains until there are no more events; whether there never will be."""
+        # A checkpoint may have been written between two steps for which there were rows: these come before all else.
+        self._train()
         while True:
             events = self._source.read()
             if events is not None:
