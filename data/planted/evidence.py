@@ -12,15 +12,17 @@ from fullrank.data.schema.features import Feature, Vector
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """A normal vector x.
+    """A normal vector x, which on half of the rows that training never sees may be longer.
 
-    Effects: `linear`, <w, x>; `bent`, <w, x> + <v, x>^2 / 2.
+    Effects: `linear`, <w, x>; `bent`, <w, x> + <v, x>^2 / 2. Hidden: `far`, 1 where x is longer.
 
     Attributes:
       length: Numbers of x.
+      reach: How many times longer x is there. With 1 those rows differ in nothing.
     """
 
     length: int = 8
+    reach: float = 1.0
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -33,10 +35,13 @@ class Evidence:
 
         def draw(asked: Draw) -> Drawn:
             x = asked.random.normal(size=(asked.rows, self.length))
+            far = (asked.random.random(asked.rows) < 0.5) & (asked.split != "train")
+            x = np.where(far[:, np.newaxis], self.reach * x, x)
             linear = x @ first
             return Drawn(
                 columns={"evidence": x.astype(np.float32)},
                 effects={"linear": linear, "bent": linear + 0.5 * np.square(x @ second)},
+                hidden={"far": far.astype(np.int64)},
             )
 
         return draw

@@ -24,11 +24,13 @@ class Drawn:
       columns: Name -> array `[n]` or `[n, length]`, in the dtypes of a batch.
       effects: Name -> `[n]`, what may enter a logit; the world brings each to mean 0 and deviation 1.
       hidden: Name -> `[n]`, truths that no feature shows, such as the number of a group.
+      extras: Name -> `[n]` float32, columns of the records that no feature reads, such as counts of exposures.
     """
 
     columns: Mapping[str, npt.NDArray[Any]]
     effects: Mapping[str, Floats]
     hidden: Mapping[str, npt.NDArray[Any]] = dataclasses.field(default_factory=dict)
+    extras: Mapping[str, npt.NDArray[Any]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

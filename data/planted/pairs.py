@@ -15,7 +15,7 @@ class LatentPairs:
     """A person u and an ad a with latent vectors p_u, q_a of rank k, and others, p'_u, q'_a, independent of them.
 
     Effects: `first`, <p_u, q_a>; `second`, <p'_u, q'_a>; `opposed`, <p_u, s_a q_a> with s_a = -1 for half of the ads:
-    what is near in `first` is far in it; `low`, <p_u, q_a> over the first two dimensions alone.
+    what is near in `first` is far in it; `second_low`, <p'_u, q'_a> over the first two dimensions alone.
 
     Two tasks of the effects `first` and `second` have the joint rank 2 k; shared embeddings of width k hold only half.
 
@@ -46,15 +46,15 @@ class LatentPairs:
         def draw(asked: Draw) -> Drawn:
             user = asked.random.integers(self.users, size=asked.rows)
             ad = asked.random.integers(self.ads, size=asked.rows)
-            first = people[0, user] * ads[0, ad]
-            near: Floats = first.sum(axis=1)
+            near: Floats = (people[0, user] * ads[0, ad]).sum(axis=1)
+            second = people[1, user] * ads[1, ad]
             return Drawn(
                 columns={"user_id": user, "ad_id": ad},
                 effects={
                     "first": near,
-                    "second": (people[1, user] * ads[1, ad]).sum(axis=1),
+                    "second": second.sum(axis=1),
                     "opposed": sign[ad] * near,
-                    "low": first[:, :2].sum(axis=1),
+                    "second_low": second[:, :2].sum(axis=1),
                 },
             )
 

@@ -78,6 +78,7 @@ class PlantedWorld:
 
     def __init__(self, world: World, *, seed: int) -> None:
         self.world, self.seed = world, seed
+        self._extras: dict[str, None] = {}
         self._planted: dict[str, Planted] = {
             name: mechanism.plant(np.random.Generator(np.random.PCG64([seed, place])))
             for place, (name, mechanism) in enumerate(world.mechanisms.items())
@@ -109,7 +110,8 @@ class PlantedWorld:
             twice = [column for column in drawn.columns if column in columns and column != "timestamp"]
             if twice:
                 raise ValueError(f"Two mechanisms draw the column {twice[0]!r}.")
-            columns |= drawn.columns
+            columns |= drawn.columns | drawn.extras
+            self._extras |= dict.fromkeys(drawn.extras)
             columns |= {f"hidden_{key}": value.astype(np.int64) for key, value in drawn.hidden.items()}
             effects |= {f"{name}/{effect}": value for effect, value in drawn.effects.items()}
         return columns, effects
@@ -196,6 +198,7 @@ class PlantedWorld:
             segments=tuple(Key(name=name) for name in first if name.startswith("hidden_")),
             time="timestamp" if "timestamp" in first else None,
             extras=(
+                *self._extras,
                 *(f"true_{task}" for task in self.world.tasks),
                 *(f"teacher_{task}" for task, each in self.world.tasks.items() if each.teacher_noise is not None),
             ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from fullrank.data.planted.affinities import Affinities
 from fullrank.data.planted.field_parts import FieldParts
 from fullrank.data.planted.number import Number
 from fullrank.data.planted.pairs import LatentPairs
@@ -67,6 +68,35 @@ _ME: Final = Control(
         "4 sets of 8": _me("fm", 4, 8),
         "1 set of 8": _me("fm", 1, 8),
     },
+    note="FM keeps the dimensions of its products apart: the FM of one set of width K d is the FMs of K sets of width "
+    "d, side by side, with the same gradients. What several sets add to it is the gate and the layer after each.",
+)
+
+
+def _reasons(effect: str) -> World:
+    return World(mechanisms={"reasons": Affinities()}, tasks={"click": Task(weights={f"reasons/{effect}": 2.0})})
+
+
+_ME_INNER: Final = Control(
+    name="multi_embedding_scaling",
+    claims=(
+        Claim(
+            text="K sets of width d beat one set of width K d where there are several reasons to like an ad, and "
+            "inner products ([Tencent] §4.2)",
+            method="4 sets of 8",
+            baseline="1 set of 32",
+        ),
+    ),
+    positive=_reasons("best"),
+    negative=_reasons("sum"),
+    flags=(_BATCH, "--initial_scale=0.3"),
+    variants={
+        "1 set of 32": _me("dlrm", 1, 32),
+        "2 sets of 16": _me("dlrm", 2, 16),
+        "4 sets of 8": _me("dlrm", 4, 8),
+        "1 set of 8": _me("dlrm", 1, 8),
+    },
+    rows=819_200,
 )
 
 
@@ -90,6 +120,7 @@ _GWPFM: Final = Control(
     negative=_parts("plain"),
     flags=(_BATCH, "--initial_scale=0.3"),
     variants={kind: _single(kind, 8) for kind in ("fm", "gwpfm", "fwfm")},
+    rows=819_200,
 )
 
 
@@ -120,11 +151,46 @@ _STEM: Final = Control(
         "ple": ("--model=ple", "--widths=4", "--experts=fm:0,flat:0,fm:1,flat:1,fm:2,flat:2"),
     },
     metric="worst_auc",
+    rows=819_200,
+)
+
+
+def _helped(auxiliary: str) -> World:
+    tasks = {
+        "buy": Task(weights={"pairs/first": 2.5}, observed=0.05),
+        "click": Task(weights={f"pairs/{auxiliary}": 2.5}),
+    }
+    return World(mechanisms={"pairs": LatentPairs(users=200, ads=200)}, tasks=tasks)
+
+
+_STEM_AL: Final = Control(
+    name="stem_al",
+    claims=(
+        Claim(
+            text="STEM-AL predicts a task of few labels better with the help of another one ([Tencent] §5.2)",
+            method="stem_al",
+            baseline="alone",
+        ),
+    ),
+    positive=_helped("first"),
+    negative=_helped("second"),
+    flags=(_BATCH, "--initial_scale=0.3", "--tasks=buy"),
+    variants={
+        "alone": ("--model=single", "--widths=8", "--experts=fm,flat"),
+        "stem_al": (
+            "--model=stem_al",
+            "--auxiliary_tasks=click",
+            "--widths=8,8",
+            "--experts=fm:0,flat:0,fm:1,flat:1",
+        ),
+    },
+    metric="first_auc",
+    rows=409_600,
 )
 
 
 def _small_task(weights: Mapping[str, float]) -> World:
-    tasks = {"click": Task(weights={"pairs/first": 2.5}), "buy": Task(weights=weights, observed=0.05)}
+    tasks = {"click": Task(weights={"pairs/first": 2.5}), "buy": Task(weights=weights, observed=0.1)}
     return World(mechanisms={"pairs": LatentPairs(users=200, ads=200, rank=8)}, tasks=tasks)
 
 
@@ -137,14 +203,15 @@ _AME: Final = Control(
             baseline="me_mmoe",
         ),
     ),
-    positive=_small_task({"pairs/low": 2.5}),
-    negative=_small_task({"pairs/first": 2.5}),
+    positive=_small_task({"pairs/second_low": 2.5}),
+    negative=_small_task({"pairs/second": 2.5}),
     flags=(_BATCH, "--initial_scale=0.3", "--tasks=click,buy", "--experts=fm:0,flat:0,fm:1,flat:1"),
     variants={
         "me_mmoe": ("--model=me_mmoe", "--widths=18,18"),
         "ame": ("--model=ame", "--widths=4,32"),
     },
     metric="last_auc",
+    rows=409_600,
 )
 
 
@@ -180,6 +247,7 @@ _EXPERTS: Final = Control(
         "gwpfm, flat and ipnn": ("--experts=gwpfm,flat,ipnn",),
         "three gwpfm": ("--experts=gwpfm,gwpfm,gwpfm",),
     },
+    rows=819_200,
 )
 
-EMBEDDINGS: Final = (_PROJECTION, _ME, _GWPFM, _EXPERTS, _STEM, _AME)
+EMBEDDINGS: Final = (_PROJECTION, _ME, _ME_INNER, _GWPFM, _EXPERTS, _STEM, _AME, _STEM_AL)

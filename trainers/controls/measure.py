@@ -10,6 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score, roc_auc_score
+from sklearn.preprocessing import OneHotEncoder
 
 from fullrank.analysis.embeddings.spectrum import (
     information_abundance,
@@ -25,6 +26,9 @@ _STEP: Final = 4096
 _CLUSTERED: Final = 16_384
 GROUP: Final = "hidden_group"
 NEW: Final = "hidden_new"
+INSIDE: Final = "hidden_inside"
+FRESH: Final = "hidden_fresh"
+FAR: Final = "hidden_far"
 _RESERVED: Final = 2
 """Rows at the head of a table that no planted id has: missing, and unknown."""
 
@@ -57,28 +61,58 @@ def measure(
         found |= {"attention": float(np.mean(attention))} if attention else {}
     if GROUP in rows:
         found["nmi"] = _group_information(model, rows)
+    if _tells(rows, FAR):
+        doubts = np.concatenate([_doubt(model, batch, tasks[0]) for batch in _batches(model, rows)])
+        found["far_auc"] = float(roc_auc_score(rows[FAR], doubts))
     return found
 
 
 def oracle(rows: Rows, *, tasks: Iterable[str]) -> dict[str, float]:
-    """The metrics of the true logits."""
+    """The metrics of the true logits, and 1 where an oracle knows the hidden truth that is asked for."""
     found = scores({task: rows[f"true_{task}"] for task in tasks}, rows)
-    return found | ({"nmi": 1.0} if GROUP in rows else {})
+    known = {"nmi": GROUP, "far_auc": FAR, "fresh_auc": FRESH}
+    return found | {metric: 1.0 for metric, column in known.items() if column in rows}
 
 
 def scores(logits: Rows, rows: Rows) -> dict[str, float]:
-    """`auc` and `ne` as means over tasks, `worst_auc`, `last_auc`, and `new_auc` where rows say what is new."""
+    """`auc` and `ne` as means over tasks, `worst_auc`, `first_auc`, `last_auc`, and what hidden truths allow.
+
+    `new_auc` is the AUC among new ads, `inside_ne` the NE of rows inside, `fresh_auc` the probability that a first
+    exposure scores higher than a repeat.
+    """
     aucs = {task: float(roc_auc_score(rows[task], logit)) for task, logit in logits.items()}
     found = {
         "auc": float(np.mean(list(aucs.values()))),
         "worst_auc": min(aucs.values()),
+        "first_auc": next(iter(aucs.values())),
         "last_auc": list(aucs.values())[-1],
         "ne": float(np.mean([normalised_entropy(rows[task], logit) for task, logit in logits.items()])),
     }
-    if NEW in rows:
+    if _tells(rows, NEW):
         new = rows[NEW] == 1
         found["new_auc"] = float(np.mean([roc_auc_score(rows[t][new], logit[new]) for t, logit in logits.items()]))
+    if _tells(rows, INSIDE):
+        inside = rows[INSIDE] == 1
+        parts = [normalised_entropy(rows[task][inside], logit[inside]) for task, logit in logits.items()]
+        found["inside_ne"] = float(np.mean(parts))
+    if _tells(rows, FRESH):
+        found["fresh_auc"] = float(np.mean([roc_auc_score(rows[FRESH], logit) for logit in logits.values()]))
     return found
+
+
+def _tells(rows: Rows, column: str) -> bool:
+    """Whether rows hold a hidden truth, and both of its values."""
+    return column in rows and 0.0 < float(np.mean(rows[column])) < 1.0
+
+
+def _doubt(model: Ranker, batch: Mapping[str, tf.Tensor], task: str) -> npt.NDArray[Any]:
+    """The variance of the logit with a head that has one, else that of a label with the predicted probability."""
+    if model.is_uncertain:
+        variance: npt.NDArray[Any] = model.logit_distributions(batch)[task][1].numpy()
+        return variance
+    probability = model(batch, training=False)[task].numpy()
+    doubt: npt.NDArray[Any] = probability * (1.0 - probability)
+    return doubt
 
 
 def normalised_entropy(labels: npt.NDArray[Any], logits: npt.NDArray[Any]) -> float:
@@ -107,7 +141,7 @@ def _output_ranks(model: Ranker, rows: Rows) -> dict[str, float]:
 
 
 def _group_information(model: Ranker, rows: Rows) -> float:
-    """What the first code, or without learned groups a cluster of the user's fields, tells of the planted group."""
+    """What the first code, or without learned groups a cluster of the user's values, tells of the planted group."""
     truth = rows[GROUP][:_CLUSTERED]
     batches = list(_batches(model, {name: each[:_CLUSTERED] for name, each in rows.items()}))
     if model.learns_groups:
@@ -115,8 +149,8 @@ def _group_information(model: Ranker, rows: Rows) -> float:
         found = np.concatenate([model.group_codes(batch)[place].numpy()[:, 0] for batch in batches])
     else:
         sides = {feature.name: feature.side for feature in model.schema.features}
-        places = [k for k, name in enumerate(model.trunk.field_names) if sides.get(name) == "user"]
-        fields = np.concatenate([model.inside(batch).fields[0].numpy()[:, places] for batch in batches])
-        clusters = KMeans(n_clusters=int(truth.max()) + 1, n_init=3, random_state=0)
-        found = clusters.fit_predict(fields.reshape(len(truth), -1))
+        names = [name for name in model.trunk.field_names if sides.get(name) == "user"]
+        given = np.stack([rows[name][:_CLUSTERED] for name in names], axis=1)
+        shown = OneHotEncoder(dtype=np.float32).fit_transform(given)
+        found = KMeans(n_clusters=int(truth.max()) + 1, n_init=3, random_state=0).fit_predict(shown)
     return float(normalized_mutual_info_score(truth, found))

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from fullrank.data.planted.mechanism import SplitName
 from fullrank.data.planted.world import BLOCK, PlantedWorld
 from fullrank.trainers.config.config import RunConfig
-from fullrank.trainers.controls.plan import Control, Side
+from fullrank.trainers.controls.plan import STRUCTURAL, Control, Side
 from fullrank.trainers.studies.job import Job, config_of
 
 TUNING_SEED: Final = 0
@@ -152,7 +152,7 @@ class _Training:
         world = PlantedWorld(self._world, seed=seed)
         split: SplitName = "validation" if seed == TUNING_SEED else "test"
         rows = world.rows(split, _MEASURED_BLOCKS * BLOCK)
-        structural = control.metric in ("ia", "nmi")
+        structural = control.metric in STRUCTURAL
         untrained = measure(model, rows, logits=self._logits, field=control.field) if structural else {}
 
         def batches() -> Iterator[Mapping[str, npt.NDArray[Any]]]:

@@ -26,7 +26,10 @@ A positive control is *won* when the whole interval lies above 0 (below, where l
 
 This page is written by `fullrank control --output=docs/studies`, from `controls.jsonl` beside it.
 """
-_FLOORS: Final = {"auc": 0.5, "last_auc": 0.5, "worst_auc": 0.5, "new_auc": 0.5, "ne": 1.0}
+_FLOORS: Final = {
+    **dict.fromkeys(("auc", "first_auc", "last_auc", "worst_auc", "new_auc", "fresh_auc", "far_auc"), 0.5),
+    **dict.fromkeys(("ne", "inside_ne"), 1.0),
+}
 _STRUCTURE: Final = ("ia", "untrained ia", "ia_isotropic", "rank_experts", "rank_read")
 """What is shown beside an information abundance: that of the untrained table, that of random numbers of its shape, and
 the effective rank of what experts give and towers read."""
@@ -121,7 +124,7 @@ def verdict(found: _Found, difference: PairedDifference) -> str:
 
 
 def _details(control: Control, found: Mapping[tuple[str, Side], _Found]) -> Iterator[str]:
-    names = ["auc", "ne", *(name for name in ("last_auc", "worst_auc", "new_auc", "nmi") if name == control.metric)]
+    names = ["auc", "ne", *([control.metric] if control.metric not in ("auc", "ne", "ia") else [])]
     names += _STRUCTURE if control.metric == "ia" else ()
     names += ["attention"] if control.name == "tim" else []
     rows = []

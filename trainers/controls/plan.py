@@ -12,8 +12,12 @@ from fullrank.models.options.setting import REQUIRED, check_settings, setting
 
 Side = Literal["positive", "negative"]
 SIDES: Final[tuple[Side, ...]] = ("positive", "negative")
-Metric = Literal["auc", "last_auc", "worst_auc", "new_auc", "ne", "ia", "nmi"]
-LOWER_IS_BETTER: Final[frozenset[Metric]] = frozenset({"ne"})
+Metric = Literal[
+    "auc", "first_auc", "last_auc", "worst_auc", "new_auc", "ne", "inside_ne", "ia", "nmi", "fresh_auc", "far_auc"
+]
+LOWER_IS_BETTER: Final[frozenset[Metric]] = frozenset({"ne", "inside_ne"})
+STRUCTURAL: Final[frozenset[Metric]] = frozenset({"ia", "nmi", "fresh_auc", "far_auc"})
+"""Metrics that say nothing of the predictions' quality, by which rates are chosen all the same."""
 RATES: Final = (0.002, 0.006, 0.02)
 """Learning rates of all weights outside tables that every variant is tuned over."""
 TABLE_FACTOR: Final = 30.0
@@ -46,10 +50,12 @@ class Control:
       negative: One without the mechanism, in which they must not win by more than chance.
       variants: Variant -> its flags of `fullrank train`.
       flags: Flags that all variants share.
-      metric: `auc` is the mean over tasks, `worst_auc` that of the worst task, `last_auc` that of the last one,
-        `new_auc` that of new ads, `ne` the mean over tasks, `ia` the information abundance of `field` over all sets,
-        `nmi` the normalised mutual information of the planted group with the first code, or without learned groups
-        with k-means on the user's fields.
+      metric: `auc` is the mean over tasks, `worst_auc` that of the worst task, `first_auc` and `last_auc` those of the
+        first and the last one, `new_auc` that of new ads, `ne` the mean over tasks, `inside_ne` that of the rows
+        inside, `fresh_auc` how often a first exposure scores higher than a repeat, `far_auc` how often a row unlike
+        those of training has a larger variance of its logit (of its label, where the head has none), `ia` the
+        information abundance of `field` over all sets, `nmi` the normalised mutual information of the planted group
+        with the first code, or without learned groups with k-means on the user's values.
       rows: Training examples; one pass.
       field: Table whose information abundance is measured.
       rates: Learning rates that each variant is tuned over, on validation of a world of its own; that of tables is
@@ -100,7 +106,7 @@ class Control:
     @property
     def tuned_by(self) -> Metric:
         """What rates are chosen by: the predictions, also where a structure is measured."""
-        return "ne" if self.metric in ("ia", "nmi") else self.metric
+        return "ne" if self.metric in STRUCTURAL else self.metric
 
     def best_rate(self, tuned: Mapping[float, float]) -> float:
         """The rate that came to the best value of `tuned_by`."""
