@@ -42,6 +42,13 @@ class OptimizerConfig:
     plateau_factor: float = setting(
         0.3, "Factor by which --plateau_patience multiplies the learning rates.", above=0, below=1
     )
+    ema_decay: float | None = setting(
+        None,
+        "Decay per step of a moving average of all weights but the embedding tables, which is validated, kept and "
+        "exported in place of the last weights; none: the last weights.",
+        minimum=0,
+        below=1,
+    )
     embedding_l2: float = same_as(RankerOptions, "embedding_l2")
     weight_decay: float | None = setting(
         None,

@@ -56,6 +56,8 @@ _TIM: Final = Control(
         ),
     },
     rates=(0.0007, 0.002, 0.006),
+    note="The effect of a behaviour of the target's category falls by exp(-age / 2 hours).",
+    attends=("history_category", "category", "history_time", "timestamp"),
 )
 
 

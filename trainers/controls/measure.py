@@ -47,7 +47,7 @@ def measure(
       field: Table whose information abundance is measured over all sets; `None` for none.
     """
     tasks = model.wiring.tasks
-    parts = [{task: each.numpy() for task, each in logits(batch).items()} for batch in _batches(model, rows)]
+    parts = [{task: each.numpy() for task, each in logits(batch).items()} for batch in batches_of(model, rows)]
     found = scores({task: np.concatenate([part[task] for part in parts]) for task in tasks}, rows)
     if field is not None:
         tables = [layer.table(field).numpy()[_RESERVED:] for layer in model.sets.values()]
@@ -56,13 +56,13 @@ def measure(
         found["ia_isotropic"] = isotropic_abundance(rows=joined.shape[0], width=joined.shape[1])
         found |= _output_ranks(model, rows)
     if any(isinstance(feature, Sequence) for feature in model.schema.features):
-        measured = measure_parts(model, next(iter(_batches(model, rows))))
+        measured = measure_parts(model, next(iter(batches_of(model, rows))))
         attention = [float(each) for name, each in measured.items() if name.startswith("attention/")]
         found |= {"attention": float(np.mean(attention))} if attention else {}
     if GROUP in rows:
         found["nmi"] = _group_information(model, rows)
     if _tells(rows, FAR):
-        doubts = np.concatenate([_doubt(model, batch, tasks[0]) for batch in _batches(model, rows)])
+        doubts = np.concatenate([_doubt(model, batch, tasks[0]) for batch in batches_of(model, rows)])
         found["far_auc"] = float(roc_auc_score(rows[FAR], doubts))
     return found
 
@@ -123,7 +123,8 @@ def normalised_entropy(labels: npt.NDArray[Any], logits: npt.NDArray[Any]) -> fl
     return float(loss / -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate)))
 
 
-def _batches(model: Ranker, rows: Rows) -> Iterable[dict[str, tf.Tensor]]:
+def batches_of(model: Ranker, rows: Rows) -> Iterable[dict[str, tf.Tensor]]:
+    """Rows as batches of what a model reads."""
     names = [column.name for column in model.schema.input_columns]
     number = len(next(iter(rows.values())))
     for start in range(0, number, _STEP):
@@ -132,7 +133,7 @@ def _batches(model: Ranker, rows: Rows) -> Iterable[dict[str, tf.Tensor]]:
 
 def _output_ranks(model: Ranker, rows: Rows) -> dict[str, float]:
     """`rank_experts`, effective rank of an expert's outputs, mean over experts, and `rank_read`, of what is read."""
-    mixed = model.trunk(next(iter(_batches(model, rows))), training=False)
+    mixed = model.trunk(next(iter(batches_of(model, rows))), training=False)
     experts, read = mixed.experts.numpy(), mixed.read.numpy()
     return {
         "rank_experts": float(np.mean([output_rank(experts[:, number]) for number in range(experts.shape[1])])),
@@ -143,7 +144,7 @@ def _output_ranks(model: Ranker, rows: Rows) -> dict[str, float]:
 def _group_information(model: Ranker, rows: Rows) -> float:
     """What the first code, or without learned groups a cluster of the user's values, tells of the planted group."""
     truth = rows[GROUP][:_CLUSTERED]
-    batches = list(_batches(model, {name: each[:_CLUSTERED] for name, each in rows.items()}))
+    batches = list(batches_of(model, {name: each[:_CLUSTERED] for name, each in rows.items()}))
     if model.learns_groups:
         place = next(iter(model.trunk.groups.learners))
         found = np.concatenate([model.group_codes(batch)[place].numpy()[:, 0] for batch in batches])

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from fullrank.data.planted.mechanism import SplitName
 from fullrank.data.planted.world import BLOCK, PlantedWorld
 from fullrank.trainers.config.config import RunConfig
-from fullrank.trainers.controls.plan import STRUCTURAL, Control, Side
+from fullrank.trainers.controls.plan import Control, Side
 from fullrank.trainers.studies.job import Job, config_of
 
 TUNING_SEED: Final = 0
@@ -71,8 +71,8 @@ def run_variant(job: VariantJob) -> list[dict[str, Any]]:
 
     Returns:
       A line for each run: names of control, side, variant; `seed`, `rate`, `plan`; `values` of the trained model,
-      `untrained` ones, and those of the `oracle`, who knows the logits; `steps`, `weights`, `seconds`; or `error` in
-      place of the results.
+      `untrained` ones, and those of the `oracle`, who knows the logits; the attention `map`; `steps`, `weights`,
+      `seconds`; or `error` in place of the results.
     """
     lines: list[dict[str, Any]] = []
     training: _Training | None = None
@@ -152,8 +152,8 @@ class _Training:
         world = PlantedWorld(self._world, seed=seed)
         split: SplitName = "validation" if seed == TUNING_SEED else "test"
         rows = world.rows(split, _MEASURED_BLOCKS * BLOCK)
-        structural = control.metric in STRUCTURAL
-        untrained = measure(model, rows, logits=self._logits, field=control.field) if structural else {}
+        spectral = control.field is not None
+        untrained = measure(model, rows, logits=self._logits, field=control.field) if spectral else {}
 
         def batches() -> Iterator[Mapping[str, npt.NDArray[Any]]]:
             yield from world.batches("train", batch_size=self._batch_size)
@@ -164,10 +164,27 @@ class _Training:
         return {
             "values": measure(model, rows, logits=self._logits, field=control.field),
             "untrained": untrained,
+            "map": self._map(rows),
             "oracle": oracle(rows, tasks=model.wiring.tasks),
             "steps": self._steps,
             "weights": int(np.sum([weight.shape.num_elements() for weight in model.trainable_weights])),
         }
+
+    def _map(self, rows: Mapping[str, npt.NDArray[Any]]) -> list[dict[str, float | None]]:
+        from fullrank.trainers.controls.attention_map import attention_map
+        from fullrank.trainers.controls.measure import batches_of
+
+        if self._job.control.attends is None:
+            return []
+        behaviours, target, times, now = self._job.control.attends
+        return attention_map(
+            self._model,
+            batches_of(self._model, rows),
+            behaviours=behaviours,
+            target=target,
+            times=times,
+            now=now,
+        )
 
 
 def _no_twin() -> Any:

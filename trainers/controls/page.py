@@ -18,8 +18,8 @@ For each claim of the papers a world is planted in which theory says that the me
 one without what the method is for, in which it must not win by more than chance (negative control). Worlds stream:
 every variant sees the same rows in a single pass, an equal number of steps, with learning rates chosen for itself on
 validation of a world of its own (seed 0, the same grid for all). Each seed draws a world and weights anew. The floor is
-a constant prediction (of `ia`: the untrained tables; of `nmi`: k-means or codes before training), the oracle predicts
-by the planted logit. Intervals are Student's, 95 %, of the difference between method and baseline over paired seeds.
+a constant prediction (of `ia`: the untrained tables), the oracle predicts by the planted logit. Intervals are
+Student's, 95 %, of the difference between method and baseline over paired seeds.
 
 A positive control is *won* when the whole interval lies above 0 (below, where lower is better); a negative one is
 *kept* unless it does.
@@ -29,6 +29,7 @@ This page is written by `fullrank control --output=docs/studies`, from `controls
 _FLOORS: Final = {
     **dict.fromkeys(("auc", "first_auc", "last_auc", "worst_auc", "new_auc", "fresh_auc", "far_auc"), 0.5),
     **dict.fromkeys(("ne", "inside_ne"), 1.0),
+    "nmi": 0.0,
 }
 _STRUCTURE: Final = ("ia", "untrained ia", "ia_isotropic", "rank_experts", "rank_read")
 """What is shown beside an information abundance: that of the untrained table, that of random numbers of its shape, and
@@ -86,6 +87,7 @@ def write_page(controls: Sequence[Control], results: Sequence[Mapping[str, Any]]
         parts += [f"## {control.name}", f"{control.rows:,} rows, one pass; flags `{' '.join(control.flags)}`."]
         parts += [control.note] if control.note else []
         parts += list(_details(control, found))
+        parts += list(_maps(control, found[control.name, "positive"]))
     parts += list(_missing(controls, found, results, seeds))
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
@@ -120,7 +122,8 @@ def verdict(found: _Found, difference: PairedDifference) -> str:
         low, high = -high, -low
     if found.side == "negative":
         return "not kept" if low > 0 else "kept"
-    return "**won**" if low > 0 else "lost" if high < 0 else "not resolved"
+    outcome = "**won**" if low > 0 else "lost" if high < 0 else "not resolved"
+    return outcome if low > 0 or not found.control.note else f"{outcome}: [why](#{found.control.name})"
 
 
 def _details(control: Control, found: Mapping[tuple[str, Side], _Found]) -> Iterator[str]:
@@ -151,6 +154,18 @@ def _details(control: Control, found: Mapping[tuple[str, Side], _Found]) -> Iter
         yield markdown(["side", "variant", "flags", "seeds", *names, "rate", "weights", "CPU seconds"], rows)
     else:
         yield "Not run yet."
+
+
+def _maps(control: Control, found: _Found) -> Iterator[str]:
+    """What the method of the first claim attends to, by the age of a behaviour; means over seeds."""
+    maps = [line["map"] for line in found.runs[control.claims[0].method].values() if line.get("map")]
+    if maps:
+        yield "Attention by the age of a behaviour, times the number of behaviours, so that 1 is a plain mean:"
+        rows = []
+        for ages in zip(*maps, strict=True):
+            means = [_mean([age[name] for age in ages if age[name] is not None]) for name in ("alike", "others")]
+            rows.append([f"{ages[0]['up_to_hours']:g}", *means])
+        yield markdown(["hours, up to", "of the target's category", "others"], rows)
 
 
 def _value(line: Mapping[str, Any], name: str) -> float | None:

@@ -61,6 +61,7 @@ class Control:
       rates: Learning rates that each variant is tuned over, on validation of a world of its own; that of tables is
         `TABLE_FACTOR` times as high.
       note: What explains an outcome, for the page.
+      attends: Columns of behaviours, target, times and the row's own time, of which an attention map is drawn.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Control:
     field: str | None = None
     rates: tuple[float, ...] = RATES
     note: str = ""
+    attends: tuple[str, str, str, str] | None = None
 
     def __post_init__(self) -> None:
         """Refuses what could not be compared."""

@@ -18,6 +18,7 @@ from fullrank.models.table_layout import table_layout
 from fullrank.trainers.config.config import RunConfig
 from fullrank.trainers.run.run_directory import RunDirectory, write_json
 from fullrank.trainers.training.build_model import build_model, compile_model
+from fullrank.trainers.training.callbacks.averaging import AveragedWeights
 from fullrank.trainers.training.callbacks.early_stopping import (
     Plateau,
     monitored,
@@ -35,7 +36,7 @@ from fullrank.trainers.training.records import (
     training_batches,
     validation_batches,
 )
-from fullrank.trainers.training.teachers import Taught, give_teacher
+from fullrank.trainers.training.teachers import Taught, averaged_weights, give_teacher
 from fullrank.trainers.training.warnings import (
     exposure_report,
     few_steps_warning,
@@ -113,6 +114,8 @@ class _Training:
                 steps_per_execution=config.train.steps_per_execution,
             )
             self._taught = self._teach() if config.objective.is_taught else Taught()
+            decay = config.optimizer.ema_decay
+            self._averaged = None if decay is None else AveragedWeights(averaged_weights(self._model), decay=decay)
         self._monitor = self._monitored(self._model)
         check_splits(config.data, schema)
         self._fitting = Fitting(
@@ -122,7 +125,7 @@ class _Training:
             steps=self._steps,
             batch_size=config.data.batch_size,
             monitor=self._monitor,
-            averages=self._taught.averages,
+            averages=[*self._taught.averages, *(self._averaged.averages if self._averaged else ())],
         )
 
     def run(self, command: Sequence[str]) -> dict[str, Any]:
@@ -164,6 +167,7 @@ class _Training:
         told, model = self._after_epoch, self._model
         measures = [
             *self._taught.callbacks,
+            *([self._averaged.follow, self._averaged.enter] if self._averaged else []),
             *([Collapse()] if self._config.train.log_collapse else []),
             *([Groups()] if model.learns_groups else []),
             *([self._gradients()] if self._config.objective.log_gradients else []),
@@ -173,7 +177,7 @@ class _Training:
             validation=validation_batches(self._config.data, self._schema, cache=self._run.repaired),
             shown=model.wiring.tasks,
             measures=measures,
-            after=self._plateau(),
+            after=[*([self._averaged.leave] if self._averaged else []), *self._plateau()],
             last=self._told() if told is not None else (),
             on_undefined=self._say_undefined,
         )

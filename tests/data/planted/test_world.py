@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from scipy import stats
 
+from fullrank.data.planted.affinities import Affinities
+from fullrank.data.planted.click_graph import ClickGraph
 from fullrank.data.planted.content import Content
 from fullrank.data.planted.evidence import Evidence
 from fullrank.data.planted.field_parts import FieldParts
@@ -18,7 +23,24 @@ from fullrank.data.planted.number import Number
 from fullrank.data.planted.pairs import LatentPairs
 from fullrank.data.planted.partners import Partners
 from fullrank.data.planted.pretrained import PretrainedPair
+from fullrank.data.planted.region import Region
+from fullrank.data.planted.repeats import Repeats
 from fullrank.data.planted.world import BLOCK, PlantedWorld, Task, World
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclasses.dataclass(frozen=True)
+class CountVectors:
+    """Vectors that say how often a person, or an ad, occurs in clicks."""
+
+    width: int = 2
+
+    def __call__(self, clicks: tuple[Ints, Ints], *, users: int, ads: int, seed: int) -> Any:
+        """Counts beside the seed."""
+        counts = (np.bincount(each, minlength=size) for each, size in zip(clicks, (users, ads), strict=True))
+        return tuple(np.stack([count, np.full(len(count), seed)], axis=1).astype(np.float32) for count in counts)
+
 
 MECHANISMS: dict[str, Mechanism] = {
     "interest": Interest(),
@@ -30,6 +52,10 @@ MECHANISMS: dict[str, Mechanism] = {
     "evidence": Evidence(),
     "content": Content(),
     "vectors": PretrainedPair(),
+    "reasons": Affinities(),
+    "graph": ClickGraph(embed=CountVectors(), users=300),
+    "exposures": Repeats(),
+    "region": Region(),
 }
 
 
@@ -244,3 +270,80 @@ def test_teachers_know_the_logit_and_small_tasks_few_labels() -> None:
     schema = world.schema(train_rows=1)
     assert schema.extras == ("true_click", "true_buy", "teacher_click")
     assert [label.observed for label in schema.labels] == [1.0, 0.1]
+
+
+def test_one_inner_product_explains_half_of_the_best_of_four() -> None:
+    found = drawn(Affinities(users=4000, ads=4000, rank=50), rows=40_000)
+    explained = stats.pearsonr(found.effects["best"], found.effects["sum"]).statistic ** 2
+    # The variance of the largest of four standard normal numbers is .4917: 1 / (4 * .4917).
+    assert explained == pytest.approx(0.508, abs=0.02)
+
+
+def test_clicks_of_a_graph_tell_of_the_affinity_or_not() -> None:
+    def clicks_of(sharpness: float) -> tuple[float, float]:
+        given: list[tuple[Ints, Ints]] = []
+
+        @dataclasses.dataclass(frozen=True)
+        class Kept(CountVectors):
+            def __call__(self, clicks: tuple[Ints, Ints], *, users: int, ads: int, seed: int) -> Any:
+                given.append(clicks)
+                return super().__call__(clicks, users=users, ads=ads, seed=seed)
+
+        mechanism = ClickGraph(embed=Kept(), users=200, ads=50, clicks=5, sharpness=sharpness)
+        found = drawn(mechanism, rows=60_000)
+        affinity = effect_table(found, "affinity", "user_id", "ad_id", (200, 50))
+        (of_users, of_ads) = given[0]
+        assert len(set(zip(of_users.tolist(), of_ads.tolist(), strict=True))) == 1000
+        return float(np.nanmean(affinity[of_users, of_ads])), float(np.nanmean(affinity))
+
+    clicked, other = clicks_of(4.0)
+    assert clicked > other + 1.0
+    clicked, other = clicks_of(0.0)
+    assert abs(clicked - other) < 0.2
+
+
+def test_placements_tell_what_is_a_repeat_or_not() -> None:
+    found = drawn(Repeats(), rows=20_000)
+    fresh = found.hidden["fresh"]
+    np.testing.assert_array_equal(found.extras["repeat_count"] == 0, fresh == 1)
+    np.testing.assert_array_equal(found.extras["repeat_gap_days"] == 0, fresh == 1)
+
+    def spread(mechanism: Repeats) -> float:
+        found = drawn(mechanism, rows=20_000)
+        placements = range(mechanism.placements)
+        return float(np.std([found.hidden["fresh"][found.columns["placement"] == each].mean() for each in placements]))
+
+    # Uniform in .5 +- .45: a deviation of .26; by chance alone .016.
+    assert spread(Repeats()) > 0.15
+    assert spread(Repeats(spread=0.0)) < 0.03
+
+
+def test_evidence_counts_in_one_region() -> None:
+    found = drawn(Region())
+    inside = found.hidden["inside"] == 1
+    assert inside.mean() == pytest.approx(0.2, abs=0.03)
+    assert not found.effects["inside"][~inside].any()
+    assert not found.effects["outside"][inside].any()
+    np.testing.assert_array_equal(found.columns["region"], found.hidden["inside"])
+
+
+def test_what_is_far_is_in_no_training_row() -> None:
+    far = one_evidence(3.0)
+    assert not far.rows("train", 8192)["hidden_far"].any()
+    test = far.rows("test", 8192)
+    lengths = np.square(test["evidence"]).mean(axis=1)
+    assert lengths[test["hidden_far"] == 1].mean() == pytest.approx(9.0, rel=0.05)
+    assert lengths[test["hidden_far"] == 0].mean() == pytest.approx(1.0, rel=0.05)
+
+
+def one_evidence(reach: float) -> PlantedWorld:
+    tasks = {"click": Task(weights={"evidence/linear": 1.0})}
+    return PlantedWorld(World(mechanisms={"evidence": Evidence(reach=reach)}, tasks=tasks), seed=1)
+
+
+def test_another_group_shows_in_fields_of_its_own() -> None:
+    found = drawn(HiddenGroups(groups=4, clarity=1.0, others=2, other_clarity=1.0))
+    for group in range(4):
+        mine = found.hidden["group"] == group
+        assert len(np.unique(found.columns["trait_0"][mine])) <= 2
+        assert len(np.unique(found.columns["trait_8"][mine])) > 2

@@ -253,3 +253,10 @@ def test_inner_product_is_the_dot_interaction_of_dlrm() -> None:
     order = [sorted(itertools.combinations(range(4), 2)).index((i, j)) for j in range(4) for i in range(j)]
     ours = layers.InnerProduct(linear=False)(fields).numpy()
     np.testing.assert_allclose(ours[:, order], theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_the_fm_of_a_wide_set_is_that_of_its_parts_side_by_side() -> None:
+    sets = [fields_of(3, 5, 4, seed=seed) for seed in range(3)]
+    wide = layers.FactorizationMachine()(np.concatenate(sets, axis=2))
+    parts = [layers.FactorizationMachine()(each) for each in sets]
+    np.testing.assert_allclose(wide, np.concatenate(parts, axis=1), rtol=1e-5, atol=1e-6)

@@ -97,7 +97,7 @@ def test_a_killed_run_with_a_moving_average_goes_on_to_the_same_bits(
     monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: None)
     taught = ("--teacher=ema", "--teacher_decay=0.9", "--residual_weight=0.5", "--ranking=pairwise", "--max_pairs=50")
     grouped = ("--group_places=user,representation", "--group_codes=4")
-    flags = (*taught, *grouped, "--deterministic", "--checkpoint_steps=7")
+    flags = (*taught, *grouped, "--ema_decay=0.9", "--deterministic", "--checkpoint_steps=7")
     assert run(toy_records, tmp_path / "whole", *flags) == 0
     saves: list[int] = []
     original = Saving._now
