@@ -86,6 +86,7 @@ class Trunk(keras.layers.Layer):
             buckets=options.buckets,
             bases=options.bases,
             bits=options.bits,
+            unknown_share=options.unknown_share,
         )
         self.dense = DenseEncoder(
             schema, numeric=options.numeric, vectors=options.vectors, similarity=options.similarity
@@ -121,11 +122,14 @@ class Trunk(keras.layers.Layer):
 
     def call(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> Mixed:
         """Returns what the towers read, and what it was made of."""
-        return self.mixed(self.of_sets(batch), training=training)
+        return self.mixed(self.of_sets(batch, training=training), training=training)
 
-    def of_sets(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tuple[tf.Tensor, tf.Tensor | None]]:
+    def of_sets(
+        self, batch: Mapping[str, tf.Tensor], training: bool | None = None
+    ) -> dict[str, tuple[tf.Tensor, tf.Tensor | None]]:
         """Set -> its fields and its side, as `SetInputs` returns them."""
-        lookups, dense, elapsed = self.encoder(batch), self.dense(batch), elapsed_seconds(batch, schema=self._schema)
+        lookups = self.encoder(batch, training=training)
+        dense, elapsed = self.dense(batch), elapsed_seconds(batch, schema=self._schema)
         return {name: read(lookups, dense, elapsed) for name, read in self.inputs_of_sets.items()}
 
     def mixed(self, inputs: Mapping[str, tuple[tf.Tensor, tf.Tensor | None]], training: bool | None = None) -> Mixed:

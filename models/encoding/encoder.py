@@ -36,6 +36,7 @@ class FeatureEncoder(tf.Module):
       buckets: Number of quantile buckets.
       bases: Numeral systems of `mns`, for features that name none.
       bits: Range of `mns`, for features that do not say: numbers map to 0..2^bits-1.
+      unknown_share: Share of the ids of vocabularies that training reads as unknown.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class FeatureEncoder(tf.Module):
         buckets: int = 32,
         bases: tuple[int, ...] = (2, 3),
         bits: int = 8,
+        unknown_share: float = 0.0,
     ) -> None:
         super().__init__(name="encoder")
         self._sparse = tuple(f for f in schema.features if isinstance(f, Sparse))
@@ -68,7 +70,11 @@ class FeatureEncoder(tf.Module):
             ]
         self._owners = schema.tables
         maps = {owner.name: owner.ids for owner in self._owners}
-        self._id_rows = IdRows(columns=columns, maps=maps, vocabularies=vocabularies) if columns else None
+        self._id_rows = (
+            IdRows(columns=columns, maps=maps, vocabularies=vocabularies, unknown_share=unknown_share)
+            if columns
+            else None
+        )
         self.plan = self._plan()
 
     def _plan(self) -> LookupPlan:
@@ -98,13 +104,13 @@ class FeatureEncoder(tf.Module):
         )
         return LookupPlan.ordered(tables=tuple(tables), fields=tuple(fields), sequences=sequences)
 
-    def __call__(self, batch: Mapping[str, tf.Tensor]) -> Lookups:
+    def __call__(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> Lookups:
         """Encodes a batch of raw columns."""
         rows: list[NamedColumns] = []
         weights: list[NamedColumns] = []
         ids = None
         if self._id_rows is not None:
-            ids = self._id_rows(batch)
+            ids = self._id_rows(batch, training=training)
             rows.append(ids)
             for feature in self._sparse:
                 if feature.max_values > 1:

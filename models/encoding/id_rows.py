@@ -18,6 +18,7 @@ import tensorflow as tf
 from fullrank.data.schema.columns import MISSING_INT
 from fullrank.data.schema.features import IdMap
 from fullrank.models.encoding.named_columns import NamedColumns
+from fullrank.models.encoding.unknown_ids import UnknownIds
 
 FIRST_KNOWN_ROW = 2
 _BUCKETS = 2**63 - 1
@@ -43,6 +44,7 @@ class IdRows(tf.Module):
       columns: The id columns.
       maps: Table -> its id map.
       vocabularies: Table -> its known ids (int64, or objects of bytes), row 2 first, for tables with a vocabulary.
+      unknown_share: Share of the ids of vocabularies that training reads as unknown.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class IdRows(tf.Module):
         columns: Sequence[IdColumn],
         maps: Mapping[str, IdMap],
         vocabularies: Mapping[str, np.ndarray[Any, Any]],
+        unknown_share: float = 0.0,
     ) -> None:
         super().__init__(name="id_rows")
         order = {"identity": 0, "hash": 1, "vocabulary": 2}
@@ -63,6 +66,7 @@ class IdRows(tf.Module):
         self._salts = {table: np.uint64((k + 1) * _GOLDEN % 2**64) for k, table in enumerate(sorted(maps))}
         self._maps = dict(maps)
         self._known = self._build_table(vocabularies)
+        self._unknown = UnknownIds(unknown_share)
 
     def _build_table(self, vocabularies: Mapping[str, np.ndarray[Any, Any]]) -> tf.lookup.StaticHashTable | None:
         needed = sorted({c.table for c in self.columns if self._maps[c.table].kind == "vocabulary"})
@@ -82,7 +86,7 @@ class IdRows(tf.Module):
         initializer = tf.lookup.KeyValueTensorInitializer(tf.constant(merged), tf.constant(np.concatenate(rows)))
         return tf.lookup.StaticHashTable(initializer, default_value=1, name="known_ids")
 
-    def __call__(self, batch: Mapping[str, tf.Tensor]) -> NamedColumns:
+    def __call__(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> NamedColumns:
         """Rows of every id column, int64."""
         found: list[tf.Tensor] = []
         for kind in ("identity", "hash", "vocabulary"):
@@ -95,6 +99,8 @@ class IdRows(tf.Module):
                 ids = _joined([_as_integers(part) for part in raw])
                 missing = _joined([_is_missing(part) for part in raw])
                 rows = self._rows(kind, columns, ids)
+                if kind == "vocabulary":
+                    rows = self._unknown(rows, training=training)
                 found.append(tf.where(missing, tf.zeros([], tf.int64), rows))
         names, widths = zip(*((column.name, column.width) for column in self.columns), strict=True)
         return NamedColumns(names, widths, _joined(found))

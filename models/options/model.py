@@ -122,6 +122,13 @@ class ModelOptions:
     initial_scale: float = setting(
         0.05, "Embedding rows are initialised uniformly between plus and minus this.", above=0
     )
+    unknown_share: float = setting(
+        0.0,
+        "Share of the ids of vocabularies that training reads as unknown, which trains the row that ids outside the "
+        "vocabulary have; 0 leaves that row as it began, and biases predictions of new ads and people.",
+        minimum=0,
+        below=1,
+    )
     tower: tuple[int, ...] = setting((64,), "Hidden layers of each task's tower; empty for none.", minimum=1)
     head: Literal["logit", "gp", "rff_gp", "laplace", "dropout"] = setting(
         "logit",

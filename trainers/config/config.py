@@ -58,7 +58,12 @@ class DataConfig:
     data: str = setting(REQUIRED, "Directory of the records, with its schema.json.", operational=True)
     train_split: str = setting("train", "Split to train on.")
     validation_split: str = setting("validation", "Split to validate on after each epoch; empty for no validation.")
-    batch_size: int = setting(2048, "Examples per step.", minimum=1)
+    batch_size: int | None = setting(
+        None,
+        "Examples per step; if not given, the largest of 2048, 1024, 512, 256 and 128 that makes at least 128 steps an "
+        "epoch, or else 128.",
+        minimum=1,
+    )
     shuffle: bool = setting(True, "Read the training split in a new random order each epoch.")
     on_bad_record: Literal["fail", "skip"] = setting("fail", "What to do with a record that cannot be read.")
     max_bad_fraction: float = setting(

@@ -114,13 +114,14 @@ class _Training:
         import tensorflow as tf
 
         from fullrank.layers.legacy_keras import keras
+        from fullrank.trainers.training.records import batch_size_of
 
         keras.backend.clear_session()
         self._job = job
         control, self._world = job.control, job.control.world(job.side)
         # Statistics are baked into the graph. Those of the tuning world serve all: truths differ, ranges do not.
         self._schema = PlantedWorld(self._world, seed=TUNING_SEED).schema(train_rows=control.rows)
-        self._batch_size = job.config(rate).data.batch_size
+        self._batch_size = batch_size_of(job.config(rate).data)
         self._steps = control.rows // self._batch_size
         self._model = self._built(seed=TUNING_SEED, rate=rate)
         model = self._model

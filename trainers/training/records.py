@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import tensorflow as tf
 
@@ -17,13 +18,16 @@ from fullrank.data.records.bad_data import BadDataError
 from fullrank.data.schema.schema import Schema
 from fullrank.trainers.config.config import DataConfig, RunConfig, TrainConfig
 
+_BATCH_SIZES: Final = (2048, 1024, 512, 256, 128)
+_STEPS: Final = 128
+
 
 class ReadingConfig(Protocol):
     """The part of a configuration that says what to do about bad records."""
 
     @property
-    def batch_size(self) -> int:
-        """Examples of a batch."""
+    def batch_size(self) -> int | None:
+        """Examples of a batch; `None` for the largest of the default sizes."""
 
     @property
     def on_bad_record(self) -> Any:
@@ -50,12 +54,34 @@ def read_split(
     return read_records(
         schema,
         split=split,
-        batch_size=config.batch_size,
+        batch_size=batch_size_of(config),
         on_bad_record=config.on_bad_record,
         max_bad_fraction=config.max_bad_fraction,
         cache_directory=cache if skips else None,
         **order,
     )
+
+
+def batch_size_of(config: ReadingConfig) -> int:
+    """Examples of a batch."""
+    return config.batch_size or _BATCH_SIZES[0]
+
+
+def sized(config: RunConfig, schema: Schema) -> RunConfig:
+    """The configuration with a batch size: the largest default that makes enough steps an epoch, if it names none.
+
+    A model learns by steps. In a few dozen steps an epoch, tasks that differ in difficulty are past their best at
+    different epochs, and no epoch is good for all.
+
+    Args:
+      config: As given.
+      schema: Schema of the records.
+    """
+    if config.data.batch_size is not None:
+        return config
+    examples = schema.split(config.data.train_split).examples
+    size = next((size for size in _BATCH_SIZES if examples >= _STEPS * size), _BATCH_SIZES[-1])
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, batch_size=size))
 
 
 @contextlib.contextmanager
@@ -106,7 +132,7 @@ def steps_per_epoch(config: TrainedConfig, schema: Schema) -> int:
     examples = schema.split(config.data.train_split).examples
     if not examples:
         raise ValueError(f"The split {config.data.train_split!r} of {config.data.data} is empty.")
-    return config.train.steps_per_epoch or max(1, round(examples / config.data.batch_size))
+    return config.train.steps_per_epoch or max(1, round(examples / batch_size_of(config.data)))
 
 
 def check_splits(config: DataConfig, schema: Schema) -> None:

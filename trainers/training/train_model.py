@@ -30,8 +30,10 @@ from fullrank.trainers.training.callbacks.stop_on_nan import TrainingDivergedErr
 from fullrank.trainers.training.fitting import Fitting, say, summary
 from fullrank.trainers.training.gradient_log import gradient_log
 from fullrank.trainers.training.records import (
+    batch_size_of,
     check_splits,
     explained,
+    sized,
     steps_per_epoch,
     training_batches,
     validation_batches,
@@ -65,6 +67,7 @@ def train_model(
       ValueError: If data, configuration and run directory do not fit together, or training diverges.
     """
     schema = read_schema(config.data.data)
+    config = sized(config, schema)
     run = RunDirectory(config.train.output)
     with run.locked():
         if not run.exists:
@@ -123,7 +126,7 @@ class _Training:
             run=run,
             config=config.train,
             steps=self._steps,
-            batch_size=config.data.batch_size,
+            batch_size=batch_size_of(config.data),
             monitor=self._monitor,
             averages=[*self._taught.averages, *(self._averaged.averages if self._averaged else ())],
         )

@@ -16,7 +16,7 @@ from fullrank.trainers.config.config import DataConfig, RunConfig
 from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.training.callbacks.early_stopping import watched
 from fullrank.trainers.training.label_classes import LARGEST_LOOK, LabelClasses, look_at_labels
-from fullrank.trainers.training.records import read_split
+from fullrank.trainers.training.records import batch_size_of, read_split
 
 _FITTED = "train"
 """The split of which the schema holds statistics."""
@@ -143,7 +143,7 @@ def few_steps_warning(config: RunConfig, *, steps: int) -> list[str]:
       config: The run.
       steps: Steps of an epoch.
     """
-    total, size = steps * config.train.epochs, config.data.batch_size
+    total, size = steps * config.train.epochs, batch_size_of(config.data)
     if total >= _FEW_STEPS or size <= _SMALL_BATCH:
         return []
     smaller = max(_SMALL_BATCH, 2 ** max(0, (size * steps // _FEW_STEPS).bit_length() - 1))
