@@ -123,7 +123,7 @@ class ModelOptions:
         0.05, "Embedding rows are initialised uniformly between plus and minus this.", above=0
     )
     unknown_share: float = setting(
-        0.0,
+        0.1,
         "Share of the ids of vocabularies that training reads as unknown, which trains the row that ids outside the "
         "vocabulary have; 0 leaves that row as it began, and biases predictions of new ads and people.",
         minimum=0,

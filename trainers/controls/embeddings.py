@@ -96,7 +96,7 @@ _ME_INNER: Final = Control(
         "4 sets of 8": _me("dlrm", 4, 8),
         "1 set of 8": _me("dlrm", 1, 8),
     },
-    rows=819_200,
+    rows=409_600,
 )
 
 
@@ -120,7 +120,7 @@ _GWPFM: Final = Control(
     negative=_parts("plain"),
     flags=(_BATCH, "--initial_scale=0.3"),
     variants={kind: _single(kind, 8) for kind in ("fm", "gwpfm", "fwfm")},
-    rows=819_200,
+    rows=409_600,
 )
 
 
@@ -151,7 +151,7 @@ _STEM: Final = Control(
         "ple": ("--model=ple", "--widths=4", "--experts=fm:0,flat:0,fm:1,flat:1,fm:2,flat:2"),
     },
     metric="worst_auc",
-    rows=819_200,
+    rows=409_600,
 )
 
 
@@ -247,7 +247,7 @@ _EXPERTS: Final = Control(
         "gwpfm, flat and ipnn": ("--experts=gwpfm,flat,ipnn",),
         "three gwpfm": ("--experts=gwpfm,gwpfm,gwpfm",),
     },
-    rows=819_200,
+    rows=409_600,
 )
 
 EMBEDDINGS: Final = (_PROJECTION, _ME, _ME_INNER, _GWPFM, _EXPERTS, _STEM, _AME, _STEM_AL)

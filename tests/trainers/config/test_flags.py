@@ -173,7 +173,7 @@ def test_help_of_train_is_grouped_with_defaults_and_choices(capsys: pytest.Captu
         for field in dataclasses.fields(part):
             assert f"--{field.name}=" in shown or f"--[no]{field.name}" in shown
     assert "--model=" + "|".join(MODELS)[:40] in shown
-    assert "Examples per step. (default: 2048)" in shown
+    assert "Examples per step; if not given, the largest of 2048" in shown
     assert "(default: 128,64)" in shown
     assert "(default: )" not in shown
 

@@ -103,13 +103,15 @@ def test_a_configuration_written_with_a_former_name_is_read(tmp_path: Path) -> N
 def test_what_a_run_was_written_without_is_what_it_did(tmp_path: Path) -> None:
     parts = config_json.to_json(RunConfig(data=DataConfig(data="d"), train=TrainConfig(output="o")))
     assert parts["model"].pop("sequence_scale") == 0.3
+    assert parts["model"].pop("unknown_share") == 0.1
     assert parts["optimizer"].pop("small_tables") == "table"
     run, by_hand = tmp_path / "config.json", tmp_path / "by_hand.json"
     run.write_text(json.dumps({"config": parts}))
     by_hand.write_text(json.dumps(parts))
     old, new = (config_json.from_json(config_json.read_parts(file), source=str(file)) for file in (run, by_hand))
-    assert (old.model.sequence_scale, old.optimizer.small_tables) == (1.0, "dense")
-    assert (new.model.sequence_scale, new.optimizer.small_tables) == (0.3, "table")
+    assert (old.model.sequence_scale, old.model.unknown_share) == (1.0, 0.0)
+    assert (new.model.sequence_scale, new.model.unknown_share) == (0.3, 0.1)
+    assert (old.optimizer.small_tables, new.optimizer.small_tables) == ("dense", "table")
     parts["model"]["sequence"] = "din"
     run.write_text(json.dumps({"config": parts}))
     assert config_json.from_json(config_json.read_parts(run), source="").model.sequence == "din"

@@ -14,6 +14,7 @@ import tensorflow as tf
 from small_runs import events, lines, small
 
 from fullrank.data import read_records, read_schema
+from fullrank.data.schema.schema import Schema, Shard, Split
 from fullrank.layers.legacy_keras import keras
 from fullrank.trainers.config import json as config_json
 from fullrank.trainers.config.config import DataConfig, RunConfig, TrainConfig
@@ -21,6 +22,7 @@ from fullrank.trainers.config.optimizer import OptimizerConfig
 from fullrank.trainers.run.run_directory import RunDirectory
 from fullrank.trainers.training.build_model import build_model, compile_model
 from fullrank.trainers.training.load_run import load_run
+from fullrank.trainers.training.records import sized
 from fullrank.trainers.training.train_model import train_model
 
 
@@ -242,3 +244,15 @@ def test_a_checkpoint_holds_lowered_rates_and_dense_weights_decay(toy_records: P
     resumed = compiled()
     tf.train.Checkpoint(optimizer=resumed.optimizer).read(path).assert_existing_objects_matched()
     assert float(resumed.optimizer.learning_rate) == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize(("examples", "size"), [(1, 128), (16_384, 128), (33_462, 256), (80_000, 512), (10**9, 2048)])
+def test_a_batch_leaves_enough_steps_unless_it_is_given(examples: int, size: int) -> None:
+    shard = Shard(file="f", examples=examples)
+    schema = Schema(name="s", features=(), labels=(), splits=(Split(name="train", shards=(shard,)),))
+    config = RunConfig(data=DataConfig(data="d"), train=TrainConfig(output="o"))
+    found = sized(config, schema)
+    assert found.data.batch_size == size
+    assert dataclasses.replace(found, data=config.data) == config
+    given = dataclasses.replace(config, data=dataclasses.replace(config.data, batch_size=7))
+    assert sized(given, schema) is given
