@@ -98,6 +98,7 @@ class Ranker(tfrs.Model):
             vocabularies=self._vocabularies,
             tables_of=None if tables_of is None else tables_of.trunk,
         )
+        self._penalties = self._field_penalties()
         self.tower = Towers(options.tower, dropout=options.dropout, name="towers")
         self.head = self._heads()
         self.counts: LabelCounts | None = None
@@ -128,6 +129,18 @@ class Ranker(tfrs.Model):
     def _examples(self) -> int:
         sizes = {split.name: split.examples for split in self.schema.splits}
         return sizes.get(self._train_split, max(sizes.values(), default=_UNKNOWN_EXAMPLES)) or _UNKNOWN_EXAMPLES
+
+    def _field_penalties(self) -> tuple[float, ...]:
+        """The weight of the L2 penalty of each field.
+
+        Raises:
+          ValueError: If the options name a field that the model does not have.
+        """
+        given, names = dict(self.options.field_l2), self.trunk.looked_up_fields
+        unknown = next((name for name in given if name not in names), None)
+        if unknown is not None:
+            raise ValueError(f"field_l2 names {unknown!r}, which is no field. Fields: {', '.join(names)}.")
+        return tuple(given.get(name, self.options.embedding_l2) for name in names)
 
     def learn_from(self, teacher: Teacher) -> None:
         """Sets the teacher of a model that was built to be taught; nothing of it is saved with the model."""
@@ -252,8 +265,8 @@ class Ranker(tfrs.Model):
         penalty = tf.zeros([])
         if mixed.groups.losses:
             penalty += self.trunk.groups.loss(mixed.groups)
-        if self.options.embedding_l2:
-            penalty += self.options.embedding_l2 * embedding_penalty(list(mixed.fields.values()))
+        if any(self._penalties):
+            penalty += embedding_penalty(list(mixed.fields.values()), self._penalties)
         return penalty
 
     def train_step(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:

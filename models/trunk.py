@@ -56,6 +56,7 @@ class Trunk(keras.layers.Layer):
       inputs_of_sets: Set -> what its experts read.
       groups: Group structure learning, at any of its places.
       field_names: The F axis of what experts read.
+      looked_up_fields: Those of them that embedding sets give, without those that groups add.
       experts: In the wiring's order.
       mixture: The gates, and further levels of experts.
 
@@ -99,6 +100,7 @@ class Trunk(keras.layers.Layer):
             for of_set, inputs in self.inputs_of_sets.items():
                 inputs.embeddings = tables_of.sets[of_set]
         names = next(iter(self.inputs_of_sets.values())).field_names
+        self.looked_up_fields = tuple(names)
         self.groups = GroupPlaces(
             options.group_structure,
             wiring=wiring,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-UNKNOWN_ROW = 1
+UNKNOWN_ROW: Final = 1
+_LEVELS: Final = 256
+"""A share is a number of these: a byte of randomness for each id."""
 
 
-class UnknownIds(keras.layers.Layer):
+class UnknownIds(keras.__internal__.layers.BaseRandomLayer):  # type: ignore[misc]
     """Replaces rows of known ids by the row of unknown ones, each with probability `share`, in training alone.
 
     A vocabulary holds the ids of the training split, so that training never meets an unknown one: its row would stay
@@ -24,20 +27,27 @@ class UnknownIds(keras.layers.Layer):
       `[B, n]` int64.
 
     Args:
-      share: In [0, 1).
+      share: In [0, 1); it is rounded to a 256th, at least one unless it is 0.
     """
 
     def __init__(self, share: float, *, name: str = "unknown_ids") -> None:
         super().__init__(name=name, dtype="float32")
         self.share = share
-        self._dropout = keras.layers.Dropout(share)
+        self._level = min(_LEVELS - 1, max(1, round(share * _LEVELS))) if share else 0
 
     def call(self, rows: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Returns the rows that are read."""
-        if not training or not self.share:
+        if not training or not self._level:
             return rows
-        kept = self._dropout(tf.ones(tf.shape(rows)), training=True) > 0
-        return tf.where(kept, rows, tf.minimum(rows, tf.constant(UNKNOWN_ROW, rows.dtype)))
+        shape = tf.shape(rows)
+        size = tf.reduce_prod(shape)
+        limits = np.iinfo(np.int32)
+        words = self._random_generator.random_uniform(
+            [(size + 3) // 4], minval=limits.min, maxval=limits.max, dtype=tf.int32
+        )
+        draws = tf.reshape(tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:size], shape)
+        unknown = tf.minimum(rows, tf.constant(UNKNOWN_ROW, rows.dtype))
+        return tf.where(draws < tf.constant(self._level, tf.uint8), unknown, rows)
 
     def get_config(self) -> dict[str, Any]:
         """The argument."""

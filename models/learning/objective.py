@@ -232,7 +232,12 @@ class Objective(keras.layers.Layer):
         return tf.reduce_sum(self._task_weights * losses)
 
 
-def embedding_penalty(fields: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Squared norm of the fields that a batch looked up, `[B, F, d]` a set, as the mean over its examples."""
-    squares = [tf.reduce_sum(tf.square(tf.cast(each, tf.float32))) for each in fields]
-    return tf.add_n(squares) / tf.cast(tf.shape(fields[0])[0], tf.float32)
+def embedding_penalty(fields: Sequence[tf.Tensor], weights: Sequence[float]) -> tf.Tensor:
+    """`sum_f w_f ||e_f||^2` of the fields that a batch looked up, as the mean over its examples, summed over sets.
+
+    Args:
+      fields: `[B, F, d]` of each set.
+      weights: w, F of them.
+    """
+    squares = [tf.reduce_sum(tf.square(tf.cast(each, tf.float32)), axis=[0, 2]) for each in fields]
+    return tf.reduce_sum(tf.add_n(squares) * tf.constant(weights)) / tf.cast(tf.shape(fields[0])[0], tf.float32)

@@ -110,16 +110,29 @@ def task_weights(given: Sequence[str]) -> tuple[tuple[str, float], ...] | Litera
     """
     if tuple(given) == (UNCERTAINTY,):
         return "uncertainty"
+    return _weights(given, flag="task_weights", of="task", example=f"buy:5, nor {UNCERTAINTY} alone")
+
+
+def field_penalties(given: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    """Reads `--field_l2`.
+
+    Raises:
+      ValueError: If an entry is not feature:weight, or a feature is named twice.
+    """
+    return _weights(given, flag="field_l2", of="feature", example="user_id:0.01")
+
+
+def _weights(given: Sequence[str], *, flag: str, of: str, example: str) -> tuple[tuple[str, float], ...]:
     pairs = []
     for text in given:
-        task, _, weight = text.rpartition(":")
+        name, _, weight = text.rpartition(":")
         try:
             number = float(weight)
         except ValueError:
             number = math.nan
-        if not task or not 0 <= number < math.inf:
-            raise ValueError(f"--task_weights: {text!r} is not task:weight, such as buy:5, nor {UNCERTAINTY} alone.")
-        pairs.append((task, number))
+        if not name or not 0 <= number < math.inf:
+            raise ValueError(f"--{flag}: {text!r} is not {of}:weight, such as {example}.")
+        pairs.append((name, number))
     if len(dict(pairs)) != len(pairs):
-        raise ValueError(f"--task_weights names a task twice. Received: {','.join(given)}.")
+        raise ValueError(f"--{flag} names a {of} twice. Received: {','.join(given)}.")
     return tuple(pairs)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from fullrank.models.options import RankerOptions
 from fullrank.models.options.setting import check_settings, same_as, setting
+from fullrank.trainers.config.checks import field_penalties
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,10 @@ class OptimizerConfig:
         below=1,
     )
     embedding_l2: float = same_as(RankerOptions, "embedding_l2")
+    field_l2: tuple[str, ...] = setting(
+        (),
+        "L2 penalties of single features in place of --embedding_l2, as feature:weight, such as user_id:0.01.",
+    )
     weight_decay: float | None = setting(
         None,
         "Share of all other weights that is subtracted at each step, times --learning_rate (decoupled, also with "
@@ -60,6 +65,7 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         """Validates the settings."""
         check_settings(self)
+        field_penalties(self.field_l2)
         if self.plateau_patience is None:
             if self.plateau_factor != 0.3:
                 raise ValueError("--plateau_factor takes effect only with --plateau_patience: give both.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from fullrank.data.schema.schema import Schema
 from fullrank.data.schema.value_rules import without_features
@@ -12,7 +12,7 @@ from fullrank.layers.legacy_keras import keras
 from fullrank.models import GroupOptions, InteractionOptions, ObjectiveOptions, Ranker, RankerOptions, Repetition
 from fullrank.models.optimizers import OptimizerSpec, build_optimizer
 from fullrank.models.options.setting import part_of
-from fullrank.trainers.config.checks import task_weights
+from fullrank.trainers.config.checks import field_penalties, task_weights
 from fullrank.trainers.config.config import ExposureConfig
 from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.config.objective import ObjectiveConfig
@@ -26,6 +26,7 @@ def build_model(
     schema: Schema,
     *,
     embedding_l2: float = 0.0,
+    field_l2: Sequence[str] = (),
     objective: ObjectiveConfig | None = None,
     exposure: ExposureConfig | None = None,
     seed: int = 0,
@@ -38,6 +39,7 @@ def build_model(
       config: Which model.
       schema: Schema of the data or of the run; its directory holds the vocabularies.
       embedding_l2: Penalty on looked-up rows.
+      field_l2: Penalties of single features, as feature:weight.
       objective: How it is trained; `None` for a model that is not.
       seed: Seed of what groups and objective draw, whose generators a checkpoint could not save.
       train_split: What it is trained on, whose labels are counted.
@@ -59,6 +61,7 @@ def build_model(
         task_weights=task_weights(config.task_weights),
         repetition=_repetition(exposure),
         embedding_l2=embedding_l2,
+        field_l2=field_penalties(field_l2),
         seed=seed,
     )
     with _layer_settings(mixed_precision=config.mixed_precision):

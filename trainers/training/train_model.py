@@ -105,6 +105,7 @@ class _Training:
                 config.model,
                 schema,
                 embedding_l2=config.optimizer.embedding_l2,
+                field_l2=config.optimizer.field_l2,
                 objective=config.objective,
                 exposure=config.exposure,
                 seed=config.train.seed,

@@ -32,6 +32,16 @@ def test_serving_reads_what_is_there(training: bool | None) -> None:
     assert UnknownIds(0.0)(rows, training=True) is rows
 
 
+@pytest.mark.parametrize(("share", "level"), [(0.001, 1), (0.1, 26), (0.9999, 255)])
+def test_a_share_is_a_number_of_256ths(share: float, level: int) -> None:
+    rows = tf.fill([1001, 101], tf.constant(5, tf.int64))
+    found = UnknownIds(share)(rows, training=True).numpy()
+    assert set(np.unique(found)) == {1, 5}
+    expected = level / 256
+    deviation = np.sqrt(expected * (1 - expected) / found.size)
+    assert (found == 1).mean() == pytest.approx(expected, abs=5 * deviation)
+
+
 def test_only_vocabularies_have_unknown_ids_to_learn() -> None:
     columns = [IdColumn(name=kind, dtype="int64", width=1, table=kind) for kind in ("identity", "hash", "vocabulary")]
     maps = {kind: IdMap(kind=kind, size=10) for kind in ("identity", "hash", "vocabulary")}
