@@ -110,7 +110,7 @@ class PlantedWorld:
             twice = [column for column in drawn.columns if column in columns and column != "timestamp"]
             if twice:
                 raise ValueError(f"Two mechanisms draw the column {twice[0]!r}.")
-            columns |= drawn.columns | drawn.extras
+            columns |= {**drawn.columns, **drawn.extras}
             self._extras |= dict.fromkeys(drawn.extras)
             columns |= {f"hidden_{key}": value.astype(np.int64) for key, value in drawn.hidden.items()}
             effects |= {f"{name}/{effect}": value for effect, value in drawn.effects.items()}

@@ -13,7 +13,7 @@ _LEVELS: Final = 256
 """A share is a number of these: a byte of randomness for each id."""
 
 
-class UnknownIds(keras.__internal__.layers.BaseRandomLayer):  # type: ignore[misc]
+class UnknownIds(keras.__internal__.layers.BaseRandomLayer):
     """Replaces rows of known ids by the row of unknown ones, each with probability `share`, in training alone.
 
     A vocabulary holds the ids of the training split, so that training never meets an unknown one: its row would stay

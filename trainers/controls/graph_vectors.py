@@ -30,7 +30,8 @@ class SageVectors:
     def __call__(self, clicks: tuple[Ints, Ints], *, users: int, ads: int, seed: int) -> tuple[Vectors, Vectors]:
         """Vectors `[users, width]` and `[ads, width]`, of length 1, from the user and the ad of each click."""
         frozen = tuple(np.ascontiguousarray(each).tobytes() for each in clicks)
-        return _trained(self, *frozen, users, ads, seed)
+        vectors: tuple[Vectors, Vectors] = _trained(self, *frozen, users, ads, seed)
+        return vectors
 
 
 @functools.lru_cache(maxsize=8)

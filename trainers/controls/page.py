@@ -127,7 +127,7 @@ def verdict(found: _Found, difference: PairedDifference) -> str:
 
 
 def _details(control: Control, found: Mapping[tuple[str, Side], _Found]) -> Iterator[str]:
-    names = ["auc", "ne", *([control.metric] if control.metric not in ("auc", "ne", "ia") else [])]
+    names: list[str] = ["auc", "ne", *([control.metric] if control.metric not in ("auc", "ne", "ia") else [])]
     names += _STRUCTURE if control.metric == "ia" else ()
     names += ["attention"] if control.name == "tim" else []
     rows = []

@@ -30,7 +30,7 @@ from fullrank.data.tables.flags import Join, open_joins, read_dialect, read_join
 from fullrank.data.tables.history_rows import add_earlier_rows
 from fullrank.data.tables.staged_rows import StagedRows
 from fullrank.data.writing.splits import by_source
-from fullrank.trainers.training.records import ReadingConfig
+from fullrank.trainers.training.records import ReadingConfig, batch_size_of
 
 _SOURCE: Final = "input"
 _DTYPES: Final = {"int64": tf.int64, "float32": tf.float32, "bytes": tf.string}
@@ -114,7 +114,7 @@ class TableInput:
     def batches(self, config: ReadingConfig, *, cache: Path | None) -> Iterator[TableBatches]:
         """Gives the batches; bad rows were left out before, so `cache` is not used."""
         del cache
-        yield TableBatches(self.rows, batch_size=config.batch_size)
+        yield TableBatches(self.rows, batch_size=batch_size_of(config))
 
     def write_rejects(self, file: Path) -> None:
         """Writes file, row and reason of every row that was left out."""
