@@ -161,7 +161,7 @@ class RankerOptions(ModelOptions):
       group_structure: Learned groups ([Meta] §3.1), and where the model learns them.
       task_weights: Weights of the tasks' losses.
       repetition: Weight of repeated exposures in the loss ([Tencent] §6.2); `None` for none.
-      field_l2: Pairs of a field and the weight of its L2 penalty, in place of `embedding_l2`.
+      field_penalties: Pairs of a field and the weight of its L2 penalty, in place of `embedding_l2`.
     """
 
     interactions: InteractionOptions = dataclasses.field(default_factory=InteractionOptions)
@@ -175,7 +175,7 @@ class RankerOptions(ModelOptions):
         "weight. It does not depend on --batch_size; a row is penalised as often as it is looked up.",
         minimum=0,
     )
-    field_l2: tuple[tuple[str, float], ...] = ()
+    field_penalties: tuple[tuple[str, float], ...] = ()
     seed: int = setting(
         0, "Seed of the random draws: codebooks of learned groups, and pairs of a ranking loss.", minimum=0
     )

@@ -215,14 +215,14 @@ def test_penalty_on_looked_up_rows_by_hand(rankers: Any, make_batch: Any) -> Non
 def test_a_field_has_a_penalty_of_its_own(rankers: Any, make_batch: Any) -> None:
     batch = make_batch(size=4)
     plain = float(rankers(WIRINGS[models.single]).compute_loss(batch))
-    model = rankers(WIRINGS[models.single], embedding_l2=0.5, field_l2=(("picture", 0.0), ("item", 2.0)))
+    model = rankers(WIRINGS[models.single], embedding_l2=0.5, field_penalties=(("picture", 0.0), ("item", 2.0)))
     fields = model.sets["set0"](model.trunk.encoder(batch)).numpy()
     squares = np.square(fields).sum(axis=(0, 2))
     weights = np.full(len(squares), 0.5)
     weights[model.trunk.looked_up_fields.index("item")] = 2.0
     np.testing.assert_allclose(float(model.compute_loss(batch)) - plain, squares @ weights / 4, rtol=1e-4)
-    with pytest.raises(ValueError, match="names 'items', which is no field"):
-        rankers(WIRINGS[models.single], field_l2=(("items", 1.0),))
+    with pytest.raises(ValueError, match="name 'items', which is no field"):
+        rankers(WIRINGS[models.single], field_penalties=(("items", 1.0),))
 
 
 @pytest.mark.parametrize("numeric", ["autodis", "periodic"])

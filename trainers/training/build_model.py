@@ -61,7 +61,7 @@ def build_model(
         task_weights=task_weights(config.task_weights),
         repetition=_repetition(exposure),
         embedding_l2=embedding_l2,
-        field_l2=field_penalties(field_l2),
+        field_penalties=field_penalties(field_l2),
         seed=seed,
     )
     with _layer_settings(mixed_precision=config.mixed_precision):

@@ -137,8 +137,8 @@ def test_values_that_cannot_be_are_one_line_of_usage_error(arguments: list[str],
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("--batch_size=many", "flag --batch_size=many: expected a whole number. See --help."),
-        ("--batch_size=1.5", "flag --batch_size=1.5: expected a whole number. See --help."),
+        ("--batch_size=many", "flag --batch_size=many: expected a whole number, or none. See --help."),
+        ("--batch_size=1.5", "flag --batch_size=1.5: expected a whole number, or none. See --help."),
         ("--learning_rate=nan", "flag --learning_rate=nan: expected a number. See --help."),
         ("--model=mee", f"flag --model=mee: expected one of {', '.join(MODELS)}. See --help."),
         ("--widths=16;16", "expected a whole number, or several with commas between"),
