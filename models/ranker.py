@@ -139,7 +139,9 @@ class Ranker(tfrs.Model):
         given, names = dict(self.options.field_penalties), self.trunk.looked_up_fields
         unknown = next((name for name in given if name not in names), None)
         if unknown is not None:
-            raise ValueError(f"L2 penalties (--field_l2) name {unknown!r}, which is no field. Fields: {', '.join(names)}.")
+            raise ValueError(
+                f"L2 penalties (--field_l2) name {unknown!r}, which is no field. Fields: {', '.join(names)}."
+            )
         return tuple(given.get(name, self.options.embedding_l2) for name in names)
 
     def learn_from(self, teacher: Teacher) -> None:

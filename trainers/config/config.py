@@ -61,7 +61,7 @@ class DataConfig:
     batch_size: int | None = setting(
         None,
         "Examples per step; if not given, the largest of 2048, 1024, 512, 256 and 128 that makes at least 128 steps an "
-        "epoch, or else 128.",
+        "epoch, or else 128; with retrieve, whose batch holds the negatives, 2048.",
         minimum=1,
     )
     shuffle: bool = setting(True, "Read the training split in a new random order each epoch.")

@@ -53,8 +53,9 @@ class RetrieveConfig:
         """Validates the parts together."""
         if self.optimizer.plateau_patience is not None:
             raise ValueError("--plateau_patience has no effect on a retrieval run: leave it out.")
-        if self.optimizer.embedding_l2:
-            raise ValueError("--embedding_l2 has no effect on a retrieval run: leave it out.")
+        for flag in ("embedding_l2", "field_l2", "ema_decay"):
+            if getattr(self.optimizer, flag):
+                raise ValueError(f"--{flag} has no effect on a retrieval run: leave it out.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ from fullrank.trainers.training.callbacks.measures import Collapse
 from fullrank.trainers.training.callbacks.stop_on_nan import TrainingDivergedError
 from fullrank.trainers.training.fitting import Fitting, say, summary
 from fullrank.trainers.training.records import (
+    batch_size_of,
     check_splits,
     explained,
     read_split,
@@ -87,7 +88,7 @@ class _Training:
             run=run,
             config=config.train,
             steps=self._steps,
-            batch_size=config.data.batch_size,
+            batch_size=batch_size_of(config.data),
             monitor=f"val_{config.train.monitor}" if validated else None,
         )
 

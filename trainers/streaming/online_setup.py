@@ -73,6 +73,8 @@ def set_up(config: OnlineConfig, *, model: ModelConfig, optimizer: OptimizerConf
         raise ValueError(
             "A stream has no end that a learning rate could fall to: leave out --schedule and --plateau_*."
         )
+    if optimizer.ema_decay is not None:
+        raise ValueError("--ema_decay is for validated epochs, which online training has not: leave it out.")
     run = RunConfig(
         data=DataConfig(data=config.source, validation_split="", batch_size=config.batch_size),
         model=model,
@@ -87,8 +89,15 @@ def set_up(config: OnlineConfig, *, model: ModelConfig, optimizer: OptimizerConf
 
 def build_online_model(setup: Setup, config: OnlineConfig) -> Ranker:
     """The model, compiled, with the weights to start from."""
-    model = build_model(setup.run.model, setup.schema, embedding_l2=setup.run.optimizer.embedding_l2, seed=config.seed)
-    compile_model(model, setup.run.optimizer, total_steps=1)
+    optimizer = setup.run.optimizer
+    model = build_model(
+        setup.run.model,
+        setup.schema,
+        embedding_l2=optimizer.embedding_l2,
+        field_l2=optimizer.field_l2,
+        seed=config.seed,
+    )
+    compile_model(model, optimizer, total_steps=1)
     if config.start is not None:
         restore_best(model, RunDirectory(config.start).best)
     return model
