@@ -81,20 +81,20 @@ _ME_INNER: Final = Control(
     name="multi_embedding_scaling",
     claims=(
         Claim(
-            text="K sets of width d beat one set of width K d where there are several reasons to like an ad, and "
-            "inner products ([Tencent] §4.2)",
+            text="K sets of width d beat one set of width K d where another context asks for another affinity, and "
+            "an interaction is one number for each pair ([Tencent] §4.2)",
             method="4 sets of 8",
             baseline="1 set of 32",
         ),
     ),
-    positive=_reasons("best"),
+    positive=_reasons("chosen"),
     negative=_reasons("sum"),
     flags=(_BATCH, "--initial_scale=0.3"),
     variants={
-        "1 set of 32": _me("dlrm", 1, 32),
-        "2 sets of 16": _me("dlrm", 2, 16),
-        "4 sets of 8": _me("dlrm", 4, 8),
-        "1 set of 8": _me("dlrm", 1, 8),
+        "1 set of 32": _me("ipnn", 1, 32),
+        "2 sets of 16": _me("ipnn", 2, 16),
+        "4 sets of 8": _me("ipnn", 4, 8),
+        "1 set of 8": _me("ipnn", 1, 8),
     },
     rows=409_600,
 )
