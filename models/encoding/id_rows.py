@@ -66,7 +66,8 @@ class IdRows(tf.Module):
         self._salts = {table: np.uint64((k + 1) * _GOLDEN % 2**64) for k, table in enumerate(sorted(maps))}
         self._maps = dict(maps)
         self._known = self._build_table(vocabularies)
-        self._unknown = UnknownIds(unknown_share)
+        # Without a share there is no generator either, which checkpoints of runs written before do not hold.
+        self._unknown = UnknownIds(unknown_share) if unknown_share else None
 
     def _build_table(self, vocabularies: Mapping[str, np.ndarray[Any, Any]]) -> tf.lookup.StaticHashTable | None:
         needed = sorted({c.table for c in self.columns if self._maps[c.table].kind == "vocabulary"})
@@ -99,7 +100,7 @@ class IdRows(tf.Module):
                 ids = _joined([_as_integers(part) for part in raw])
                 missing = _joined([_is_missing(part) for part in raw])
                 rows = self._rows(kind, columns, ids)
-                if kind == "vocabulary":
+                if kind == "vocabulary" and self._unknown is not None:
                     rows = self._unknown(rows, training=training)
                 found.append(tf.where(missing, tf.zeros([], tf.int64), rows))
         names, widths = zip(*((column.name, column.width) for column in self.columns), strict=True)
