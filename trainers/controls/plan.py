@@ -131,7 +131,7 @@ class ControlConfig:
     controls: tuple[str, ...] = setting((), "Only these controls; all if none is given. See --list.")
     sides: tuple[str, ...] = setting(SIDES, "positive, negative or both.")
     seeds: tuple[int, ...] = setting(
-        (1, 2, 3, 4, 5), "Seeds of worlds and weights; every variant is trained once with each.", minimum=1
+        (1, 2, 3), "Seeds of worlds and weights; every variant is trained once with each.", minimum=1
     )
     rows: int | None = setting(None, "Training examples, in place of each control's own.", minimum=BLOCK)
     workers: int = setting(1, "Runs at a time, each in a process with its share of the cores.", minimum=1)
