@@ -3,7 +3,8 @@
 TensorFlow Recommenders builds on `tf.keras` and refuses Keras 3; TensorFlow Probability takes what `tf.keras` is.
 TensorFlow decides which Keras that is when it is first touched, by the environment variable `TF_USE_LEGACY_KERAS`. This
 module sets the variable, and says what to do when the process has decided otherwise already. Everything else imports
-`keras`, `tfrs` and `tfp` from here, or `tf_keras`.
+`keras`, `tfrs` and `tfp` from here, or `tf_keras`. `tfp` takes as long to load as the whole package, so it is loaded
+where it is first imported: in the functions of Gaussian processes that use it.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 import tensorflow as tf
 import tf_keras as keras
+
+if TYPE_CHECKING:
+    tfp: Any
 
 
 def _require_keras_2() -> None:
@@ -65,7 +69,11 @@ def _past_scann_that_does_not_load() -> Iterator[None]:
         del modules["scann"]
 
 
-import tensorflow_probability as tfp  # noqa: E402
+def __getattr__(name: str) -> Any:
+    if name != "tfp":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module("tensorflow_probability")
+
 
 with _past_scann_that_does_not_load():
     import tensorflow_recommenders as tfrs

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import stdtrit
 
 from fullrank.analysis.comparisons.key_bootstrap import check_confidence
 
@@ -67,7 +67,7 @@ def paired_difference(
     if number == 1:
         return PairedDifference(pairs=1, mean=mean, low=float("nan"), high=float("nan"))
     error = float(differences.std(ddof=1)) / number**0.5
-    reach = float(stats.t.ppf(0.5 + confidence / 2, number - 1)) * error
+    reach = float(stdtrit(number - 1, 0.5 + confidence / 2)) * error
     return PairedDifference(pairs=number, mean=mean, low=mean - reach, high=mean + reach)
 
 

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import scipy.stats
 
 Floats = npt.NDArray[np.float64]
 _CHUNK: Final = 2**16
@@ -55,7 +54,9 @@ def label_difference(distances: Floats, labels: npt.NDArray[Any]) -> float:
 
 def percentiles(distances: Floats) -> Floats:
     """The share of all pairs that are nearer, `[P]` between 0 and 1, so that spaces of different scale compare."""
-    ranks = scipy.stats.rankdata(distances)
+    from scipy import stats  # takes long to load
+
+    ranks = stats.rankdata(distances)
     places: Floats = (ranks - 0.5) / len(distances)
     return places
 
@@ -121,7 +122,9 @@ def separation(near: Floats, far: Floats) -> Separation:
       near: Distances in the space of the pairs that are near in the task.
       far: Far of those that are far.
     """
-    found = scipy.stats.mannwhitneyu(far, near, alternative="two-sided")
+    from scipy import stats  # takes long to load
+
+    found = stats.mannwhitneyu(far, near, alternative="two-sided")
     return Separation(value=float(found.statistic) / (len(near) * len(far)), p_value=float(found.pvalue))
 
 

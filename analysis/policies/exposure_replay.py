@@ -11,7 +11,6 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy.special import logit
-from sklearn.metrics import roc_auc_score
 
 from fullrank.analysis.comparisons.key_bootstrap import check_confidence, ratio_intervals
 
@@ -190,8 +189,4 @@ def equal_share_penalty(
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         low, high = (low, middle) if share_of(middle) <= share else (middle, high)
-    observed = ~np.isnan(truth)
-    both = len(np.unique(truth[observed])) == 2
-    penalised = (logits - high * repeats)[observed]
-    auc = float(roc_auc_score(truth[observed], penalised)) if both else float("nan")
-    return ExposurePenalty(high, share_of(high), auc)
+    return ExposurePenalty(high, share_of(high), _auc(truth, logits - high * repeats))

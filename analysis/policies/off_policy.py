@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import ndtri
 
 from fullrank.analysis.comparisons.key_bootstrap import check_confidence
 from fullrank.analysis.comparisons.paired import wilson_interval
@@ -184,7 +184,7 @@ def _check_finite(name: str, values: Floats) -> None:
 def _reach(confidence: float) -> float:
     """How many standard errors a normal interval reaches to either side."""
     check_confidence(confidence)
-    return float(stats.norm.ppf(0.5 + confidence / 2))
+    return float(ndtri(0.5 + confidence / 2))
 
 
 def _effective(weights: Floats) -> float:

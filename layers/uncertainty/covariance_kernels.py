@@ -6,19 +6,18 @@ from typing import Any, Literal, get_args
 
 import tensorflow as tf
 
-from fullrank.layers.legacy_keras import tfp
 from fullrank.layers.uncertainty.stable_cholesky import batched_product
 
 KernelName = Literal["rbf", "matern_1_2", "matern_3_2", "matern_5_2", "linear_rbf"]
 KERNELS: tuple[str, ...] = get_args(KernelName)
 RBF_KERNELS = ("rbf", "linear_rbf")
 
-_STATIONARY: dict[str, Any] = {
-    "rbf": tfp.math.psd_kernels.ExponentiatedQuadratic,
-    "matern_1_2": tfp.math.psd_kernels.MaternOneHalf,
-    "matern_3_2": tfp.math.psd_kernels.MaternThreeHalves,
-    "matern_5_2": tfp.math.psd_kernels.MaternFiveHalves,
-    "linear_rbf": tfp.math.psd_kernels.ExponentiatedQuadratic,
+_STATIONARY = {
+    "rbf": "ExponentiatedQuadratic",
+    "matern_1_2": "MaternOneHalf",
+    "matern_3_2": "MaternThreeHalves",
+    "matern_5_2": "MaternFiveHalves",
+    "linear_rbf": "ExponentiatedQuadratic",
 }
 
 
@@ -42,7 +41,9 @@ def covariance_kernel(
     """
     if name not in KERNELS:
         raise ValueError(f"kernel must be one of {', '.join(KERNELS)}. Received: {name!r}.")
-    stationary = _STATIONARY[name](amplitude=amplitude, length_scale=length_scale)
+    from fullrank.layers.legacy_keras import tfp
+
+    stationary = getattr(tfp.math.psd_kernels, _STATIONARY[name])(amplitude=amplitude, length_scale=length_scale)
     if name != "linear_rbf":
         return stationary
     return stationary + tfp.math.psd_kernels.Linear(slope_amplitude=slope)

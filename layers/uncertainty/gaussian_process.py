@@ -11,7 +11,7 @@ import tensorflow as tf
 from fullrank.layers.checks.arguments import derived_seed, require_counts
 from fullrank.layers.checks.inputs import Input, takes
 from fullrank.layers.groups.k_means import k_means, random_rows
-from fullrank.layers.legacy_keras import keras, tfp
+from fullrank.layers.legacy_keras import keras
 from fullrank.layers.mixture.towers import GlorotOfEach
 from fullrank.layers.uncertainty.covariance_kernels import (
     KERNELS,
@@ -258,6 +258,8 @@ class GaussianProcessHead(keras.layers.Layer):
 
         It leaves out m because TFP's whitened form counts the divergence from a prior without a mean.
         """
+        from fullrank.layers.legacy_keras import tfp
+
         points = tf.cast(self._inducing, tf.float64)
         location, scale = self.variational()
         whitening = self.whitening()

@@ -22,6 +22,12 @@ except Exception as error:
     print("scann says", type(error).__name__)
 """
 
+TRAINING = """
+import sys
+import fullrank.trainers.training.train_model
+print(*sorted({"tensorflow_probability", "sklearn", "scipy.stats", "matplotlib", "pandas"} & set(sys.modules)))
+"""
+
 
 def make_scann(directory: Path, text: str) -> Path:
     package = directory / "scann" / "scann_ops"
@@ -65,3 +71,14 @@ def test_an_error_of_anything_else_is_not_hidden(tmp_path: Path, without_scann: 
     with pytest.raises(OSError, match="not about scann"), legacy_keras._past_scann_that_does_not_load():
         raise OSError("not about scann")
     assert "scann" not in sys.modules
+
+
+def test_training_loads_nothing_that_takes_long_and_that_it_does_not_use() -> None:
+    child = subprocess.run([sys.executable, "-c", TRAINING], capture_output=True, text=True, check=False)
+    assert (child.returncode, child.stdout.strip()) == (0, ""), child.stderr
+
+
+def test_tensorflow_probability_is_there_where_it_is_asked_for() -> None:
+    assert legacy_keras.tfp.__name__ == "tensorflow_probability"
+    with pytest.raises(AttributeError, match="'no_such_name'"):
+        legacy_keras.no_such_name  # noqa: B018
