@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import shutil
@@ -20,6 +21,7 @@ from fullrank.trainers import predict as predict_command
 from fullrank.trainers.evaluation.configs import EvaluateConfig, PredictConfig
 from fullrank.trainers.evaluation.evaluate_run import COLUMNS, evaluate_run
 from fullrank.trainers.evaluation.predict_run import predict_run
+from fullrank.trainers.evaluation.scorer import scorer_of_run
 from fullrank.trainers.training.load_run import LoadedRun, load_run
 
 STATISTICS = {"auc", "log_loss", "ne", "gauc", "ece", "bias", "base_rate", "mean_prediction", "examples", "positives"}
@@ -95,14 +97,15 @@ def test_evaluate_draws_figures(evaluated: tuple[dict[str, Any], Path]) -> None:
 
 
 def test_rows_without_an_id_are_told_how_to_get_one(
-    toy_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    toy_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "no_key.csv").write_text("request,item,tags,age\n7,a,1,30\n8,b,,\n")
-    (tmp_path / "key.csv").write_text("user,item,tags,age\n7,a,1,30\n8,b,,\n")
+    scorer = scorer_of_run(str(toy_run))
+    config = PredictConfig(run=str(toy_run), output=str(tmp_path / "scores.parquet"), overwrite=True)
     advice = "Rows keep the order of the input; --columns=NAME copies a column, such as an id."
-    for file, columns, told in (("no_key.csv", (), True), ("no_key.csv", ("request",), False), ("key.csv", (), False)):
-        output = tmp_path / f"{file}{len(columns)}.parquet"
-        predict_run(PredictConfig(run=str(toy_run), input=str(tmp_path / file), columns=columns, output=str(output)))
+    for keys, columns, told in ((scorer.schema.keys, (), False), ((), (), True), ((), ("region",), False)):
+        found = dataclasses.replace(scorer, schema=dataclasses.replace(scorer.schema, keys=keys))
+        monkeypatch.setattr("fullrank.trainers.evaluation.predict_run.scorer_of_run", lambda _, found=found: found)
+        predict_run(dataclasses.replace(config, columns=columns))
         assert (advice in capsys.readouterr().out.splitlines()) == told
 
 
@@ -139,7 +142,9 @@ def test_record_files_of_either_layout_are_scored_without_a_schema(
     expected = pq.read_table(predicted)["click_probability"].to_numpy()
     np.testing.assert_allclose(pq.read_table(out)["click_probability"].to_numpy(), expected, rtol=1e-6)
     examples = make_records(tmp_path / "examples", layout="example")
-    predict_run(PredictConfig(run=str(toy_run), input=f"{examples}/test-*", output=str(out), batch_size=70))
+    predict_run(
+        PredictConfig(run=str(toy_run), input=f"{examples}/test-*", output=str(out), overwrite=True, batch_size=70)
+    )
     np.testing.assert_allclose(pq.read_table(out)["click_probability"].to_numpy(), expected, rtol=1e-5)
 
 
@@ -170,8 +175,11 @@ def test_a_prediction_that_fails_leaves_the_old_file(
         raise OSError(28, "No space left on device", str(out))
 
     monkeypatch.setattr(pq.ParquetWriter, "write_batch", full)
+    config = PredictConfig(run=str(toy_run), data=str(toy_records), output=str(out))
+    with pytest.raises(FileExistsError, match=r"p\.parquet exists already: .* replace it by --overwrite"):
+        predict_run(config)
     with pytest.raises(OSError, match="No space left"):
-        predict_run(PredictConfig(run=str(toy_run), data=str(toy_records), output=str(out)))
+        predict_run(dataclasses.replace(config, overwrite=True))
     assert [path.name for path in tmp_path.iterdir()] == ["p.parquet"]
     assert out.read_text() == "old"
 

@@ -103,7 +103,12 @@ def test_scores_of_tables_are_those_of_the_converted_records_bit_for_bit(
     expected = pq.read_table(out)
     for name in ("labelled.csv", "new.csv", "new.parquet", "new.jsonl"):
         config = PredictConfig(
-            input=str(tables / name), output=str(out), batch_size=128, columns=("request", "item"), **model
+            input=str(tables / name),
+            output=str(out),
+            overwrite=True,
+            batch_size=128,
+            columns=("request", "item"),
+            **model,
         )
         assert predict_run(config) == 300
         found = pq.read_table(out)
