@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from typing import Any, Final
@@ -205,7 +206,8 @@ def mutated_json(value: Any, *, random: Random) -> str:
         elif action == 3 and isinstance(holder, list):
             holder.append(holder[key])
         else:
-            holder[key] = _ODD[int(random.integers(len(_ODD)))]
+            # A copy, because later changes may reach into it.
+            holder[key] = copy.deepcopy(_ODD[int(random.integers(len(_ODD)))])
     text = json.dumps(value)
     if random.integers(4) == 0:
         at = int(random.integers(len(text)))

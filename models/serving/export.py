@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import tensorflow as tf
 
+from fullrank.data.files.scratch import clear_leftovers
 from fullrank.data.files.write_aside import written_aside
 from fullrank.data.schema.schema import Schema
 from fullrank.models.ranker import Ranker
@@ -95,7 +96,7 @@ def export_model(
 
 
 def check_free(output: str | Path, version: int | None) -> Path:
-    """The directory that an export would become.
+    """The directory that an export would become; where there is one, clears what killed exports left next to it.
 
     Raises:
       ValueError: If the version exists or is not a positive number.
@@ -105,6 +106,7 @@ def check_free(output: str | Path, version: int | None) -> Path:
     if version < 1:
         raise ValueError(f"A version is a positive number. Received: {version}.")
     if target.exists():
+        clear_leftovers(target)
         raise ValueError(f"{target} exists already: choose another version, or leave it out for the next one.")
     return target
 

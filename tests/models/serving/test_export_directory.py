@@ -79,12 +79,17 @@ def test_replay_is_reported(exported: Exported) -> None:
     assert all(replayed.difference <= 1e-5 for replayed in exported.replayed)
 
 
-def test_an_existing_version_is_refused(exported: Exported, model: models.Ranker, output: Path) -> None:
+def test_an_existing_version_is_refused_and_leftovers_of_killed_exports_go(
+    exported: Exported, model: models.Ranker, output: Path
+) -> None:
+    leftover = output / "1.writing-0123456789abcdef"
+    leftover.mkdir()
     with pytest.raises(
         ValueError, match=r"1 exists already: choose another version, or leave it out for the next one\."
     ):
         export_model(model, output=output, rows={}, version=1)
     assert exported.path.is_dir()
+    assert not leftover.exists()
 
 
 @pytest.mark.parametrize(("names", "version"), [([], 1), (["1", "3"], 4), (["2", "x", "9.writing-1", "0007"], 8)])
