@@ -101,11 +101,13 @@ def setup_literal(repository: Path, name: str) -> Any:
 
 
 def test_the_package_requires_what_it_imports(repository: Path, targets: dict[str, dict[str, Any]]) -> None:
-    names = [re.split(r"[^\w-]", line)[0].replace("-", "_") for line in setup_literal(repository, "install_requires")]
-    required = {f"@pypi//{name}" for name in names}
+    def required_by(*names: str) -> set[str]:
+        lines = [line for name in names for line in setup_literal(repository, name)]
+        return {"@pypi//" + re.split(r"[^\w-]", line)[0].replace("-", "_") for line in lines}
+
+    required, extras = required_by("install_requires"), required_by("SEARCHING", "STREAMING")
     libraries = [target for target in targets.values() if target["rule"] == "fullrank_library"]
     deps = {dep for target in libraries for dep in target.get("deps", []) if dep.startswith("@")}
-    extras = {f"@pypi//{re.split('[^a-z]', line)[0]}" for line in setup_literal(repository, "SEARCHING")}
     assert deps - required == extras
     # TensorFlow loads the first, tensorflow-probability the second, without importing them by a name of ours.
     assert required - deps <= {"@pypi//tensorboard", "@pypi//setuptools", *NOT_YET_IMPORTED}
