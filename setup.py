@@ -21,6 +21,7 @@ COMMANDS = {
     "fullrank-groups": "trainers.groups",
     "fullrank-index": "trainers.index",
     "fullrank-inspect-run": "trainers.inspect_run",
+    "fullrank-prerank": "trainers.prerank",
     "fullrank-recall": "trainers.recall",
     "fullrank-retrieve": "trainers.retrieve",
     "fullrank-convert": "data.convert",

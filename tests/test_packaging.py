@@ -44,6 +44,7 @@ SCRIPTS = {
     "fullrank-groups",
     "fullrank-inspect-run",
     "fullrank-index",
+    "fullrank-prerank",
     "fullrank-recall",
     "fullrank-retrieve",
     "fullrank-replay-conversions",

@@ -19,7 +19,7 @@ from fullrank.models.options.model import (
     VectorEncoding,
 )
 from fullrank.models.options.objective import ObjectiveOptions, Recency, Repetition, ResidualTarget
-from fullrank.models.options.retrieval import RetrievalOptions
+from fullrank.models.options.retrieval import RetrievalOptions, TowerOptions
 
 __all__ = [
     "EncoderName",
@@ -37,6 +37,7 @@ __all__ = [
     "Similarity",
     "TaskWeights",
     "TimPart",
+    "TowerOptions",
     "ValueLoss",
     "VectorEncoding",
 ]

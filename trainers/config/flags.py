@@ -19,6 +19,7 @@ from fullrank.trainers.config.config import RunConfig
 TITLES: Final = {
     "data": "Data",
     "model": "Model",
+    "prerank": "Pre-ranking",
     "retrieval": "Retrieval",
     "optimizer": "Optimisation",
     "objective": "Objective",

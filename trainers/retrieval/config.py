@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from fullrank.models.options.retrieval import RetrievalOptions
+from fullrank.models.options.retrieval import RetrievalOptions, TowerOptions
 from fullrank.models.options.setting import REQUIRED, check_settings, setting
 from fullrank.trainers.config.config import DataConfig, TrainConfig
 from fullrank.trainers.config.optimizer import OptimizerConfig
@@ -56,6 +56,68 @@ class RetrieveConfig:
         for flag in ("embedding_l2", "field_l2", "ema_decay"):
             if getattr(self.optimizer, flag):
                 raise ValueError(f"--{flag} has no effect on a retrieval run: leave it out.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DistilConfig(TowerOptions):
+    """The towers of a pre-ranker, which ranker it learns from, and on which candidates."""
+
+    normalise: bool = setting(False, "Scale vectors to length 1, which bounds how far scores can differ.")
+    teacher: str = setting(REQUIRED, "Run directory of a ranker, of `fullrank train`, whose scores are learned.")
+    task: str | None = setting(None, "Its binary task; the first one if not given.")
+    candidates: int = setting(64, "Ads drawn from the catalogue in each step, for all queries of the step.", minimum=2)
+    queries: int = setting(
+        128, "Examples of each batch that are scored by the ranker, each with its own ad and all candidates.", minimum=1
+    )
+    teacher_temperature: float = setting(1.0, "The ranker's logits are divided by this.", above=0)
+    meeting: int = setting(
+        16,
+        "Hidden units of a network on the products of both vectors, beside their dot product; 0 for none.",
+        minimum=0,
+    )
+    top: int = setting(10, "k: consistency is the share of the ranker's first k candidates ...", minimum=1)
+    kept: int = setting(20, "K: ... that are among the pre-ranker's first K.", minimum=1)
+
+    def __post_init__(self) -> None:
+        """Validates the settings."""
+        check_settings(self)
+        if not self.top <= self.kept <= self.candidates:
+            raise ValueError(
+                f"--top is at most --kept, which is at most --candidates. Received: {self.top}, {self.kept}, "
+                f"{self.candidates}."
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PrerankTrainConfig(TrainConfig):
+    """How long training lasts, and what it writes."""
+
+    monitor: str = setting("consistency", "Validation metric that selects the best weights: consistency.")
+    validation_queries: int = setting(
+        1000, "Examples of the validation split that ranker and pre-ranker score after each epoch.", minimum=1
+    )
+
+    def __post_init__(self) -> None:
+        """Validates the settings."""
+        super().__post_init__()
+        if self.monitor != "consistency":
+            raise ValueError(f"--monitor is consistency. Received: {self.monitor!r}.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PrerankConfig:
+    """The complete configuration of a pre-ranking run."""
+
+    data: DataConfig
+    prerank: DistilConfig
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    train: PrerankTrainConfig
+
+    def __post_init__(self) -> None:
+        """Validates the parts together."""
+        for flag in ("plateau_patience", "embedding_l2", "field_l2", "ema_decay"):
+            if getattr(self.optimizer, flag):
+                raise ValueError(f"--{flag} has no effect on a pre-ranking run: leave it out.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -19,7 +20,6 @@ from fullrank.trainers.retrieval.config import RetrieveConfig
 from fullrank.trainers.retrieval.evaluate import CatalogueRanking, retrieval_metrics
 from fullrank.trainers.run.run_directory import RunDirectory, write_json
 from fullrank.trainers.training.build_model import compile_model
-from fullrank.trainers.training.callbacks.measures import Collapse
 from fullrank.trainers.training.callbacks.stop_on_nan import TrainingDivergedError
 from fullrank.trainers.training.fitting import Fitting, say, summary
 from fullrank.trainers.training.records import (
@@ -29,6 +29,27 @@ from fullrank.trainers.training.records import (
     read_split,
     steps_per_epoch,
 )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What one kind of retrieval training is made of.
+
+    Attributes:
+      model: Not compiled.
+      towers: Its towers, with their catalogue.
+      batches: Changes the batches of a dataset before the model sees them; `None` for nothing.
+      measure: From the batches of the validation split to the callback that adds the monitored metric.
+    """
+
+    model: keras.Model
+    towers: TwoTower
+    batches: Callable[[tf.data.Dataset], tf.data.Dataset] | None = None
+    measure: Callable[[tf.data.Dataset], keras.callbacks.Callback]
+
+
+Build = Callable[[Schema, Catalogue], Parts]
+"""Schema of the records and the catalogue -> the parts."""
 
 
 def train_towers(config: RetrieveConfig, *, command: Sequence[str] = ()) -> dict[str, Any]:
@@ -44,13 +65,38 @@ def train_towers(config: RetrieveConfig, *, command: Sequence[str] = ()) -> dict
     Raises:
       ValueError: If data, configuration and run directory do not fit together, or training diverges.
     """
+
+    def build(schema: Schema, catalogue: Catalogue) -> Parts:
+        own = without_features(schema, config.retrieval.without_features)
+        model = build_towers(config.retrieval, own, catalogue=catalogue, seed=config.train.seed)
+
+        def measure(validation: tf.data.Dataset) -> keras.callbacks.Callback:
+            return CatalogueRanks(model, validation, at=config.train.at, most=config.train.validation_queries)
+
+        return Parts(model=model, towers=model, measure=measure)
+
     schema = read_schema(config.data.data)
-    run = RunDirectory(config.train.output, config_class=RetrieveConfig)
+    return train_in_directory(config, schema, item=config.retrieval.item, build=build, command=command)
+
+
+def train_in_directory(
+    config: Any, schema: Schema, *, item: str | None, build: Build, command: Sequence[str]
+) -> dict[str, Any]:
+    """Trains any model of retrieval as `train_towers` does.
+
+    Args:
+      config: With the parts `data`, `optimizer` and `train`.
+      schema: Schema of the records.
+      item: Feature that names an ad; `None` for the default.
+      build: Builds the model.
+      command: The command line, for the record.
+    """
+    run = RunDirectory(config.train.output, config_class=type(config))
     with run.locked():
         if not run.exists:
             run.check_free()
         elif not config.train.overwrite:
-            run.config_of(RetrieveConfig)
+            run.config_of(type(config))
             if run.resumable:
                 run.check_resumable(config, schema)
             run.check_not_diverged(config, schema)
@@ -59,90 +105,84 @@ def train_towers(config: RetrieveConfig, *, command: Sequence[str] = ()) -> dict
                 clear_leftovers(run.result_file)
                 say(f"{run.path} is finished: {summary(result)}. Give --overwrite to start anew.")
                 return result
-        return _Training(config, schema, run).run(command)
+        return _Training(config, schema, run, item=item, build=build).run(command)
 
 
 class _Training:
     """The parts of one training run."""
 
-    def __init__(self, config: RetrieveConfig, schema: Schema, run: RunDirectory) -> None:
-        self._config, self._whole, self._run = config, schema, run
-        self._schema = without_features(schema, config.retrieval.without_features)
+    def __init__(self, config: Any, schema: Schema, run: RunDirectory, *, item: str | None, build: Build) -> None:
+        self._config, self._schema, self._run = config, schema, run
         check_splits(config.data, schema)
         self._steps = steps_per_epoch(config, schema)
         keras.utils.set_random_seed(config.train.seed)
         if config.train.deterministic:
             tf.config.experimental.enable_op_determinism()
-        self._catalogue = self._read_catalogue()
+        self._catalogue = self._read_catalogue(item)
+        # The state of these generators can be saved, that of Keras's usual random operations cannot.
         keras.backend.experimental.enable_tf_random_generator()
-        self._model = build_towers(config.retrieval, self._schema, catalogue=self._catalogue, seed=config.train.seed)
+        self._parts = build(schema, self._catalogue)
         compile_model(
-            self._model,
+            self._parts.model,
             config.optimizer,
             total_steps=self._steps * config.train.epochs,
             steps_per_execution=config.train.steps_per_execution,
         )
-        validated = bool(config.data.validation_split)
         self._fitting = Fitting(
-            self._model,
+            self._parts.model,
             run=run,
             config=config.train,
             steps=self._steps,
             batch_size=batch_size_of(config.data),
-            monitor=f"val_{config.train.monitor}" if validated else None,
+            monitor=f"val_{config.train.monitor}" if config.data.validation_split else None,
         )
 
-    def _read_catalogue(self) -> Catalogue:
+    def _read_catalogue(self, item: str | None) -> Catalogue:
         """That of the run if it is resumed, or of the training split and then the validation split."""
         file = self._run.path / FILE
         if self._run.resumable and not self._config.train.overwrite and file.is_file():
             return load_catalogue(file, schema=self._schema)
         data = self._config.data
         splits = [split for split in (data.train_split, data.validation_split) if split]
-        return read_catalogue(self._schema, item=self._config.retrieval.item, splits=splits)
+        return read_catalogue(self._schema, item=item, splits=splits)
 
     def run(self, command: Sequence[str]) -> dict[str, Any]:
         """Fits, and writes down what came of it."""
         if self._config.train.overwrite or not self._run.resumable:
             self._run.create(
                 self._config,
-                self._whole,
+                self._schema,
                 command=command,
                 more=lambda aside: write_catalogue(self._catalogue, aside / FILE, schema=self._schema),
             )
-        data = self._config.data
-        say(f"The catalogue has {self._model.ads:,} ads, named by {self._model.item.name}.")
-        with explained(self._whole, splits=[split for split in (data.train_split, data.validation_split) if split]):
+        data, towers = self._config.data, self._parts.towers
+        say(f"The catalogue has {towers.ads:,} ads, named by {towers.item.name}.")
+        with explained(self._schema, splits=[split for split in (data.train_split, data.validation_split) if split]):
             try:
                 self._fit()
             except TrainingDivergedError as error:
                 raise TrainingDivergedError(self._run.note_divergence(str(error))) from error
-        result = {**self._fitting.result(), "ads": self._model.ads}
+        result = {**self._fitting.result(), "ads": towers.ads}
         write_json(result, self._run.result_file)
         say(f"{self._run.path} is finished: {summary(result)}.")
         return result
 
     def _fit(self) -> None:
-        train, data = self._config.train, self._config.data
+        train, data, parts = self._config.train, self._config.data, self._parts
+        batches = read_split(
+            data,
+            self._schema,
+            split=data.train_split,
+            cache=self._run.repaired,
+            seed=train.seed if data.shuffle else None,
+            epochs=None,
+            deterministic=train.deterministic,
+        )
         measures: list[keras.callbacks.Callback] = []
         if data.validation_split:
-            measures.append(CatalogueRanks(self._model, self._validation(), at=train.at, most=train.validation_queries))
-        self._fitting.fit(
-            read_split(
-                data,
-                self._schema,
-                split=data.train_split,
-                cache=self._run.repaired,
-                seed=train.seed if data.shuffle else None,
-                epochs=None,
-                deterministic=train.deterministic,
-            ),
-            measures=[*measures, *([Collapse()] if train.log_collapse else [])],
-        )
-
-    def _validation(self) -> tf.data.Dataset:
-        data = self._config.data
-        return read_split(data, self._schema, split=data.validation_split, cache=self._run.repaired)
+            validation = read_split(data, self._schema, split=data.validation_split, cache=self._run.repaired)
+            measures.append(parts.measure(validation))
+        self._fitting.fit(batches if parts.batches is None else parts.batches(batches), measures=measures)
 
 
 class CatalogueRanks(keras.callbacks.Callback):

@@ -22,7 +22,7 @@ import json
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +35,9 @@ from fullrank.trainers.config import json as config_json
 from fullrank.trainers.config.config import RunConfig
 
 _PACKAGES: Final = ("fullrank", "tensorflow", "tf-keras", "tensorflow-recommenders", "numpy", "pyarrow")
+
+_COMMANDS: Final = {"retrieval": "retrieve", "prerank": "prerank"}
+"""Part that only the configuration of one command has -> that command."""
 
 
 def write_json(content: Any, file: Path) -> None:
@@ -181,11 +184,9 @@ class RunDirectory:
         if not self.exists:
             raise ValueError(f"{self.path} is not a run directory: it has no config.json.")
         parts = config_json.read_parts(self.config_file)
-        wanted = config_json.parts_of(config_class)
-        if "retrieval" in parts and "retrieval" not in wanted:
-            raise ValueError(f"{self.path} is a run of `fullrank retrieve`, not of `fullrank train`.")
-        if "retrieval" in wanted and "retrieval" not in parts:
-            raise ValueError(f"{self.path} is not a run of `fullrank retrieve`.")
+        own, wanted = (_kind(each) for each in (parts, config_json.parts_of(config_class)))
+        if own != wanted:
+            raise ValueError(f"{self.path} is a run of `fullrank {own}`, not of `fullrank {wanted}`.")
         return config_json.from_json(parts, source=str(self.config_file), of=config_class)
 
     def schema(self) -> Schema:
@@ -309,6 +310,11 @@ class RunDirectory:
                 yield
             finally:
                 file.unlink(missing_ok=True)
+
+
+def _kind(parts: Iterable[str]) -> str:
+    """The command whose configuration has these parts."""
+    return next((command for part, command in _COMMANDS.items() if part in parts), "train")
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def test_what_cannot_be_indexed(
 
     run = f"--run={towers}"
     assert "--at=21 ads cannot be answered by an index of 20 ads" in refused(run, "--at=21")
-    assert "is not a run of `fullrank retrieve`" in refused(f"--run={toy_run}")
+    assert "is a run of `fullrank train`, not of `fullrank retrieve`" in refused(f"--run={toy_run}")
     twice = {name: np.concatenate([values, values[:1]]) for name, values in ads.items()}
     assert "names an ad twice: b'item0'" in refused(run, of(twice, "twice.parquet"), "--at=2")
     nameless = {**ads, "item": np.array([b"", *ads["item"][1:]], object)}

@@ -120,9 +120,11 @@ def test_bad_input(toy_records: Path, toy_run: Path, towers: Path, capsys: pytes
     assert "did you mean 'click'" in refused(capsys, retrieve, data, "--output=/tmp/none", "--positives=clik")
     assert "no feature of the ad side" in refused(capsys, retrieve, data, "--output=/tmp/none", "--item=user")
     assert "--monitor is recall" in refused(capsys, retrieve, data, "--output=/tmp/none", "--monitor=auc")
-    assert "is not a run of `fullrank retrieve`" in refused(capsys, recall, f"--run={toy_run}")
-    assert "is a run of `fullrank retrieve`, not of" in refused(capsys, evaluate, f"--run={towers}")
-    assert "is not a run of `fullrank retrieve`" in refused(capsys, retrieve, data, f"--output={toy_run}")
+    assert "is a run of `fullrank train`, not of `fullrank retrieve`" in refused(capsys, recall, f"--run={toy_run}")
+    assert "is a run of `fullrank retrieve`, not of `fullrank train`" in refused(capsys, evaluate, f"--run={towers}")
+    assert "is a run of `fullrank train`, not of `fullrank retrieve`" in refused(
+        capsys, retrieve, data, f"--output={toy_run}"
+    )
     assert "another configuration: --batch_size" in refused(
         capsys, retrieve, data, f"--output={towers}", *FLAGS[1:], "--batch_size=64", "--epochs=4"
     )

@@ -1,0 +1,45 @@
+"""A pre-ranker's meeting, loss and consistency, by hand and against numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fullrank.models.retrieval.late_meeting import LateMeeting
+from fullrank.models.retrieval.pre_ranker import consistency
+
+
+def test_it_begins_as_a_dot_product() -> None:
+    draw = np.random.default_rng(0)
+    queries, ads = (tf.constant(draw.normal(size=shape), tf.float32) for shape in ((3, 4), (5, 4)))
+    wanted = queries.numpy() @ ads.numpy().T
+    np.testing.assert_allclose(LateMeeting()(queries, ads), wanted, rtol=1e-5)
+    layer = LateMeeting(6)
+    np.testing.assert_allclose(layer(queries, ads), wanted, rtol=1e-5)
+    own = tf.tile(ads[tf.newaxis], [3, 1, 1])
+    np.testing.assert_allclose(layer(queries, own), wanted, rtol=1e-5)
+
+
+def test_the_network_by_numpy() -> None:
+    draw = np.random.default_rng(1)
+    queries, ads = draw.normal(size=(2, 3)).astype(np.float32), draw.normal(size=(4, 3)).astype(np.float32)
+    layer = LateMeeting(5)
+    layer(tf.constant(queries), tf.constant(ads))
+    weights = [draw.normal(size=variable.shape) for variable in layer.weights]
+    layer.set_weights(weights)
+    kernel, bias, output = weights
+    found = layer(tf.constant(queries), tf.constant(ads)).numpy()
+    for i in range(2):
+        for j in range(4):
+            product = queries[i] * ads[j]
+            wanted = product.sum() + np.maximum(product @ kernel + bias, 0) @ output[:, 0]
+            assert found[i, j] == pytest.approx(wanted, rel=1e-4)
+
+
+def test_consistency() -> None:
+    ranked = tf.constant([[5.0, 4.0, 3.0, 2.0], [1.0, 2.0, 3.0, 4.0]])
+    scored = tf.constant([[0.0, 9.0, 5.0, 6.0], [0.0, 0.1, 5.0, 6.0]])
+    # The ranker's first two are 0, 1 and 3, 2; the pre-ranker's first three are 1, 3, 2 and 3, 2, 1.
+    np.testing.assert_allclose(consistency(ranked, scored, top=2, kept=3), [0.5, 1.0])
+    np.testing.assert_allclose(consistency(ranked, ranked, top=2, kept=2), [1.0, 1.0])
