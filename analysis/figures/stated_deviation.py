@@ -22,25 +22,26 @@ def stated_deviation(
 
     Args:
       quantiles: Of the deviation of the logit over examples, evenly spaced from the least to the largest.
-      groups: The surest first: `examples`, and means of `deviation`, `predicted` and `observed`.
+      groups: The surest first: `examples`, and means of `predicted` and `observed`.
       task: Name for the title.
       path: The file to write.
     """
-    size, deviation, predicted, observed = (
-        np.array([group[name] for group in groups], np.float64)
-        for name in ("examples", "deviation", "predicted", "observed")
+    size, predicted, observed = (
+        np.array([group[name] for group in groups], np.float64) for name in ("examples", "predicted", "observed")
     )
+    # Each group stands in the middle of the examples that it holds.
+    place = 100 * (np.cumsum(size) - size / 2) / size.sum()
     low, high = wilson_interval(rate=observed, examples=size)
     with panels(path=path, rows=1, columns=2, width=8.4, height=3.7) as (spread, rates):
         spread.plot(np.linspace(0, 100, len(quantiles)), quantiles, color=BLUE)
         spread.set_ylim(bottom=0.0)
         spread.set_xlabel("examples, the surest first [%]")
         spread.set_ylabel("standard deviation of the logit")
-        rates.vlines(deviation, low, high, color=BLUE, linewidth=1.4, alpha=0.6)
-        rates.plot(deviation, observed, "o", color=BLUE, markersize=5, label="observed, 95 % interval")
-        rates.plot(deviation, predicted, "s", color=ORANGE, markersize=5, fillstyle="none", label="predicted")
+        rates.vlines(place, low, high, color=BLUE, linewidth=1.4, alpha=0.6)
+        rates.plot(place, observed, "o", color=BLUE, markersize=5, label="observed, 95 % interval")
+        rates.plot(place, predicted, "s", color=ORANGE, markersize=5, fillstyle="none", label="predicted")
         rates.axhline(0.0, color=GREY, linewidth=0.8)
-        rates.set_xlabel("standard deviation of the logit, mean of a group")
+        rates.set_xlabel("examples, the surest first [%]")
         rates.set_ylabel(f"rate of {task}")
         rates.legend(loc="best", fontsize=9)
         spread.figure.suptitle(f"How sure it says it is of {task}", fontsize=11)
