@@ -58,7 +58,7 @@ def run_command(
     argv: Sequence[str] | None = None,
     tensorflow: bool = False,
 ) -> None:
-    """Parses the command line, runs `main`, and turns what goes wrong into one line and an exit code.
+    """Parses the command line, runs `main`, and turns an error into one line and an exit code.
 
     Args:
       main: The command. Its return value is the exit code; `None` is 0. The docstring of its module is the usage text.
@@ -154,10 +154,10 @@ def _report(message: str, code: int) -> int:
 
 @contextlib.contextmanager
 def saying_what_is_kept(sentence: Callable[[], str]) -> Iterator[None]:
-    """Says what is kept and how to go on when the block is interrupted (Ctrl-C) or terminated (SIGTERM).
+    """Prints a sentence when the block is interrupted (Ctrl-C) or terminated (SIGTERM): what is kept and how to resume.
 
     Args:
-      sentence: Called then.
+      sentence: Returns the sentence; called only then.
     """
     try:
         yield

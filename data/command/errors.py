@@ -1,4 +1,4 @@
-"""One line for every error that a command can end with."""
+"""Describes every error that can end a command in one line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from absl import flags
 
 from fullrank.data.files.printable import closest
 
-# What TensorFlow wraps around the message that a person needs.
+# Text that TensorFlow wraps around the message that a user needs.
 _TENSORFLOW_NOISE: Final = re.compile(
     r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:\w+\]( name: \S*)?|Traceback \(most recent call last\):.*"
     r"|Exception encountered when calling layer [^\n]*|Graph execution error:"
@@ -27,7 +27,7 @@ class UsageError(ValueError):
 
 
 def describe_flag_error(error: flags.Error, flag_values: flags.FlagValues) -> str:
-    """One line on a command line that does not parse, with the flag that was probably meant."""
+    """Describes a command line that does not parse in one line, with the flag that was probably meant."""
     if isinstance(error, flags.UnrecognizedFlagError):
         name = error.flagname
         known = [flag for flag in flag_values if len(flag) > 1]
@@ -41,7 +41,7 @@ def describe_flag_error(error: flags.Error, flag_values: flags.FlagValues) -> st
 
 
 def describe_error(error: BaseException) -> str:
-    """One line on `error`: what a user has to know, without the class name where the message is meant for users."""
+    """Describes `error` in one line, without the class name where the message is written for users."""
     if isinstance(error, OSError):
         return _describe_os_error(error)
     if isinstance(error, MemoryError):

@@ -29,7 +29,7 @@ def help_text(
       main: The command's main function.
       flag_values: Where its flags are defined.
       program: Its `argv[0]`, under which absl files the flags of a script.
-      everything: Whether to show also the flags of other packages.
+      everything: Whether to show the flags of other packages as well.
     """
     module = sys.modules.get(main.__module__)
     usage = inspect.cleandoc((module.__doc__ if module else None) or program)
@@ -91,7 +91,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: C
 
     Args:
       header: Titles of the columns.
-      rows: Cells, as many a row as there are titles.
+      rows: Cells, one per title in each row.
       right: Numbers of the columns to align on the right.
     """
     header, rows = [printable(cell) for cell in header], [[printable(cell) for cell in row] for row in rows]

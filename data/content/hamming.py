@@ -19,7 +19,7 @@ class CosineBin(NamedTuple):
     Attributes:
       low: Least cosine.
       high: Largest cosine.
-      pairs: How many there are.
+      pairs: Their number.
       cosine: Their mean cosine.
       distance: Their mean Hamming distance.
       deviation: Its standard deviation between pairs.
@@ -36,14 +36,14 @@ class CosineBin(NamedTuple):
 
 
 class Hamming(NamedTuple):
-    """What the distances say about the vectors.
+    """Summary of how well the distances reflect the vectors.
 
     Attributes:
       bits: Bits of a HashID.
-      pairs: How many pairs were compared.
+      pairs: Number of pairs compared.
       mean_cosine: Over all pairs; far above 0 if all vectors lie in one cone.
-      rank_correlation: Spearman's, of cosine and distance: -1 at best; `None` where one of them is constant.
-      bins: Those that have pairs, by rising cosine.
+      rank_correlation: Spearman's correlation of cosine and distance: -1 at best; `None` where one of them is constant.
+      bins: The bins that contain pairs, in order of increasing cosine.
     """
 
     bits: int
@@ -57,7 +57,7 @@ class Hamming(NamedTuple):
         return {**self._asdict(), "bins": [entry._asdict() for entry in self.bins]}
 
     def table(self) -> str:
-        """The bins, for a person."""
+        """The bins as a table of text."""
         rows = [
             (
                 f"{entry.low:+.1f} .. {entry.high:+.1f}",
@@ -85,7 +85,7 @@ def measure_hamming(vectors: npt.NDArray[np.float64], bits: npt.NDArray[np.integ
     unit = scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
     first, second = np.triu_indices(len(vectors), k=1)
     cosine = np.clip(unit @ unit.T, -1.0, 1.0)[first, second]
-    # Signs of two codes agree in (K + product) / 2 places.
+    # The signs of two codes agree at (K + product) / 2 positions.
     signs = 2.0 * bits - 1.0
     distance = ((bits.shape[1] - signs @ signs.T) / 2.0)[first, second]
     expected = bits.shape[1] * np.arccos(cosine) / math.pi

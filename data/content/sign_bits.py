@@ -17,7 +17,7 @@ LONGEST_CODE: Final = 62
 _PROJECTION_STEPS: Final = 2.0**12
 _VECTOR_STEPS: Final = 2.0**24
 _BLOCK: Final = 2**16
-"""Numbers hashed at a time: what is made on the way stays in the cache of a core, which is ten times as fast."""
+"""Numbers hashed at a time: intermediate results then fit in the cache of a core, which is ten times as fast."""
 
 
 def hash_vectors(
@@ -29,7 +29,7 @@ def hash_vectors(
       vectors: `[n, D]` of real numbers.
       bits: Bits of a HashID.
       seed: Seed of the projections, 0..2^32-1.
-      center: `[D]`, what to subtract first, e.g. the mean of all vectors; `None` for nothing.
+      center: `[D]`, subtracted first, e.g. the mean of all vectors; `None` to subtract nothing.
 
     Returns:
       `[n, bits]` int8 of 0 and 1; -1 throughout where a vector is not finite, or is zero before or after centring.

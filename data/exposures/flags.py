@@ -1,4 +1,4 @@
-"""The flags that ask for the columns of earlier exposures."""
+"""The flags that add columns of earlier exposures."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def define_exposure_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "exposures",
         None,
-        "Columns of person and ad, as user_id:ad_id: adds the extras repeat_count (earlier exposures of the ad to the "
-        "person, decayed by time) and repeat_gap_days (days since the last one) for train --repetition_weight. "
+        "Columns of user and ad, as user_id:ad_id: adds the extras repeat_count (earlier exposures of the ad to the "
+        "user, decayed by time) and repeat_gap_days (days since the last one) for train --repetition_weight. "
         "user_id:ad_id:bits counts ads whose HashIDs differ in few bits as the same.",
         flag_values=flag_values,
     )
@@ -25,10 +25,10 @@ def define_exposure_flags(flag_values: flags.FlagValues) -> None:
 
 
 def read_exposures(flag_values: flags.FlagValues) -> ExposureSpec | None:
-    """What the flags ask for; `None` for nothing.
+    """The exposures that the flags ask for; `None` if they ask for none.
 
     Raises:
-      UsageError: If they do not fit each other.
+      UsageError: If the flags contradict each other.
     """
     text = flag_values.exposures
     if text is None:

@@ -1,4 +1,4 @@
-"""What a user had seen of an ad, or of similar ads, before each exposure ([Tencent] §6.2, §3.2)."""
+"""Counts a user's earlier exposures to an ad, or to similar ads, before each exposure ([Tencent] §6.2, §3.2)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 _ONES: Final = np.array([value.bit_count() for value in range(256)], np.uint8)
-"""Ones of a byte; NumPy counts them by itself from 2.0 on only."""
+"""The number of ones in each byte; NumPy counts them itself only from version 2.0."""
 
 
 class ExposureHistory(NamedTuple):
-    """For each exposure `[N]`, in the order given, what came before it.
+    """Summary of the earlier exposures of each exposure, `[N]` in the order of the input.
 
     Attributes:
-      earlier_count: Earlier exposures of the ad to the user, int64.
+      earlier_count: Number of earlier exposures of the ad to the user, int64.
       decayed_count: `sum over earlier ones of exp(-(t - t_earlier) / tau)`, float64; 0 for a first one.
       gap_days: Days since the last one, float64; NaN for a first one.
     """
@@ -36,8 +36,8 @@ def exposure_history(
     """Counts earlier exposures of the same (user, ad), in `O(N log N)` without a loop over rows.
 
     Only earlier exposures count, so nothing of an example's own future reaches its weight. Of exposures at the same
-    time, the one that stands first is the earlier one. For "similar" ads give what they share (a campaign, a
-    category) as `ads`.
+    time, the first in the input is the earlier one. For "similar" ads give what they share (a campaign, a category) as
+    `ads`.
 
     Args:
       users: `[N]` integers or strings.
@@ -79,13 +79,13 @@ def similar_exposures(
     """As `exposure_history`, but an earlier exposure counts if its ad is the same or differs in at most `radius` bits.
 
     "Similar" is not transitive, so there are no groups to count in: each exposure is compared with every earlier one of
-    its person, the k-th last of all rows at once. That takes `sum_u n_u^2 / 2` comparisons for n_u exposures a person.
+    its user, the k-th last of all rows at once. That takes `sum_u n_u^2 / 2` comparisons for n_u exposures per user.
 
     Args:
       users: `[N]` integers or strings.
       ads: `[N]` integers or strings.
       bits: `[N, K]` of 0 and 1; a row of -1 has no HashID and is similar to its own ad only.
-      times: `[N]` numbers, in any order; of equal ones, the one that stands first is the earlier one.
+      times: `[N]` numbers, in any order; of equal ones, the first in the input is the earlier one.
       radius: Bits in which a similar ad may differ; 0 asks for equal HashIDs.
       tau_days: Days after which an exposure counts 1/e.
       units_per_day: Units per day of `times`.
@@ -98,7 +98,7 @@ def similar_exposures(
     time, codes = np.asarray(times), np.asarray(bits)
     if codes.ndim != 2 or not len(user) == len(ad) == len(time) == len(codes):
         raise ValueError(
-            "similar_exposures takes one user, ad, time and row of bits an exposure; "
+            "similar_exposures takes one user, ad, time and row of bits per exposure; "
             f"received {len(user)}, {len(ad)}, {len(time)} and {codes.shape}"
         )
     if radius < 0 or not (tau_days > 0 and units_per_day > 0):
@@ -128,7 +128,7 @@ def similar_exposures(
 
 
 def _in_order(group: npt.NDArray[np.int64], time: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
-    """Positions by group, then time, and how many positions of the group stand before each."""
+    """Positions sorted by group, then time, and how many positions of the group precede each."""
     order = np.lexsort((time, group))
     group, place = group[order], np.arange(group.size)
     first = np.ones(group.size, bool)
@@ -137,7 +137,7 @@ def _in_order(group: npt.NDArray[np.int64], time: npt.NDArray[Any]) -> tuple[npt
 
 
 def _as_given(order: npt.NDArray[np.int64], *columns: npt.NDArray[Any]) -> ExposureHistory:
-    """Columns that stand in an order, back in that of the input."""
+    """Returns sorted columns in the order of the input."""
     back = np.argsort(order)
     return ExposureHistory(*(column[back] for column in columns))
 
@@ -155,7 +155,7 @@ def _decayed(factor: npt.NDArray[np.float64], count: npt.NDArray[np.int64]) -> n
     """Solves `D_i = a_i (D_{i-1} + 1)` with `a_i = factor[i]`, which is 0 where a pair begins.
 
     Each pass composes every row's affine map with that of the row twice as far back, so log2 of the longest history
-    passes do; all terms are positive, and nothing overflows or cancels.
+    passes suffice; all terms are positive, so nothing overflows or cancels.
     """
     scale, value = factor.copy(), factor.copy()
     reach = 1

@@ -1,4 +1,4 @@
-"""Counts earlier exposures of staged rows, of more than fit in memory: person by person, in parts."""
+"""Counts earlier exposures of staged rows in parts, user by user, since they may not fit in memory."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def exposure_extras(spec: ExposureSpec) -> dict[str, str]:
 def add_exposures(rows: StagedRows, spec: ExposureSpec, *, part_rows: int = _PART_ROWS) -> str:
     """Fills in the two columns of `exposed_schema` for all rows, in whichever split they are.
 
-    A row without a person, an ad or a time is not an exposure: it is not counted, and its own columns are missing.
+    A row without a user, an ad or a time is not an exposure: it is not counted, and its two columns are missing.
 
     Args:
-      rows: All of them, with `exposure_extras`.
+      rows: All rows, with `exposure_extras`.
       spec: What to count.
       part_rows: About how many rows are counted at a time; it changes no result.
 
     Returns:
-      One line on what was found.
+      One line with the share of repeated exposures.
     """
     schema, total = rows.schema, rows.total
     bits = "" if spec.bits is None else f", {rows.stored_as(spec.bits)} AS bits"
@@ -66,10 +66,10 @@ def add_exposures(rows: StagedRows, spec: ExposureSpec, *, part_rows: int = _PAR
 
 
 def check_exposable(names: Collection[str], spec: ExposureSpec, schema: Schema, *, source: str) -> None:
-    """Rejects a table that lacks a column that exposures are counted from, or has one of the two already.
+    """Rejects a table that lacks a column that exposures are counted from, or already has one of the two new columns.
 
     Raises:
-      ValueError: Naming the column.
+      ValueError: Always; the message names the column.
     """
     for name in (*spec.columns, str(schema.time)):
         if name not in names:

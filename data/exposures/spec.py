@@ -1,4 +1,4 @@
-"""Which columns say who was shown what, and which two columns come of it ([Tencent] §6.2)."""
+"""The columns that exposures are counted from, and the two columns that result ([Tencent] §6.2)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ExposureSpec:
     """How exposures are counted.
 
     Attributes:
-      user: Column of the person.
+      user: Column of the user.
       ad: Column of the ad.
       bits: Bits feature of the ad: ads whose HashIDs differ in at most `radius` bits count as the same. `None` for the
         same ad only.
@@ -36,7 +36,7 @@ class ExposureSpec:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that are read, without the time."""
+        """The columns that are read, except the time."""
         return (self.user, self.ad, *(() if self.bits is None else (self.bits,)))
 
 
@@ -49,7 +49,8 @@ def parse_exposures(text: str, *, radius: int = 3, tau_days: float = 7.0) -> Exp
     names = text.split(":")
     if len(names) not in (2, 3) or not all(names) or len(set(names)) != len(names):
         raise UsageError(
-            f"--exposures takes the columns of person and ad, and of its HashID if similar ads count: user_id:ad_id or "
+            "--exposures takes the columns of user and ad, and of the ad's HashID if similar ads count: "
+            "user_id:ad_id or "
             f"user_id:ad_id:bits. Received: {text!r}."
         )
     return ExposureSpec(
@@ -61,7 +62,7 @@ def exposed_schema(schema: Schema, spec: ExposureSpec) -> Schema:
     """The schema with the two columns among its extras.
 
     Raises:
-      ValueError: If it has no time, or no such bits feature, or one of the two columns is another part of it.
+      ValueError: If the schema has no time or no such bits feature, or already uses one of the two names.
     """
     if schema.time is None:
         raise ValueError('--exposures needs to know what came first: set "time" in the schema to the time column.')
@@ -75,5 +76,5 @@ def exposed_schema(schema: Schema, spec: ExposureSpec) -> Schema:
 
 
 def bits_length(schema: Schema, spec: ExposureSpec) -> int | None:
-    """How many bits a HashID has; `None` without any."""
+    """The number of bits of a HashID; `None` if none is used."""
     return next((f.length for f in schema.features if isinstance(f, Bits) and f.name == spec.bits), None)

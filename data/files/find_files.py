@@ -26,7 +26,7 @@ def find_files(pattern: str) -> tuple[Path, ...]:
 
     Raises:
       FileNotFoundError: If a part matches no file.
-      ValueError: If the ending of a file is none of a table.
+      ValueError: If a file's suffix is not that of a table.
     """
     files: list[Path] = []
     for part in filter(None, (part.strip() for part in pattern.split(","))):
@@ -47,7 +47,7 @@ def find_files(pattern: str) -> tuple[Path, ...]:
 
 
 def ending(file: Path) -> str:
-    """The ending of a file's name, without that of a compression."""
+    """The suffix of a file's name, ignoring that of a compression."""
     suffixes = [suffix.lower() for suffix in file.suffixes]
     if suffixes and suffixes[-1] in COMPRESSED:
         suffixes.pop()
@@ -55,15 +55,15 @@ def ending(file: Path) -> str:
 
 
 def holds_table(file: Path) -> bool:
-    """Whether the name of a file is that of a table and of nothing else: examples may be records of a data set, too."""
+    """Whether a file's name can only be that of a table; `.tfrecord` files may also be records of a data set."""
     return _FORMATS.get(ending(file), "example") != "example"
 
 
 def format_of(file: Path) -> Format:
-    """What kind of table a file holds, by its name.
+    """The kind of table in a file, judged by its name.
 
     Raises:
-      ValueError: If the name tells none.
+      ValueError: If the name has no known suffix.
     """
     found = _FORMATS.get(ending(file))
     packed = file.suffix.lower() in COMPRESSED

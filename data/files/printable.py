@@ -1,7 +1,7 @@
-"""Text that a terminal shows and does not obey: names come from other people's files.
+"""Escapes text for a terminal: names from other people's files must not control it.
 
 An escape sequence in a column's name, a file's name or a segment's value could clear the screen, change its title or
-hide a line. What is written to a file or a pipe stays as it is. `closest` finds the name that was probably meant.
+hide a line. Text written to a file or a pipe is left as it is. `closest` finds the name that was probably meant.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Scratch directories: where something is written before it gets its name, and how those of killed processes end.
+"""Scratch directories: where output is written before it gets its name, and how those of killed processes are removed.
 
 The scratch directory for `records` is `records.writing-<16 random hexadecimal digits>` next to it. Its owner holds a
 lock on the file `lock` in it. The kernel drops that lock when the process ends, however it ends, so a scratch directory
@@ -27,7 +27,7 @@ from typing import Final
 from absl import logging
 
 OLD: Final = "old"
-"""What the target was, in a scratch directory, while neither old nor new has the name; see `write_aside`."""
+"""The previous target, in a scratch directory, while neither old nor new has the name; see `write_aside`."""
 _LOCK: Final = "lock"
 _NAME: Final = re.compile(r"(?P<target>.+)\.writing-[0-9a-f]{16}", re.DOTALL)
 _PATIENCE_SECONDS: Final = 1.0
@@ -92,7 +92,7 @@ def target_of(scratch: Path) -> Path:
     """What a scratch directory is for."""
     match = _NAME.fullmatch(scratch.name)
     if match is None:
-        raise ValueError(f"Not the name of a scratch directory. Received: {scratch.name!r}.")
+        raise ValueError(f"This is not the name of a scratch directory. Received: {scratch.name!r}.")
     return scratch.with_name(match["target"])
 
 
@@ -105,7 +105,7 @@ def try_lock(descriptor: int) -> bool | None:
     """Locks an open file until it is closed or the process ends.
 
     Returns:
-      Whether it is ours now; `None` where the file system has no locks.
+      Whether this process now holds the lock; `None` where the file system has no locks.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
 """Writes directories and files so that they appear under their names only when they are whole.
 
 Everything that the package leaves behind is written in a scratch directory next to it (see `scratch`) and renamed. A
-process may be killed at any moment: the old version or the new one then stands under the name, and the next command
+process may be killed at any moment: the name then belongs to the old version or to the new one, and the next command
 that writes into the same folder deletes what was begun. Nothing is forced to disk, so a power failure may leave files
 cut off; readers compare the sizes of shards with the schema.
 """
@@ -22,7 +22,7 @@ _NEW: Final = "new"
 _AT_FDCWD: Final = -100
 _RENAME_EXCHANGE: Final = 2
 _WITHOUT: Final = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM)
-"""What kernels, file systems and sandboxes say that cannot exchange two names."""
+"""Error numbers of kernels, file systems and sandboxes that cannot exchange two names."""
 
 
 @contextlib.contextmanager
@@ -32,7 +32,7 @@ def written_aside(directory: Path, *, overwrite: bool, made_of: str) -> Iterator
     Args:
       directory: Must not exist, or be empty, unless `overwrite` is true.
       overwrite: Whether a directory of the same kind is replaced; see `swap_in` for how.
-      made_of: A file that tells such a directory from others, so that no wrong one is ever deleted.
+      made_of: A file that identifies such a directory, so that no other one is ever deleted.
 
     Raises:
       FileExistsError: If there is something that may not be replaced, or another process is writing it.
@@ -116,7 +116,7 @@ def _check(directory: Path, *, overwrite: bool, made_of: str) -> None:
 
 @contextlib.contextmanager
 def _named_errors(target: Path) -> Iterator[None]:
-    """Gives an error its file: writing to an open file fails without a name."""
+    """Adds the file to an error: writing to an open file fails without naming it."""
     try:
         yield
     except OSError as error:
@@ -132,10 +132,10 @@ def _absolute(path: Path) -> Path:
 def swap_in(new: Path, *, target: Path, old: Path) -> None:
     """Makes `new` the directory `target`, and leaves what was there before under `new` or `old`.
 
-    Linux exchanges two names in one step (`renameat2`), so that a directory stands under `target` at every moment.
+    Linux exchanges two names in one step (`renameat2`), so that `target` exists at every moment.
     Elsewhere, and on file systems that cannot (some network file systems), two renames follow each other; if the
-    process is killed between them, nothing stands there until the next one gives `old` its name back, which is why
-    `old` lies in a scratch directory.
+    process is killed between them, `target` is missing until the next one gives `old` its name back, which is why `old`
+    is in a scratch directory.
 
     Args:
       new: A directory.
@@ -143,7 +143,7 @@ def swap_in(new: Path, *, target: Path, old: Path) -> None:
       old: Nothing yet; on the same file system.
 
     Raises:
-      OSError: If that is impossible; `target` is then as it was.
+      OSError: If that is impossible; `target` is then unchanged.
     """
     if not os.path.lexists(target) or (target.is_dir() and not target.is_symlink() and not any(target.iterdir())):
         os.rename(new, target)

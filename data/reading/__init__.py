@@ -1,4 +1,4 @@
-"""From record files to batches of tensors, and around what is bad in them.
+"""Reads record files as batches of tensors, and finds or skips what is bad in them.
 
 May import: data/files, data/records, data/schema.
 """

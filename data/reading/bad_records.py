@@ -1,4 +1,4 @@
-"""Says which record is bad, after the input pipeline has failed or before it is used."""
+"""Finds the bad record, after the input pipeline has failed or before it is used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fullrank.data.schema.schema import Schema, Shard
 
 
 def bad_shards(look: QuickLook, shards: Iterable[Shard]) -> Iterator[tuple[Shard, bool]]:
-    """Takes a quick look at many shards at once; yields each, in order, and whether it is bad."""
+    """Checks many shards quickly at once; yields each, in order, and whether it is bad."""
     shards = tuple(shards)
     with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         futures = [pool.submit(look, shard) for shard in shards]
@@ -42,7 +42,7 @@ def verify(schema: Schema, *, splits: Iterable[str] | None = None) -> Iterator[B
 
 
 def shard_problems(schema: Schema, shard: Shard) -> Iterator[BadRecord]:
-    """Yields everything that is wrong with a shard that failed the quick look."""
+    """Yields every problem of a shard that failed the quick check."""
     examples, wrong = 0, False
     for scanned in scan_shard(schema, shard):
         examples += scanned.examples
@@ -53,7 +53,7 @@ def shard_problems(schema: Schema, shard: Shard) -> Iterator[BadRecord]:
 
 
 def count_problem(schema: Schema, shard: Shard, examples: int) -> BadRecord:
-    """What to say of a file whose records are good, but not as many as the schema says."""
+    """Describes a file whose records are good but differ in number from what the schema says."""
     reason = f"the schema says {shard.examples} examples, so the file may be from another run of the conversion"
     return BadRecord(file=str(directory_of(schema) / shard.file), reason=reason, received=str(examples))
 

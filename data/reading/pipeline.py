@@ -1,8 +1,8 @@
-"""The tf.data graph: from files to batches.
+"""The tf.data graph that turns files into batches.
 
 Shuffling happens on three levels, each cheap: the order of the files, the order of chunks of records drawn from several
 files at once through a buffer, and the rows of a window of several chunks. A chunk is one record of the block layout
-or `CHUNK` records of the example layout, so that no operation is paid per row.
+or `CHUNK` records of the example layout, so that no operation runs per row.
 
 Everything random is a function of (seed, epoch) or (seed, window), never of hidden state, so that an iterator that was
 saved resumes exactly where it stood.
@@ -33,12 +33,12 @@ INPUT_ERRORS: Final = (tf.errors.OpError, UnicodeDecodeError)
 and Python may fail to decode that message."""
 
 CHUNK: Final = 128
-"""Records of the example layout that are moved as one."""
+"""Records of the example layout that are shuffled as one chunk."""
 _CYCLE: Final = 8
 _WINDOW_ROWS: Final = 16384
 _READ_BUFFER: Final = 1 << 20
 _REMEMBERED: Final = 1 << 16
-"""Files whose lengths a process looks at once, as long as they do not change."""
+"""Files whose record lengths a process checks only once, as long as they do not change."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,7 @@ def _options(order: Order) -> tf.data.Options:
     options.deterministic = order.deterministic or order.seed is None
     # TensorFlow's tuning thread can miss the end of its iterator and then holds up whoever ends it until its period,
     # which doubles up to a minute, is over: a pass of 6 s was seen to take 10.4. Without it, AUTOTUNE below means one
-    # call a core.
+    # call per core.
     options.autotune.enabled = False
     # Files are shared out by `worker` and `workers`; tf.distribute must not share them out again.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
@@ -153,7 +153,7 @@ def _block_rows(schema: Schema, files: list[str] | tf.Tensor, packing: Packing, 
 
 
 def _as_is(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Keeps AutoGraph, which these functions do not need, from spending half a second on their source."""
+    """Keeps AutoGraph, which these functions do not need, from spending half a second on their source code."""
     converted: Callable[..., Any] = tf.autograph.experimental.do_not_convert(function)
     return converted
 

@@ -42,27 +42,27 @@ def read_records(
       source: A data set directory, or a schema that was read from one. Features may be taken out of such a schema.
       split: Name of the split.
       batch_size: Rows of a batch.
-      seed: `None` reads in the order of the files. A number shuffles files, chunks of records and rows, every epoch
-        in another way.
+      seed: `None` reads in the order of the files. A number shuffles files, chunks of records and rows, in a different
+        order every epoch.
       shuffle_examples: Rows in the buffer that chunks are drawn from when shuffling; chunks come from several files.
       epochs: Passes over the split; `None` never ends. A batch may span two passes.
       drop_remainder: Whether to drop a last batch that is not full, which makes the batch dimension static.
       worker: Number of this worker, from 0.
       workers: How many workers share the files.
       deterministic: Whether a seed must give the same order in every run. Otherwise a slow file may be overtaken.
-      on_bad_record: `fail` reads the files as they are. `skip` first looks through all of them, leaves bad records
-        out, says which, and reads the rest; files that were found good are not looked through again.
+      on_bad_record: `fail` reads the files as they are. `skip` first looks through all of them, leaves bad records out,
+        reports which, and reads the rest; files found to be good are not checked again.
       max_bad_fraction: With `skip`, the largest share of the split's examples that may be left out.
       cache_directory: With `skip`, where repaired copies and the list of good files are kept.
 
     Returns:
-      A dataset whose iterator can be saved and restored by `tf.train.Checkpoint(iterator=...)`. What stands in its
+      A dataset whose iterator can be saved and restored by `tf.train.Checkpoint(iterator=...)`. The content of its
       buffers is saved with it, so a large `shuffle_examples` makes a large checkpoint.
 
     Raises:
       SchemaError: If there is no such split.
       BadDataError: If a file is missing, cut off or of another data set; with `skip`, if too much of it is bad.
-      ValueError: If an argument is out of its range.
+      ValueError: If an argument is out of range.
     """
     _check_arguments(batch_size, shuffle_examples, epochs, on_bad_record)
     schema = source if isinstance(source, Schema) else read_schema(source)

@@ -1,8 +1,8 @@
 """Reading around bad records: repaired copies of bad files, made before the first step.
 
 Checking every record while training would slow down every run for the sake of the few that need it. Instead every
-file is looked through once beforehand, at the speed of training, and a bad one is copied without its bad records.
-What was found is remembered by size and time of the file, so that the next run starts at once.
+file is checked once beforehand, at the speed of training, and a bad one is copied without its bad records. The result
+is remembered by size and time of the file, so that the next run starts at once.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Repaired:
       schema: The schema, in which the split names repaired copies where files were bad.
       examples: Examples the split should have had.
       skipped: How many of them were left out.
-      reasons: (file, feature, reason) -> how many records or rows had it. Where the rest of a file was lost, or a
-        damaged block hid its rows, one reason stands for many examples.
+      reasons: (file, feature, reason) -> number of records or rows. Where the rest of a file was lost, or a damaged
+        block hid its rows, one reason covers many examples.
     """
 
     schema: Schema
@@ -47,7 +47,7 @@ class Repaired:
     reasons: dict[tuple[str, str, str], int]
 
     def report(self) -> list[str]:
-        """What was left out, in lines for people; empty if nothing was."""
+        """Describes what was left out, in a few lines of text; empty if nothing was."""
         if not self.skipped and not self.reasons:
             return []
         lines = [f"Left out {self.skipped} of {self.examples} examples:"]
@@ -115,7 +115,7 @@ def repair_split(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Known:
-    """What is known of one file: what it was when looked at, and what to read instead of it."""
+    """The verdict on one file: its state when it was checked, and what to read instead of it."""
 
     size: int
     time: int
@@ -193,7 +193,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _recall(cache: Path, schema: Schema) -> dict[str, _Known]:
-    """What was found out before; nothing if the memory is damaged or of another schema."""
+    """The verdicts of earlier runs; none if they are damaged or belong to another schema."""
     try:
         memory = json.loads((cache / _MEMORY).read_text(encoding="utf-8"))
         if memory["what"] != _what_was_checked(schema):
@@ -221,7 +221,7 @@ def _remember(cache: Path, schema: Schema, known: dict[str, _Known]) -> None:
 
 
 def _what_was_checked(schema: Schema) -> list[str]:
-    """What the verdict on a file depends on in addition to the file."""
+    """Everything, apart from the file, that the verdict on it depends on."""
     settings = [str(directory_of(schema).resolve()), schema.layout, schema.compression]
     read = [*map(repr, schema.columns), repr(schema.left_out)]
     return [*settings, *read, repr(value_rules(schema)), repr(aligned_columns(schema))]

@@ -1,6 +1,6 @@
-"""Looks through shards for what is wrong with them.
+"""Scans shards for problems.
 
-The quick look runs the ordinary input pipeline over a file and counts: as fast as training reads, and by definition it
+The quick check runs the ordinary input pipeline over a file and counts: as fast as training reads, and by definition it
 agrees with training on what is bad. Only a file that fails it is scanned record by record to say what is wrong; the
 verdict on a record is again that of the functions of the pipeline.
 """
@@ -34,10 +34,10 @@ _GROUP: Final = 256
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scanned:
-    """One record, looked at.
+    """The result of scanning one record.
 
     Attributes:
-      record: What of it is good, as a record; `None` if nothing is.
+      record: Its good part, as a record; `None` if there is none.
       examples: Good examples in it.
       problems: What is wrong with it.
     """
@@ -48,9 +48,9 @@ class Scanned:
 
 
 class QuickLook:
-    """Tells good shards from bad ones; may be called from several threads.
+    """Decides whether shards are good; may be called from several threads.
 
-    A shard is good if it can be read to its end, holds no forbidden value and has the examples that the schema says.
+    A shard is good if it can be read to its end, holds no forbidden value and has as many examples as the schema says.
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -113,7 +113,7 @@ def scan_shard(schema: Schema, shard: Shard) -> Iterator[Scanned]:
 
 
 def scan_frames(schema: Schema, path: str, frames: Iterator[Frame]) -> Iterator[Scanned]:
-    """Yields what `scan_shard` does of the frames of a file."""
+    """Yields the results of `scan_shard` for the frames of a file."""
     return (_scan_examples if schema.layout == "example" else _scan_blocks)(schema, path, frames)
 
 
@@ -154,7 +154,7 @@ def _scan_blocks(schema: Schema, path: str, frames: Iterator[Frame]) -> Iterator
 
 
 def _block_reader(schema: Schema, packing: Packing) -> Callable[[tf.Tensor], Any]:
-    """A function that fails where the input pipeline does, so that both agree on what is bad."""
+    """Returns a function that fails where the input pipeline does, so that both agree on what is bad."""
     parse = block_parser(packing, columns=schema.columns, aligned=aligned_columns(schema))
     unpack, check = unpacker(packing, columns=schema.columns), batch_check(value_rules(schema), explicit_nan=False)
 
@@ -183,7 +183,7 @@ def _scan_examples(schema: Schema, path: str, frames: Iterator[Frame]) -> Iterat
         return tf.size(records)
 
     def scanned(group: list[Frame]) -> Iterator[Scanned]:
-        """Halves a group until what is wrong stands alone."""
+        """Bisects a group until each problem is isolated."""
         try:
             if any(frame.data is None for frame in group):
                 raise BadDataError("a damaged record")

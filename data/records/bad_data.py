@@ -1,4 +1,4 @@
-"""What is wrong with a file of records, and where."""
+"""Describes what is wrong with a file of records, and where."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class BadRecord:
     Attributes:
       file: Path of the file.
       reason: What is wrong, without the value, so that equal reasons can be counted.
-      record: Number of the record in the file, from 0; `None` if the file as a whole is meant.
-      row: Row within a block, from 0; `None` if the whole record is meant.
-      feature: Column, where one is to blame.
+      record: Number of the record in the file, from 0; `None` for the file as a whole.
+      row: Row within a block, from 0; `None` for the whole record.
+      feature: The column at fault, if it is one.
       received: The value found, as text.
     """
 

@@ -1,11 +1,11 @@
 """The fast record layout: a block of rows per record, column by column.
 
 A block is a `tf.train.Example` with few, large features. All `one` and `fixed` columns of a dtype lie in one row-major
-matrix, so that a whole window of blocks is decoded, permuted and sliced into batches by one operation a dtype instead
+matrix, so that a whole window of blocks is decoded, permuted and sliced into batches by one operation per dtype instead
 of one per column. A `many` column is its values and its lengths. Numbers are raw little-endian bytes.
 
-A header lists the columns. It tells a block from any other record, lets a reader find the columns it wants among
-those that were written, and makes blocks of another data set an error instead of wrong numbers.
+A header lists the columns. It distinguishes a block from any other record, lets a reader find the columns it wants
+among those that were written, and makes blocks of another data set an error instead of wrong numbers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def decode_block(record: bytes) -> tuple[Packing, dict[str, npt.NDArray[Any] | R
     """The inverse of `encode_block`, for looking into blocks outside a graph.
 
     Returns:
-      How the columns lie in the block, and all of them.
+      The layout of the columns in the block, and all columns.
 
     Raises:
       BlockError: If the record is not a block, or its parts do not fit together.
@@ -47,7 +47,7 @@ def decode_block(record: bytes) -> tuple[Packing, dict[str, npt.NDArray[Any] | R
         raise BlockError("damaged block: it is not as it was written")
     rows = int(_one_of(features[ROWS].int64_list.value, ROWS))
     if not 1 <= rows <= _MOST_ROWS:
-        raise BlockError("damaged block: a number of rows that cannot be", received=str(rows))
+        raise BlockError("damaged block: an impossible number of rows", received=str(rows))
     columns: dict[str, npt.NDArray[Any] | Ragged] = {}
     for dtype, width in packing.widths().items():
         matrix = _array_of(features[dtype], dtype)
@@ -96,7 +96,7 @@ def block_parser(
 ) -> Callable[[tf.Tensor], Packed]:
     """Makes the function that decodes a window of blocks.
 
-    Every block is checked by itself, also in the columns that are not wanted, before anything of the window is used:
+    Every block is checked by itself, including columns that are not wanted, before any part of the window is used:
     one block whose parts do not fit together would move the rows of those after it.
 
     Args:
@@ -143,7 +143,7 @@ def block_parser(
 
 
 def _check_sizes(parsed: dict[str, Any], packing: Packing) -> tf.Operation:
-    """Stops at a block of other columns, or one whose parts are not as large as its number of rows says."""
+    """Stops at a block of other columns, or one whose parts do not have the size that its number of rows implies."""
     rows = parsed[ROWS]
     good = [(parsed[HEADER] == packing.header()) & (rows >= 1) & (rows <= _MOST_ROWS)]
     good += [_number_of(parsed[dtype], dtype) == rows * width for dtype, width in packing.widths().items()]
@@ -163,7 +163,7 @@ def _check_lengths(
     last = tf.cumsum(rows) - 1
     good = []
     for column in packing.many:
-        # Up to the end of each block, lengths must count all values: then they do so in each.
+        # If the lengths count all values up to the end of each block, they do so in every block.
         found = tf.gather(tf.cumsum(tf.cast(lengths[column.name], tf.int64)), last)
         values = tf.cumsum(_number_of(parsed[f"values:{column.name}"], column.dtype))
         good += [tf.reduce_all(found == values), tf.reduce_all(lengths[column.name] >= 0)]
@@ -173,7 +173,7 @@ def _check_lengths(
 
 
 def _number_of(part: Any, dtype: str) -> tf.Tensor:
-    """How many values each block has in a part, int64 `[K]`; -1 where its bytes are no whole number of them."""
+    """How many values each block has in a part, int64 `[K]`; -1 where its bytes are not a whole number of values."""
     if dtype == "bytes":
         return tf.cast(part.row_lengths(), tf.int64)
     size = np.dtype(MATRICES.get(dtype, "<i4")).itemsize

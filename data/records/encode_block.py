@@ -1,4 +1,4 @@
-"""Writes rows as one block, without TensorFlow; what a block is stands in `block_layout`."""
+"""Writes rows as one block, without TensorFlow; `block_layout` describes the format."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _FORMAT: Final = 1
 ROWS: Final = "rows"
 MATRICES: Final = {"int64": "<i8", "float32": "<f4", "bytes": "O"}
 _WIDEST: Final = 1 << 17
-"""Values of one type in a row, apart from columns of variable length, beyond which no batch could be cut up."""
+"""The most values of one type in a row, apart from columns of variable length, for which batches can still be cut."""
 
 
 class BlockError(ValueError):
     """A record that is not a block, or a damaged one."""
 
     def __init__(self, reason: str, *, feature: str | None = None, received: str = "") -> None:
-        """Keeps what is wrong apart from the value found."""
+        """Keeps the reason separate from the value found."""
         super().__init__(reason)
         self.reason = reason
         self.feature = feature
@@ -47,7 +47,7 @@ class BlockError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Packing:
-    """How columns lie in a block.
+    """The layout of columns in a block.
 
     Attributes:
       columns: Columns that were written, in order.
@@ -85,7 +85,7 @@ class Packing:
         return offset
 
     def header(self) -> bytes:
-        """The bytes every block of these columns begins with."""
+        """The bytes with which every block of these columns begins."""
         columns = [
             [column.name, column.dtype, column.form, column.length if column.form == "fixed" else 1]
             for column in self.columns
@@ -97,7 +97,7 @@ class Packing:
         """Reads a header.
 
         Raises:
-          BlockError: If it is none.
+          BlockError: If the bytes are not a header.
         """
         try:
             value = json.loads(header)
@@ -123,7 +123,7 @@ class Packing:
             raise BlockError(f"a block of more than {_WIDEST} values of one type per row", received=str(widest))
 
     def lacks(self, columns: Iterable[Column]) -> tuple[Column, str] | None:
-        """The first column wanted that was not written as it is wanted, and what was written instead."""
+        """The first wanted column that was written differently or not at all, and what was written instead."""
         written = {column.name: column for column in self.columns}
         for column in columns:
             known = written.get(column.name)
@@ -136,9 +136,9 @@ class Packing:
 
 
 def _column(name: Any, dtype: Any, form: Any, length: Any) -> Column:
-    """A column as a header lists it, which may be anything."""
+    """Reads one column of a header, which may hold anything."""
     if not (isinstance(name, str) and dtype in MATRICES and form in get_args(Form) and type(length) is int):
-        raise BlockError("damaged block: its header lists a column that cannot be", received=repr(name))
+        raise BlockError("damaged block: its header lists an impossible column", received=repr(name))
     name.encode()
     return Column(name=name, dtype=dtype, form=form, length=length)
 
@@ -148,14 +148,14 @@ def encode_block(columns: Columns, *, packing: Packing) -> bytes:
 
     Args:
       columns: A column batch of n >= 1 rows that has every column of `packing`.
-      packing: How they lie in the block.
+      packing: The layout of the block.
     """
     (block,) = encode_blocks(columns, packing=packing, block_rows=sys.maxsize)
     return block
 
 
 def encode_blocks(columns: Columns, *, packing: Packing, block_rows: int = BLOCK_ROWS) -> list[bytes]:
-    """Serializes rows as blocks of `block_rows`; the last one has what is left."""
+    """Serializes rows as blocks of `block_rows`; the last one has the remaining rows."""
     first = columns[packing.columns[0].name]
     rows = first.rows if isinstance(first, Ragged) else len(first)
     header = bytes_feature(packing.header())

@@ -30,15 +30,15 @@ from fullrank.data.schema.ragged import Columns, Ragged
 def encode_examples(columns: Columns, *, schema_columns: Iterable[Column]) -> list[bytes]:
     """Serializes rows as `tf.train.Example`.
 
-    The bytes are put together column by column, several times faster than by filling a protocol buffer a row.
+    The bytes are assembled column by column, several times faster than by filling one protocol buffer per row.
 
     Args:
       columns: A column batch of n rows that has every column of the schema.
       schema_columns: Columns to write, in this order.
 
     Returns:
-      n serialized examples; a missing value is left out. If all of a row are, its last column is an empty feature,
-      which tells it from a record of another data set.
+      n serialized examples; a missing value is left out. If a row has no value at all, its last column is an empty
+      feature, which distinguishes it from a record of another data set.
     """
     written = tuple(schema_columns)
     nothing = field(FIRST, field(FIRST, written[-1].name.encode()) + field(SECOND, b""))
@@ -49,7 +49,7 @@ def encode_examples(columns: Columns, *, schema_columns: Iterable[Column]) -> li
 
 
 def _entries(column: Column, data: npt.NDArray[Any] | Ragged) -> tuple[pa.Array, pa.Array]:
-    """What stands before the values of each row, and the values as they stand in their list; empty where missing."""
+    """The bytes before the values of each row, and the values as their list holds them; empty where missing."""
     if isinstance(data, Ragged):
         values, ends = data.values, np.cumsum(data.lengths, dtype=np.int64)
         absent = None
@@ -67,7 +67,7 @@ def _entries(column: Column, data: npt.NDArray[Any] | Ragged) -> tuple[pa.Array,
 
 
 def _entry_header(column: Column, size: int) -> bytes:
-    """What stands before the values of a row that take `size` bytes; nothing if there are none."""
+    """The bytes before the values of a row that take `size` bytes; none if there are no values."""
     if size == 0:
         return b""
     packed = b"" if column.dtype == "bytes" else FIRST + varint(size)
@@ -79,7 +79,7 @@ def _entry_header(column: Column, size: int) -> bytes:
 
 
 def _encoded(values: npt.NDArray[Any], column: Column) -> tuple[npt.NDArray[np.int64], Bytes]:
-    """All values one after the other, and where each begins: `[N + 1]`."""
+    """All values concatenated, and where each begins: `[N + 1]`."""
     if column.dtype == "bytes":
         return list_items(values)
     if column.dtype == "float32":

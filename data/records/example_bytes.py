@@ -1,18 +1,18 @@
-"""The bytes of a `tf.train.Example`, looked at in a graph before TensorFlow's parser sees them.
+"""Checks the bytes of a `tf.train.Example` in a graph, before TensorFlow's parser sees them.
 
 `tf.io.parse_example` trusts its input: it reads bytes that are not an example as an example without features, and a
-list that claims more bytes than its record has can end the process. So records of either layout, and requests, pass
-through here first. A good record has the form in which every protocol buffer library writes an example:
+list that claims more bytes than its record has can end the process. So records of both layouts, and requests, are
+checked here first. A good record has the form in which every protocol buffer library writes an example:
 
-* a record is one field `features`; a record of no bytes is none;
-* `features` is entries of a name and a feature, each once and in this order. Of two of one name the last counts;
-* a feature is empty, or one list: of byte strings, packed 32-bit floats or packed integers. Beside an empty one, no
-  name may be there twice, because parsers differ in whether an empty feature is the last;
+* a record is one field `features`; an empty record is not an example;
+* `features` is entries of a name and a feature, each once and in this order. Of two with one name the last counts;
+* a feature is empty, or one list: of byte strings, packed 32-bit floats or packed integers. If one is empty, no name
+may occur twice, because parsers differ in whether an empty feature counts as the last;
 * every length takes as few bytes as it can, and there is nothing before, between or after.
 
-What else protocol buffers allow (numbers that are not packed, messages in several pieces, unknown fields such as the
-feature lists of a `tf.train.SequenceExample`) makes a bad record, because parsers differ in what they read there. The
-values of lists are left to TensorFlow's parser, which refuses integers that are cut off.
+Whatever else protocol buffers allow (numbers that are not packed, messages in several pieces, unknown fields such as
+the feature lists of a `tf.train.SequenceExample`) makes a bad record, because parsers differ in what they read there.
+The values of lists are left to TensorFlow's parser, which refuses integers that are cut off.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _VARINT: Final = 5
 _FEATURES, _NAME, _FEATURE, _PACKED = 0x0A, 0x0A, 0x12, 0x0A
 _BYTES, _FLOATS, _INTEGERS = 0x0A, 0x12, 0x1A
 # The eight bytes from the feature of a short entry, as a little-endian number: tag and length of the feature, tag and
-# length of its list, tag and length of the packed values. Each length is that before it less 2.
+# length of its list, tag and length of the packed values. Each length is the one before it minus 2.
 _SHORT: Final = _FEATURE + (-2 << 24) + (_PACKED << 32) + (-4 << 40)
 _SHORT_LENGTH: Final = (1 << 8) + (1 << 24) + (1 << 40)
 
@@ -46,14 +46,14 @@ def feature_counts(serialized: tf.Tensor) -> tf.Tensor:
       serialized: Records `[B]`.
 
     Returns:
-      int32 `[B]`, -1 for what has not the form of an example. Where the features cannot be a message at all,
+      int32 `[B]`, -1 for bytes that do not have the form of an example. Where the features cannot be a message at all,
       `tf.errors.DataLossError` is raised instead.
     """
     return _in_pieces(serialized, _feature_counts, smallest=_SMALLEST_ENTRY)
 
 
 def checked_examples(serialized: tf.Tensor, *, features: int | None = None) -> tf.Tensor:
-    """The same records; stops a graph at one that has not the form of an example.
+    """The same records; stops a graph at one that does not have the form of an example.
 
     Args:
       serialized: Records `[B]`.
@@ -68,7 +68,7 @@ def checked_examples(serialized: tf.Tensor, *, features: int | None = None) -> t
 
 
 def counts_at_once(records: Sequence[bytes]) -> npt.NDArray[np.int32]:
-    """What `feature_counts` gives of records in memory, `[B]`, from a graph that is traced once."""
+    """The `feature_counts` of records in memory, `[B]`, from a graph that is traced once."""
     counts: npt.NDArray[np.int32] = _counts_in_graph()(tf.constant(records, tf.string)).numpy()
     return counts
 
@@ -109,7 +109,7 @@ def checked_names(serialized: tf.Tensor, *, names: Iterable[str]) -> tf.Operatio
 
 
 def _in_pieces(strings: tf.Tensor, look: Callable[[tf.Tensor], tf.Tensor], *, smallest: int) -> tf.Tensor:
-    """Looks at so few strings at a time that decoding their parts, of `smallest` bytes or more, takes bounded memory.
+    """Processes so few strings at a time that decoding their parts, of `smallest` bytes or more, takes bounded memory.
 
     Args:
       strings: `[N]`.
@@ -141,7 +141,7 @@ def _feature_counts(serialized: tf.Tensor) -> tf.Tensor:
     counts, (entries,) = tf.io.decode_proto(features, "tensorflow.Features", ["feature"], [tf.string])
     sizes, lengths = tf.strings.length(features), tf.strings.length(entries)
     flat, flat_lengths = tf.reshape(entries, [-1]), tf.reshape(lengths, [-1])
-    # Nearly all entries are short. The others are looked at more closely; padding is of no length.
+    # Nearly all entries are short. The others are checked more closely; padding has length 0.
     rest = tf.where((flat_lengths > 0) & ~_are_short_entries(flat, flat_lengths))[:, 0]
     good, extra = tf.cond(
         tf.size(rest) > 0,
@@ -225,9 +225,9 @@ def _are_strings(lists: tf.Tensor) -> tf.Tensor:
 
 
 def _field(strings: tf.Tensor, start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The field that begins at `start` of each string `[N]`: its tag, and where its content begins and ends, int64.
+    """The field that begins at `start` of each string `[N]`: its tag, and the begin and end of its content, int64.
 
-    The tag is -1 where the length is not as short as it can be.
+    The tag is -1 where the length is not encoded in the fewest bytes.
     """
     head = tf.cast(tf.io.decode_raw(_from(strings, start, 1 + _VARINT), tf.uint8, fixed_length=1 + _VARINT), tf.int64)
     tag, groups = head[:, 0], head[:, 1:]
@@ -242,7 +242,7 @@ def _field(strings: tf.Tensor, start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, 
 
 
 def _from(strings: tf.Tensor, start: tf.Tensor, length: int = 2**31 - 1) -> tf.Tensor:
-    """What each string has from `start`, which may lie behind its end."""
+    """The rest of each string from `start`, which may be beyond its end."""
     start = tf.minimum(start, tf.cast(tf.strings.length(strings), tf.int64))
     return tf.strings.substr(strings, start, tf.fill(tf.shape(start), tf.constant(length, tf.int64)))
 

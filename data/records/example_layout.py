@@ -1,8 +1,9 @@
 """The standard record layout: one `tf.train.Example` per row, which every TensorFlow tool reads and writes.
 
-A feature of the example is a column of the same name; what is absent is missing. Features that the schema does not name
-are ignored, but a record that has none of its columns is one of another data set, and bad. A row in which everything is
-missing is therefore written with an empty feature. Which bytes are an example at all says `example_bytes`.
+A feature of the example is a column of the same name; an absent feature is a missing value. Features that the schema
+does not name are ignored, but a record that has none of its columns belongs to another data set, and is bad. A row in
+which everything is missing is therefore written with an empty feature. `example_bytes` decides which bytes are an
+example at all.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ def padded_last(values: tf.Tensor, row_splits: tf.Tensor, *, length: int, missin
     Args:
       values: All values, row after row: `[N]`.
       row_splits: Where each row begins and ends: `[B + 1]`.
-      length: L; a longer row keeps its last L values, the most recent ones of a sequence.
-      missing: What fills up a shorter row, on its right.
+      length: L; a longer row keeps its last L values, which are the most recent ones of a sequence.
+      missing: The value that pads a shorter row on its right.
 
     Returns:
       `[B, L]`.
@@ -51,7 +52,7 @@ class ExampleError(ValueError):
     """A record of another form than its schema."""
 
     def __init__(self, reason: str, *, feature: str | None = None, received: str = "") -> None:
-        """Keeps what is wrong apart from the value found."""
+        """Keeps the reason separate from the value found."""
         super().__init__(reason)
         self.reason = reason
         self.feature = feature
@@ -96,8 +97,8 @@ def decode_examples(
 ) -> dict[str, npt.NDArray[Any] | Ragged]:
     """The inverse of `encode_examples`, for looking into records outside a graph; `many` columns are whole.
 
-    As in `example_parser`, an absent float is `value_rules.ABSENT`. Whether bytes are a good record is
-    not asked here.
+    As in `example_parser`, an absent float is `value_rules.ABSENT`. It does not check whether the bytes are a good
+    record.
 
     Args:
       records: n serialized examples.
@@ -145,7 +146,7 @@ def check_has_columns(record: bytes, *, schema_columns: Iterable[Column], left_o
     if not any(name in feature for name in (*(column.name for column in wanted), *left_out)):
         if HEADER in feature:
             raise ExampleError(
-                "this is a block of rows, not a tf.train.Example a row: is the layout of the schema right?"
+                "this is a block of rows, not one tf.train.Example per row: is the layout of the schema right?"
             )
         raise ExampleError("this record has no column of the schema", received=", ".join(sorted(feature)) or "nothing")
     for column in wanted:
@@ -156,7 +157,7 @@ def check_has_columns(record: bytes, *, schema_columns: Iterable[Column], left_o
 def _check_names(
     serialized: tf.Tensor, parsed: dict[str, Any], columns: tuple[Column, ...], names: tuple[str, ...]
 ) -> None:
-    """Looks whether rows in which nothing was found have any feature of these names; nearly no row is one."""
+    """Checks whether rows in which nothing was found have any feature of these names; such rows are rare."""
 
     def look() -> tf.Operation:
         empty = tf.where(_nothing_found(parsed, columns))
@@ -171,7 +172,7 @@ def _check_names(
 
 
 def _nothing_found(parsed: dict[str, Any], columns: tuple[Column, ...]) -> tf.Tensor:
-    """Rows `[B]` in which no column has another value than an absent one would have."""
+    """Marks the rows `[B]` in which every column has the value of an absent feature."""
     lengths = [parsed[column.name].row_lengths() for column in columns if column.form == "many"]
     nothing = [tf.reduce_all(tf.stack(lengths) == 0, axis=0)] if lengths else []
     # Columns of one kind are looked at together, which costs a few operations per batch whatever their number.
@@ -226,7 +227,7 @@ def _parse_spec(column: Column) -> Any:
 
 
 def _absent(column: Column) -> Any:
-    """What an absent feature is read as."""
+    """The value as which an absent feature is read."""
     return ABSENT if column.dtype == "float32" and column.pad is None else column.missing
 
 

@@ -1,10 +1,10 @@
-"""TFRecord files without TensorFlow: their names, their bytes, and reading on after a damaged record where possible.
+"""TFRecord files without TensorFlow: their names, their bytes, and how to continue after a damaged record.
 
-TensorFlow's own reader stops at the first damaged record without saying which one it was. That of this file
-is for finding out; training never runs through it.
+TensorFlow's own reader stops at the first damaged record without saying which one it was. This reader finds out;
+training never uses it.
 
 A frame is: length (8 bytes), checksum of the length (4), data, checksum of the data (4), all little-endian. If the data
-is damaged the next frame is still where the length says; if the length is damaged nothing after it can be found.
+is damaged, the next frame is still where the length says; if the length is damaged, nothing after it can be found.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def shard_name(*, split: str, shard: int, shards: int, compression: str) -> str:
 
 
 def framed(records: Iterable[bytes]) -> bytes:
-    """Records as they lie in an uncompressed file."""
+    """Records as an uncompressed file holds them."""
     parts: list[bytes] = []
     for record in records:
         length = len(record).to_bytes(8, "little")
@@ -66,7 +66,7 @@ def compressed(content: bytes, compression: Literal["", "GZIP"]) -> bytes:
 
 
 def read_frames(path: str | Path, *, compression: str, record: int = 0, start: int = 0) -> Iterator[Frame]:
-    """Yields every record of a file, damaged ones without their data; ends early where the file cannot be followed.
+    """Yields every record of a file, damaged ones without their data, as far as records can be located.
 
     Args:
       path: The file.
@@ -95,10 +95,10 @@ def read_frames(path: str | Path, *, compression: str, record: int = 0, start: i
 def fault_in_lengths(path: str | Path, *, compression: str) -> Frame | None:
     """The first record that claims more bytes than the file has, or than a record may have; `None` if none does.
 
-    TensorFlow's reader makes room for what a record claims, and a length beyond any memory ends the process; it also
-    takes some files that end within a record for files that end before it. This goes from length to length without
-    reading what lies between, a small part of what reading takes; only what is compressed must be decompressed for it.
-    A length with a wrong checksum ends the search, as it ends TensorFlow's reading.
+    TensorFlow's reader allocates what a record claims, and a length beyond the memory ends the process; it also
+    takes some files that end within a record for files that end before it. This function goes from length to length
+    without reading the data between them, which takes a small part of the time of reading; only compressed files must
+    be decompressed for it. A length with a wrong checksum ends the search, as it ends TensorFlow's reading.
 
     Raises:
       OSError: If the file cannot be opened.

@@ -1,4 +1,4 @@
-"""The files of a split, checked as far as that is cheap, before the first step is taken."""
+"""The files of a split, with cheap checks before the first step is taken."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fullrank.data.schema.schema import Schema, SchemaError, Shard
 
 
 def directory_of(schema: Schema) -> Path:
-    """Where the records of a schema lie.
+    """The directory of a schema's records.
 
     Raises:
       SchemaError: If the schema was not read from a directory.
@@ -25,7 +25,7 @@ def directory_of(schema: Schema) -> Path:
 
 
 def shards_of_worker(schema: Schema, *, split: str, worker: int, workers: int) -> tuple[Shard, ...]:
-    """The shards that one of several workers reads.
+    """Selects the shards that one of several workers reads.
 
     Raises:
       ValueError: If there is no such worker, or fewer files than workers.
@@ -42,13 +42,13 @@ def shards_of_worker(schema: Schema, *, split: str, worker: int, workers: int) -
 
 
 def with_shards(schema: Schema, *, split: str, shards: tuple[Shard, ...]) -> Schema:
-    """The schema with other shards in one split."""
+    """Returns the schema with other shards in one split."""
     splits = [dataclasses.replace(part, shards=shards) if part.name == split else part for part in schema.splits]
     return dataclasses.replace(schema, splits=tuple(splits))
 
 
 def check_file(path: Path, shard: Shard) -> None:
-    """Checks what the file system knows of a shard.
+    """Checks what the file system knows about a shard.
 
     Raises:
       BadDataError: If there is no such file, or it is empty or of another size than when it was written.
@@ -71,7 +71,7 @@ def check_first_record(path: Path, schema: Schema) -> Packing | None:
     """Checks that the first record of a shard is one of this schema.
 
     Returns:
-      How the columns lie in its blocks; `None` in the example layout or if there is no record.
+      The layout of its blocks; `None` in the example layout or if there is no record.
 
     Raises:
       BadDataError: If it is damaged, of the other layout, or of another data set.
@@ -97,7 +97,7 @@ def check_packing(packing: Packing, schema: Schema, path: Path) -> None:
     """Checks that blocks hold the columns of a schema; they may hold more.
 
     Raises:
-      BadDataError: If one is missing or of another kind.
+      BadDataError: If a column is missing or of another kind.
     """
     lacking = packing.lacks(schema.columns)
     if lacking is not None:
@@ -112,7 +112,7 @@ def check_split(schema: Schema, *, split: str) -> Packing | None:
     """Checks all files of a split as far as that is cheap.
 
     Returns:
-      How the columns lie in the blocks of every file; `None` in the example layout.
+      The layout of the blocks of every file; `None` in the example layout.
 
     Raises:
       BadDataError: If there is nothing to read, or a file cannot be one of this split.

@@ -20,7 +20,7 @@ LIST_TAG: Final = {"bytes": b"\x0a", "float32": b"\x12", "int64": b"\x1a"}
 
 Bytes = bytes | memoryview
 Pieces = tuple[Bytes, ...]
-"""What stands one after the other; it is put together once, at the end."""
+"""The pieces in order; they are joined once, at the end."""
 
 
 def varint(value: int) -> bytes:
@@ -45,12 +45,12 @@ def bytes_feature(content: Bytes) -> Pieces:
 
 
 def list_feature(content: Bytes) -> Pieces:
-    """A `tf.train.Feature` of byte strings, whose list is there already."""
+    """A `tf.train.Feature` of byte strings, whose list is already encoded."""
     return LIST_TAG["bytes"] + varint(len(content)), content
 
 
 def list_items(*columns: npt.NDArray[Any] | pa.Array) -> tuple[npt.NDArray[np.int64], Bytes]:
-    """Byte strings as they stand in a list, each behind its tag and length, those of a row one after the other.
+    """Byte strings as a list holds them, each after its tag and length, row by row.
 
     Args:
       columns: Each `[n]`, of objects or of large binary.
@@ -90,7 +90,7 @@ def joined(*parts: pa.Array) -> tuple[npt.NDArray[np.int64], Bytes]:
     """Byte strings `[n]` one after the other, row by row: where each row begins, `[n + 1]`, and the bytes.
 
     Raises:
-      TypeError: If a value is none.
+      TypeError: If a value is `None`.
     """
     rows = pc.binary_join_element_wise(*parts, pa.scalar(b"", pa.large_binary()))
     if rows.null_count:

@@ -2,19 +2,20 @@
 
 Origin: US Census Bureau, Current Population Surveys of 1994 and 1995; UCI repository, doi:10.24432/C5N30T, CC BY 4.0.
 
-Rows: 299,285 in UCI's two files, 99,762 of them in the test half, which will do alone. Tasks and rates in that half:
+Rows: 299,285 in UCI's two files, 99,762 of them in the test half, which suffices alone. Tasks and rates in that half:
 `income` above 50,000 dollars 6.2 %, `never_married` 43.3 %, `college` (an associate's degree or more) 19.5 %.
 
-Split: there is no time; 80/10/10 at random by seed, over whichever files are there.
+Split: there is no time; 80/10/10 at random by seed, over whichever files are present.
 
 Leaks, decided:
 
-* The instance weight (column 24) says how many people a row stands for; it does not describe the person and is dropped.
-* A task drops the column it is made of: `never_married` drops `marital_status`, `college` drops `education`. Education
-  helps to predict income, so who compares with published numbers of (income, never_married) asks for these two tasks
-  only, and then keeps it.
-* Tax filer status and place in the household say much about marriage ("joint", "spouse of householder"). Published work
-  keeps them, and so do we: never_married is an easy task here, with an AUC above .99.
+* The instance weight (column 24) is the number of people that a row represents; it does not describe the person and is
+dropped.
+* A task drops the column that it is derived from: `never_married` drops `marital_status`, `college` drops `education`.
+  Education helps to predict income, so to compare with published numbers of (income, never_married), ask for these two
+  tasks only, which keeps it.
+* Tax filer status and role in the household reveal much about marriage ("joint", "spouse of householder"). Published
+work keeps them, and so does this module: never_married is an easy task here, with an AUC above .99.
 * "Not in universe" (a question that was not asked) is a value of its own; "?" is a missing one.
 
 Columns 2, 3, 30, 36, 37 (text), 38 and 40 are codes, not quantities, although some are written as numbers.
@@ -100,7 +101,7 @@ def _schema(tasks: tuple[str, ...]) -> Schema:
 def _read(directory: Path, name: str) -> pa.Table:
     path = find_file(directory, f"{name}.gz", name, dataset="census_income")
     table = read_delimited(path, types=dict.fromkeys(COLUMNS, pa.string()), delimiter=",", names=COLUMNS)
-    # Fields are separated by a comma and a space, which is more than a delimiter of one character can say.
+    # Fields are separated by a comma and a space, which a delimiter of one character cannot express.
     trimmed = [pc.utf8_trim_whitespace(column) for column in table.columns]
     return pa.table(trimmed, names=list(COLUMNS))
 

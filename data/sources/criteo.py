@@ -43,12 +43,12 @@ BLOCK_BYTES: Final = 8 << 20
 
 
 def load(*, raw_dir: Path | None, min_count: int = MIN_COUNT, progress: bool = True) -> Source:
-    """Opens Criteo's file. It is read once to count its rows, and again whenever a split is opened.
+    """Opens Criteo's file, which is read once to count its rows, and again whenever a split is opened.
 
     Args:
       raw_dir: Folder with `train.txt` (also `.gz`).
       min_count: A category seen less often in train is left out of the vocabulary.
-      progress: Whether to show how far counting is.
+      progress: Whether to show the progress of counting.
 
     Raises:
       ValueError: If no folder was given or a line is malformed.

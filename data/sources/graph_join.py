@@ -1,4 +1,4 @@
-"""Adds the vectors that `fullrank pretrain-graph` learned to a data set, without the clicks they know."""
+"""Adds the vectors that `fullrank pretrain-graph` learned to a data set, without the clicks behind them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fullrank.data.sources.source import Batches, Source
 from fullrank.data.tables.naming_errors import naming_errors
 
 UNTIL: Final = b"fullrank.until"
-"""Metadata of a file of vectors: the time of the newest click that they know, in milliseconds."""
+"""Metadata key of a file of vectors: the time of the newest click that they were learned from, in milliseconds."""
 _TRAIN: Final = "train"
 
 
@@ -61,7 +61,7 @@ def join_graph(source: Source, *, directory: Path) -> Source:
 
 @dataclasses.dataclass(frozen=True)
 class _Joined:
-    """Opens a split with the vectors, without rows up to a time."""
+    """Opens a split with the vectors, without the rows up to a given time."""
 
     batches: Batches
     joins: Mapping[str, pa.Table]

@@ -8,7 +8,7 @@ without a visit), mean `spend` 1.05 dollars (0 without a conversion).
 
 Split: no time; 80/10/10 at random by seed.
 
-Leaks, decided: visit, conversion and spend are outcomes and nothing else is, so everything else is a feature. The
+Leaks, decided: only visit, conversion and spend are outcomes; everything else is a feature. The
 treatment is the ad. `propensity`, its true probability 1/3, is a constant of the experiment that off-policy estimates
 need. It is a label of type `value` because a record has no other place for a number that is not an input: do not train
 on it.

@@ -14,11 +14,11 @@ Leaks, decided:
 
 * Play time and the time spent in the comments are outcomes, and dropped; the video's duration is known before, and 0
   stands for an unknown one.
-* Histories and rates see events of a strictly smaller millisecond only, in whichever split those are. A rate is
+* Histories and rates include only events of a strictly smaller millisecond, in whichever split those are. A rate is
   smoothed by 5 events of a prior: the running global rate.
-* There are rates of people but none of videos. A video is here only if it was hated, or liked 15 times over the whole
-  log, so one that nobody has seen yet is almost surely a hated one: its count alone gives `like` an AUC above .99,
-  which is knowledge of the future and not of taste.
+* There are rates per person but none per video. A video is here only if it was hated, or liked 15 times over the whole
+  log, so one that nobody has seen yet is almost surely a hated one: its count alone predicts `like` with an AUC above
+  .99, which is knowledge of the future and not of taste.
 * Histories: `clicks` are videos that were clicked, `likes` those that were liked, the rarer and later response. A video
   that was clicked may be one that was hated, so each click comes with the response to it, click + 2 long_view + 4 like,
   which describes the behaviour alone and shares the table of `last_response`, the person's previous one.

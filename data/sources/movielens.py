@@ -12,10 +12,10 @@ train, so ids of people carry little; what people did earlier, and what others t
 Leaks, decided:
 
 * Every history and every rate uses events of a strictly smaller timestamp only, never the row itself. Earlier events
-  count whichever split they are in, as they would for a server that scores one request after the other.
+count in whichever split they are, as they would for a server that scores requests one by one.
 * The rating of the row itself is dropped. `last_rating` is the person's previous rating.
 * Histories: `clicks` are films rated 4 or 5, as [Tencent] §3.1 looks at clicks; `skips` are those rated lower, in a
-  sequence of their own, since what a person disliked also tells something. Film and genre of a behaviour are compared
+  sequence of their own, since a dislike is informative as well. Film and genre of a behaviour are compared
   with those of the row. The rating given describes the behaviour alone: the row's own is not known before. It shares
   the table of `last_rating`.
 * `*_rate` is the share of clicks among earlier events, smoothed by 5 events of a prior (the running global rate; for

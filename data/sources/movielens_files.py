@@ -1,4 +1,4 @@
-"""Reads MovieLens 100K in either of the layouts people have it in: GroupLens' own, or RecBole's atomic files."""
+"""Reads MovieLens 100K in either of its usual layouts: GroupLens' own, or RecBole's atomic files."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Ratings(NamedTuple):
 
 
 class Item(NamedTuple):
-    """What is known of a film; the year of its title, or `None`."""
+    """A film's genres, and the year in its title or `None`."""
 
     year: int | None
     genres: tuple[str, ...]
 
 
 class User(NamedTuple):
-    """What is known of a person."""
+    """A person's attributes."""
 
     age: int
     gender: str

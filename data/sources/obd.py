@@ -7,12 +7,12 @@ Rows: 60,000 impressions on ZOZOTOWN, 24 to 30 November 2019: two policies (`ran
 sampler) times three campaigns (`all`, `men`, `women` with 80, 34 and 46 items), 10,000 each. 287 clicks (.48 %): enough
 to estimate the value of a policy, too few to train a ranking model on.
 
-Split: global time order over all files, stable sort, 80/10/10. Segments `policy` and `campaign` tell the logs apart; an
-estimate uses the rows of one policy.
+Split: global time order over all files, stable sort, 80/10/10. Segments `policy` and `campaign` distinguish the logs;
+  an estimate uses the rows of one policy.
 
 Leaks, decided:
 
-* `propensity`, the probability with which the policy showed the item at that position, belongs to the log and not to
+* `propensity`, the probability that the policy showed the item at that position, belongs to the log and not to
   the world, so it is not a feature. It is a label of type `value` because a record has no other place for a number that
   is not an input: do not train on it. `policy` is not a feature for the same reason.
 * Items are numbered from 0 in each campaign, so `item_id` is "campaign-number".
@@ -50,7 +50,7 @@ def load(*, raw_dir: Path | None) -> Source:
 
     Args:
       raw_dir: Folder with `{random,bts}/{all,men,women}/`, each with `<campaign>.csv` (or `.csv.gz`) and
-        `item_context.csv`; some of the six will do.
+        `item_context.csv`; any of the six suffice.
 
     Raises:
       ValueError: If no folder was given or a file is malformed.

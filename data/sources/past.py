@@ -1,4 +1,4 @@
-"""What was known before each event: running counts, sums and histories that cannot see the event itself.
+"""Running counts, sums and histories of what was known before each event, without the event itself.
 
 "Before" means a strictly smaller timestamp. Events of the same timestamp do not see one another, whichever of them
 comes first in the file: users rate several items within one second, and which was first is not known.
@@ -81,8 +81,8 @@ def past_rate(
       key: `[n]`, e.g. user ids.
       time: `[n]` event times.
       value: `[n]`, e.g. clicks.
-      prior: What a key without past gets; `[n]` or one number. It must itself be known before the event.
-      strength: How many events the prior is worth.
+      prior: The value for a key without a past; `[n]` or one number. It must itself be known before the event.
+      strength: The number of events that the prior counts as.
 
     Returns:
       `[n]` rates.
@@ -100,7 +100,7 @@ def past_events(
       key: `[n]`, e.g. user ids.
       time: `[n]` event times.
       most: Longest history.
-      where: `[n]`, which events are remembered, such as clicks; `None` for all. Every event has a history.
+      where: `[n]`, the events that enter histories, such as clicks; `None` for all. Every event has a history.
 
     Returns:
       Row numbers of the past events, oldest first, and how many each row has.
@@ -120,7 +120,7 @@ def past_events(
 
 
 def along(history: History, values: Any) -> pa.Array:
-    """The values of the events of each row's history, a list per row."""
+    """The values of the events of each row's history, one list per row."""
     offsets = pa.array(np.concatenate([[0], np.cumsum(history.lengths)]), pa.int32())
     return pa.ListArray.from_arrays(offsets, pa.array(values).take(pa.array(history.events)))
 

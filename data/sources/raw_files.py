@@ -1,4 +1,4 @@
-"""The files of public data sets that users keep themselves: where they are, and delimited text as Arrow."""
+"""Finds the files of public data sets that users keep themselves, and reads delimited text as Arrow tables."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ def required(raw_dir: Path | None, *, dataset: str, holds: str) -> Path:
     """`raw_dir`, or an error that says what belongs in it.
 
     Args:
-      raw_dir: What the user gave.
+      raw_dir: The folder that the user named.
       dataset: Name of the data set.
       holds: The files it must hold and where they come from.
 
     Raises:
-      ValueError: If none was given.
+      ValueError: If no folder was given.
       NotADirectoryError: If it is not a folder.
     """
     if raw_dir is None:
@@ -39,7 +39,7 @@ def find_file(directory: Path, *names: str, dataset: str) -> Path:
       dataset: Name of the data set, for the error.
 
     Raises:
-      FileNotFoundError: If none exists, naming all that would do.
+      FileNotFoundError: If none exists; the message names all of them.
     """
     for name in names:
         if (directory / name).is_file():

@@ -1,7 +1,7 @@
-"""MovieLens 100K out of the wheel of RecBole 1.2.1, fetched by the user's own pip and kept in the user's cache.
+"""MovieLens 100K from the wheel of RecBole 1.2.1, fetched by the user's own pip and kept in the user's cache.
 
-The owner's licence forbids redistribution, so fullrank ships none of it. pip asks whatever index it is set up for; the
-three files are then checked against their digests, so that everyone trains on the same bytes.
+The owner's licence forbids redistribution, so fullrank ships none of it. pip uses the index that it is configured for;
+the three files are then checked against their digests, so that everyone trains on the same bytes.
 """
 
 from __future__ import annotations

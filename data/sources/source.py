@@ -1,4 +1,4 @@
-"""What every data set source returns: a schema without statistics, and its splits as streams of Arrow batches.
+"""The return type of every data set source: a schema without statistics, and its splits as streams of Arrow batches.
 
 Rows are divided by position in time, or at random by a seed.
 
@@ -32,7 +32,7 @@ class Source:
     Attributes:
       schema: Features, labels, keys and segments; statistics and splits are filled in by the writer.
       splits: Split name (`train`, `validation`, `test`, ...) -> opener of its rows.
-      notice: What the user must be told before using the data (licence, selection bias); "" for nothing.
+      notice: What users must know before they use the data (licence, selection bias); "" for nothing.
     """
 
     schema: Schema
@@ -50,7 +50,7 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class InMemory:
-    """Opens a table that is in memory already.
+    """Opens a table that is already in memory.
 
     Attributes:
       table: The rows of one split.
@@ -59,12 +59,12 @@ class InMemory:
     table: pa.Table
 
     def __call__(self) -> Iterable[pa.RecordBatch]:
-        """The rows from the first on."""
+        """All rows, from the first on."""
         yield from self.table.to_batches(max_chunksize=16_384)
 
     @property
     def rows(self) -> int:
-        """Rows of the split, so that nobody has to count them."""
+        """The number of rows of the split, known without counting."""
         return int(self.table.num_rows)
 
 
@@ -130,13 +130,13 @@ def at_random(rows: int, *, seed: int) -> dict[str, npt.NDArray[np.int64]]:
 
 
 def rare_positives(source: Source, *, label: str, share: float, seed: int = 0) -> Source:
-    """A source that keeps each row whose label is 1 with a probability, in every split, and all other rows.
+    """Thins the positives of a source: each row whose label is 1 is kept with a probability, all other rows always.
 
-    All splits are thinned alike, so that a model meets at test the base rate that it was trained at.
+    All splits are thinned alike, so that a model is tested at the base rate that it was trained at.
 
     Args:
       source: The data set.
-      label: A binary label of it.
+      label: One of its binary labels.
       share: Share of the positives to keep, in (0, 1].
       seed: Seed of the draw; the same seed keeps the same rows, and those of a smaller share are among them.
 
@@ -145,7 +145,7 @@ def rare_positives(source: Source, *, label: str, share: float, seed: int = 0) -
       ValueError: If `share` is out of range.
     """
     if source.schema.label(label).type != "binary":
-        raise SchemaError(f"Positives are those of a binary label, and {label!r} is a real value.")
+        raise SchemaError(f"Positives need a binary label, but {label!r} is a real value.")
     if not 0.0 < share <= 1.0:
         raise ValueError(f"The share of positives to keep is above 0 and at most 1. Received: {share:g}.")
     splits = {

@@ -1,4 +1,4 @@
-"""A generated ad log whose truth is known. It needs no download, and analyses can check what they claim against it.
+"""A generated ad log whose truth is known. It needs no download, and analyses can be checked against it.
 
 Person u and ad i have latent vectors p_u (length sqrt(k), near the centre of one of `groups` hidden groups) and q_i
 (length 1, near the centre of the ad's category). With s = sigmoid and b_* such that the mean rates are those asked for:
@@ -12,19 +12,19 @@ Person u and ad i have latent vectors p_u (length sqrt(k), near the centre of on
     I = sum over the last `history` browsed ads j of [c_j = c_i] exp(-(t - t_j) / interest_days)
     F = sum over earlier exposures of the same ad to the same person of exp(-(t - t_j) / fatigue_days)
 
-What is planted, and for whom:
+What is planted, and which method it is for:
 
 * Contradictory interests: for `contradictory_share` of the ads q'_i points to -q_i, else to q_i (with a little noise):
   pairs near in click are far in like. Segment `contradictory` marks the rows.
 * Small fields: X (gender x category), Y (device x format), and h, which makes an ad's effect depend on a field of two
   values: the partner of low cardinality that flattens an embedding.
-* Time: I decays by the age of a behaviour, and topics change every two days, so position alone does not tell.
-* Exposure: `exposure_count` and `exposure_gap` (seconds) are in the records; people tire by F.
+* Time: I decays by the age of a behaviour, and topics change every two days, so position alone is not enough.
+* Exposure: `exposure_count` and `exposure_gap` (seconds) are in the records; F lowers their click rate.
 * Delay: `conversion` says whether it ever came, `conversion_delay` when (seconds after the impression; missing without
-  one). Nothing is censored: whoever studies late feedback hides what was not known yet.
+  one). Nothing is censored: a study of delayed feedback hides what was not known yet.
 * Creatives: the last `duplicate_share` of the ads are near-duplicates, with the truth of an original and almost its
   content vector, but an id that appears later. Key `creative` is the original's id, `content_bits` the HashID.
-* Pretrained `user_vector` and `ad_vector`: p_u and q_i turned into a space of their own, plus noise; their similarity
+* Pretrained `user_vector` and `ad_vector`: p_u and q_i rotated into a space of their own, plus noise; their similarity
   is a noisy <p_u, q_i>.
 * Hidden groups: segment `user_group`, never a feature.
 
@@ -187,7 +187,7 @@ def _rows(world: World, log: Impressions) -> pa.Table:
 
 
 def _ceiling(log: Impressions, test: npt.NDArray[np.int64]) -> str:
-    """What the truth itself scores on the test rows: no model can be expected to do better."""
+    """The scores of the true probabilities on the test rows: no model can be expected to do better."""
     # Imported here because it takes a second, which `prepare --help` need not wait for.
     from sklearn.metrics import log_loss, roc_auc_score
 

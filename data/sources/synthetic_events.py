@@ -1,4 +1,4 @@
-"""What happens in the synthetic world: browsing, impressions, and the clicks, likes and conversions they lead to."""
+"""The events of the synthetic world: browsing, impressions, and the clicks, likes and conversions they lead to."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ class Impressions:
       position: Place on the page.
       exposure_count: Earlier impressions of the ad to the person.
       exposure_gap: Seconds since the last of them; NaN without one.
-      history_ad: Ads browsed before, all rows one after the other, oldest first.
-      history_time: When.
-      history_length: `[n]` how many of them each row has.
+      history_ad: Ads browsed before, concatenated over rows, oldest first.
+      history_time: The times of these browsing events.
+      history_length: `[n]` number of browsing events per row.
       interest: Decaying interest in the ad's category.
       fatigue: Decayed count of earlier exposures.
       click: 0 or 1.
       like: 0 or 1.
       conversion: 0 or 1; never 1 without a click.
       conversion_delay: Seconds from impression to conversion; NaN without one.
-      click_probability: What click was drawn from.
-      like_probability: What like was drawn from.
-      conversion_probability: What conversion was drawn from, given a click.
+      click_probability: The probability that click was drawn from.
+      like_probability: The probability that like was drawn from.
+      conversion_probability: The probability that conversion was drawn from, given a click.
     """
 
     user: Ints
@@ -148,7 +148,7 @@ def _exposures(world: World, user: Ints, ad: Ints, time: Ints) -> tuple[Ints, Fl
 
 
 def _histories(world: World, user: Ints, time: Ints) -> tuple[Ints, Ints, Ints]:
-    """Browsing does not depend on impressions, so it is drawn first and each row looks at its person's past of it."""
+    """Browsing does not depend on impressions, so it is drawn first; each row reads its person's earlier browsing."""
     config = world.config
     random = random_stream(config, 4)
     events = max(1, round(config.users * config.browses_a_day * (config.days + _WARM_UP)))

@@ -85,13 +85,13 @@ class SyntheticConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Rejects sizes of which the planted structure cannot be made."""
+        """Rejects sizes for which the planted structure cannot be made."""
         for name in ("rows", "users", "advertisers", "groups", "days", "latent", "history", "pool", "categories"):
             if getattr(self, name) < 1:
                 raise ValueError(f"The synthetic set needs {name} >= 1. Received: {getattr(self, name)}.")
         if self.ads < 2 * self.categories:
             raise ValueError(
-                f"The synthetic set needs at least two ads a category. Received: ads={self.ads}, "
+                f"The synthetic set needs at least two ads per category. Received: ads={self.ads}, "
                 f"categories={self.categories}."
             )
         if self.vector_length < self.latent:
@@ -112,7 +112,7 @@ class World:
     """People and ads. U people, A ads, C categories, k latent length, v vector length; times in seconds from the start.
 
     Attributes:
-      config: What it was drawn from.
+      config: The configuration that it was drawn from.
       user_latent: `[U, k]`, of length sqrt(k).
       user_group: `[U]` hidden group.
       user_gender: `[U]`.
@@ -124,14 +124,14 @@ class World:
       user_vector: `[U, v]` pretrained; NaN rows are missing.
       ad_click: `[A, k]` latent vector for click and conversion, of length 1.
       ad_like: `[A, k]` latent vector for like, of length 1.
-      ad_contradicts: `[A]` whether the two point away from each other.
+      ad_contradicts: `[A]` whether the two point in opposite directions.
       ad_category: `[A]`.
       ad_advertiser: `[A]`.
       ad_format: `[A]`.
       ad_price: `[A]`.
       ad_starts: `[A]` when an ad is first shown; 0 for the early ones.
-      ad_appeal: `[A]` what an ad adds to the logit of click, half of it its advertiser's.
-      ad_gender: `[A]` what it adds for gender 1 and takes away for gender 0.
+      ad_appeal: `[A]` contribution of an ad to the logit of click, half of it due to its advertiser.
+      ad_gender: `[A]` added to the logit for gender 1, subtracted for gender 0.
       ad_delay: `[A]` mean delay of a conversion, in seconds.
       ad_creative: `[A]` the ad that this one is a near-duplicate of; its own number for an original.
       ad_vector: `[A, v]` pretrained, in the space of `user_vector`; NaN rows are missing.
@@ -170,11 +170,11 @@ class World:
     position: Floats
 
     def click_affinity(self, user: Ints, ad: Ints) -> Floats:
-        """How near each pair is in the task click: about standard normal over random pairs."""
+        """The affinity of each pair for click: about standard normal over random pairs."""
         return _row_products(self.user_latent[user], self.ad_click[ad])
 
     def like_affinity(self, user: Ints, ad: Ints) -> Floats:
-        """How near each pair is in the task like."""
+        """The affinity of each pair for like."""
         return _row_products(self.user_latent[user], self.ad_like[ad])
 
 

@@ -330,7 +330,7 @@ def check_once(names: Sequence[str], *, source: str) -> None:
     """Rejects a table with two columns of the same name.
 
     Raises:
-      ValueError: Naming the column.
+      ValueError: Always; the message names the column.
     """
     twice = next((name for name in names if list(names).count(name) > 1), None)
     if twice is not None:

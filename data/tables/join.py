@@ -82,7 +82,7 @@ class JoinTable:
         """Rejects a large table with these columns if it lacks the key or has one of the added columns already.
 
         Raises:
-          ValueError: Naming the column.
+          ValueError: Always; the message names the column.
         """
         if self.key not in names:
             raise ValueError(f"{source} {_no_column(self.key, names)} It is to be joined with {self.source}.")

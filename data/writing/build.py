@@ -34,9 +34,9 @@ from fullrank.data.writing.statistics import SplitStatistics
 TRAIN: Final = "train"
 LARGEST_TABLE: Final = 2**31
 CHUNK_ROWS: Final = 8_000
-"""Rows that are encoded at a time: whole blocks, small enough for many threads and little memory."""
+"""Rows encoded at a time: whole blocks, small enough for many threads and little memory."""
 REJECTS: Final = "rejects.csv"
-"""File of the output that holds every row that was left out: its file, its number there, and what is wrong with it."""
+"""File of the output that lists every row that was left out: its file, its number there, and the reason."""
 _SPLIT_NAME: Final = re.compile(r"[A-Za-z0-9_]+")
 
 Rows = Callable[[], Iterable[pa.RecordBatch]]
@@ -61,7 +61,7 @@ def build_records(
 
     Rows are read once, into a database on disk. Vocabularies and statistics know the training split only. Examples keep
     the order of the rows, and shards are contiguous runs of equal length. The result does not depend on the number of
-    workers. `output` appears as a whole at the end; until then everything lies in a sibling directory.
+    workers. `output` appears as a whole at the end; until then everything is in a sibling directory.
 
     Args:
       splits: Split name to a function that gives its rows, in order. `train` must be among them.
@@ -69,12 +69,12 @@ def build_records(
       output: Directory to write.
       layout: `block` or `example`; `None` for the schema's.
       compression: `""` or `"GZIP"`; `None` for the schema's.
-      shards: Files a split; `None` for `default_shards`.
+      shards: Files per split; `None` for `default_shards`.
       workers: Threads that convert and encode; `None` for one per core.
       overwrite: Whether a data set in `output` is replaced.
       progress: Whether to show progress bars.
-      list_delimiter: What separates the values of a list in a column of text; `None` for what the schema says.
-      bad_rows: What to do about rows that cannot be converted, and where they are counted; `None` fails at the first.
+      list_delimiter: Separator of the values of a list in a column of text; `None` for that of the schema.
+      bad_rows: How to treat rows that cannot be converted, and where they are counted; `None` fails at the first.
 
     Returns:
       The schema with splits, statistics and vocabulary sizes; its directory is `output`.
@@ -100,7 +100,7 @@ def build_records(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sources:
-    """What rows are read from; see `StagedRows` and `open_database`."""
+    """The source of the rows; see `StagedRows` and `open_database`."""
 
     bad_rows: BadRows
     optional: frozenset[str] = frozenset()
@@ -122,7 +122,7 @@ class Building:
 
     @contextlib.contextmanager
     def into(self, output: str | Path, *, overwrite: bool, sources: Sources) -> Iterator[Builder]:
-        """Gives a builder, whose work appears as `output` when the block ends without an error."""
+        """Yields a builder, whose result appears as `output` when the block ends without an error."""
         _check_sizes(self.schema)
         schema = dataclasses.replace(
             self.schema,
@@ -151,8 +151,8 @@ class Builder:
     """Writes staged rows as a data set.
 
     Attributes:
-      rows: Where rows are to be added.
-      scratch: A directory for what is needed until the records are written.
+      rows: The staged rows, to which rows are added.
+      scratch: A directory for temporary files until the records are written.
     """
 
     def __init__(self, building: Building, rows: StagedRows, output: Path, aside: Path, scratch: Path) -> None:
@@ -166,7 +166,7 @@ class Builder:
         """Writes every split, vocabularies and the schema, which is returned.
 
         Raises:
-          SchemaError: If there is no split `train`, or one of a name that cannot be part of a file name.
+          SchemaError: If there is no split `train`, or a split's name cannot be part of a file name.
           ValueError: If a split has no rows, or too many rows were bad.
         """
         _check(splits)
@@ -217,7 +217,7 @@ class Builder:
 
 
 def default_shards(rows: int) -> int:
-    """One file per 100,000 examples, but four where there are thousands, so that several workers can share them."""
+    """One file per 100,000 examples, but at least four for thousands, so that several workers can share them."""
     return max(-(-rows // 100_000), min(4, -(-rows // 1_000)))
 
 
@@ -252,7 +252,7 @@ def _write_vocabularies(statistics: SplitStatistics, schema: Schema, directory: 
 
 
 def _chunk_lengths(ends: list[int]) -> Iterator[int]:
-    """Lengths of chunks such that none reaches over the end of a shard."""
+    """Lengths of chunks such that none crosses the end of a shard."""
     done = 0
     for end in ends:
         while done < end:

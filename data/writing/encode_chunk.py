@@ -1,4 +1,4 @@
-"""Encodes chunks of rows in several threads, and gives the results in the order of the chunks."""
+"""Encodes chunks of rows in several threads, and returns the results in the order of the chunks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fullrank.data.tables.arrow_columns import column_batch
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 _AHEAD: Final = 3
-"""Items a thread may be behind: enough to keep all busy, few enough to bound memory."""
+"""Items in flight per thread: enough to keep all busy, few enough to bound memory."""
 
 
 class Encoded(NamedTuple):
@@ -42,7 +42,7 @@ def in_order(function: Callable[[_Item], _Result], items: Iterable[_Item], *, th
     """Yields `function(item)` for every item, in order, working on a few items ahead.
 
     Args:
-      function: Function of an item; it gains from threads where NumPy, Arrow or zlib does its work.
+      function: Function of an item; threads speed it up where NumPy, Arrow or zlib does its work.
       items: Drawn from in the calling thread, no faster than results are used.
       threads: At least 1.
     """

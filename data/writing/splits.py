@@ -22,7 +22,7 @@ Splits = dict[str, str]
 
 
 def by_source(rows: StagedRows) -> Splits:
-    """Each source is a split."""
+    """One split per source."""
     return {name: f"{BAD} IS NULL AND {SOURCE} = {number}" for number, name in enumerate(rows.sources)}
 
 
@@ -46,8 +46,8 @@ def by_time(rows: StagedRows, *, fractions: Sequence[float]) -> Splits:
     for (row,) in rows.connection.execute(without).fetchall():
         file, number = rows.where(row)
         rows.bad_rows.add(
-            f"{file}, row {number}, column {rows.schema.time!r}: an empty cell is not a time, by which rows are to be "
-            "split.",
+            f"{file}, row {number}, column {rows.schema.time!r}: an empty cell is not a time, which the "
+            "split by time needs.",
             file=file,
             row=number,
         )

@@ -1,4 +1,4 @@
-"""Fits what a schema says about its training split: means, quantiles, distinct counts and vocabularies."""
+"""Fits a schema's statistics to its training split: means, quantiles, distinct counts and vocabularies."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from fullrank.data.tables.staged_rows import StagedRows
 QUANTILES: Final = 257
 BINS: Final = 256
 SAMPLE: Final = 100_000
-"""Values of a numeric feature that are kept for its quantiles. Up to that many, quantiles are exact; beyond, they are
+"""Values of a numeric feature kept for its quantiles. Up to this number, quantiles are exact; beyond, they are
 those of a uniform sample, whose rank is off by 0.16 % of the rows at most (one standard error, at the median)."""
 
 _IDS: Final = 65_536
@@ -41,7 +41,7 @@ LARGEST: Final = 1e6
 
 
 class SplitStatistics:
-    """What a split shows: counts are queries, and numbers are added up as they are read.
+    """Statistics of a split: counts are queries, and numbers are accumulated as they are read.
 
     Args:
       rows: Staged rows.
@@ -61,7 +61,7 @@ class SplitStatistics:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The columns that `add` wants to see."""
+        """The columns that `add` needs."""
         paired = {
             name
             for part in self._schema.features
@@ -89,7 +89,7 @@ class SplitStatistics:
             elif isinstance(other, Sequence):
                 names.extend(column.name for column in other.behaviour if column.table == feature.name)
         # A sequence may name the same column twice, for two tables; within one table it counts once.
-        # What is taken from earlier rows repeats ids that are counted in their own, unless no other column has them.
+        # Histories of earlier rows repeat ids that are counted in their own rows, unless no other column has them.
         own = [name for name in names if name not in self._schema.filled]
         tables = [self._counted(name) for name in dict.fromkeys(own or names)]
         each = " UNION ALL ".join(f"FROM {table}" for table in tables)
@@ -100,7 +100,7 @@ class SplitStatistics:
             yield batch.column(0)
 
     def _counted(self, name: str) -> str:
-        """The table that holds each id of a column, and how often: `id`, `n`; what stands for "missing" is none."""
+        """The table of the ids of a column and their counts, `id`, `n`; the mark of a missing value is not counted."""
         column = next(column for column in self._schema.columns if column.name == name)
         stored, value = self._rows.stored_as(name), self._rows.value_of(name)
         values = f"unnest({value})" if column.form == "many" else value

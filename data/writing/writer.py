@@ -25,7 +25,7 @@ from fullrank.data.schema.vocabulary import write_vocabulary
 
 
 def check_columns(columns: Columns, *, schema: Schema) -> int:
-    """Checks that a column batch has the columns of a schema, and only values they may hold.
+    """Checks that a column batch has the columns of a schema, and only permitted values.
 
     Returns:
       Its number of rows.
@@ -120,7 +120,7 @@ class RecordWriter:
           columns: A column batch with every column of the schema.
 
         Raises:
-          ValueError: If it does not have the columns of the schema, or a value is one its column must not hold.
+          ValueError: If it does not have the columns of the schema, or holds a forbidden value.
         """
         rows = check_columns(columns, schema=self._schema)
         self._examples += rows
@@ -138,7 +138,7 @@ class RecordWriter:
                 self._write_block()
 
     def close(self) -> None:
-        """Writes what is left and gives the file its name."""
+        """Writes the remaining rows and gives the file its name."""
         if self._waiting_rows:
             self._write_block()
         self._writer.close()
@@ -163,7 +163,7 @@ class RecordWriter:
 
 
 def concatenated(batches: list[Columns]) -> Columns:
-    """Several column batches, one below the other."""
+    """Concatenates column batches."""
     if len(batches) == 1:
         return batches[0]
     joined: dict[str, npt.NDArray[Any] | Ragged] = {}
@@ -199,7 +199,7 @@ def write_records(
       The schema as written, with its directory.
 
     Raises:
-      FileExistsError: If there is something in the directory.
+      FileExistsError: If the directory is not empty.
       ValueError: If a column batch does not fit the schema.
     """
     with written_aside(Path(directory), overwrite=False, made_of=FILE_NAME) as aside:

@@ -207,8 +207,8 @@ def test_convert_counts_over_all_files_and_splits(
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["--exposures=user"], 2, "--exposures takes the columns of person and ad, and of its HashID"),
-        (["--exposures=user:ad:bits:more"], 2, "--exposures takes the columns of person and ad, and of its HashID"),
+        (["--exposures=user"], 2, "--exposures takes the columns of user and ad, and of the ad's HashID"),
+        (["--exposures=user:ad:bits:more"], 2, "--exposures takes the columns of user and ad, and of the ad's HashID"),
         (
             ["--exposures=usr:ad"],
             1,

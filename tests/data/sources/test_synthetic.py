@@ -212,7 +212,7 @@ def test_the_notice_gives_the_score_of_the_truth(source: Source, log: Impression
     ("changes", "message"),
     [
         ({"users": 0}, "users >= 1"),
-        ({"ads": 30}, "two ads a category"),
+        ({"ads": 30}, "two ads per category"),
         ({"vector_length": 4}, "vector_length must be at least latent"),
         ({"click_rate": 1.0}, "click_rate must lie between 0 and 1"),
         ({"late_share": -0.1}, r"late_share must lie in \[0, 1\]"),

@@ -61,9 +61,7 @@ def test_rows_without_a_time_cannot_be_split_by_time(tmp_path: Path) -> None:
     log(tmp_path, [5, 4, 3, 2, 1, "", 7, 8, 9, 10])
     with (
         staged(tmp_path, "*.csv", schema=LOG) as rows,
-        pytest.raises(
-            ValueError, match=r"b\.csv, row 1, column 'time': an empty cell is not a time, by which rows are"
-        ),
+        pytest.raises(ValueError, match=r"b\.csv, row 1, column 'time': an empty cell is not a time, which the split"),
     ):
         by_time(rows, fractions=(0.5, 0.5))
     skip = BadRows(on_bad_record="skip", max_fraction=1.0)
