@@ -28,10 +28,10 @@ from fullrank.layers.embedding.lookup_plan import (
 class UniformRows(keras.initializers.Initializer):
     """Uniform values in ±`scale`, as `keras.initializers.RandomUniform`, at half the time and a third of the memory.
 
-    Keras scales and shifts the random numbers one operation after the other, each with a result of its own: a table of
-    10 M rows of width 16, 0.64 GB, needs 1.9 GB for a moment. In one graph the operations work in place.
+    Keras scales and shifts the random numbers in separate operations, each with a result of its own: a table of
+    10 M rows of width 16, 0.64 GB, temporarily needs 1.9 GB. In one graph the operations work in place.
 
-    The same seed and shape give the same values. A shard of a table on parameter servers draws its own part only.
+    The same seed and shape give the same values. A shard of a table on parameter servers draws only its own part.
 
     Args:
       scale: Largest absolute value, >= 0.
@@ -77,9 +77,9 @@ class EmbeddingSet(keras.layers.Layer):
     """Looks every field of a plan up in tables of one width.
 
     Field f of example b is `e_bf = sum_k w_bfk E_t(f)[row_bfk]`. Tables are stored in `table_variables` variables,
-    several tables below each other: one gather serves all tables of a variable, and a training step deduplicates a few
-    variables instead of one table after the other. One variable is best for serving, a few for training, `None` (one
-    per table) for comparison. Rows are kept in float32 and only what was looked up is cast to the compute dtype.
+    several tables stacked by rows: one gather serves all tables of a variable, and a training step deduplicates a few
+    variables instead of every table. One variable is best for serving, a few for training, `None` (one
+    per table) for comparison. Rows are kept in float32, and only looked-up rows are cast to the compute dtype.
 
     Call arguments:
       lookups: `Lookups` with rows `[B, W]` and weights `[B, W - U]`.
@@ -90,9 +90,9 @@ class EmbeddingSet(keras.layers.Layer):
     Args:
       plan: What is looked up.
       width: d, the width of every row.
-      table_variables: Variables into which the tables are merged; `None` for one per table.
+      table_variables: Number of variables into which the tables are merged; `None` for one per table.
       initial_scale: Rows start uniform in ±`initial_scale`.
-      seed: Seed of the first rows; `None` draws from the global one.
+      seed: Seed of the initial rows; `None` draws from the global generator.
     """
 
     def __init__(
@@ -176,10 +176,10 @@ class EmbeddingSet(keras.layers.Layer):
     def behaviours(self, sequence: BehaviourSequence, lookups: Lookups) -> tf.Tensor:
         """Embeds the behaviours of a sequence: `[B, L, n d]` for n parts that are compared with a field.
 
-        `TemporalInterest` compares `e_i` with `v_t`, which therefore have one width: the compared parts stand side by
-        side, as the fields do in `target`. What describes the behaviour alone, o_i, has no counterpart there, and is
-        added to each of them, as the paper adds the temporal encoding p_i: `e_i = [a_i1 + o_i ; ... ; a_in + o_i]`.
-        So it moves the attention, and is in the sum that the attention weighs, but the target holds nothing of it.
+        `TemporalInterest` compares `e_i` with `v_t`, which therefore have one width: the compared parts are
+        concatenated, as the fields are in `target`. A part that describes the behaviour alone, o_i, has no counterpart
+        there and is added to each of them, as the paper adds the temporal encoding p_i: `e_i = [a_i1 + o_i ; ... ; a_in
+        + o_i]`. So it affects the attention and the weighted sum, but the target does not contain it.
         """
         compared: list[tf.Tensor] = []
         alone: list[tf.Tensor] = []
@@ -202,7 +202,7 @@ class EmbeddingSet(keras.layers.Layer):
         return tf.where((found > 0)[:, :, tf.newaxis], known, rows[0])
 
     def target(self, sequence: BehaviourSequence, fields: tf.Tensor) -> tf.Tensor:
-        """What a sequence's behaviours are compared with: fields `[B, F, d]` -> `[B, n d]`."""
+        """The fields that a sequence's behaviours are compared with: `[B, F, d]` -> `[B, n d]`."""
         places = [self.plan.field_names.index(name) for name in sequence.targets]
         return tf.reshape(tf.gather(fields, places, axis=1), (-1, len(places) * self.width))
 
@@ -217,7 +217,7 @@ class EmbeddingSet(keras.layers.Layer):
         return self.weights[self._variable_of[name]][start : start + rows]
 
     def assign_tables(self, source: EmbeddingSet) -> None:
-        """Copies every table from a set of the same plan and width, into however many variables they are merged."""
+        """Copies every table from a set of the same plan and width; how tables are merged into variables may differ."""
         if source.width != self.width or source.plan != self.plan:
             raise ValueError(f"Set {self.name!r} can only take tables from a set of equal plan and width.")
         for variable, run in zip(self.weights, self._runs, strict=True):

@@ -5,8 +5,8 @@ Whatever the kind of feature, encoding ends in the same form: field f is a (weig
     e_f = sum_k w_k E_t(f)[row_k].
 
 A single id is one row; a multi-valued feature several rows with weights that do its pooling; a scaled number one row
-weighted by its value; a number in several numeral systems one row per digit. So ids are mapped to rows once, whatever
-the number of embedding sets, and a set is nothing but its tables.
+weighted by its value; a number in several numeral systems one row per digit. So ids are mapped to rows once, regardless
+of the number of embedding sets, and a set is just its tables.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class Field:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BehaviourPart:
-    """What is looked up of each behaviour of a sequence.
+    """One part of each behaviour of a sequence: a row of a table, or the rows of a HashID's bits.
 
     Attributes:
-      table: Its rows.
-      target: The field that it is compared with; `None` for what describes the behaviour alone.
+      table: The table that holds its rows.
+      target: The field that it is compared with; `None` for a part that describes the behaviour alone.
       bits: 0 for one row; K for the sum of the rows of a HashID's K bits, in a table of `bit_table_rows(K)` rows.
     """
 
@@ -51,14 +51,14 @@ class BehaviourPart:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BehaviourSequence:
-    """A sequence of behaviours, each of several aligned parts, of which one at least is compared with a field."""
+    """A sequence of behaviours, each made of several aligned parts, of which at least one is compared with a field."""
 
     name: str
     parts: tuple[BehaviourPart, ...]
     length: int
 
     def __post_init__(self) -> None:
-        """Rejects behaviours without a part that has a counterpart in the target."""
+        """Rejects behaviours of which no part has a counterpart in the target."""
         if not self.targets:
             raise ValueError(f"Sequence {self.name!r} has no part that is compared with a field.")
 
@@ -69,7 +69,7 @@ class BehaviourSequence:
 
 
 class Lookups(NamedTuple):
-    """What fills a plan for a batch.
+    """The tensors that fill a plan for one batch.
 
     Attributes:
       rows: `[B, W]`, the row of every lookup within its own table, in the order of `LookupPlan.fields`.
@@ -85,7 +85,7 @@ class Lookups(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Block:
-    """Neighbouring fields that one gather serves: same variable, same number of lookups, weighted or not."""
+    """Neighbouring fields that one gather serves: same variable, same number of lookups, all weighted or none."""
 
     variable: int
     start: int
@@ -113,7 +113,7 @@ class LookupPlan:
     def ordered(
         cls, *, tables: tuple[Table, ...], fields: tuple[Field, ...], sequences: tuple[BehaviourSequence, ...] = ()
     ) -> LookupPlan:
-        """The plan with its fields sorted into canonical order (stable, so equals keep the given order)."""
+        """Returns the plan with its fields in canonical order (a stable sort, so equals keep the given order)."""
         names = [table.name for table in tables]
         if len(set(names)) != len(names):
             raise ValueError(f"Table names must be unique. Received: {names}.")

@@ -15,32 +15,33 @@ from fullrank.layers.dense import Dense
 @keras.saving.register_keras_serializable(package="fullrank")
 @takes(behaviours=Input("[B, L, d]", known="d"), target=Input("[B, d]"), mask=Input("[B, L]", kind="bool"))
 class SelfAttention(keras.layers.Layer):
-    """The behaviours and the target through transformer blocks; the target's token comes out (BST, Chen et al. 2019).
+    """Passes behaviours and target through transformer blocks and returns the target's token (BST, Chen et al. 2019).
 
     A block maps tokens x to `h = LN(x + MultiHead(x, x, x))`, then `LN(h + W_2 lrelu(W_1 h + b_1) + b_2)`, with `W_1`
     of width 4d. Tokens start as `e_i + p_i`, with p an embedding of the relative position (the most recent behaviour
-    has 1, the target 0). The last block computes its queries and all that follows for the token that comes out only, so
-    that one block costs a time linear in L, and each further one a quadratic time.
+    has 1, the target 0). The last block computes its queries and all later operations only for the returned token, so
+    that one block takes time linear in L, and each further one quadratic time.
 
-    Departures: BST takes the outputs of all tokens, side by side, and positions from times; here one token has an
-    output of the width that the other sequence encoders have, and positions are counted. There is no dropout. Without
-    `target` the last behaviour's token comes out, as in SASRec (Kang and McAuley 2018), and the target is not looked
-    at; there is no causal mask, since all behaviours are older than the event.
+    Departures: BST concatenates the outputs of all tokens and derives positions from times; here the output is one
+    token, of the width that the other sequence encoders have, and positions are counted. There is no dropout. Without
+    `target` the last behaviour's token is returned, as in SASRec (Kang and McAuley 2018), and the target is not read;
+    there is no causal mask, since all behaviours are older than the event.
 
     Call arguments:
       behaviours: `[B, L, d]`, oldest first, left-aligned.
       target: `[B, d]`.
-      mask: `[B, L]` bool, true where there is a behaviour; what stands elsewhere does not matter, NaN included.
+      mask: `[B, L]` bool, true where there is a behaviour; values elsewhere are ignored, NaN included.
 
     Returns:
-      `[B, d]`; zero where there is no behaviour, as from the other encoders, although a target alone has an output.
+      `[B, d]`; zero where there is no behaviour, as from the other encoders, although the target alone would give an
+      output.
 
     Args:
       max_length: The largest relative position with an embedding of its own. L may exceed it; the older behaviours
         then share the embedding of position `max_length`.
       blocks: Transformer blocks, one or more.
       heads: Attention heads, each of width `max(1, d // heads)`.
-      target: Whether the target is a token, and the one that comes out.
+      target: Whether the target is a token, and the one that is returned.
 
     Raises:
       ValueError: If there is no block.
@@ -68,7 +69,7 @@ class SelfAttention(keras.layers.Layer):
         self._blocks: list[_Block] = []
 
     def build(self, input_shape: Any) -> None:
-        """Creates the positions' table and the blocks, whose width is that of the behaviours."""
+        """Creates the table of positions and the blocks, in the width of the behaviours."""
         width = int(input_shape[-1])
         self._positions = self.add_weight(
             name="positions",
@@ -103,12 +104,12 @@ class SelfAttention(keras.layers.Layer):
 
 
 class _Block(keras.layers.Layer):
-    """One transformer block, for the tokens that are asked for.
+    """One transformer block, computed for the requested tokens only.
 
     Call arguments:
       queries: `[B, Q, d]`, the tokens to compute.
-      tokens: `[B, L, d]`, what they look at.
-      mask: `[B, L]`, which of these they see.
+      tokens: `[B, L, d]`, the tokens that they attend to.
+      mask: `[B, L]`, true for tokens that may be attended to.
 
     Returns:
       `[B, Q, d]`.

@@ -18,19 +18,19 @@ class TargetAttention(keras.layers.Layer):
     """`u = sum_i a_i e_i` with `a_i = MLP([e_i, v, e_i - v, e_i * v])`, v the target (DIN, Zhou et al. 2018, Eq. 3).
 
     As in the paper the weights are not normalised, so that u grows with the number of behaviours that resemble the
-    target; `normalise` gives a softmax over the valid behaviours instead. Hidden layers end in PReLUs, with a slope a
-    unit that starts at 0.25; the paper's other choice, Dice, needs batch statistics and is left out. The layer knows
+    target; `normalise` gives a softmax over the valid behaviours instead. Hidden layers end in PReLUs, with one slope
+    per unit that starts at 0.25; the paper's other choice, Dice, needs batch statistics and is left out. The layer uses
     neither position nor time.
 
     The first hidden layer never forms its input of width 4d. By parts of the input, its kernel gives
     `W_e e + W_v v + W_d (e - v) + W_p (e * v) = (W_e + W_d) e + (W_v - W_d) v + W_p (e * v)`, so that `e - v` needs no
-    kernel of its own; and `W_p (e * v) = (W_p diag(v)) e`, so that the behaviours of an example meet one kernel,
-    `W_e + W_p diag(v)`, in one product.
+    kernel of its own; and `W_p (e * v) = (W_p diag(v)) e`, so that the behaviours of an example are multiplied by one
+    kernel, `W_e + W_p diag(v)`, in one product.
 
     Call arguments:
       behaviours: `[B, L, d]`.
       target: `[B, d]`.
-      mask: `[B, L]` bool, true where there is a behaviour; what stands elsewhere does not matter, NaN included.
+      mask: `[B, L]` bool, true where there is a behaviour; values elsewhere are ignored, NaN included.
 
     Returns:
       `[B, d]`; zero where there is no behaviour.
@@ -64,11 +64,11 @@ class TargetAttention(keras.layers.Layer):
             keras.layers.PReLU(keras.initializers.Constant(0.25), shared_axes=[1], name=f"prelu_{i}", dtype=dtype)
             for i in range(len(hidden))
         ]
-        # A softmax does not see a bias.
+        # A bias has no effect on a softmax.
         self._score = Dense(1, use_bias=not normalise, name="score", dtype=dtype)
 
     def build(self, input_shape: Any) -> None:
-        """Creates the first layer's kernels of behaviour and product; that of the target comes with its own layer."""
+        """Creates the first layer's kernels of behaviour and product; the target's is in a layer of its own."""
         shape = (int(input_shape[-1]), self.hidden[0])
         self._of_behaviour = self.add_weight(name="behaviour", shape=shape, initializer="glorot_uniform")
         self._of_product = self.add_weight(name="product", shape=shape, initializer="glorot_uniform")
@@ -100,11 +100,11 @@ class TargetAttention(keras.layers.Layer):
 @keras.saving.register_keras_serializable(package="fullrank")
 @takes(behaviours=Input("[B, L, d]"), mask=Input("[B, L]", kind="bool"))
 class SequenceMean(keras.layers.Layer):
-    """`u = (1 / n) sum_i e_i` over the n valid behaviours; no behaviour gives a zero vector.
+    """`u = (1 / n) sum_i e_i` over the n valid behaviours; zero if there is none.
 
     Call arguments:
       behaviours: `[B, L, d]`.
-      mask: `[B, L]` bool, true where there is a behaviour; what stands elsewhere does not matter, NaN included.
+      mask: `[B, L]` bool, true where there is a behaviour; values elsewhere are ignored, NaN included.
 
     Returns:
       `[B, d]`.

@@ -1,4 +1,4 @@
-"""The Temporal Interest Module: past behaviours, seen from the target and in time ([Tencent] §3.1)."""
+"""The Temporal Interest Module: target-aware and time-aware interest from past behaviours ([Tencent] §3.1)."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class TemporalInterest(keras.layers.Layer):
     `alpha = softmax_i(<e~_i, v~_t> / sqrt(d))` over the valid behaviours, and `p_i` is the sum of an embedding of the
     relative position (the most recent behaviour has 1, the target 0) and one of the time interval to the target, in
     logarithmic buckets. The target is encoded alike, at position 0 and interval 0. Because `v~_t` does not depend on i,
-    `u = v~_t * sum_i alpha_i e~_i`, which is what is computed. Nor is `e~_i` formed: the
-    small tables of p meet the target once, each behaviour takes its term of the score from there, and the weights of
-    equal p are summed before they meet the table again. So nothing of size `[B, L, d]` is made but what the behaviours
-    themselves need; terms of p and the softmax are in float32 at least.
+    `u = v~_t * sum_i alpha_i e~_i`, which is what is computed. Nor is `e~_i` formed: the small tables of p are
+    multiplied by the target once, each behaviour gathers its term of the score from the result, and the weights of
+    equal p are summed before they are multiplied by the table. So no tensor of size `[B, L, d]` is created apart from
+    the behaviours themselves; terms of p and the softmax are computed in float32 at least.
 
-    With `scale` s all of it is computed of `e~ / s` and `v~ / s`, and u is given times s: `alpha` has scores
+    With `scale` s everything is computed from `e~ / s` and `v~ / s`, and u is multiplied by s: `alpha` has scores
     `<e~, v~> / (s^2 sqrt(d))` and `u = sum_i alpha_i e~_i * v~_t / s`. Rows of an embedding table start at a few
     hundredths, a product of two at a thousandth: without a scale the softmax is uniform to four digits, its gradient as
-    small, and u a tenth of the other fields, so that neither wakes up in a training of usual length. With s the
-    size that rows have after some training, scores are of order 1 and u is of the size of e. The scale is
-    not in the paper; s = 1 is the paper's equation.
+    small, and u a tenth of the other fields, so that neither becomes active in a training run of usual length. If s is
+    the size that rows have after some training, scores are of order 1 and u has the size of e. The scale is not in the
+    paper; s = 1 is the paper's equation.
 
     Each part can be left out: `position`, `interval` (together the target-aware temporal encoding), `attention` (then a
     mean) and `representation` (then `sum_i alpha_i e~_i`). The paper names the parts; softmax, scale and buckets are
@@ -49,10 +49,10 @@ class TemporalInterest(keras.layers.Layer):
     Call arguments:
       behaviours: `[B, L, d]`, oldest first, left-aligned.
       target: `[B, d]`.
-      mask: `[B, L]` bool, true where there is a behaviour; what stands elsewhere, in behaviours and in intervals, does
-        not matter, NaN included.
+      mask: `[B, L]` bool, true where there is a behaviour; values elsewhere, in behaviours and in intervals, are
+        ignored, NaN included.
       intervals: `[B, L]`, seconds from behaviour to target; needed if `interval`. Subtract the integer times before the
-        cast to float, or milliseconds since 1970 lose their last 100 seconds. Negative ones and NaN count as 0,
+        cast to float, or milliseconds since 1970 lose their last 100 seconds. Negative intervals and NaN count as 0,
         those above 2^31 (68 years) as 2^31.
 
     Returns:
@@ -103,7 +103,7 @@ class TemporalInterest(keras.layers.Layer):
         if self.position:
             self._positions = self._table("positions", self.max_length + 1, input_shape[-1])
         if self.interval:
-            # A bucket begins where a comparison says so: a rounded logarithm would fall to another side under XLA.
+            # Comparisons decide where a bucket begins: a rounded logarithm could fall on the other side under XLA.
             places = np.arange(1, _OCTAVES * self.buckets_per_octave + 1) / self.buckets_per_octave
             self._edges = 2.0**places - 1.0
             self._intervals = self._table("intervals", len(self._edges) + 1, input_shape[-1])
@@ -111,7 +111,7 @@ class TemporalInterest(keras.layers.Layer):
 
     @property
     def small_tables(self) -> list[tf.Variable]:
-        """The tables of temporal encodings: of rows that few examples need, as those of an embedding table."""
+        """The tables of temporal encodings; few examples need each row, as in an embedding table."""
         return [*([self._positions] if self.position else []), *([self._intervals] if self.interval else [])]
 
     def _table(self, name: str, rows: int, width: int) -> tf.Variable:
@@ -142,14 +142,14 @@ class TemporalInterest(keras.layers.Layer):
     def attention_of(
         self, behaviours: tf.Tensor, target: tf.Tensor, mask: tf.Tensor, intervals: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """The weights alpha that `call` gives the behaviours, `[B, L]`."""
+        """Returns the weights alpha that `call` gives the behaviours, `[B, L]`."""
         behaviours = known_places(behaviours, mask)
         temporal = self._temporal(mask, intervals)
         target = tf.cast(target, exact_dtype(self.compute_dtype)) + sum(table[0] for table, _ in temporal)
         return self._weights(behaviours, target, mask, temporal)
 
     def _temporal(self, mask: tf.Tensor, intervals: tf.Tensor | None) -> list[tuple[tf.Variable, tf.Tensor]]:
-        """Tables of temporal encodings, each with the row `[B, L]` that a behaviour has in it; a target has row 0."""
+        """Tables of temporal encodings, each with the row of every behaviour, `[B, L]`; the target has row 0."""
         temporal = []
         if self.position:
             places = tf.cumsum(tf.cast(mask, tf.int32), axis=1, reverse=True)
@@ -163,7 +163,7 @@ class TemporalInterest(keras.layers.Layer):
         return temporal
 
     def interval_bucket(self, intervals: tf.Tensor) -> tf.Tensor:
-        """Bucket `floor(k log2(1 + seconds))` of each interval, k buckets an octave; up to 68 years."""
+        """Returns each interval's bucket `floor(k log2(1 + seconds))`, k buckets per octave; up to 68 years."""
         seconds = tf.cast(intervals, exact_dtype(self.compute_dtype))
         found = reached_edges(tf.reshape(seconds, (-1, 1)), tf.constant(self._edges[np.newaxis], seconds.dtype))
         return tf.reshape(found, tf.shape(seconds))
@@ -198,7 +198,7 @@ class TemporalInterest(keras.layers.Layer):
 
 
 def _sums_by_place(weights: tf.Tensor, places: tf.Tensor, number: int) -> tf.Tensor:
-    """Sums the weights `[B, L]` of equal places: `[B, number]`."""
+    """Sums the weights `[B, L]` of equal positions: `[B, number]`."""
     batch = tf.shape(weights)[0]
     segments = tf.reshape(places + number * tf.range(batch)[:, tf.newaxis], [-1])
     sums = tf.math.unsorted_segment_sum(tf.reshape(weights, [-1]), segments, batch * number)

@@ -1,4 +1,4 @@
-"""Heads that say how sure they are ([Tencent] §6.4): Gaussian processes and their cheaper relatives.
+"""Heads with uncertainty ([Tencent] §6.4): Gaussian processes and their cheaper relatives.
 
 May import: layers/checks, layers/groups, layers/legacy_keras.py, layers/mixture.
 """

@@ -1,4 +1,4 @@
-"""The covariance functions that a Gaussian process here may have, by name, from TensorFlow Probability."""
+"""The covariance functions of the Gaussian processes, by name, from TensorFlow Probability."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def covariance_kernel(
 
         rbf         a^2 exp(-r^2 / 2 l^2)
         matern_1_2  a^2 exp(-r / l);  matern_3_2 and matern_5_2 are once and twice differentiable
-        linear_rbf  slope^2 <x, x'> + rbf: grows along directions that the data has, whatever the distance
+        linear_rbf  slope^2 <x, x'> + rbf: grows along the directions of the data, at any distance
 
     Args:
       name: One of `KERNELS`.
@@ -61,8 +61,8 @@ def cross_covariance(
     """`k(x, z)` of a `covariance_kernel` between a batch and the inducing points.
 
     For the RBF part, logarithm, norms and inner product of `log a^2 - |x - z|^2 / 2 l^2` come out of one matrix product
-    of vectors with two more entries, so that `[B, M]` numbers are touched twice and not ten times, and as rarely in the
-    gradient. The others go through TensorFlow Probability.
+    of vectors with two more entries, so that `[B, M]` numbers are read twice instead of ten times, and as rarely in the
+    gradient. Other kernels use TensorFlow Probability.
 
     Args:
       name: One of `KERNELS`.
@@ -118,7 +118,7 @@ def extended_points(points: tf.Tensor, *, amplitude: tf.Tensor, inverse_length_s
 
 
 def prior_variance(x: tf.Tensor, *, amplitude: tf.Tensor, slope: tf.Tensor | None = None) -> tf.Tensor:
-    """`k(x, x)` of a `covariance_kernel`: `a^2`, and plus `slope^2 |x|^2` for `linear_rbf`.
+    """`k(x, x)` of a `covariance_kernel`: `a^2`, plus `slope^2 |x|^2` for `linear_rbf`.
 
     Args:
       x: `[T, B, D]`.

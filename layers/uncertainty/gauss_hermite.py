@@ -19,9 +19,9 @@ def gaussian_expectation(
     Exact for polynomials below degree `2 points`; for a sigmoid and 20 points, within 1e-3 up to a variance of 10.
 
     Args:
-      function: Element by element.
+      function: Applied element-wise.
       mean: Any shape, float32 or float64.
-      variance: As many, not negative.
+      variance: Of the same shape, not negative.
       points: Nodes of the quadrature.
 
     Returns:
@@ -34,11 +34,11 @@ def gaussian_expectation(
 
 
 def calibrated_probability(*, mean: tf.Tensor, variance: tf.Tensor, points: int = POINTS) -> tf.Tensor:
-    """`P(y = 1) = E sigma(f)`: nearer to 1/2 than `sigma(mean)`, the more so the larger the variance.
+    """`P(y = 1) = E sigma(f)`, which a larger variance moves from `sigma(mean)` towards 1/2.
 
     Args:
       mean: Mean of the logit, any shape.
-      variance: Its variance, as many.
+      variance: Its variance, of the same shape.
       points: Nodes of the quadrature.
     """
     return gaussian_expectation(tf.sigmoid, mean=mean, variance=variance, points=points)
@@ -47,7 +47,7 @@ def calibrated_probability(*, mean: tf.Tensor, variance: tf.Tensor, points: int 
 def bernoulli_log_likelihood(
     *, labels: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor, points: int = POINTS
 ) -> tf.Tensor:
-    """`E log Ber(y; sigma(f)) = y mean - E softplus(f)`, of each example.
+    """`E log Ber(y; sigma(f)) = y mean - E softplus(f)` of each example.
 
     Args:
       labels: 0 or 1, or in between; the shape of `mean`.

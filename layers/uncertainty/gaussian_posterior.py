@@ -1,4 +1,4 @@
-"""The posterior of a trained Gaussian-process head, so that serving costs one kernel row ([Tencent] §6.4)."""
+"""The precomputed posterior of a trained Gaussian-process head; serving costs one kernel row ([Tencent] §6.4)."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from fullrank.layers.uncertainty.task_logits import GaussianLogits, by_example
 
 
 class GaussianPosterior(tf.Module):
-    """What a `GaussianProcessHead` answers, without its Cholesky factor: for serving, in a SavedModel.
+    """Computes the outputs of a `GaussianProcessHead` without its Cholesky factor, for serving in a SavedModel.
 
-    The head's variance is `k_xx - a^T (I - S S^T) a` with `a = L^-1 k_zx`. U and p being the eigenvectors and values of
-    `I - S S^T`, an example costs its kernel row, one product with the kept `W = L^-T U`, and two weighted sums:
+    The head's variance is `k_xx - a^T (I - S S^T) a` with `a = L^-1 k_zx`. With U and p the eigenvectors and
+    eigenvalues of `I - S S^T`, an example costs its kernel row, one product with the stored `W = L^-T U`, and two
+    weighted sums:
 
         c = k_xz W,   mean = m + sum_i b_i c_i,   variance = k_xx - sum_i p_i c_i^2,   b = U^T v
 
-    W b is the `alpha = K_zz^-1 (E u - m)` of the textbooks, and `W diag(p) W^T` the matrix of their quadratic form;
-    written out, its entries cancel, so that float32 gives variances which are off by more than they are large.
+    W b is the `alpha = K_zz^-1 (E u - m)` of textbooks, and `W diag(p) W^T` the matrix of their quadratic form;
+    multiplied out, its entries cancel, so that in float32 the error of a variance exceeds the variance.
 
-    It holds copies of what it needs of the head, so that training on does not move half of an answer; `refresh` brings
-    them up to date without a new trace.
+    It holds copies of the head's weights, so that further training does not change half of an output; `refresh` updates
+    them without a new trace.
 
     Args:
       head: A built head.
-      dtype: Type of the product with W. Distances are float64 in any case, the answer float32.
+      dtype: Type of the product with W. Distances are always float64, outputs float32.
 
     Raises:
       ValueError: If the head is not built.
@@ -49,21 +50,21 @@ class GaussianPosterior(tf.Module):
         }
 
     def refresh(self, head: GaussianProcessHead) -> None:
-        """Takes over what the head has learned; call it outside a `tf.function`.
+        """Copies the learned weights of the head; call it outside a `tf.function`.
 
         Args:
-          head: One of the same arguments and shapes.
+          head: A head with the same arguments and shapes.
         """
         for name, value in _posterior(head, self.dtype).items():
             self._kept[name].assign(value)
 
     def __call__(self, inputs: tf.Tensor) -> GaussianLogits:
-        """Mean and variance of the logits, float32, of `[B, U]` or `[B, T, U]` as the head takes them."""
+        """Returns mean and variance of the logits, float32; inputs are `[B, U]` or `[B, T, U]` as for the head."""
         x, projected = self._projected(inputs)
         prior = tf.convert_to_tensor(self._kept["variance"])
         if "slope" in self._kept:
             prior += tf.square(self._kept["slope"])[:, tf.newaxis] * tf.reduce_sum(tf.square(x), axis=-1)
-        # Sums and not products with a vector, which cost more for so few rows.
+        # Sums instead of products with a vector, which cost more for few rows.
         reduced = tf.reduce_sum(tf.square(projected) * self._kept["reduction"], axis=-1)
         variance = tf.maximum(tf.cast(prior, tf.float64) - tf.cast(reduced, tf.float64), 1e-6 * prior)
         mean = tf.cast(tf.reduce_sum(projected * self._kept["location"], axis=-1), tf.float32)
@@ -73,7 +74,7 @@ class GaussianPosterior(tf.Module):
         )
 
     def covariance(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Covariance of the logits of the candidates of each request, for joint draws.
+        """Returns the covariance of the logits of each request's candidates, for joint draws.
 
         Args:
           inputs: `[R, C, U]`: R requests with C candidates each; `[R, C, T, U]` for several tasks.
@@ -86,7 +87,7 @@ class GaussianPosterior(tf.Module):
         x, projected = self._projected(flat)
         slates = tf.concat([[x.shape[0]], shape[:2], [-1]], axis=0)
         x, projected = tf.reshape(x, slates), tf.reshape(tf.cast(projected, tf.float64), slates)
-        # A batch of the kernel's for each request.
+        # One batch of the kernel per request.
         theta = {name: value[:, tf.newaxis] for name, value in self._hyperparameters().items()}
         prior = covariance_kernel(self._kernel_name, **theta).matrix(x, x)
         weighted = projected * tf.cast(self._kept["reduction"], tf.float64)[:, tf.newaxis]
@@ -116,9 +117,9 @@ class GaussianPosterior(tf.Module):
 
 
 def _posterior(head: GaussianProcessHead, dtype: tf.DType) -> dict[str, tf.Tensor]:
-    """What serving needs of a head: adapter, kernel and points, and the eigenvectors' form of q.
+    """The parts of a head that serving needs: adapter, kernel and points, and q in terms of eigenvectors.
 
-    What depends on weights alone is computed here, because with a hundred candidates each small op counts.
+    Whatever depends on weights alone is computed here, because with a hundred candidates each small op matters.
     """
     location, scale = (tf.cast(value, tf.float64) for value in head.variational())
     unit = tf.eye(head.inducing_points, dtype=tf.float64)

@@ -53,7 +53,7 @@ class Adapter(NamedTuple):
     normalize: bool
 
     def __call__(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Gives x, `[T, B, D]` float32, of inputs `[B, U]` or `[B, T, U]` in the type of the kernel."""
+        """Returns x, `[T, B, D]` float32, of inputs `[B, U]` or `[B, T, U]` in the type of the kernel."""
         inputs = tf.expand_dims(inputs, 0) if inputs.shape.rank == 2 else tf.transpose(inputs, (1, 0, 2))
         x = batched_product(inputs, self.kernel)
         x = tf.cast(x + self.bias, tf.float32)
@@ -69,8 +69,8 @@ class GaussianProcessHead(keras.layers.Layer):
         q(f(x)) = N(m + a^T v,  k_xx - a^T (I - S S^T) a),   a = L^-1 k_zx,   L L^T = K_zz + jitter
 
     z are M inducing points, and `u = m + L w` the values of f there, with `q(w) = N(v, S S^T)` and the prior
-    `w ~ N(0, I)` (whitened): `KL = (|S|^2 + |v|^2 - M - 2 sum log diag S) / 2`. Train all of it by
-    `models.objectives.negative_elbo`. A step costs `O(B M^2 + M^3)`, whatever the number of examples.
+    `w ~ N(0, I)` (whitened): `KL = (|S|^2 + |v|^2 - M - 2 sum log diag S) / 2`. Train it with
+    `models.objectives.negative_elbo`. A step costs `O(B M^2 + M^3)`, regardless of the number of examples.
 
     The paper gives the exact process ([Tencent] Eq. 8) and its parts; sparse approximation, adapter and defaults are
     ours. It takes m = 0; ours is the logit of the base rate, because with 0 an unseen ad would be expected to have a
@@ -83,7 +83,7 @@ class GaussianProcessHead(keras.layers.Layer):
     With `training=True` the first batch places the inducing points, by k-means on its x.
 
     Call arguments:
-      inputs: `[B, U]`, what a tower gives, or `[B, T, U]`.
+      inputs: `[B, U]`, the output of a tower, or `[B, T, U]`.
 
     Returns:
       `GaussianLogits` of `[B]` or `[B, T]`, float32 whatever the compute dtype.
@@ -93,12 +93,12 @@ class GaussianProcessHead(keras.layers.Layer):
       base_rate: Share of positives, between 0 and 1; one, or one per task. The prior's mean is its logit.
       features: Width D of x.
       kernel: `rbf`, `matern_1_2`, `matern_3_2`, `matern_5_2` or `linear_rbf`.
-      amplitude: First value of the prior's standard deviation of f, which is trained.
-      length_scale: First value of the distance over which f changes, which is trained; x has norm 1.
+      amplitude: Initial value of the prior's standard deviation of f, which is trained.
+      length_scale: Initial value of the distance over which f changes, which is trained; x has norm 1.
       normalize: Whether x is scaled to norm 1, so that the length scale keeps its meaning while W is trained.
       jitter: The first jitter tried, relative to the kernel's variance; see `stable_cholesky`.
-      k_means_steps: Iterations of the start; 0 takes random rows of the batch.
-      seed: Seed of first values and start; `None` draws from TensorFlow's global generator.
+      k_means_steps: Iterations of k-means at the start; 0 takes random rows of the batch.
+      seed: Seed of the initial values and of k-means; `None` draws from TensorFlow's global generator.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class GaussianProcessHead(keras.layers.Layer):
             (tasks, size, self.features),
             normal(stddev=self.features**-0.5, seed=derived_seed(self.seed, "inducing")),
         )
-        # Not 0: with v = 0 and S = I, no gradient would reach adapter, kernel and inducing points.
+        # Not 0: with v = 0 and S = I, adapter, kernel and inducing points would get no gradient.
         self._location = self._full(
             "location", (tasks, size), normal(stddev=0.05, seed=derived_seed(self.seed, "location"))
         )
@@ -194,7 +194,7 @@ class GaussianProcessHead(keras.layers.Layer):
         return covariance_kernel(self.kernel, **self.hyperparameters())
 
     def adapter(self) -> Adapter:
-        """What makes x of the inputs."""
+        """The adapter, which computes x from the inputs."""
         return Adapter(self._adapter, self._adapter_bias, self.normalize)
 
     def adapted(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -210,7 +210,7 @@ class GaussianProcessHead(keras.layers.Layer):
         return tf.convert_to_tensor(self._location), positive_triangle(self._scale)
 
     def assign_variational(self, *, location: tf.Tensor, scale: tf.Tensor) -> None:
-        """Sets q, as `models.exploration.fit_posterior` does, whose steps are no optimizer's.
+        """Sets q directly, for `models.exploration.fit_posterior`, which uses no optimiser.
 
         Args:
           location: `v`, `[T, M]`, of any floating type.
@@ -220,7 +220,7 @@ class GaussianProcessHead(keras.layers.Layer):
         self._scale.assign(tf.cast(triangle_weight(scale), tf.float32))
 
     def whitening(self, dtype: tf.DType = tf.float64) -> tf.Tensor:
-        """`L^-1`, `[T, M, M]`, found in float64 and given in a type."""
+        """Returns `L^-1`, `[T, M, M]`, computed in float64 and cast to a type."""
         return inverse_cholesky(self._covariance(), jitter=self.jitter, dtype=dtype)
 
     def _covariance(self) -> tf.Tensor:
@@ -246,7 +246,7 @@ class GaussianProcessHead(keras.layers.Layer):
         return GaussianLogits(mean=mean, variance=variance)
 
     def kl_divergence(self) -> tf.Tensor:
-        """`KL(q(u) || p(u))`: a scalar, or `[T]`. In the objective it is divided by the number of examples."""
+        """`KL(q(u) || p(u))`: a scalar, or `[T]`. The objective divides it by the number of examples."""
         location, scale = self.variational()
         diagonal = tf.linalg.diag_part(scale)
         squares = tf.reduce_sum(tf.square(scale), axis=[1, 2]) + tf.reduce_sum(tf.square(location), axis=1)
@@ -275,7 +275,7 @@ class GaussianProcessHead(keras.layers.Layer):
         )
 
     def _start(self, x: tf.Tensor) -> None:
-        """Places the inducing points by k-means on x of the first batch that is not empty; nothing afterwards."""
+        """Places the inducing points by k-means on x of the first batch that is not empty; does nothing afterwards."""
 
         def start() -> tf.Tensor:
             places = self._random_rows(tf.shape(x)[1])
@@ -287,7 +287,7 @@ class GaussianProcessHead(keras.layers.Layer):
         self._started.assign(tf.where(due, 1.0, self._started))
 
     def _random_rows(self, batch: tf.Tensor) -> tf.Tensor:
-        """M row numbers below `batch`, distinct while there are enough rows."""
+        """Returns M row numbers below `batch`, distinct if there are enough rows."""
         seed = (
             tf.constant([self.seed, 0])
             if self.seed is not None

@@ -1,4 +1,4 @@
-"""A logistic last layer that knows how sure it is: Laplace's approximation of its posterior (for [Tencent] §6.4)."""
+"""A logistic last layer with uncertainty: Laplace's approximation of its posterior (for [Tencent] §6.4)."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class LastLayerLaplace(keras.layers.Layer):
 
         mean = m + w_MAP^T x~,   variance = x~^T H^-1 x~
 
-    The cheaper relative of `GaussianProcessHead`, not in the paper: a Bayesian linear logit on top of a network that is
-    taken as known, so its variance grows with the norm of x, not with the distance from the data. `w_MAP` is trained as
-    any logit is, with `prior_penalty() / N` in the loss. Afterwards one pass of `accumulate` over the data builds H and
-    `refresh` inverts it; until then the variance is the prior's, `|x~|^2 / lambda`. For online learning, call both as
-    data come: a `decay` below 1 forgets old batches.
+    A cheaper relative of `GaussianProcessHead`, not in the paper: a Bayesian linear logit on top of a network that is
+    assumed to be known, so its variance grows with the norm of x, not with the distance from the data. `w_MAP` is
+    trained as any logit is, with `prior_penalty() / N` in the loss. Afterwards one pass of `accumulate` over the data
+    builds H and `refresh` inverts it; until then the variance is the prior's, `|x~|^2 / lambda`. For online learning,
+    call both as data arrive: a `decay` below 1 forgets old batches.
 
     Each of T tasks has its own w and H.
 
@@ -46,7 +46,7 @@ class LastLayerLaplace(keras.layers.Layer):
     Args:
       base_rate: Share of positives, whose logit is m; one, or one per task.
       prior_precision: lambda, positive.
-      decay: What remains of the sum when a batch is accumulated.
+      decay: Factor that the sum is multiplied by when a batch is accumulated.
       use_bias: Whether x~ has the 1; if not, it is x.
     """
 
@@ -108,7 +108,7 @@ class LastLayerLaplace(keras.layers.Layer):
         return tf.matmul(x, weights)[..., 0] + tf.constant(self._prior_mean, tf.float32)[:, tf.newaxis]
 
     def prior_penalty(self) -> tf.Tensor:
-        """`lambda |w|^2 / 2`, minus the prior's log density but for a constant; a scalar, or `[T]`.
+        """`lambda |w|^2 / 2`, minus the prior's log density up to a constant; a scalar, or `[T]`.
 
         Divide it by N in the objective.
         """
@@ -126,7 +126,7 @@ class LastLayerLaplace(keras.layers.Layer):
         Args:
           inputs: `[B, U]`, or `[B, T, U]`.
           weights: Sample weights, `[B]`, or `[B, T]` of each task's labels, 0 where not observed; ones if `None`.
-          decay: What remains of the sum, a scalar or `[T]`; the layer's own if `None`.
+          decay: Factor that the sum is multiplied by, a scalar or `[T]`; the layer's own if `None`.
         """
         x = self._extended(inputs)
         probability = tf.sigmoid(self._mean(x))
@@ -138,14 +138,14 @@ class LastLayerLaplace(keras.layers.Layer):
         self._sum.assign_add(added - (1.0 - kept) * self._sum)
 
     def refresh(self) -> None:
-        """Lets the variance follow what was accumulated."""
+        """Updates the variance from the accumulated batches."""
         precision = tf.cast(self._sum, tf.float64)
         unit = tf.eye(precision.shape[-1], batch_shape=[precision.shape[0]], dtype=tf.float64)
         factor = cholesky(precision + self.prior_precision * unit, jitter=1e-6 * SMALLEST_JITTER)
         self._whitening.assign(tf.cast(tf.linalg.triangular_solve(factor, unit), tf.float32))
 
     def reset(self) -> None:
-        """Forgets what was accumulated, as before a new pass over the data."""
+        """Discards the accumulated batches, before a new pass over the data."""
         self._sum.assign(tf.zeros_like(self._sum))
 
     def get_config(self) -> dict[str, Any]:

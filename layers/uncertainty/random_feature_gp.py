@@ -20,14 +20,14 @@ from fullrank.layers.uncertainty.task_logits import GaussianLogits, float32_weig
 class RandomFeatureGP(keras.layers.Layer):
     """`f = m + phi(x)^T beta`, `phi_r(x) = a sqrt(2 / R) cos(<omega_r, x> / l + b_r)`, `beta ~ N(0, I)`.
 
-    With omega from N(0, I) and b from U(0, 2 pi), `E phi(x)^T phi(x') = a^2 exp(-|x - x'|^2 / 2 l^2)`, so f is a
-    process with an RBF kernel, as near as R allows. Its posterior is `LastLayerLaplace`'s on phi, as in SNGP (Liu et
-    al. 2020): a step costs `O(B R U)` and no factor of a matrix. Not in the paper: the cheaper relative of
-    `GaussianProcessHead`. Far from all data the variance returns to a^2, up to the error of the features; the length
-    scale is not trained.
+    With omega from N(0, I) and b from U(0, 2 pi), `E phi(x)^T phi(x') = a^2 exp(-|x - x'|^2 / 2 l^2)`, so f
+    approximates a process with an RBF kernel, the better the larger R. Its posterior is `LastLayerLaplace`'s on phi, as
+    in SNGP (Liu et al. 2020): a step costs `O(B R U)` and no factor of a matrix. It is not in the paper: a cheaper
+    relative of `GaussianProcessHead`. Far from all data the variance returns to a^2, up to the error of the features;
+    the length scale is not trained.
 
     After training, `accumulate` over the data and `refresh`, as for `LastLayerLaplace`; `prior_penalty() / N` belongs
-    into the loss.
+    in the loss.
 
     Each of T tasks has its own features and posterior.
 
@@ -43,7 +43,7 @@ class RandomFeatureGP(keras.layers.Layer):
       amplitude: a, the prior's standard deviation.
       length_scale: l, in the units of x; x has norm 1 if `normalize`.
       normalize: Whether inputs are scaled to norm 1.
-      decay: Decay of what was accumulated, for each batch.
+      decay: Factor that the accumulated sum is multiplied by at each batch.
       seed: Seed of the features, which are drawn once; `None` draws from TensorFlow's global generator.
     """
 
@@ -74,7 +74,7 @@ class RandomFeatureGP(keras.layers.Layer):
         self.normalize = normalize
         self.decay = decay
         self.seed = seed
-        # Its base rate is checked there.
+        # It checks the base rate.
         self._last = LastLayerLaplace(
             base_rate=base_rate, decay=decay, use_bias=False, name="last", dtype=dtype, trainable=trainable
         )
@@ -82,7 +82,7 @@ class RandomFeatureGP(keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         """Draws omega `[T, U, R]` and b `[T, R]`."""
         _, tasks, width = task_axis("RandomFeatureGP", input_shape)
-        # Drawn from the same seed, phases would follow frequencies.
+        # With the same seed, phases would be correlated with frequencies.
         normal, uniform = (
             keras.initializers.RandomNormal(stddev=1.0, seed=derived_seed(self.seed, "frequencies")),
             keras.initializers.RandomUniform(0.0, 2.0 * math.pi, seed=derived_seed(self.seed, "phases")),
@@ -92,7 +92,7 @@ class RandomFeatureGP(keras.layers.Layer):
         super().build(input_shape)
 
     def fourier_features(self, inputs: tf.Tensor) -> tf.Tensor:
-        """phi, `[B, R]` or `[B, T, R]`, float32: cosines of large angles do not stand low precision."""
+        """phi, `[B, R]` or `[B, T, R]`, float32: cosines of large angles do not tolerate low precision."""
         x = tf.cast(inputs, tf.float32)
         x = tf.math.l2_normalize(x, axis=-1, epsilon=1e-6) if self.normalize else x
         if x.shape.rank == 2:
@@ -119,16 +119,16 @@ class RandomFeatureGP(keras.layers.Layer):
         Args:
           inputs: `[B, U]`, or `[B, T, U]`.
           weights: Sample weights, `[B]`, or `[B, T]` of each task's labels, 0 where not observed; ones if `None`.
-          decay: What remains of earlier batches, a scalar or `[T]`; the layer's own if `None`.
+          decay: Factor that earlier batches are multiplied by, a scalar or `[T]`; the layer's own if `None`.
         """
         self._last.accumulate(self.fourier_features(inputs), weights=weights, decay=decay)
 
     def refresh(self) -> None:
-        """Lets the variance follow what was accumulated."""
+        """Updates the variance from the accumulated batches."""
         self._last.refresh()
 
     def reset(self) -> None:
-        """Forgets what was accumulated, as before a new pass over the data."""
+        """Discards the accumulated batches, before a new pass over the data."""
         self._last.reset()
 
     def get_config(self) -> dict[str, Any]:

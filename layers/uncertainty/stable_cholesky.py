@@ -1,7 +1,7 @@
-"""Cholesky factors that do not break, trainable ones, and products of matrices side by side.
+"""Stable Cholesky factors, trainable triangular factors, and batched matrix products.
 
 A factor is computed in float64, with a jitter that grows until it is finite. A trainable factor is lower-triangular
-with a positive diagonal. Products of a single pair of matrices do not pay for a batch.
+with a positive diagonal. A product of a single pair of matrices avoids the cost of a batch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def cholesky(matrix: tf.Tensor, *, jitter: float = SMALLEST_JITTER) -> tf.Tensor
     Each matrix of a batch has its own j. No gradient passes; `inverse_cholesky` has one.
 
     Args:
-      matrix: `[..., M, M]`, symmetric and positive semi-definite but for rounding.
+      matrix: `[..., M, M]`, symmetric and positive semi-definite up to rounding.
       jitter: The first j, relative to the mean of the diagonal.
 
     Returns:
@@ -54,16 +54,16 @@ def cholesky(matrix: tf.Tensor, *, jitter: float = SMALLEST_JITTER) -> tf.Tensor
 def inverse_cholesky(matrix: tf.Tensor, *, jitter: float = SMALLEST_JITTER, dtype: tf.DType = tf.float64) -> tf.Tensor:
     """`L^-1` of the factor that `cholesky` finds, `[..., M, M]`, lower triangular.
 
-    Its gradient is written out, because that of factor and solve in turn costs twice as much. With G the gradient of
-    L^-1, `dL = -L^-T G L^-T` and `dK = L^-T phi(L^T dL) L^-1`, where phi takes the lower triangle with half the
-    diagonal; since `L^T dL = -G L^-T`, `dK = -L^-T phi(G L^-T) L^-1`, of which, K being symmetric, only the symmetric
-    part means anything. The jitter counts as a constant.
+    Its gradient is written out, because differentiating factor and solve separately costs twice as much. With G the
+    gradient of L^-1, `dL = -L^-T G L^-T` and `dK = L^-T phi(L^T dL) L^-1`, where phi takes the lower triangle with half
+    the diagonal; since `L^T dL = -G L^-T`, `dK = -L^-T phi(G L^-T) L^-1`, of which, as K is symmetric, only the
+    symmetric part matters. The jitter is treated as a constant.
 
     Args:
       matrix: `[..., M, M]` float64.
       jitter: As of `cholesky`.
-      dtype: Type of the result and of the products in the gradient, which cannot be more exact than the G they are
-        given. Factor and solve are float64 in any case.
+      dtype: Type of the result and of the products in the gradient, which cannot be more exact than the given G. Factor
+        and solve are always float64.
     """
 
     @tf.custom_gradient
@@ -88,8 +88,8 @@ def inverse_cholesky(matrix: tf.Tensor, *, jitter: float = SMALLEST_JITTER, dtyp
 def positive_triangle(weight: tf.Tensor) -> tf.Tensor:
     """The lower triangle of a weight, with the softplus of its diagonal.
 
-    What lies above the diagonal is not read and gets no gradient. To pack the triangle into a vector would save a
-    little memory, and cost a training step more than the whole divergence does.
+    Entries above the diagonal are not read and get no gradient. Packing the triangle into a vector would save a little
+    memory, but cost a training step more than the whole divergence does.
 
     Args:
       weight: `[T, M, M]`.
@@ -108,7 +108,7 @@ def lower_triangle(matrix: tf.Tensor) -> tf.Tensor:
 
 
 def triangle_weight(factor: tf.Tensor) -> tf.Tensor:
-    """The weight whose `positive_triangle` is a factor.
+    """Returns the weight whose `positive_triangle` is the given factor.
 
     Args:
       factor: `[T, M, M]`, lower triangular with a positive diagonal.
@@ -119,10 +119,10 @@ def triangle_weight(factor: tf.Tensor) -> tf.Tensor:
 
 @keras.saving.register_keras_serializable(package="fullrank")
 class UnitTriangle(keras.initializers.Initializer):
-    """Starts a weight so that its `positive_triangle` is the unit matrix."""
+    """Initialises a weight so that its `positive_triangle` is the identity matrix."""
 
     def __call__(self, shape: Any, dtype: Any = None, **kwargs: Any) -> tf.Tensor:
-        """Gives `[T, M, M]`."""
+        """Returns `[T, M, M]`."""
         return math.log(math.expm1(1.0)) * tf.eye(shape[-1], batch_shape=shape[:1], dtype=dtype or tf.float32)
 
     def get_config(self) -> dict[str, Any]:
@@ -133,7 +133,7 @@ class UnitTriangle(keras.initializers.Initializer):
 def batched_product(
     left: tf.Tensor, right: tf.Tensor, *, transpose_a: bool = False, transpose_b: bool = False
 ) -> tf.Tensor:
-    """`tf.matmul` of `[T, ...]` by `[T, ...]`; with T = 1 as a plain product, which takes up to 40 % less time.
+    """`tf.matmul` of `[T, ...]` by `[T, ...]`; T = 1 is computed as a plain product, which takes up to 40 % less time.
 
     Args:
       left: `[T, N, K]`.

@@ -1,4 +1,4 @@
-"""Uncertain logits of one task or of several ([Tencent] §6.4): how inputs and base rates are read, what is given."""
+"""Uncertain logits of one or several tasks ([Tencent] §6.4): how inputs and base rates are read, and the result."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import tf_keras as keras
 
 
 class GaussianLogits(NamedTuple):
-    """A logit f that is not known for certain: `f ~ N(mean, variance)`.
+    """An uncertain logit f: `f ~ N(mean, variance)`.
 
     Attributes:
       mean: `[B]`, or `[B, T]` for T tasks; float32.
-      variance: As many, positive.
+      variance: Of the same shape, positive.
     """
 
     mean: tf.Tensor
@@ -23,7 +23,7 @@ class GaussianLogits(NamedTuple):
 
 
 class TaskAxis(NamedTuple):
-    """Which tasks the inputs of a layer are for.
+    """The tasks that the inputs of a layer belong to.
 
     Attributes:
       several: Whether the inputs have an axis of tasks: `[B, T, U]`, not `[B, U]`.
@@ -53,15 +53,15 @@ def task_axis(layer: str, input_shape: Sequence[int | None]) -> TaskAxis:
 
 
 def by_example(values: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
-    """`[T, B]` as it belongs to the inputs: `[B]` to `[B, U]`, `[B, T]` to `[B, T, U]`."""
+    """Reshapes `[T, B]` to match the inputs: `[B]` for `[B, U]`, `[B, T]` for `[B, T, U]`."""
     return values[0] if inputs.shape.rank == 2 else tf.transpose(values)
 
 
 def checked_base_rate(base_rate: float | Sequence[float]) -> float | tuple[float, ...]:
-    """The share of positives, one number or one per task, as plain numbers.
+    """Returns the shares of positives, one number or one per task, as plain numbers.
 
     Raises:
-      ValueError: Unless each lies between 0 and 1.
+      ValueError: If one is not between 0 and 1.
     """
     rates = np.ravel(base_rate)
     if not ((rates > 0.0) & (rates < 1.0)).all():
@@ -90,7 +90,7 @@ def float32_weight(
     trainable: bool,
     aggregation: tf.VariableAggregation = tf.VariableAggregation.ONLY_FIRST_REPLICA,
 ) -> tf.Variable:
-    """Adds a weight that stays in float32 whatever the compute dtype: the variance is lost in a lower precision."""
+    """Adds a weight that stays in float32 for any compute dtype: a lower precision would lose the variance."""
     return layer.add_weight(
         name=name,
         shape=shape,

@@ -1,4 +1,4 @@
-"""Mean and variance of a sparse Gaussian process from its kernel rows, with a gradient of few products."""
+"""Mean and variance of a sparse Gaussian process from its kernel rows, with a gradient that takes few products."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ def whitened_moments(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """`(a^T v, a^T P a)` with `a = L^-1 k_zx`, `P = I - S S^T`, `L L^T = K_zz + jitter` ([Tencent] Appendix A.1).
 
-    The factor is found in float64, products are float32. Only products with the batch count, `[B, M]` by `[M, M]`: two
-    lead to the moments, and two back, where the chain rule taken op by op needs four. With g and w the gradients of the
-    two moments of each example, and sums over the batch,
+    The factor is found in float64, products are float32. Only products with the batch are costly, `[B, M]` by `[M, M]`:
+    the moments take two and their gradient two, where the chain rule applied op by op needs four. With g and w the
+    gradients of the two moments of each example, and sums over the batch,
 
         G = sum w a a^T,   h = sum g a,   dk = L^-T (2 w P a + g v),   dv = h,   dS = -2 G S,
         dL^-1 L^-T = 2 P G + v h^T,
 
-    and the last is all that the gradient of L^-1 to K_zz needs (see `inverse_cholesky`). The jitter counts as a
+    and the last is all that the gradient from L^-1 to K_zz needs (see `inverse_cholesky`). The jitter counts as a
     constant.
 
     Args:
       rows: `k_xz`, `[T, B, M]` float32.
-      covariance: `K_zz`, `[T, M, M]` float32: what the gradient goes to, which is float32 like all that leads to it.
+      covariance: `K_zz`, `[T, M, M]` float32, which receives the gradient.
       location: v, `[T, M]` float32.
       scale: S, `[T, M, M]` float32.
-      exact: The same in float64: what is factorised.
+      exact: `K_zz` in float64, which is factorised.
       jitter: As of `cholesky`.
 
     Returns:
-      What is added to the prior's mean, and taken off its variance; both `[T, B]` float32.
+      The amounts added to the prior's mean and subtracted from its variance; both `[T, B]` float32.
     """
     exact = tf.stop_gradient(exact)
 

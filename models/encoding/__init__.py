@@ -1,4 +1,4 @@
-"""From a batch of raw columns to the rows and weights that embedding sets look up.
+"""Encodes a batch of raw columns as the rows and weights that embedding sets look up.
 
 May import: data, layers, models/options.
 """

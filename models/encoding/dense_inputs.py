@@ -16,13 +16,13 @@ from fullrank.models.options import NumericEncoding, Similarity, VectorEncoding
 
 
 class DenseInputs(NamedTuple):
-    """The dense part of a batch, equal for all embedding sets.
+    """The dense part of a batch, the same for all embedding sets.
 
     Attributes:
       numbers: `[B, n]` float32, standardised, NaN where missing; `None` if there are none.
-      similarities: `[B, p]` float32, one a pair of vectors, NaN where either is missing; `None` if there are none.
-      vectors: The vectors that are projected, `[B, length]` each, as they came.
-      raw: `[B, m]`, the vectors that are taken as they are, side by side; `None` if there are none.
+      similarities: `[B, p]` float32, one per pair of vectors, NaN where either is missing; `None` if there are none.
+      vectors: The vectors that are projected, `[B, length]` each, unchanged.
+      raw: `[B, m]`, the vectors that are used as they are, concatenated; `None` if there are none.
     """
 
     numbers: Any
@@ -32,19 +32,19 @@ class DenseInputs(NamedTuple):
 
 
 class DenseEncoder(tf.Module):
-    """Takes the numbers and vectors of a batch that no table is looked up for, once a batch.
+    """Extracts, once per batch, the numbers and vectors that need no table lookup.
 
     Attributes:
       numbers: The numeric features among them.
       pairs: The pairs of vectors that are compared.
       vectors: The vectors that are projected.
-      raw: The vectors that are taken as they are.
+      raw: The vectors that are used as they are.
 
     Args:
-      schema: What the batches hold.
-      numeric: Numbers are among them if this is one of `numbers.NETWORKS`.
+      schema: Schema of the batches.
+      numeric: The encoding of numbers; numbers are included if it is one of `numbers.NETWORKS`.
       vectors: `similarity` compares the pairs that the schema declares ([Tencent] §3.3) and projects vectors without a
-        pair; `projection` projects all, `raw` takes all as they are.
+        pair; `projection` projects all, `raw` uses all as they are.
       similarity: `cosine` or `dot`.
     """
 
@@ -70,7 +70,7 @@ class DenseEncoder(tf.Module):
         self._similarity = PairSimilarity(similarity, name="similarity")
 
     def similarity_knots(self) -> tuple[tuple[float, ...], ...]:
-        """The map of each pair's similarity to integers: linear for a cosine, by fitted quantiles for a dot product.
+        """The map from each pair's similarity to integers: linear for a cosine, by fitted quantiles for a dot product.
 
         Raises:
           ValueError: If the schema has no quantiles of a dot product.
@@ -80,7 +80,7 @@ class DenseEncoder(tf.Module):
         return tuple(tuple(numbers.dot_product_knots(vector).tolist()) for vector, _ in self.pairs)
 
     def __call__(self, batch: Mapping[str, tf.Tensor]) -> DenseInputs:
-        """Takes them from a batch of raw columns."""
+        """Extracts them from a batch of raw columns."""
         real = similarities = raw = None
         if self.numbers:
             values = tf.stack([batch[f.name] for f in self.numbers], axis=1)
@@ -94,7 +94,7 @@ class DenseEncoder(tf.Module):
 
 
 def _with_indicator(vector: tf.Tensor) -> tf.Tensor:
-    """A vector `[B, n]`, zero if it is missing, and whether it is: `[B, n + 1]`; components are clipped to ±1e6."""
+    """A vector `[B, n]`, zero if missing, and a flag for missing: `[B, n + 1]`; components are clipped to ±1e6."""
     missing = tf.reduce_any(tf.logical_not(tf.math.is_finite(vector)), axis=1, keepdims=True)
     known = tf.clip_by_value(tf.where(missing, tf.zeros([]), vector), -LARGEST, LARGEST)
     return tf.concat([known, tf.cast(missing, vector.dtype)], axis=1)

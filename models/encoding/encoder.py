@@ -1,4 +1,4 @@
-"""The feature encoder: a schema's columns to `Lookups`, once a batch, whatever the number of embedding sets."""
+"""The feature encoder: turns a schema's columns into `Lookups`, once per batch for all embedding sets."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from fullrank.models.encoding.named_columns import NamedColumns, arranged
 from fullrank.models.options import NumericEncoding
 
 _LARGEST = 1e6
-"""Beyond it a weight of an id is clipped."""
+"""The limit at which the weight of an id is clipped."""
 
 
 class FeatureEncoder(tf.Module):
-    """Encodes every feature of a schema that rows of a table are looked up for; `DenseEncoder` takes the others.
+    """Encodes every feature of a schema that is looked up in a table; `DenseEncoder` encodes the others.
 
     Attributes:
-      plan: The look-ups that its output fills.
+      plan: The lookups that its output fills.
 
     Args:
-      schema: What the batches hold; numeric features need fitted statistics.
+      schema: Schema of the batches; numeric features need fitted statistics.
       vocabularies: Feature -> known ids, for sparse features with a vocabulary.
-      numeric: `buckets` (by quantile), `scaled` (one direction per feature) or `mns` (digits, [Tencent] §3.2); numbers
-        are left out if it is another.
+      numeric: `buckets` (by quantile), `scaled` (one direction per feature) or `mns` (digits, [Tencent] §3.2); any
+        other value leaves numbers out.
       buckets: Number of quantile buckets.
       bases: Numeral systems of `mns`, for features that name none.
       bits: Range of `mns`, for features that do not say: numbers map to 0..2^bits-1.
@@ -134,7 +134,7 @@ class FeatureEncoder(tf.Module):
         )
 
     def _behaviours(self, sequence: Sequence, batch: Mapping[str, tf.Tensor], ids: NamedColumns | None) -> tf.Tensor:
-        """What is looked up of the behaviours, `[B, L, n]`: rows of ids, and HashIDs plus 1, so that 0 is missing."""
+        """The lookups of the behaviours, `[B, L, n]`: rows of ids, and HashIDs plus 1, so that 0 is missing."""
         found = []
         for column in sequence.behaviour:
             length = self._code_lengths.get(_table(column))
@@ -171,13 +171,13 @@ def _number_code(
 
 
 def _pooling_weights(rows: tf.Tensor, given: tf.Tensor | None, pooling: str) -> tf.Tensor:
-    """Weights `[B, L]` by which a weighted sum of rows is their mean, sum or sqrt-n pooling; padding weighs nothing.
+    """Weights `[B, L]` that make a weighted sum of rows their mean, sum or sqrt-n pooling; padding has weight 0.
 
     An example without any id reads the missing row once, so that it too has an embedding.
     """
     valid = tf.cast(rows > 0, tf.float32)
     if given is not None:
-        # A request may hold anything: what is not a number weighs nothing, and what is huge must not overflow a sum.
+        # A request may hold anything: NaN gets weight 0, and huge weights must not overflow a sum.
         given = tf.clip_by_value(tf.where(tf.math.is_finite(given), given, tf.zeros([])), -_LARGEST, _LARGEST)
     raw = valid if given is None else valid * given
     total = tf.reduce_sum(raw, axis=1, keepdims=True)

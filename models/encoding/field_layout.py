@@ -1,4 +1,4 @@
-"""Which part and group each field of a model belongs to, from the schema ([Tencent] §4.3)."""
+"""Reads from the schema which part and group each field of a model belongs to ([Tencent] §4.3)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from fullrank.data.schema.schema import Schema
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FieldLayout:
-    """What interactions may know about the F axis.
+    """Names, parts and groups of the fields on the F axis, for interactions.
 
     Attributes:
       names: Names of the fields, in their order.
-      parts: Parts of each field: what describes the ad is one part, the user and the context are the other. Numbered
-        from 0 in order of appearance; one part alone if all fields are of it.
-      groups: Groups of each field, numbered from 0 in order of appearance: those of equal side and `group` in the
-        schema. A field without a group belongs to that of its side.
+      parts: Part of each field: fields that describe the ad are one part, those of user and context the other. Numbered
+        from 0 in order of appearance; there is only one part if all fields belong to it.
+      groups: Group of each field, numbered from 0 in order of appearance: fields of equal side and `group` in the
+        schema. A field without a `group` belongs to the group of its side.
     """
 
     names: tuple[str, ...]
@@ -25,7 +25,7 @@ class FieldLayout:
     groups: tuple[int, ...]
 
     def of_part(self, part: int) -> tuple[int, ...]:
-        """The numbers of the fields of a part."""
+        """The indices of the fields of a part."""
         return tuple(field for field, own in enumerate(self.parts) if own == part)
 
 
@@ -35,7 +35,7 @@ def field_layout(schema: Schema, names: Sequence[str], *, learned: Sequence[str]
     Args:
       schema: Schema of the data.
       names: The features behind the first fields of the F axis, in its order.
-      learned: Names of the fields behind them, which no feature is made of: of the user's part, each its own group.
+      learned: Names of the fields after them, which come from no feature: in the user's part, each its own group.
     """
     feature_of = {feature.name: feature for feature in schema.features}
     keys = [(feature_of[name].side, feature_of[name].group) for name in names]

@@ -1,8 +1,8 @@
 """Raw ids to table rows, for many id columns at once, inside the model graph.
 
-Row 0 is a missing id, row 1 an id outside the map, known ids follow. A string id is first taken to 63 bits by a fast
+Row 0 is a missing id, row 1 an id outside the map, known ids follow. A string id is first reduced to 63 bits by a fast
 fingerprint; a vocabulary then is a single hash table for *all* features, keyed by a mix of feature and id, so that a
-batch costs one table look-up and not one per feature. Two ids with one key are looked for when the table is built.
+batch costs one table lookup and not one per feature. Building the table checks for two ids with the same key.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ class IdRows(tf.Module):
         for kind in ("identity", "hash", "vocabulary"):
             columns = [c for c in self.columns if self._maps[c.table].kind == kind]
             if columns:
-                # Columns of one dtype go side by side before anything is computed: for a request of one row, an
-                # operation a column costs more than all arithmetic on it.
+                # Columns of one dtype are concatenated before anything is computed: for a request of one row, one
+                # operation per column would cost more than all the arithmetic.
                 runs = [list(run) for _, run in itertools.groupby(columns, key=lambda c: c.dtype)]
                 raw = [_side_by_side([batch[c.name] for c in run]) for run in runs]
                 ids = _joined([_as_integers(part) for part in raw])

@@ -1,4 +1,4 @@
-"""Named columns side by side in one tensor, so that a batch is encoded by few operations and not by some a feature."""
+"""Named columns in one tensor, so that a batch is encoded by a few operations instead of some per feature."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import tensorflow as tf
 
 @dataclasses.dataclass(frozen=True)
 class NamedColumns:
-    """Columns of one dtype, side by side.
+    """Columns of one dtype, concatenated.
 
     Attributes:
-      names: One a column.
-      widths: One a column.
+      names: One per column.
+      widths: One per column.
       values: `[B, sum of widths]`.
     """
 
@@ -32,7 +32,7 @@ class NamedColumns:
 
 
 def arranged(parts: Sequence[NamedColumns], *, order: Sequence[str]) -> tf.Tensor | None:
-    """The columns named in `order`, side by side, `[B, sum of their widths]`; `None` if there are none."""
+    """The columns named in `order`, concatenated, `[B, sum of their widths]`; `None` if there are none."""
     if not order:
         return None
     names = [name for part in parts for name in part.names]

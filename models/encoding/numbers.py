@@ -27,16 +27,16 @@ from fullrank.layers.numbers.scaled_number import standardised
 from fullrank.models.options import NumericEncoding
 
 NETWORKS: tuple[NumericEncoding, ...] = ("autodis", "periodic")
-"""Encodings by a small network and not by rows of a table."""
+"""Encodings computed by a small network instead of rows of a table."""
 DIRECTION_ROW = 1
 
 
 def boundaries(features: Sequence[Numeric], *, buckets: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    """Inner bucket boundaries `[n, buckets - 1]`: the buckets of the training split weigh the same (`bin_starts`).
+    """Inner bucket boundaries `[n, buckets - 1]`: buckets hold equal shares of the training split (`bin_starts`).
 
-    A value that is more frequent than that has a bucket of its own. A number with fewer values has fewer boundaries;
-    the rest is filled with infinity, which no finite value reaches. Where the schema has no bins, boundaries are
-    equally spaced quantiles, of which repeated ones count once.
+    A value that is more frequent than such a share has a bucket of its own. A number with fewer values has fewer
+    boundaries; the rest is filled with infinity, which no finite value reaches. Where the schema has no bins,
+    boundaries are equally spaced quantiles without repetition.
     """
     table = np.full((len(features), buckets - 1), np.inf, np.float32)
     for row, feature in zip(table, features, strict=True):
@@ -68,7 +68,7 @@ def _bins(feature: Numeric, buckets: int) -> npt.NDArray[np.float32] | None:
     """The least value of each bin; `None` where none were fitted.
 
     Raises:
-      ValueError: If the bins of the schema cannot be.
+      ValueError: If the bins of the schema are invalid.
     """
     statistics = feature.statistics
     if statistics is None or not statistics.values:
@@ -87,7 +87,7 @@ def knots(features: Sequence[Numeric], *, number: int = 257) -> np.ndarray[tuple
     """The fitted maps from numbers to integers for `mns`, `[n, number]`: values that map to equally spaced integers.
 
     `quantile`: quantiles of the training split. `linear`: equal steps from its minimum to its maximum. `log`: the same
-    of `t(x) = sign(x) log(1 + |x|)`, mapped back; between two knots the map is linear here, too.
+    of `t(x) = sign(x) log(1 + |x|)`, mapped back; between two knots this map is linear, too.
     """
     shares = np.linspace(0, 1, number)
     return np.stack([_knots(feature, shares) for feature in features])
@@ -106,7 +106,7 @@ def _knots(feature: Numeric, shares: npt.NDArray[np.float64]) -> npt.NDArray[np.
 
 
 def dot_product_knots(vector: Vector, *, number: int = 257) -> npt.NDArray[np.float32]:
-    """Quantiles `[number]` of a vector's dot product with its pair; a range of one value if it was never known.
+    """Quantiles `[number]` of a vector's dot product with its pair; all equal if it was never known.
 
     Raises:
       ValueError: If nothing was fitted.
@@ -129,7 +129,7 @@ def _resampled(feature: Numeric, shares: npt.NDArray[np.float64]) -> npt.NDArray
 def _interpolated(
     values: Sequence[float] | npt.NDArray[np.float64], shares: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """The values at shares (0 to 1) of their number; the values are taken to be equally spaced."""
+    """The values at given ranks (0 to 1); the values are assumed to be equally spaced in rank."""
     return np.interp(shares, np.linspace(0, 1, len(values)), values)
 
 
@@ -141,7 +141,7 @@ def _unfitted(feature: Numeric, what: str) -> ValueError:
 
 
 def moments(features: Sequence[Numeric]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Fitted means and deviations, `[n]` each; 0 and 1 where nothing was fitted, 1 for the deviation of a constant."""
+    """Fitted means and deviations, `[n]` each; 0 and 1 where nothing was fitted, and 1 as deviation of a constant."""
     fitted: list[NumericStatistics | None] = [f.statistics for f in features]
     mean = np.array([s.mean if s else 0.0 for s in fitted], np.float32)
     return mean, np.array([s.std if s and s.std > 0 else 1.0 for s in fitted], np.float32)
@@ -172,11 +172,11 @@ class NumberCode(Protocol):
 
 
 class BucketCode:
-    """One row a quantile bucket.
+    """One row per quantile bucket.
 
     Args:
-      features: With fitted quantiles.
-      buckets: How many.
+      features: Numeric features with fitted quantiles.
+      buckets: Number of buckets.
     """
 
     def __init__(self, features: Sequence[Numeric], *, buckets: int) -> None:
@@ -190,11 +190,11 @@ class BucketCode:
 
 
 class PiecewiseCode:
-    """Two rows, those of the knots around a number, each the more the nearer it is.
+    """Two rows, those of the knots around a number, the nearer one with the larger weight.
 
     Args:
-      features: With fitted bins.
-      buckets: Between how many pairs of knots.
+      features: Numeric features with fitted bins.
+      buckets: Number of gaps between knots.
     """
 
     def __init__(self, features: Sequence[Numeric], *, buckets: int) -> None:
@@ -210,10 +210,10 @@ class PiecewiseCode:
 
 
 class ScaledCode:
-    """One direction a feature, times the standardised number.
+    """One direction per feature, times the standardised number.
 
     Args:
-      features: Standardised by their fitted mean and deviation; taken as they are where nothing was fitted.
+      features: Numeric features, standardised by their fitted mean and deviation; unchanged where nothing was fitted.
     """
 
     def __init__(self, features: Sequence[Numeric]) -> None:
@@ -226,19 +226,19 @@ class ScaledCode:
 
 
 class NumeralCode:
-    """The digits of several numeral systems, of integers that fitted maps take numbers to ([Tencent] §3.2).
+    """The digits, in several numeral systems, of the integers to which fitted maps take numbers ([Tencent] §3.2).
 
     Neighbouring features with the same numeral systems are looked up together: give them `by_systems`.
 
     A missing number reads its row with weight 1 once, and with weight 0 in place of the other digits.
 
     Args:
-      features: With fitted statistics.
+      features: Numeric features with fitted statistics.
       bases: Numeral systems of the features that name none.
-      bits: Integers are below 2^bits, for features that do not say.
+      bits: Integers are below 2^bits, for features that set no range.
 
     Raises:
-      ValueError: If a range has more bits than numbers of a batch, which are float32.
+      ValueError: If a range has more bits than a float32 number of a batch.
     """
 
     def __init__(self, features: Sequence[Numeric], *, bases: Sequence[int], bits: int) -> None:
@@ -267,7 +267,7 @@ class NumeralCode:
 
 
 def by_systems(features: Sequence[Numeric], *, bases: Sequence[int], bits: int) -> tuple[Numeric, ...]:
-    """The features in an order in which those with the same numeral systems are neighbours."""
+    """Sorts features so that those with the same numeral systems are neighbours."""
     first: dict[tuple[tuple[int, ...], int], int] = {}
     for feature in features:
         first.setdefault(_systems(feature, bases, bits), len(first))

@@ -17,11 +17,11 @@ TIM_PARTS: Final[tuple[TimPart, ...]] = get_args(TimPart)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SequenceEncoder:
-    """How one sequence of a model is encoded.
+    """The encoder of one sequence of a model.
 
     Attributes:
-      layer: From its inputs to `[B, d]`.
-      reads: What the layer is called with, of `behaviours`, `target`, `mask` and `intervals`.
+      layer: Maps its inputs to `[B, d]`.
+      reads: The arguments that the layer is called with, among `behaviours`, `target`, `mask` and `intervals`.
     """
 
     layer: keras.layers.Layer
@@ -43,12 +43,12 @@ def sequence_encoder(
       kind: `tim` (`TemporalInterest`), `din` (attention by an MLP), `self_attention` (a transformer block) or `mean`.
       without: Parts of `tim` to leave out.
       scale: Typical absolute value of an entry of a trained row, for `tim`.
-      length: Most behaviours.
+      length: Largest number of behaviours.
       timed: Whether their times are known; `tim` leaves intervals out where they are not.
       name: Name of the layer.
 
     Raises:
-      ValueError: If there is no such encoder or part, or parts are left out of another encoder than `tim`.
+      ValueError: If there is no such encoder or part, or parts are left out of an encoder other than `tim`.
     """
     if kind not in get_args(EncoderName):
         raise ValueError(f"Unknown sequence encoder {kind!r}. Known: {', '.join(get_args(EncoderName))}.")
@@ -59,10 +59,10 @@ def sequence_encoder(
 
 
 def check_without(kind: str, without: Sequence[str]) -> None:
-    """Refuses parts to leave out that the encoder does not have.
+    """Rejects parts to leave out that the encoder does not have.
 
     Raises:
-      ValueError: If one is not a part of `tim`, or is named twice, or the encoder is another one.
+      ValueError: If one is not a part of `tim` or is named twice, or the encoder is not `tim`.
     """
     if without and kind != "tim":
         raise ValueError(f"sequence_without={','.join(without)} has no effect with sequence={kind}: only tim has them.")

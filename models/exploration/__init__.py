@@ -1,4 +1,4 @@
-"""From a logit with its uncertainty to a score that explores ([Tencent] §6.4).
+"""Turns a logit with its uncertainty into a score that explores ([Tencent] §6.4).
 
 May import: layers.
 """

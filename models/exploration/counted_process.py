@@ -19,19 +19,19 @@ _STEP: Final = 0.7
 class CountedProcess:
     """`f ~ GP(m, K)` at C cells, such as every ad in every segment; `y_c ~ Binomial(n_c, sigma(f_c))`.
 
-    Counts of a cell say all that its examples say, so that the cost does not grow with them: O(D^3) for the D cells
-    that were shown. q(f) is Gaussian with a diagonal pseudo-likelihood, whose natural parameters are moved to where the
-    evidence lower bound has its maximum (conjugate-computation variational inference, Khan and Lin 2017):
+    The counts of a cell are a sufficient statistic of its examples, so the cost does not grow with them: O(D^3) for the
+    D cells that were shown. q(f) is Gaussian with a diagonal pseudo-likelihood, whose natural parameters are moved to
+    the maximum of the evidence lower bound (conjugate-computation variational inference, Khan and Lin 2017):
 
         beta_c = n_c E s'(f_c),   z_c = m_c + (y_c - n_c E s(f_c)) / beta_c,
         q(f) = GP posterior of the observations z with variances 1 / beta,
 
-    with expectations under q by Gauss-Hermite quadrature. Steps of Adam on q, as a head that is trained with a network
-    takes, leave variances too wide for a policy that lives by them.
+    with expectations under q by Gauss-Hermite quadrature. Adam steps on q, as for a head that is trained with a
+    network, leave variances too wide for a policy that relies on them.
 
     Attributes:
-      mean: `[C]`, of f.
-      variance: `[C]`.
+      mean: Mean of f, `[C]`.
+      variance: Variance of f, `[C]`.
 
     Args:
       covariance: K, `[C, C]`.
@@ -53,7 +53,7 @@ class CountedProcess:
         self._seen = np.zeros(0, np.int64)
 
     def observe(self, cells: npt.NDArray[np.int64], clicks: npt.NDArray[Any]) -> None:
-        """Adds examples, `[B]` cells and 0 or 1 each, and moves q to its optimum."""
+        """Adds examples, `[B]` cells with labels 0 or 1, and moves q to its optimum."""
         self.shown += np.bincount(cells, minlength=len(self.shown))
         self.clicks += np.bincount(cells, weights=np.asarray(clicks, np.float64), minlength=len(self.shown))
         seen = np.flatnonzero(self.shown)

@@ -1,4 +1,4 @@
-"""Natural-gradient steps for the posterior of a Gaussian-process head: few do what Adam needs very many for."""
+"""Natural-gradient steps for the posterior of a Gaussian-process head, of which far fewer are needed than of Adam's."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from fullrank.layers.uncertainty.gauss_hermite import gaussian_expectation
 
 
 class Expected(NamedTuple):
-    """What a likelihood gives for logits `f ~ N(mean, variance)`, each as many as there are logits.
+    """Expectations of a likelihood over logits `f ~ N(mean, variance)`, each of the shape of the logits.
 
     Attributes:
       log_likelihood: `E log p(y | f)`.
-      slope: `E d log p / df`, which is its derivative to the mean.
-      curvature: `-E d^2 log p / df^2`, minus twice its derivative to the variance; not negative.
+      slope: `E d log p / df`, its derivative with respect to the mean.
+      curvature: `-E d^2 log p / df^2`, minus twice its derivative with respect to the variance; not negative.
     """
 
     log_likelihood: tf.Tensor
@@ -30,7 +30,7 @@ class Likelihood(Protocol):
     """Takes mean and variance of the logits, `[..., N]` float64."""
 
     def __call__(self, *, mean: tf.Tensor, variance: tf.Tensor) -> Expected:
-        """Gives the expectations."""
+        """Returns the expectations."""
 
 
 class NaturalParameters(NamedTuple):
@@ -46,13 +46,13 @@ class NaturalParameters(NamedTuple):
 
 
 def binomial(*, clicks: tf.Tensor, shows: tf.Tensor) -> Likelihood:
-    """`log p = clicks f - shows softplus(f)`: so many clicks out of so many shows at each input, by quadrature.
+    """`log p = clicks f - shows softplus(f)`: clicks out of shows at each input, by quadrature.
 
-    Equal inputs may be counted together; with `shows` of 1 it is the Bernoulli likelihood. Shows of 0 do nothing.
+    Equal inputs may be counted together; with one show it is the Bernoulli likelihood. Zero shows have no effect.
 
     Args:
       clicks: `[..., N]`.
-      shows: As many.
+      shows: Of the same shape.
     """
     k, n = tf.cast(clicks, tf.float64), tf.cast(shows, tf.float64)
 
@@ -68,7 +68,7 @@ def binomial(*, clicks: tf.Tensor, shows: tf.Tensor) -> Likelihood:
 
 
 def gaussian(*, values: tf.Tensor, noise_variance: float) -> Likelihood:
-    """`y = f + N(0, noise_variance)`; with it one whole step gives the exact process.
+    """`y = f + N(0, noise_variance)`, for which one step of size 1 gives the exact process.
 
     Args:
       values: y, `[..., N]`.
@@ -94,17 +94,17 @@ def natural_step(
     """One natural-gradient step on the ELBO, `lambda <- (1 - size) lambda + size (lambda_prior + sum_i sites)`.
 
     In the mean parameters the gradient of the ELBO is the difference between these two sides (Khan and Lin 2017), so a
-    step is an average: the precision stays positive definite for every size up to 1, and with a Gaussian likelihood the
-    step of size 1 is the answer. A site adds `curvature a a^T` to the precision, and
-    `(slope + curvature mean) a` to the shift.
+    step is an average: the precision stays positive definite for every size up to 1, and with a Gaussian likelihood a
+    step of size 1 gives the solution. A site adds `curvature a a^T` to the precision, and `(slope + curvature mean) a`
+    to the shift.
 
     Args:
-      now: Natural parameters.
+      now: The present natural parameters.
       rows: a, `[T, N, M]`, the whitened kernel rows `L^-1 k_zx`.
       mean: `a^T v` without the prior's mean, `[T, N]`.
-      expected: Expected of the likelihood at the present q.
+      expected: Expectations of the likelihood under the present q.
       size: Between 0 and 1.
-      scale: Examples in the data over those in `rows`, for steps on batches.
+      scale: Number of examples in the data divided by those in `rows`, for steps on batches.
     """
     weighted = rows * expected.curvature[..., tf.newaxis]
     precision = tf.eye(rows.shape[-1], dtype=rows.dtype) + scale * tf.matmul(weighted, rows, transpose_a=True)
@@ -120,20 +120,20 @@ def fit_posterior(
     steps: int = 30,
     tolerance: float = 1e-6,
 ) -> list[float]:
-    """Fits q of a built head to data by natural-gradient steps; kernel, adapter and inducing points stay.
+    """Fits q of a built head to data by natural-gradient steps; kernel, adapter and inducing points do not change.
 
-    Steps begin with size 1 and are halved where the ELBO would fall, so it rises in every step. They end when it gains
-    less than `tolerance` a nat of its size. A step costs `O(N M^2 + M^3)` in float64. Call it outside a `tf.function`.
+    Steps begin with size 1 and are halved where the ELBO would fall, so it rises in every step. They end when its
+    relative gain is below `tolerance`. A step costs `O(N M^2 + M^3)` in float64. Call it outside a `tf.function`.
 
     Args:
       head: A built head.
       inputs: All of the data, `[N, U]` or `[N, T, U]`.
-      likelihood: Likelihood of the logits `[T, N]`; `[N]` will do for one task.
-      steps: At most so many.
+      likelihood: Likelihood of the logits `[T, N]`; `[N]` is accepted for one task.
+      steps: Maximum number of steps.
       tolerance: See above.
 
     Returns:
-      The ELBO before the first step and after each that was taken, summed over tasks.
+      The ELBO before the first step and after each step taken, summed over tasks.
     """
     rows, residual = _whitened_rows(head, inputs)
     prior_mean = tf.cast(head.prior_mean, tf.float64)[:, tf.newaxis]

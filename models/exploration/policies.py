@@ -1,9 +1,9 @@
 """Exploration policies: pure functions of a logit's mean and variance and of a seed, all with one signature.
 
-Each gives scores in logits, as many as there are means: `sigma(score)` is what [Tencent] §6.4 ranks by. The same seed
-gives the same scores on every call; take a new one for each request. What a policy needs beyond the three has a
-default; bind another value with `functools.partial`. `joint_thompson` draws the function once for all candidates of a
-request. `ensemble_logits` gives the mean and variance of several predictions, the plain baseline of a process.
+Each returns scores in logits, of the shape of the means: [Tencent] §6.4 ranks by `sigma(score)`. The same seed
+gives the same scores on every call; take a new one for each request. Further arguments of a policy have a default; bind
+another value with `functools.partial`. `joint_thompson` draws the function once for all candidates of a request.
+`ensemble_logits` computes the mean and variance of several predictions, the plain baseline of a process.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fullrank.layers import GaussianLogits
 
 
 class Policy(Protocol):
-    """What every policy takes: `mean` and `variance` `[..., C]`, and `seed`, two integers."""
+    """The signature of every policy: `mean` and `variance` `[..., C]`, and `seed`, two integers."""
 
     def __call__(self, *, mean: tf.Tensor, variance: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Returns scores `[..., C]`."""
@@ -34,11 +34,11 @@ def greedy(*, mean: tf.Tensor, variance: tf.Tensor, seed: tf.Tensor) -> tf.Tenso
 
 
 def thompson(*, mean: tf.Tensor, variance: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """`f^ ~ N(mean, variance)` ([Tencent] Eq. 5), drawn for each candidate by itself; see `joint_thompson` for a slate.
+    """`f^ ~ N(mean, variance)` ([Tencent] Eq. 5), drawn independently per candidate; see `joint_thompson` for a slate.
 
     Args:
       mean: Mean of the logits, `[..., C]`.
-      variance: Their variance, as many.
+      variance: Their variance, of the same shape.
       seed: Two integers, `[2]`.
     """
     noise = tf.random.stateless_normal(tf.shape(mean), seed=seed, dtype=mean.dtype)
@@ -50,7 +50,7 @@ def ucb(*, mean: tf.Tensor, variance: tf.Tensor, seed: tf.Tensor, width: float =
 
     Args:
       mean: Mean of the logits, `[..., C]`.
-      variance: Their variance, as many.
+      variance: Their variance, of the same shape.
       seed: Not used.
       width: How many standard deviations above the mean.
     """
@@ -60,7 +60,7 @@ def ucb(*, mean: tf.Tensor, variance: tf.Tensor, seed: tf.Tensor, width: float =
 def epsilon_greedy(*, mean: tf.Tensor, variance: tf.Tensor, seed: tf.Tensor, epsilon: float = 0.05) -> tf.Tensor:
     """The means; with probability epsilon, those of a slate in random order, so that any candidate may come first.
 
-    A candidate then bears another one's score: rank by it, and charge by the mean.
+    A candidate may then have the score of another one: rank by the score, and charge by the mean.
 
     Args:
       mean: Mean of the logits, `[..., C]`; the last axis is a slate.
@@ -86,13 +86,14 @@ POLICIES: Final[dict[str, Policy]] = {
 def joint_thompson(*, mean: tf.Tensor, covariance: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """`f^ ~ N(mean, C)`, `f^ = mean + V sqrt(max(D, 0)) z` with `C = V D V^T`.
 
-    Drawn by itself, each of a hundred similar ads is a new chance for a high score; drawn jointly, they rise and fall
-    together, and identical ones get identical scores. By eigenvectors and not by a Cholesky factor, because similar ads
-    make C singular, and the jitter that a factor needs would tell identical ones apart. Costs `O(C^3)` a request.
+    Drawn independently, each of a hundred similar ads is a new chance for a high score; drawn jointly, they rise and
+    fall together, and identical ones get identical scores. Eigenvectors are used instead of a Cholesky factor because
+    similar ads make C singular, and the jitter that a factor needs would separate identical ads. It costs `O(C^3)` per
+    request.
 
     Args:
       mean: `[..., C]`.
-      covariance: `[..., C, C]`, of the candidates of each slate; float64 as `GaussianPosterior.covariance` gives it.
+      covariance: `[..., C, C]`, of the candidates of each slate; float64 as `GaussianPosterior.covariance` returns it.
       seed: Two integers, `[2]`.
 
     Returns:

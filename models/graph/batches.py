@@ -12,7 +12,7 @@ from fullrank.models.graph.bipartite_graph import BipartiteGraph, Ints
 from fullrank.models.graph.sage import PADDING, GraphSage
 
 ABSENT = -1
-"""Stands for a neighbour that there is none of."""
+"""Marks an absent neighbour."""
 
 
 NEGATIVE_POWER = 0.75
@@ -32,12 +32,12 @@ def sample_neighbours(
     Args:
       graph: Graph of users and items.
       nodes: Any shape `[...]`; `ABSENT` has no neighbours.
-      count: Draws a node.
-      draw: Source of chance.
-      leave_out: `[...]`, the place among a node's neighbours of one that must not be drawn; -1 for none.
+      count: Draws per node.
+      draw: Random generator.
+      leave_out: `[...]`, the index among a node's neighbours of one that must not be drawn; -1 for none.
 
     Returns:
-      `[..., count]`, `ABSENT` throughout for a node without neighbours (but the one left out).
+      `[..., count]`, `ABSENT` throughout for a node without neighbours (other than the one left out).
     """
     present = nodes >= 0
     node = np.where(present, nodes, 0)
@@ -93,18 +93,18 @@ def edge_batches(
 ) -> Iterator[EdgeBatch]:
     """One pass over all edges in random order; all edges of a batch belong to one domain, and so do its negatives.
 
-    The edge to be predicted is left out of the neighbourhood of both its ends, or a node with few neighbours would
-    learn that its partner is whoever stands in the sample. Pairs of an end and a random node that are edges themselves
-    are marked, because they are not left out.
+    The edge to be predicted is left out of the neighbourhoods of both its ends; otherwise a node with few neighbours
+    would learn that its partner is whoever is in the sample. Pairs of an end and a random node that are edges
+    themselves are marked, because they are not left out.
 
     Args:
       graph: The training graph, of the model's sizes.
-      model: Says which row a node reads.
+      model: The model, which decides the row that a node reads.
       batch_size: B.
       shared_negatives: N.
       neighbours: S1, S2.
       id_dropout: Share of occurrences in which a node reads the row of new nodes instead of its own.
-      draw: Source of chance.
+      draw: Random generator.
     """
     known, new = model.known_rows(), model.new_rows(graph)
     user_weights = np.cumsum(graph.degrees[: graph.sizes[0]] ** NEGATIVE_POWER)

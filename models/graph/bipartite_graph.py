@@ -1,4 +1,4 @@
-"""Users and items, and who clicked what, as one array of neighbours."""
+"""The graph of users and the items they clicked, as one array of neighbours."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Ints = npt.NDArray[np.int64]
 class BipartiteGraph:
     """An undirected graph between users and the items of one or several domains, without repeated edges.
 
-    Nodes are numbered through: all users, the items of the first domain, those of the second and so on. The neighbours
-    of node v are `neighbours[offsets[v]:offsets[v + 1]]`, in ascending order (compressed sparse rows).
+    Nodes are numbered consecutively: all users, the items of the first domain, those of the second and so on. The
+    neighbours of node v are `neighbours[offsets[v]:offsets[v + 1]]`, in ascending order (compressed sparse rows).
 
     Attributes:
       sizes: Number of users, of items of the first domain, of the second, ...
       edges: `[E, 2]`, distinct pairs (user node, item node), in ascending order.
       offsets: `[nodes + 1]`.
       neighbours: `[2 E]`, first the items of every user, then the users of every item.
-      positions: `[E, 2]`, where an edge stands among the neighbours of its user and among those of its item, from 0.
+      positions: `[E, 2]`, the index of an edge among the neighbours of its user and among those of its item, from 0.
     """
 
     sizes: tuple[int, ...]
@@ -40,11 +40,11 @@ class BipartiteGraph:
         Args:
           clicks: For each domain the user `[n]` and the item `[n]` of each click, both counted from 0 within users and
             within the domain's items. A pair that occurs several times is one edge.
-          users: How many users there are.
-          items: How many items each domain has.
+          users: Number of users.
+          items: Number of items per domain.
 
         Raises:
-          ValueError: If a number is out of its range, or there are not as many domains as sizes.
+          ValueError: If a number is out of range, or the numbers of domains and of sizes differ.
         """
         if len(clicks) != len(items):
             raise ValueError(f"Received clicks of {len(clicks)} domains and items of {len(items)}.")
@@ -91,7 +91,7 @@ class BipartiteGraph:
         return codes
 
     def has_edges(self, users: Ints, items: Ints) -> npt.NDArray[np.bool_]:
-        """Whether user and item nodes of shapes that broadcast are linked, in time `O(log E)` a pair."""
+        """Whether user and item nodes, of shapes that broadcast, are linked; takes `O(log E)` per pair."""
         codes = users * self.nodes + items
         if not len(self._codes):
             return np.zeros(codes.shape, np.bool_)

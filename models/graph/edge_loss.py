@@ -18,18 +18,19 @@ def edge_loss(
     negatives: float = 5.0,
     temperature: float = 0.2,
 ) -> tf.Tensor:
-    """Tells the ends of an edge from random pairs (Hamilton et al. 2017, Eq. 1), both ends taking each part in turn.
+    """Separates the ends of an edge from random pairs (Hamilton et al. 2017, Eq. 1); each end is the anchor once.
 
         J(z_u) = -log sigma(<z_u, z_i> / t) - Q E_{n ~ P_n} log sigma(-<z_u, z_n> / t)
         loss   = mean over edges (u, i) of (J(z_u) + J(z_i)) / 2
 
-    The mean over N draws, which all edges of the batch share, stands for the expectation. Three departures:
+    The mean over N draws, which all edges of the batch share, estimates the expectation. Three departures:
 
     * v, which the paper takes from a random walk, is a direct neighbour, because similarity of user and *item* is what
       [Tencent] §3.3 asks for;
     * cosines are divided by t, without which sigma never leaves 0.27..0.73 (the paper's t is 1);
     * draws that are neighbours of the anchor do not count. An edge is hidden from the neighbourhoods of its ends
-      (`edge_batches`), its rivals would not be, and the model would learn that who is in the neighbourhood is a rival.
+    (`edge_batches`), but such negatives would not be, so the model would learn that nodes in the neighbourhood are
+    negatives.
 
     Args:
       users: `[B, d]`, length 1.
@@ -54,14 +55,14 @@ def edge_loss(
 
 
 def _mean(values: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
-    """The mean over rows of the mean over chosen columns; 0 for a row without any."""
+    """The mean over rows of the mean over the selected columns; 0 for a row without any."""
     chosen = tf.cast(chosen, tf.float32)
     number = tf.maximum(tf.reduce_sum(chosen, axis=1), 1.0)
     return tf.reduce_mean(tf.reduce_sum(values * chosen, axis=1) / number)
 
 
 def untrained_loss(*, negatives: float) -> float:
-    """The least that `edge_loss` can be if every pair is given the same cosine: log(1 + Q) + Q log(1 + 1 / Q).
+    """The minimum of `edge_loss` if every pair has the same cosine: log(1 + Q) + Q log(1 + 1 / Q).
 
     With one logit x for all pairs the loss is softplus(-x) + Q softplus(x), least where sigma(x) = 1 / (1 + Q).
     """

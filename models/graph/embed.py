@@ -1,4 +1,4 @@
-"""Vectors of every node of a graph, from all of its neighbours."""
+"""Computes the vector of every node of a graph from all of its neighbours."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Vectors = npt.NDArray[np.float32]
 
 
 def embed(model: GraphSage, graph: BipartiteGraph, *, known: Ints | None = None) -> Vectors:
-    """Vectors of a graph, which may be the training graph, or one with new edges and new nodes (inductive).
+    """Computes the vectors of a graph, which may be the training graph or one with new edges and nodes (inductive).
 
     Nothing is sampled: each step takes the mean over all neighbours, layer by layer, in time linear in the edges.
 
     Args:
-      model: Trained on a graph with as many domains.
-      graph: Whose nodes get vectors. Its edges alone decide what a vector knows: clicks of the time that is to be
-        predicted do not belong in it.
-      known: `[nodes]`, the number that each node had in the training graph, -1 for a new one; by default the graph has
-        the nodes of the training graph.
+      model: A model trained on a graph with the same number of domains.
+      graph: The graph of the nodes. A vector contains what its edges contain, so leave out the clicks of the time that
+        is to be predicted.
+      known: `[nodes]`, the number of each node in the training graph, -1 for a new one; by default the graph has the
+        nodes of the training graph.
 
     Returns:
       `[nodes, width]`, of length 1. A node without neighbours gets a vector from its row alone.
@@ -61,7 +61,7 @@ def embed(model: GraphSage, graph: BipartiteGraph, *, known: Ints | None = None)
 def _apply(step: MeanAggregator, state: Vectors, mean: Vectors) -> Vectors:
     def part(at: int) -> Any:
         here = slice(at, at + _CHUNK)
-        # A node without neighbours has a mean of zero, which is what the layer would put there.
+        # A node without neighbours has a mean of zero, as in the layer.
         return step(state[here], mean[here, np.newaxis], np.ones((len(state[here]), 1), bool)).numpy()
 
     return np.concatenate([part(at) for at in range(0, len(state), _CHUNK)])

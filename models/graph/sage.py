@@ -12,27 +12,27 @@ from fullrank.layers.content.graph_sage import MeanAggregator
 from fullrank.models.graph.bipartite_graph import BipartiteGraph, Ints
 
 PADDING: Final = 0
-"""Row of a neighbour that there is none of. It is masked, so it is never trained."""
+"""Row of an absent neighbour. It is masked, so it is never trained."""
 _BUCKETS: Final = 32
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
 class GraphSage(keras.Model):
-    """Turns a node and samples of its neighbours and their neighbours into a vector (Hamilton et al. 2017).
+    """Computes a node's vector from samples of its neighbours and of their neighbours (Hamilton et al. 2017).
 
         h0 = a row of a table
         h1 = MeanAggregator(h0 of the node, h0 of its neighbours)             relu
         z  = MeanAggregator(h1 of the node, h1 of its neighbours)             linear
 
-    What a node is before its neighbours speak, h0:
+    The initial state of a node, h0:
 
     * a node known in training has a row of its own;
     * a node that is *new* reads a row shared by all new nodes of its type (user, item of a domain) with about as many
       neighbours: one row for each floor(log2(1 + degree)).
 
-    A node's own row says nothing about new nodes, so training replaces it now and then by the shared one (id dropout,
-    see `edge_batches`): that trains the shared rows, and makes the neighbours speak for a node. Both steps are shared
-    by users and items; the table tells them apart.
+    A node's own row says nothing about new nodes, so training sometimes replaces it by the shared one (id dropout, see
+    `edge_batches`): that trains the shared rows, and makes the neighbours represent a node. Both steps are shared by
+    users and items, which only the table distinguishes.
 
     Call arguments, rows of the table as `edge_batches` makes them:
       own: `[n]`, the nodes.
@@ -61,7 +61,7 @@ class GraphSage(keras.Model):
             step.build((None, width))
 
     def build(self, input_shape: Any) -> None:
-        """Nothing is left to create; Keras would call the model on numbers that are not rows."""
+        """Does nothing: Keras would call the model on numbers that are not rows."""
         self.built = True
 
     def call(self, own: tf.Tensor, near: tf.Tensor, far: tf.Tensor) -> tf.Tensor:
@@ -80,7 +80,7 @@ class GraphSage(keras.Model):
         """The row that each node of a graph reads if it is new, `[nodes]`.
 
         Raises:
-          ValueError: If the graph has another number of domains.
+          ValueError: If the graph has a different number of domains.
         """
         if len(graph.sizes) != len(self.sizes):
             raise ValueError(

@@ -31,17 +31,17 @@ def train_graph(
     seed: int = 0,
     progress: bool = True,
 ) -> list[float]:
-    """Trains in place, with Adam that touches only the rows a batch reads.
+    """Trains in place, with an Adam that updates only the rows that a batch reads.
 
     Args:
       model: Model of the graph's sizes.
       graph: The training graph.
       epochs: Passes over the edges. The loss stays at `untrained_loss` for some hundred steps before it falls.
-      batch_size: Edges a step.
-      shared_negatives: Random users, and random items, that all edges of a step are told from.
+      batch_size: Edges per step.
+      shared_negatives: Number of random users, and of random items, that are the negatives of all edges of a step.
       neighbours: Neighbours sampled of each node, and of each of those.
-      id_dropout: Share of occurrences in which a node is treated as new. Less learns edges by heart, far more
-        learns nothing.
+      id_dropout: Share of occurrences in which a node is treated as new. Lower values memorise edges, far higher ones
+        learn nothing.
       negatives: As in `edge_loss`.
       temperature: As in `edge_loss`.
       learning_rate: Learning rate of all weights.

@@ -1,4 +1,4 @@
-"""From the outputs of towers to those of tasks: logits, values, chains and uncertainty.
+"""Turns the outputs of towers into those of tasks: logits, values, chains and uncertainty.
 
 May import: data, layers, models/objectives, models/options, models/wirings.
 """

@@ -1,4 +1,4 @@
-"""Which tasks a conversion chain may join."""
+"""Checks which tasks a conversion chain may join."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def check_chain(
       auxiliary: Tasks that an export leaves out.
 
     Raises:
-      ValueError: If it is; the message names the chain and the task.
+      ValueError: If the chain is rejected; the message names the chain and the task.
     """
     if not chain:
         return
     shown = ",".join(chain)
     types = {label.name: label.type for label in labels}
     if len(chain) < 2 or len(set(chain)) != len(chain):
-        raise ValueError(f"A chain joins two different tasks or more. Received: {shown}.")
+        raise ValueError(f"A chain joins two or more different tasks. Received: {shown}.")
     unknown = [task for task in chain if task not in types]
     if unknown:
         raise ValueError(f"The chain {shown} names {', '.join(unknown)}, but the tasks are {', '.join(types)}.")
@@ -41,16 +41,16 @@ def check_chain(
 
 
 def chain_without(chain: Sequence[str], *, tasks: Collection[str]) -> tuple[str, ...]:
-    """The chain that remains without some tasks; empty if that is not a chain.
+    """Returns the chain that remains without some tasks; empty if fewer than two remain.
 
     Raises:
-      ValueError: If a task would stay whose predecessor goes: its probability is a product with that one's.
+      ValueError: If a task would remain whose predecessor is removed, which its probability depends on.
     """
     left = tuple(task for task in chain if task not in tasks)
     if left != tuple(chain[: len(left)]):
         kept = next(task for task, own in zip(left, chain, strict=False) if task != own)
         gone = next(task for task in chain if task in tasks)
         raise ValueError(
-            f"{kept!r} cannot be predicted without {gone!r}, which stands before it in the chain {','.join(chain)}."
+            f"{kept!r} cannot be predicted without {gone!r}, which precedes it in the chain {','.join(chain)}."
         )
     return left if len(left) > 1 else ()

@@ -1,4 +1,4 @@
-"""Initial biases of the heads: each task predicts the mean of its label, which does not have to be learned then."""
+"""Initial biases of the heads: each task starts at the mean of its label, which then need not be learned."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _NEARLY_SURE: Final = 0.99
 
 
 def first_biases(labels: Sequence[Label], *, chain: Sequence[str], value_loss: ValueLoss) -> dict[str, float]:
-    """The first bias of every column.
+    """The initial bias of every column.
 
-    * The logit of the base rate; along a chain that given the task before, which is at most 0.99, for a label that
-      always follows the one before it would start where gradients vanish.
+    * The logit of the base rate; along a chain, of the rate given the previous task, at most 0.99, because a label that
+    always follows the previous one would start where gradients vanish.
     * A value task with `squared`: the mean in units of its size, so 1 or -1.
     * A value task with `ziln`: the share of positive values as above, deviation 1, and mu such that the mean agrees.
 
@@ -51,7 +51,7 @@ def first_biases(labels: Sequence[Label], *, chain: Sequence[str], value_loss: V
 
 
 def _rate(label: Label) -> float | None:
-    """How often the label is 1, or above 0."""
+    """The share of examples whose label is 1, or above 0."""
     if label.type == "value":
         return label.positive
     return label.mean or None

@@ -33,12 +33,12 @@ class Predicted(NamedTuple):
     """The outputs for a batch, in float32.
 
     Attributes:
-      logits: `[B, T]`: of the probability that a binary label is 1, or with `ziln` that a value is above 0; along a
-        chain of the joint probability. The value itself with `squared`, in the task's unit.
-      given: `[B, T]`: as `logits`, but along a chain of the probability given the task before.
+      logits: `[B, T]`, of the probability that a binary label is 1, or with `ziln` that a value is above 0; along a
+        chain, of the joint probability. The value itself with `squared`, in the task's unit.
+      given: `[B, T]`, as `logits`, but along a chain of the probability given the previous task.
       location: `[B, V]`, mu of the value tasks with `ziln`; no columns otherwise.
       scale: `[B, V]`, s of the value tasks with `ziln`; no columns otherwise.
-      variance: `[B, T]`, of the logits, whose means `logits` then are; `None` where they are taken for certain.
+      variance: `[B, T]`, of the logits, whose means are then in `logits`; `None` where logits are certain.
       divergence: `[T]`, `KL(q || p) / N` of uncertain logits.
     """
 
@@ -51,7 +51,7 @@ class Predicted(NamedTuple):
 
 
 class TaskOutputs:
-    """Which columns the heads have, what they mean, and their initial biases.
+    """The columns of the heads, their meaning and their initial biases.
 
     A binary task has one column, its logit. A value task has one with `squared`, the value in units of the label's mean
     size, so that the loss does not depend on the currency; with `ziln` it has three, the logit of a positive value, mu
@@ -59,13 +59,13 @@ class TaskOutputs:
 
     Attributes:
       tasks: T of them.
-      binary: Places of the binary tasks among them.
-      values: Places of the V value tasks.
+      binary: Indices of the binary tasks among them.
+      values: Indices of the V value tasks.
       has_ziln: Whether a value task is a zero-inflated log-normal.
-      rows: Which labels of a batch each of them learns from.
+      rows: The labels of a batch that each of them learns from.
 
     Args:
-      schema: What is known of the labels.
+      schema: Schema with the statistics of the labels.
       wiring: Its tasks must be labels of the schema.
       options: Chain, loss and quantiles of value tasks, and the scenario column.
 
@@ -85,7 +85,7 @@ class TaskOutputs:
         negative = [label.name for label in self._labels if label.type == "value" and (label.minimum or 0.0) < 0]
         if self.has_ziln and negative:
             raise ValueError(
-                f"Values of {', '.join(negative)} fall below 0, which no log-normal has: take --value_loss=squared."
+                f"Values of {', '.join(negative)} fall below 0, which no log-normal has: use --value_loss=squared."
             )
         if options.head != "logit" and (self.values or options.chain):
             raise ValueError(
@@ -102,7 +102,7 @@ class TaskOutputs:
         self._chain = ConversionChain(name="chain", dtype="float32")
         clash = [name for name in self._more if name in self.tasks]
         if clash:
-            raise ValueError(f"The outputs {clash} would bear the names of tasks: rename these labels.")
+            raise ValueError(f"The outputs {clash} would have the names of tasks: rename these labels.")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -123,7 +123,7 @@ class TaskOutputs:
         return (*self._wiring.tower_of, *(towers[head] for head in heads))
 
     def label(self, task: str) -> Label:
-        """The label of a task in the schema, under the name of the task."""
+        """The label of a task in the schema, renamed to the task."""
         return self._labels[self.tasks.index(task)]
 
     @property
@@ -161,17 +161,17 @@ class TaskOutputs:
         return np.array([self._labels[place].mean or 0.5 for place in self.binary], np.float64)
 
     def labels_among(self, examples: int) -> np.ndarray[Any, Any]:
-        """N of each task, `[T]`: how many of the training examples have its label.
+        """N of each task, `[T]`: the number of training examples that have its label.
 
-        The share that the records' statistics show of the split `train`, of as many examples; all of them where the
-        schema does not know, and at least 1. A sample weight does not change N: weights say how labels share it.
+        It is the share in the statistics of the split `train` times the number of examples; all examples if the schema
+        has no statistics, and at least 1. A sample weight does not change N, only how labels share it.
         """
         shares = [1.0 if label.observed is None else label.observed for label in self._labels]
         return np.maximum(np.array(shares, np.float64) * examples, 1.0)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What `named` gives: a prediction per task, and what else follows from chain and values."""
+        """The names of `named`: a prediction per task, and further outputs of chain and values."""
         return (*self.tasks, *self._more)
 
     @property
@@ -188,14 +188,14 @@ class TaskOutputs:
         return given + tuple(f"{self.tasks[v]}_q{100 * q:g}" for v in self.values for q in self._options.quantiles)
 
     def start(self) -> np.ndarray[Any, Any]:
-        """The first bias of each column, at which a task predicts its label's mean; that saves learning it."""
+        """The initial bias of each column, at which a task predicts its label's mean and need not learn it."""
         biases = first_biases(self._labels, chain=self._options.chain, value_loss=self._options.value_loss)
         scenarios = self._wiring.head_scenarios
         parts = [column.rpartition("@")[0] for column in self.columns] if scenarios else self.columns
         return np.array([biases[part] for part in parts], np.float32)
 
     def read(self, columns: tf.Tensor, batch: Mapping[str, tf.Tensor]) -> Predicted:
-        """Gives the columns of the heads, `[B, C]`, their meaning."""
+        """Interprets the columns of the heads, `[B, C]`."""
         columns = tf.cast(columns, tf.float32)
         if self._wiring.head_scenarios:
             ids, scenarios = batch[str(self._options.scenario)], self._wiring.head_scenarios
@@ -217,18 +217,18 @@ class TaskOutputs:
     def uncertain(
         self, found: GaussianLogits, batch: Mapping[str, tf.Tensor], *, divergence: tf.Tensor, training: bool
     ) -> Predicted:
-        """Gives the logits of uncertain heads, `[B, C]`, their meaning.
+        """Interprets the logits of uncertain heads, `[B, C]`.
 
-        Each task of an example has the distribution that the head of its scenario gives. An example of none of the
-        scenarios has the mean of all means; its variance is the mean of all variances plus, where it is predicted, how
-        far the scenarios disagree (`spread_of_scenarios`).
+        Each task of an example has the distribution of the head of the example's scenario. An example of an unlisted
+        scenario has the mean of all means; its variance is the mean of all variances plus, in prediction, the
+        disagreement of the scenarios (`spread_of_scenarios`).
 
         Args:
-          found: What the heads say.
+          found: The logits of the heads.
           batch: Columns.
-          divergence: `[C]`, `KL / N` of each head, N being that of its task: a task's is the sum over its heads, as
-            each of them has a prior of its own.
-          training: Whether the disagreement is left out, as heads are learned from their own examples.
+          divergence: `[C]`, `KL / N` of each head, with the N of its task: a task's divergence is the sum over its
+            heads, as each of them has a prior of its own.
+          training: Whether the disagreement is left out, because heads learn from their own examples.
         """
         none, scenarios = found.mean[:, :0], self._wiring.head_scenarios
         if not scenarios:
@@ -243,9 +243,9 @@ class TaskOutputs:
         return Predicted(mean, mean, none, none, variance=variance, divergence=of_tasks)
 
     def predictions(self, predicted: Predicted) -> tf.Tensor:
-        """What is predicted of each label, `[B, T]`: the probability of a binary one, the mean of a value.
+        """The prediction of each label, `[B, T]`: the probability of a binary one, the mean of a value.
 
-        Of a logit that is not certain it is the expected probability, by quadrature, and not that of the mean.
+        For an uncertain logit it is the expected probability, by quadrature, not the probability at the mean.
         """
         if predicted.variance is not None:
             return calibrated_probability(mean=predicted.logits, variance=predicted.variance)
@@ -260,7 +260,7 @@ class TaskOutputs:
         return heads * self._units
 
     def value_scores(self, predicted: Predicted) -> tf.Tensor:
-        """What orders the examples of each value task, `[B, V]`, in no currency.
+        """Unit-free scores that order the examples of each value task, `[B, V]`.
 
         With `ziln` the logarithm of the predicted mean; with `squared`, where a mean may be negative, the value itself
         in units of the label's mean size.
@@ -273,8 +273,8 @@ class TaskOutputs:
     def named(self, predicted: Predicted) -> dict[str, tf.Tensor]:
         """`{name: values [B]}`.
 
-        Each task's prediction; along a chain also `conversion_given_click`, the probability given the task before; and
-        with `ziln` also `spend_q50`, a quantile over all examples, those of value 0 included.
+        Each task's prediction; along a chain also `conversion_given_click`, the probability given the previous task;
+        and with `ziln` also `spend_q50`, a quantile over all examples, those of value 0 included.
         """
         found = self.by_task(self.predictions(predicted))
         if self._in_chain:
@@ -304,10 +304,10 @@ class TaskOutputs:
         return tf.gather(values, np.array(self.values, np.int32), axis=1) if self.binary else values
 
     def merged(self, binary: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-        """`[..., T]` of what `of_binary` and `of_values` took apart."""
+        """`[..., T]`: reverses `of_binary` and `of_values`."""
         order = np.argsort([*self.binary, *self.values])
         return tf.gather(tf.concat([binary, values], axis=-1), order, axis=-1)
 
     def by_task(self, values: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`{task: values [B]}` of `[B, T]`."""
+        """`{task: values [B]}` from `[B, T]`."""
         return dict(zip(self.tasks, tf.unstack(values, axis=1), strict=True))

@@ -1,4 +1,4 @@
-"""Which labels of a batch each task and each head learns from, where examples belong to scenarios."""
+"""Selects the labels of a batch that each task and head learns from, where examples belong to scenarios."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TaskRows:
 
     @property
     def of_domains(self) -> bool:
-        """Whether tasks are learned from the examples of one scenario each, which no schema tells apart."""
+        """Whether each task learns from the examples of one scenario, which schema statistics do not separate."""
         return bool(self._wiring.domains)
 
     def labels(self, batch: Mapping[str, Any]) -> tf.Tensor:
@@ -38,7 +38,7 @@ class TaskRows:
         return self.of_own_domain(tf.stack([batch[label] for label in self._wiring.labels], axis=1), batch)
 
     def of_own_domain(self, values: tf.Tensor, batch: Mapping[str, Any]) -> tf.Tensor:
-        """A value per task, `[B, T]`, NaN where the example is not of the scenario that the task is learned from."""
+        """A value per task, `[B, T]`, NaN where the example is not of the scenario that the task learns from."""
         domains = self._wiring.domains
         if not domains:
             return values
@@ -57,7 +57,7 @@ class TaskRows:
         return tf.gather(weights, places, axis=1) * tf.cast(is_own, weights.dtype)
 
     def labels_in(self, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """How many examples of a batch, of any scenario, have the label of each head, `[C]`."""
+        """The number of examples of a batch, of any scenario, that have the label of each head, `[C]`."""
         label_of = dict(zip(self._wiring.tasks, self._wiring.labels, strict=True))
         labels = tf.stack([batch[label_of[task]] for task in self._wiring.task_of_heads], axis=1)
         return tf.math.count_nonzero(tf.logical_not(tf.math.is_nan(labels)), axis=0)

@@ -1,4 +1,4 @@
-"""Heads that know how sure they are, in place of a logit ([Tencent] §6.4, Appendix A.1).
+"""Heads with uncertainty, in place of a logit ([Tencent] §6.4, Appendix A.1).
 
 They are a Gaussian process per task, its cheaper relatives (a Bayesian last layer, random features), and the usual
 baseline, dropout (Gal and Ghahramani 2016).
@@ -24,17 +24,17 @@ from fullrank.models.options import RankerOptions
 
 
 class DropoutHeads(keras.layers.Layer):
-    """A logit per task whose inputs are dropped with probability r: mean and variance over all masks, none drawn.
+    """A logit per task whose inputs are dropped with probability r: exact mean and variance over all masks.
 
         f = b + sum_i w_i h_i m_i / (1 - r),   m_i ~ Ber(1 - r)
         mean = b + sum_i w_i h_i,   variance = r / (1 - r) sum_i (w_i h_i)^2
 
-    Masks of the last hidden layer only: those of the layers below would need a pass through the tower for each draw
+    Only masks of the last hidden layer count: those of lower layers would need a pass through the tower for each draw
     (`models.exploration.ensemble_logits` takes such draws, and those of several models). In training the tower has
-    dropped already, and the variance is 0.
+    already dropped units, and the variance is 0.
 
     Call arguments:
-      inputs: `[B, G, U]`, what the towers give.
+      inputs: `[B, G, U]`, the outputs of the towers.
 
     Returns:
       `GaussianLogits` of `[B, T]`.
@@ -42,7 +42,7 @@ class DropoutHeads(keras.layers.Layer):
     Args:
       tower_of: The tower of each task, counted from 0.
       base_rates: Share of positives of each task.
-      rate: r, that of the towers.
+      rate: r, the dropout rate of the towers.
     """
 
     def __init__(
@@ -71,11 +71,11 @@ class DropoutHeads(keras.layers.Layer):
         return GaussianLogits(mean=mean, variance=variance)
 
     def divergence(self) -> tf.Tensor:
-        """0 of each task, `[T]`."""
+        """0 for each task, `[T]`."""
         return tf.zeros([len(self._tower_of)])
 
     def observe(self, inputs: tf.Tensor, weights: tf.Tensor, share: tf.Tensor | None = None) -> None:
-        """Nothing: the variance is that of the masks."""
+        """Does nothing: the variance is that of the masks."""
 
     def precompute(self) -> None:
         """Nothing."""
@@ -84,15 +84,15 @@ class DropoutHeads(keras.layers.Layer):
 class LaplaceHeads(keras.layers.Layer):
     """`f_t ~ N(w_t^T x~, x~^T H_t^-1 x~)` over the tower of task t, by `LastLayerLaplace` or `RandomFeatureGP`.
 
-    Training takes the logit for certain, so that the loss is the cross entropy plus the prior's penalty over N_t, and
-    `observe` builds H on the way: each batch is added to it, and once N_t labels are in it, as much of the older ones
-    is forgotten. H is then that of the last N_t labels, at the weights that were there when each came by, and no pass
-    over the data is needed after training or after weights of an earlier epoch are restored. Only observed labels
-    count: H_t is what these rows alone would have given. Sample weights are scaled to mean 1 over the labels of a task
-    in a batch, as they are in the loss, so that their scale does not make the posterior surer.
+    Training treats the logit as certain, so the loss is the cross entropy plus the prior's penalty over N_t, and
+    `observe` builds H during training: each batch is added to it, and once N_t labels are in it, the same amount of
+    older ones is forgotten. H is then that of the last N_t labels, each at the weights of its step, and no pass over
+    the data is needed after training or after weights of an earlier epoch are restored. Only observed labels count: H_t
+    is the same as from these rows alone. Sample weights are scaled to mean 1 over the labels of a task in a batch, as
+    they are in the loss, so that their scale does not narrow the posterior.
 
     Call arguments:
-      inputs: `[B, G, U]`, what the towers give.
+      inputs: `[B, G, U]`, the outputs of the towers.
 
     Returns:
       `GaussianLogits` of `[B, T]`; in training with variance 0.
@@ -125,7 +125,7 @@ class LaplaceHeads(keras.layers.Layer):
             self.last = RandomFeatureGP(random_features, base_rate=rates, name="features", dtype=dtype)
 
     def build(self, input_shape: Any) -> None:
-        """Creates the number of labels in each H, `[T]`."""
+        """Creates the counter of labels in each H, `[T]`."""
         self._seen = self.add_weight(
             name="seen",
             shape=self._labels.shape,
@@ -145,13 +145,13 @@ class LaplaceHeads(keras.layers.Layer):
         return GaussianLogits(mean=found.mean, variance=tf.zeros_like(found.mean))
 
     def observe(self, inputs: tf.Tensor, weights: tf.Tensor, share: tf.Tensor | None = None) -> None:
-        """Adds a training batch to H; nothing if the layer is frozen.
+        """Adds a training batch to H; does nothing if the layer is frozen.
 
         Args:
           inputs: `[B, G, U]`, as of the call.
           weights: Weights of each label, `[B, T]`; 0 where it was not observed.
-          share: Share of the N_t labels that a task is given, `[T]`, as where it has one of several scenarios; all of
-            them if `None`.
+          share: Share of the N_t labels that a task gets, `[T]`, such as that of one of several scenarios; all of them
+            if `None`.
         """
         if not self.trainable:
             return
@@ -166,18 +166,18 @@ class LaplaceHeads(keras.layers.Layer):
         self.last.refresh()
 
     def divergence(self) -> tf.Tensor:
-        """`-log p(w) / N_t` of each task but for a constant, `[T]`."""
+        """`-log p(w) / N_t` of each task up to a constant, `[T]`."""
         return self.last.prior_penalty() / self._labels
 
     def precompute(self) -> None:
-        """Nothing: what serving needs is kept up to date in training."""
+        """Does nothing: training keeps the posterior up to date."""
 
 
 class GaussianHeads(keras.layers.Layer):
-    """`f_t ~ GP` over the tower of task t; the process of each task is its own, and all are computed at once.
+    """`f_t ~ GP` over the tower of task t; each task has a process of its own, and all are computed at once.
 
     Call arguments:
-      inputs: `[B, G, U]`, what the towers give.
+      inputs: `[B, G, U]`, the outputs of the towers.
 
     Returns:
       `GaussianLogits` of `[B, T]`.
@@ -226,31 +226,31 @@ class GaussianHeads(keras.layers.Layer):
         return tf.cast(self.process.kl_divergence(), tf.float32) / self._labels
 
     def observe(self, inputs: tf.Tensor, weights: tf.Tensor, share: tf.Tensor | None = None) -> None:
-        """Nothing: the posterior is trained by gradients."""
+        """Does nothing: the posterior is trained by gradients."""
 
     def precompute(self) -> None:
-        """Answers from a posterior that is computed now, for serving; what is trained later does not change it."""
+        """Computes the posterior for serving once, from the present weights; later training does not change it."""
         self._posterior = GaussianPosterior(self.process)
 
 
 UncertainHeads = GaussianHeads | LaplaceHeads | DropoutHeads
-"""All give `GaussianLogits` of `[B, T]` and a `divergence` of `[T]`; in training they `observe` which labels a batch
-has, and for serving they `precompute` what depends on weights alone."""
+"""All return `GaussianLogits` of `[B, T]` and a `divergence` of `[T]`; in training they `observe` the labels
+of a batch, and for serving they `precompute` whatever depends on weights alone."""
 
 
 def uncertain_heads(
     tower_of: Sequence[int], *, options: RankerOptions, base_rates: Sequence[float], labels: Sequence[float]
 ) -> UncertainHeads:
-    """Builds what `options.head` names.
+    """Builds the head that `options.head` names.
 
     Args:
       tower_of: The tower of each task.
-      options: With a head other than `logit`.
+      options: Options with a head other than `logit`.
       base_rates: Share of positives of each task.
       labels: N of each task, its observed labels in the training split.
 
     Raises:
-      ValueError: If dropout is asked for and there is none.
+      ValueError: If the head is `dropout` but the towers drop no units.
     """
     if options.head == "gp":
         return GaussianHeads(

@@ -1,4 +1,4 @@
-"""What a model learns from: losses of its tasks, weights of examples, and their sum.
+"""The objective of a model: losses of its tasks, weights of examples, and their sum.
 
 May import: data, layers, models/heads, models/metrics, models/objectives, models/options, models/wirings.
 """

@@ -17,7 +17,7 @@ from fullrank.models.options import ObjectiveOptions
 
 
 class BinaryLosses:
-    """`(1 - w) L_classification + w L_ranking` of each task ([Tencent] §6.1); of JRC, the parts of the same name.
+    """`(1 - w) L_classification + w L_ranking` of each task ([Tencent] §6.1); for JRC, its parts of the same name.
 
     Where logits have a distribution `f ~ N(mean, variance)`, the classification loss is the negative evidence,
     `-E log Ber(y; sigma(f)) + KL / N` (`objectives.evidence`), and the ranking loss compares the means:
@@ -25,13 +25,13 @@ class BinaryLosses:
         L = (1 - w) (-E log Ber(y; sigma(f)) + KL / N) + w L_ranking(mean)
 
     Means do not depend on the variances' own parameters, such as the deviations of a Gaussian process at its inducing
-    points. For these the minimum is thus that of the evidence, whatever w: the ranking loss moves the means, and the
-    posterior around them keeps the width that the labels give it.
+    points. For these the minimum is thus that of the evidence for any w: the ranking loss moves the means, and the
+    posterior around them keeps the width that the labels imply.
 
     Args:
-      options: Which losses.
-      base_rates: Share of positives of each task, `[T]`; used with `class_balanced` alone.
-      labels: N of each task, its observed labels in the training split, `[T]`; used with `class_balanced` alone.
+      options: The choice of losses.
+      base_rates: Share of positives of each task, `[T]`; used with `class_balanced` only.
+      labels: N of each task, its observed labels in the training split, `[T]`; used with `class_balanced` only.
     """
 
     def __init__(
@@ -64,10 +64,10 @@ class BinaryLosses:
           labels: `[B, T]`; 0 or 1; NaN where not observed.
           logits: `[B, T]`; with a variance, the means.
           weights: `[B]` or `[B, T]`, non-negative; ones if `None`.
-          variance: `[B, T]`, of the logits; `None` where they are taken for certain.
+          variance: `[B, T]`, of the logits; `None` where they are certain.
           divergence: `[T]`, `KL(q || p) / N` of uncertain logits.
-          levels: `[B, T]`, the logit f_0 of the negative class; with `jrc` alone, whose f_1 is f_0 + logit. `None`
-            leaves its ranking part out, as where a trained model is validated.
+          levels: `[B, T]`, the logit f_0 of the negative class; with `jrc` only, whose f_1 is f_0 + logit. `None`
+            leaves its ranking part out, as in validation.
           keys: `[B]`; `None` for one list, the batch.
           seed: Two integers for the pairs drawn.
         """
@@ -117,7 +117,7 @@ class BinaryLosses:
 
 
 def of_each_task(loss: Callable[..., tf.Tensor], *columns: tf.Tensor) -> tf.Tensor:
-    """`loss` of the t-th column of each argument `[B, T]`, for each t: `[T]`. Traced once, however many tasks."""
+    """`loss` of the t-th column of each argument `[B, T]`, for each t: `[T]`; traced once for any number of tasks."""
     columns = tuple(tf.cast(column, tf.float32) for column in columns)
     if columns[0].shape[1] == 1:
         return loss(*(column[:, 0] for column in columns))[tf.newaxis]

@@ -1,4 +1,4 @@
-"""How many of a label's observations belong to each scenario, which no schema says: counted while training runs."""
+"""Counts, during training, how many of a label's observations belong to each scenario, which no schema states."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import tf_keras as keras
 
 
 class LabelCounts(keras.layers.Layer):
-    """The share of a label's observations that are of each head's own scenario.
+    """The share of a label's observations that belong to each head's own scenario.
 
-    A posterior has to know from how many labels it follows. The schema counts a label in all scenarios together; with
+    A posterior needs the number of labels behind it. The schema counts a label over all scenarios together; with
     heads of one scenario each, N of a head is that number times its share.
 
     Args:
       heads: C of them.
-      scenarios: S, of which each head has one; the share is 1 / S until a label was counted.
+      scenarios: S, of which each head has one; the share is 1 / S until a label has been counted.
     """
 
     def __init__(self, heads: int, *, scenarios: int, name: str | None = None) -> None:
@@ -35,5 +35,5 @@ class LabelCounts(keras.layers.Layer):
 
     def share(self) -> tf.Tensor:
         """The share of each head, `[C]` float32, above 0."""
-        # One label more, spread evenly, keeps the share of a head without labels above 0.
+        # One additional label, spread evenly, keeps the share of a head without labels above 0.
         return tf.cast((self._own + 1.0 / self._scenarios) / (self._all + 1.0), tf.float32)

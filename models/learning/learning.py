@@ -1,7 +1,7 @@
-"""What a ranker learns from a batch: labels, and in addition keys, a teacher and heads that only train.
+"""The training side of a ranker: labels of a batch, keys, a teacher and training-only heads.
 
-It also keeps the training metrics of the tasks, and the losses of an epoch so far, where Keras would report those of
-its last batch.
+It also keeps the training metrics of the tasks, and the mean losses of an epoch, where Keras would report those of the
+last batch.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LOSSES: Final = ("loss", "regularization_loss", "total_loss")
 
 _OTHER_THAN_DEFAULT: Final = ("classification", "ranking")
 _OF_A_LIKELIHOOD: Final = ("gp", "rff_gp", "laplace")
-"""Heads whose distribution follows from the likelihood of the labels."""
+"""Heads whose distribution is learned from the likelihood of the labels."""
 
 
 class LossMeans(keras.layers.Layer):
@@ -50,10 +50,10 @@ class LossMeans(keras.layers.Layer):
         self._means = keras.metrics.MeanTensor(name="loss_means", dtype="float32", shape=(len(LOSSES),))
 
     def replaced(self, results: Mapping[str, Any], *, examples: tf.Tensor) -> dict[str, Any]:
-        """The results of a step with each loss replaced by its mean.
+        """Returns the results of a step with each loss replaced by its mean.
 
         Args:
-          results: What a step of the model returns, with the losses of its batch, scalars.
+          results: The results of a model's step, with the losses of its batch as scalars.
           examples: B, a scalar.
         """
         losses = tf.stack([tf.cast(results[name], tf.float32) for name in LOSSES])
@@ -86,7 +86,7 @@ class TaskMetrics(keras.layers.Layer):
 
 
 class Targets(NamedTuple):
-    """What a batch is learned towards.
+    """Labels and weights of a batch.
 
     Attributes:
       labels: `[B, T]`; NaN where not observed.
@@ -98,33 +98,33 @@ class Targets(NamedTuple):
 
 
 class Learning(keras.layers.Layer):
-    """The objective with all that it reads; also keeps the metrics of training.
+    """Computes the objective with all its inputs, and keeps the metrics of training.
 
     Call arguments:
       batch: Columns, with labels.
-      targets: What `targets` made of them.
-      predicted: What the model says of each task.
-      read: `[B, G, H]`, what the towers read.
+      targets: The result of `targets` for them.
+      predicted: The model's outputs for each task.
+      read: `[B, G, H]`, the inputs of the towers.
       step: Number of the training step, for the draw of pairs; `None` draws from TensorFlow's global generator.
-      training: Whether heads that only train take part.
+      training: Whether training-only heads are included.
 
     Returns:
       A scalar.
 
     Attributes:
-      teacher: What `learn_from` gave a model that is taught.
+      teacher: The teacher set by `learn_from`, for a model that is taught.
 
     Args:
       outputs: The tasks.
-      wiring: Says which tower is whose.
+      wiring: The wiring, which assigns towers to tasks.
       schema: Schema of the batches.
-      options: For the weights of tasks and examples, and the seed of pairs drawn.
-      objective: How binary tasks are learned.
+      options: Options with the weights of tasks and examples, and the seed of drawn pairs.
+      objective: Losses of binary tasks.
       taught: Whether there will be a teacher.
       examples: Examples of the training split.
 
     Raises:
-      ValueError: If the objective needs what the model or the schema does not have.
+      ValueError: If the objective needs something that the model or the schema does not have.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class Learning(keras.layers.Layer):
         return level + ((PSEUDO, *residual) if self._taught else ())
 
     def start(self, towers: int, width: int) -> None:
-        """Builds the heads for representations `[B, towers, width]`; they start where the label's mean puts them."""
+        """Builds the heads for representations `[B, towers, width]`; they start at the label's mean."""
         if self.heads is None:
             return
         self.heads(tf.zeros([1, towers, width]))
@@ -190,7 +190,7 @@ class Learning(keras.layers.Layer):
         self.teacher = teacher
 
     def targets(self, batch: Mapping[str, tf.Tensor]) -> Targets:
-        """Labels and weights of a batch; counts its repeated exposures, so ask once a step."""
+        """Returns labels and weights of a batch, and counts its repeated exposures: call it once per step."""
         labels = self._outputs.rows.labels(batch)
         return Targets(labels, self.sample_weights(batch, labels))
 
@@ -244,11 +244,11 @@ def _check(
         )
     if objective.classification == "focal" and options.head in _OF_A_LIKELIHOOD:
         raise ValueError(
-            f"head={options.head!r} learns how sure it is from the likelihood of the labels, which the focal loss is "
+            f"head={options.head!r} learns its uncertainty from the likelihood of the labels, which the focal loss is "
             "not. Take classification='cross_entropy' or 'class_balanced', or head='logit' or 'dropout'."
         )
     if objective.ranking == "jrc" and objective.classification != "cross_entropy":
-        raise ValueError("jrc holds a cross entropy of its own: it goes with no other classification loss.")
+        raise ValueError("jrc has a cross entropy of its own: it cannot be combined with another classification loss.")
     columns = {column.name: column for column in schema.columns}
     key = objective.ranking_key
     if key is not None and (key not in columns or columns[key].form != "one" or columns[key].dtype == "float32"):

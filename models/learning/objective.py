@@ -27,10 +27,10 @@ from fullrank.models.options import ObjectiveOptions, TaskWeights
 class UncertaintyWeights(keras.layers.Layer):
     """`L = 1/T sum_t exp(-s_t) L_t + s_t`, with s_t trained and 0 at the start, where L is the tasks' mean.
 
-    For fixed losses the minimum is at `s_t = log L_t`, so every task comes to weigh `1 / L_t`. Kendall et al. write
-    `s = log sigma^2` and, for classification, `exp(-s) L_t + s / 2`, whose weights are half as large throughout.
+    For fixed losses the minimum is at `s_t = log L_t`, so every task tends to the weight `1 / L_t`. Kendall et al.
+    write `s = log sigma^2` and, for classification, `exp(-s) L_t + s / 2`, whose weights are half as large throughout.
 
-    A task that no example of the batch has a label for contributes nothing: its s_t would fall forever otherwise. The
+    A task for which no example of the batch has a label contributes nothing: otherwise its s_t would fall forever. The
     sum can be negative.
 
     Call arguments:
@@ -59,10 +59,10 @@ class UncertaintyWeights(keras.layers.Layer):
 
 
 def task_shares(given: TaskWeights, *, tasks: Sequence[str]) -> np.ndarray[Any, Any]:
-    """The share of each task in the loss, `[T]`, of sum 1, so that weights leave the scale of the loss alone.
+    """The share of each task in the loss, `[T]`, with sum 1, so that weights do not change the scale of the loss.
 
     Args:
-      given: Pairs of task and weight; a task that is not named weighs 1. Nothing is fixed with `uncertainty`.
+      given: Pairs of task and weight; a task that is not named has weight 1. With `uncertainty` no weight is fixed.
       tasks: T of them.
 
     Raises:
@@ -80,34 +80,35 @@ def task_shares(given: TaskWeights, *, tasks: Sequence[str]) -> np.ndarray[Any, 
 
 
 class Objective(keras.layers.Layer):
-    """`sum_t a_t L_t`, with fixed shares a_t or weights learned with the model; labels not observed weigh nothing.
+    """`sum_t a_t L_t`, with fixed shares a_t or weights learned with the model; unobserved labels have weight 0.
 
-    The L_t of a binary task is what `BinaryLosses` makes of it and, with a teacher, the rest of
+    The L_t of a binary task is its loss in `BinaryLosses` and, with a teacher, the rest of
     `residual_learning_loss`:
 
         L_t = L_lr(x, y) + b L_pseudo(x, p_y) + alpha L_res(x, y, p_y)
 
     That of a value task is its negative log likelihood or squared error; with `ranking="pairwise"` it is `(1 - w)`
-    times that plus w times `value_pairwise_loss`, which orders examples by the predicted mean, see
+    times this plus w times `value_pairwise_loss`, which orders examples by the predicted mean, see
     `TaskOutputs.value_scores`.
 
     Each of the three is a mean over the labels, or predictions of the teacher, that were observed; with
     `loss_mean="batch"` it is multiplied by their share of the batch, n / B, as is the likelihood, with its divergence,
-    of a head with a posterior. Weights by uncertainty take such a factor back as far as all batches have the same.
+    of a head with a posterior. Weights by uncertainty cancel such a factor to the extent that it is the same in all
+    batches.
 
     Call arguments:
-      predicted: What the model says of each task.
+      predicted: The model's outputs for each task.
       labels: `[B, T]`; NaN where not observed.
       weights: Weights of the examples, `[B]`, or of each label, `[B, T]`; ones if `None`.
-      inputs: Teacher, keys and heads that only train; `None` leaves out what needs them.
+      inputs: Teacher, keys and training-only heads; `None` leaves out the losses that need them.
 
     Returns:
       A scalar.
 
     Args:
-      outputs: The T tasks, and what is predicted of each.
+      outputs: The T tasks and the meaning of their outputs.
       task_weights: As in `RankerOptions`.
-      options: How binary tasks are learned.
+      options: Losses of binary tasks.
       examples: Examples of the training split.
     """
 
@@ -158,7 +159,7 @@ class Objective(keras.layers.Layer):
         )
 
     def _averaged(self, losses: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
-        """Means over observed labels, `[T]`, turned into what `loss_mean` asks for."""
+        """Converts means over observed labels, `[T]`, to the kind that `loss_mean` names."""
         return losses if self._options.loss_mean == "observed" else losses * observed_share(labels, weights)
 
     def _binary_losses(

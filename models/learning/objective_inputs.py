@@ -1,4 +1,4 @@
-"""What an objective reads of a batch in addition to predictions and labels."""
+"""The inputs of an objective in addition to predictions and labels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import tensorflow as tf
 
 Teacher = Callable[[Mapping[str, tf.Tensor]], Mapping[str, tf.Tensor]]
-"""Batch -> `{task: probability [B]}`, NaN where it has none."""
+"""Batch -> `{task: probability [B]}`, NaN where there is none."""
 
 PSEUDO: Final = "pseudo"
 NEGATIVE: Final = "negative"
@@ -17,12 +17,12 @@ LEVEL: Final = "level"
 
 
 class ObjectiveInputs(NamedTuple):
-    """What `Objective` reads in addition to predictions and labels, for the T binary tasks of a model.
+    """Inputs of `Objective` in addition to predictions and labels, for the T binary tasks of a model.
 
     Attributes:
       heads: Part -> logits `[B, T]` of `TrainingHeads`: f_pseudo, f_0 and f_1 with a teacher, `level` with JRC.
       teacher: Its probabilities, `[B, T]`; NaN where it has none.
-      keys: `[B]`: examples of equal key make the lists and pairs of a ranking loss; `None` for the batch.
+      keys: `[B]`; examples of equal key form the lists and pairs of a ranking loss; `None` for the whole batch.
       seed: Two integers that differ between steps; `None` draws them from TensorFlow's global generator.
     """
 
@@ -33,10 +33,10 @@ class ObjectiveInputs(NamedTuple):
 
 
 def predictions_of(teacher: Teacher, batch: Mapping[str, tf.Tensor], *, tasks: tuple[str, ...]) -> tf.Tensor:
-    """What a teacher says of each task, `[B, T]`, without gradient; NaN for tasks that it does not know.
+    """The teacher's predictions of each task, `[B, T]`, without gradient; NaN for tasks that it does not predict.
 
     Raises:
-      ValueError: If it knows none of them.
+      ValueError: If it predicts none of them.
     """
     known = teacher(batch)
     if not set(tasks) & set(known):

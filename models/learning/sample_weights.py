@@ -1,4 +1,4 @@
-"""How much each example counts in training, for each task: the schema's weight, and repetition ([Tencent] §6.2)."""
+"""The weight of each example in training, for each task: the schema's weight, and repetition ([Tencent] §6.2)."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 @keras.saving.register_keras_serializable(package="fullrank")
 class RepetitionStatistics(keras.metrics.Metric):
-    """Sums over all batches so far, and what follows from them.
+    """Statistics of repeated exposures over all batches so far.
 
     The result is a dictionary of scalars:
 
     * `repeat_share`: share of the rows that repeat an exposure;
-    * `repeat_weight`: mean w_rep of those rows; 1 without any;
-    * `<task>_debias`: mean w_rep of the negatives of a binary task, by the weights they have anyway, which is w_debias
-      of its positives over all rows; NaN without negatives.
+    * `repeat_weight`: mean w_rep of those rows; 1 if there are none;
+    * `<task>_debias`: mean w_rep of the negatives of a binary task, by their other weights, which is w_debias of its
+    positives over all rows; NaN without negatives.
 
     Args:
       tasks: Names of the binary tasks, in the order of the labels' columns.
       name: Name of the metric.
-      dtype: Ignored but for serialisation; the state is float64.
+      dtype: Ignored except for serialisation; the state is float64.
     """
 
     def __init__(self, tasks: Sequence[str], *, name: str = "repetition", dtype: Any = None) -> None:
@@ -50,7 +50,7 @@ class RepetitionStatistics(keras.metrics.Metric):
           repetition: w_rep, `[B]`.
           repeated: Whether a row repeats an exposure, `[B]` bool.
           labels: `[B, T]` of the binary tasks; NaN where not observed.
-          sample_weight: Weights that the rows have anyway, `[B]`; ones if `None`.
+          sample_weight: The other weights of the rows, `[B]`; ones if `None`.
         """
         own, again = (tf.cast(values, tf.float64) for values in (repetition, repeated))
         sums = [tf.reduce_sum(values) for values in (tf.ones_like(again), again, again * own)]
@@ -82,11 +82,11 @@ class RepetitionStatistics(keras.metrics.Metric):
 
 
 class SampleWeights(keras.layers.Layer):
-    """The weights of a batch in the loss; they never reach a metric but its own.
+    """The weights of a batch in the loss; of the metrics, only its own uses them.
 
     Without repetition they are those of the schema. With it, the binary tasks have weights of their own: negatives
-    count w_rep times, positives w_debias times, so that the weighted share of positives stays what it was in every
-    batch and for every task. A task with a real value has no negatives and keeps the schema's weight.
+    count w_rep times, positives w_debias times, so that the weighted share of positives does not change in any batch or
+    task. A task with a real value has no negatives and keeps the schema's weight.
 
     Call arguments:
       batch: Columns by name.
@@ -96,7 +96,7 @@ class SampleWeights(keras.layers.Layer):
       `None` for ones, `[B]`, or `[B, T]`; 0 where not observed.
 
     Args:
-      schema: Says which column is the weight.
+      schema: The schema, which names the weight column.
       outputs: The T tasks.
       repetition: `None` for the schema's weight alone.
 
@@ -140,7 +140,7 @@ class SampleWeights(keras.layers.Layer):
 
 
 def of_tasks(weights: tf.Tensor | None, take: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor | None:
-    """The weights of some of the tasks: `take` of `[B, T]`; weights of all tasks alike, `[B]`, as they are."""
+    """The weights of some of the tasks: `take` of `[B, T]`; weights common to all tasks, `[B]`, are unchanged."""
     return weights if weights is None or weights.shape.rank == 1 else take(weights)
 
 

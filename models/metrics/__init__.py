@@ -1,4 +1,4 @@
-"""Metrics of ranking models: streaming ones for training, and evaluators that also know keys and segments.
+"""Metrics of ranking models: streaming ones for training, and evaluators that also handle keys and segments.
 
 May import: data.
 """

@@ -1,4 +1,4 @@
-"""The few array functions the metric formulas need, so that NumPy and TensorFlow run the same formulas."""
+"""The array functions that the metric formulas need, so that NumPy and TensorFlow run the same formulas."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ArrayOps:
-    """Names of one array library's functions; both libraries agree on the meaning of those listed here.
+    """Functions of one array library; both libraries agree on the meaning of those listed here.
 
-    Operators (`+`, `/`, `<`, `&`, `~`, slices) are taken from the arrays themselves. `where` accepts a Python number on
+    Operators (`+`, `/`, `<`, `&`, `~`, slices) are those of the arrays themselves. `where` accepts a Python number on
     either side and gives it the dtype of the other one; `concat`, `cumsum`, `sum` and `take` have the argument `axis`.
     """
 

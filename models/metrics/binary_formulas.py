@@ -1,6 +1,6 @@
-"""Every formula of the binary metrics, once, for the training metric and for the evaluator.
+"""All formulas of the binary metrics, shared by the training metric and the evaluator.
 
-A task's statistics are sums over rows, so those of two workers add up to those of all rows:
+A task's statistics are sums over rows, so those of two workers can be added:
 
 * `histogram` `[3, bins]`: for each bin of the logit grid, the weight of positives, the weight of negatives, and the
   weighted sum of predicted probabilities;
@@ -21,7 +21,7 @@ _NAN = float("nan")
 
 
 class BinaryRows(NamedTuple):
-    """What each row adds to the sums: its bin `[B]` (-1 for a NaN score), three weights `[B]`, four totals `[B]`."""
+    """Summands of each row: its bin `[B]` (-1 for a NaN score), three weights `[B]`, four totals `[B]`."""
 
     bin: Any
     columns: tuple[Any, Any, Any]
@@ -33,10 +33,10 @@ def binary_rows(
 ) -> BinaryRows:
     """Turns rows into summands.
 
-    A row counts if its label is observed (not NaN) and its weight is positive; any other row adds exact zeros, whatever
-    its score is. A label between 0 and 1 is a soft label: it counts as a positive with weight y and as a negative with
-    weight 1 - y. A NaN score makes the log loss NaN, on purpose: it is a fault of the model that must not be averaged
-    away.
+    A row counts if its label is observed (not NaN) and its weight is positive; any other row adds exact zeros,
+    regardless of its score. A label between 0 and 1 is a soft label: it counts as a positive with weight y and as a
+    negative with weight 1 - y. A NaN score makes the log loss NaN, on purpose: it is a fault of the model that must not
+    be averaged away.
 
     Args:
         labels: `[B]` float64 in [0, 1], NaN where not observed.
@@ -79,14 +79,14 @@ def binary_statistics(
 
     * auc: probability that a positive scores above a negative; pairs tied in a bin count one half.
     * log_loss: mean of -y log p - (1 - y) log(1 - p), p clipped to [1e-7, 1 - 1e-7].
-    * ne: normalised entropy, log_loss / (-r log r - (1 - r) log(1 - r)); 1 is what the constant prediction r gets.
+    * ne: normalised entropy, log_loss / (-r log r - (1 - r) log(1 - r)); the constant prediction r has an ne of 1.
     * ece: expected calibration error, sum over groups g of (W_g / W) |mean p in g - mean y in g|. Groups hold equal
-      *mass* (each 1 / `groups` of the weight, in order of score): click rates crowd near zero, where groups of equal
-      width would leave a single one occupied. On few rows chance alone makes it positive.
+      *mass* (each 1 / `groups` of the weight, in order of score): click rates are concentrated near zero, where of
+      groups of equal width only one would be occupied. With few rows, noise alone makes it positive.
     * bias: predicted over observed, sum p / sum y; 1 is unbiased.
     * base_rate: P / W. mean_prediction: mean p.
 
-    auc and ne need both classes, bias a positive, the rest any row.
+    auc and ne need both classes, bias needs a positive, the rest at least one row.
 
     Args:
         histogram: `[3, bins]`.
@@ -122,10 +122,10 @@ def calibration_groups(*, up_to: Any, groups: int, ops: ArrayOps) -> Any:
     """Sums bins into groups of equal weight in order of score: cumulative sums `[3, bins]` -> sums `[3, groups]`.
 
     A group ends with the bin in which its share of the weight is reached, so a bin that holds several shares (many
-    equal scores) leaves the groups after it empty.
+    equal scores) leaves the following groups empty.
     """
     weight = up_to[0] + up_to[1]
-    # A hair below the exact share, so that rounding in the sums does not push a group's end into the next bin.
+    # Slightly below the exact share, so that rounding in the sums does not push a group's end into the next bin.
     shares = [(group + 1) / groups * (1.0 - 1e-12) for group in range(groups - 1)]
     last = ops.searchsorted(weight, weight[-1:] * shares)
     ends = ops.take(up_to, last, axis=1)

@@ -36,7 +36,7 @@ class BinarySums:
             self.totals = np.concatenate((self.totals, np.zeros((missing, TOTALS))))
 
     def add(self, *, row: npt.NDArray[np.int64], summands: BinaryRows) -> None:
-        """Adds what each example contributes to the row `[B]` it belongs to; rows must be reserved."""
+        """Adds the contribution of each example to its row `[B]`; rows must be reserved."""
         bins = self.histogram.shape[2]
         flat = self.histogram.reshape(-1)
         first = row * (3 * bins) + summands.bin
@@ -53,7 +53,7 @@ class BinarySums:
             self.totals[here] += other.totals[there]
 
     def result(self, *, row: int) -> dict[str, Any]:
-        """Returns one row's statistics as plain numbers, None where not defined, with the reason under `undefined`."""
+        """Returns one row's statistics as plain numbers, None where undefined, with the reason under `undefined`."""
         totals = self.totals[row]
         values = binary_statistics(histogram=self.histogram[row], totals=totals, ops=NUMPY)
         result = plain_numbers(values)

@@ -21,7 +21,7 @@ class Roc(TypedDict):
 
 
 class Reliability(TypedDict):
-    """Groups of equal weight in order of score, `[G]`; `examples` is what the group is worth in unweighted examples."""
+    """Groups of equal weight in order of score, `[G]`; `examples` is a group's effective number of examples."""
 
     mean_prediction: Floats
     observed_rate: Floats
@@ -51,7 +51,7 @@ def roc(*, histogram: Floats, max_points: int = 1000) -> Roc:
 
 
 def reliability(*, histogram: Floats, totals: Floats, groups: int = CALIBRATION_GROUPS) -> Reliability:
-    """Returns mean prediction and observed rate of the groups that the calibration error (`ece`) is made of.
+    """Returns mean prediction and observed rate of the groups of the calibration error (`ece`).
 
     With weights, a group's `examples` is its effective sample size: its weight times sum w / sum w^2 over all rows
     (Kish), which an interval around the observed rate needs.
@@ -59,7 +59,7 @@ def reliability(*, histogram: Floats, totals: Floats, groups: int = CALIBRATION_
     Args:
         histogram: `[3, bins]`.
         totals: `[4]`.
-        groups: Number of groups, at least 2; those that ties leave empty are left out.
+        groups: Number of groups, at least 2; groups left empty by ties are omitted.
     """
     sums = calibration_groups(up_to=np.cumsum(histogram, axis=1), groups=groups, ops=NUMPY)
     weight = sums[0] + sums[1]

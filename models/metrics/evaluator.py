@@ -1,4 +1,4 @@
-"""Evaluates a binary task over a stream of batches, which are checked first: overall, by key and by segment."""
+"""Evaluates a binary task over a stream of checked batches: overall, by key and by segment."""
 
 from __future__ import annotations
 
@@ -75,22 +75,21 @@ def check_segments(*, task: str, expected: Sequence[str], received: Mapping[str,
 class BinaryEvaluator:
     """AUC, log loss, NE, GAUC, calibration error and bias of a binary task, also for every value of every segment.
 
-    Memory does not grow with the number of rows but for GAUC: `24 * bins` bytes per segment value (0.4 MB by default,
-    so 40 MB a full segment), and with a key 20 bytes per row and 2 more per segment. The formulas are those of the
-    training metric, `StreamingBinary`; the bins are finer.
+    Memory does not grow with the number of rows except for GAUC: `24 * bins` bytes per segment value (0.4 MB by
+    default, so 40 MB per full segment), and with a key 20 bytes per row and 2 more per segment. The formulas are those
+    of the training metric, `StreamingBinary`; the bins are finer.
 
-    A row without a key (-1 or an empty string, which is what records hold then) is not a row of one user that all such
-    rows share: GAUC leaves it out. GAUC is exact, so it needs all rows of a key; a bounded approximation (hashed keys
-    times coarse bins) would confuse the many keys of few rows, which are the rule in logs. The training metric
-    therefore has none.
+    A row without a key (-1 or an empty string in records) is left out of GAUC; such rows do not belong to one common
+    user. GAUC is exact, so it needs all rows of a key; a bounded approximation (hashed keys times coarse bins) would
+    confuse the many keys with few rows that are typical of logs. The training metric therefore has none.
 
     Args:
         task: Name of the task, for messages.
         segments: Names of the segment columns.
         key: Name of the column that GAUC groups by; None for no GAUC.
         from_logits: Whether scores are logits; default probabilities.
-        max_segment_values: Values of a segment with statistics of their own, in order of appearance (of frequency
-            within the batch they appear in); the rest share the entry "(other)".
+        max_segment_values: Number of values of a segment with statistics of their own, in order of appearance (by
+          frequency within a batch); the rest share the entry "(other)".
         bins: Number of histogram bins.
 
     Example:
@@ -134,13 +133,13 @@ class BinaryEvaluator:
 
         Args:
             labels: In [0, 1]; NaN where not observed, which leaves the row out.
-            scores: Probabilities, or logits, of rows with a label finite.
+            scores: Probabilities, or logits; finite where a row has a label.
             weights: Not negative; default 1. A weight of 0 leaves the row out.
             keys: Integers, bytes or strings, -1 or empty where a row has none; needed if the evaluator has a key.
             segments: Name -> integers, bytes or strings, for exactly the evaluator's segments.
 
         Raises:
-            ValueError: If lengths, names, types or values are not as described; nothing was added then.
+            ValueError: If lengths, names, types or values are not as described; nothing has been added then.
         """
         rows = evaluator_rows(task=self.task, labels=labels, scores=scores, weights=weights)
         segments = segments or {}
@@ -198,7 +197,7 @@ class BinaryEvaluator:
         Keys: `auc, log_loss, ne, gauc, ece, bias, base_rate, mean_prediction, examples, positives, weight` (see
         `binary_formulas.binary_statistics`); with a key also `gauc_keys`, the number of keys with both classes,
         `gauc_share`, their share of the weight of all rows, and `gauc_rows_without_key`, the rows that GAUC leaves out;
-        without one `gauc` is None. What is not defined is None, and `undefined` (there only then) gives the reason.
+        without one `gauc` is None. Undefined statistics are None, and `undefined` (present only then) gives the reason.
         `segments` is name -> value -> the same statistics.
         """
         result = self._entry(self._all, 0, self._key_rows.aucs())

@@ -1,4 +1,4 @@
-"""Distinct values of a column of ids, and which of its rows have one."""
+"""Finds the distinct values of a column of ids, and the rows that have one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def factorise(*, values: npt.ArrayLike, column: str) -> tuple[list[int | bytes],
         column: Name for messages.
 
     Returns:
-        The distinct values, and the place of each row's value among them, `[B]`.
+        The distinct values, and the index of each row's value among them, `[B]`.
 
     Raises:
         ValueError: If `values` are neither integers nor bytes nor strings.

@@ -25,7 +25,7 @@ def group_auc(
 ) -> float:
     """Computes GAUC = sum_k W_k AUC_k / sum_k W_k over the keys k that have both classes.
 
-    W_k is the weight of the key's rows: its impressions, the usual choice. `key_aucs` gives what the other choices
+    W_k is the weight of the key's rows: its impressions, the usual choice. `key_aucs` returns what the other choices
     need: the mean over keys (each counts the same, however little it shows) or the mean by positives (heavy clickers
     count most).
 
@@ -47,7 +47,7 @@ def group_auc(
     sizes = (codes.size, label_array.size, score_array.size, weight_array.size)
     if len(set(sizes)) > 1:
         raise ValueError(
-            "group_auc takes one key, label, score and weight a row; received "
+            "group_auc takes one key, label, score and weight per row; received "
             f"{sizes[0]} keys, {sizes[1]} labels, {sizes[2]} scores, {sizes[3]} weights"
         )
     keyed = has_key(keys)
@@ -79,7 +79,7 @@ def key_aucs(
         weights: `[N]`, not negative.
 
     Returns:
-        One entry a key that has an observed row of positive weight, in order of key.
+        One entry per key that has an observed row of positive weight, in order of key.
     """
     used = ~np.isnan(labels) & (weights > 0.0)
     keys, labels, scores, weights = keys[used], labels[used], scores[used], weights[used]
@@ -92,8 +92,8 @@ def key_aucs(
         return KeyAucs(key, empty, empty, empty, np.zeros(0, np.int64))
     new_key = np.concatenate(([True], key[1:] != key[:-1]))
     new_run = new_key | np.concatenate(([True], score[1:] != score[:-1]))
-    # A run is the rows of one key with one score: the positives in it win against the key's negatives in runs before
-    # it, and draw with those in it.
+    # A run is the rows of one key with one score: its positives win against the key's negatives in earlier runs, and
+    # tie with those in it.
     runs = np.flatnonzero(new_run)
     run_positive = np.add.reduceat(positive, runs)
     run_negative = np.add.reduceat(weight - positive, runs)

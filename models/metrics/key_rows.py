@@ -1,4 +1,4 @@
-"""Keeps what GAUC needs of every row: it cannot be had from sums, because a key's rows are spread over the stream."""
+"""Keeps the rows that GAUC needs: sums are not enough, because a key's rows are spread over the stream."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fullrank.models.metrics.group_auc import KeyAucs, key_aucs
 
 
 class _Rows(NamedTuple):
-    """Columns `[N]`, and one `[N]` column a segment."""
+    """Columns `[N]`, and one `[N]` column per segment."""
 
     keys: npt.NDArray[np.int64]
     labels: npt.NDArray[np.float32]

@@ -18,10 +18,11 @@ LOGIT_CLIP = math.log((1.0 - CLIP) / CLIP)
 class LogitGrid:
     """Bins of equal width in the logit over [-limit, limit], and one open bin at each end.
 
-    Click rates crowd near zero, where equal steps in the probability would put most rows into one bin; equal steps in
-    the logit are equal *relative* steps there. With the default 16,384 bins a step is 0.002 in the logit, that is 0.2 %
-    of a small probability. Rows of one bin count as tied in the AUC, so it is off by at most half the share of pairs
-    (one positive, one negative) that meet in a bin, and by far less in the mean, as they are ordered both ways.
+    Click rates are concentrated near zero, where equal steps in the probability would put most rows into one bin; equal
+    steps in the logit are equal *relative* steps there. With the default 16,384 bins a step is 0.002 in the logit, that
+    is 0.2 % of a small probability. Rows of one bin count as tied in the AUC, so it is off by at most half the share of
+    pairs (one positive, one negative) that share a bin, and by far less on average, as such pairs are ordered both
+    ways.
 
     Args:
         bins: Number of bins, both open ends included; at least 3.

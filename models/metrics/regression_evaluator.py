@@ -1,6 +1,6 @@
 """Evaluates a regression task over a stream of batches: overall and by segment.
 
-Every formula of the regression metrics is here, once, for the training metric and for the evaluator. Their state is six
+The training metric and the evaluator share the formulas of the regression metrics in this file. Their state is six
 sums over rows, `totals` `[6]`: rows, weight, and weighted label, prediction, squared error and absolute error.
 """
 
@@ -25,7 +25,7 @@ STATISTICS = ("rmse", "mae", "bias", "mean_label", "mean_prediction")
 
 
 def regression_rows(*, labels: Any, predictions: Any, weights: Any, ops: ArrayOps) -> tuple[Any, ...]:
-    """Returns what each row adds to the six sums, each `[B]`; rows without a label (NaN) or weight add zeros."""
+    """Returns each row's summands of the six sums, each `[B]`; rows without a label (NaN) or weight add zeros."""
     counts = ~ops.isnan(labels) & (weights > 0.0)
     y, p, w = (ops.where(counts, column, 0.0) for column in (labels, predictions, weights))
     error = p - y
@@ -87,7 +87,7 @@ class RegressionEvaluator:
             segments: Name -> integers, bytes or strings, for exactly the evaluator's segments.
 
         Raises:
-            ValueError: If lengths, names, types or values are not as described; nothing was added then.
+            ValueError: If lengths, names, types or values are not as described; nothing has been added then.
         """
         rows = evaluator_rows(task=self.task, labels=labels, scores=scores, weights=weights)
         segments = segments or {}
@@ -130,8 +130,8 @@ class RegressionEvaluator:
 
         Keys: `rmse, mae, bias, mean_label, mean_prediction` (see `regression_formulas.regression_statistics`), `gini`
         and `decile_error` (see `value_ranking`), `examples, weight`, and `deciles`: lists of `mean_label`,
-        `mean_prediction` and `weight`. What is not defined is None, and `undefined` (there only then) gives the reason.
-        `segments` is name -> value -> the same statistics but for `deciles`.
+        `mean_prediction` and `weight`. Undefined statistics are None, and `undefined` (present only then) gives the
+        reason. `segments` is name -> value -> the same statistics except `deciles`.
         """
         columns = zip(*self._kept, strict=True) if self._kept else ((np.empty(0),),) * 3
         rows = _Rows(*(np.concatenate(column) for column in columns))

@@ -1,4 +1,4 @@
-"""Rows of state for the values of a segment, which only the stream itself reveals."""
+"""Assigns rows of state to the values of a segment, which become known only from the stream itself."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ MISSING = "(missing)"
 
 
 class SegmentRows:
-    """Gives each distinct value of a segment a row of its own, in order of appearance, up to a limit.
+    """Assigns each distinct value of a segment a row of its own, in order of appearance, up to a limit.
 
-    Row 0 collects the values that came after the limit. A batch's new values get rows in order of their number in that
-    batch, so that in a stream in no particular order the frequent values are those kept apart; a value once given a row
-    keeps it, so every row's statistics are exact.
+    Row 0 collects the values that appear after the limit is reached. A batch's new values get rows in order of their
+    frequency in that batch, so that in an unordered stream the frequent values get rows of their own; a value keeps its
+    row, so every row's statistics are exact.
 
     Args:
         name: Name of the segment.

@@ -16,23 +16,23 @@ from fullrank.models.metrics.tensorflow_ops import TENSORFLOW, row_tensors
 class StreamingBinary(keras.metrics.Metric):
     """AUC, log loss, normalised entropy, calibration error and bias of a binary task, from one pass over the rows.
 
-    The state is a histogram over the logit and four sums (see `binary_formulas`), in float64, so that counts go on
-    growing beyond 2**24; all of it adds up over workers. `result` is a dictionary of scalars: `auc`, `log_loss`, `ne`,
-    `ece`, `bias`, `base_rate` and `mean_prediction`, each after the prefix; NaN where a statistic is not defined, such
-    as the AUC of rows of one class. GAUC needs the rows of each key together: `BinaryEvaluator` gives it.
+    The state is a histogram over the logit and four sums (see `binary_formulas`), in float64, so that counts keep
+    growing beyond 2**24; workers' states can be added. `result` is a dictionary of scalars: `auc`, `log_loss`, `ne`,
+    `ece`, `bias`, `base_rate` and `mean_prediction`, each after the prefix; NaN where a statistic is undefined, such as
+    the AUC of rows of one class. GAUC needs the rows of each key together: `BinaryEvaluator` computes it.
 
-    Keras puts the entries of all such dictionaries side by side in its logs, hence the prefix. A `train_step` that
+    Keras merges the entries of all such dictionaries in its logs, hence the prefix. A `train_step` that
     returns `{metric.name: metric.result()}`, as that of TensorFlow Recommenders does, nests them instead, which Keras
-    cannot log: return `self.get_metrics_result()` and the losses. Keras's progress bar averages over steps whatever is
-    not named like a metric; give it the names: `ProgbarLogger(stateful_metrics=metric.keys)`.
+    cannot log: return `self.get_metrics_result()` and the losses. Keras's progress bar averages over steps every entry
+    that is not named like a metric; pass the names: `ProgbarLogger(stateful_metrics=metric.keys)`.
 
     Args:
-        name: Name of the metric, by custom that of the task.
-        prefix: Put before each key of the result; default the name and an underscore, `"click_"`.
+        name: Name of the metric, usually that of the task.
+        prefix: Prefix of each key of the result; default the name and an underscore, `"click_"`.
         from_logits: Whether predictions are logits; default probabilities.
         bins: Number of histogram bins; default a quarter of the evaluator's, because Keras asks for the result at every
             step. Over thousands of rows whose logits spread by 0.5 or more the AUC is within 1e-4 of the exact one.
-        dtype: Ignored but for serialisation; the state is float64.
+        dtype: Ignored except for serialisation; the state is float64.
 
     Example:
         >>> metric = StreamingBinary(name="click")
@@ -68,8 +68,8 @@ class StreamingBinary(keras.metrics.Metric):
 
         Args:
             y_true: Labels `[B]` or `[B, 1]` in [0, 1]; NaN where not observed.
-            y_pred: Probabilities, or logits, as many.
-            sample_weight: Weights, as many, or a scalar; default 1. A weight of 0 leaves the row out.
+            y_pred: Probabilities, or logits, of the same shape.
+            sample_weight: Weights, of the same shape, or a scalar; default 1. A weight of 0 leaves the row out.
 
         Raises:
             ValueError: If the numbers of rows are known and differ.
@@ -84,7 +84,7 @@ class StreamingBinary(keras.metrics.Metric):
             ops=TENSORFLOW,
         )
         bins = self._grid.bins
-        # One sum over 3 B numbers; a negative bin is dropped whichever column it is in.
+        # One sum over 3 B numbers; a negative bin is dropped in any column.
         places = tf.concat([tf.where(rows.bin < 0, rows.bin, rows.bin + column * bins) for column in range(3)], axis=0)
         sums = tf.math.unsorted_segment_sum(tf.concat(rows.columns, axis=0), places, 3 * bins)
         self._histogram.assign_add(tf.reshape(sums, [3, bins]))

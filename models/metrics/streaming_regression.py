@@ -20,9 +20,9 @@ class StreamingRegression(keras.metrics.Metric):
     `mean_prediction`, see `regression_formulas`.
 
     Args:
-        name: Name of the metric, by custom that of the task.
-        prefix: Put before each key of the result; default the name and an underscore.
-        dtype: Ignored but for serialisation; the state is float64.
+        name: Name of the metric, usually that of the task.
+        prefix: Prefix of each key of the result; default the name and an underscore.
+        dtype: Ignored except for serialisation; the state is float64.
     """
 
     def __init__(self, name: str = "regression", *, prefix: str | None = None, dtype: Any = None) -> None:
@@ -41,8 +41,8 @@ class StreamingRegression(keras.metrics.Metric):
 
         Args:
             y_true: Labels `[B]` or `[B, 1]`; NaN where not observed.
-            y_pred: Predictions, as many.
-            sample_weight: Weights, as many, or a scalar; default 1. A weight of 0 leaves the row out.
+            y_pred: Predictions, of the same shape.
+            sample_weight: Weights, of the same shape, or a scalar; default 1. A weight of 0 leaves the row out.
 
         Raises:
             ValueError: If the numbers of rows are known and differ.
@@ -71,7 +71,7 @@ class StreamingRegression(keras.metrics.Metric):
 
 @keras.saving.register_keras_serializable(package="fullrank")
 class StreamingValues(keras.metrics.Metric):
-    """What a `StreamingRegression` a task would report, in one pass over all tasks.
+    """Reports what one `StreamingRegression` per task would, in one pass over all tasks.
 
     The result is a dictionary of scalars, each statistic of `StreamingRegression` after its task and an underscore:
     `spend_rmse`, `spend_mae`, ...
@@ -79,7 +79,7 @@ class StreamingValues(keras.metrics.Metric):
     Args:
         tasks: Names of the tasks, in the order of the predictions' columns.
         name: Name of the metric.
-        dtype: Ignored but for serialisation; the state is float64.
+        dtype: Ignored except for serialisation; the state is float64.
     """
 
     def __init__(self, tasks: Sequence[str], *, name: str = "values", dtype: Any = None) -> None:

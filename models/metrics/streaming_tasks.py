@@ -15,7 +15,7 @@ from fullrank.models.metrics.tensorflow_ops import TENSORFLOW
 
 @keras.saving.register_keras_serializable(package="fullrank")
 class StreamingTasks(keras.metrics.Metric):
-    """What a `StreamingBinary` a task would report, in one pass over all tasks, so that many are not many graphs.
+    """Reports what one `StreamingBinary` per task would, in one pass and one graph for all tasks.
 
     The result is a dictionary of scalars, each statistic of `StreamingBinary` after its task and an underscore:
     `click_auc`, `click_log_loss`, ..., `buy_auc`, ...
@@ -24,7 +24,7 @@ class StreamingTasks(keras.metrics.Metric):
         tasks: Names of the tasks, in the order of the predictions' columns.
         name: Name of the metric.
         bins: Number of histogram bins of each task; see `StreamingBinary`.
-        dtype: Ignored but for serialisation; the state is float64.
+        dtype: Ignored except for serialisation; the state is float64.
 
     Example:
         >>> metric = StreamingTasks(("click", "buy"))
@@ -56,7 +56,8 @@ class StreamingTasks(keras.metrics.Metric):
             sample_weight: Weights `[B]`; default 1. A weight of 0 leaves the row out.
         """
         labels, scores = tf.convert_to_tensor(y_true), tf.convert_to_tensor(y_pred)
-        # Labels of many tasks are mostly unobserved: what would add exact zeros is left out before it costs anything.
+        # Labels of many tasks are mostly unobserved: rows that would add exact zeros are dropped before they cost
+        # anything.
         places = tf.where(tf.logical_not(tf.math.is_nan(labels)))
         labels, scores = (tf.cast(tf.gather_nd(each, places), tf.float64) for each in (labels, scores))
         weights = tf.ones_like(labels)
@@ -66,7 +67,7 @@ class StreamingTasks(keras.metrics.Metric):
             labels=labels, scores=scores, weights=weights, from_logits=False, grid=self._grid, ops=TENSORFLOW
         )
         bins, tasks, task = self._grid.bins, len(self._tasks), places[:, 1]
-        # Each task's three columns lie one after another; a negative bin is dropped whichever column it is in.
+        # Each task's three columns are adjacent; a negative bin is dropped in any of them.
         first = rows.bin + task * (3 * bins)
         slots = tf.concat([tf.where(rows.bin < 0, rows.bin, first + column * bins) for column in range(3)], axis=0)
         sums = tf.math.unsorted_segment_sum(tf.concat(rows.columns, axis=0), slots, tasks * 3 * bins)
@@ -90,8 +91,8 @@ class StreamingTasks(keras.metrics.Metric):
         return {**super().get_config(), "tasks": self._tasks, "bins": self._grid.bins}
 
 
-# A function, because Keras asks for the result outside a graph at the end of every pass, and vectorised anew, the
-# formulas take a tenth of a second.
+# A `tf.function`, because Keras asks for the result outside a graph at the end of every pass, and vectorising the
+# formulas again would take a tenth of a second.
 @tf.function(autograph=False)
 def _of_all(histograms: Any, totals: Any) -> Any:
     return tf.vectorized_map(lambda sums: tf.stack(list(_statistics(*sums).values())), (histograms, totals))

@@ -1,4 +1,4 @@
-"""TensorFlow's side of `ArrayOps`, and what a Keras metric receives, flattened to one number per row."""
+"""TensorFlow's `ArrayOps`, and the inputs of a Keras metric flattened to one number per row."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _cast_int(values: Any) -> Any:
 
 
 def _where(condition: Any, then: Any, otherwise: Any) -> Any:
-    """`tf.where` gives a Python number on the left float32 in a graph, whatever the right side is."""
+    """In a graph, `tf.where` turns a Python number on the left into float32, regardless of the right side."""
     dtype = (then if tf.is_tensor(then) else otherwise).dtype
     return tf.where(condition, tf.convert_to_tensor(then, dtype), tf.convert_to_tensor(otherwise, dtype))
 

@@ -1,4 +1,4 @@
-"""How well predicted values rank and calibrate: normalised Gini and deciles, exact, from all rows at once."""
+"""Ranking and calibration of predicted values: normalised Gini and deciles, exact, from all rows at once."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ GROUPS = 10
 
 
 def normalised_gini(*, labels: Floats, predictions: Floats, weights: Floats) -> float:
-    """Area between the diagonal and the curve of labels gained by prediction, over that of the perfect order.
+    """Area between the diagonal and the cumulative label by descending prediction, over that of the perfect order.
 
-    1 where predictions order the rows as labels do, 0 for no order. Rows of equal prediction share what they gain; of
-    labels 0 and 1 it is 2 AUC - 1. Not defined where all labels are equal.
+    It is 1 if predictions order the rows as labels do, 0 for a random order. Rows of equal prediction share their
+    labels evenly; for labels 0 and 1 it is 2 AUC - 1. It is undefined if all labels are equal.
 
     Args:
         labels: `[N]`, finite.
@@ -44,7 +44,7 @@ def deciles(*, labels: Floats, predictions: Floats, weights: Floats, groups: int
         labels: `[N]`.
         predictions: `[N]`.
         weights: `[N]`, positive.
-        groups: Ten make deciles; rows of equal prediction stay together, so there can be fewer.
+        groups: Number of groups, ten for deciles; rows of equal prediction stay together, so there can be fewer.
 
     Returns:
         `mean_label`, `mean_prediction` and `weight`, lowest predictions first.
@@ -52,7 +52,7 @@ def deciles(*, labels: Floats, predictions: Floats, weights: Floats, groups: int
     order = np.argsort(predictions, kind="stable")
     y, p, w = labels[order], predictions[order], weights[order]
     firsts = np.flatnonzero(np.diff(p, prepend=-np.inf))
-    # Rows of equal prediction fall where their middle lies.
+    # Rows of equal prediction go to the group of their midpoint.
     tied = np.add.reduceat(w, firsts) if w.size else w
     middle = np.cumsum(tied) - 0.5 * tied
     place = np.minimum((middle / max(float(w.sum()), 1e-300) * groups).astype(np.int64), groups - 1)

@@ -1,4 +1,4 @@
-"""The optimiser that touches only looked-up rows; the concrete rules are subclasses of one method each."""
+"""The base of optimisers that update only looked-up rows; each rule is a subclass with one method."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from fullrank.models.optimizers import rows
 
 @dataclasses.dataclass(frozen=True)
 class Slot:
-    """State that an optimiser keeps for a variable `[N, ...]`.
+    """Description of a state that an optimiser keeps for a variable `[N, ...]`.
 
     Args:
       name: Name of the slot, part of the slot variable's name.
-      by_row: One number per row, `[N]`, instead of one a weight, `[N, ...]`.
-      initial: Value at the start.
+      by_row: Whether there is one number per row, `[N]`, instead of one per weight, `[N, ...]`.
+      initial: Initial value.
     """
 
     name: str
@@ -28,15 +28,15 @@ class Slot:
 
 
 class SparseOptimizer(keras.optimizers.Optimizer):
-    """Base of optimisers whose step costs the same whatever the number of rows of a table.
+    """Base of optimisers whose cost per step does not depend on the number of rows of a table.
 
     A gradient that comes from lookups (`tf.IndexedSlices`) updates the looked-up rows of weights and state, every other
     row keeps its exact bits: nothing decays or moves in a row that the batch does not name ("lazy"). Slices of the same
-    row are added up first, once, and clipping sees those sums. A dense gradient is an update in which every row is
-    looked up, by the same formula.
+    row are summed once, first, and clipping uses those sums. A dense gradient is treated as an update in which every
+    row is looked up, by the same formula.
 
-    Subclasses say which slots they keep and how rows change (`updated`); gather, write-back, slots, clipping and errors
-    are here.
+    Subclasses define which slots they keep and how rows change (`updated`); gather, write-back, slots, clipping and
+    errors are implemented here.
 
     Args:
       name: Name of the optimiser.
@@ -45,8 +45,8 @@ class SparseOptimizer(keras.optimizers.Optimizer):
       clipnorm: Largest norm of the gradient of each variable; default none.
       clipvalue: Largest absolute value of a gradient's element; default none.
       global_clipnorm: Largest norm of the gradients of all variables together; default none.
-      weight_decay: Refused, it would rewrite every row at every step.
-      use_ema: Refused, as `weight_decay`.
+      weight_decay: Rejected, because it would rewrite every row at every step.
+      use_ema: Rejected, like `weight_decay`.
 
     Raises:
       ValueError: For `weight_decay` or `use_ema`; on `build`, for a variable with a constraint, which Keras would apply
@@ -91,7 +91,7 @@ class SparseOptimizer(keras.optimizers.Optimizer):
         Args:
           gradient: `[u, ...]`, summed over equal ids.
           weights: `[u, ...]`.
-          state: One tensor a slot, `[u, ...]` or, by row, `[u]`.
+          state: One tensor per slot, `[u, ...]` or, by row, `[u]`.
 
         Returns:
           The new weights and the new state, of the same shapes.
@@ -113,7 +113,7 @@ class SparseOptimizer(keras.optimizers.Optimizer):
         self._built = True
 
     def update_step(self, gradient: Any, variable: Any) -> None:
-        """Updates one variable; a sparse gradient must name each row once, which `apply_gradients` sees to."""
+        """Updates one variable; a sparse gradient must name each row once, which `apply_gradients` ensures."""
         slots = self._state[self._var_key(variable)]
         if isinstance(gradient, tf.IndexedSlices):
             touched = gradient.indices
@@ -133,7 +133,7 @@ class SparseOptimizer(keras.optimizers.Optimizer):
         variable.assign(new_weights)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments that every sparse optimiser has."""
+        """The constructor arguments that every sparse optimiser has."""
         return {
             "name": self.name,
             "learning_rate": self._serialize_hyperparameter(self._learning_rate),
@@ -145,7 +145,7 @@ class SparseOptimizer(keras.optimizers.Optimizer):
     def _add_slot(self, variable: Any, slot: Slot) -> Any:
         shape = variable.shape[:1] if slot.by_row else variable.shape
         dtype = getattr(variable, "true_dtype", variable.dtype)
-        # A function, so that the device that holds the table fills its slot too.
+        # A function, so that the device that holds the table also fills its slot.
         return self.add_variable_from_reference(
             variable, slot.name, initial_value=lambda: tf.fill(shape, tf.constant(slot.initial, dtype))
         )

@@ -18,14 +18,14 @@ def build_optimizer(
 ) -> Any:
     """Builds a `keras.optimizers.Optimizer` for `model.compile`.
 
-    Variables are told apart by identity, never by name; names serve only as keys of `overrides`.
+    Variables are distinguished by identity, never by name; names serve only as keys of `overrides`.
 
     Args:
-      tables: The embedding tables; a sharded one as it is. Any other variable of the model is trained densely.
+      tables: The embedding tables; a sharded one counts as one. Any other variable of the model is trained densely.
       table_optimizer: For the tables, one of `spec.SPARSE_OPTIMIZERS`.
       dense_optimizer: For all other variables, one of `spec.DENSE_OPTIMIZERS`.
-      overrides: Another sparse optimiser for single tables, by `table_name` or by the variable's full name; a name that
-        several tables share applies to all of them. Default none.
+      overrides: A different sparse optimiser for single tables, by `table_name` or by the variable's full name; a name
+        that several tables share applies to all of them. Default none.
 
     Returns:
       The dense optimiser itself if there are no tables, else a `GroupedOptimizer` whose first member is the dense one.
@@ -49,7 +49,7 @@ def build_optimizer(
 
 
 def table_name(variable: Any) -> str:
-    """The last part of a variable's name: "user" of "embedding_set/user:0" and of "embedding_set/user/part_2:0"."""
+    """The last part of a variable's name: "user" for "embedding_set/user:0" and for "embedding_set/user/part_2:0"."""
     return _full_name(variable).rsplit("/", 1)[-1]
 
 

@@ -14,7 +14,7 @@ import tf_keras as keras
 
 
 class _OnePass:
-    """Overrides the update of Keras' Adam family; sparse gradients and `amsgrad` go Keras' way."""
+    """Overrides the update of Keras' Adam family; sparse gradients and `amsgrad` use Keras' own."""
 
     def update_step(self: Any, gradient: Any, variable: Any) -> None:
         """One step of one variable: `w -= rate sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + epsilon)`."""

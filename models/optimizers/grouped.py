@@ -14,14 +14,14 @@ from absl import logging
 class GroupedOptimizer(keras.optimizers.Optimizer):
     """Hands each variable's gradient to the optimiser of its group.
 
-    TensorFlow Recommenders has a `CompositeOptimizer` for this. It trains and goes into a `tf.train.Checkpoint` under
-    tf_keras, but it is an optimiser of Keras' older kind around newer ones: its `variables` and `weights` raise, it has
-    no `learning_rate`, so that the callbacks that set one fail, `model.save` refuses it, and mixed_float16 cannot wrap
-    it. Hence this class, which adds nothing else.
+    TensorFlow Recommenders has a `CompositeOptimizer` for this. It can be trained and saved in a `tf.train.Checkpoint`
+    under tf_keras, but it is an optimiser of Keras' older kind around newer ones: its `variables` and `weights` raise,
+    it has no `learning_rate`, so that the callbacks that set one fail, `model.save` refuses it, and mixed_float16
+    cannot wrap it. Hence this class, which adds nothing else.
 
-    `learning_rate` is the first optimiser's. Where the first and another one both have a constant rate, a change of the
-    first one's, as by `keras.callbacks.ReduceLROnPlateau`, changes the other in proportion. `iterations` counts the
-    steps of the first optimiser that has variables. Clipping is each optimiser's own affair.
+    `learning_rate` is the first optimiser's. If the first and another one both have a constant rate, a change of the
+    first rate, as by `keras.callbacks.ReduceLROnPlateau`, changes the other in proportion. `iterations` counts the
+    steps of the first optimiser that has variables. Each optimiser clips its own gradients.
 
     Args:
       optimizers: The optimisers; the first one trains every variable that no group names.
@@ -124,7 +124,7 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
         return self.iterations
 
     def finalize_variable_values(self, var_list: Iterable[Any]) -> None:
-        """Lets each optimiser finish its variables, as Keras does at the end of `fit`."""
+        """Finalises the variables of each optimiser, as Keras does at the end of `fit`."""
         variables = list(var_list)
         for optimizer, members in zip(self._optimizers, self._split(variables, variables), strict=True):
             optimizer.finalize_variable_values(members)
@@ -144,19 +144,19 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
         return cls(optimizers, positions=config["positions"], name=config["name"])
 
     def save_own_variables(self, store: Any) -> None:
-        """Nothing: Keras saves the optimisers inside by themselves, and would save every variable twice."""
+        """Does nothing: Keras saves the inner optimisers itself, and would save every variable twice."""
 
     def load_own_variables(self, store: Any) -> None:
-        """Nothing, as `save_own_variables`."""
+        """Does nothing, like `save_own_variables`."""
 
     def _create_iteration_variable(self) -> None:
-        """Nothing: the optimisers inside count."""
+        """Does nothing: the inner optimisers count steps."""
 
     def _leader(self) -> int:
         return min(self._positions, default=0) if self._positions else 0
 
     def _split(self, variables: Sequence[Any], items: Sequence[Any]) -> list[list[Any]]:
-        """Puts `items`, which belong to `variables` one by one, into one list an optimiser."""
+        """Distributes `items`, one for each of `variables`, into one list per optimiser."""
         groups: list[list[Any]] = [[] for _ in self._optimizers]
         for variable, item in zip(variables, items, strict=True):
             groups[self._positions[self._index_dict[self._var_key(variable)]]].append(item)

@@ -19,7 +19,7 @@ class LazyAdagrad(base.SparseOptimizer):
         G <- G + g^2
         w <- w - learning_rate * g / (sqrt(G) + epsilon)
 
-    A row that is not looked up has g = 0 and would not change anyway, so this *is* Adagrad; only its cost is another.
+    A row that is not looked up has g = 0 and would not change anyway, so this *is* Adagrad, only at a lower cost.
     State `[N, d]` for a table `[N, d]`; `RowwiseAdagrad` needs 1/d of that.
 
     Args:
@@ -30,8 +30,8 @@ class LazyAdagrad(base.SparseOptimizer):
       clipnorm: As in `SparseOptimizer`, like the arguments after it.
       clipvalue: Largest absolute value of an element.
       global_clipnorm: Largest norm over all variables.
-      weight_decay: Refused.
-      use_ema: Refused.
+      weight_decay: Rejected.
+      use_ema: Rejected.
     """
 
     def __init__(

@@ -22,8 +22,8 @@ class LazyAdam(base.SparseOptimizer):
 
     Departures from Adam, which costs time in proportion to the whole table:
 
-    * m and v of a row that the batch does not name stay as they are, where Adam would decay them and go on moving w by
-      the old m. So a rare row takes one step per lookup, not a tail of steps after it.
+    * m and v of a row that the batch does not name stay as they are, where Adam would decay them and keep moving w by
+    the old m. So a rare row takes one step per lookup, not a tail of steps after it.
     * The bias correction still counts all steps. A row that is first looked up late thus starts from m = v = 0 without
       correction: with the default betas its first step is (1 - beta_1) / sqrt(1 - beta_2) = 3.2 learning rates.
     * With every row looked up at every step, and for dense gradients, it is exactly `keras.optimizers.Adam`.
@@ -39,8 +39,8 @@ class LazyAdam(base.SparseOptimizer):
       clipnorm: As in `SparseOptimizer`, like the arguments after it.
       clipvalue: Largest absolute value of an element.
       global_clipnorm: Largest norm over all variables.
-      weight_decay: Refused.
-      use_ema: Refused.
+      weight_decay: Rejected.
+      use_ema: Rejected.
     """
 
     def __init__(

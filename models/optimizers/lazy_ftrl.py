@@ -32,7 +32,7 @@ class LazyFtrl(base.SparseOptimizer):
     * The paper computes w from (z, n) alone, so a randomly initialised row would be forgotten at its first lookup (and
       an interaction model would be left at the saddle point of zero rows). By default a weight with n = 0 starts from
       the z of which its current value is the solution, -w (beta / alpha + l2) - sign(w) l1; `keep_initial=False` is the
-      paper. A table of zeros trains alike in both.
+      paper. A table of zeros trains the same in both.
     * beta is 1 in the paper, whose g is the gradient of one example. Here g comes from a loss that is a mean over a
       batch and is thousands of times smaller, so beta is only an epsilon by default.
     * l2 multiplies w as in the paper; `keras.optimizers.Ftrl` multiplies it by 2.
@@ -49,8 +49,8 @@ class LazyFtrl(base.SparseOptimizer):
       clipnorm: As in `SparseOptimizer`, like the arguments after it.
       clipvalue: Largest absolute value of an element.
       global_clipnorm: Largest norm over all variables.
-      weight_decay: Refused; use l2.
-      use_ema: Refused.
+      weight_decay: Rejected; use l2.
+      use_ema: Rejected.
     """
 
     def __init__(

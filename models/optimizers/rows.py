@@ -1,8 +1,8 @@
-"""Reading, writing and summing single rows of a table, at a cost that does not depend on how many rows it has.
+"""Reads, writes and sums single rows of a table, at a cost that does not depend on the number of its rows.
 
-A gradient of a lookup is `tf.IndexedSlices`: one slice a looked-up id, equal ids repeated. An optimiser needs the *sum*
-over equal ids (the gradient of the row), reads the rows of weights and state, computes, and writes them back. Which
-TensorFlow operations do that fast was measured on 53,248 ids of width 16 (two cores, processor time a step):
+A gradient of a lookup is `tf.IndexedSlices`: one slice per looked-up id, with equal ids repeated. An optimiser needs
+the *sum* over equal ids (the gradient of the row), reads the rows of weights and state, computes, and writes them back.
+The fastest TensorFlow operations for that were measured on 53,248 ids of width 16 (two cores, processor time per step):
 
 * the sum: `tf.math.unsorted_segment_sum` 6-14 ms, the product of the 0/1 matrix "slice j belongs to row i" with the
   slices 2-4 ms, with the same order of additions. That product is only fast below 32 columns, so wider rows are cut
@@ -26,7 +26,7 @@ _LARGEST_DENSE_SUM = 1 << 17
 def sum_duplicates(slices: Any) -> Any:
     """Adds up the slices of equal indices.
 
-    Two ways lead to the same rows and, as both add in the order of the slices, to the same numbers. The general one
+    Two methods give the same rows and, as both add in the order of the slices, the same numbers. The general one
     maps ids to positions with `tf.unique`, which runs on one thread. A table of no more rows than there are slices is
     summed into all its rows instead, and those that occur are kept: a third faster on 53,248 ids, no slower on 2,048.
 
@@ -34,7 +34,7 @@ def sum_duplicates(slices: Any) -> Any:
       slices: `tf.IndexedSlices` with values `[n, ...]` and indices `[n]`; `dense_shape` may be missing.
 
     Returns:
-      `tf.IndexedSlices` with values `[u, ...]` and distinct indices `[u]`, in no promised order.
+      `tf.IndexedSlices` with values `[u, ...]` and distinct indices `[u]`, in no guaranteed order.
     """
     rows = _number_of_rows(slices)
     if rows is None or rows > _LARGEST_DENSE_SUM:
@@ -95,7 +95,7 @@ def _sum_into(values: Any, row: Any, rows: Any) -> Any:
 
 
 def _pieces(width: int) -> int:
-    """Into how many equal pieces, narrower than `_WIDE` but of 8 or more, a row is cut; 1 if there is no such way."""
+    """The number of equal pieces, of 8 to `_WIDE` - 1 columns, into which a row is cut; 1 if that is impossible."""
     for pieces in range(1, width // 8 + 1):
         if width % pieces == 0 and width // pieces < _WIDE:
             return pieces

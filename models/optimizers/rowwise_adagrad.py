@@ -20,20 +20,20 @@ class RowwiseAdagrad(base.SparseOptimizer):
         w <- w - learning_rate * g / (sqrt(G) + epsilon)
 
     The state is `[N]` for a table `[N, d]`: 1/d of element-wise Adagrad's. A row that is not looked up has g = 0, so
-    that leaving it out changes nothing: lazy and dense form are one. Of a tensor of more than two axes, all but the
-    first are averaged over; a vector's elements are rows of width one.
+    leaving it out changes nothing: the lazy and the dense form are the same. For a tensor with more than two axes, the
+    mean is over all axes but the first; a vector's elements are rows of width one.
 
     Args:
       learning_rate: a float or a schedule; default 0.01.
-      initial_accumulator_value: G of a fresh row; default 0. Keras' Adagrad starts at 0.1, which drowns the gradient of
-        a loss that is a mean over thousands of examples (g^2 is about 1e-8) and turns Adagrad into slow SGD.
+      initial_accumulator_value: Initial G of a row; default 0. Keras' Adagrad starts at 0.1, which drowns the gradient
+        of a loss that is a mean over thousands of examples (g^2 is about 1e-8) and turns Adagrad into slow SGD.
       epsilon: Keeps the quotient finite; default 1e-8, must be > 0.
       name: Default "rowwise_adagrad".
       clipnorm: As in `SparseOptimizer`, like the arguments after it.
       clipvalue: Largest absolute value of an element.
       global_clipnorm: Largest norm over all variables.
-      weight_decay: Refused.
-      use_ema: Refused.
+      weight_decay: Rejected.
+      use_ema: Rejected.
     """
 
     def __init__(

@@ -19,10 +19,10 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         rate(t) = after(0) * (t + 1) / W      for t < W
         rate(t) = after(t - W)                for t >= W
 
-    The first step is already a step, where Keras' own warm-up (of its cosine only) begins with rate 0.
+    The first step already has a positive rate, where Keras' own warm-up (of its cosine only) begins with rate 0.
 
     Args:
-      after: The rate after the warm-up, a float or a schedule that then starts at its step 0.
+      after: The rate after the warm-up: a float, or a schedule, which then starts at its step 0.
       steps: W, at least 1.
     """
 
@@ -57,14 +57,14 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
 def build_schedule(
     *, learning_rate: float, schedule: str = "constant", warmup_steps: int = 0, decay_steps: int = 0, final: float = 0.0
 ) -> Any:
-    """Builds what an optimiser takes as `learning_rate`.
+    """Builds the `learning_rate` of an optimiser.
 
     Args:
       learning_rate: The rate after the warm-up, before any decay; > 0.
       schedule: "constant"; or a decay to `learning_rate * final` over `decay_steps` steps, then held: "cosine" (half a
-        wave), "linear"; or "exponential", by a constant factor a step that reaches `final` after `decay_steps` steps
-        and goes on.
-      warmup_steps: Steps of linear rise before; 0 for none.
+        wave), "linear"; or "exponential", by a constant factor per step that reaches `final` after `decay_steps` steps
+        and continues.
+      warmup_steps: Steps of a linear rise before it; 0 for none.
       decay_steps: Steps of the decay, not counting the warm-up; needed unless the schedule is constant.
       final: Last rate as a share of `learning_rate`, in [0, 1]; must be > 0 for "exponential".
 

@@ -1,4 +1,4 @@
-"""An optimiser described by plain data, and built from that."""
+"""An optimiser described by plain data, and built from it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DENSE_OPTIMIZERS = tuple(_DENSE)
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerSpec:
-    """Which optimiser, at which learning rate. A parameter left at None takes the optimiser's own default.
+    """The choice of an optimiser and its parameters. A parameter left at None takes the optimiser's own default.
 
     Args:
       name: One of `SPARSE_OPTIMIZERS` (for tables) or `DENSE_OPTIMIZERS` (Keras' rules, for everything else).
@@ -51,7 +51,7 @@ class OptimizerSpec:
       l1: For lazy_ftrl.
       l2: For lazy_ftrl.
       momentum: For sgd.
-      weight_decay: For the dense ones; decoupled: a step takes the weight times this times the learning rate away.
+      weight_decay: For the dense ones; decoupled: a step subtracts the weight times this times the learning rate.
     """
 
     name: str

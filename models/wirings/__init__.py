@@ -1,4 +1,4 @@
-"""Which sets, experts, gates and towers a model has, as data: the papers' models and their relatives.
+"""The sets, experts, gates and towers of a model as data: the papers' models and their relatives.
 
 May import: data.
 """

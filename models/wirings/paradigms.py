@@ -1,7 +1,7 @@
 """The papers' models as wirings ([Tencent] §4.2, §5), one short function each.
 
-The tasks of these share all experts. A task is a name, or several names that share a gate and a tower (each keeps a
-head of its own).
+In these models all tasks share all experts. A task is a name, or several names that share a gate and a tower (each
+keeps a head of its own).
 """
 
 from __future__ import annotations

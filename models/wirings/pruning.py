@@ -1,4 +1,4 @@
-"""A wiring without some of its tasks, and without the parts that nobody reads any more."""
+"""Removes tasks from a wiring, together with the parts that are no longer read."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from fullrank.models.wirings.wiring import ExpertSpec, Level, Reader, StackedExp
 
 
 def without_tasks(wiring: Wiring, *, tasks: Collection[str]) -> Wiring:
-    """The wiring that predicts the other tasks, to equal values.
+    """Returns the wiring that predicts the other tasks, with equal values.
 
-    Towers without a task go, then every expert, reader and set that no tower left can reach. Names stay.
+    Towers without a task are removed, then every expert, reader and set that no remaining tower reaches. Names are
+    kept.
 
     Args:
-      wiring: Any.
-      tasks: What to leave out.
+      wiring: Any wiring.
+      tasks: The tasks to leave out.
 
     Raises:
-      ValueError: If a task is not there, or none would be left.
+      ValueError: If a task is unknown, or none would be left.
     """
     unknown = [task for task in tasks if task not in wiring.tasks]
     if unknown or set(tasks) == set(wiring.tasks):

@@ -1,4 +1,4 @@
-"""Readers and further levels of experts that belong to a task or are shared, as PLE and STEM have them.
+"""Readers and further levels of experts, shared or owned by a task, for PLE and STEM.
 
 Where there are more tasks than towers, tasks share one.
 """
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from fullrank.models.wirings.wiring import Access, Level, Reader, StackedExpert
 
 Tasks = Sequence[str | Sequence[str]]
-"""Each entry a task, or several tasks that share a gate and a tower, each with a head of its own."""
+"""Each entry is a task, or several tasks that share a gate and a tower, each with a head of its own."""
 
 SHARED = "shared"
 
@@ -36,7 +36,7 @@ def own_and_shared(tasks: Tasks, owners: Sequence[int], *, others: Access) -> tu
 
     Args:
       tasks: T of them.
-      owners: One an expert: 0 for shared, k for the k-th task.
+      owners: One per expert: 0 for shared, k for the k-th task.
       others: Access to other tasks' experts.
     """
     return tuple(
@@ -52,16 +52,16 @@ def further_levels(
 
     Args:
       tasks: T of them.
-      owners: One an expert: 0 for shared, k for the k-th task.
+      owners: One per expert: 0 for shared, k for the k-th task.
       levels: All levels, the first one included.
       others: A task's access to other tasks' experts.
       shared: Access of the readers that feed shared experts to the tasks' experts.
 
     Raises:
-      ValueError: If there is not one level at least.
+      ValueError: If there is not at least one level.
     """
     if levels < 1:
-        raise ValueError(f"A model has one level of experts at least. Received: levels={levels}.")
+        raise ValueError(f"A model has at least one level of experts. Received: levels={levels}.")
     of_shared = reader(SHARED, ["train" if owner == 0 else shared for owner in owners])
     readers = (of_shared, *own_and_shared(tasks, owners, others=others))
     return tuple(
@@ -77,34 +77,34 @@ def further_levels(
 
 
 def check_owners(experts: Sequence[tuple[str, int]], *, owners: Sequence[str]) -> None:
-    """Refuses an expert of an owner that is not there.
+    """Rejects an expert whose owner does not exist.
 
     Raises:
-      ValueError: It names the experts and the owners.
+      ValueError: If there is one; the message names the experts and the owners.
     """
     outside = [(kind, owner) for kind, owner in experts if not 0 <= owner < len(owners)]
     if outside:
         known = ", ".join(f"{number} ({name})" for number, name in enumerate(owners))
-        raise ValueError(f"Experts {outside} belong to nobody: owners are {known}.")
+        raise ValueError(f"Experts {outside} have an unknown owner: owners are {known}.")
 
 
 def group_by_volume(volumes: Mapping[str, float], *, towers: int) -> tuple[tuple[str, ...], ...]:
     """Groups tasks of similar volume, so that large tasks keep a tower of their own and small ones share theirs.
 
-    [Tencent] §5.1 groups more than 100 conversion types into 32 towers, but does not say how. Here tasks stand in the
-    order of their volumes, largest first, and are cut into runs: a run ends once it holds its fair share of what is
-    left, that is the volume left over the towers left.
+    [Tencent] §5.1 groups more than 100 conversion types into 32 towers, but does not say how. Here tasks are sorted by
+    volume, largest first, and cut into runs: a run ends once it holds its fair share of the rest, which is the
+    remaining volume divided by the remaining towers.
 
     Args:
-      volumes: Task -> how much it has to learn from, such as the number of its positives; not negative.
+      volumes: Task -> the amount of its training data, such as the number of its positives; not negative.
       towers: Groups to make, from 1 to the number of tasks.
 
     Returns:
-      The groups, none of them empty. Both the tasks of a group and the groups (by their first task) stand in the order
-      of `volumes`, so the first task stays the first.
+      The groups, none of them empty. Both the tasks of a group and the groups (by their first task) keep the order of
+      `volumes`, so the first task stays the first.
 
     Raises:
-      ValueError: If `towers` does not fit or a volume is negative or no number.
+      ValueError: If `towers` is out of range, or a volume is negative or not a number.
     """
     if not 1 <= towers <= len(volumes):
         raise ValueError(f"{len(volumes)} tasks make 1 to {len(volumes)} groups. Received: towers={towers}.")

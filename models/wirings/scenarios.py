@@ -15,7 +15,7 @@ Scenarios = Sequence[int | str]
 
 
 def scenario_tasks(tasks: Sequence[str], *, scenarios: Scenarios) -> tuple[str, ...]:
-    """`task@scenario` for every task and scenario: what a paradigm takes as its tasks ([Tencent] §5).
+    """`task@scenario` for every task and scenario, as the tasks of a paradigm ([Tencent] §5).
 
     Example:
         >>> scenarios = ("moments", "news")
@@ -26,10 +26,11 @@ def scenario_tasks(tasks: Sequence[str], *, scenarios: Scenarios) -> tuple[str, 
 
 
 def check_scenario_column(schema: Schema, wiring: Wiring, column: str | None) -> None:
-    """Refuses a column that cannot tell the scenario of an example.
+    """Rejects a column that cannot identify the scenario of an example.
 
     Raises:
-      ValueError: If one of wiring and column is missing, or the column is not an input of one id, or of another type.
+      ValueError: If only one of scenarios and column is given, or the column is not an input with one id, or is of
+        another type.
     """
     if bool(wiring.scenarios) != (column is not None):
         raise ValueError(
@@ -52,12 +53,12 @@ def check_scenario_column(schema: Schema, wiring: Wiring, column: str | None) ->
 
 
 def of_domains(values: tf.Tensor, ids: tf.Tensor, *, scenarios: Scenarios) -> tf.Tensor:
-    """What belongs to the examples of each task's own scenario; NaN elsewhere.
+    """Returns the values of examples in each task's own scenario; NaN elsewhere.
 
     Args:
       values: A value per task, `[B, T]`.
       ids: The scenario column, `[B]`.
-      scenarios: That of each task, T of them.
+      scenarios: The scenario of each task, T of them.
     """
     return tf.where(is_of(ids, scenarios=scenarios), values, tf.constant(float("nan"), values.dtype))
 
@@ -72,19 +73,19 @@ def is_of(ids: tf.Tensor, *, scenarios: Scenarios) -> tf.Tensor:
 def of_scenario(
     values: tf.Tensor, ids: tf.Tensor, *, columns: Sequence[str], parts: Sequence[str], scenarios: Scenarios
 ) -> tf.Tensor:
-    """Takes what the heads of each example's scenario say.
+    """Selects the values of the heads of each example's scenario.
 
     A scenario that the wiring does not list gets the mean of all scenarios' logits, in training as well.
 
     Args:
-      values: What the heads say, `[B, C]`.
+      values: The values of the heads, `[B, C]`.
       ids: The scenario column, `[B]`.
       columns: `part@scenario` for every part and scenario, C of them.
-      parts: P of them: the tasks, and what else a value task needs.
+      parts: P of them: the tasks, and the further columns of a value task.
       scenarios: Their ids.
 
     Returns:
-      A value a part, `[B, P]`.
+      One value per part, `[B, P]`.
     """
     places = _places(columns, parts, scenarios)
     return tf.einsum("bts,bs->bt", tf.gather(values, places, axis=1), _shares(ids, scenarios))
@@ -93,12 +94,12 @@ def of_scenario(
 def spread_of_scenarios(
     means: tf.Tensor, ids: tf.Tensor, *, columns: Sequence[str], parts: Sequence[str], scenarios: Scenarios
 ) -> tf.Tensor:
-    """How far scenarios disagree on an example of none of them: the variance of their means, `[B, P]`.
+    """The disagreement of scenarios on an example of none of them: the variance of their means, `[B, P]`.
 
-    An example of no listed scenario is taken to be one of any of them, each as likely. Its logit is a mixture, and the
-    variance of a mixture is the mean of the variances plus that of the means. The mean of S independent logits would
-    have 1 / S of their variance instead: nobody would be surer of anything than of what was never seen. 0 for an
-    example of a listed scenario.
+    An example of no listed scenario is assumed to be equally likely of any of them. Its logit is a mixture, and the
+    variance of a mixture is the mean of the variances plus the variance of the means. The mean of S independent logits
+    would instead have 1 / S of their variance, the least for the examples that were never seen. It is 0 for an example
+    of a listed scenario.
 
     Args:
       means: Means of the heads' logits, `[B, C]`.
@@ -119,7 +120,7 @@ def _places(columns: Sequence[str], parts: Sequence[str], scenarios: Scenarios) 
 
 
 def _shares(ids: tf.Tensor, scenarios: Scenarios) -> tf.Tensor:
-    """The share of each scenario in an example, `[B, S]`."""
+    """The weight of each scenario in an example, `[B, S]`."""
     is_own = is_of(ids, scenarios=scenarios)
     is_known = tf.reduce_any(is_own, axis=1, keepdims=True)
     return tf.where(is_known, tf.cast(is_own, tf.float32), 1.0 / len(scenarios))

@@ -1,4 +1,4 @@
-"""Multi-task paradigms with experts of a task's own ([Tencent] §5), one short function each.
+"""Multi-task paradigms with task-specific experts ([Tencent] §5), one short function each.
 
 A task is a name, or several names that share a gate and a tower (each keeps a head of its own). An expert is a pair of
 interaction kind and owner: 0 for shared, k for the k-th task.
@@ -24,9 +24,9 @@ def ple(
 ) -> Wiring:
     """PLE (Tang et al. 2020): one set; a task reads the shared experts and its own, never another task's.
 
-    One level is CGC; without own experts it is MMoE. At a further level an expert is a dense layer over what its
-    owner's gate below mixed, and a gate looks at that same output. The gate that feeds shared experts reads every
-    expert below, as in the paper, so there tasks do train one another's lower experts.
+    One level is CGC; without own experts it is MMoE. At a further level an expert is a dense layer over the output of
+    its owner's gate below, and a gate reads that same output. The gate that feeds shared experts reads every expert
+    below, as in the paper, so there tasks do train each other's lower experts.
 
     Args:
       tasks: Labels to predict.
@@ -70,7 +70,7 @@ def stem(
       tasks: Labels to predict.
       widths: d of the shared set and of each task's; one number for all of them.
       experts: Pairs of kind and owner, each on its owner's set; by default `crossnet` and `flat` for every owner.
-      levels: Levels of experts; at a further one an expert is a dense layer over what its owner's gate below mixed.
+      levels: Levels of experts; at a further one an expert is a dense layer over the output of its owner's gate below.
       expert_width: H.
       gate: How expert outputs are mixed.
     """
@@ -104,13 +104,13 @@ def stem_al(
     The main tower reads and trains every expert. The tower of an auxiliary task reads its own experts only, and its
     gate does not see the main set, so `dL_aux/dE_main = 0` while `dL_main/dE_aux != 0`. An export leaves the auxiliary
     towers out. With several auxiliary tasks the paper has "an additional embedding updated by multiple tasks": two
-    widths give that, more give each auxiliary task a set. Deployed, they are the clicks of other scenarios
-    (`wiring.domain_tasks`): a scenario's examples train its own towers alone, and what is served is the main tower,
-    whatever the scenario of a request.
+    widths give that, more give each auxiliary task a set. In deployment they are the clicks of other scenarios
+    (`wiring.domain_tasks`): a scenario's examples train its own towers alone, and the main tower is served for requests
+    of any scenario.
 
     Args:
       main: Label to predict.
-      auxiliary: Labels that help; one at least.
+      auxiliary: Auxiliary labels; at least one.
       widths: d of the main set and of the auxiliary one; or of the main set and of each auxiliary task's.
       experts: Pairs of kind and owner: 0 for the main task, k for the k-th auxiliary one; by default `crossnet` and
         `flat` for each.
@@ -118,7 +118,7 @@ def stem_al(
       gate: How expert outputs are mixed.
     """
     if not auxiliary:
-        raise ValueError("STEM-AL needs one auxiliary task at least; without any it is the single-embedding model.")
+        raise ValueError("STEM-AL needs at least one auxiliary task; without any it is the single-embedding model.")
     owners = (main, *auxiliary)
     if experts is None:
         experts = [(kind, owner) for owner in range(len(owners)) for kind in ("crossnet", "flat")]

@@ -1,6 +1,6 @@
-"""A model as plain data: its sets, which expert reads which, what each task reads and trains ([Tencent] §4.2, §5).
+"""A model as plain data: sets, the set of each expert, what each task reads and trains ([Tencent] §4.2, §5).
 
-Shared bottom, MMoE, PLE, ME, AME and STEM differ in nothing else ([Tencent] Figure 4). A wiring holds no Keras object,
+Shared bottom, MMoE, PLE, ME, AME and STEM differ only in that ([Tencent] Figure 4). A wiring holds no Keras object,
 compares by value and prints itself.
 """
 
@@ -33,11 +33,11 @@ class ExpertSpec:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reader:
-    """A gate: what it may read, an entry per expert, `off`, `detached` (read without training it) or `train`.
+    """A gate and its access to each expert: `off`, `detached` (read without training it) or `train`.
 
     Attributes:
-      task: The task it serves; or its name, where it serves a group or the experts of a further level.
-      access: One entry an expert of the level below.
+      task: The task that it serves; a name of its own if it serves a group or the experts of a further level.
+      access: One entry per expert of the level below.
       group: Tasks that share this gate and the tower above it, each with a head of its own; `task` alone if empty.
     """
 
@@ -53,7 +53,7 @@ class Reader:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StackedExpert:
-    """An expert of a further level: a dense layer over what the reader named `reads` mixes from the level below."""
+    """An expert of a further level: a dense layer over the output of the reader `reads` of the level below."""
 
     name: str
     reads: str
@@ -72,15 +72,15 @@ class Wiring:
     """Sets, experts and readers of a model.
 
     Attributes:
-      paradigm: Name of the wiring, for people.
+      paradigm: Name of the wiring, for display.
       sets: Embedding sets.
       experts: Experts, each on one of the sets.
-      readers: One a tower, over the experts of the last level.
-      levels: Levels above `experts`, lowest first. Every reader above another one bears the name of one below, whose
-        output its gate looks at.
+      readers: One per tower, over the experts of the last level.
+      levels: Levels above `experts`, lowest first. Every reader above the first level has the name of one below, whose
+        output its gate reads.
       expert_width: H, the common width of expert outputs.
-      gate: `softmax`, one a reader; `shared`, one softmax for all readers; or `mean`.
-      auxiliary: Tasks that only help to train; an export leaves them out.
+      gate: `softmax`, one per reader; `shared`, one softmax for all readers; or `mean`.
+      auxiliary: Tasks used only in training; an export leaves them out.
       scenarios: Ids of scenarios; then the readers' tasks are `task@scenario`, every task with every scenario, and an
         example takes the reader of its own scenario. With auxiliary tasks the readers' tasks are `task`, which is that
         of the first scenario, and `task@scenario` of each other one, all of them auxiliary ([Tencent] §5.2): each is
@@ -98,7 +98,7 @@ class Wiring:
     scenarios: tuple[int | str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuses what could not be built, or would leave a part without use."""
+        """Rejects a wiring that cannot be built or that leaves a part unused."""
         names = [s.name for s in self.sets]
         self._check_unique("set", names)
         self._check_unique("expert", [expert.name for _, experts in self.stages for expert in experts])
@@ -154,7 +154,9 @@ class Wiring:
                         f"Received: {reader.access}."
                     )
                 if below and reader.task not in below:
-                    raise ValueError(f"Reader {reader.task!r} has no reader of its name below it, only {list(below)}.")
+                    raise ValueError(
+                        f"Reader {reader.task!r} has no reader of the same name below it, only {list(below)}."
+                    )
             below = tuple(reader.task for reader in readers)
         for level in self.levels:
             streams = [reader.task for reader in level.readers]
@@ -172,7 +174,7 @@ class Wiring:
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """What the readers serve: the tasks, or `task@scenario`."""
+        """The heads that the readers serve: the tasks, or `task@scenario`."""
         return tuple(task for reader in self.readers for task in reader.tasks)
 
     @property
@@ -192,12 +194,12 @@ class Wiring:
 
     @property
     def domains(self) -> dict[str, int | str]:
-        """Task -> the scenario whose examples alone it is learned from; empty unless scenarios make auxiliary tasks."""
+        """Task -> the only scenario whose examples it learns from; empty unless scenarios make auxiliary tasks."""
         return dict(zip(self.tasks, self.scenarios, strict=True)) if self.scenarios and self.auxiliary else {}
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The label of each task: its name, or where scenarios make auxiliary tasks that of the main one."""
+        """The label of each task: its name, or that of the main task if scenarios make auxiliary tasks."""
         return self.tasks[:1] * len(self.tasks) if self.domains else self.tasks
 
     @property
@@ -206,7 +208,7 @@ class Wiring:
         return tuple(place for place, reader in enumerate(self.readers) for _ in reader.tasks)
 
     def access_to_sets(self, reader: Reader) -> tuple[Access, ...]:
-        """What a reader of `experts` may do with each set: the most that it may do with an expert on it."""
+        """The access of a reader of `experts` to each set: its highest access to an expert on the set."""
         order: tuple[Access, ...] = ("off", "detached", "train")
         given = {s.name: 0 for s in self.sets}
         for expert, access in zip(self.experts, reader.access, strict=True):
@@ -214,7 +216,7 @@ class Wiring:
         return tuple(order[most] for most in given.values())
 
     def describe(self) -> str:
-        """The wiring as tables, one per level: a row per expert, a column a reader."""
+        """The wiring as tables, one per level: one row per expert, one column per reader."""
         widths = {s.name: s.width for s in self.sets}
         title = f"{self.paradigm}: {len(self.sets)} set(s), H = {self.expert_width}, {self.gate} gate"
         lines = [title + (f", auxiliary: {', '.join(self.auxiliary)}" if self.auxiliary else "")]
@@ -240,7 +242,7 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def domain_tasks(task: str, *, scenarios: Sequence[int | str]) -> tuple[str, ...]:
-    """`task`, of the first scenario, and `task@scenario` of each other one: STEM-AL across domains ([Tencent] §5.2).
+    """`task` for the first scenario and `task@scenario` for each other one: STEM-AL across domains ([Tencent] §5.2).
 
     Example:
         >>> scenarios = ("applet", "moments", "channels")
@@ -251,7 +253,7 @@ def domain_tasks(task: str, *, scenarios: Sequence[int | str]) -> tuple[str, ...
 
 
 def set_scopes(wiring: Wiring) -> list[str]:
-    """The sets' names as TensorFlow allows them: a set may be named after a task, and that after anything."""
+    """Makes the sets' names valid for TensorFlow: a set may be named after a task, whose name may hold anything."""
     return [
         spec.name if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", spec.name) else f"set.{number}"
         for number, spec in enumerate(wiring.sets)
