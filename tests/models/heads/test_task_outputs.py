@@ -204,7 +204,7 @@ def test_without_the_end_of_the_chain(build: Build, batches: Any, wiring: models
     found, expected = left(batch), model(batch)
     for task in set(TASKS) - set(gone):
         np.testing.assert_allclose(found[task].numpy(), expected[task].numpy(), rtol=1e-6)
-    with pytest.raises(ValueError, match="'spend' cannot be predicted without 'buy', which stands before it"):
+    with pytest.raises(ValueError, match="'spend' cannot be predicted without 'buy', which precedes it"):
         model.without(tasks=("buy",))
 
 
@@ -232,8 +232,8 @@ def test_many_tasks_are_one_graph(build: Build, batches: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"chain": ("click",)}, "joins two different tasks"),
-        ({"chain": ("click", "click")}, "joins two different tasks"),
+        ({"chain": ("click",)}, "joins two or more different tasks"),
+        ({"chain": ("click", "click")}, "joins two or more different tasks"),
         ({"chain": ("click", "view")}, "names view, but the tasks are click, buy, spend, like"),
         ({"chain": ("click", "spend", "buy")}, "only the last task can be a value"),
         ({"value_loss": "squared"}, "take --value_loss=ziln"),
@@ -247,10 +247,10 @@ def test_refuses(build: Build, changes: dict[str, Any], message: str) -> None:
 
 def test_refuses_values_below_zero_and_names_in_use(build: Build) -> None:
     negative = (Label(name="profit", type="value", mean=1.0, minimum=-5.0),)
-    with pytest.raises(ValueError, match="profit fall below 0, which no log-normal has: take --value_loss=squared"):
+    with pytest.raises(ValueError, match="profit fall below 0, which no log-normal has: use --value_loss=squared"):
         build(models.single(tasks=("profit",)), labels=negative, chain=())
     taken = (*LABELS, Label(name="buy_given_click"))
-    with pytest.raises(ValueError, match=r"\['buy_given_click'\] would bear the names of tasks"):
+    with pytest.raises(ValueError, match=r"\['buy_given_click'\] would have the names of tasks"):
         build(models.single(tasks=[label.name for label in taken]), labels=taken)
 
 

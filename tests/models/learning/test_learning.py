@@ -230,7 +230,7 @@ def test_task_losses_keep_to_their_embeddings_in_stem(build: Build, make_batch: 
             {"ranking": "pairwise", "ranking_key": "price"},
             "Received: 'price'. Keys of schema 'every_kind': user",
         ),
-        (False, {}, {"ranking": "jrc", "classification": "focal"}, "jrc holds a cross entropy of its own"),
+        (False, {}, {"ranking": "jrc", "classification": "focal"}, "jrc has a cross entropy of its own"),
     ],
 )
 def test_what_does_not_go_together(

@@ -188,11 +188,11 @@ def test_groups_keep_the_order_of_tasks_and_towers() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: models.ple(tasks=TASKS, levels=0), "one level of experts at least. Received: levels=0"),
+        (lambda: models.ple(tasks=TASKS, levels=0), "at least one level of experts. Received: levels=0"),
         (lambda: models.ple(tasks=TASKS, experts=(("flat", 3),)), r"\('flat', 3\).* 1 \(click\), 2 \(buy\)"),
         (lambda: models.ple(tasks=("shared", "buy"), levels=2), "unique reader names"),
         (lambda: models.stem(tasks=TASKS, widths=(4, 4)), "shared, click, buy: give 3 widths, or one for all"),
-        (lambda: models.stem_al(main="click", auxiliary=()), "one auxiliary task at least"),
+        (lambda: models.stem_al(main="click", auxiliary=()), "at least one auxiliary task"),
         (lambda: models.stem_al(main="click", auxiliary=("buy",), widths=(4,)), "takes 2 widths"),
         (lambda: models.stem_al(main="click", auxiliary=("click",)), "unique"),
         (lambda: models.mmoe(tasks=("click", ())), "group of tasks that share a tower is empty"),
@@ -212,5 +212,5 @@ def test_a_level_reads_what_is_below_it() -> None:
     with pytest.raises(ValueError, match="'x' reads 'nobody', but the readers are"):
         dataclasses.replace(wiring, levels=(dataclasses.replace(level, experts=experts),), readers=readers)
     other = (dataclasses.replace(wiring.readers[0], task="like"), wiring.readers[1])
-    with pytest.raises(ValueError, match="'like' has no reader of its name below it"):
+    with pytest.raises(ValueError, match="'like' has no reader of the same name below it"):
         dataclasses.replace(wiring, readers=other)

@@ -289,7 +289,7 @@ def test_task_weights_are_read() -> None:
     [
         (
             ModelConfig(model="stem", experts=("fm:0", "fm:1", "fm:2", "fm:3")),
-            r"\('fm', 2\), \('fm', 3\)\] belong to nobody: owners are 0 \(shared\), 1 \(click\)",
+            r"\('fm', 2\), \('fm', 3\)\] have an unknown owner: owners are 0 \(shared\), 1 \(click\)",
         ),
         (ModelConfig(model="stem", widths=(4, 4, 4)), "The sets are shared, click: give 2 widths, or one for all"),
         (ModelConfig(model="mmoe", experts=("fm:1",)), "'fm:1' reads set 1, but --model=mmoe has only set 0"),
