@@ -1,1 +1,1 @@
-"""Commands, each a file of this folder, and in the rooms below what they are made of."""
+"""Commands, one file each in this folder; the rooms below hold their parts."""

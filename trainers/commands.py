@@ -26,7 +26,7 @@ from fullrank.data.files.printable import closest
 
 _PREFIX: Final = "fullrank-"
 _VERSION_FLAGS: Final = frozenset({"--version", "-version"})
-# Distributions whose versions a report of a problem needs: their files are asked, none of them is imported.
+# Distributions whose versions belong in a report of a problem; their metadata is read, none of them is imported.
 _REPORTED: Final = ("fullrank", "tensorflow", "tf-keras", "tensorflow-probability", "tensorflow-recommenders", "duckdb")
 _SECTIONS: Final = {"data": "Records", "trainers": "Models", "analysis": "Analysis"}
 

@@ -1,10 +1,10 @@
-"""Shows how the tasks of a run share its parts: what each gate reads, and where gradients pull apart ([Tencent] §5).
+"""Shows how the tasks of a run share its parts: what each gate reads, and where gradients conflict ([Tencent] §5).
 
     fullrank conflicts --run=runs/ame --output=conflicts
 
 The first table has the mean weight that each task's gate gives each expert: does a small task lean on a small embedding
 set (§5.1)? The second has, for every embedding set, the cosine between the gradients that two tasks send into the
-embeddings of the same examples: below 0 they undo each other's work.
+embeddings of the same examples: below 0 they counteract each other.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def run(argv: Sequence[str] | None = None) -> None:
 
     def main() -> None:
         config = read(ConflictsConfig, flag_values=flag_values)
-        # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
+        # TensorFlow is loaded only for a valid command line, so that --help and errors are fast.
         from fullrank.trainers.insight.conflicts_run import conflicts_run
 
         conflicts_run(config)

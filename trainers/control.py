@@ -1,12 +1,12 @@
-"""Runs the controls: for each claim of the papers a planted world where it must hold, and one where it must not.
+"""Runs the controls: for each claim of the papers, a planted world where it must hold, and one where it must not.
 
     fullrank control --output=docs/studies
     fullrank control --output=controls --controls=tim,stem --seeds=1,2,3
     fullrank control --list
 
 Worlds are drawn as they are read; no records are needed. Every variant is tuned over the same rates, then trained once
-with each seed, in a single pass. Results are written as they come, and the same command resumes it. Leaves
-controls.jsonl and controls.md in --output. A run that fails is reported there, and makes the exit code 1.
+with each seed, in a single pass. Results are written as they arrive, and the same command resumes an interrupted run.
+It leaves controls.jsonl and controls.md in --output. A failed run is reported there and makes the exit code 1.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""The whole way in one command: prepare, train, evaluate, export, score a request without fullrank, and report.
+"""Runs everything in one command: prepare, train, evaluate, export, score a request without fullrank, and report.
 
     fullrank demo --output=runs/demo
 
-Each step is a command of its own, printed before it runs, so that it can be run again with other flags. Takes about
-four minutes on two cores. Leaves in the run directory: eval.json, figures/, export/1/ (the SavedModel), request.json,
-the request that was scored, importance/, correlation/ and report.html, the page on all of it, whose path is the last
-line.
+Each step is a command of its own, printed before it runs, so that it can be run again with other flags. It takes about
+four minutes on two cores, and leaves in the run directory: eval.json, figures/, export/1/ (the SavedModel),
+request.json, the request that was scored, importance/, correlation/ and report.html, the page about all of it, whose
+path is the last line.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def run(argv: Sequence[str] | None = None) -> None:
 
 
 def main(flag_values: Any) -> int:
-    """Runs the steps one after the other, and stops at the first that fails."""
+    """Runs the steps in order, and stops at the first one that fails."""
     output = Path(flag_values.output)
     records = Path(flag_values.records or output.with_name(f"{output.name}-records"))
     steps = _steps(flag_values, output=output, records=records)
@@ -65,13 +65,13 @@ def main(flag_values: Any) -> int:
         if failed:
             return failed
     print(f"\nEverything is in {output}: eval.json, figures/, export/1/, request.json, and events/ for TensorBoard.")
-    print("One page on all of it, for a browser:")
+    print("The report, to open in a browser:")
     print(output / "report.html")
     return 0
 
 
 def _run_quietly(step: list[str]) -> int:
-    """Runs a program that does not know how to hold back TensorFlow's start-up messages; shows them if it fails."""
+    """Runs a program that cannot suppress TensorFlow's start-up messages itself; shows them only if it fails."""
     finished = subprocess.run(step, check=False, stderr=subprocess.PIPE, text=True)  # noqa: S603
     if finished.returncode:
         sys.stderr.write(finished.stderr)
@@ -79,7 +79,7 @@ def _run_quietly(step: list[str]) -> int:
 
 
 def _steps(flag_values: Any, *, output: Path, records: Path) -> list[list[str] | None]:
-    """The command lines; `None` stands for writing the request."""
+    """The command lines; `None` is the step that writes the request."""
     fullrank = [sys.executable, "-m", "fullrank"]
     raw_dir = [f"--raw_dir={flag_values.raw_dir}"] if flag_values.raw_dir else []
     prepare = [*fullrank, "prepare", f"--dataset={flag_values.dataset}", f"--output={records}", *raw_dir]
@@ -113,7 +113,7 @@ def _steps(flag_values: Any, *, output: Path, records: Path) -> list[list[str] |
 
 
 def _insight(output: Path, records: Path) -> list[list[str]]:
-    """What the report shows in addition to metrics, and the report."""
+    """The commands for the report's contents other than metrics, and for the report."""
     fullrank = [sys.executable, "-m", "fullrank"]
     return [
         [

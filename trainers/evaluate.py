@@ -4,8 +4,8 @@
     fullrank evaluate --run=runs/me --baseline=runs/single --segments=region
     fullrank evaluate --run=runs/me --input='week_52/*.parquet'
 
-Each statistic is given by task, over all examples and for every value of every segment. With --baseline=runs/single,
-so is the gain in normalised entropy over that run, with an interval of a paired bootstrap over the values of --key.
+Each statistic is given by task, over all examples and for every value of every segment. With --baseline=runs/single, so
+is the gain in normalised entropy over that run, with an interval from a paired bootstrap over the values of --key.
 
 Tables of --input are read as `fullrank convert` reads them (docs/tables.md), by the run's schema.json
 and with the same flags; give the --join that the training data was converted with.
@@ -31,7 +31,7 @@ def run(argv: Sequence[str] | None = None) -> None:
 
     def main() -> None:
         config = read(EvaluateConfig, flag_values=flag_values)
-        # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
+        # TensorFlow is loaded only for a valid command line, so that --help and errors are fast.
         from fullrank.trainers.evaluation.evaluate_run import evaluate_run
         from fullrank.trainers.evaluation.table_input import read_table_reading
 

@@ -2,7 +2,7 @@
 
     fullrank export --run=runs/me --output=serving/me
 
-Writes DIR/<version>/ with these signatures of equal answers, the schema in assets/ and warm-up requests in
+Writes DIR/<version>/ with these signatures, whose outputs are equal, the schema in assets/ and warm-up requests in
 assets.extra/:
 
   serving_default    one named tensor per column
@@ -12,7 +12,7 @@ assets.extra/:
 and, where the model has them, `posterior` (mean and variance of every task's logit) and `thompson` (a draw of the
 probabilities per seed) of --head=gp, laplace, rff_gp or dropout, and `groups` (the group ids of an example) of
 --group_places. Before an export appears, it is loaded and called in a process that has TensorFlow but not fullrank, and
-has to answer as the model does.
+its outputs must equal the model's.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def run(argv: Sequence[str] | None = None) -> None:
 
     def main() -> None:
         config = read(ExportConfig, flag_values=flag_values)
-        # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
+        # TensorFlow is loaded only for a valid command line, so that --help and errors are fast.
         from fullrank.trainers.evaluation.export_run import export_run
 
         export_run(config)

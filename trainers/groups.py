@@ -3,8 +3,8 @@
     fullrank groups --run=runs/groups --output=groups
 
 For each place of --group_places and each level: the share of codes in use, their perplexity, and how much of the
-encoded input is left over. For the largest groups of the first level: the feature values that they have more often than
-everybody, the most certain first, and the rate of each label with its 95 % interval.
+encoded input remains as residual. For the largest groups of the first level: the feature values that are more frequent
+in them than overall, the most certain first, and the rate of each label with its 95 % interval.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def run(argv: Sequence[str] | None = None) -> None:
 
     def main() -> None:
         config = read(GroupsConfig, flag_values=flag_values)
-        # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
+        # TensorFlow is loaded only for a valid command line, so that --help and errors are fast.
         from fullrank.trainers.insight.groups_run import groups_run
 
         groups_run(config)

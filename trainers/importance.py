@@ -1,9 +1,9 @@
-"""Shows what a run reads: how much worse it predicts when one feature is exchanged between examples.
+"""Shows feature importance: how much worse a run predicts when one feature is exchanged between examples.
 
     fullrank importance --run=runs/me --output=runs/me/importance
 
-Permutation importance: all columns of a feature are permuted together, the others stay. Features that tell the same
-stand in for each other, so that each of them can look unimportant alone.
+Permutation importance: all columns of a feature are permuted together, the others stay. Redundant features can replace
+each other, so that each of them may look unimportant on its own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def run(argv: Sequence[str] | None = None) -> None:
 
     def main() -> None:
         config = read(ImportanceConfig, flag_values=flag_values)
-        # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
+        # TensorFlow is loaded only for a valid command line, so that --help and errors are fast.
         from fullrank.trainers.insight.importance_run import importance_run
 
         importance_run(config)

@@ -1,11 +1,11 @@
-"""Shows which parts of a trained model work and which are asleep, and what to do about those.
+"""Shows which parts of a trained model are active and which are asleep, and what to do about the latter.
 
     fullrank inspect-run --run=runs/me
 
 On some batches of a split it measures every part: the size of its output relative to the fields that the experts
 read, how far the attention of a behaviour sequence is from a plain mean, how the gates divide their weight among the
-experts, the units that never fire, how far small tables have moved from where they started, and which part of the
-gradient each kind of weight gets. A part is asleep if the model would predict nearly the same without it.
+experts, the units that never fire, how far small tables have moved from their initial values, and the share of the
+gradient that each kind of weight gets. A part is asleep if the model would predict nearly the same without it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def run(argv: Sequence[str] | None = None) -> None:
 
     def main() -> None:
         config = read(PartsConfig, flag_values=flag_values)
-        # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
+        # TensorFlow is loaded only for a valid command line, so that --help and errors are fast.
         from fullrank.trainers.insight.parts_run import parts_run
 
         parts_run(config)

@@ -30,7 +30,7 @@ def run(argv: Sequence[str] | None = None) -> None:
 
     def main() -> None:
         config = read(PredictConfig, flag_values=flag_values)
-        # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
+        # TensorFlow is loaded only for a valid command line, so that --help and errors are fast.
         from fullrank.trainers.evaluation.predict_run import predict_run
         from fullrank.trainers.evaluation.table_input import read_table_reading
 

@@ -8,15 +8,15 @@ graph: give a value for each domain where they differ, e.g. `--data=ads,articles
 `items_2.parquet`, ... hold the items of the further domains. `model.keras` gives vectors to new nodes from new edges
 (`fullrank.models.graph.embed`); its nodes are the rows of the files, users first.
 
-No leak from later splits: only the train split is read. Who has no click in the graph gets no row, hence a missing
-vector.
+No leak from later splits: only the train split is read. Users and items without a click in the graph get no row, hence
+a missing vector.
 
 No leak within training either, if you train on the right rows: a click that is in the graph pulls its own two vectors
-together, so that its similarity is higher than that of any click to come, and a model that trains on it trusts the
-similarity too much. So the graph holds the first half of the training clicks (--first_fraction, or --until=TIME).
-Train on the rows after that time (`until` in graph.json and in the metadata of the Parquet files), or let the vectors
-of earlier rows be missing. The command prints how far apart clicks in the graph and later ones are. Records without a
-time need --first_fraction=1: then every training row is in the graph.
+together, so that its similarity is higher than that of a future click, and a model that trains on it relies on the
+similarity too much. So the graph holds the first half of the training clicks (--first_fraction, or --until=TIME). Train
+on the rows after that time (`until` in graph.json and in the metadata of the Parquet files), or let the vectors of
+earlier rows be missing. The command prints how far apart clicks in the graph and later ones are. Records without a time
+need --first_fraction=1; then every training row is in the graph.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def run(argv: Sequence[str] | None = None) -> None:
 
     def main() -> None:
         config = read(PretrainGraphConfig, flag_values=flag_values)
-        # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
+        # TensorFlow is loaded only for a valid command line, so that --help and errors are fast.
         from fullrank.trainers.graph.run import pretrain_graph_run
 
         pretrain_graph_run(config)

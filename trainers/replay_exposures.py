@@ -1,12 +1,12 @@
-"""Ranks logged candidates anew by two runs, and compares how much of what they would show was shown before.
+"""Ranks logged candidates again by two runs, and compares how many of the ads they would show are repeats.
 
     fullrank replay-exposures --run=runs/weighted --baseline=runs/plain
     fullrank replay-exposures --run=heavy/1,heavy/2 --baseline=plain/1,plain/2 --json=replay.json
 
-The candidates of a request are the rows of one person in one window of time (--request, --window_hours); the best
+The candidates of a request are the rows of one user in one window of time (--request, --window_hours); the best
 --slots of them are shown. AUC is shown with the share of repeats, because fewer repeats have a price ([Tencent] §6.2):
-auc_penalty is that of the baseline with a constant taken from the logit of every repeat, as large as leads to the same
-share of them. The records need the column that convert and prepare --exposures write.
+auc_penalty is that of the baseline with a constant subtracted from the logit of every repeat, chosen for the same share
+of repeats. The records need the column that convert and prepare --exposures write.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def run(argv: Sequence[str] | None = None) -> None:
 
     def main() -> None:
         config = read(ReplayExposuresConfig, flag_values=flag_values)
-        # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
+        # TensorFlow is loaded only for a valid command line, so that --help and errors are fast.
         from fullrank.trainers.insight.replay_exposures_run import replay_exposures
 
         replay_exposures(config)

@@ -1,11 +1,11 @@
-"""Scores one request with an export, as TensorFlow Serving's REST interface would be asked and would answer.
+"""Scores one request with an export, in the JSON of TensorFlow Serving's REST interface.
 
     fullrank request --export=serving/me --example=2 > request.json
     fullrank request --export=serving/me --json=request.json
 
 A request has the row format, `{"instances": [{input: value, ...}, ...]}`, or the column format, `{"inputs": {input:
-[value, ...], ...}}`; the answer has `predictions` or `outputs`. What each input is, and what fills it where a value is
-absent (-1, NaN or the empty text), stands in `assets/inputs.json` of the export.
+[value, ...], ...}}`; the answer has `predictions` or `outputs`. `assets/inputs.json` of the export describes each
+input, and the mark of a missing value (-1, NaN or the empty text); a JSON null is an error.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def run(argv: Sequence[str] | None = None) -> None:
 
     def main() -> None:
         config = read(RequestConfig, flag_values=flag_values)
-        # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
+        # TensorFlow is loaded only for a valid command line, so that --help and errors are fast.
         from fullrank.trainers.evaluation.request_run import request_run
 
         request_run(config)

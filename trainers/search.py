@@ -3,9 +3,9 @@
     pip install 'fullrank[search]'
     fullrank search --data=records --output=searches/me --space='widths=8|16|32' -- --model=single
 
-A space has ranges too: 'learning_rate=log:1e-4..1e-2,widths=8|16|32'. What follows `--` are flags of train that all
-trials share; --monitor among them says what is compared. Results are written as they come: the same command resumes a
-search that was stopped, and the run that was interrupted. Leaves trials.csv, best.json, search.png and the best run,
+A space has ranges too: 'learning_rate=log:1e-4..1e-2,widths=8|16|32'. Flags of train after `--` apply to all trials;
+--monitor among them chooses the metric that is compared. Results are written as they arrive: the same command resumes a
+search that was stopped, and the run that was interrupted. It leaves trials.csv, best.json, search.png and the best run,
 ready for evaluate and export, in --output.
 """
 

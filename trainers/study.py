@@ -1,11 +1,11 @@
-"""Compares variants of a model over paired seeds, and says where the papers' sign appears and where it does not.
+"""Compares variants of a model over paired seeds, and reports where the papers' sign appears and where it does not.
 
     fullrank study --study=sequences --data=records --output=studies/sequences
     fullrank study --list
 
 Every variant is trained with every seed; differences from the baseline are taken seed by seed. Results are written as
-they come, and the same command resumes it. Leaves results.jsonl, report.md and figures in --output. A
-run that fails is reported there, and makes the exit code 1.
+they come, and the same command resumes it. Leaves results.jsonl, report.md and figures in --output. A failed run is
+reported there and makes the exit code 1.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def run(argv: Sequence[str] | None = None) -> None:
 
     def main() -> None:
         config = read_run(flag_values)
-        # TensorFlow is loaded only for a command line that makes sense, so that --help and mistakes take no time.
+        # TensorFlow is loaded only for a valid command line, so that --help and errors are fast.
         from fullrank.trainers.training.memory import keep_freed_memory
         from fullrank.trainers.training.train_model import train_model
 

@@ -1,4 +1,4 @@
-"""Which settings of a model are compatible with which `--model`."""
+"""Checks which settings of a model are compatible with `--model`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def check_paradigm(config: ModelConfig) -> None:
     """Rejects settings that contradict `--model`.
 
     Raises:
-      ValueError: If they do; the message names the flags.
+      ValueError: If a setting does; the message names the flags.
     """
     model = config.model
     if model in ONE_SET and len(config.widths) > 1:
@@ -30,7 +30,7 @@ def check_paradigm(config: ModelConfig) -> None:
             f"--levels={config.levels} takes effect only with --model=ple or stem. Received: --model={model}."
         )
     if config.gate == "mean" and model == "omoe":
-        raise ValueError("--gate=mean leaves --model=omoe no gate to share: take --model=shared_bottom.")
+        raise ValueError("--gate=mean leaves --model=omoe no gate to share: use --model=shared_bottom.")
     _check_scenarios(config)
     _check_auxiliary(config)
     task_weights(config.task_weights)
@@ -78,7 +78,7 @@ def _check_domains(config: ModelConfig) -> None:
         )
     if len(config.scenarios) < 2:
         raise ValueError(
-            "--model=stem_al with --scenario needs the main scenario and one at least that helps it. "
+            "--model=stem_al with --scenario needs the main scenario and at least one that helps it. "
             f"Received: --scenarios={','.join(config.scenarios)}."
         )
     _check_no_towers(config)

@@ -1,7 +1,7 @@
 """The configuration of a training run as frozen data; the command-line flags are derived from it.
 
-Every field is one flag of the same name. A value that is invalid, or contradicts another one, is refused here, and
-therefore in the same way from a command line, a `config.json` and Python.
+Every field is one flag of the same name. A value that is invalid or contradicts another one is rejected here, and thus
+in the same way from a command line, a `config.json` and Python.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fullrank.trainers.config.optimizer import OptimizerConfig
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExposureConfig:
-    """How much weight repeated exposures have."""
+    """The weight of repeated exposures."""
 
     repetition_weight: bool = setting(
         False,
@@ -53,7 +53,7 @@ class ExposureConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Which records are read, and how."""
+    """The records that are read, and how."""
 
     data: str = setting(REQUIRED, "Directory of the records, with its schema.json.", operational=True)
     train_split: str = setting("train", "Split to train on.")
@@ -81,7 +81,7 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How long training lasts, and what it writes."""
+    """The length of training, and its output."""
 
     output: str = setting(REQUIRED, "Run directory to write; an interrupted run in it is resumed.", operational=True)
     epochs: int = setting(10, "Maximum number of passes over the training split.", minimum=1)

@@ -1,4 +1,4 @@
-"""Command-line flags derived from configuration classes: a flag per field, with default, type, choices and meaning."""
+"""Command-line flags derived from configuration classes: one per field, with default, type, choices and meaning."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def define(config_class: type, *, title: str, flag_values: flags.FlagValues, req
     Args:
       config_class: A frozen dataclass of `setting` fields.
       title: Heading of these flags in `--help`.
-      flag_values: Where they are defined; a name that is already defined there is an absl error.
+      flag_values: Where they are defined; absl raises an error for a name that is already defined there.
       required: Whether absl insists on fields without a default; otherwise the caller does.
     """
     kinds = field_types(config_class)
@@ -86,7 +86,7 @@ def define(config_class: type, *, title: str, flag_values: flags.FlagValues, req
 
 
 def given(config_class: type, *, flag_values: flags.FlagValues) -> dict[str, Any]:
-    """Field -> value of those flags of a configuration class that are given on the command line."""
+    """Field -> value, for the flags of a configuration class that are given on the command line."""
     names = (field.name for field in dataclasses.fields(config_class))
     return {name: flag_values[name].value for name in names if flag_values[name].present}
 
@@ -161,7 +161,7 @@ def run_config(arguments: Sequence[str]) -> RunConfig:
       arguments: Only flags, without the program's name.
 
     Raises:
-      ValueError: If a flag is unknown, an argument is not a flag, or a value is refused.
+      ValueError: If a flag is unknown, an argument is not a flag, or a value is rejected.
     """
     flag_values = new_flags()
     define_run(flag_values)

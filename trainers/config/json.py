@@ -1,4 +1,4 @@
-"""A run's configuration as JSON, and what differs between two of them."""
+"""A run's configuration as JSON, and the differences between two of them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def from_json(parts: Mapping[str, Mapping[str, Any]], *, source: str, of: Any = 
       of: Configuration of which kind of run.
 
     Raises:
-      ValueError: If a part or field is unknown, or a value is refused.
+      ValueError: If a part or field is unknown, or a value is rejected.
     """
     classes = parts_of(of)
     for part, fields in parts.items():

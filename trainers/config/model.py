@@ -1,4 +1,4 @@
-"""Which model a run builds."""
+"""The configuration of a run's model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fullrank.models.options.setting import check_settings, same_as, setting
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WiringConfig:
-    """Which wiring a model has, and which tasks."""
+    """The wiring and the tasks of a model."""
 
     model: Literal["single", "me", "shared_bottom", "omoe", "mmoe", "ple", "me_mmoe", "ame", "stem", "stem_al"] = (
         setting("me", "Wiring of the model.")
@@ -34,7 +34,7 @@ class WiringConfig:
     scenarios: tuple[str, ...] = setting(
         (),
         "Ids of --scenario. An example of any other scenario gets the mean of their logits, and, if these have a "
-        "distribution, a variance that includes how far they disagree. With --model=stem_al the first one is predicted "
+        "distribution, a variance that includes their disagreement. With --model=stem_al the first one is predicted "
         "and exported, whatever the scenario of a request; the others help, and examples of any further scenario are "
         "not used for training.",
     )
@@ -61,7 +61,7 @@ class WiringConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelConfig(ModelOptions, InteractionOptions, WiringConfig):
-    """Which model is built: its wiring, and the settings that the wiring leaves open."""
+    """The wiring of a model, and the settings that the wiring leaves open."""
 
     group_places: tuple[GroupPlace, ...] = same_as(GroupOptions, "places")
     group_levels: int = same_as(GroupOptions, "levels")

@@ -10,7 +10,7 @@ from fullrank.models.options.setting import check_settings, setting
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ObjectiveConfig(ObjectiveOptions):
-    """How tasks are learned, and from which teacher."""
+    """The losses of the tasks, and the teacher."""
 
     teacher: str | None = setting(
         None,

@@ -1,4 +1,4 @@
-"""How a model is optimised: optimisers, learning rates and weight decay."""
+"""The configuration of training steps: optimisers, learning rates and weight decay."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fullrank.trainers.config.checks import field_penalties
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """How the model is trained."""
+    """Optimisers, learning rates and weight decay."""
 
     table_optimizer: Literal["rowwise_adagrad", "lazy_adagrad", "lazy_adam", "lazy_ftrl"] = setting(
         "rowwise_adagrad", "Optimiser of embedding tables; the cost of a step does not depend on their size."

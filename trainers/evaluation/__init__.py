@@ -1,4 +1,4 @@
-"""Uses of a trained model: evaluating, predicting, exporting and scoring requests.
+"""Uses of a trained model: evaluation, prediction, export and scoring of requests.
 
 May import: analysis, data, models, trainers/run, trainers/training.
 """

@@ -19,7 +19,7 @@ from fullrank.trainers.run.same_schema import check_same_columns
 from fullrank.trainers.training.load_run import LoadedRun
 
 LARGEST: Final = 500
-"""Values of a segment that are compared each for itself; the others are one segment."""
+"""The number of values of a segment that are compared individually; the others form one segment."""
 OTHERS: Final = "(others)"
 _SHOWN: Final = 10
 _COLUMNS: Final = ("examples", "keys", "ne_baseline", "ne", "gain", "low", "high", "verdict")
@@ -40,7 +40,7 @@ def check_baseline(baseline: LoadedRun, *, run: LoadedRun, schema: Schema) -> tu
     if not tasks:
         raise ValueError(
             f"--baseline={baseline.directory.path} predicts {', '.join(theirs)}, the run "
-            f"{', '.join(run.model.wiring.tasks)}: there is no binary task to compare them by."
+            f"{', '.join(run.model.wiring.tasks)}: there is no binary task to compare."
         )
     check_same_columns(baseline.schema, schema, columns=[column.name for column in baseline.schema.input_columns])
     return tasks
@@ -61,12 +61,12 @@ def gains_over(
 
     Args:
       baseline: The run to compare with.
-      rows: What the run predicted for the records of the split, with labels, weight, key and segments.
+      rows: The run's predictions for the records of the split, with labels, weight, key and segments.
       config: How the records are read.
-      source: What is scored.
-      tasks: Predicted by both.
+      source: The data that is scored.
+      tasks: The tasks that both predict.
       weight: Column of sample weights, or `None`.
-      key: Column whose values are independent; `None` if every row is.
+      key: Column whose values are independent of each other; `None` if every row is.
       segments: Columns to compare by.
     """
     old = ScoredRows()
@@ -90,7 +90,7 @@ def gains_over(
 
 
 def describe(gains: Gains, *, min_keys: int) -> str:
-    """A table of all examples and of the largest segments, and a line on the worst segment of each task."""
+    """A table with all examples and the largest segments, and a line on the worst segment of each task."""
     table, lines = [], []
     for task, by_segment in gains.items():
         overall = next(iter(by_segment.values())).overall
@@ -120,7 +120,7 @@ def worst(by_segment: dict[str, PairedGain], *, min_keys: int) -> tuple[str, Seg
 
 
 def to_json(by_segment: dict[str, PairedGain], *, baseline: str, min_keys: int) -> dict[str, Any]:
-    """A task's comparison as JSON holds it; what is not defined is null."""
+    """A task's comparison for JSON; undefined numbers are null."""
     lowest = worst(by_segment, min_keys=min_keys)
     return {
         "baseline": baseline,

@@ -12,7 +12,7 @@ from fullrank.trainers.evaluation.prediction_file import check_output
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
-    """Which run is evaluated, on which data, and what is written."""
+    """The run that is evaluated, the data, and the output."""
 
     run: str = setting(REQUIRED, "Run directory, whose best weights are evaluated.")
     data: str | None = setting(None, "Directory of the records; where the run was trained if not given.")
@@ -20,7 +20,7 @@ class EvaluateConfig:
     input: str | None = setting(
         None,
         "Instead of --data: files to evaluate on, a path or a quoted pattern. Tables (.csv, .parquet, .jsonl and what "
-        "fullrank convert reads) are converted as it would; anything else is taken for record files.",
+        "fullrank convert reads) are converted as it would; anything else is read as record files.",
     )
     log: str | None = setting(
         None,
@@ -63,11 +63,11 @@ class EvaluateConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PredictConfig:
-    """Which model scores which data, and where the scores go."""
+    """The model that scores, the data, and the output."""
 
     run: str | None = setting(None, "Run directory, whose best weights predict.")
     export: str | None = setting(
-        None, "Instead of --run: directory of an export, either of one version or of all, of which the last predicts."
+        None, "Instead of --run: directory of an export: one version, or all of them, of which the last predicts."
     )
     output: str = setting(REQUIRED, "File to write, .parquet or .csv; - writes CSV to standard output.")
     data: str | None = setting(None, "Directory of records to score; where the run was trained if not given.")
@@ -76,7 +76,7 @@ class PredictConfig:
         None,
         "Instead of --data: files to score, a path or a quoted pattern. Tables (.csv, .parquet, .jsonl and what "
         "fullrank convert reads) are converted as it would; they need the columns that the model reads, and no "
-        "label. Anything else is taken for record files.",
+        "label. Anything else is read as record files.",
     )
     log: str | None = setting(
         None,
@@ -120,7 +120,7 @@ class PredictConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExportConfig:
-    """Which run is exported, where to, and with which warm-up requests."""
+    """The run that is exported, the output, and the warm-up requests."""
 
     run: str = setting(REQUIRED, "Run directory, whose best weights are exported.")
     output: str = setting(REQUIRED, "Directory of the served model; each export is a numbered version below it.")
@@ -146,7 +146,7 @@ class ExportConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RequestConfig:
-    """Which export gets which request."""
+    """The export that is called, and the request."""
 
     export: str = setting(REQUIRED, "Directory of an export: one version, or all of them, of which the last is used.")
     json: str | None = setting(

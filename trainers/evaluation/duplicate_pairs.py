@@ -1,4 +1,4 @@
-"""Scores examples with the item replaced by a near-duplicate, to see whether a model knows that they are alike."""
+"""Scores examples with the item replaced by a near-duplicate, to see whether a model treats them alike."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 class Duplicates(NamedTuple):
-    """Which columns tell items, and those that are near-duplicates of one another."""
+    """The columns that identify items and groups of near-duplicates."""
 
     item: str
     group: str
@@ -29,7 +29,7 @@ def read_duplicates(text: str, schema: Schema) -> Duplicates:
     """Reads `item:group`, two columns of one id per example.
 
     Raises:
-      SchemaError: If it is not that.
+      SchemaError: If the text has another form, or a column does not exist.
     """
     item, _, group = text.partition(":")
     columns = {column.name: column for column in schema.columns}
@@ -48,10 +48,10 @@ def duplicate_inconsistency(
     """The inconsistency of each task between near-duplicates in the same place.
 
     Each example whose item's group holds another item is scored as it is, and with all inputs of side `ad` taken from
-    the next item of the group (as its first example has them). At most the first 50,000 examples are looked at.
+    the next item of the group (as its first example has them). At most the first 50,000 examples are read.
 
     Args:
-      model: Scores.
+      model: The model that scores.
       batches: Records of a split, with both columns.
       duplicates: The columns.
       batch_size: Examples scored at once.
@@ -79,7 +79,7 @@ def duplicate_inconsistency(
 
 
 def _ad_columns(schema: Schema) -> set[str]:
-    """Columns that describe the item and nothing else."""
+    """Columns that describe only the item."""
     of_ad = {c.name for f in schema.features if f.side == "ad" for c in schema.feature_columns(f)}
     return of_ad - {c.name for f in schema.features if f.side != "ad" for c in schema.feature_columns(f)}
 
@@ -97,7 +97,7 @@ def _rows(batches: Batches, names: list[str]) -> Arrays:
 
 
 def _partners(items: npt.NDArray[Any], groups: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Rows to take the near-duplicate from, and rows to put it in."""
+    """The rows that the near-duplicates are taken from, and the rows that they replace."""
     first: dict[Any, int] = {}
     members: dict[Any, list[Any]] = {}
     for row, (item, group) in enumerate(zip(items.tolist(), groups.tolist(), strict=True)):

@@ -1,6 +1,6 @@
 """Evaluates the best weights of a run on rows with labels.
 
-Beside the table it says what a table cannot: which metrics are undefined and why, and which rows they leave out.
+Below the table it lists the metrics that are undefined, why, and the rows that metrics leave out.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def notes(results: Mapping[str, Mapping[str, Any]], *, key: str | None) -> Itera
     """A sentence for each reason of each task.
 
     Args:
-      results: Task -> statistics, as an evaluator gives them.
-      key: What GAUC is by.
+      results: Task -> statistics, as an evaluator returns them.
+      key: Column that GAUC groups by.
     """
     for task, result in results.items():
         by_reason: dict[str, list[str]] = {}
@@ -59,14 +59,14 @@ def notes(results: Mapping[str, Mapping[str, Any]], *, key: str | None) -> Itera
 
 
 def evaluate_run(config: EvaluateConfig, *, reading: TableReading | None = None) -> dict[str, dict[str, Any]]:
-    """Evaluates, writes JSON and figures if asked to, and prints a table.
+    """Evaluates, writes JSON and figures if requested, and prints a table.
 
     Args:
-      config: What is evaluated on what.
+      config: The configuration of the evaluation.
       reading: How tables are read; `None` for the defaults.
 
     Returns:
-      Task -> statistics, as `BinaryEvaluator.result` or `RegressionEvaluator.result` gives them; with a baseline also
+      Task -> statistics, as `BinaryEvaluator.result` or `RegressionEvaluator.result` returns them; with a baseline also
       `gain`, over it.
 
     Raises:
@@ -110,7 +110,7 @@ class _Evaluation:
         }
 
     def run(self, baseline: LoadedRun | None) -> dict[str, dict[str, Any]]:
-        """Scores, writes what was asked for, and prints; a reader that closes the pipe finds everything written."""
+        """Scores, writes the requested files, then prints: if the reader closes the pipe, everything is written."""
         config = self._config
         compared: tuple[str, ...] = ()
         rows = None
@@ -159,7 +159,7 @@ class _Evaluation:
         return gains
 
     def _inconsistency(self, results: dict[str, dict[str, Any]]) -> list[str]:
-        """Adds how differently near-duplicates are scored, and says it."""
+        """Adds and prints how differently near-duplicates are scored."""
         duplicates = read_duplicates(str(self._config.duplicates), self._source.schema)
         with self._source.batches(self._config, cache=self._loaded.directory.repaired) as batches:
             found = duplicate_inconsistency(self._loaded.model, batches, duplicates, batch_size=self._config.batch_size)
@@ -227,9 +227,9 @@ def _groups(config: EvaluateConfig, schema: Schema) -> tuple[str | None, tuple[s
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
-    """A row per task, and one for each of the five largest values of each of its segments; value tasks have their own.
+    """One row per task and per value of its segments, at most five of each.
 
-    Below it, the deciles of each value task.
+    Value tasks have a table of their own, followed by the deciles of each.
     """
     values = {task: result for task, result in results.items() if "rmse" in result}
     binary = {task: result for task, result in results.items() if task not in values}
@@ -257,7 +257,7 @@ def _rows(results: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def draw(evaluator: BinaryEvaluator, result: dict[str, Any], *, task: str, directory: Path) -> None:
-    """Draws what is defined: reliability diagram, ROC curve, and bars for each segment."""
+    """Draws the defined statistics: reliability diagram, ROC curve, and bars for each segment."""
     if not result["examples"]:
         return
     reliability_diagram(**evaluator.reliability(), task=task, path=directory / f"{task}_reliability.png")

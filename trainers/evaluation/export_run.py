@@ -20,7 +20,7 @@ def export_run(config: ExportConfig) -> Exported:
     """Exports, and prints inputs, outputs and the time of each warm-up request.
 
     Raises:
-      ValueError: If there is no trained run, the version exists, or the export does not answer as the model does.
+      ValueError: If there is no trained run, the version exists, or the export's outputs differ from the model's.
       OSError: If it cannot be written.
     """
     check_free(config.output, config.version)

@@ -1,4 +1,4 @@
-"""The figure of what `--log_gradients` wrote down ([Tencent] §6.1)."""
+"""The figure of the gradients that `--log_gradients` recorded ([Tencent] §6.1)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _PREFIX: Final = "negative_gradient/"
 
 
 def draw_gradients(loaded: LoadedRun, *, directory: Path) -> Path | None:
-    """Draws the mean gradient on logits of negatives over the epochs, a line a loss.
+    """Draws the mean gradient on logits of negatives over the epochs, one line per loss.
 
     Args:
       loaded: The run.
-      directory: Where to.
+      directory: Where to write.
 
     Returns:
       The figure; `None` if the run did not log gradients, or has none above 0.

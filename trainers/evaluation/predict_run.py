@@ -25,19 +25,20 @@ _TYPES = {"int64": pa.int64(), "float32": pa.float32(), "bytes": pa.string()}
 
 
 def predict_run(config: PredictConfig, *, reading: TableReading | None = None) -> int:
-    """Writes one row per example: keys, labels and other columns asked for, and `<task>_probability`.
+    """Writes one row per example: keys, labels, other requested columns, and `<task>_probability`.
 
-    Of a task with a real value it is `<task>_mean`. What a chain and quantiles add comes last. Rows keep their order.
+    A task with a real value has `<task>_mean` instead. Outputs of chains and quantiles come last. Rows keep their
+    order.
 
     Args:
-      config: What scores what.
+      config: The configuration of the prediction.
       reading: How tables are read; `None` for the defaults.
 
     Returns:
       The number of rows.
 
     Raises:
-      FileExistsError: If the output exists and is not to be replaced.
+      FileExistsError: If the output exists and may not be replaced.
       ValueError: If model, records or tables, and columns do not fit together.
     """
     if config.output != STANDARD_OUTPUT:

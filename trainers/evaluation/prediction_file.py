@@ -27,10 +27,10 @@ class Writer(Protocol):
 
 
 def check_output(output: str) -> None:
-    """Rejects a name that says no format.
+    """Rejects a name without a known format.
 
     Raises:
-      ValueError: If it is neither `-` nor one of a Parquet or CSV file.
+      ValueError: If it is neither `-` nor the name of a Parquet or CSV file.
     """
     if output != STANDARD_OUTPUT and Path(output).suffix.lower() not in _WRITERS:
         raise ValueError(
@@ -40,7 +40,7 @@ def check_output(output: str) -> None:
 
 @contextlib.contextmanager
 def open_predictions(output: str, schema: pa.Schema) -> Iterator[Writer]:
-    """Gives a writer of batches of a schema; a file appears when the block ends without an error."""
+    """Yields a writer of batches of a schema; a file appears when the block ends without an error."""
     if output == STANDARD_OUTPUT:
         yield _StandardOutput(schema)
         return

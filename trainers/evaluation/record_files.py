@@ -24,14 +24,14 @@ FILES: Final = "files"
 
 
 def schema_of_files(pattern: str, *, trained: Schema) -> Schema:
-    """A schema whose one split is the files that match a pattern.
+    """Returns a schema whose only split is the files that match a pattern.
 
-    Layout and compression are found out from the first file. The examples are counted, which is also the check that
-    every file can be read.
+    Layout and compression are detected from the first file. Counting the examples also checks that every file can be
+    read.
 
     Args:
       pattern: A path, or a pattern with `*`, `?` and `**`.
-      trained: Schema of the run, which says what the columns are.
+      trained: Schema of the run, which describes the columns.
 
     Raises:
       ValueError: If no file matches.
@@ -39,7 +39,7 @@ def schema_of_files(pattern: str, *, trained: Schema) -> Schema:
     """
     files = sorted(file for file in glob.glob(pattern, recursive=True) if os.path.isfile(file))
     if not files:
-        raise ValueError(f"--input={pattern}: no such file. Quote a pattern, so that the shell leaves it as it is.")
+        raise ValueError(f"--input={pattern}: no such file. Quote a pattern, so that the shell does not expand it.")
     compression = _compression(files[0])
     schema = dataclasses.replace(
         trained, layout=_layout(files[0], compression, trained), compression=compression, directory=Path("/"), splits=()
@@ -68,7 +68,7 @@ def _counted(schema: Schema, file: str) -> Shard:
     size = os.path.getsize(file)
     if not size:
         return Shard(file=file, examples=0, size=0)
-    # The reader leaves files without examples out, and until they are counted one stands for all of a file's.
+    # The reader leaves files without examples out, so until they are counted, each file is assumed to hold one.
     shard = Shard(file=file, examples=1, size=size)
     alone = dataclasses.replace(schema, splits=(Split(name=FILES, shards=(shard,)),))
     name = schema.columns[0].name

@@ -19,7 +19,7 @@ def request_run(config: RequestConfig) -> None:
     """Prints the answer to the request, or an example request.
 
     Raises:
-      ValueError: If there is no export, no such signature, or the request is none that it takes.
+      ValueError: If there is no export, no such signature, or the request is invalid for it.
       OSError: If the request cannot be read.
     """
     directory = version_directory(Path(config.export))

@@ -1,4 +1,4 @@
-"""Streams records through a model, and keeps what was scored for statistics that need all rows at once."""
+"""Streams records through a model, and keeps the scored rows for statistics that need all of them at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Scoring(Protocol):
 
     @property
     def schema(self) -> Schema:
-        """Says which columns it reads."""
+        """The schema, with the columns that it reads."""
 
     def __call__(self, batch: dict[str, tf.Tensor], training: bool) -> dict[str, tf.Tensor]:
         """Output -> values `[B]`."""
@@ -42,13 +42,13 @@ class Batches(Protocol):
 def score_batches(
     model: Scoring, batches: Batches, *, keep: tuple[str, ...], examples: int | None, what: str
 ) -> Iterator[tuple[Arrays, Arrays]]:
-    """Yields what is kept of each batch, and the predicted probabilities.
+    """Yields the kept columns of each batch, and the predicted probabilities.
 
     Args:
       model: Scores a batch.
       batches: Column name -> tensor.
       keep: Columns to yield.
-      examples: How many there are, for the progress bar; `None` if unknown.
+      examples: Number of examples, for the progress bar; `None` if unknown.
       what: Title of the progress bar.
 
     Yields:
@@ -74,7 +74,7 @@ def score_batches(
 class ScoredRows:
     """Kept columns and scores of a split, in the order of its records.
 
-    Ids are kept as codes, so that a row costs a few bytes however long its texts are.
+    Ids are kept as codes, so that a row takes a few bytes, however long its texts are.
     """
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class ScoredRows:
         return np.concatenate(self._columns[name])
 
     def has_label(self, name: str, *, weight: str | None) -> bool:
-        """Whether a column of labels holds one that counts: of a weight above 0, if there are weights."""
+        """Whether a column of labels holds one that counts, that is with a weight above 0 if there are weights."""
         there = ~np.isnan(self.numbers(name))
         return bool((there if weight is None else there & (self.weights(weight) > 0.0)).any())
 

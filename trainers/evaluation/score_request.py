@@ -1,4 +1,4 @@
-"""Scores a request with an exported model; needs TensorFlow and nothing of fullrank.
+"""Scores a request with an exported model; needs TensorFlow but not fullrank.
 
     python score_request.py SAVED_MODEL REQUEST.json
 
@@ -26,6 +26,6 @@ def main(saved_model: str, request: str) -> None:
 
 
 if __name__ == "__main__":
-    # Even where fullrank is installed, this shows that it is not needed.
+    # Even where fullrank is installed, this proves that it is not needed.
     sys.modules["fullrank"] = None  # type: ignore[assignment]
     main(*sys.argv[1:])

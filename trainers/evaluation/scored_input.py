@@ -1,4 +1,4 @@
-"""What is scored, as batches of a model: a split of a data set, record files, or tables."""
+"""The data to score as batches of a model: a split of a data set, record files, or tables."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RecordInput:
     Attributes:
       schema: Schema of the records.
       split: Name of the split.
-      title: What the input is called in a sentence.
+      title: Name of the input in messages.
     """
 
     schema: Schema
@@ -50,10 +50,10 @@ class RecordInput:
 
     @contextlib.contextmanager
     def batches(self, config: ReadingConfig, *, cache: Path | None) -> Iterator[tf.data.Dataset]:
-        """Gives the batches, and explains within the context what cannot be read.
+        """Yields the batches; within the context, errors say which record cannot be read.
 
         Args:
-          config: Batch size, and what to do about bad records.
+          config: Batch size, and how to treat bad records.
           cache: Where repaired copies of bad files are kept; `None` if bad records are not left out.
         """
         with explained(self.schema, splits=[self.split]):
@@ -64,7 +64,7 @@ ScoredInput = RecordInput | TableInput
 
 
 class InputConfig(Protocol):
-    """The part of a configuration that says what is scored."""
+    """The part of a configuration that describes the data to score."""
 
     @property
     def data(self) -> str | None:
@@ -101,14 +101,14 @@ def open_input(
     carried: Collection[str] = (),
     reading: TableReading,
 ) -> Iterator[ScoredInput]:
-    """Opens what is to be scored.
+    """Opens the data to score.
 
     Args:
-      config: What that is.
+      config: The configuration that names it.
       schema: Schema of the data that the model was trained on.
       data: Directory of records if the configuration names neither records nor files.
       needed: Columns that tables must have.
-      carried: Further ones.
+      carried: Further columns that tables must have.
       reading: How tables are read.
 
     Raises:
@@ -151,7 +151,7 @@ def open_input(
 
 
 def _names_tables(pattern: str) -> bool:
-    """Whether files are tables by their names, or a pattern is that matches none."""
+    """Whether files are tables judging by their names, or by the pattern if it matches no file."""
     parts = [os.path.expanduser(part.strip()) for part in pattern.split(",")]
     names = [name for part in parts for name in (glob.glob(part, recursive=True) or [part])]
     return any(holds_table(Path(name)) for name in names)

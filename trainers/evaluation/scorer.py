@@ -1,4 +1,4 @@
-"""What scores: the best weights of a run, or an export, which takes batches as records hold them."""
+"""Models that score: the best weights of a run, or an export, called with batches of records."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class ServedModel:
     """The signature `serving_default` of an export, called as a `Ranker` is.
 
     Args:
-      directory: A version of an export, or the directory of its versions, of which the last one is taken.
+      directory: A version of an export, or the directory of its versions, of which the last one is used.
 
     Attributes:
       directory: The version.
       schema: Schema of the data that the model was trained on, with the features that it reads.
-      outputs: Names of what it predicts.
+      outputs: Names of its outputs.
 
     Raises:
       ValueError: If there is no export, or it cannot be read.
@@ -75,15 +75,15 @@ def version_directory(directory: Path) -> Path:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scorer:
-    """A model and what belongs to it.
+    """A model with its schema and data.
 
     Attributes:
-      model: Has a `schema`, and makes `{output: values [B]}` of a batch.
-      schema: Schema of the data that it was trained on; all features of a run's, those that the model reads of an
-        export's.
+      model: Has a `schema`, and maps a batch to `{output: values [B]}`.
+      schema: Schema of the data that it was trained on: for a run with all features, for an export with those that the
+        model reads.
       columns: Output of the model -> column of the predictions.
       data: Directory of the records that it was trained on; `None` where that is not known.
-      cache: Where repaired copies of records are kept; `None` for nowhere.
+      cache: Where repaired copies of records are kept; `None` if they are not kept.
     """
 
     model: Any

@@ -1,4 +1,4 @@
-"""Tables as batches of a model, converted by the rules of `fullrank convert` and never written as records."""
+"""Tables as batches of a model, converted by the rules of `fullrank convert` without writing records."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ _DTYPES: Final = {"int64": tf.int64, "float32": tf.float32, "bytes": tf.string}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TableReading:
-    """How tables are read, as the flags of `fullrank convert` say.
+    """How tables are read, as set by the flags of `fullrank convert`.
 
     Attributes:
       dialect: Dialect of CSV files.
-      cells: From what the schema says about cells to what holds.
+      cells: Maps the schema's rules for cells to the rules in effect.
       joins: Tables whose columns are added.
     """
 
@@ -55,7 +55,7 @@ def read_table_reading(flag_values: flags.FlagValues) -> TableReading:
     """Reads the flags that `define_table_flags` defined.
 
     Raises:
-      UsageError: If a flag has no possible value.
+      UsageError: If a flag has an invalid value.
     """
     return TableReading(
         dialect=read_dialect(flag_values),
@@ -65,7 +65,7 @@ def read_table_reading(flag_values: flags.FlagValues) -> TableReading:
 
 
 class TableBatches:
-    """The good rows of tables, in their order: column name -> dense tensor, as the reader of records gives them.
+    """The good rows of tables, in their order: column name -> dense tensor, as the reader of records returns them.
 
     Args:
       rows: Rows of the tables.
@@ -92,15 +92,15 @@ class TableBatches:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TableInput:
-    """Tables that were read.
+    """Tables that have been read.
 
     Attributes:
-      schema: What they were converted to: that of the model, with carried columns that it does not know as text ids.
+      schema: The schema that they were converted to: the model's, plus unknown carried columns as text ids.
       present: The columns that the tables have.
-      examples: Good rows.
-      reports: Sentences for a person: rows left out, partners found.
-      rows: All of them.
-      title: What the input is called in a sentence.
+      examples: Number of good rows.
+      reports: Messages for the user: rows left out, partners found.
+      rows: All rows.
+      title: Name of the input in messages.
     """
 
     schema: Schema
@@ -112,7 +112,7 @@ class TableInput:
 
     @contextlib.contextmanager
     def batches(self, config: ReadingConfig, *, cache: Path | None) -> Iterator[TableBatches]:
-        """Gives the batches; bad rows were left out before, so `cache` is not used."""
+        """Yields the batches; bad rows have already been left out, so `cache` is not used."""
         del cache
         yield TableBatches(self.rows, batch_size=batch_size_of(config))
 
@@ -134,17 +134,17 @@ def open_tables(
     bad_rows: BadRows,
     directory: Path,
 ) -> Iterator[TableInput]:
-    """Reads tables, once, into a database on disk.
+    """Reads tables once, into a database on disk.
 
     Args:
-      files: In the order of their rows.
-      log: Earlier rows, which are not scored; the columns that the schema takes from earlier rows are.
+      files: The tables, in the order of their rows.
+      log: Tables of earlier rows, which are not scored but from which the schema derives columns.
       schema: Schema of the data that the model was trained on.
-      needed: Columns of it that the tables must have; the others are missing where they are not there.
-      carried: Columns that the tables must have, too. Those that the schema does not name are read as text ids.
-      reading: How.
-      bad_rows: What to do about bad rows, and where they are counted.
-      directory: An existing one, for the database.
+      needed: Columns of the schema that the tables must have; any other absent column has missing values.
+      carried: Further columns that the tables must have. Those that the schema does not name are read as text ids.
+      reading: How tables are read.
+      bad_rows: How to treat bad rows, and where they are counted.
+      directory: An existing directory for the database.
 
     Raises:
       ValueError: If files cannot be read or lack a column, or a row is bad and bad rows are not skipped.
@@ -157,7 +157,7 @@ def open_tables(
     # Features that the model does not read may be computed as well.
     filled = set(schema.filled)
     looked_up = {*(cells.looked_up if cells is not None else ()), *([schema.time] if filled and schema.time else [])}
-    # The log need not have what is carried.
+    # The log need not have the carried columns.
     optional = ({*known, *(column.name for column in computed)} - {*needed, *looked_up}) | {
         *filled,
         *carried,
@@ -182,7 +182,7 @@ def open_tables(
             held |= {column.name for column in computed if all(given.name in held for given in column.inputs)}
             absent = sorted({*(cells.remembered if cells is not None else ()), *looked_up} - held)
             if absent:
-                raise ValueError(f"--log: {log[0]} lacks {', '.join(absent)}, by which earlier rows are remembered.")
+                raise ValueError(f"--log: {log[0]} lacks {', '.join(absent)}, which identifies earlier rows.")
             rows.add_files("log", earlier, joins=tables)
         rows.add_files(_SOURCE, read, joins=tables)
         if log:
@@ -209,7 +209,7 @@ def _check_there(names: Collection[str], *, carried: Collection[str], filled: Co
     lacking = sorted(set(filled) - set(names))
     if lacking:
         raise ValueError(
-            f"{source} lacks {', '.join(lacking)}, which come from earlier rows: name the tables of these by --log."
+            f"{source} lacks {', '.join(lacking)}, which come from earlier rows: name their tables with --log."
         )
 
 

@@ -29,17 +29,17 @@ Floats = npt.NDArray[np.float64]
 def replay(log: BanditLog, policy: str, *, seed: int, rounds: int, epsilon: float) -> dict[str, Any]:
     """Shows a policy the log's rows in the order of a seed, in `rounds` equal parts.
 
-    Where the policy would take the action that was taken, it is told the reward; the others it never learns of. As the
-    action was drawn at random with probability p, the rows that match are what the policy would have met in the world:
-    the sum of their rewards over p, a row of the log, is without bias the reward of a policy that learns on the way,
-    and their mean reward is nearer to it. In the first round nothing is known and all policies take the same random
-    actions; the prior mean is the logit of what that round earned.
+    If the policy would take the logged action, it is told the reward; otherwise it learns nothing. As the action was
+    drawn at random with probability p, the matching rows are those that the policy would have met in the world: the sum
+    of their rewards over p, per row of the log, is an unbiased estimate of the reward of a policy that learns online,
+    and their mean reward has less variance. In the first round nothing is known and all policies take the same random
+    actions; the prior mean is the logit of that round's mean reward.
 
     Args:
-      log: Its propensities must all be the same.
-      policy: Name.
+      log: The log, whose propensities must all be equal.
+      policy: Its name.
       seed: Seed of the order and of the policy's draws.
-      rounds: After each the policy learns.
+      rounds: Number of rounds; the policy learns after each.
       epsilon: Epsilon of `epsilon_greedy`.
 
     Returns:
@@ -78,11 +78,11 @@ def replay(log: BanditLog, policy: str, *, seed: int, rounds: int, epsilon: floa
 
 
 def explore_hillstrom(config: ExploreConfig, *, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Replays what is missing, and draws figures.
+    """Replays the missing runs, and draws figures.
 
     Args:
-      config: Policies, rounds, and the seeds of as many orders of the customers.
-      settings: What results in one directory have in common.
+      config: Policies, rounds, and seeds, one per order of the customers.
+      settings: The settings that results in one directory share.
 
     Returns:
       Report, and its numbers.
@@ -120,7 +120,7 @@ def explore_hillstrom(config: ExploreConfig, *, settings: Mapping[str, Any]) -> 
 
 
 def arm_values(log: BanditLog) -> dict[str, PolicyValue]:
-    """The mean reward of always taking one action that the log took, from its rows; and of any at random."""
+    """The mean reward of always taking one logged action, from its rows; and of a random one."""
     found = {
         f"always {name}": on_policy_value(rewards=log.reward[log.action == k])
         for k, name in enumerate(log.actions)
@@ -171,7 +171,7 @@ def _report(log: BanditLog, runs: Runs, *, config: ExploreConfig) -> tuple[str, 
 
 
 def _share_taken(runs: list[dict[str, Any]], rows: int) -> Floats:
-    """`[N]`: in which share of the orders the policy took the logged action, which is how likely it takes it."""
+    """`[N]`: the share of orders in which the policy took the logged action, an estimate of its probability."""
     taken = [np.unpackbits(np.frombuffer(bytes.fromhex(run["taken"]), np.uint8), count=rows) for run in runs]
     found: Floats = np.mean(taken, axis=0)
     return found
@@ -182,7 +182,7 @@ def _last(runs: list[dict[str, Any]]) -> Floats:
 
 
 def _with_orders(value: PolicyValue, over_orders: Floats) -> PolicyValue:
-    """Widens an interval over customers by what the order adds; the two are independent."""
+    """Widens an interval over customers by the variance of orders, which is independent."""
     own, order = value.high - value.value, over_seeds(over_orders.tolist())
     reach = float(np.hypot(own, order.high - order.mean))
     return PolicyValue(value=value.value, low=value.value - reach, high=value.value + reach, effective=value.effective)

@@ -22,7 +22,7 @@ MEANS_NOTHING: Final[dict[str, tuple[str, ...]]] = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExploreConfig:
-    """Which policies are compared, and on which data."""
+    """The policies that are compared, and the data."""
 
     output: str = setting(REQUIRED, "Directory to write; finished seeds in it are kept, so a stopped run resumes.")
     dataset: Literal["simulator", "hillstrom", "obd"] = setting(

@@ -1,4 +1,4 @@
-"""Logs of bandits: in which context which action was taken, how likely that was, and what came of it."""
+"""Logs of bandits: context, action, its probability, and the reward."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class BanditLog:
 
     Attributes:
       actions: Names, `[A]`.
-      contexts: `[K, P]`, what each context is made of, as codes.
+      contexts: `[K, P]`, the parts of each context, as codes.
       context: `[N]`.
       action: `[N]`.
       reward: `[N]`, 0 or 1.
@@ -114,7 +114,7 @@ def _everything(source: Source) -> pa.Table:
 
 
 def _codes(column: pa.ChunkedArray) -> tuple[Ints, list[str]]:
-    """Values as numbers in their order, and their names."""
+    """Values as sorted codes, and their names."""
     values = [value.decode() if isinstance(value, bytes) else str(value) for value in column.to_pylist()]
     names, codes = np.unique(values, return_inverse=True)
     return codes.astype(np.int64), names.tolist()

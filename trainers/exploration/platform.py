@@ -18,8 +18,8 @@ class PlatformConfig:
 
     Attributes:
       rounds: Rounds; after each the policy learns from its clicks.
-      requests: Requests a round.
-      candidates: Ads that a request chooses one of.
+      requests: Requests per round.
+      candidates: Ads among which a request chooses one.
       first_ads: Ads at the start.
       new_ads: Ads that arrive in each later round.
       lifetime: Rounds that an ad stays.
@@ -27,7 +27,7 @@ class PlatformConfig:
       content: Width of the ads' content vectors.
       base_rate: Click rate of an average ad.
       appeal: Standard deviation of the logit's part that content and segment explain together.
-      quality: Standard deviation of its part that is the ad's own, so that nothing but showing the ad can tell it.
+      quality: Standard deviation of the ad's own part of the logit, which only showing the ad can reveal.
       bid_spread: Standard deviation of the log of the bids, which have median 1.
     """
 
@@ -59,7 +59,7 @@ class Requests:
 
     Attributes:
       segments: `[R]`, of each request's user.
-      candidates: `[R, C]`, numbers of ads, each at most once a request.
+      candidates: `[R, C]`, numbers of ads, each at most once per request.
       luck: `[R, C]` in [0, 1): an ad that is shown is clicked if this is below its rate. So policies that show the same
         ad see the same click, and differences between them are not chance.
     """
@@ -70,7 +70,7 @@ class Requests:
 
 
 class AdPlatform:
-    """The world, drawn from a seed; what a policy does changes nothing in it.
+    """The world, drawn from a seed; policies do not change it.
 
     The click rate of ad a in segment g is `sigma(logit(base_rate) + appeal <w_g, c_a> / sqrt(k) + quality e_a)`, with
     `w_g`, content `c_a` and `e_a` standard normal. A policy may know segments, content and bids.
@@ -106,7 +106,7 @@ class AdPlatform:
         self._seed = seed
 
     def active(self, number: int) -> Bools:
-        """`[A]`: the ads that are there in a round."""
+        """`[A]`: the ads that are active in a round."""
         return (self.arrival <= number) & (number < self.arrival + self.config.lifetime)
 
     @property
@@ -115,7 +115,7 @@ class AdPlatform:
         return self.arrival > 0
 
     def requests(self, number: int) -> Requests:
-        """The requests of a round, whoever answers them.
+        """The requests of a round, the same for all policies.
 
         Raises:
           ValueError: If there are too few ads for a request's candidates.

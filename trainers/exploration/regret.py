@@ -1,4 +1,4 @@
-"""Policies on simulated platforms over seeds: regret, revenue, and what becomes of new ads."""
+"""Policies on simulated platforms over seeds: regret, revenue, and the share of new ads."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ def simulate(platform: AdPlatform, policy: str, *, seed: int, epsilon: float) ->
     """Runs a policy through all rounds.
 
     Args:
-      platform: The world; not changed.
+      platform: The world, which is not changed.
       policy: Its name.
       seed: Seed of the policy's draws.
       epsilon: Epsilon of `epsilon_greedy`.
 
     Returns:
-      `regret` (cumulative, after each round, in expected revenue), `revenue` (of the clicks), `new_share` (of what was
-      shown), `ranked_share` (of the new ads that reach their true rank), and `shown` and `deviation` of each cell at
-      the end.
+      `regret` (cumulative, after each round, in expected revenue), `revenue` (of the clicks), `new_share` (of shown
+      ads), `ranked_share` (of the new ads that reach their true rank), and `shown` and `deviation` of each cell at the
+      end.
     """
     config, score = platform.config, scores_of(policy, epsilon=epsilon)
     process = CountedProcess(
@@ -92,7 +92,7 @@ def simulate(platform: AdPlatform, policy: str, *, seed: int, epsilon: float) ->
 
 
 def prior_covariance(platform: AdPlatform) -> npt.NDArray[np.float64]:
-    """`[A G, A G]` of the cells, ad by ad: an RBF kernel over what tells two cells apart, segment, ad and content."""
+    """`[A G, A G]` of the cells, ad by ad: an RBF kernel over segment, ad and content."""
     segments = platform.config.segments
     content = platform.content / np.sqrt(platform.config.content)
     apart = np.sum((content[:, np.newaxis] - content) ** 2, axis=2) * _OF_CONTENT
@@ -104,7 +104,7 @@ def prior_covariance(platform: AdPlatform) -> npt.NDArray[np.float64]:
 
 
 def _ranked(platform: AdPlatform, process: CountedProcess, number: int) -> list[bool]:
-    """For each new ad whose last round this is, whether it is ranked about where it belongs among the active ads."""
+    """For each new ad in its last round, whether it is ranked near its true position among the active ads."""
     config = platform.config
     last = number == config.rounds - 1
     ads = np.flatnonzero(platform.active(number))
@@ -119,11 +119,11 @@ def _ranked(platform: AdPlatform, process: CountedProcess, number: int) -> list[
 
 
 def explore_simulator(config: ExploreConfig, *, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Simulates what is missing, and draws figures.
+    """Simulates the missing runs, and draws figures.
 
     Args:
       config: Platform, policies and seeds.
-      settings: What results in one directory have in common.
+      settings: The settings that results in one directory share.
 
     Returns:
       Report, and its numbers.
@@ -178,6 +178,6 @@ def _report(runs: Runs, *, config: ExploreConfig) -> tuple[str, dict[str, Any]]:
 
 
 def _values(runs: Mapping[int, Mapping[str, Any]], name: str) -> list[float]:
-    """One a seed: of regret the last one, of shares those that have a meaning."""
+    """One value per seed: the final regret, and the shares that are defined."""
     values = [run[name][-1] if name == "regret" else run[name] for run in runs.values()]
     return [float(value) for value in values if value is not None]

@@ -32,13 +32,13 @@ def resumed(
     keys: Sequence[Key],
     compute: Callable[[Key], Mapping[str, Any]],
 ) -> Results:
-    """Computes what a directory does not hold yet, with a progress bar, and writes it there run by run.
+    """Computes the results that a directory lacks, with a progress bar, and writes them there run by run.
 
     Args:
       directory: Where `results.jsonl` and `settings.json` are, or will be.
-      settings: What all results in a directory have in common.
-      keys: Which runs are wanted.
-      compute: From a key to its result, which JSON can hold.
+      settings: The settings that all results in a directory share.
+      keys: Keys of the wanted runs.
+      compute: Maps a key to its result, which JSON can hold.
 
     Returns:
       The result of every key.
@@ -59,7 +59,7 @@ def resumed(
 
 
 def shown_and_deviation(runs: Iterable[Mapping[str, Any]]) -> tuple[Floats, Floats]:
-    """How often each cell of the runs was shown, and its posterior deviation, for a figure."""
+    """The number of shows of each cell of the runs, and its posterior deviation, for a figure."""
     shown, deviation = zip(*((run["shown"], run["deviation"]) for run in runs), strict=True)
     return np.concatenate(shown), np.concatenate(deviation)
 
@@ -93,7 +93,7 @@ def _check_settings(file: Path, settings: Mapping[str, Any]) -> None:
 
 
 class Interval(Protocol):
-    """A number and what it may be."""
+    """A number and its interval."""
 
     @property
     def low(self) -> float:
@@ -114,8 +114,8 @@ def written(value: float, interval: Interval, *, digits: int | None = None, sign
 
     Args:
       value: The number.
-      interval: Around it.
-      digits: After the point; 3, or none from 10 on, if `None`.
+      interval: Its interval.
+      digits: Digits after the point; if `None`, 3, or none from 10 on.
       sign: Whether a plus is written.
     """
     has_interval = not (math.isnan(interval.low) or math.isnan(interval.high))

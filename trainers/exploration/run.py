@@ -1,4 +1,4 @@
-"""Runs policies on what was chosen, and writes report, numbers and figures."""
+"""Runs policies on the chosen data, and writes report, numbers and figures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RUNS: Final = {"simulator": explore_simulator, "hillstrom": explore_hillstrom, 
 
 
 def explore_run(config: ExploreConfig) -> dict[str, Any]:
-    """Computes what is missing, and writes report and figures.
+    """Computes the missing results, and writes report and figures.
 
     Returns:
       The numbers of the report.

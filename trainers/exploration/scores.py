@@ -23,8 +23,8 @@ def scores_of(policy: str, *, epsilon: float) -> Scores:
       epsilon: Epsilon of `epsilon_greedy`.
 
     Returns:
-      Function of what is known, of cells `[R, C]` (the candidates of each request), and of a seed, two integers; it
-      gives scores `[R, C]` in logits.
+      A function of the process, of cells `[R, C]` (the candidates of each request), and of a seed, two integers; it
+      returns scores `[R, C]` in logits.
     """
     if policy == "joint_thompson":
 

@@ -1,4 +1,4 @@
-"""What policies that learned from one bandit's log would earn, estimated from another one's (Open Bandit)."""
+"""Estimates what policies that learned from one bandit's log would earn, from another bandit's log (Open Bandit)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from fullrank.trainers.studies.report import markdown
 
 Floats = npt.NDArray[np.float64]
 UNIFORM: Final = "uniform"
-"""Any action as often as another: a policy whose value both logs can tell, so that they test each other."""
+"""Takes all actions equally often: both logs can estimate this policy's value, so that they test each other."""
 _DRAWS: Final = 4_000
 _PART: Final = 250
 Processes = Mapping[tuple[str, str], CountedProcess]
@@ -38,10 +38,10 @@ _HEADER: Final = ("campaign", "policy", "IPS", "SNIPS", "doubly robust", "effect
 
 
 def learned(log: BanditLog) -> CountedProcess:
-    """A Gaussian process over the cells of a log, told all its rows; its prior mean is the log's mean reward.
+    """A Gaussian process over the cells of a log, fitted to all its rows; its prior mean is the log's mean reward.
 
     Raises:
-      ValueError: If all rewards are alike.
+      ValueError: If all rewards are equal.
     """
     rate = float(log.reward.mean())
     if not 0 < rate < 1:
@@ -52,12 +52,12 @@ def learned(log: BanditLog) -> CountedProcess:
 
 
 def action_probabilities(process: CountedProcess, log: BanditLog, policy: str, *, seed: int, epsilon: float) -> Floats:
-    """`[K, A]`: how often a policy takes each action in each context, of 4,000 draws.
+    """`[K, A]`: how often a policy takes each action in each context, out of 4,000 draws.
 
     Args:
-      process: What the policy knows.
-      log: Whose contexts and actions.
-      policy: Name, or `UNIFORM`.
+      process: The policy's process.
+      log: The log of contexts and actions.
+      policy: Its name, or `UNIFORM`.
       seed: Seed of the draws.
       epsilon: Epsilon of `epsilon_greedy`.
     """
@@ -75,17 +75,17 @@ def action_probabilities(process: CountedProcess, log: BanditLog, policy: str, *
 
 
 def explore_obd(config: ExploreConfig, *, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Finds what policies would do that learned from either log of a campaign, and values them by the other log.
+    """Learns policies from either log of a campaign, and estimates their value from the other log.
 
     Args:
       config: Policies, and the seed of their draws.
-      settings: What results in one directory have in common.
+      settings: The settings that results in one directory share.
 
     Returns:
       Report, and its numbers.
 
     Raises:
-      ValueError: If a file is malformed, a log is missing or its rewards are all alike.
+      ValueError: If a file is malformed, a log is missing or its rewards are all equal.
       FileNotFoundError: If there are no such files.
     """
     logs = read_obd(Path(str(config.raw_dir)))
@@ -129,7 +129,7 @@ def _shown_and_deviation(processes: Processes, teacher: str) -> tuple[Floats, Fl
 def _values(
     logs: Mapping[str, BanditLog], judge: str, *, name: str, found: Results, processes: Processes
 ) -> dict[str, dict[str, PolicyValue]]:
-    """Estimates of all policies of a campaign that learned from the log that does not judge them."""
+    """Estimates of all policies of a campaign, each learned from one log and valued by the other."""
     teacher, log = _OTHER[judge], logs[judge]
     believed: Floats = processes[name, teacher].probability.reshape(len(log.contexts), -1)
     estimates = {}
@@ -159,7 +159,7 @@ def _report(
         for name, each in logs.items()
     }
     parts = [
-        "# Off-policy estimates on the Open Bandit Dataset\n\nClicks an impression, with 95 % intervals: of estimates "
+        "# Off-policy estimates on the Open Bandit Dataset\n\nClicks per impression, with 95 % intervals: of estimates "
         "the wider of the rows' spread and Wilson's from the effective rows, of differences as of independent logs. "
         "The policies that made the logs, by their own clicks:"
     ]

@@ -35,7 +35,7 @@ class Clicks:
       users: `[n]`, int64 or bytes.
       items: `[n]`, int64 or bytes.
       times: `[n]` in milliseconds; `None` if the records have no time.
-      milliseconds: How many of them the unit of the records' time has.
+      milliseconds: Length of the unit of the records' time, in milliseconds.
     """
 
     users: Array
@@ -44,7 +44,7 @@ class Clicks:
     milliseconds: int
 
     def until(self, time: int | None, *, later: bool = False) -> Clicks:
-        """Those up to a time in milliseconds, or those after it; all of them, or none, if there is no such time."""
+        """The clicks up to a time in milliseconds, or after it; all or none of them if the time is `None`."""
         if self.times is None or time is None:
             chosen = np.full(len(self.users), not later)
         else:
@@ -54,10 +54,10 @@ class Clicks:
 
 
 def read_clicks(domain: Domain, *, on_bad_record: Literal["fail", "skip"], max_bad_fraction: float) -> Clicks:
-    """Reads the train split and keeps rows whose label is 1 and whose user, item and time are known.
+    """Reads the train split and keeps the rows whose label is 1 and whose user, item and time are known.
 
     Raises:
-      SchemaError: If a column is not there, or not what it has to be.
+      SchemaError: If a column is missing or of the wrong kind.
       BadDataError: If a record cannot be read.
     """
     schema = read_schema(domain.data)
@@ -94,7 +94,7 @@ def read_clicks(domain: Domain, *, on_bad_record: Literal["fail", "skip"], max_b
 
 
 def number_ids(columns: list[Array]) -> tuple[Array, list[Ints]]:
-    """Numbers the ids of several columns of one dtype together: the distinct ids in ascending order, and numbers."""
+    """Numbers the ids of several columns of one dtype jointly; returns the distinct ids, ascending, and the numbers."""
     values = np.concatenate(columns)
     if values.dtype != object:
         ids, numbers = np.unique(values, return_inverse=True)
@@ -131,7 +131,7 @@ def _id_column(schema: Schema, domain: Domain, flag: Literal["user", "item"]) ->
 
 
 def _only(schema: Schema, domain: Domain) -> Schema:
-    """The schema without features that are not needed, so that they are not parsed."""
+    """Returns the schema without unneeded features, so that they are not parsed."""
     wanted = {domain.user, domain.item}
     shared = {f.table for f in schema.features if isinstance(f, Sparse) and f.name in wanted}
     features = tuple(f for f in schema.features if isinstance(f, Sparse) and f.name in wanted | shared)

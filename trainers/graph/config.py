@@ -9,7 +9,7 @@ from fullrank.models.options.setting import REQUIRED, check_settings, setting
 
 
 class Domain(NamedTuple):
-    """Where clicks of one kind are: the records, and the columns of label, user and item."""
+    """The clicks of one domain: the records, and the columns of label, user and item."""
 
     data: str
     label: str
@@ -19,7 +19,7 @@ class Domain(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PretrainGraphConfig:
-    """Which clicks form the graph, and how its vectors are learned."""
+    """The clicks that form the graph, and how its vectors are learned."""
 
     data: tuple[str, ...] = setting(REQUIRED, "Directory of records; several if each domain has its own.")
     label: tuple[str, ...] = setting(REQUIRED, "Label whose value 1 is an edge; several if domains differ.")

@@ -1,4 +1,4 @@
-"""From the clicks of train splits to files of vectors."""
+"""Turns the clicks of train splits into files of vectors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def pretrain_graph_run(config: PretrainGraphConfig) -> dict[str, Any]:
 
     Raises:
       FileExistsError: If the output exists and may not be replaced.
-      ValueError: If clicks or columns are not what they have to be.
+      ValueError: If clicks or columns are invalid.
     """
     keep_freed_memory()
     output = Path(config.output)
@@ -92,10 +92,10 @@ def pretrain_graph_run(config: PretrainGraphConfig) -> dict[str, Any]:
 
 
 def _until(config: PretrainGraphConfig, everything: list[Clicks]) -> int | None:
-    """The time of the newest click that the graph may hold, in milliseconds; `None` if there is no time to go by.
+    """The time of the newest click that the graph may hold, in milliseconds; `None` if there is no time.
 
-    The end is also that of the first domain's training clicks, so that another domain's records, which may reach
-    further, do not tell of the time that the first domain is tested on.
+    It is at most the end of the first domain's training clicks, so that another domain's records, which may be newer,
+    do not reveal the time that the first domain is tested on.
     """
     first = everything[0].times
     without = [d.data for d, clicks in zip(config.domains, everything, strict=True) if clicks.times is None]
@@ -136,7 +136,7 @@ def _report(result: dict[str, Any], output: Path, until: int | None) -> None:
     if apart["in_graph"] is not None and apart["later"] is not None:
         print(
             "A clicked item is nearer to its user than that of another click in "
-            f"{apart['in_graph']:.1%} of pairs if the click is in the graph, in {apart['later']:.1%} if it comes later."
+            f"{apart['in_graph']:.1%} of pairs if the click is in the graph, in {apart['later']:.1%} if it is later."
         )
     if result["losses"][-1] > 0.99 * result["untrained_loss"]:
         print(

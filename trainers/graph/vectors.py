@@ -1,4 +1,4 @@
-"""Writes vectors of ids as Parquet, and measures what a click in the graph does to the distance of its ends."""
+"""Writes vectors of ids as Parquet, and measures how being in the graph affects the distance of a click's ends."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Ints = npt.NDArray[np.int64]
 def write_vectors(
     file: Path, *, column: str, ids: npt.NDArray[Any], vectors: npt.NDArray[np.float32], until: int | None
 ) -> None:
-    """Writes a row per id: the id, and its vector as a list of float32.
+    """Writes one row per id: the id, and its vector as a list of float32.
 
     Args:
-      file: To write.
+      file: The file to write.
       column: Name of the id column.
       ids: `[n]`, int64 or bytes. Bytes are written as text unless one of them is not UTF-8.
       vectors: `[n, width]`.
-      until: Goes into the metadata, if there is one.
+      until: Time written into the metadata; `None` for none.
 
     Raises:
       ValueError: If a vector holds a number that is not finite.
@@ -59,9 +59,9 @@ def _id_array(ids: npt.NDArray[Any]) -> pa.Array:
 
 
 def told_apart(vectors: npt.NDArray[np.float32], users: Ints, items: Ints, *, seed: int) -> float | None:
-    """How often a clicked item is nearer to its user than the item of another of these clicks; ties count half.
+    """The share of clicks whose item is nearer to the user than the item of another click; ties count half.
 
-    The other item is as popular, so popularity alone gives 0.5.
+    The other item is equally popular on average, so popularity alone gives 0.5.
 
     Args:
       vectors: `[nodes, width]`.
@@ -87,12 +87,12 @@ def told_apart(vectors: npt.NDArray[np.float32], users: Ints, items: Ints, *, se
 def inflation(
     vectors: npt.NDArray[np.float32], graph: BipartiteGraph, later: tuple[Ints, Ints], *, seed: int
 ) -> dict[str, Any]:
-    """`told_apart` of the first domain's clicks in the graph, and of later ones between its nodes.
+    """`told_apart` of the first domain's clicks in the graph, and of later clicks between its nodes.
 
     Args:
       vectors: `[nodes, width]`.
-      graph: What they were learned on.
-      later: User and item node of later clicks, those of pairs that are edges among them, `[m]` each.
+      graph: The graph that they were learned on.
+      later: User and item node of later clicks, including pairs that are edges, `[m]` each.
       seed: Seed of the choice of pairs.
     """
     first = graph.edges[graph.edges[:, 1] < graph.sizes[0] + graph.sizes[1]]

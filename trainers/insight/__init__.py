@@ -1,4 +1,4 @@
-"""Commands that look into a trained model: its groups, conflicts of its tasks, replayed exposures.
+"""Commands that inspect a trained model: its groups, conflicts of its tasks, replayed exposures.
 
 May import: analysis, data, models, trainers/evaluation, trainers/run, trainers/training.
 """

@@ -11,7 +11,7 @@ from fullrank.models.options.setting import REQUIRED, check_settings, setting
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GroupsConfig:
-    """Which run is looked into, and on what."""
+    """The run that is inspected, and the data."""
 
     run: str = setting(REQUIRED, "Run directory of a model trained with --group_places.")
     output: str = setting(REQUIRED, "Directory to write: groups.json and figures.")
@@ -29,7 +29,7 @@ class GroupsConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PartsConfig:
-    """Which run is looked into, and on what."""
+    """The run that is inspected, and the data."""
 
     run: str = setting(REQUIRED, "Run directory.")
     data: str | None = setting(None, "Directory of the records; where the run was trained if not given.")
@@ -48,7 +48,7 @@ class PartsConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConflictsConfig:
-    """Which run is looked into, and on what."""
+    """The run that is inspected, and the data."""
 
     run: str = setting(REQUIRED, "Run directory of a model with several tasks.")
     output: str = setting(REQUIRED, "Directory to write: conflicts.json and figures.")
@@ -65,7 +65,7 @@ class ConflictsConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImportanceConfig:
-    """Which run is looked into, and on what."""
+    """The run that is inspected, and the data."""
 
     run: str = setting(REQUIRED, "Run directory, whose best weights predict.")
     output: str = setting(REQUIRED, "Directory to write: importance.json and a figure per task.")
@@ -82,7 +82,7 @@ class ImportanceConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReplayExposuresConfig:
-    """Which runs rank which candidates again."""
+    """The runs that rank candidates again, and the candidates."""
 
     run: tuple[str, ...] = setting(REQUIRED, "Run directories, one per seed, whose best weights rank.")
     baseline: tuple[str, ...] = setting(
@@ -91,7 +91,7 @@ class ReplayExposuresConfig:
     data: str | None = setting(None, "Directory of the records; where the first run was trained if not given.")
     split: str = setting("test", "Split whose rows are the candidates.")
     task: str | None = setting(None, "Binary task to rank by; the first one that all runs predict if not given.")
-    repeated: str = setting(COUNT, "Float column that is above 0 if the ad was shown to the person before.")
+    repeated: str = setting(COUNT, "Float column that is above 0 if the ad was shown to the user before.")
     request: str | None = setting(
         None,
         "Id column; rows with the same value and window are the candidates of a request. The first key if not given.",

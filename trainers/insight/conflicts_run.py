@@ -29,20 +29,18 @@ def conflicts_run(config: ConflictsConfig) -> dict[str, Any]:
     """Reads batches, prints two tables, and writes JSON and figures.
 
     Returns:
-      What `conflicts.json` holds: `tasks`, `experts`, `gates` (task -> expert -> mean weight) and `cosines` (set ->
+      The content of `conflicts.json`: `tasks`, `experts`, `gates` (task -> expert -> mean weight) and `cosines` (set ->
       task -> task -> cosine, `None` where a task does not train the set).
 
     Raises:
-      ValueError: If the run has one task only, or the records do not fit.
+      ValueError: If the run has only one task, or the records do not fit.
     """
     check_replaceable(Path(config.output), overwrite=config.overwrite, made_of=RESULT)
     loaded = load_run(config.run)
     model = loaded.model
     tasks = model.wiring.tasks
     if len(tasks) < 2:
-        raise ValueError(
-            f"--run={config.run} predicts {tasks[0]} alone: tasks can share parts where there are several."
-        )
+        raise ValueError(f"--run={config.run} predicts {tasks[0]} alone: only several tasks can share parts.")
     schema = read_schema(config.data if config.data is not None else loaded.config.data.data)
     batches = read_records(schema, split=config.split, batch_size=config.batch_size).take(config.batches)
     gates, sums, count = None, None, 0

@@ -13,18 +13,18 @@ from fullrank.data.schema.columns import Column
 from fullrank.models import Ranker
 
 _MOST_NUMBERS = 5
-"""A number is told by its quintile."""
+"""The number of ranges that describe a numeric feature."""
 
 
 @dataclasses.dataclass(frozen=True)
 class GroupedExamples:
-    """N examples as a model with groups sees them.
+    """N examples encoded by a model with groups.
 
     Attributes:
       codes: Place -> `[N, Q]`.
-      errors: Place -> mean squared distance left after each level, `[Q]`.
+      errors: Place -> mean squared residual after each level, `[Q]`.
       reconstruction: Place -> mean of the reconstruction error.
-      columns: Feature column -> `[N]`, of those with one value per example.
+      columns: Feature column -> `[N]`, for columns with one value per example.
       labels: Task -> `[N]`, NaN where not observed.
     """
 
@@ -39,7 +39,7 @@ def read_groups(model: Ranker, batches: tf.data.Dataset, *, examples: int) -> Gr
     """Streams batches through a model.
 
     Args:
-      model: With groups.
+      model: A model with groups.
       batches: Batches of the records, not empty.
       examples: Examples of them, for the progress bar.
     """
@@ -79,9 +79,9 @@ def read_groups(model: Ranker, batches: tf.data.Dataset, *, examples: int) -> Gr
 
 
 def numbered_values(column: Column, values: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """The number of each example's value, -1 where missing, and the names of the values.
+    """The code of each example's value, -1 where missing, and the names of the values.
 
-    Ids are told as they are, numbers by the quintile of the split that they fall into.
+    Ids are used as they are, numbers are replaced by their quintile in the split.
     """
     if column.dtype != "float32":
         names, numbers = np.unique(values, return_inverse=True)

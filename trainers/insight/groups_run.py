@@ -1,4 +1,4 @@
-"""Tells how a run's groups are used and what they mean."""
+"""Describes how a run's groups are used and what they mean."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def groups_run(config: GroupsConfig) -> dict[str, Any]:
     """Reads a split, prints two tables, and writes JSON and figures.
 
     Returns:
-      What `groups.json` holds: place -> `reconstruction`, `levels` (usage, perplexity, mean squared distance left over,
+      The content of `groups.json`: place -> `reconstruction`, `levels` (usage, perplexity, mean squared residual,
       shares of the codes) and `groups` (the largest of the first level: share, label rates, values by lift).
 
     Raises:
@@ -83,7 +83,7 @@ def _of_place(model: Ranker, seen: GroupedExamples, place: str, config: GroupsCo
 
 
 def _values(model: Ranker, seen: GroupedExamples, groups: Any, largest: set[int]) -> list[dict[str, Any]]:
-    """What distinguishes the largest groups, over all features, the most certain first."""
+    """The feature values that distinguish the largest groups, the most certain first."""
     columns = {column.name: column for column in model.schema.input_columns}
     found = []
     for name, given in seen.columns.items():

@@ -1,4 +1,4 @@
-"""What a run reads: how much worse its predictions get when one feature is exchanged between examples."""
+"""Permutation importance: how much worse predictions get when one feature is exchanged between examples."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def importance_run(config: ImportanceConfig) -> dict[str, Any]:
     """Reads examples, prints a table, and writes JSON and a figure for each task.
 
     Returns:
-      What `importance.json` holds: `examples`, and `tasks`: task -> feature -> `increase` of normalised entropy in
+      The content of `importance.json`: `examples`, and `tasks`: task -> feature -> `increase` of normalised entropy in
       percent when the feature is permuted, and half the width of its 95 % interval, `reach`.
 
     Raises:
-      ValueError: If the run predicts no binary task that the records have a label of, or they do not fit.
+      ValueError: If the run predicts no binary task whose label the records have, or the records do not fit.
     """
     output = Path(config.output)
     check_replaceable(output, overwrite=config.overwrite, made_of=RESULT)
@@ -76,7 +76,7 @@ def _measured(loaded: LoadedRun, batch: Batch, *, seed: int) -> dict[str, Any]:
         if model.outputs.label(task).type == "binary" and 0 < np.nan_to_num(label).sum() < (~np.isnan(label)).sum()
     }
     if not tasks:
-        raise ValueError(f"{loaded.directory.path} predicts no binary task of which the records hold both labels.")
+        raise ValueError(f"{loaded.directory.path} predicts no binary task for which the records hold both labels.")
     inputs = {column.name: batch[column.name] for column in schema.input_columns}
     predict = tf.function(lambda values: {task: model(values, training=False)[task] for task in tasks})
 
@@ -104,7 +104,7 @@ def _loss(label: Floats, score: Floats) -> Floats:
 
 
 def _increase(before: Floats, after: Floats) -> dict[str, float]:
-    """Of the mean loss in percent, which is that of normalised entropy, with its 95 % interval over examples."""
+    """The increase in percent of the mean loss, and thus of normalised entropy, with a 95 % interval over examples."""
     seen = ~np.isnan(before)
     change, mean = after[seen] - before[seen], before[seen].mean()
     reach = 1.96 * change.std() / math.sqrt(len(change))

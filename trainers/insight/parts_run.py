@@ -1,4 +1,4 @@
-"""Measures the parts of a run's model, and says which of them are asleep."""
+"""Measures the parts of a run's model, and reports those that are asleep."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from fullrank.trainers.training.records import explained
 EVEN: Final = 0.995
 """Attention whose entropy is this share of log n or more is a plain mean."""
 SMALL: Final = 0.1
-"""A part that is smaller than this share of the others' size, or does less than this share of an even part, sleeps."""
+"""A part is asleep if its size is below this share of the others', or its effect below this share of an even one."""
 SILENT: Final = 0.9
-"""Share of an expert's units that never fire, from which on it is dead."""
+"""Share of units that never fire, above which an expert counts as dead."""
 
 _SHOWN: Final = 5
 
 
 def parts_run(config: PartsConfig) -> dict[str, Any]:
-    """Reads batches, prints two tables and what is asleep, and writes JSON if a file is named.
+    """Reads batches, prints two tables and the parts that are asleep, and writes JSON if a file is named.
 
     Returns:
       `measures`, as `measure_parts` names them, means over the batches, `None` where undefined; `asleep`, a list of
-      `part`, `why` and `do`; `pairs`, expert -> a list of `first`, `second` and `strength`, as `pair_strengths` has
-      them; and `uncertainty`, task -> what `StatedUncertainty` tells, empty without such a head.
+      `part`, `why` and `do`; `pairs`, expert -> a list of `first`, `second` and `strength`, as `pair_strengths` returns
+      them; and `uncertainty`, task -> the result of `StatedUncertainty`, empty without such a head.
 
     Raises:
       ValueError: If the records do not fit the run.
@@ -89,7 +89,7 @@ def _mean(values: list[float]) -> float | None:
 
 
 def asleep(measures: Mapping[str, float | None]) -> Iterator[dict[str, str]]:
-    """The parts that do next to nothing, each with the reason and what to do about it.
+    """The parts with almost no effect, each with the reason and what to do about it.
 
     Args:
       measures: As `measure_parts` names them; `None` where undefined.
@@ -118,8 +118,8 @@ def asleep(measures: Mapping[str, float | None]) -> Iterator[dict[str, str]]:
         elif len(shares) * shares.get(f"share/{name}", math.inf) < SMALL:
             yield _finding(
                 name,
-                f"predictions owe it {shares[f'share/{name}']:.2%}, {1 / len(shares):.2%} would be an even share",
-                "look whether it holds anything that the other features do not; else leave it out with "
+                f"its share of predictions is {shares[f'share/{name}']:.2%}, an even one {1 / len(shares):.2%}",
+                "check whether it holds anything that the other features do not; if not, leave it out with "
                 "--without_features.",
             )
     for name, silent in _of(known, "silent"):

@@ -1,4 +1,4 @@
-"""Replays what two runs, or several pairs of them, would have shown ([Tencent] §6.2)."""
+"""Replays the exposures that two runs, or several pairs of runs, would have chosen ([Tencent] §6.2)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from fullrank.trainers.training.load_run import LoadedRun, load_run
 from fullrank.trainers.training.records import explained, read_split
 
 _WINDOW: Final = "/window"
-"""No column has this name, because it would be a path."""
+"""A name that no column has, because it would be a path."""
 _HOUR: Final = {"s": 3_600, "ms": 3_600_000}
 Replayed = tuple[ExposureReplay, ExposurePenalty]
 _COLUMNS: Final = (
@@ -46,12 +46,12 @@ _COLUMNS: Final = (
 
 
 def replay_exposures(config: ReplayExposuresConfig) -> dict[str, Any]:
-    """Scores, ranks, prints a table, and writes JSON if asked to.
+    """Scores, ranks, prints a table, and writes JSON if requested.
 
     Returns:
-      `pairs`, an `ExposureReplay` each as a dictionary, and over them the paired differences `share` (of the shares of
-      repeats, in points), `change` (in percent of the baseline's share), `auc` over the baseline's and `auc_penalty`:
-      over that of the baseline with as large a penalty on repeats as leads to the same share of them.
+      `pairs`, one `ExposureReplay` each as a dictionary, and over them the paired differences `share` (of the shares of
+      repeats, in points), `change` (in percent of the baseline's share), `auc` over the baseline's, and `auc_penalty`
+      over that of the baseline with the penalty on repeats that leads to the same share of them.
 
     Raises:
       ValueError: If runs and records do not fit together.

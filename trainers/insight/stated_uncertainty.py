@@ -1,4 +1,4 @@
-"""What a head says of its own uncertainty, beside what happened: deviations of logits, and predictions by them."""
+"""The uncertainty that a head states, compared with outcomes: deviations of logits, and predictions grouped by them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class StatedUncertainty:
 
     Args:
       model: A ranker whose head has a distribution of the logit.
-      groups: Groups of equal size that examples are put into, by the deviation that the head states.
+      groups: Number of groups of equal size, by the deviation that the head states.
     """
 
     def __init__(self, model: Ranker, *, groups: int = 5) -> None:
@@ -30,7 +30,7 @@ class StatedUncertainty:
         self._seen: dict[str, list[Floats]] = {task: [] for task in self._tasks}
 
     def add(self, batch: Mapping[str, tf.Tensor]) -> None:
-        """Adds a batch of inputs and labels; examples without the label of a task do not count for it."""
+        """Adds a batch of inputs and labels; a task ignores examples without its label."""
         predicted, distributions = self._look(batch)
         for task in self._tasks:
             label = np.asarray(batch[task], np.float64)
@@ -39,7 +39,7 @@ class StatedUncertainty:
             self._seen[task].append(rows[~np.isnan(label)])
 
     def result(self) -> dict[str, dict[str, Any]]:
-        """Task -> `quantiles` of the deviation, from the least to the largest, and `groups`, the surest first."""
+        """Task -> `quantiles` of the deviation, from the least to the largest, and `groups`, the most certain first."""
         found = {}
         for task, parts in self._seen.items():
             rows = np.concatenate(parts)
@@ -52,11 +52,11 @@ class StatedUncertainty:
 
 
 def groups_of(rows: Floats, *, groups: int) -> Sequence[dict[str, float]]:
-    """Means of examples that are sorted by deviation and cut into groups of equal size.
+    """Means over groups of equal size of examples sorted by deviation.
 
     Args:
       rows: `[N, 3]`: stated deviation of the logit, predicted probability, label.
-      groups: Their number.
+      groups: Number of groups.
 
     Returns:
       For each group its `examples`, and the means `deviation`, `predicted` and `observed`.

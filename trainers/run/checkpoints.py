@@ -1,7 +1,7 @@
-"""Checkpoints from which an interrupted run resumes as if nothing had happened.
+"""Checkpoints from which an interrupted run resumes exactly.
 
-The training data is given to `Model.fit` with an iterator that a checkpoint can hold. How far a run has come is a part
-of its checkpoints.
+The training data is passed to `Model.fit` with an iterator that a checkpoint can hold. A run's progress is a part of
+its checkpoints.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Progress:
     Attributes:
       epoch: Epochs finished, each with its validation.
       step: Steps taken of the epoch after those.
-      global_step: Steps taken in all.
+      global_step: Total number of steps taken.
       best: Best value of the monitored metric, `None` before the first defined one.
       best_epoch: The epoch whose weights are kept, from 1: that of `best`, or the last one while there is none.
       stale: Epochs since then whose metric was defined.
@@ -56,7 +56,7 @@ class Progress:
 
 
 class TrainingState(tf.train.experimental.PythonState):
-    """Puts `progress` into a checkpoint, as JSON."""
+    """Saves `progress` in a checkpoint, as JSON."""
 
     def __init__(self) -> None:
         self.progress = Progress()
@@ -66,17 +66,17 @@ class TrainingState(tf.train.experimental.PythonState):
         return json.dumps(dataclasses.asdict(self.progress))
 
     def deserialize(self, string_value: str | bytes) -> None:
-        """Takes the counters over from text."""
+        """Restores the counters from text."""
         self.progress = Progress(**json.loads(string_value))
 
 
 class Stream(keras.utils.experimental.DatasetCreator):
-    """Gives `Model.fit` one iterator for all epochs, and keeps hold of it.
+    """Gives `Model.fit` one iterator for all epochs, and keeps a reference to it.
 
     `fit` creates its own iterator of a dataset and keeps it to itself, so that nothing could save the position in the
-    data. Of a `DatasetCreator` it asks for a dataset once, and iterates over it once; here both answers are this
-    object's own iterator. `tf.train.Checkpoint(iterator=stream.iterator)` then saves and restores the very position
-    from which `fit` takes its next batch, between any two steps.
+    data. It asks a `DatasetCreator` for a dataset once, and iterates over it once; here both return this object's own
+    iterator. `tf.train.Checkpoint(iterator=stream.iterator)` then saves and restores the very position from which `fit`
+    takes its next batch, between any two steps.
 
     Args:
       dataset: Endless batches; `fit` has to be told `steps_per_epoch`.
@@ -87,12 +87,12 @@ class Stream(keras.utils.experimental.DatasetCreator):
         self.iterator = iter(dataset)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Stream:
-        """What `fit` calls to get a dataset."""
+        """Called by `fit` to get a dataset."""
         del args, kwargs
         return self
 
     def __iter__(self) -> Any:
-        """What `fit` calls to get an iterator."""
+        """Called by `fit` to get an iterator."""
         return self.iterator
 
 
@@ -100,12 +100,12 @@ class Checkpoints:
     """Saves and restores model, optimiser, position in the data, counters, metrics and random generators.
 
     Args:
-      model: Compiled, with all its weights.
-      stream: What `fit` reads; `None` where the position in the data is among `parts`.
+      model: A compiled model with all its weights.
+      stream: The stream that `fit` reads; `None` where the position in the data is among `parts`.
       state: The run's counters.
-      directory: Where the checkpoints lie; the last two are kept.
+      directory: Directory of the checkpoints; the last two are kept.
       averages: Weights of a teacher that moves with the model.
-      parts: What else belongs to a checkpoint, by name; such as a second model and its optimiser.
+      parts: Further parts of a checkpoint by name, such as a second model and its optimiser.
 
     Attributes:
       step: Step of the last checkpoint that was saved or restored; `None` before.
@@ -121,7 +121,7 @@ class Checkpoints:
         averages: Sequence[tf.Variable] = (),
         parts: Mapping[str, Any] | None = None,
     ) -> None:
-        # Slot variables have to exist, or restoring could not tell whether it found everything.
+        # Slot variables must exist; otherwise restoring could not check that it found everything.
         model.optimizer.build(model.trainable_variables)
         self._checkpoint = tf.train.Checkpoint(
             model=model,
@@ -141,7 +141,7 @@ class Checkpoints:
         remove_debris(directory, keep=KEPT)
 
     def save(self) -> str:
-        """Writes a checkpoint; one that was not written to its end is never taken for one."""
+        """Writes a checkpoint; an incomplete one is never used."""
         try:
             path: str = self._manager.save()
         except BaseException:
@@ -154,7 +154,7 @@ class Checkpoints:
         """Restores the last checkpoint, or the one before it where the last one is damaged or not finite.
 
         Args:
-          say: Takes a sentence about a checkpoint that could not be used.
+          say: Called with a message about a checkpoint that cannot be used.
 
         Returns:
           Whether there was one.
@@ -176,14 +176,14 @@ class Checkpoints:
         return False
 
     def variables(self) -> list[tf.Variable]:
-        """The numbers that a checkpoint holds, but for the metrics: weights, optimiser slots, a teacher's averages."""
+        """The variables of a checkpoint except the metrics: weights, optimiser slots, a teacher's averages."""
         model = self._checkpoint.model
         of_metrics = {variable.ref() for metric in model.metrics for variable in metric.variables}
         found = [*model.weights, *model.optimizer.variables, *self._averages]
         return [variable for variable in found if variable.ref() not in of_metrics]
 
     def _restored(self, path: str) -> str | None:
-        """What is wrong with a checkpoint; `None` after it was restored."""
+        """Restores a checkpoint; returns what is wrong with it, `None` if it was restored."""
         try:
             self._checkpoint.restore(path).assert_existing_objects_matched()
         except READING_ERRORS as error:

@@ -1,4 +1,4 @@
-"""`metrics.jsonl`, one JSON object per line every few steps and every epoch; event files that a killed run has left."""
+"""`metrics.jsonl`, one JSON object per line every few steps and every epoch; and event files left by a killed run."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from fullrank.data.records.frames import framed, read_frames
 
 
 class MetricsLog:
-    """Appends lines, each whole when the next step begins, and takes back those that a killed run wrote too many.
+    """Appends lines, each complete before the next step begins, and removes those that a killed run wrote too many.
 
-    Every line has `kind` (`train` or `epoch`), `epoch` (from 1), `step` (of the whole run) and the metrics; what is not
-    a finite number is null.
+    Every line has `kind` (`train` or `epoch`), `epoch` (from 1), `step` (of the whole run) and the metrics; a number
+    that is not finite is null.
 
     Args:
       file: The file; created with the first line.
@@ -35,7 +35,7 @@ class MetricsLog:
             file.write(json.dumps(line) + "\n")
 
     def lines(self) -> Iterator[dict[str, Any]]:
-        """The lines so far, up to one that a kill cut off."""
+        """The lines so far, up to one that was cut off."""
         if not self._file.exists():
             return
         with open(self._file, encoding="utf-8") as file:
@@ -63,11 +63,11 @@ def number(value: Any) -> float | None:
 def cut_events_after(directory: Path, step: int) -> None:
     """Drops the events of later steps, which the resumed run writes again, and an event that is cut off.
 
-    TensorFlow begins a file of its own in each process. A file in which nothing is left is deleted.
+    TensorFlow begins a new file in each process. A file in which nothing is left is deleted.
 
     Args:
-      directory: Looked through with its folders.
-      step: The last step whose events stay, counted over the whole run.
+      directory: Searched with its subfolders.
+      step: The last step whose events are kept, counted over the whole run.
     """
     for file in sorted(directory.rglob("*tfevents*")):
         clear_leftovers(file)

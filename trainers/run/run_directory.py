@@ -1,4 +1,4 @@
-"""The directory of a run: its files, who may write to it, and with which settings it can be resumed.
+"""The directory of a run: its files, its lock, and the settings with which it can be resumed.
 
 config.json       configuration, versions, git commit, command line, fingerprint of the data
 schema.json       the data's schema, and with vocabulary/ all that the model needs of the data
@@ -9,7 +9,7 @@ events/           event files for TensorBoard
 result.json       best epoch and its metrics; only a finished run has it
 diverged.json     why training ended without a result, if its weights became NaN or infinite
 
-The fingerprint tells whether a data set is still the one that a run began with.
+The fingerprint shows whether a data set is still the one that a run began with.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """The commit of the checkout that this file lies in, with "+changes" if it is not clean; `None` outside of one."""
+    """The commit of the checkout that holds this file, with "+changes" if it is not clean; `None` outside of one."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
@@ -92,7 +92,7 @@ def data_fingerprint(schema: Schema) -> str:
     The shards' bytes are not read: that would take as long as a pass over the data, and shards are only written whole.
 
     Raises:
-      ValueError: If a file that the schema names is not there.
+      ValueError: If a file that the schema names is missing.
     """
     directory = schema.directory
     if directory is None:
@@ -111,13 +111,11 @@ def _size(file: Path) -> int:
     try:
         return file.stat().st_size
     except FileNotFoundError as error:
-        raise ValueError(
-            f"{file} is not there, but the schema next to it names it: write the records again."
-        ) from error
+        raise ValueError(f"{file} is missing, but the schema next to it names it: write the records again.") from error
 
 
 class RunDirectory:
-    """A run's directory, there or not yet.
+    """A run's directory, which may not exist yet.
 
     Args:
       path: The directory.
@@ -139,7 +137,7 @@ class RunDirectory:
 
     @property
     def exists(self) -> bool:
-        """Whether there is a run here, finished or not."""
+        """Whether the directory holds a run, finished or not."""
         return self.config_file.is_file()
 
     @property
@@ -154,7 +152,7 @@ class RunDirectory:
         return _read(self.result_file)
 
     def divergence(self) -> str | None:
-        """How training diverged, as it was said then; `None` for a run that did not."""
+        """The message with which training diverged; `None` for a run that did not."""
         if not self.diverged_file.is_file():
             return None
         return str(_read(self.diverged_file).get("message"))
@@ -210,7 +208,7 @@ class RunDirectory:
           more: Writes further files into the new directory.
 
         Raises:
-          ValueError: If there is something else here.
+          ValueError: If it holds something else.
         """
         if not self.exists:
             self.check_free()
@@ -291,7 +289,7 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps other processes from training in this directory; the lock ends with the process, however it ends.
+        """Keeps other processes from training in this directory; the lock ends with the process.
 
         Raises:
           ValueError: If another process holds it.
@@ -300,7 +298,7 @@ class RunDirectory:
         # Next to the directory, because the directory is created by a rename and may be removed to start over.
         file = self.path.with_name(f".{self.path.name}.lock")
         with open(file, "a", encoding="utf-8") as lock:
-            # Without locks (`None`) nothing keeps two runs apart. The process that held the lock may have removed the
+            # Without locks (`None`) nothing separates two runs. The process that held the lock may have removed the
             # file between our opening and locking it.
             if try_lock(lock.fileno()) is False or not is_file(file, lock.fileno()):
                 raise ValueError(

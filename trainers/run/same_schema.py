@@ -1,4 +1,4 @@
-"""Whether records can be scored by a model that was trained on other ones."""
+"""Checks whether records can be scored by a model that was trained on others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def check_same_columns(trained: Schema, given: Schema, *, columns: Sequence[str]
     Args:
       trained: Schema of the run.
       given: Schema of the records.
-      columns: Names that have to agree; others may be missing or different.
+      columns: Names of the columns that must agree; others may be missing or different.
 
     Raises:
       SchemaError: If one is missing or has another type, form or length.

@@ -1,6 +1,6 @@
-"""The best weights of a run, without optimiser state: what is evaluated and exported.
+"""The best weights of a run, without optimiser state, for evaluation and export.
 
-They must be finite. What can be wrong with saved weights is said in one line with its repair.
+They must be finite. Errors about saved weights are one line that says how to repair them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ READING_ERRORS: Final = (
     ValueError,
     tf.errors.OpError,
 )
-"""What `tf.train.Checkpoint.restore` raises: of other variables, of a file that is cut off, damaged or gone."""
+"""Errors of `tf.train.Checkpoint.restore`: other variables, or a file that is cut off, damaged or missing."""
 _OF_OTHER_VARIABLES: Final = (AssertionError, ValueError)
 _LONGEST: Final = 300
 BEST_KEPT: Final = 1
@@ -37,9 +37,9 @@ _REPAIR: Final = "copy the run directory again from where it was trained, or tra
 def not_finite(variables: Iterable[tf.Variable]) -> list[str]:
     """Names of the variables that hold a NaN or an infinite number, in their order.
 
-    One sum over each variable finds out: a NaN or an infinite summand leaves no finite sum, and a sum needs no memory
-    of its own, as a mask over a large table would. A sum may also overflow over finite numbers, so a variable whose sum
-    is not finite is looked at again, block by block.
+    One sum over each variable detects them: a NaN or infinite summand makes the sum not finite, and a sum needs no
+    extra memory, as a mask over a large table would. A sum may also overflow over finite numbers, so a variable whose
+    sum is not finite is checked again, block by block.
     """
     return [
         str(variable.name).removesuffix(":0")
@@ -49,7 +49,7 @@ def not_finite(variables: Iterable[tf.Variable]) -> list[str]:
 
 
 def describe_not_finite(names: Sequence[str]) -> str:
-    """A few of the names, and how many there are in all."""
+    """A few of the names, and their total number."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
 
@@ -68,26 +68,26 @@ def _number(path: str) -> int:
 
 
 def newest_first(manager: tf.train.CheckpointManager, directory: Path) -> list[str]:
-    """The checkpoints of a directory; those whose files are there where its list of them cannot be read."""
+    """The checkpoints of a directory; if its list of them cannot be read, those whose files exist."""
     listed = [str(path) for path in manager.checkpoints]
     found = listed or [str(file.with_suffix("")) for file in directory.glob("*-*.index")]
     return sorted(found, key=_number, reverse=True)
 
 
 def is_misfit(error: BaseException) -> bool:
-    """Whether a checkpoint was read but is of other variables, rather than damaged."""
+    """Whether a checkpoint has other variables, rather than being damaged."""
     return isinstance(error, _OF_OTHER_VARIABLES)
 
 
 def reason(error: BaseException) -> str:
-    """What TensorFlow says, in one line."""
+    """TensorFlow's message in one line."""
     text: Any = getattr(error, "message", None) or str(error)
     return " ".join(str(text).split())[:_LONGEST].rstrip(".")
 
 
 def _manager(model: keras.Model, directory: Path) -> tf.train.CheckpointManager:
-    # A checkpoint of the model itself would hold its optimiser, which can be larger than the weights. These are the
-    # attributes by which such a checkpoint finds everything else, whatever Keras has named the layers in this process.
+    # A checkpoint of the model itself would hold its optimiser, which can be larger than the weights. Such a checkpoint
+    # finds everything else by these attributes, regardless of the names that Keras gives layers in this process.
     attributes = {
         name: part
         for name, part in model._trackable_children().items()
@@ -99,9 +99,9 @@ def _manager(model: keras.Model, directory: Path) -> tf.train.CheckpointManager:
 
 
 def save_best(model: keras.Model, directory: Path) -> None:
-    """Replaces the best weights by the model's; the old ones stay until the new ones are whole."""
+    """Replaces the best weights by the model's; the old ones are kept until the new ones are complete."""
     manager = _manager(model, directory)
-    # A new number each time: files of one name would be replaced one after the other, and a kill could come between.
+    # A new number each time: files of the same name would be replaced one by one, and a kill could leave them mixed.
     last = next(iter(newest_first(manager, directory)), None)
     number = int(last.rsplit("-", 1)[1]) + 1 if last else 1
     try:
@@ -114,7 +114,7 @@ def restore_best(model: keras.Model, directory: Path) -> None:
     """Loads the best weights into a model of the same configuration.
 
     Raises:
-      ValueError: If there are none, they cannot be read, they are another model's, or they are not finite.
+      ValueError: If there are none, or they cannot be read, belong to another model, or are not finite.
     """
     manager = _manager(model, directory)
     file = next(iter(newest_first(manager, directory)), None)
@@ -135,15 +135,14 @@ def restore_best(model: keras.Model, directory: Path) -> None:
 
 
 def remove_debris(directory: Path, *, keep: int) -> None:
-    """Removes what a killed or failed save left behind: files of no complete checkpoint, and checkpoints too many.
+    """Removes leftovers of a killed or failed save: files of incomplete checkpoints, and surplus checkpoints.
 
     TensorFlow lists a new checkpoint before it deletes an old one, so that a kill leaves the old one, or its data
-    without the index, in the list. Nothing is removed where the list, the file `checkpoint`, is there but cannot be
-    read.
+    without the index, in the list. Nothing is removed if the list, the file `checkpoint`, exists but cannot be read.
 
     Args:
-      directory: Where checkpoints lie.
-      keep: How many of them stay, the newest ones.
+      directory: Directory of the checkpoints.
+      keep: Number of newest checkpoints that are kept.
     """
     if not directory.is_dir():
         return

@@ -9,7 +9,7 @@ from fullrank.models.options.setting import REQUIRED, check_settings, setting
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SearchConfig:
-    """Which flags are searched over, on what, and for how long."""
+    """The flags that are searched over, the data, and the length of the search."""
 
     data: str = setting(REQUIRED, "Directory of the records.")
     output: str = setting(REQUIRED, "Directory to write; the same command resumes a search that was stopped in it.")

@@ -1,4 +1,4 @@
-"""What a search writes in addition to its best run: a table of all trials, the best flags, and a figure."""
+"""Writes the report of a search: a table of all trials, the best flags, and a figure."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _LEAST_FOR_IMPORTANCE: Final = 4
 
 
 def write_report(study: optuna.Study, trials: Sequence[optuna.trial.FrozenTrial], *, task: Task) -> str:
-    """Writes `trials.csv`, `best.json` and `search.png`; returns what to tell the user.
+    """Writes `trials.csv`, `best.json` and `search.png`; returns the summary for the user.
 
     Args:
       study: The study.
-      trials: Its finished trials, of which one at least is complete.
-      task: What was searched.
+      trials: Its finished trials, of which at least one is complete.
+      task: The searched task.
     """
     output = Path(task.output)
     write_text(output / "trials.csv", _table(trials, task=task))
@@ -91,7 +91,7 @@ def _table(trials: Sequence[optuna.trial.FrozenTrial], *, task: Task) -> str:
 
 
 def _importances(study: optuna.Study, complete: Sequence[optuna.trial.FrozenTrial]) -> dict[str, float]:
-    """Share of the variance of the values that each flag explains; empty where too few trials or no variance are."""
+    """Share of the variance of the values that each flag explains; empty if there are too few trials or no variance."""
     if len(complete) < _LEAST_FOR_IMPORTANCE or len({trial.value for trial in complete}) < 2:
         return {}
     return dict(

@@ -29,11 +29,11 @@ def run_search(config: SearchConfig, *, flags: Sequence[str]) -> int:
     """Runs a search to its end, or resumes it.
 
     Args:
-      config: What is searched.
+      config: The configuration of the search.
       flags: Flags of train that all trials share.
 
     Returns:
-      How many trials failed.
+      The number of failed trials.
 
     Raises:
       ValueError: If space, flags or records are wrong, the directory holds another search, or no trial succeeded.
@@ -62,7 +62,7 @@ def run_search(config: SearchConfig, *, flags: Sequence[str]) -> int:
         failed = [trial for trial in trials if trial.state == optuna.trial.TrialState.FAIL]
         if not any(trial.state == optuna.trial.TrialState.COMPLETE for trial in trials):
             reason = failed[-1].user_attrs.get(ERROR, "unknown") if failed else "all were pruned"
-            raise ValueError(f"{output}: no trial succeeded. The last one failed for: {reason}")
+            raise ValueError(f"{output}: no trial succeeded. The last one failed with: {reason}")
         print(write_report(study, trials, task=task))
     return len(failed)
 
@@ -85,7 +85,7 @@ def _direction(task: Task, schema: Schema) -> str:
 
 @contextlib.contextmanager
 def _locked(output: Path) -> Iterator[None]:
-    """Keeps a second search out of the directory; the lock ends with the process, however it ends."""
+    """Keeps a second search out of the directory; the lock ends with the process."""
     with open(output / ".lock", "a", encoding="utf-8") as lock:
         if try_lock(lock.fileno()) is False:
             raise ValueError(f"{output}: another process is searching here; wait for it, or choose another --output.")
@@ -93,7 +93,7 @@ def _locked(output: Path) -> Iterator[None]:
 
 
 def _claim(output: Path, task: Task) -> None:
-    """Records the search that the directory is for, or checks that it is the same."""
+    """Records the search that the directory belongs to, or checks that it is the same."""
     plan = {
         "data": str(Path(task.data).resolve()),
         "flags": list(task.flags),
@@ -118,7 +118,7 @@ def _take_up_interrupted(study: optuna.Study) -> None:
 
 
 def _counted(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """Finished trials, without those that were killed: they have no reason, and each is taken up by another trial."""
+    """Finished trials, without those that were killed: they have no reason, and other trials continue them."""
     finished = study.get_trials(deepcopy=False, states=tuple(s for s in optuna.trial.TrialState if s.is_finished()))
     failed = optuna.trial.TrialState.FAIL
     return [trial for trial in finished if trial.state != failed or ERROR in trial.user_attrs]

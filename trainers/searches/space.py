@@ -49,7 +49,7 @@ class Range:
 
     @property
     def examples(self) -> tuple[str, ...]:
-        """Texts that have to be legal if all are."""
+        """Texts that represent all others when flags are checked."""
         return (repr(self.low), repr(self.high))
 
 
@@ -71,7 +71,7 @@ class Choice:
 
     @property
     def examples(self) -> tuple[str, ...]:
-        """Texts that have to be legal if all are."""
+        """Texts that represent all others when flags are checked."""
         return self.values
 
 

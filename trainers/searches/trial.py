@@ -1,7 +1,7 @@
-"""One trial of a search: draws flags, trains, and tells the study what came of it.
+"""One trial of a search: draws flags, trains, and reports the result to the study.
 
-Trials run in worker processes. What they share is the study, which Optuna keeps in an SQLite file: values after each
-epoch, so that a trial can be pruned, and the run directory of a trial, so that one that was killed is resumed.
+Trials run in worker processes. They share the study, which Optuna keeps in an SQLite file: values after each epoch, so
+that a trial can be pruned, and the run directory of a trial, so that a killed one is resumed.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ _WARM_UP_TRIALS: Final = 5
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
-    """What a worker needs for a trial.
+    """The inputs of a worker for a trial.
 
     Attributes:
       data: Directory of the records.
       output: Directory of the search.
-      space: What is drawn.
+      space: The flags that are drawn.
       flags: Flags of train that all trials share.
       direction: `minimize` or `maximize`.
-      pruning: Whether hopeless trials are stopped.
+      pruning: Whether trials below the median are stopped early.
       seed: Seed of the draw.
     """
 
@@ -58,7 +58,7 @@ class Task:
 
 
 def open_study(output: Path, *, direction: str, pruning: bool = False, seed: int = 0) -> optuna.Study:
-    """Opens the study of a search, or begins it."""
+    """Opens or creates the study of a search."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=_WARM_UP_TRIALS) if pruning else optuna.pruners.NopPruner()
     storage = optuna.storages.RDBStorage(
@@ -78,13 +78,13 @@ def config_of(task: Task, drawn: Sequence[str], *, run: str) -> RunConfig:
     """The configuration of a trial's run.
 
     Raises:
-      ValueError: If a flag is unknown or a value is refused.
+      ValueError: If a flag is unknown or a value is rejected.
     """
     return run_config([f"--data={task.data}", f"--output={run}", *task.flags, *drawn, *_FIXED])
 
 
 def run_trial(task: Task) -> int:
-    """Draws, trains and tells; returns the trial's number."""
+    """Draws flags, trains and reports the result; returns the trial's number."""
     study = open_study(Path(task.output), direction=task.direction, pruning=task.pruning, seed=task.seed)
     trial = study.ask()
     run = trial.user_attrs.get(RUN) or str(Path(task.output) / "runs" / f"trial-{trial.number}")

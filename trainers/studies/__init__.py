@@ -1,4 +1,4 @@
-"""Studies: many runs of one plan, compared, and written down as they came out.
+"""Studies: many runs of one plan, compared and reported.
 
 May import: analysis, data, layers, models, trainers/config, trainers/evaluation, trainers/run, trainers/training.
 """

@@ -1,4 +1,4 @@
-"""One run of a study: trains one variant with one seed, evaluates it, and gives back what the tables need.
+"""One run of a study: trains one variant with one seed, evaluates it, and returns the numbers for the tables.
 
 Jobs run in worker processes; nothing but plain data goes in and out.
 """
@@ -28,10 +28,10 @@ ABUNDANCE: Final = ("ia", "ia_share")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
-    """What to train and where.
+    """What to train, and where.
 
     Attributes:
-      variant: Name.
+      variant: Its name.
       seed: Seed of the run.
       data: Directory of the records.
       flags: Flags of each run: flags of `fullrank train`, without data, output and seed. Several runs predict
@@ -39,9 +39,9 @@ class Job:
       run: Run directory.
       split: Split to evaluate on.
       segments: Columns over whose values to report.
-      duplicates: As of `fullrank evaluate`.
+      duplicates: As in `fullrank evaluate`.
       abundance: Whether to measure the information abundance of the embedding tables.
-      keep: Whether the run directory stays.
+      keep: Whether the run directory is kept.
     """
 
     variant: str
@@ -92,7 +92,7 @@ def config_of(job: Job, *, number: int = 0) -> RunConfig:
     """The configuration of a job's run.
 
     Raises:
-      ValueError: If a flag is unknown or a value is refused.
+      ValueError: If a flag is unknown or a value is rejected.
     """
     places = [f"--data={job.data}", f"--output={_directory(job, number)}", f"--seed={job.seed}"]
     try:

@@ -1,11 +1,11 @@
-"""A study as plain data: one question, variants of one command line that answer it, and what the papers lead to expect.
+"""A study as plain data: one question, variants of a command line that answer it, and what to expect by the papers.
 
 A study of the user's own is a JSON file with the same fields:
 
     {"name": "mine", "question": "Does width help?", "flags": ["--epochs=3"], "baseline": "narrow",
      "variants": {"narrow": ["--widths=8"], "wide": ["--widths=32"]}, "expected": {"wide": "better"}}
 
-In the flags of a variant `{baseline}` stands for the baseline's run directory of the same seed.
+In the flags of a variant, `{baseline}` is replaced by the baseline's run directory of the same seed.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from fullrank.models.options.setting import REQUIRED, check_settings, setting
 LOWER_IS_BETTER: Final = frozenset({"log_loss", "ne", "ece", "inconsistency"})
 SMALL_DATA: Final = ("--batch_size=1024", "--table_learning_rate=0.01", "--learning_rate=0.0005", "--monitor=ne")
 """Settings for 10,000 to 200,000 examples: with the faster default rates models overfit before the first pass ends, and
-the training's chance then hides what is compared."""
+the noise of training then hides the differences."""
 BASELINE_RUN: Final = "{baseline}"
-"""Stands in a variant's flags for the baseline's run directory of the same seed, as for its teacher."""
+"""Placeholder in a variant's flags for the baseline's run directory of the same seed, such as its teacher."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+ -]*")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Study:
-    """What is compared.
+    """The variants and metrics of a comparison.
 
     Attributes:
       name: Short name.
-      question: What the study asks, in a sentence.
+      question: The question of the study, in a sentence.
       flags: Flags of `fullrank train` that all variants share.
       variants: Variant -> its own flags.
       baseline: The variant that others are compared with.
-      expected: Variant -> what the paper leads to expect of it against the baseline.
-      metrics: Statistics of `fullrank evaluate` that the tables show, the most important first; `ia` and
-        `ia_share` are the information abundance of what all embedding sets together hold of a field, the mean over
-        fields, and its share of what could be.
+      expected: Variant -> the result against the baseline that the paper suggests.
+      metrics: Statistics of `fullrank evaluate` that the tables show, the most important first; `ia` and `ia_share` are
+        the information abundance of a field's embeddings in all sets together, averaged over fields, and its share of
+        the maximum.
       segments: Columns over whose values the evaluation also reports, and the tables show AUC.
       duplicates: As of `fullrank evaluate`; gives the metric `inconsistency`.
-      tasks: Labels that every variant predicts whose own flags do not say which.
-      one_task_a_model: Variants that are trained once for each of `tasks`, alone, and shown as one.
+      tasks: Labels predicted by every variant whose own flags name none.
+      one_task_a_model: Variants that are trained once per task of `tasks`, and reported as one.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Study:
     one_task_a_model: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuses what could not be run or compared."""
+        """Rejects a study that cannot be run or compared."""
         for name in (self.name, *self.variants):
             if not _NAME.fullmatch(name):
                 raise ValueError(f"Study {self.name!r}: {name!r} cannot be a name; use letters, digits and . _ + -.")
@@ -152,7 +152,7 @@ def _texts(value: object, where: str) -> tuple[str, ...]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StudyConfig:
-    """Which study is run on what."""
+    """The study that is run, and the data."""
 
     study: str = setting(REQUIRED, "Name of a study, or a JSON file that describes one; see --list.")
     data: str = setting(REQUIRED, "Directory of the records.")

@@ -16,7 +16,7 @@ import tqdm
 from fullrank.trainers.studies.job import start_worker
 
 _RUNS_A_PROCESS: Final = 6
-"""Graphs of finished runs are never quite freed, so workers are replaced after so many."""
+"""The number of runs after which a worker is replaced, because graphs of finished runs are never freed completely."""
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
 
@@ -41,12 +41,12 @@ def run_jobs(
     """Runs jobs in worker processes, with a bar of progress.
 
     Args:
-      jobs: Plain data, one each.
-      run: A function of a module, which is called in a worker process.
-      done: Called here with what each job returned, as they come.
+      jobs: Plain data, one item per job.
+      run: A module-level function, called in a worker process.
+      done: Called in this process with the result of each job, as they arrive.
       workers: Processes at a time, each with its share of the cores.
-      title: What the bar is called.
-      unit: What it counts.
+      title: Title of the bar.
+      unit: Unit of the bar.
     """
     if not jobs:
         return
@@ -85,10 +85,10 @@ def _run_portion(
 
 @contextlib.contextmanager
 def appended_to(file: Path) -> Iterator[Callable[[list[dict[str, Any]]], None]]:
-    """Gives a function that appends results to a file, one JSON object per line, and says which of them failed.
+    """Returns a function that appends results to a file, one JSON object per line, and reports failures.
 
     Args:
-      file: Results name `variant` and `seed`, and have `error` where they failed.
+      file: The file; results name `variant` and `seed`, and have `error` if they failed.
     """
     with open(file, "a", encoding="utf-8") as lines:
         _end_cut_line(file, lines)

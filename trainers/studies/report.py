@@ -1,4 +1,4 @@
-"""The report of a study: a table per task with paired differences and intervals, and a figure a statistic."""
+"""The report of a study: one table per task with paired differences and intervals, and one figure per statistic."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fullrank.data.files.write_aside import write_text
 from fullrank.trainers.studies.plan import LOWER_IS_BETTER, Study
 
 Results = Mapping[str, Mapping[int, Mapping[str, Any]]]
-"""Variant -> seed -> what the run came to."""
+"""Variant -> seed -> the result of the run."""
 
 _TITLES: Final = {
     "auc": "AUC",
@@ -29,12 +29,12 @@ _LARGEST_SEGMENTS: Final = 6
 
 
 def write_report(study: Study, lines: Sequence[Mapping[str, Any]], *, directory: Path, records: str) -> str:
-    """Writes `report.md` and the figures, also of a study that is not finished.
+    """Writes `report.md` and the figures, also for a study that is not finished.
 
     Args:
-      study: What was compared.
+      study: The study.
       lines: Finished and failed runs.
-      directory: Where to.
+      directory: Where to write.
       records: Directory of the records, for the heading.
 
     Returns:
@@ -65,20 +65,20 @@ def _heading(study: Study, results: Results, *, records: str) -> str:
     return (
         f"## {study.name} on {Path(records).name}\n\n{study.question}\n\nSeeds {', '.join(map(str, seeds))}. Mean and "
         f"standard deviation over them; in brackets the mean difference from {study.baseline} and its 95 % interval "
-        f"over paired seeds, which covers the training's chance, not that of the test examples.{flags}"
+        f"over paired seeds, which covers the randomness of training, not that of the test examples.{flags}"
     )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Statistic:
-    """What a cell shows: a metric of a task, over all examples or those of one value of a segment."""
+    """The content of a cell: a metric of a task, over all examples or those of one value of a segment."""
 
     task: str
     metric: str
     segment: tuple[str, str] | None = None
 
     def of(self, run: Mapping[str, Any]) -> float | None:
-        """The value that a run came to, if it is defined."""
+        """A run's value, if it is defined."""
         found = run["tasks"].get(self.task, {})
         if self.segment is not None:
             name, value = self.segment
@@ -88,7 +88,7 @@ class Statistic:
 
 
 def difference_of(results: Results, statistic: Statistic, *, variant: str, baseline: str) -> PairedDifference:
-    """The paired difference over the seeds that both have."""
+    """The paired difference over the seeds that both variants have."""
     mine, other = (_values(results[name], statistic) for name in (variant, baseline))
     seeds = sorted(mine.keys() & other.keys())
     return paired_difference(values=[mine[seed] for seed in seeds], baseline=[other[seed] for seed in seeds])

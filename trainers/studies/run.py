@@ -1,4 +1,4 @@
-"""Runs what is missing of a study, and writes its report."""
+"""Runs the missing runs of a study, and writes its report."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def run_study(config: StudyConfig) -> int:
     """Runs a study to its end, or resumes it.
 
     Returns:
-      How many runs failed.
+      The number of failed runs.
 
     Raises:
       ValueError: If the study is unknown, a flag of a variant or the records are wrong, or the directory holds another
@@ -69,7 +69,7 @@ def find_study(name: str) -> Study:
 
 
 def chosen(study: Study, config: StudyConfig) -> Study:
-    """The study with the variants asked for, and the baseline."""
+    """The study with the requested variants and the baseline."""
     unknown = [name for name in config.variants if name not in study.variants]
     if unknown:
         raise ValueError(f"--variants: study {study.name} has no {unknown[0]!r}, but {', '.join(study.variants)}.")
@@ -111,7 +111,7 @@ def jobs_of(study: Study, config: StudyConfig) -> list[Job]:
 
 
 def _claim(output: Path, study: Study, config: StudyConfig) -> None:
-    """Writes down what the directory is for, or checks that it is for the same."""
+    """Records the study that the directory belongs to, or checks that it is the same."""
     plan = {**dataclasses.asdict(study), "data": str(Path(config.data).resolve()), "split": config.split}
     known = {"variants", "expected"}
     file = output / "study.json"

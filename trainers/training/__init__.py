@@ -1,4 +1,4 @@
-"""From a configuration to a trained model.
+"""Builds and trains a model from a configuration.
 
 May import: data, layers, models, trainers/config, trainers/run, trainers/training/callbacks.
 """

@@ -36,7 +36,7 @@ def build_model(
     """Builds the model with all its weights; call it in the scope of a distribution strategy if there is one.
 
     Args:
-      config: Which model.
+      config: Configuration of the model.
       schema: Schema of the data or of the run; its directory holds the vocabularies.
       embedding_l2: Penalty on looked-up rows.
       field_l2: Penalties of single features, as feature:weight.
@@ -84,13 +84,13 @@ def _repetition(config: ExposureConfig | None) -> Repetition | None:
 
 
 def compile_model(model: Ranker, config: OptimizerConfig, *, total_steps: int, steps_per_execution: int = 1) -> None:
-    """Gives the model its optimisers: a sparse one for its tables, a dense one for the rest.
+    """Compiles the model with its optimisers: a sparse one for its tables, a dense one for the rest.
 
     Args:
-      model: As built.
-      config: Which optimisers.
-      total_steps: Steps of the whole run, after which a falling learning rate has arrived.
-      steps_per_execution: Steps a call of the compiled function.
+      model: The built model.
+      config: Configuration of the optimisers.
+      total_steps: Steps of the whole run, at the end of which a falling learning rate reaches its last value.
+      steps_per_execution: Steps per call of the compiled function.
     """
     falls = config.schedule != "constant"
 
@@ -117,7 +117,7 @@ def compile_model(model: Ranker, config: OptimizerConfig, *, total_steps: int, s
 
 @contextlib.contextmanager
 def _layer_settings(*, mixed_precision: bool) -> Iterator[None]:
-    """What layers take over from Keras's global settings when they are created, set for that time only."""
+    """Sets Keras's global settings while layers are created, and restores them afterwards."""
     policy = keras.mixed_precision.global_policy()
     generators = keras.backend.experimental.is_tf_random_generator_enabled()
     keras.mixed_precision.set_global_policy("mixed_bfloat16" if mixed_precision else "float32")

@@ -1,4 +1,4 @@
-"""What `--log_gradients` looks at: one batch of the training split, and the losses to compare ([Tencent] §6.1)."""
+"""The inputs of `--log_gradients`: one batch of the training split, and the losses to compare ([Tencent] §6.1)."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ EXAMPLES: Final = 8192
 def gradient_log(model: Ranker, config: RunConfig, schema: Schema, *, cache: Path) -> NegativeGradients:
     """The callback for the model's first binary task.
 
-    Its losses are `cross_entropy` and, where a run learns otherwise, `objective`: classification and ranking loss as it
-    joins them, by its keys if it has some, always from the same pairs. Left out of both are sample weights, what a
-    teacher adds, and the ranking part of JRC, which reads a second logit that only training has.
+    Its losses are `cross_entropy` and, if the run has another objective, `objective`: its classification and ranking
+    loss, by its keys if it has some, always from the same pairs. Both leave out sample weights, the losses of a
+    teacher, and the ranking part of JRC, which reads a second logit that only training has.
 
     Args:
-      model: Built.
-      config: Config of the run.
+      model: The built model.
+      config: Configuration of the run.
       schema: Schema of its records.
       cache: Where repaired copies of bad files are kept.
 
@@ -50,7 +50,7 @@ def gradient_log(model: Ranker, config: RunConfig, schema: Schema, *, cache: Pat
 
 
 def _first_examples(config: RunConfig, schema: Schema, *, cache: Path) -> dict[str, tf.Tensor]:
-    """Drawn from all over the split, and the same in a run that is resumed."""
+    """Drawn from the whole split, and the same in a resumed run."""
     split = config.data.train_split
     reading = dataclasses.replace(config.data, batch_size=EXAMPLES)
     with explained(schema, splits=[split]):

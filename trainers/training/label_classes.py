@@ -1,4 +1,4 @@
-"""Which labels a split holds: whether a task can learn from it, and which of its metrics are defined on it."""
+"""Checks the labels of a split: whether a task can learn from it, and which of its metrics are defined."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import numpy.typing as npt
 from fullrank.trainers.training.callbacks.early_stopping import MONITORED, MONITORED_OF_VALUES
 
 LARGEST_LOOK: Final = 1_000_000
-"""Examples that are looked at for a label that does not turn up."""
+"""The most examples that are read in search of a label."""
 _OF_BOTH_CLASSES: Final = ("auc", "ne")
 
 
 @dataclasses.dataclass
 class LabelClasses:
-    """What has been seen of the labels of one task.
+    """The kinds of labels of one task that have been seen.
 
     Attributes:
       is_binary: Whether the task has two classes.
-      observed: Whether a label is there, of whatever weight.
-      weighted: Whether one counts: its weight is above 0.
-      positive: Whether one that counts is above 0; of a soft label this and `negative` hold.
+      observed: Whether there is a label, of any weight.
+      weighted: Whether one counts, that is has a weight above 0.
+      positive: Whether one that counts is above 0; a soft label sets this and `negative`.
       negative: Whether one that counts is below 1.
     """
 
@@ -36,12 +36,12 @@ class LabelClasses:
 
     @property
     def complete(self) -> bool:
-        """Whether there is nothing more to look for."""
+        """Whether nothing remains to be found."""
         return self.weighted and (not self.is_binary or (self.positive and self.negative))
 
     @property
     def lack(self) -> str | None:
-        """What is missing, as a clause; `None` if nothing is."""
+        """Describes the missing labels as a clause; `None` if none are missing."""
         if not self.observed:
             return "no label is observed"
         if not self.weighted:
@@ -59,7 +59,7 @@ class LabelClasses:
         return tuple(name for name in statistics if self.complete or name not in _OF_BOTH_CLASSES)
 
     def add(self, labels: npt.NDArray[Any], weights: npt.NDArray[Any] | None) -> None:
-        """Looks at a batch, `[B]` each; a label that is NaN was not observed."""
+        """Updates from a batch, `[B]` each; a NaN label was not observed."""
         there = ~np.isnan(labels)
         counts = there if weights is None else there & (weights > 0.0)
         self.observed |= bool(there.any())
@@ -71,7 +71,7 @@ class LabelClasses:
 def look_at_labels(
     batches: Iterable[Mapping[str, Any]], *, tasks: Mapping[str, bool], weight: str | None
 ) -> tuple[dict[str, LabelClasses], int]:
-    """Reads batches until every task has shown all that it can, at most `LARGEST_LOOK` examples.
+    """Reads batches until all kinds of labels of every task are found, at most `LARGEST_LOOK` examples.
 
     Args:
       batches: Batches of columns, `[B]`.
@@ -79,7 +79,7 @@ def look_at_labels(
       weight: Column of sample weights, or `None`.
 
     Returns:
-      What was seen of each task, and the number of examples that were read.
+      The kinds of labels of each task, and the number of examples that were read.
     """
     found = {task: LabelClasses(is_binary) for task, is_binary in tasks.items()}
     examples = 0

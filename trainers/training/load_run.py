@@ -1,4 +1,4 @@
-"""Loads what a run came to: its configuration, its schema, and its model with the best weights."""
+"""Loads a run: its configuration, its schema, and its model with the best weights."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class LoadedRun:
     """A run with its model.
 
     Attributes:
-      directory: Where it lies.
-      config: What it was told.
+      directory: The run directory.
+      config: Its configuration.
       schema: Schema of the data it was trained on, with the features that the model reads; its directory is the run's
         own.
-      model: With the best weights; not compiled.
+      model: The model with the best weights, not compiled.
     """
 
     directory: RunDirectory
@@ -32,7 +32,7 @@ class LoadedRun:
 
 
 def load_run(path: str | Path) -> LoadedRun:
-    """Loads a run, finished or still training; needs nothing but its directory.
+    """Loads a run, finished or still training; needs only its directory.
 
     Raises:
       ValueError: If there is no run, or it has no weights yet.

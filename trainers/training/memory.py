@@ -1,4 +1,4 @@
-"""Memory: whether the embedding tables of a model fit, asked before anything is built, and what a step has freed."""
+"""Memory: checks that embedding tables fit before anything is built, and keeps freed memory for the next step."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from fullrank.data.schema.schema import Schema
 
 _BYTES: Final = 4
 _LIMITS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-"""Where a container's limit stands, in version 2 and version 1 of control groups."""
+"""The files with a container's limit, in version 2 and version 1 of control groups."""
 _UNITS: Final = ("B", "KB", "MB", "GB", "TB", "PB", "EB")
 
 
 def check_tables_fit(schema: Schema, *, widths: Sequence[int], memory: int | None = None) -> None:
-    """Refuses tables of float32 that are larger together than the memory of the machine or of its container.
+    """Rejects float32 tables that together exceed the memory of the machine or of its container.
 
-    A table of a feature has `rows x width x 4` bytes in every embedding set; what the optimiser keeps for it is not
-    counted, so a model that passes can still be too large.
+    A feature's table has `rows x width x 4` bytes in every embedding set; the optimiser's slots are not counted, so a
+    model that passes can still be too large.
 
     Args:
       schema: Schema of the data, whose sparse features have the tables.
       widths: Widths of the embedding sets.
-      memory: In bytes; what there is if `None`.
+      memory: Memory in bytes; that of the machine or container if `None`.
 
     Raises:
       ValueError: If they are too large; the message names the largest table.
@@ -48,7 +48,7 @@ def check_tables_fit(schema: Schema, *, widths: Sequence[int], memory: int | Non
 
 
 def total_memory() -> int | None:
-    """The memory of the machine, or of its container if that has less, in bytes; `None` where nothing says it."""
+    """The memory of the machine, or of its container if that is less, in bytes; `None` if unknown."""
     found = []
     if {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= os.sysconf_names.keys():
         found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
@@ -73,13 +73,13 @@ _LARGEST_BLOCK, _LARGEST_OF_OLD_GLIBC = 256 << 20, 32 << 20
 def keep_freed_memory() -> bool:
     """Makes the C library keep the activations and gradients that a step frees for the next step.
 
-    By default it returns blocks of some megabytes to the system, which hands every page back zeroed, by a fault a page:
-    8,000 to 48,000 faults and a tenth to a quarter of the processor time of a DCN V2 step of 2,048 examples. The
+    By default it returns blocks of some megabytes to the system, which hands every page back zeroed, with one fault per
+    page: 8,000 to 48,000 faults and a tenth to a quarter of the processor time of a DCN V2 step of 2,048 examples. The
     settings hold for the whole process, so only a command may choose them. Up to 512 MB that are not in use stay with
     the process; blocks above 256 MB, such as large tables, go back at once as before.
 
     Returns:
-      Whether there was something to set: only glibc has these settings.
+      Whether the settings were made: only glibc has them.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None:

@@ -1,4 +1,4 @@
-"""The splits that a run is trained and validated on: bad records are left out if they may be, or named."""
+"""The splits that a run is trained and validated on; bad records are left out if allowed, or reported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STEPS: Final = 128
 
 
 class ReadingConfig(Protocol):
-    """The part of a configuration that says what to do about bad records."""
+    """The part of a configuration that sets the batch size and the treatment of bad records."""
 
     @property
     def batch_size(self) -> int | None:
@@ -44,11 +44,11 @@ def read_split(
     """Batches of a split.
 
     Args:
-      config: Batch size, and what to do about bad records.
-      schema: What to read.
+      config: Batch size, and how to treat bad records.
+      schema: Schema of the records.
       split: Name of the split.
       cache: Where repaired copies of bad files are kept; `None` if bad records are not left out.
-      **order: `seed`, `epochs` and `deterministic` of `read_records`, which refuses any other.
+      **order: `seed`, `epochs` and `deterministic` of `read_records`, which rejects any other.
     """
     skips = config.on_bad_record == "skip"
     return read_records(
@@ -89,16 +89,16 @@ def explained(schema: Schema, *, splits: Sequence[str]) -> Iterator[None]:
     """Turns an error of the input pipeline into one that names file, record and feature.
 
     Args:
-      schema: What is read.
-      splits: What may be read within the context.
+      schema: Schema of the records.
+      splits: Splits that may be read within the context.
 
     Raises:
-      BadDataError: Instead of an error that cannot say which record it means.
+      BadDataError: Instead of an error that does not name the record.
     """
     try:
         yield
     except tf.errors.ResourceExhaustedError:
-        # Memory or disk is full; reading everything again would only find out that the records are good.
+        # Memory or disk is full; reading everything again would only show that the records are good.
         raise
     except INPUT_ERRORS as error:
         print("A record cannot be read; looking for it ...", file=sys.stderr, flush=True)
@@ -124,7 +124,7 @@ class TrainedConfig(Protocol):
 def steps_per_epoch(config: TrainedConfig, schema: Schema) -> int:
     """Steps of a pass over the training split, to the nearest whole one, unless the configuration says otherwise.
 
-    Batches go on over the end of a pass, so that every batch is full.
+    Batches continue past the end of a pass, so that every batch is full.
 
     Raises:
       ValueError: If the split is empty.
@@ -136,10 +136,10 @@ def steps_per_epoch(config: TrainedConfig, schema: Schema) -> int:
 
 
 def check_splits(config: DataConfig, schema: Schema) -> None:
-    """Refuses splits that the data does not have.
+    """Rejects splits that the data does not have.
 
     Raises:
-      ValueError: If one is not there.
+      ValueError: If one is missing.
     """
     schema.split(config.train_split)
     known = [split.name for split in schema.splits]

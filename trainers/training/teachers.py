@@ -27,11 +27,11 @@ _SAVED_MODEL: Final = "saved_model.pb"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Taught:
-    """What a teacher adds to a training run.
+    """The parts that a teacher adds to a training run.
 
     Attributes:
-      callbacks: That move the teacher while the student trains.
-      averages: The weights that they move, for checkpoints.
+      callbacks: Callbacks that update the teacher while the student trains.
+      averages: The weights that they update, for checkpoints.
     """
 
     callbacks: tuple[keras.callbacks.Callback, ...] = ()
@@ -39,11 +39,11 @@ class Taught:
 
 
 def give_teacher(model: Ranker, config: ObjectiveConfig, schema: Schema, *, twin: Callable[[], Ranker]) -> Taught:
-    """Gives a model that was built to be taught its teacher.
+    """Sets the teacher of a model that was built to be taught.
 
     Args:
       model: The student.
-      config: Which teacher.
+      config: Configuration of the teacher.
       schema: Schema of the records that it is trained on.
       twin: Builds a model like the student that shares its embedding sets.
 
@@ -129,11 +129,11 @@ def _moving_average(model: Ranker, twin: Ranker, *, decay: float) -> Taught:
 
 
 def averaged_weights(model: Ranker) -> list[tf.Variable]:
-    """What predictions depend on but for embedding tables, which teacher and student share.
+    """The weights that predictions depend on, except embedding tables, which teacher and student share.
 
-    Heads that only train, and metrics, belong to `learning`, which predictions do not depend on. Among the rest are
-    weights that are not trained: without the student's precision and random features a teacher with an uncertain head
-    would say something else.
+    Training-only heads and metrics belong to `learning`, which predictions do not depend on. The others include weights
+    that are not trained: without the student's precision and random features, a teacher with an uncertain head would
+    predict something else.
     """
     left_out = {variable.ref() for variable in model.table_variables.values()}
     left_out |= {variable.ref() for variable in model.learning.weights}

@@ -1,4 +1,4 @@
-"""Trains a model as a configuration says, into a run directory."""
+"""Trains a model from a configuration, into a run directory."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ from fullrank.trainers.training.warnings import (
 def train_model(
     config: RunConfig, *, command: Sequence[str] = (), after_epoch: Callable[[int, float], None] | None = None
 ) -> dict[str, Any]:
-    """Trains, or resumes an interrupted run, or finds that the run is finished.
+    """Trains, or resumes an interrupted run, or reports that the run is finished.
 
     Args:
-      config: What to train, on what, and where to.
-      command: The command line, for the record.
-      after_epoch: Called with each finished epoch and its monitored value, NaN where it is undefined; what it raises
-        ends the training.
+      config: The configuration of the run.
+      command: The command line, stored in `config.json`.
+      after_epoch: Called with each finished epoch and its monitored value, NaN if undefined; an exception that it
+        raises ends the training.
 
     Returns:
-      What `result.json` holds: `best_epoch`, `epochs`, `stopped`, the metrics of the best epoch and the number of
+      The content of `result.json`: `best_epoch`, `epochs`, `stopped`, the metrics of the best epoch and the number of
       trainable weights.
 
     Raises:
@@ -133,7 +133,7 @@ class _Training:
         )
 
     def run(self, command: Sequence[str]) -> dict[str, Any]:
-        """Fits, and writes down what came of it."""
+        """Fits, and writes the result."""
         if self._config.train.overwrite or not self._run.resumable:
             self._run.create(self._config, self._schema, command=command)
         write_json(layout_json(table_layout(self._model)), self._run.tables_file)
@@ -154,7 +154,7 @@ class _Training:
         return result
 
     def _warn(self) -> None:
-        """Says what wiring and labels cannot give, before time is spent on it."""
+        """Prints warnings about wiring and labels before time is spent on training."""
         of_labels = label_warnings(
             self._config.data,
             self._schema,

@@ -19,7 +19,7 @@ from fullrank.trainers.training.label_classes import LARGEST_LOOK, LabelClasses,
 from fullrank.trainers.training.records import batch_size_of, read_split
 
 _FITTED = "train"
-"""The split of which the schema holds statistics."""
+"""The split whose statistics the schema holds."""
 
 
 _FEW_STEPS: Final = 20
@@ -30,17 +30,17 @@ _FOR_SEVERAL: Final = ("shared_bottom", "omoe", "mmoe", "ple", "me_mmoe", "ame",
 def label_warnings(
     config: DataConfig, schema: Schema, *, outputs: TaskOutputs, monitor: str | None, cache: Path
 ) -> list[str]:
-    """Looks at the labels of the training and the validation split, which takes a batch or two if nothing is missing.
+    """Checks the labels of the training and the validation split, which takes a batch or two if none are missing.
 
     Args:
-      config: Which splits, and how they are read.
+      config: The splits, and how they are read.
       schema: Schema of the records.
-      outputs: The tasks that are trained, the first one the main task.
+      outputs: The tasks that are trained, the main task first.
       monitor: Name of the monitored metric in the logs, `None` without validation.
       cache: Where repaired copies of bad files are kept.
 
     Returns:
-      Sentences for a person.
+      Warnings for the user.
 
     Raises:
       ValueError: If no task has a label that counts to be trained on.
@@ -51,7 +51,7 @@ def label_warnings(
         if not any(found.weighted for found in classes.values()):
             lacks = "; ".join(f"{task}: {found.lack}" for task, found in classes.items())
             raise ValueError(
-                f"There is nothing to train on in {place}: {lacks}. Look at the labels"
+                f"There is nothing to train on in {place}: {lacks}. Check the labels"
                 f"{'' if schema.weight is None else f' and at the weights, column {schema.weight!r},'} "
                 f"with fullrank inspect --data={config.data}."
             )
@@ -79,7 +79,7 @@ def _of_validation(classes: Mapping[str, LabelClasses], *, monitor: str, place: 
     if without and len(without) < len(of):
         said.append(f"The monitored mean of {statistic} leaves out {', '.join(without)}.")
     elif without:
-        # The same task by another statistic first, then other tasks.
+        # The same task with another statistic first, then other tasks.
         others = [*of, *(task for task in classes if task not in of)]
         names = [f"{task}_{name}" for task in others for name in classes[task].defined]
         use = f"take --monitor={names[0]}, which is defined" if names else "name another --validation_split"
@@ -113,7 +113,7 @@ def _undefined(classes: LabelClasses) -> str:
 
 
 def _known_to_be_whole(config: DataConfig, schema: Schema, *, outputs: TaskOutputs) -> bool:
-    """Whether the schema's statistics say that every task has all that it can learn from."""
+    """Whether the schema's statistics show that no task lacks a kind of label."""
     if schema.weight is not None or config.train_split != _FITTED or outputs.rows.of_domains:
         return False
     labels = [outputs.label(task) for task in outputs.tasks]
@@ -124,7 +124,7 @@ def _known_to_be_whole(config: DataConfig, schema: Schema, *, outputs: TaskOutpu
 
 
 def one_task_warning(config: ModelConfig, schema: Schema, wiring: Wiring) -> list[str]:
-    """A sentence for a person if `--model` is for several tasks, and there is one in one scenario."""
+    """A warning if `--model` is for several tasks, but there is only one, in one scenario."""
     if config.model not in _FOR_SEVERAL or len(wiring.heads) > 1:
         return []
     (task,) = wiring.tasks
@@ -137,11 +137,11 @@ def one_task_warning(config: ModelConfig, schema: Schema, wiring: Wiring) -> lis
 
 
 def few_steps_warning(config: RunConfig, *, steps: int) -> list[str]:
-    """A sentence for a person if a large batch leaves so few steps that hardly anything is learned.
+    """A warning if a large batch leaves so few steps that hardly anything is learned.
 
     Args:
-      config: The run.
-      steps: Steps of an epoch.
+      config: Configuration of the run.
+      steps: Steps per epoch.
     """
     total, size = steps * config.train.epochs, batch_size_of(config.data)
     if total >= _FEW_STEPS or size <= _SMALL_BATCH:
@@ -156,13 +156,13 @@ def few_steps_warning(config: RunConfig, *, steps: int) -> list[str]:
 def undefined_metrics(values: Mapping[str, Any], *, tasks: Sequence[str], prefix: str = "val_") -> dict[str, str]:
     """Name -> reason, for every metric of `tasks` that is not a finite number.
 
-    The reason is told by a task's own mean label, which is undefined without a label that counts; that of a binary task
-    is 0 without a positive and 1 without a negative one.
+    The reason follows from a task's own mean label, which is undefined without a label that counts; for a binary task
+    it is 0 without a positive and 1 without a negative label.
 
     Args:
-      values: Metrics of an epoch; what is undefined is `None` or not finite.
-      tasks: What they are of.
-      prefix: In front of `task_statistic`.
+      values: Metrics of an epoch; undefined ones are `None` or not finite.
+      tasks: Names of the tasks.
+      prefix: Prefix of `task_statistic`.
     """
     found = {}
     for task in tasks:
@@ -187,10 +187,10 @@ def _reason(level: Any, *, is_binary: bool) -> str:
 
 
 def exposure_report(metrics: Mapping[str, Any], *, tasks: Sequence[str]) -> str:
-    """One line on the weights, and one on the bias of each task.
+    """One line about the weights, and one about the bias of each task.
 
     Args:
-      metrics: Those of an epoch, as `metrics.jsonl` has them.
+      metrics: Metrics of an epoch, as in `metrics.jsonl`.
       tasks: Binary tasks.
     """
     share, weight = metrics.get("repeat_share"), metrics.get("repeat_weight")

@@ -1,6 +1,6 @@
-"""The wiring that flags describe: by the name of `--model`, and by the data (shared towers, scenarios, domains).
+"""The wiring that flags describe: from the name of `--model`, and from the data (shared towers, scenarios, domains).
 
-A new paradigm is one entry here, its name in `ModelConfig.model`, and a flag for what it alone needs.
+A new paradigm needs one entry here, its name in `ModelConfig.model`, and flags for its own settings.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def build_wiring(config: ModelConfig, *, tasks: Tasks) -> Wiring:
     """The wiring that the flags describe.
 
     Args:
-      config: Which model.
-      tasks: What to predict; several in one entry share a tower. Of stem_al the main task, then the auxiliary ones.
+      config: Configuration of the model.
+      tasks: The tasks; several in one entry share a tower. For stem_al, the main task, then the auxiliary ones.
 
     Raises:
       ValueError: If the experts or widths do not fit.
@@ -94,7 +94,7 @@ def _mixed(config: ModelConfig) -> dict[str, Any]:
 
 
 def _sets(config: ModelConfig) -> dict[str, Any]:
-    """Widths and experts as given; what is not given is left to the wiring's defaults."""
+    """Widths and experts as given; the wiring's defaults apply to the others."""
     given = {"widths": config.widths, "experts": _pairs(config)}
     return {name: value for name, value in given.items() if value}
 
@@ -139,7 +139,7 @@ def wiring_of_data(config: ModelConfig, schema: Schema) -> Wiring:
 
 
 def _grouped(tasks: Sequence[str], schema: Schema, *, towers: int | None) -> Tasks:
-    """The tasks that share each tower, by the number of positives that each has for an example of the data."""
+    """The tasks that share each tower, grouped by their numbers of positives in the data."""
     if towers is None:
         return tasks
     if towers > len(tasks):
@@ -156,7 +156,7 @@ def _scenarios(config: ModelConfig, schema: Schema) -> tuple[int | str, ...]:
     """The ids as the scenario column holds them.
 
     Raises:
-      ValueError: If an id is not a number where the column holds numbers, or the data does not know it.
+      ValueError: If an id is not a number although the column holds numbers, or the data does not contain it.
     """
     dtypes = {column.name: column.dtype for column in schema.input_columns}
     scenarios: tuple[int | str, ...] = config.scenarios
@@ -172,7 +172,7 @@ def _scenarios(config: ModelConfig, schema: Schema) -> tuple[int | str, ...]:
 
 
 def _check_known(config: ModelConfig, schema: Schema, *, scenarios: tuple[int | str, ...]) -> None:
-    """Refuses ids that no example of the data can have; those of hashed ids cannot be told."""
+    """Rejects ids that no example of the data can have; hashed ids cannot be checked."""
     feature = next((f for f in schema.features if isinstance(f, Sparse) and f.name == config.scenario), None)
     owner = None if feature is None else schema.table(feature.name)
     if owner is None or owner.ids.kind == "hash":

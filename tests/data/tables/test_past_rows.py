@@ -221,7 +221,7 @@ def test_from_flags_to_records_and_rows_scored_later(tmp_path: Path) -> None:
         np.testing.assert_array_equal(new[name][0].numpy(), batch[name][order[400]])
     with (
         temporary_directory("lacks") as directory,
-        pytest.raises(ValueError, match=r"--log: .*new\.csv lacks click, rating, by which earlier rows are remembered"),
+        pytest.raises(ValueError, match=r"--log: .*new\.csv lacks click, rating, which identifies earlier rows"),
         open_tables(log=find_files(f"{tmp_path}/new.csv"), directory=directory, **read),
     ):
         pass

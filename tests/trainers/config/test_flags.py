@@ -114,7 +114,7 @@ def test_flags_left_out_are_the_defaults_of_the_classes() -> None:
         ),
         (
             ["--model=stem_al", "--scenario=s", "--scenarios=1"],
-            "needs the main scenario and one at least that helps it. Received: --scenarios=1.",
+            "needs the main scenario and at least one that helps it. Received: --scenarios=1.",
         ),
         (
             ["--model=stem_al", "--scenario=s", "--scenarios=1,2", "--towers=2"],

@@ -126,7 +126,7 @@ def test_runs_without_a_common_task_are_refused(
 ) -> None:
     other = train(toy_records, tmp_path / "other", tasks=("like",))
     assert run_main(f"--run={other}", f"--baseline={weak_run}") == 1
-    assert "predicts click, the run like: there is no binary task to compare them by" in capfd.readouterr().err
+    assert "predicts click, the run like: there is no binary task to compare" in capfd.readouterr().err
     assert run_main(f"--run={other}", "--baseline=nowhere") == 1
     assert "nowhere is not a run directory" in capfd.readouterr().err
 

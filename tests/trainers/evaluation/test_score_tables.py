@@ -349,6 +349,6 @@ def test_histories_of_new_rows_are_those_of_a_conversion_that_held_them(tmp_path
     for name in ("user_id", "click_probability"):
         np.testing.assert_array_equal(found[name].to_numpy(), expected[name].to_numpy())
     with pytest.raises(
-        ValueError, match="lacks history_item_id, history_time, which come from earlier rows: name the tables"
+        ValueError, match="lacks history_item_id, history_time, which come from earlier rows: name their tables"
     ):
         predict_run(PredictConfig(run=run, input=new, output=str(tmp_path / "none.parquet")))

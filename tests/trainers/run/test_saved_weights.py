@@ -275,7 +275,7 @@ def test_a_stopped_run_says_from_where_it_resumes(
         monkeypatch.setattr(keras.callbacks.CallbackList, "on_train_batch_end", stopping)
 
     for step, kept in (
-        (1, "Nothing had been saved: the same command starts anew."),
+        (1, "Nothing had been saved: the same command starts over."),
         (2, "The checkpoint of step 1 is"),
     ):
         stop_at(step)

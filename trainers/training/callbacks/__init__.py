@@ -1,4 +1,4 @@
-"""What happens between steps and epochs: saving, stopping, measuring, reporting.
+"""Callbacks between steps and epochs: saving, stopping, measuring, reporting.
 
 May import: analysis, data, models, trainers/run.
 """

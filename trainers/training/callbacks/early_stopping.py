@@ -1,4 +1,4 @@
-"""When validation no longer improves: keeps the best weights, lowers the learning rates, and stops."""
+"""Keeps the best weights, lowers the learning rates and stops when validation no longer improves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fullrank.trainers.run.checkpoints import TrainingState
 
 AUTO: Final = "auto"
 MONITORED: Final = ("auc", "log_loss", "ne", "ece")
-"""Statistics of which one is better the larger (AUC) or the smaller (the others) it is."""
+"""The statistics that can be monitored: a larger AUC is better, and smaller values of the others."""
 MONITORED_OF_VALUES: Final = ("rmse", "mae")
 _LARGER: Final = ("_auc", "_recall", "_ndcg", "_mrr")
 """Endings of the metrics of which more is better."""
@@ -23,10 +23,10 @@ _MEAN: Final = f"{_VALIDATION}mean_"
 class EarlyStopping(keras.callbacks.Callback):
     """Compares the monitored validation metric with the best so far; its memory is `state.progress`.
 
-    Keras's own callback forgets its best value whenever `fit` starts, so an interrupted run would wait anew. A
-    validation in which the metric is undefined (NaN), such as the AUC where no label is positive, is neither better nor
-    worse: it counts as no epoch without improvement, and its weights are kept only as long as no validation has had a
-    defined value, so that a metric that is undefined throughout leaves the last weights.
+    Keras's own callback forgets its best value whenever `fit` starts, so an interrupted run would start waiting again.
+    A validation in which the metric is undefined (NaN), such as the AUC where no label is positive, is neither better
+    nor worse: it does not count as an epoch without improvement, and its weights are kept only while no validation has
+    had a defined value, so that a metric that is undefined throughout leaves the last weights.
 
     Args:
       state: The run's counters.
@@ -96,13 +96,13 @@ def _better(value: float, best: float, monitor: str) -> bool:
 
 
 def monitored(name: str, *, tasks: tuple[str, ...], values: tuple[str, ...] = ()) -> str:
-    """The name of what `--monitor` names: a statistic of the first task, `mean_statistic` or `task_statistic`.
+    """Resolves `--monitor` to a name in the logs: a statistic of the first task, `mean_statistic` or `task_statistic`.
 
-    `auto` is the NE of the one binary task, or the mean of several; where no task is binary, the RMSE alike. NE rises
-    as soon as a model becomes overconfident, which the AUC does not see.
+    `auto` is the NE of the one binary task, or the mean of several; if no task is binary, likewise the RMSE. NE rises
+    as soon as a model becomes overconfident, which the AUC does not show.
 
     Args:
-      name: As the flag gives it.
+      name: The value of the flag.
       tasks: Binary tasks.
       values: Tasks with a real value.
 
@@ -123,7 +123,7 @@ def monitored(name: str, *, tasks: tuple[str, ...], values: tuple[str, ...] = ()
 
 
 def watched(monitor: str, *, tasks: Mapping[str, bool]) -> tuple[tuple[str, ...], str]:
-    """The tasks and the statistic that a name from `monitored` stands for.
+    """The tasks and the statistic of a name from `monitored`.
 
     Args:
       monitor: Such as `val_click_auc` or `val_mean_auc`.
@@ -138,18 +138,18 @@ def watched(monitor: str, *, tasks: Mapping[str, bool]) -> tuple[tuple[str, ...]
 
 
 class Plateau(keras.callbacks.Callback):
-    """Multiplies the learning rates by a factor after so many validations without a new best, and counts anew.
+    """Multiplies the learning rates by a factor after a number of validations without a new best, then counts again.
 
     Keras's `ReduceLROnPlateau` forgets its count whenever `fit` starts; this one keeps it in `state.progress`, and the
     rates are variables of the optimiser, so that a resumed run continues with both. A validation in which the metric is
-    undefined does not count. Comes after `EarlyStopping`, which says whether an epoch is the best.
+    undefined does not count. It must come after `EarlyStopping`, which decides whether an epoch is the best.
 
     Args:
       state: The run's counters.
-      monitor: Name in the logs, as `EarlyStopping` has it.
+      monitor: Name in the logs, as in `EarlyStopping`.
       patience: Validations without a new best, since the last best or the last drop.
       factor: In (0, 1).
-      say: Takes a sentence about a drop.
+      say: Called with a message about a drop.
     """
 
     def __init__(

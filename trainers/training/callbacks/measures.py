@@ -17,7 +17,7 @@ from fullrank.models.objectives import logit_gradients
 from fullrank.models.table_layout import table_layout
 
 MAX_ROWS: Final = 50_000
-"""Rows of a table that are looked at; of a larger one, as many at equal distances."""
+"""The most rows of a table that are read; a larger one is sampled at equal distances."""
 
 
 LogitLoss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -27,10 +27,9 @@ LogitLoss = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 class Collapse(keras.callbacks.Callback):
     """Adds `ia/<set>/<table>` to the logs of each epoch: the information abundance of the table's trained rows.
 
-    It stands before the callbacks that write the logs down. A row was trained if the optimiser's slot for it has
+    It must come before the callbacks that write the logs. A row was trained if the optimiser's slot for it has
     left its initial value; a table without such a row is left out. The cost does not grow with tables beyond
-    `MAX_ROWS` rows, whose information abundance is that of a sample. `fullrank collapse` tells the
-    rest.
+    `MAX_ROWS` rows, whose information abundance is that of a sample. `fullrank collapse` measures it in full.
     """
 
     def __init__(self) -> None:
@@ -62,7 +61,7 @@ def _sample(table: StoredTable) -> np.ndarray[Any, Any]:
 
 
 def _slots(optimizer: Any, name: str, *, rows: int) -> list[tf.Variable]:
-    """What the optimiser keeps for each row of a variable."""
+    """The optimiser's slot for each row of a variable."""
     return [
         variable
         for variable in optimizer.variables
@@ -77,8 +76,8 @@ def _full_name(variable: tf.Variable) -> str:
 class Groups(keras.callbacks.Callback):
     """Adds `groups/<place>/usage_1` and `groups/<place>/perplexity_1` to the logs of each epoch, for each level.
 
-    Both are of the running shares that training keeps, as `ResidualQuantizer.statistics` gives them: no batch is read
-    for it. It stands before the callbacks that write the logs down.
+    Both are computed from the running shares that training keeps, as `ResidualQuantizer.statistics` returns them: no
+    batch is read. It must come before the callbacks that write the logs.
     """
 
     def __init__(self) -> None:
@@ -98,12 +97,12 @@ class Groups(keras.callbacks.Callback):
 class NegativeGradients(keras.callbacks.Callback):
     """Adds `negative_gradient/<loss>` to the logs of each epoch: the mean absolute gradient on logits of negatives.
 
-    The gradients are those that each loss would give on one fixed batch, whatever the model is trained with, so that a
-    run with cross entropy also shows what a ranking loss would have left. They are on the scale of a single example's
-    loss, see `logit_gradients`. It stands before the callbacks that write the logs down.
+    The gradients are those of each loss on one fixed batch, regardless of the loss in training, so that a run with
+    cross entropy also shows the gradient that a ranking loss would have. They are on the scale of a single example's
+    loss, see `logit_gradients`. It must come before the callbacks that write the logs.
 
     Args:
-      batch: Columns as the model takes them, and the label. It should be large: at a base rate of 0.1 %, a thousand
+      batch: Columns of the model's inputs, and the label. It should be large: at a base rate of 0.1 %, a thousand
         examples have one positive.
       task: The label, for which `model.logits(batch)` gives logits.
       losses: Name -> loss.
@@ -118,7 +117,7 @@ class NegativeGradients(keras.callbacks.Callback):
         self._measure: Callable[[], dict[str, tf.Tensor]] | None = None
 
     def set_model(self, model: Any) -> None:
-        """Takes the model whose logits are looked at."""
+        """Sets the model whose logits are measured."""
         super().set_model(model)
         self._measure = tf.function(self._gradients)
 

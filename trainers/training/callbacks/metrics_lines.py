@@ -21,7 +21,7 @@ _MOST: Final = 4
 
 
 class MetricsLines(keras.callbacks.Callback):
-    """A line every `every` steps with the metrics of the epoch so far, and one an epoch with those of validation.
+    """Writes a line every `every` steps with the metrics of the epoch so far, and one per epoch with validation's.
 
     Losses are means over the examples of the epoch so far, and of the whole validation split.
 
@@ -29,7 +29,7 @@ class MetricsLines(keras.callbacks.Callback):
       log: The file.
       state: The run's counters.
       every: Steps between lines.
-      batch_size: Examples a step, for the rate.
+      batch_size: Examples per step, for the rate.
     """
 
     def __init__(self, log: MetricsLog, state: TrainingState, *, every: int, batch_size: int) -> None:
@@ -43,7 +43,7 @@ class MetricsLines(keras.callbacks.Callback):
         self._since = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Leaves the time of validation out of the rate."""
+        """Excludes the time of validation from the rate."""
         self._due.start(self._state.progress.step)
         self._logged, self._since = self._state.progress.global_step, time.monotonic()
 
@@ -69,11 +69,11 @@ class MetricsLines(keras.callbacks.Callback):
 class Events(keras.callbacks.Callback):
     """Writes `step/<metric>` every few steps, and `epoch/<metric>` of training and of validation every epoch.
 
-    All are numbered by the step of the whole run, also by that of a resumed one. Keras's own callback cannot do that,
-    and made a step a third dearer even where it wrote once an epoch.
+    All are numbered by the step of the whole run, also in a resumed one. Keras's own callback cannot do that, and made
+    a step a third slower even when it wrote once per epoch.
 
     Args:
-      directory: Has `train` and `validation` below it, which TensorBoard draws into one chart.
+      directory: Parent of `train` and `validation`, which TensorBoard draws in one chart.
       state: The run's counters.
       every: Steps between events.
     """
@@ -118,8 +118,8 @@ class Events(keras.callbacks.Callback):
 class ProgressBar(keras.callbacks.ProgbarLogger):
     """Shows the loss, and each task's AUC and NE, or RMSE, over the epoch so far; at its end also validation's.
 
-    Of many tasks it shows the first few, as many as a line can hold. What is undefined at the end of an epoch is left
-    out.
+    Of many tasks it shows only the first few that fit on a line. Metrics that are undefined at the end of an epoch are
+    left out.
 
     Args:
       tasks: Names of the tasks.
@@ -128,7 +128,7 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
     def __init__(self, *, tasks: Sequence[str]) -> None:
         names = [f"{task}_{statistic}" for task in tasks[:_MOST] for statistic in _SHOWN]
         self._names = ("loss", *names, *(f"val_{name}" for name in names))
-        # Keras averages over steps what is not "stateful"; these are statistics of the whole epoch already.
+        # Keras averages metrics over steps unless they are "stateful"; these are already statistics of the whole epoch.
         super().__init__(count_mode="steps", stateful_metrics=list(self._names))
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:

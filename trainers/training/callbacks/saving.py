@@ -1,4 +1,4 @@
-"""Saves a checkpoint now and then, and lets `Model.fit` resume in the middle of an epoch."""
+"""Saves checkpoints periodically, and lets `Model.fit` resume in the middle of an epoch."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from fullrank.trainers.run.checkpoints import TrainingState
 
 
 class Milestones:
-    """Tells which steps of an epoch pass a multiple of `every`.
+    """Detects which steps of an epoch pass a multiple of `every`.
 
-    Counted from the start of the epoch, so that a resumed run does everything at the steps at which one that was never
-    interrupted does it; and passed rather than met, because one call of the compiled function may take several steps.
+    Counted from the start of the epoch, so that a resumed run acts at the same steps as an uninterrupted one; and
+    passed rather than reached, because one call of the compiled function may take several steps.
 
     Args:
       every: Steps between milestones.
@@ -30,23 +30,23 @@ class Milestones:
         self._step = step
 
     def passed(self, step: int) -> bool:
-        """Whether a milestone lies after the step asked about before, up to `step`."""
+        """Whether a milestone lies after the step of the previous call, up to `step`."""
         before, self._step = self._step, step
         return step // self._every > before // self._every
 
 
 class Saving(keras.callbacks.Callback):
-    """Saves after every epoch, and within one after so many minutes or steps; has to be the last callback.
+    """Saves after every epoch, and within one after a number of minutes or steps; must be the last callback.
 
-    The last step of an epoch is not saved by itself: the epoch with its validation is, right after.
+    The last step of an epoch is not saved separately: the epoch with its validation is saved right after it.
 
     Args:
       state: The run's counters.
       save: Writes a checkpoint.
-      check: Looks at the logs and raises if the state should not be saved.
+      check: Checks the logs and raises if the state should not be saved.
       steps_per_epoch: Steps of an epoch.
       minutes: Save when the last checkpoint is this old.
-      steps: Save every so many steps of an epoch; `None` for time alone.
+      steps: Save after this many steps of an epoch; `None` to save only by time.
     """
 
     def __init__(
@@ -96,11 +96,11 @@ class Saving(keras.callbacks.Callback):
 class Resume(keras.callbacks.Callback):
     """Starts `fit` at the epoch and step of a restored state, with the metrics of that epoch so far.
 
-    `fit` resets metrics when an epoch begins, also one that is resumed; their restored values are put back. Has to be
-    the first callback.
+    `fit` resets metrics when an epoch begins, also one that is resumed; their restored values are put back. This must
+    be the first callback.
 
     Args:
-      state: As restored.
+      state: The restored counters.
     """
 
     def __init__(self, state: TrainingState) -> None:
@@ -142,7 +142,7 @@ class _Position:
 
 
 class Counting(keras.callbacks.Callback):
-    """Counts steps and epochs in `state.progress`; has to come before the callbacks that read or save it."""
+    """Counts steps and epochs in `state.progress`; must come before the callbacks that read or save it."""
 
     def __init__(self, state: TrainingState) -> None:
         super().__init__()

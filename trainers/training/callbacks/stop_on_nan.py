@@ -28,14 +28,14 @@ class TrainingDivergedError(ValueError):
 class StopOnNaN(keras.callbacks.Callback):
     """Raises when the loss or the weights are not finite, before anything is saved from that state.
 
-    It looks at the loss every `every` steps and at the end of an epoch: to look at each step would make Python wait for
-    it, and weights that are NaN once stay so. The loss of a step is that of the weights before it, so the weights
-    themselves are looked at whenever they are about to be saved: at the end of an epoch, and by `check`.
+    It checks the loss every `every` steps and at the end of an epoch: checking each step would make Python wait for it,
+    and NaN weights stay NaN. The loss of a step is that of the weights before it, so the weights themselves are checked
+    whenever they are about to be saved: at the end of an epoch, and by `check`.
 
     Args:
       state: The run's counters.
-      every: Steps between looks.
-      variables: Gives what is saved: weights, slots of the optimiser, moving averages.
+      every: Steps between checks.
+      variables: Returns the saved variables: weights, slots of the optimiser, moving averages.
     """
 
     def __init__(
@@ -53,12 +53,12 @@ class StopOnNaN(keras.callbacks.Callback):
         self._due.start(self._state.progress.step)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Looks at the loss now and then."""
+        """Checks the loss periodically."""
         if self._due.passed(self._state.progress.step):
             self._check_loss(logs)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Looks at the last step of the epoch, at the weights after it, and at what they came to in validation."""
+        """Checks the last step of the epoch, the weights after it, and the metrics of validation."""
         self.check(logs)
         found = [name for name, value in _of_validation(logs or {}).items() if not math.isfinite(float(value))]
         if found:
@@ -68,7 +68,7 @@ class StopOnNaN(keras.callbacks.Callback):
             )
 
     def check(self, logs: Any) -> None:
-        """Looks at the loss in `logs` and at every variable.
+        """Checks the loss in `logs` and every variable.
 
         Raises:
           TrainingDivergedError: If one is not finite.
@@ -92,10 +92,10 @@ class StopOnNaN(keras.callbacks.Callback):
 
 
 def _of_validation(logs: Mapping[str, Any]) -> dict[str, Any]:
-    """The mean loss of validation, and the log loss of every task of which a label counts.
+    """The mean loss of validation, and the log loss of every task with a label that counts.
 
-    A prediction that is NaN is counted with its loss alone, so that a base rate of other rows stays finite; without one
-    the log loss is undefined for want of labels.
+    A NaN prediction affects only the loss, so the base rate of the other rows stays finite; without a base rate the log
+    loss is undefined because there are no labels.
     """
     found = {"val_loss": logs["val_loss"]} if "val_loss" in logs else {}
     for name, value in logs.items():
