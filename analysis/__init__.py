@@ -1,4 +1,4 @@
-"""Analysis of trained models from arrays and saved files, whoever wrote them."""
+"""Analyses of trained models, from arrays and saved files of any origin."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@
 
 --input is a run directory, an exported model, any TensorFlow checkpoint or SavedModel, an .npz or a .safetensors file.
 The output holds collapse.json and figures. Rows that were never trained keep the isotropy of their initial values and
-hide a collapse, so they are left out wherever something tells which they are: --frequencies, --initial, or else the
-slots of an optimiser that are saved with the weights.
+hide a collapse, so they are left out if they can be identified: by --frequencies, --initial, or the optimiser slots
+that are saved with the weights.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def collapse(flag_values: flags.FlagValues) -> None:
     Raises:
       ValueError: If the input cannot be read, or frequencies or initial values do not fit it.
     """
-    # Loaded only for a command line that makes sense, so that --help and mistakes take no time.
+    # Loaded only for a valid command line, so that --help and errors are fast.
     from fullrank.analysis.embeddings.collapse_figures import draw_collapse
     from fullrank.analysis.embeddings.collapse_results import analyse_collapse
     from fullrank.analysis.inputs import open_input
@@ -59,17 +59,17 @@ def collapse(flag_values: flags.FlagValues) -> None:
 
 
 def summary(content: dict[str, Any], *, left_out: Sequence[str] = ()) -> str:
-    """The numbers of `collapse.json`, for a person."""
+    """The numbers of `collapse.json` as text."""
     tables = content["tables"]
     lines = [f"{content['weights']} ({content['kind']}), {len(tables)} tables:"]
     lines.append(format_table(rows=[_row(table) for table in tables], columns=_COLUMNS))
     known = sorted({table["trained_rows_known_by"] for table in tables} - {"nothing"})
     if known:
-        lines.append(f"Trained rows are told by {' and '.join(known)}.")
+        lines.append(f"Trained rows are identified by {' and '.join(known)}.")
     unknown = sum(table["trained_rows_known_by"] == "nothing" for table in tables)
     if unknown:
         lines.append(
-            f"Nothing tells which rows of {unknown} tables were trained, so all rows count and a collapse may be "
+            f"The trained rows of {unknown} tables are unknown, so all rows count and a collapse may be "
             "hidden: give --frequencies or --initial, or a checkpoint that holds the optimiser."
         )
     if content["diversity"]:
@@ -127,7 +127,7 @@ def _define_flags(flag_values: flags.FlagValues) -> None:
         "input", None, "Run directory, checkpoint, SavedModel, .npz or .safetensors.", required=True, **at
     )
     flags.DEFINE_string("output", None, "Directory to write.", required=True, **at)
-    flags.DEFINE_string("json", None, "File to write all numbers to, too.", **at)
+    flags.DEFINE_string("json", None, "File to write all numbers to.", **at)
     flags.DEFINE_string(
         "tables",
         None,
@@ -137,15 +137,15 @@ def _define_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "min_rows",
         MIN_ROWS,
-        "Without --tables, where the input does not say what its tables are: fewest rows of a matrix taken for one.",
+        "Without --tables, if the input does not describe its tables: fewest rows of a matrix that counts as one.",
         1,
         **at,
     )
-    flags.DEFINE_integer("max_width", MAX_WIDTH, "As --min_rows: most columns.", 1, **at)
+    flags.DEFINE_integer("max_width", MAX_WIDTH, "Like --min_rows: most columns.", 1, **at)
     flags.DEFINE_string(
         "frequencies",
         None,
-        "An .npz with, by name of the table, how often each row was looked up: also gives spectra weighted by it.",
+        "An .npz with the number of lookups of each row, by name of the table: adds spectra weighted by it.",
         **at,
     )
     flags.DEFINE_string("initial", None, "The same model before training, in any form that --input takes.", **at)

@@ -4,8 +4,8 @@
     fullrank compare base:runs/single new:runs/me --split=validation --output=compared
 
 The first run is the baseline. Each is scored with its best weights on the split of --data; a Parquet file that
-`fullrank predict` wrote is taken as it is. Intervals are those of a paired bootstrap over the values of --key: other
-users with the same models, not another training. The output holds compare.json, compare.csv and figures.
+`fullrank predict` wrote is used as it is. Intervals are those of a paired bootstrap over the values of --key: they
+cover other users with the same models, not another training. The output holds compare.json, compare.csv and figures.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def compare(flag_values: flags.FlagValues) -> None:
     """
     output = Path(flag_values.output)
     check_replaceable(output, overwrite=flag_values.overwrite, made_of=RESULT)
-    # Loaded only for a command line that makes sense, so that --help and mistakes take no time.
+    # Loaded only for a valid command line, so that --help and errors are fast.
     from fullrank.analysis.comparisons.runs import compare_runs
     from fullrank.analysis.figures.run_gains import run_gains
     from fullrank.analysis.figures.segments import segment_gains
@@ -79,7 +79,7 @@ def compare(flag_values: flags.FlagValues) -> None:
 
 
 def summary(content: dict[str, Any]) -> str:
-    """The numbers of `compare.json`, for a person."""
+    """The numbers of `compare.json` as text."""
     by = f", intervals by {content['key']}" if content["key"] else ""
     lines = [f"{content['title']}, gain over {content['baseline']} in percent of NE{by}:"]
     seen: dict[tuple[str, str, str], int] = {}
@@ -102,10 +102,10 @@ def summary(content: dict[str, Any]) -> str:
 
 
 def named_runs(given: Sequence[str]) -> dict[str, str]:
-    """Runs by name: that before a colon, or the last part of the path, or all of the path where that is not enough.
+    """Runs by name: the part before a colon, or else the last part of the path, or the whole path if that is ambiguous.
 
     Raises:
-      UsageError: If two have one name.
+      UsageError: If two have the same name.
     """
     pairs = [text.split(":", 1) if ":" in text else [Path(text).name, text] for text in given]
     if len({name for name, _ in pairs}) < len(pairs):
@@ -130,7 +130,7 @@ def run(argv: Sequence[str] | None = None) -> None:
 
 def _define_flags(flag_values: flags.FlagValues) -> None:
     at: dict[str, Any] = {"flag_values": flag_values}
-    flags.DEFINE_list("runs", [], "Runs, the baseline first; they may also stand without a flag.", **at)
+    flags.DEFINE_list("runs", [], "Runs, the baseline first; they may also be given without a flag.", **at)
     flags.DEFINE_string("output", None, "Directory to write.", required=True, **at)
     flags.DEFINE_string("data", None, "Directory of the records; that of the first run if not given.", **at)
     flags.DEFINE_string("split", "test", "Split to compare on.", **at)

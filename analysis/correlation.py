@@ -1,17 +1,16 @@
-r"""Measures what features, pairs of them and past behaviours tell of a label ([Tencent] §7.1).
+r"""Measures what features, pairs of features and past behaviours tell about a label ([Tencent] §7.1).
 
     fullrank correlation --data=records --label=click --output=correlation
     fullrank correlation --data=records --where='device=1 & age>=30' --pairs --output=correlation
     fullrank correlation --data=records --learned_pairs=runs/gwpfm/inspect/parts.json --output=pairs
     fullrank correlation --data=records --split=test --runs=tim:runs/tim,din:runs/din --output=map
 
-Mutual information is in nats, beyond what permuted labels give. Conditions are column=value, with = != < <= > or >=,
-joined by &; history_category[1]=3 means the most recent behaviour, history_category=3 any. --where chooses examples,
-each --constraint is an X of its own beside the features.
-
-Of a sequence with a target the semantic-temporal map is drawn: category of behaviours by position and by interval, for
-each target category. With --runs it is also taken from what runs predict for the same examples, which shows the part
-of the pattern that a model has not learned. The output holds correlation.json and figures.
+Mutual information is in nats, in excess of that with permuted labels. Conditions are column=value, with = != < <= > or
+>=, joined by &; history_category[1]=3 means the most recent behaviour, history_category=3 any. --where chooses
+examples; each --constraint is a variable X in addition to the features. For a sequence with a target, the
+semantic-temporal map is drawn: category of behaviours by position and by interval, for each target category. With
+--runs it is also computed from the predictions of runs for the same examples, which shows the part of the pattern that
+a model has not learned. The output holds correlation.json and figures.
 """
 
 from __future__ import annotations
@@ -40,11 +39,11 @@ def correlation(flag_values: flags.FlagValues) -> None:
     """Runs the command with parsed flags.
 
     Raises:
-      ValueError: If something that is asked for is not there, or no example is left.
+      ValueError: If a requested column or value is missing, or no example is left.
     """
     output = Path(flag_values.output)
     check_replaceable(output, overwrite=flag_values.overwrite, made_of=RESULT)
-    # Loaded only for a command line that makes sense, so that --help and mistakes take no time.
+    # Loaded only for a valid command line, so that --help and errors are fast.
     from fullrank.analysis.information.correlate import correlate
     from fullrank.analysis.information.figures import draw_correlation
     from fullrank.analysis.information.learned_pairs import read_strengths
@@ -88,7 +87,7 @@ def correlation(flag_values: flags.FlagValues) -> None:
 
 
 def summary(content: dict[str, Any]) -> str:
-    """The numbers of `correlation.json`, for a person."""
+    """The numbers of `correlation.json` as text."""
     label, entropy = content["label"], content["entropy"]
     lines = [
         f"{content['title']}: {content['examples']:,} examples, {content['positives']:,} with {label}, entropy "
@@ -120,8 +119,8 @@ def summary(content: dict[str, Any]) -> str:
     for expert, learned in content["learned_pairs"].items():
         both = ["undefined" if learned[name] is None else f"{learned[name]:.3f}" for name in ("joint", "interaction")]
         lines.append(
-            f"Strengths that {expert} learned for {len(learned['pairs'])} pairs: rank correlation {both[0]} with what "
-            f"the pair tells, {both[1]} with its interaction information."
+            f"Strengths that {expert} learned for {len(learned['pairs'])} pairs: rank correlation {both[0]} with the "
+            f"joint information of the pair, {both[1]} with its interaction information."
         )
     lines += _map_lines(content)
     return "\n".join(lines)
@@ -139,7 +138,7 @@ def _map_lines(content: dict[str, Any]) -> list[str]:
         if decay["same"]:
             unit = "positions" if decay["axis"] == "position" else "seconds"
             shown = (
-                "no decay can be told"
+                "no decay can be estimated"
                 if decay["constant"] is None
                 else f"time constant {decay['constant']:.4g} ± {decay['error']:.2g} {unit}"
             )
@@ -160,7 +159,7 @@ def _map_lines(content: dict[str, Any]) -> list[str]:
 
 
 def _own_category_first(cells: dict[str, Any], place: int) -> bool:
-    """Whether the row of the target's own category has the largest sum, of the categories that were chosen."""
+    """Whether the row of the target's own category has the largest sum among the chosen categories."""
     sums = [sum(value or 0.0 for value in row) for row in cells["information"]["label"][place][:-1]]
     return max(range(len(sums)), key=sums.__getitem__) == place
 
@@ -190,22 +189,22 @@ def _define_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string("output", None, "Directory to write.", required=True, **at)
     flags.DEFINE_string("split", default.split, "Split of --data to read.", **at)
     flags.DEFINE_string("label", default.label, "Binary label; the first one if not given.", **at)
-    flags.DEFINE_multi_string("where", [], "Condition on examples; several all hold.", **at)
-    flags.DEFINE_multi_string("constraint", [], "Conditions that are an X of their own; may be repeated.", **at)
+    flags.DEFINE_multi_string("where", [], "Condition on examples; repeated ones must all hold.", **at)
+    flags.DEFINE_multi_string("constraint", [], "Conditions that are measured as a feature; may be repeated.", **at)
     flags.DEFINE_list("features", [], "Features to rank; all if not given.", **at)
     flags.DEFINE_integer("buckets", default.buckets, "Quantile buckets of a number.", 2, **at)
     flags.DEFINE_integer("draws", default.draws, "Permutations of the label drawn for each interval.", 20, **at)
-    flags.DEFINE_bool("pairs", default.pairs, "Measure interaction information of all pairs, too.", **at)
+    flags.DEFINE_bool("pairs", default.pairs, "Also measure the interaction information of all pairs.", **at)
     flags.DEFINE_string(
         "learned_pairs",
         None,
-        "JSON file of inspect-run, whose learned strengths of pairs are set beside measured ones; implies --pairs.",
+        "JSON file of inspect-run, whose learned strengths of pairs are compared with measured ones; implies --pairs.",
         **at,
     )
     flags.DEFINE_integer(
         "pair_values",
         default.pair_values,
-        "Values of a feature that --pairs tells apart; the rest is one.",
+        "Number of values of a feature that --pairs distinguishes; the others are pooled.",
         1,
         256,
         **at,
@@ -218,7 +217,7 @@ def _define_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_integer("categories", default.categories, "Most frequent target categories to map.", 1, 200, **at)
     flags.DEFINE_integer("positions", default.positions, "Most recent behaviours to map.", 1, **at)
     flags.DEFINE_list("intervals", list(default.intervals), "Edges of the interval buckets: 30s, 10m, 2h, 7d.", **at)
-    flags.DEFINE_list("runs", [], "Runs whose predictions are mapped, too, as name:run.", **at)
+    flags.DEFINE_list("runs", [], "Runs whose predictions are also mapped, as name:run.", **at)
     flags.DEFINE_integer(
         "least_examples", default.least, "Examples with and without a behaviour that a compared cell needs.", 1, **at
     )

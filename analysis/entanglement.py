@@ -1,12 +1,12 @@
-r"""Shows whether embeddings can hold what two tasks want of the same user and item ([Tencent] §7.3).
+r"""Shows whether embeddings can represent contradictory interests of two tasks in the same pair ([Tencent] §7.3).
 
     fullrank entanglement --first=click:runs/click --second=like:runs/like \
         --runs=ple:runs/ple,stem:runs/stem --user=user_id --item=ad_id --data=records --output=entangled
 
 --first and --second are single-task runs: by their embeddings, pairs are selected that are near in one task and far in
-the other. The figure has their distances in every embedding set of every run; the table says how well each set tells
-the pairs apart for either task. One set has one distance for a pair, so that its two numbers sum to 1. A model may
-multiply with a negative weight, so that near means unwanted: with --data such a set is turned round.
+the other. The figure has their distances in every embedding set of every run; the table shows how well each set
+separates the pairs for either task. One set has one distance for a pair, so its two numbers sum to 1. A model may give
+the product a negative weight, so that near pairs are the negatives: with --data such a set is inverted.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def entanglement(flag_values: flags.FlagValues) -> None:
     Raises:
       ValueError: If a run cannot be read, or the runs do not fit together.
     """
-    # Loaded only for a command line that makes sense, so that --help and mistakes take no time.
+    # Loaded only for a valid command line, so that --help and errors are fast.
     from fullrank.analysis.embeddings.embedding_spaces import draw_pairs, labelled_pairs, spaces_of
     from fullrank.analysis.embeddings.entanglement_figures import draw_pair_distances
     from fullrank.analysis.embeddings.entanglement_results import analyse_entanglement
@@ -51,7 +51,9 @@ def entanglement(flag_values: flags.FlagValues) -> None:
     for (name, path), own in zip(single, spaces, strict=False):
         if len(own) > 1:
             listed = ", ".join(space.set for space in own)
-            raise ValueError(f"The run of task {name}, {path}, has several embedding sets, {listed}: take one of one.")
+            raise ValueError(
+                f"The run of task {name}, {path}, has several embedding sets, {listed}: use a run with one set."
+            )
     everything = [space for own in spaces for space in own]
     pairs = draw_pairs(everything, number=flag_values.pairs, seed=flag_values.seed)
     tasks = (names[0], names[1])
@@ -70,14 +72,14 @@ def entanglement(flag_values: flags.FlagValues) -> None:
 
 
 def summary(content: dict[str, Any]) -> str:
-    """The numbers of `entanglement.json`, for a person."""
+    """The numbers of `entanglement.json` as text."""
     first, second = content["tasks"]
     near = content["selected"]
     lines = [
         f"{near[first]:,} of {content['pairs']:,} pairs are near in {first} and far in {second}, {near[second]:,} the "
         "other way round.",
-        "Separation: how likely a pair that is near in a task is nearer than one that is far. 1 is the task's own "
-        "space, 1/2 knows nothing.",
+        "Separation: the probability that a pair that is near in a task is nearer than one that is far. 1 is the "
+        "task's own space, 1/2 is chance.",
     ]
     rows = [
         {"run": s["run"], "set": s["set"], **s["separation"], "turned": "yes" if s["turned"] else "no"}
@@ -109,10 +111,12 @@ def _define_flags(flag_values: flags.FlagValues) -> None:
     at: dict[str, Any] = {"flag_values": flag_values}
     flags.DEFINE_string("first", None, "A task and its single-task run, as click:runs/click.", required=True, **at)
     flags.DEFINE_string("second", None, "Another task and its single-task run.", required=True, **at)
-    flags.DEFINE_list("runs", [], "Further runs to look at, as name:run.", **at)
+    flags.DEFINE_list("runs", [], "Further runs to analyse, as name:run.", **at)
     flags.DEFINE_string("user", None, "Feature of users, whose table is read.", required=True, **at)
     flags.DEFINE_string("item", None, "Feature of items or ads.", required=True, **at)
-    flags.DEFINE_string("data", None, "Records that the runs were trained on, to tell what near means.", **at)
+    flags.DEFINE_string(
+        "data", None, "Records that the runs were trained on, to find sets in which near pairs are the negatives.", **at
+    )
     flags.DEFINE_string("split", "validation", "Split of --data to read.", **at)
     flags.DEFINE_integer("examples", 100_000, "Most examples of --data to read.", 100, **at)
     flags.DEFINE_string("output", None, "Directory to write.", required=True, **at)

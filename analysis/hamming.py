@@ -1,8 +1,8 @@
-"""Draws how well HashIDs keep the similarity of the vectors that they were made of.
+"""Draws how well HashIDs preserve the similarity of the vectors that they were made of.
 
     fullrank hamming --input=hamming.json --output=hamming.png
 
---input is what `fullrank hash-id --json=hamming.json` wrote.
+--input is a file written by `fullrank hash-id --json=hamming.json`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def hamming(flag_values: flags.FlagValues) -> None:
     Raises:
       ValueError: If the input is something else, or holds no pairs.
     """
-    # Loaded only for a command line that makes sense, so that --help and mistakes take no time.
+    # Loaded only for a valid command line, so that --help and errors are fast.
     from fullrank.analysis.figures.hamming import hamming_curve
 
     source = Path(flag_values.input)
@@ -33,7 +33,7 @@ def hamming(flag_values: flags.FlagValues) -> None:
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{source} was not written by fullrank hash-id --json.") from error
     if measured is None:
-        raise ValueError(f"{source} says of no pairs: fewer than two vectors were sampled.")
+        raise ValueError(f"{source} holds no pairs: fewer than two vectors were sampled.")
     hamming_curve(measured=measured, title=name, path=flag_values.output)
     print(f"Wrote {flag_values.output}.")
 

@@ -1,12 +1,12 @@
-"""Writes one page on a run: its gains, probabilities, embeddings, tasks and features, each with a verdict and a figure.
+"""Writes one page about a run: gains, probabilities, embeddings, tasks and features, with verdicts and figures.
 
     fullrank report --run=runs/me --output=report.html
     fullrank report --run=runs/me --baseline=runs/single --output=report.html
 
-The page is one HTML file that needs no network, for a screen of any width, light or dark, and for paper. It takes what
-the run directory has: metrics.jsonl, weights, and what evaluate, conflicts, importance, groups, entanglement,
-inspect-run and correlation wrote below it; of what is missing it says which command writes it. Run and baseline are
-scored on a split for metrics, calibration and gains; --noscore leaves that out.
+The page is one HTML file that needs no network, for a screen of any width, light or dark, and for paper. It uses the
+contents of the run directory: metrics.jsonl, weights, and the output of evaluate, conflicts, importance, groups,
+entanglement, inspect-run and correlation below it; for missing parts it names the command that writes them. Run and
+baseline are scored on a split for metrics, calibration and gains; --noscore leaves that out.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def report(flag_values: flags.FlagValues) -> None:
     """Runs the command with parsed flags.
 
     Raises:
-      ValueError: If the run or the baseline is none, or they are of different data.
+      ValueError: If the run or the baseline is not a run, or they were trained on different data.
     """
     output = Path(flag_values.output)
     if output.suffix not in (".html", ".htm"):
         raise UsageError(f"--output={output}: the page is an .html file.")
-    # Loaded only for a command line that makes sense, so that --help and mistakes take no time.
+    # Loaded only for a valid command line, so that --help and errors are fast.
     from fullrank.analysis.pages.build import report as page_of
 
     with temporary_directory("report") as scratch:

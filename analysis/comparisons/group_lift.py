@@ -1,4 +1,4 @@
-"""The feature values that a group of examples has more often than all examples, and the use of codes ([Meta] §3.1)."""
+"""The feature values that are more frequent in a group than overall, and the use of codes ([Meta] §3.1)."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Lift:
       share: Share of the group's examples that have it.
       overall: Share of all examples that have it.
       lift: share / overall.
-      z: `(share - overall) / sqrt(overall (1 - overall) / n)`, n the examples of the group: by how much more than
-        chance. Sorted by it, a value of three examples does not come first, as it would by lift.
+      z: `(share - overall) / sqrt(overall (1 - overall) / n)`, n the examples of the group: the excess in standard
+        errors. Sorting by z does not put a value of three examples first, as sorting by lift would.
     """
 
     group: int
@@ -43,7 +43,7 @@ def group_lifts(*, groups: npt.ArrayLike, values: npt.ArrayLike, least: int = 20
       least: Examples of a group that must have a value.
 
     Returns:
-      Values that a group has more often than everybody.
+      Values that are more frequent in a group than overall.
 
     Raises:
       ValueError: If lengths differ.
@@ -69,12 +69,12 @@ def group_lifts(*, groups: npt.ArrayLike, values: npt.ArrayLike, least: int = 20
 
 @dataclasses.dataclass(frozen=True)
 class CodeUsage:
-    """How the codes of one level are used.
+    """The use of the codes of one level.
 
     Attributes:
       shares: `[C]`, of the examples that chose each code.
       usage: Share of the codes that were chosen at all.
-      perplexity: exp of the entropy of the shares: C if all are chosen alike, 1 if only one is.
+      perplexity: exp of the entropy of the shares: C if all are chosen equally often, 1 if only one is.
     """
 
     shares: npt.NDArray[np.float64]
@@ -83,7 +83,7 @@ class CodeUsage:
 
 
 def code_usage(counts: npt.ArrayLike) -> CodeUsage:
-    """Reads usage and perplexity off how often each code was chosen.
+    """Computes usage and perplexity from the number of times that each code was chosen.
 
     Args:
       counts: `[C]`, not negative.

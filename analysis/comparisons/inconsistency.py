@@ -1,4 +1,4 @@
-"""How differently a model scores what is the same but for its id ([Tencent] §3.2)."""
+"""How differently a model scores items that differ only in their ids ([Tencent] §3.2)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 
 def inconsistency(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
-    """Mean over pairs of `|p - q| / ((p + q) / 2)`: 0 where all near-duplicates score alike, 2 at most.
+    """Mean over pairs of `|p - q| / ((p + q) / 2)`: 0 if all near-duplicates have equal scores, at most 2.
 
     Args:
       first: `[N]`, p: predictions, not negative.

@@ -1,4 +1,4 @@
-"""Intervals for ratios of two sums by a bootstrap over keys, for many groups of rows at once, and their level."""
+"""Bootstrap intervals over keys for ratios of two sums, for many groups of rows at once."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import scipy.sparse
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 LEAST_KEYS: Final = 30
-"""Keys below which a group has no interval: with fewer, 95 % intervals of log losses cover less than 93 %."""
+"""The fewest keys with which a group has an interval: with fewer, 95 % intervals of log losses cover less than 93 %."""
 _CHUNK: Final = 2**22
-"""Numbers of a matrix of draws that are held at a time."""
+"""Numbers of a matrix of draws that are in memory at a time."""
 
 
 def check_confidence(confidence: float) -> None:
     """Validates a level of confidence.
 
     Raises:
-      ValueError: If it does not lie between 0 and 1, both excluded.
+      ValueError: If it is not between 0 and 1, both excluded.
     """
     if 0.0 < confidence < 1.0:
         return
@@ -29,14 +29,13 @@ def check_confidence(confidence: float) -> None:
 
 
 class RatioIntervals(NamedTuple):
-    """Ratios of G groups, and at last of all rows; each `[G + 1]`. An interval is the ratio and what it reaches.
+    """Ratios of G groups, and last of all rows; each `[G + 1]`. An interval is the ratio plus or minus its reach.
 
     Attributes:
       ratio: `sum numerators / sum denominators`; NaN where the denominators sum to 0.
       keys: Number of distinct keys.
-      reach: Half the width of the interval of a ratio taken for itself; NaN with fewer than `LEAST_KEYS` keys.
-      together: Half the width of intervals that hold all at once, for the groups and without the last; NaN likewise,
-        and for the last.
+      reach: Half the width of the interval of a single ratio; NaN with fewer than `LEAST_KEYS` keys.
+      together: Half the width of simultaneous intervals of the groups; NaN likewise, and for the last entry.
     """
 
     ratio: Floats
@@ -59,15 +58,15 @@ def ratio_intervals(
 ) -> RatioIntervals:
     """Studentised bootstrap of `r = sum numerators / sum denominators`, with keys drawn with replacement.
 
-    All rows of a key (a user, a request) come and go together, because they are not independent. With a_k and b_k the
-    sums of key k in a group, the error of r is found by linearisation, in the rows and likewise in every draw (*):
+    All rows of a key (a user, a request) are drawn together, because they are not independent. With a_k and b_k the
+    sums of key k in a group, the error of r is estimated by linearisation, in the rows and likewise in every draw (*):
 
         s^2 = sum_k (a_k - r b_k)^2 / (sum_k b_k)^2,   t* = |r* - r| / s*,   interval: r -+ q s
 
-    with q the `confidence` quantile of t*. Percentiles of r* leave out that few keys tell little of the error, too, and
-    cover less than they say; t* makes up for it. For all groups at once q is the quantile of the largest t* of a draw
-    over the groups: the interval of any of them holds, also of one that is chosen by its ratio. Groups see the same
-    draws, so that what they share by their keys is kept.
+    with q the `confidence` quantile of t*. Percentiles of r* ignore that with few keys the error itself is uncertain,
+    and cover less than their level; t* corrects for it. For all groups at once, q is the quantile of the largest t* of
+    a draw over the groups: then the interval of any group is valid, also of one chosen by its ratio. Groups use the
+    same draws, which preserves the correlation due to shared keys.
 
     Args:
       groups: `[N]`, 0..G-1.
@@ -78,7 +77,7 @@ def ratio_intervals(
       draws: Number of draws.
       seed: Seed of the random numbers.
       together: Confidence of the intervals of all groups at once; `confidence` if `None`.
-      least_keys: Keys below which a group has no interval.
+      least_keys: The fewest keys with which a group has an interval.
 
     Raises:
       ValueError: If `confidence` is out of range or `draws` < 1.
@@ -91,7 +90,7 @@ def ratio_intervals(
     ratio = np.full(number + 1, np.nan)
     total_top, total_bottom = _sums(top), _sums(bottom)
     np.divide(total_top, total_bottom, out=ratio, where=total_bottom > 0)
-    # What a key moves a ratio by; sums of it do not cancel where two models are nearly alike.
+    # The influence of a key on a ratio; its sums do not cancel if two models are nearly equal.
     moved = top - scipy.sparse.diags_array(np.nan_to_num(ratio)) @ bottom
     error = np.sqrt(_sums(moved.power(2)))
     rows = scipy.sparse.vstack([moved, bottom, moved.power(2), moved.multiply(bottom), bottom.power(2)], format="csr")
@@ -116,7 +115,7 @@ def ratio_intervals(
 
 
 def _by_key(groups: Integers, keys: Integers, columns: tuple[Floats, ...], shape: tuple[int, int]) -> list[Any]:
-    """Sums of each column by group and key, and at last by key alone: sparse, `[G + 1, K]`."""
+    """Sums of each column by group and key, and last by key alone: sparse, `[G + 1, K]`."""
     both = (np.concatenate([groups, np.full_like(groups, shape[0])]), np.concatenate([keys, keys]))
     whole = (shape[0] + 1, shape[1])
     return [scipy.sparse.csr_array((np.concatenate([column, column]), both), shape=whole) for column in columns]
@@ -128,7 +127,7 @@ def _sums(matrix: Any) -> Floats:
 
 
 def _studentised(moved: Floats, bottom: Floats, squares: Floats, products: Floats, bottoms: Floats) -> Floats:
-    """t* of each group in each draw: 0 where the ratio does not move, infinite where its error is not defined."""
+    """t* of each group in each draw: 0 where the ratio does not change, infinite where its error is undefined."""
     with np.errstate(divide="ignore", invalid="ignore"):
         change = moved / bottom
         variance = squares - 2.0 * change * products + change**2 * bottoms
@@ -139,13 +138,13 @@ def _studentised(moved: Floats, bottom: Floats, squares: Floats, products: Float
 
 
 def _quantile(values: Floats, confidence: float) -> Floats:
-    """The upper one of the two values next to a quantile, of each column: of few draws, it covers rather too much."""
+    """The upper one of the two values next to a quantile, per column: with few draws, it covers slightly too much."""
     found: Floats = np.quantile(values, confidence, axis=0, method="higher")
     return found
 
 
 def _times(quantile: Floats, scale: Floats) -> Floats:
-    """What an interval reaches; NaN where too many draws have no error."""
+    """The reach of an interval; NaN where too many draws have no error."""
     with np.errstate(invalid="ignore"):
         reach = quantile * scale
     return np.where(np.isfinite(reach), reach, np.nan)

@@ -25,7 +25,7 @@ class PairedDifference:
     Attributes:
       pairs: Number of pairs.
       mean: Mean difference.
-      low: Lower end of the interval; NaN of fewer than two pairs, which have no spread.
+      low: Lower end of the interval; NaN for fewer than two pairs, which have no spread.
       high: Upper end.
     """
 
@@ -35,7 +35,7 @@ class PairedDifference:
     high: float
 
     def verdict(self, expected: Literal["+", "-"]) -> Verdict:
-        """Whether the whole interval lies on the expected side of zero, on the other one, or holds zero."""
+        """Whether the whole interval lies on the expected side of zero, on the other side, or contains zero."""
         if not (self.low > 0 or self.high < 0):
             return "not resolved"
         return "as expected" if (self.low > 0) == (expected == "+") else "opposite"
@@ -44,13 +44,13 @@ class PairedDifference:
 def paired_difference(
     *, values: Sequence[float], baseline: Sequence[float], confidence: float = 0.95
 ) -> PairedDifference:
-    """Student's interval for the mean of the differences, which are taken to be normal.
+    """Student's interval for the mean of the differences, which are assumed to be normal.
 
-    It tells what another set of seeds would give on the same test examples, not what another test set would.
+    It covers the result of another set of seeds on the same test examples, not that of another test set.
 
     Args:
-      values: One measurement a seed.
-      baseline: Baseline of the same seeds, in the same order.
+      values: One measurement per seed.
+      baseline: The baseline's measurements of the same seeds, in the same order.
       confidence: Level of the interval, in (0, 1).
 
     Raises:

@@ -1,4 +1,4 @@
-"""NE gain over a baseline, on every segment ([Meta] §4): where a model that is better on average is worse."""
+"""NE gain over a baseline, on every segment ([Meta] §4): where a model that is better on average may be worse."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ Verdict = Literal["better", "worse", "not resolved", "too few keys"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SegmentGain:
-    """Two models on the rows of one segment.
+    """A comparison of two models on the rows of one segment.
 
     Attributes:
       segment: Its value; `ALL` for all rows.
       examples: Rows with a label and a weight.
       keys: Distinct keys among them.
       ne_baseline: Normalised entropy of the baseline, by the segment's own base rate; NaN with one class.
-      ne: The same of the model.
+      ne: That of the model.
       gain: `100 (ne_baseline - ne) / ne_baseline`, in percent; positive is better. NaN with one class.
-      low: Lower end of the interval of this segment taken for itself; NaN with fewer than `LEAST_KEYS` keys.
+      low: Lower end of the interval of this segment alone; NaN with fewer than `LEAST_KEYS` keys.
       high: Upper end.
-      low_of_all: Lower end of an interval that holds for all segments at once, so also for the worst; NaN likewise, and
-        for all rows.
+      low_of_all: Lower end of an interval that is valid for all segments at once, and thus for the worst; NaN likewise,
+        and for all rows.
       high_of_all: Upper end.
     """
 
@@ -56,11 +56,11 @@ class SegmentGain:
 
     @property
     def verdict_of_all(self) -> Verdict:
-        """The same by the interval that holds for all segments at once."""
+        """The same, by the interval that is valid for all segments at once."""
         return _verdict(self.low_of_all, self.high_of_all, keys=self.keys)
 
     def describe_as_worst(self, name: str) -> str:
-        """A line on a segment that was chosen because its gain is the least; `name` says which it is."""
+        """A line about the segment `name`, which was chosen because its gain is the least."""
         interval = f"[{self.low_of_all:+.3f}, {self.high_of_all:+.3f}] for all segments at once"
         return (
             f"{name}, NE gain {self.gain:+.3f} % {interval}, {self.examples:,} examples of {self.keys:,} keys: "
@@ -81,7 +81,7 @@ class PairedGain:
         return min(known, key=lambda s: s.gain, default=None)
 
     def describe(self, *, min_keys: int = LEAST_KEYS) -> str:
-        """A table of all, and a line on the worst segment."""
+        """A table of all segments, and a line about the worst one."""
         columns = ("segment", "examples", "keys", "ne_baseline", "ne", "gain", "low", "high", "verdict")
         rows = [{name: getattr(s, name) for name in columns} for s in (self.overall, *self.segments)]
         lines = [format_table(rows=rows, columns=columns)]
@@ -107,22 +107,23 @@ def paired_gain(
     """Compares two models' predictions for the same rows.
 
     Both normalised entropies have the same denominator, so the gain is `1 - sum loss / sum loss of the baseline`. The
-    interval is a studentised bootstrap over keys (`ratio_intervals`): it tells what other users would give with the
-    same two models, not what another training would. Among many segments some are worse by chance: `low` and `high`
-    hold for a segment that was named before, `low_of_all` and `high_of_all` for all of them at once.
+    interval is a studentised bootstrap over keys (`ratio_intervals`): it covers the result for other users with the
+    same two models, not that of another training. Among many segments some are worse by chance: `low` and `high` are
+    valid for a segment chosen in advance, `low_of_all` and `high_of_all` for all of them at once.
 
     Args:
       labels: `[N]`, 0 or 1; NaN where not observed.
       baseline: `[N]`, probabilities.
-      predictions: `[N]`, probabilities of the model that is judged.
+      predictions: `[N]`, probabilities of the model that is compared.
       segments: `[N]` integers or strings; one segment for all if `None`.
-      keys: `[N]` integers or strings: what is independent, a user or a request; every row for itself if `None`.
+      keys: `[N]` integers or strings, the independent units, such as users or requests; every row if `None`.
       weights: `[N]`, not negative; ones if `None`. Rows of weight 0 are left out.
       confidence: Confidence of the intervals, in (0, 1).
       draws: Draws of the bootstrap.
       seed: Seed of the bootstrap.
-      columns: Columns of segments of which the worst is sought, each by a call: the intervals of all segments at once
-        have the confidence `1 - (1 - confidence) / columns`, so that together they have the confidence asked for.
+      columns: Number of segment columns among which the worst segment is sought, with one call each: the intervals of
+        all segments at once have the confidence `1 - (1 - confidence) / columns`, so that together they have the
+        requested confidence.
 
     Raises:
       ValueError: If lengths differ, nothing was observed, or a number is out of range.
@@ -164,7 +165,7 @@ def paired_gain(
     entropy = _entropy(sums(weight * y), sums(weight * (1.0 - y)))
     examples = sums(np.ones_like(y))
     ne_old, ne_new = (sums(losses[which]) / entropy for which in ("old", "new"))
-    # A segment of one class has no normalised entropy, and no gain of it.
+    # A segment with one class has no normalised entropy, and thus no gain.
     gains = np.where(np.isnan(entropy), np.nan, 100.0 * (1.0 - drawn.ratio))
     reach, together = 100.0 * drawn.reach, 100.0 * drawn.together
     found = [
@@ -199,7 +200,7 @@ def _loss(y: npt.NDArray[np.float64], p: npt.NDArray[np.float64]) -> npt.NDArray
 
 
 def _entropy(positives: npt.NDArray[np.float64], negatives: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Total entropy at the base rate, what NE divides by; NaN with one class."""
+    """Total entropy at the base rate, the denominator of NE; NaN with one class."""
     rate = positives / (positives + negatives)
     entropy = -xlogy(positives, rate) - xlog1py(negatives, -rate)
     both: npt.NDArray[np.float64] = np.where((positives > 0) & (negatives > 0), entropy, np.nan)

@@ -23,7 +23,7 @@ from fullrank.data.schema.json import read_schema
 from fullrank.data.schema.schema import Schema, SchemaError
 
 MOST_SEGMENTS: Final = 200
-"""Values of a segment that are compared each for itself; the others are one."""
+"""The number of values of a segment that are compared individually; the others are pooled."""
 _OTHERS: Final = "(others)"
 _COLUMNS: Final = (
     "task", "segment", "value", "run", "examples", "keys", "auc", "ne", "bias", "gain", "low", "high", "verdict",
@@ -42,7 +42,7 @@ class RunMetrics:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Scored:
-    """The examples, as every run scored them.
+    """The examples with the scores of every run.
 
     Attributes:
       labels: Task -> `[N]`, NaN where not observed.
@@ -61,17 +61,17 @@ class Scored:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class RunComparison:
-    """What was found.
+    """The result of a comparison.
 
     Attributes:
       baseline: Name of the first run.
       names: Names of all runs.
-      title: On which examples.
-      key: What is independent; `None` if every example is.
+      title: Description of the examples.
+      key: Column of independent units; `None` if every example is independent.
       metrics: Task -> run -> metrics on all examples.
       gains: Task -> run -> segment column -> its gain over the baseline; the column is empty for all examples.
       left_out: Tasks that are not compared -> why.
-      scored: What it was found on.
+      scored: The scored examples.
     """
 
     baseline: str
@@ -90,7 +90,7 @@ class RunComparison:
         return min(known, key=lambda item: item[1].gain, default=None)
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row per task, run and segment value, as the CSV file has them; what is not defined is None."""
+        """One row per task, run and segment value, as in the CSV file; undefined numbers are None."""
         found: list[dict[str, Any]] = []
         for task, runs in self.metrics.items():
             for run, metrics in runs.items():
@@ -148,14 +148,15 @@ def compare_runs(
     Args:
       runs: Name -> run directory, or a Parquet file of predictions; the first is the baseline.
       data: Directory of the records; `None` for the one that the first run was trained on.
-      split: Which split.
-      key: Column whose values are independent; the schema's first key if `None`, or every example.
+      split: Split to score.
+      key: Column whose values are independent; the schema's first key if `None`, or every
+        example.
       segments: Columns to compare by; those of the schema if empty.
       draws: Draws of the bootstrap.
-      directory: Where predictions are kept meanwhile.
+      directory: Directory for the predictions.
 
     Raises:
-      ValueError: If there is no common binary task, or the runs are of other examples.
+      ValueError: If there is no common binary task, or the runs scored different examples.
     """
     names = tuple(runs)
     directory_of_data = Path(data) if data is not None else data_of(runs[names[0]])
@@ -244,7 +245,7 @@ def _read(file: Path) -> pa.Table:
 
 
 def _check_same(tables: Mapping[str, pa.Table]) -> None:
-    """Refuses predictions of different examples, as their labels and keys tell."""
+    """Rejects predictions of different examples, judging by labels and keys."""
     (name, first), *others = tables.items()
     for other, table in others:
         if table.num_rows != first.num_rows:
@@ -254,7 +255,9 @@ def _check_same(tables: Mapping[str, pa.Table]) -> None:
         for column in first.column_names:
             shared = column in table.column_names and not column.endswith(ENDING) and not column.endswith("_mean")
             if shared and not first[column].equals(table[column]):
-                raise ValueError(f"{other} has other values of {column!r} than {name}: they are of other examples.")
+                raise ValueError(
+                    f"{other} has other values of {column!r} than {name}: they come from different examples."
+                )
 
 
 def _tasks(tables: Mapping[str, pa.Table], schema: Schema) -> tuple[list[str], dict[str, str]]:
@@ -304,7 +307,7 @@ def _numbers(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
 
 
 def _codes(table: pa.Table, name: str) -> npt.NDArray[np.int64]:
-    """A code for each key; a missing one is a key of its own."""
+    """A code for each key; each missing key is one of its own."""
     values = table[name].combine_chunks()
     codes: npt.NDArray[np.int64] = values.dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False)
     nothing: Any = -1 if pa.types.is_integer(values.type) else ""
@@ -315,7 +318,7 @@ def _codes(table: pa.Table, name: str) -> npt.NDArray[np.int64]:
 
 
 def _texts(table: pa.Table, name: str) -> npt.NDArray[Any]:
-    """Values as text; all but the most frequent ones are one."""
+    """Values as text; all but the most frequent ones are pooled."""
     texts = np.array([("(missing)" if v in (None, "", -1) else str(v)) for v in table[name].to_pylist()])
     names, counts = np.unique(texts, return_counts=True)
     rare = names[np.argsort(-counts, kind="stable")[MOST_SEGMENTS:]]

@@ -1,4 +1,4 @@
-"""What embedding tables look like: spectra, collapse, diversity and entanglement.
+"""Properties of embedding tables: spectra, collapse, diversity and entanglement.
 
 May import: analysis/figures, analysis/inputs, data.
 """

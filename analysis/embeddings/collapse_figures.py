@@ -1,4 +1,4 @@
-"""Draws what the collapse analysis found."""
+"""Draws the results of the collapse analysis."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _draw_set(name: str, tables: list[TableSpectrum], directory: Path) -> list[P
 
 
 def _draw_diversity(diversities: list[TableDiversity], path: Path) -> Path:
-    """A row per table, the least diverse on top, a column per pair of sets."""
+    """One row per table, the least diverse on top, and one column per pair of sets."""
     pairs = list(dict.fromkeys(each.sets for each in diversities))
     values = {table: [np.nan] * len(pairs) for table in dict.fromkeys(each.table for each in diversities)}
     for each in diversities:

@@ -1,4 +1,4 @@
-"""All that the collapse analysis finds in an input: spectra, diversity between sets, sub-embeddings by partner."""
+"""The results of the collapse analysis: spectra, diversity between sets, sub-embeddings by partner."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fullrank.analysis.inputs.variables import Array
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class TableDiversity:
-    """How two sets embed one field."""
+    """The difference between two sets' embeddings of one field."""
 
     table: str
     sets: tuple[str, str]
@@ -41,7 +41,7 @@ class PartnerAbundance:
     """Information abundance of `E_i W_{i->j}`: row i is a field with a table, column j any field.
 
     Attributes:
-      expert: Whose first cross layer holds the projections.
+      expert: The expert whose first cross layer holds the projections.
       set: The set that it reads.
       fields: Names of the rows.
       partners: Names of the columns.
@@ -63,7 +63,7 @@ class PartnerAbundance:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Collapse:
-    """What was found."""
+    """The result of a comparison."""
 
     given: Input
     tables: tuple[TableSpectrum, ...]
@@ -71,7 +71,7 @@ class Collapse:
     partners: tuple[PartnerAbundance, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """All numbers, as `collapse.json` holds them."""
+        """All numbers, as in `collapse.json`."""
         return {
             "input": self.given.path,
             "kind": self.given.kind,
@@ -88,12 +88,12 @@ def analyse_collapse(
     """Analyses every table of an input; at most two of its variables are in memory at a time.
 
     Args:
-      given: The tables, as `open_input` finds them.
+      given: The tables from `open_input`.
       frequencies: Name of a table, or `set/table` -> how often each row was looked up in training, `[N]`.
       initial: The same model before training.
 
     Raises:
-      ValueError: If something does not fit, or a table holds what is not a number.
+      ValueError: If arguments do not fit together, or a table holds NaN or infinite numbers.
     """
     tables = table_spectra(given, frequencies=frequencies, initial=initial)
     return Collapse(

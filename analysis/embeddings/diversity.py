@@ -1,10 +1,10 @@
 """How differently two embedding sets embed the same field ([Tencent] §4.2, after Guo et al. 2023).
 
-Spectra of sub-embeddings: what is left of a field's embeddings before they meet each partner ([Tencent] §4.1, §4.4).
+Spectra of sub-embeddings: a field's embeddings after projection for each partner ([Tencent] §4.1, §4.4).
 
 Where an interaction has a projection for each pair of fields, `(e_i W_{i->j}) * e_j`, the rows of `E_i W_{i->j}` are
-what field i shows to field j. A partner of low cardinality spans few dimensions, and the sub-embeddings that meet it
-may collapse with it, while those that meet other partners need not.
+the embeddings of field i that interact with field j. A partner of low cardinality spans few dimensions, and the
+sub-embeddings that interact with it may collapse with it, while those for other partners need not.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from fullrank.analysis.embeddings.spectrum import Spectrum, cross_moment, spectr
 from fullrank.analysis.inputs.variables import Array
 
 TOLERANCE: Final = 1e-3
-"""Directions with a singular value below this share of the largest one do not count: they have collapsed, and what is
-left of them is noise."""
+"""Directions with a singular value below this share of the largest one do not count: they have collapsed, and only
+noise remains in them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Diversity:
-    """How two tables of one field differ.
+    """The difference between two tables of one field.
 
     Attributes:
       cosines: cos theta_k of the principal angles, the largest first, `[min(r_1, r_2)]`.
-      ranks: r_1 and r_2, the directions that count.
+      ranks: r_1 and r_2, the numbers of directions that count.
       rows: N.
     """
 
@@ -40,14 +40,14 @@ class Diversity:
     def index(self) -> float | None:
         """1 - mean_k cos theta_k: 0 for equal column spaces, 1 for orthogonal ones.
 
-        `None` where it says nothing: without any direction, or where a table's columns span all of R^N, as those of a
-        field with N <= d may, so that every other column space lies within.
+        `None` where it is meaningless: without any direction, or where a table's columns span all of R^N, as those of a
+        field with N <= d may, so that they contain every other column space.
         """
         return None if not len(self.cosines) or max(self.ranks) >= self.rows else float(1 - np.mean(self.cosines))
 
     @property
     def at_random(self) -> float | None:
-        """What two random column spaces of these ranks reach at least, 1 - sqrt(max(r_1, r_2) / N).
+        """The lower bound for two random column spaces of these ranks, 1 - sqrt(max(r_1, r_2) / N).
 
         The mean of cos^2 over random spaces is max(r_1, r_2) / N, and the mean of cos is at most the root of that. A
         field of few rows cannot be very diverse, and an untrained one of many rows is as diverse as chance.
@@ -60,9 +60,8 @@ def diversity(first: Array, second: Array, *, rows: Array | None = None, toleran
 
     With orthonormal bases Q_1 `[N, r_1]` and Q_2 `[N, r_2]` of the column spaces, the singular values of `Q_1^T Q_2`
     are the cosines of the principal angles between them; the index is one minus their mean. A linear map of either
-    set's embeddings changes nothing, as it changes nothing that a network above the set could not undo. The bases are
-    never formed: with `E = U S V^T`, `Q_1^T Q_2 = S_1^-1 V_1^T (E_1^T E_2) V_2 S_2^-1`, in memory that does not grow
-    with N.
+    set's embeddings does not change the index, as a network above the set could undo it. The bases are never formed:
+    with `E = U S V^T`, `Q_1^T Q_2 = S_1^-1 V_1^T (E_1^T E_2) V_2 S_2^-1`, in memory that does not grow with N.
 
     Args:
       first: `[N, d_1]`.
@@ -94,7 +93,7 @@ def pair_projections(kernel: Array, *, fields: int) -> Array:
     """Cuts the matrix of a cross layer into its projections.
 
     Args:
-      kernel: W of `x_0 * (x W)`, `[F d, F d]`, as CrossNet V2 keeps it.
+      kernel: W of `x_0 * (x W)`, `[F d, F d]`, as stored by CrossNet V2.
       fields: F.
 
     Returns:
@@ -112,7 +111,7 @@ def pair_projections(kernel: Array, *, fields: int) -> Array:
 def partner_singular_values(table: Array | Spectrum, projections: Array) -> Array:
     """Singular values of `E_i W_{i->j}` for every partner j.
 
-    They are those of `S V^T W` with `E_i = U S V^T`, so that the table is read once, whatever the number of partners.
+    They are those of `S V^T W` with `E_i = U S V^T`, so that the table is read once for any number of partners.
 
     Args:
       table: E_i, `[N, d]`, or its spectrum.

@@ -19,14 +19,14 @@ from fullrank.data.schema.vocabulary import KNOWN_FROM
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Space:
-    """What one embedding set holds of users and items.
+    """The user and item tables of one embedding set.
 
     Attributes:
       run: Name of the run.
       set: Name of the set.
       users: `[N, d]`.
       items: `[M, d]`.
-      trained: Whether each row was trained, of users and of items; all of them if nothing tells.
+      trained: Whether each row was trained, of users and of items; all rows if unknown.
     """
 
     run: str
@@ -41,12 +41,12 @@ def spaces_of(given: Input, *, run: str, user: str, item: str) -> list[Space]:
 
     Args:
       given: A run, an exported model, or a checkpoint of fullrank.
-      run: What to call it.
+      run: Name for it.
       user: Table of users.
       item: Table of items.
 
     Raises:
-      ValueError: If it has no such tables, or they do not lie in the same sets.
+      ValueError: If it has no such tables, or they are not in the same sets.
     """
     found: dict[str, dict[str, tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]]] = {}
     names: set[str] = set()
@@ -99,10 +99,10 @@ def labelled_pairs(
 
 
 def draw_pairs(spaces: Sequence[Space], *, number: int, seed: int) -> npt.NDArray[np.int64]:
-    """Draws pairs of a user and an item, `[P, 2]`, among the rows that were trained in every space.
+    """Draws pairs of a user and an item, `[P, 2]`, from the rows that were trained in every space.
 
     Raises:
-      ValueError: If the spaces are not of the same rows.
+      ValueError: If the spaces have different rows.
     """
     sizes = {(len(space.users), len(space.items)) for space in spaces}
     if len(sizes) > 1:

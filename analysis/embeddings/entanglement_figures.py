@@ -13,10 +13,10 @@ _BINS: Final = 25
 
 
 def draw_pair_distances(found: Entanglement, *, path: str | os.PathLike[str]) -> None:
-    """Draws, for each space, how far the pairs are that are near in the first task, and those near in the second.
+    """Draws, for each space, the distances of pairs that are near in the first task, and of those near in the second.
 
-    In a task's own space the two lie at opposite ends. A space that both tasks share can hold at most one of the two
-    pictures, and often holds neither.
+    In a task's own space the two are at opposite ends. A space shared by both tasks can show at most one of the two
+    pictures, and often shows neither.
 
     Args:
       found: The analysis.
@@ -42,5 +42,5 @@ def draw_pair_distances(found: Entanglement, *, path: str | os.PathLike[str]) ->
             axes.set_axis_off()
         for axes in grid[max(0, len(found.spaces) - _ACROSS) : len(found.spaces)]:
             axes.set_xlabel("cosine distance, percentile among all pairs", fontsize=9)
-        grid[0].figure.suptitle("Contradictory pairs by distance; numbers say how well a set separates them for a task")
+        grid[0].figure.suptitle("Contradictory pairs by distance; numbers: separation of the pairs by a set, per task")
         grid[0].legend(fontsize=8)

@@ -1,4 +1,4 @@
-"""All that the entanglement analysis finds: the contradictory pairs, their distances, and what each space separates."""
+"""The results of the entanglement analysis: contradictory pairs, their distances and separation in each space."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from fullrank.analysis.embeddings.pair_distances import (
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Distances:
-    """The percentiles of all pairs in one space, and how well it separates those that contradict, for both tasks.
+    """The percentiles of all pairs in one space, and its separation of the contradictory pairs, for both tasks.
 
-    `turned` says that near and far were exchanged, because in this space what is near is unwanted.
+    `turned` means that near and far were exchanged, because in this space near pairs are the negatives.
     """
 
     run: str
@@ -42,13 +42,13 @@ class Distances:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Entanglement:
-    """What was found.
+    """The result of a comparison.
 
     Attributes:
       tasks: The two tasks.
       pairs: `[P, 2]`, rows of users and items.
-      chosen: Those that contradict.
-      spaces: In the order of the runs; the first two are the tasks' own.
+      chosen: The contradictory pairs.
+      spaces: The spaces in the order of the runs; the first two are the tasks' own.
     """
 
     tasks: tuple[str, str]
@@ -57,7 +57,7 @@ class Entanglement:
     spaces: tuple[Distances, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """All numbers but the pairs."""
+        """All numbers except the pairs."""
         runs = dict.fromkeys(space.run for space in self.spaces)
         best = {
             run: dict(
@@ -90,7 +90,7 @@ class Entanglement:
         return {task: getattr(found, name) for task, found in zip(self.tasks, space.separations, strict=True)}
 
     def write_pairs(self, file: Path) -> None:
-        """Writes the contradictory pairs: rows of user and item, the task they are near in, a percentile a space."""
+        """Writes the contradictory pairs: user and item rows, the task they are near in, one percentile per space."""
         places = np.concatenate([self.chosen.near_first, self.chosen.near_second])
         near = np.repeat(self.tasks, (len(self.chosen.near_first), len(self.chosen.near_second)))
         columns: dict[str, Any] = {
@@ -110,15 +110,16 @@ def analyse_entanglement(
     share: float,
     shown: tuple[npt.NDArray[np.int64], npt.NDArray[Any]] | None = None,
 ) -> Entanglement:
-    """Selects the contradictory pairs by the first two spaces, and measures them in all.
+    """Selects the contradictory pairs by the first two spaces, and measures them in all spaces.
 
     Args:
       spaces: The first task's own, the second task's own, and any others.
-      tasks: Names of the two.
+      tasks: Names of the two tasks.
       pairs: `[P, 2]`, rows of users and items.
       share: As in `contradictory_pairs`.
-      shown: Pairs that were shown, and their labels in both tasks: a space in which the positives are the farther ones
-        is turned round, by the task that it knows best; of the first two spaces, by their own. `None` turns none.
+      shown: Pairs that were shown, and their labels in both tasks: a space in which the positives are farther away is
+        inverted, judged by the task that it separates best, or for the first two spaces by their own task. `None`
+        inverts none.
     """
     turned = [False] * len(spaces) if shown is None else [_is_turned(s, n, shown) for n, s in enumerate(spaces)]
     found = [

@@ -1,4 +1,4 @@
-"""Distances of user-item pairs in the embedding spaces of a model, and the pairs that two tasks see differently."""
+"""Distances of user-item pairs in the embedding spaces of a model, and the pairs on which two tasks disagree."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _CHUNK: Final = 2**16
 def pair_distances(users: npt.NDArray[Any], items: npt.NDArray[Any], *, pairs: npt.NDArray[np.int64]) -> Floats:
     """Cosine distance `1 - <u, v> / (|u| |v|)` of each pair, `[P]`; between 0 and 2, and 1 for a vector of zeros.
 
-    The paper speaks of distance alone. The cosine is what an interaction by products sees beyond the norms, which carry
-    how popular a user or an item is.
+    The paper only says distance. The cosine is what an interaction by products uses apart from the norms, which encode
+    the popularity of a user or an item.
 
     Args:
       users: `[N, d]`.
       items: `[M, d]`.
-      pairs: `[P, 2]`, rows of both.
+      pairs: `[P, 2]`, rows of users and items.
     """
     units = [_units(np.asarray(table, np.float64)) for table in (users, items)]
     found = [
@@ -41,7 +41,7 @@ def _units(table: Floats) -> Floats:
 def label_difference(distances: Floats, labels: npt.NDArray[Any]) -> float:
     """How much farther negatives are than positives, in standard deviations; NaN labels are left out.
 
-    Below 0 the model multiplies the product with a negative weight, and what is near is unwanted.
+    A value below 0 means that the model gives the product a negative weight, so that near pairs are the negatives.
     """
     seen = ~np.isnan(labels)
     positive = labels[seen] > 0.5
@@ -66,8 +66,8 @@ class Contradictory:
     """Pairs that are near in one task and far in another one, by single-task models.
 
     Attributes:
-      near_first: Places of the pairs that are near in the first task and far in the second.
-      near_second: The other way round.
+      near_first: Indices of the pairs that are near in the first task and far in the second.
+      near_second: Indices of those near in the second and far in the first.
     """
 
     near_first: npt.NDArray[np.int64]
@@ -100,11 +100,11 @@ def contradictory_pairs(first: Floats, second: Floats, *, share: float) -> Contr
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Separation:
-    """How well a space tells the two kinds of contradictory pairs apart for a task.
+    """How well a space separates the two kinds of contradictory pairs for a task.
 
     Attributes:
-      value: Probability that a pair which is near in the task is nearer than one which is far: 1 for a space that is
-        the task's own, 1/2 for one that does not know, below 1/2 for one that serves the other task.
+      value: Probability that a pair which is near in the task is nearer than one which is far: 1 for the task's own
+        space, 1/2 for a space without information, below 1/2 for one that serves the other task.
       p_value: p-value of the two-sided Mann-Whitney test against 1/2, as if pairs were independent.
     """
 
@@ -113,14 +113,14 @@ class Separation:
 
 
 def separation(near: Floats, far: Floats) -> Separation:
-    """Mann-Whitney's U over the number of pairs of pairs.
+    """Mann-Whitney's U divided by the number of pairs of pairs.
 
-    One space has one distance for a pair, so that its separations for two tasks sum to 1: a model whose tasks share all
+    One space has one distance for a pair, so its separations for two tasks sum to 1: a model whose tasks share all
     embeddings cannot have both above one half. That is the entanglement.
 
     Args:
-      near: Distances in the space of the pairs that are near in the task.
-      far: Far of those that are far.
+      near: Distances, in the space, of the pairs that are near in the task.
+      far: Distances of those that are far.
     """
     from scipy import stats  # takes long to load
 

@@ -1,9 +1,9 @@
-"""Singular spectra of embedding tables and what they say about dimensional collapse ([Tencent] §4.1, §7.2).
+"""Singular spectra of embedding tables as measures of dimensional collapse ([Tencent] §4.1, §7.2).
 
 With the singular values sigma_1 >= sigma_2 >= ... of a table E `[N, d]`, and p_k = sigma_k / sum_j sigma_j:
 
   information abundance  IA = sum_k sigma_k / sigma_1                        ([Tencent] §7.2, after Guo et al. 2023)
-  relative abundance     IA / min(N, d), or cardinality alone would order the fields
+  relative abundance     IA / min(N, d), because cardinality alone would order the fields by IA
   effective rank         exp(-sum_k p_k log p_k)                             (Roy and Vetterli 2007)
   participation ratio    (sum_k sigma_k^2)^2 / sum_k sigma_k^4
   stable rank            sum_k sigma_k^2 / sigma_1^2
@@ -23,7 +23,7 @@ import numpy as np
 from fullrank.analysis.inputs.variables import Array
 
 EXACT_ELEMENTS: Final = 2**20
-"""Tables of at most so many numbers get an exact singular value decomposition."""
+"""Tables of at most this many numbers get an exact singular value decomposition."""
 _CHUNK: Final = 2**21
 _ANGLES: Final = 4096
 
@@ -35,7 +35,7 @@ class Spectrum:
     Attributes:
       singular_values: `[min(N, d)]`, the largest first.
       directions: `[d, min(N, d)]`, column k belongs to singular value k.
-      rows: N, the rows that were counted.
+      rows: N, the number of rows that count.
       width: d.
     """
 
@@ -45,7 +45,7 @@ class Spectrum:
     width: int
 
     def measures(self) -> dict[str, float]:
-        """Every number of this module, by name."""
+        """All measures of this module, by name."""
         values = self.singular_values
         return {
             "information_abundance": information_abundance(values),
@@ -59,9 +59,9 @@ class Spectrum:
 def spectrum(table: Array, *, rows: Array | None = None, weights: Array | None = None) -> Spectrum:
     """The singular spectrum of a table.
 
-    A small table is decomposed as it is. Of a larger one, `E^T E` (`[d, d]`) is summed up in float64 over chunks of
-    rows, so that memory does not grow with N; the singular values are the square roots of its eigenvalues. Those below
-    about 1e-8 of the largest are then rounding noise, well below the noise of a table stored in float32.
+    A small table is decomposed directly. For a larger one, `E^T E` (`[d, d]`) is summed in float64 over chunks of rows,
+    so that memory does not grow with N; the singular values are the square roots of its eigenvalues. Those below about
+    1e-8 of the largest are then rounding noise, well below the noise of a table stored in float32.
 
     Args:
       table: `[N, d]`, of floats.
@@ -111,10 +111,10 @@ def relative_abundance(singular_values: Array, *, rows: int, width: int) -> floa
 
 
 def isotropic_abundance(*, rows: int, width: int) -> float:
-    """Information abundance of a table of independent numbers of mean 0, which is what tables start as.
+    """Information abundance of a table of independent numbers with mean 0, like an untrained table.
 
-    It is below min(N, d): chance alone stretches some directions. With m = min(N, d), n = max(N, d) and y = m / n the
-    squares lambda of singular values over sqrt(n) follow Marchenko and Pastur's law (1967) up to (1 + sqrt(y))^2, and
+    It is below min(N, d), because some directions are longer by chance. With m = min(N, d), n = max(N, d) and y = m / n
+    the squares lambda of singular values over sqrt(n) follow Marchenko and Pastur's law (1967) up to (1 + sqrt(y))^2:
 
         IA = m / (1 + sqrt(y)) * 2 / pi * integral over theta from 0 to pi of sin(theta)^2 / sqrt(lambda(theta)),
         lambda(theta) = 1 + y + 2 sqrt(y) cos(theta)
@@ -133,10 +133,10 @@ def isotropic_abundance(*, rows: int, width: int) -> float:
 
 
 def output_rank(outputs: Array) -> float:
-    """Effective rank of what a layer gives a sample of rows, `[n, H]`.
+    """Effective rank of a layer's outputs for a sample of rows, `[n, H]`.
 
-    Rows are centred, other than those of tables: outputs of a rectifier are positive, so that their common mean would
-    be the largest direction and hide all others.
+    Unlike those of tables, rows are centred: outputs of a rectifier are positive, so that their common mean would be
+    the largest direction and hide all others.
     """
     exact = np.asarray(outputs, np.float64)
     return effective_rank(spectrum(exact - exact.mean(axis=0)).singular_values)

@@ -1,6 +1,6 @@
 """The spectra of all tables of an input, without the rows that were never trained.
 
-The information abundance of what all sets together hold of a field makes one set comparable with several.
+The information abundance of a field's embeddings in all sets together makes one set comparable with several.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ KnownBy = Literal["frequencies", "initial values", "optimizer slots", "nothing"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class TableSpectrum:
-    """What was found of one table.
+    """The result for one table.
 
     Attributes:
-      set: Its embedding set; empty where the file knows none.
+      set: Its embedding set; empty if the file has no sets.
       table: Its name.
-      all_rows: Rows with those that were never trained.
+      all_rows: Number of rows, including those that were never trained.
       trained: `[N]`, whether a row was trained; `None` if that is not known, and all rows count.
-      known_by: What told which rows were trained.
+      known_by: How the trained rows were identified.
       spectrum: Spectrum of the trained rows.
-      weighted: Weighted of the trained rows, weighted by frequency; `None` without frequencies.
+      weighted: Spectrum of the trained rows, weighted by frequency; `None` without frequencies.
     """
 
     set: str
@@ -63,11 +63,11 @@ class TableSpectrum:
 def table_spectra(
     given: Input, *, frequencies: Mapping[str, Array] | None = None, initial: Input | None = None
 ) -> list[TableSpectrum]:
-    """Takes the spectrum of every table.
+    """Computes the spectrum of every table.
 
-    Rows were trained if their frequency is positive, where frequencies are given; if they differ from their initial
-    values, where those are; if the optimiser's slots for them have changed, where the input has slots. All rows
-    count if nothing tells.
+    Rows count as trained if their frequency is positive, if frequencies are given; else if they differ from their
+    initial values, if those are given; else if the optimiser's slots for them have changed, if the input has slots.
+    Otherwise all rows count.
 
     Args:
       given: The tables.
@@ -75,7 +75,7 @@ def table_spectra(
       initial: The same model before training.
 
     Raises:
-      ValueError: If frequencies or initial values do not fit the tables, or a table holds what is not a number.
+      ValueError: If frequencies or initial values do not fit the tables, or a table holds NaN or infinite numbers.
     """
     frequencies = dict(frequencies or {})
     _check_names(given, frequencies)
@@ -138,7 +138,7 @@ def _check_names(given: Input, frequencies: Mapping[str, Array]) -> None:
     unknown = sorted(set(frequencies) - known)
     if unknown:
         tables = sorted({t.name for s in given.sources for t in s.tables})
-        raise ValueError(f"Frequencies are given of {', '.join(unknown)}, but the tables are {', '.join(tables)}.")
+        raise ValueError(f"Frequencies are given for {', '.join(unknown)}, but the tables are {', '.join(tables)}.")
 
 
 def _initial_values(source: TableSource, initial: Input) -> Array:
@@ -146,7 +146,7 @@ def _initial_values(source: TableSource, initial: Input) -> Array:
         if other.variable.name == source.variable.name and other.variable.shape == source.variable.shape:
             return other.variable.read()
     raise ValueError(
-        f"{initial.path} holds no {source.variable.name} of shape {source.variable.shape}: it is another model's."
+        f"{initial.path} holds no {source.variable.name} of shape {source.variable.shape}: it belongs to another model."
     )
 
 
@@ -166,7 +166,7 @@ class JoinedAbundance:
       rows: N, the rows that were trained in every set.
       width: D, the widths of all sets together.
       abundance: Information abundance of `[N, D]`.
-      relative: That over min(N, D).
+      relative: `abundance` divided by min(N, D).
     """
 
     rows: int
@@ -176,10 +176,10 @@ class JoinedAbundance:
 
 
 def joined_abundance(given: Input) -> dict[str, JoinedAbundance]:
-    """Sets the rows of a field's tables side by side, `[N, d_1 + ... + d_S]`, and takes their information abundance.
+    """Concatenates the rows of a field's tables, `[N, d_1 + ... + d_S]`, and computes their information abundance.
 
-    It is what a model can tell apart of the field's values in all of its sets, as in the multi-embedding paper (Guo et
-    al. 2024); with one set it is that of the table. A field of fewer than two trained rows is left out.
+    It measures how well all sets together distinguish the field's values, as in the multi-embedding paper (Guo et al.
+    2024); with one set it is that of the table. A field of fewer than two trained rows is left out.
 
     Args:
       given: A run, a SavedModel or a checkpoint of fullrank.

@@ -1,4 +1,4 @@
-"""Many tables in one picture: relative information abundance, and singular spectra."""
+"""Figures of many tables: relative information abundance, and singular spectra."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from fullrank.analysis.figures.style import BLUE, GREY, ORANGE, count, figure, shortened
 
 FLOOR: Final = -3.0
-"""log10 of the smallest share of sigma_1 that is told from nothing."""
+"""log10 of the smallest share of sigma_1 that the colours distinguish from 0."""
 
 
 def abundance_bars(
@@ -40,7 +40,7 @@ def abundance_bars(
     with figure(path=path, width=7.5, height=1.7 + 0.27 * len(drawn)) as axes:
         places = range(len(drawn))
         axes.barh(places, [entry[0] for _, entry in drawn], height=0.7, color=BLUE)
-        # The numbers stand in a column of their own, where no line crosses them.
+        # The numbers are in a column of their own, where no line crosses them.
         for place, (_, (relative, absolute, _)) in enumerate(drawn):
             axes.annotate(
                 f"{relative:.2f}  (IA {absolute:.1f})",
@@ -69,9 +69,9 @@ def spectra_heatmap(
     path: str | os.PathLike[str],
     max_rows: int = 60,
 ) -> None:
-    """Draws a row per table and a column a singular value; the colour is log10 of sigma_k / sigma_1.
+    """Draws one row per table and one column per singular value; the colour is log10 of sigma_k / sigma_1.
 
-    A table that uses all its dimensions alike is light from left to right; one that has collapsed turns dark early.
+    A table that uses all its dimensions equally is light from left to right; one that has collapsed turns dark early.
     Rows are blank beyond min(N, d). The table with the least sum over its row, the smallest IA / min(N, d), is on top.
 
     Args:

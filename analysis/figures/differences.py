@@ -1,4 +1,4 @@
-"""Differences from a baseline with their intervals, one line a variant."""
+"""Differences from a baseline with their intervals, one line per variant."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def difference_intervals(
 
     Args:
         differences: variant -> difference, drawn from top to bottom.
-        baseline: what it is a difference from.
-        statistic: what was measured, with its unit.
+        baseline: name of the baseline.
+        statistic: name of the statistic, with its unit.
         path: the PNG to write.
 
     Raises:

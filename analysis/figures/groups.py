@@ -1,4 +1,4 @@
-"""Figures of learned groups: how evenly the codes are used, and what the largest groups are ([Meta] §3.1)."""
+"""Figures of learned groups: how evenly the codes are used, and what characterises the largest groups ([Meta] §3.1)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COLORS = (BLUE, ORANGE, "#009E73", "#CC79A7", "black", GREY)
 
 
 class Bar(NamedTuple):
-    """A value that a group has more often than everybody."""
+    """A value that is more frequent in a group than overall."""
 
     group: str
     label: str
@@ -24,10 +24,10 @@ class Bar(NamedTuple):
 
 
 def usage_lines(*, shares: Sequence[npt.ArrayLike], place: str, path: str | os.PathLike[str]) -> None:
-    """Draws the sorted shares of the codes, a line per level.
+    """Draws the sorted shares of the codes, one line per level.
 
     Args:
-        shares: of each level, `[C]`.
+        shares: `[C]` for each level.
         place: where the groups were learned, for the title.
         path: the PNG to write.
     """
@@ -48,10 +48,10 @@ def usage_lines(*, shares: Sequence[npt.ArrayLike], place: str, path: str | os.P
 
 
 def meaning_bars(*, bars: Sequence[Bar], sizes: Mapping[str, float], place: str, path: str | os.PathLike[str]) -> None:
-    """Draws what distinguishes the largest groups: a value's share within the group, and its share overall.
+    """Draws the values that distinguish the largest groups: their share within the group, and their share overall.
 
     Args:
-        bars: in the order of the groups.
+        bars: the values, in the order of the groups.
         sizes: group -> share of the examples.
         place: where the groups were learned, for the title.
         path: the PNG to write.

@@ -15,8 +15,8 @@ def hamming_curve(*, measured: Mapping[str, Any], title: str, path: str | os.Pat
     """Draws the mean distance of each cosine bin, its deviation, and `bits arccos(cosine) / pi` as a line.
 
     Args:
-        measured: what `fullrank.data.content.hamming` measured, as plain values.
-        title: what was hashed.
+        measured: results of `fullrank.data.content.hamming`, as plain values.
+        title: name of the hashed vectors.
         path: the PNG to write.
     """
     bins, bits = measured["bins"], measured["bits"]

@@ -11,7 +11,7 @@ from fullrank.analysis.figures.style import BLUE, GREY, figure, shortened
 def importance_bars(
     *, importance: Mapping[str, Mapping[str, float]], task: str, path: str | os.PathLike[str], max_bars: int = 40
 ) -> None:
-    """Draws a bar per feature with its interval, the most important on top; grey where the interval holds zero.
+    """Draws one bar per feature with its interval, the most important on top; grey where the interval contains zero.
 
     Args:
       importance: Feature -> `increase` of NE in percent, and half the width of its interval, `reach`.
@@ -33,4 +33,4 @@ def importance_bars(
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("increase of NE when the feature is permuted [%], 95 % interval")
         some = f", the first {max_bars} of {len(ranked)}" if len(ranked) > max_bars else ""
-        axes.set_title(f"What {task} reads{some}")
+        axes.set_title(f"Feature importance of {task}{some}")

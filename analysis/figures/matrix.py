@@ -12,7 +12,7 @@ import numpy as np
 from fullrank.analysis.figures.style import GREY, figure, shortened
 
 _MOST_NUMBERS: Final = 14
-"""Columns up to which every cell also shows its number."""
+"""Largest number of columns for which every cell also shows its number."""
 
 
 def matrix_heatmap(
@@ -34,13 +34,13 @@ def matrix_heatmap(
         values: `[rows, columns]`.
         rows: names of the rows.
         columns: names of the columns.
-        title: what is shown.
+        title: title of the figure.
         scale: label of the colour bar.
         largest: Value of the lightest colour.
         smallest: Value of the darkest colour.
         path: the PNG to write.
-        row_axis: what the rows are.
-        column_axis: what the columns are.
+        row_axis: label of the rows.
+        column_axis: label of the columns.
 
     Raises:
         ValueError: if the names do not fit the matrix.

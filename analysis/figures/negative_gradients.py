@@ -1,4 +1,4 @@
-"""How the gradients of negatives fade while a model trains ([Tencent] §6.1)."""
+"""The decay of the gradients of negatives during training ([Tencent] §6.1)."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def negative_gradient_lines(
     task: str,
     path: str | os.PathLike[str],
 ) -> None:
-    """Draws a line a loss over the epochs, on a logarithmic axis.
+    """Draws one line per loss over the epochs, on a logarithmic axis.
 
     Args:
         gradients: name of a loss -> mean absolute gradient on logits of negatives after each epoch, as the callback
-            `NegativeGradients` logs it; what is not positive is left out. At most five losses.
+          `NegativeGradients` logs it; values that are not positive are left out. At most five losses.
         base_rate: draws the level to which cross entropy falls; None leaves it out.
         task: name for the title.
         path: the PNG to write.

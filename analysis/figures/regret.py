@@ -1,4 +1,4 @@
-"""Figures of exploration: regret over time, uncertainty by how often something was shown, and values of policies."""
+"""Figures of exploration: regret over time, uncertainty by number of shows, and values of policies."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def draw_regret(regrets: Mapping[str, np.ndarray[Any, Any]], *, path: str | os.P
 def draw_rates(
     rates: Mapping[str, np.ndarray[Any, Any]], *, constant: Mapping[str, float], path: str | os.PathLike[str]
 ) -> None:
-    """Draws the mean reward of policies that learn, until each round, with its 95 % interval over orders of the rows.
+    """Draws the mean reward up to each round of policies that learn, with its 95 % interval over orders of the rows.
 
     Args:
         rates: policy -> `[orders, rounds]`.
@@ -48,7 +48,7 @@ def draw_rates(
         for (policy, rate), style in zip(constant.items(), ("--", "-.", ":", (0, (1, 4))), strict=False):
             axes.axhline(rate, color="#333333", linewidth=1.0, linestyle=style, label=policy)
         axes.set_xlabel("round")
-        axes.set_ylabel("mean reward until then")
+        axes.set_ylabel("mean reward up to the round")
         axes.set_title(f"Replay: mean over {len(next(iter(rates.values())))} orders, 95 % interval over them")
         axes.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.14))
 
@@ -64,7 +64,7 @@ def _draw_mean(axes: Axes, values: np.ndarray[Any, Any], *, label: str, colour: 
 def draw_deviations(
     cells: Mapping[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]], *, path: str | os.PathLike[str]
 ) -> None:
-    """Draws the posterior standard deviation of a logit against how often its ad was shown, median and quartiles.
+    """Draws the posterior standard deviation of a logit against the number of shows of its ad, median and quartiles.
 
     Args:
         cells: policy -> times shown and deviation of each ad in each segment at the end.
@@ -86,7 +86,7 @@ def draw_deviations(
         axes.set_xscale("log")
         axes.set_xlabel("times shown at the end, plus a half")
         axes.set_ylabel("posterior standard deviation of the logit")
-        axes.set_title("Uncertainty falls with what was shown")
+        axes.set_title("Uncertainty by number of shows")
         axes.legend()
 
 
@@ -97,14 +97,14 @@ def draw_values(
     title: str,
     path: str | os.PathLike[str],
 ) -> None:
-    """Draws a panel a campaign, with a line per policy.
+    """Draws one panel per campaign, with one line per policy.
 
     The axis ends at six times the largest own value, beyond which the widest intervals are cut off.
 
     Args:
         values: campaign -> policy -> its estimated value.
         own: campaign -> name and value of the policy that made a log, drawn as a line with a band.
-        title: of the figure.
+        title: title of the figure.
         path: the PNG to write.
     """
     most = max(len(policies) for policies in values.values())
@@ -129,4 +129,4 @@ def draw_values(
         low = min(0.0, *(value.low for value in every))
         high = min(max(value.high for value in every), 6 * max(value.value for _, value in own.values()))
         all_[-1].set_xlim(low - 0.05 * (high - low), high)
-        all_[-1].set_xlabel("clicks an impression")
+        all_[-1].set_xlabel("clicks per impression")

@@ -23,7 +23,7 @@ def reliability_diagram(
     """Draws groups of examples, each at its mean prediction and observed rate, with 95 % Wilson intervals.
 
     Both axes are logarithmic if predictions are small and spread over more than a factor of four, as click rates are.
-    A group without positives then lies on the lower edge as a triangle.
+    A group without positives is then a triangle at the lower edge.
 
     Args:
         mean_prediction: `[G]` in [0, 1].
@@ -42,7 +42,7 @@ def reliability_diagram(
     logarithmic = predicted.min() > 0.0 and predicted.max() < 0.5 and predicted.max() > 4.0 * predicted.min()
     with figure(path=path) as axes:
         if logarithmic:
-            # An interval that reaches down to zero would stretch a logarithmic axis without end.
+            # An interval that reaches zero would extend a logarithmic axis to infinity.
             low = 0.5 * min(predicted.min(), observed[observed > 0.0].min(initial=1.0))
             high = min(1.0, 1.6 * max(predicted.max(), upper.max()))
             axes.set(xscale="log", yscale="log")
@@ -73,7 +73,7 @@ def reliability_diagram(
 
 
 def _ticks_a_decade(span: float) -> tuple[float, ...]:
-    """As many labels as fit next to one another."""
+    """The number of labels that fit next to each other."""
     if span < 150.0:
         return (1.0, 2.0, 5.0)
     return (1.0, 3.0) if span < 3000.0 else (1.0,)
@@ -105,7 +105,7 @@ def roc_curve(
         path: the PNG to write.
 
     Raises:
-        ValueError: if a rate is not defined, because a class is missing.
+        ValueError: if a rate is undefined, because a class is missing.
     """
     fpr, tpr = np.asarray(false_positive_rate, np.float64), np.asarray(true_positive_rate, np.float64)
     if np.isnan(fpr).any() or np.isnan(tpr).any():

@@ -1,4 +1,4 @@
-"""The gain of several runs over one, with intervals, for each task."""
+"""The gains of several runs over a baseline, with intervals, per task."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def run_gains(
     path: str | os.PathLike[str],
     names: Mapping[str, str] | None = None,
 ) -> None:
-    """Draws a line per task and run: blue where the interval lies above zero, orange below, grey where it holds zero.
+    """Draws one line per task and run: blue if the interval is above zero, orange if below, grey if it contains zero.
 
     Args:
-      gains: Task -> run -> gain over all examples, or over the segment that matters.
-      baseline: Name of the run that is compared with.
+      gains: Task -> run -> gain over all examples, or over one segment.
+      baseline: Name of the baseline run.
       path: the file to write.
-      names: Run -> what it is called on the axis; its name where not given. An empty name leaves the task alone.
+      names: Run -> its label on the axis; its name if not given. An empty label shows only the task.
     """
     lines = [(task, run, entry) for task, runs in gains.items() for run, entry in runs.items()]
     with figure(path=path, width=7.5, height=1.4 + 0.3 * len(lines)) as axes:

@@ -1,4 +1,4 @@
-"""A search over flags: what each trial came to, the best until then, and how much each flag matters."""
+"""The figure of a search over flags: the value of each trial, the best so far, and the importance of each flag."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def draw_search(
     """Draws values by trial on the left and importances of flags on the right.
 
     Args:
-        values: trial -> value, of trials that came to their end; at least one.
+        values: trial -> value, of completed trials; at least one.
         pruned: trials that were stopped early, shown as ticks on the axis.
         importances: flag -> share of the variance of the values; may be empty.
         maximize: whether larger values are better.

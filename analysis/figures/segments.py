@@ -11,7 +11,7 @@ import numpy as np
 from fullrank.analysis.comparisons.paired_gain import SegmentGain
 from fullrank.analysis.figures.style import BLUE, GREY, ORANGE, count, figure, shortened
 
-# Where a bar begins: what a model without skill (AUC, NE) or without bias gets; 0 for the rest.
+# Where a bar begins: the value of a model without skill (AUC, NE) or without bias; 0 for the others.
 BASELINES = {"auc": 0.5, "gauc": 0.5, "ne": 1.0, "bias": 1.0}
 _NAMES = {"auc": "AUC", "gauc": "GAUC", "ne": "normalised entropy", "ece": "calibration error", "log_loss": "log loss"}
 _UNITS = {"bias": " (predicted / observed)", "log_loss": " [nats]"}
@@ -33,9 +33,9 @@ def segment_bars(
     """Draws one bar per segment value, the largest segments on top, with the statistic over all examples.
 
     Args:
-        values: segment value -> statistics, with `statistic` (None where not defined) and `examples`.
+        values: segment value -> statistics, with `statistic` (None if undefined) and `examples`.
         segment: name of the segment.
-        statistic: which statistic; bars begin at its entry in `BASELINES`.
+        statistic: its name; bars begin at its entry in `BASELINES`.
         overall: the statistic over all examples; None leaves its line out.
         task: name for the title.
         path: the PNG to write.
@@ -59,7 +59,7 @@ def segment_bars(
             height=0.7,
             color=BLUE,
         )
-        # The numbers stand in a column of their own, where no line crosses them.
+        # The numbers are in a column of their own, where no line crosses them.
         for place, (_, entry) in enumerate(drawn):
             value = entry[statistic]
             axes.annotate(
@@ -97,10 +97,10 @@ def segment_gains(
     path: str | os.PathLike[str],
     max_lines: int = 30,
 ) -> None:
-    """Draws the gain of all examples on top, then that of the largest segments, and the line of no gain.
+    """Draws the gain over all examples on top, then those of the largest segments, and the line of no gain.
 
-    An interval is blue where it lies above zero, orange where it lies below, and grey where it holds zero. A
-    gain of too few keys is a grey point without an interval.
+    An interval is blue if it is above zero, orange if below, and grey if it contains zero. A gain over too few keys is
+    a grey point without an interval.
 
     Args:
         overall: the gain over all examples.

@@ -1,4 +1,4 @@
-"""How sure a model says it is: the spread of its stated deviations, and predictions of groups sorted by them."""
+"""A model's stated uncertainty: the distribution of its deviations, and predictions of groups sorted by them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def stated_deviation(
     task: str,
     path: str | os.PathLike[str],
 ) -> None:
-    """Draws the quantiles of the deviation, and predicted beside observed rates of examples that it sorts.
+    """Draws the quantiles of the deviation, and predicted and observed rates of examples sorted by it.
 
     Args:
       quantiles: Of the deviation of the logit over examples, evenly spaced from the least to the largest.
@@ -35,7 +35,7 @@ def stated_deviation(
     with panels(path=path, rows=1, columns=2, width=8.4, height=3.7) as (spread, rates):
         spread.plot(np.linspace(0, 100, len(quantiles)), quantiles, color=BLUE)
         spread.set_ylim(bottom=0.0)
-        spread.set_xlabel("examples, the surest first [%]")
+        spread.set_xlabel("examples, the most certain first [%]")
         spread.set_ylabel("standard deviation of the logit")
         rates.vlines(place, low, high, color=BLUE, linewidth=1.4, alpha=0.6)
         rates.plot(place, observed, "o", color=BLUE, markersize=5, label="observed, 95 % interval")
@@ -44,4 +44,4 @@ def stated_deviation(
         rates.set_xlabel("examples, the surest first [%]")
         rates.set_ylabel(f"rate of {task}")
         rates.legend(loc="best", fontsize=9)
-        spread.figure.suptitle(f"How sure it says it is of {task}", fontsize=11)
+        spread.figure.suptitle(f"Stated uncertainty of {task}", fontsize=11)

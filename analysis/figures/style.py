@@ -1,4 +1,4 @@
-"""How every figure looks and how it is written."""
+"""The common style of figures, and how they are written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from fullrank.data.files.write_aside import file_aside
 
-# Okabe and Ito's colours: told apart with every kind of colour vision, and in grey.
+# Okabe and Ito's colours, which are distinguishable with every kind of colour vision, and in grey.
 BLUE = "#0072B2"
 ORANGE = "#D55E00"
 GREY = "#777777"
@@ -37,7 +37,7 @@ _SETTINGS: dict[Any, Any] = {
 
 
 INK = "#010203"
-"""The colour of lines and texts in an SVG, for which a page puts its own."""
+"""The colour of lines and texts in an SVG, which a page replaces by its own."""
 _OF_SVG: dict[Any, Any] = {
     **dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color"), INK),
     **dict.fromkeys(("axes.facecolor", "figure.facecolor", "savefig.facecolor"), "none"),
@@ -48,15 +48,15 @@ _OF_SVG: dict[Any, Any] = {
 
 @contextlib.contextmanager
 def figure(*, path: str | os.PathLike[str], width: float = 6.0, height: float = 5.0) -> Iterator[Axes]:
-    """Gives axes to draw on and writes them as PNG, or as SVG if the name of the file ends so.
+    """Yields axes to draw on and writes them as PNG, or as SVG if the file name ends in `.svg`.
 
     The figure is made without pyplot, so neither a display nor another library's current figure matters. The file is
-    written next to its place and then renamed: a half-written one never bears the name.
+    written under a temporary name and then renamed, so a half-written one never has the name.
 
     Args:
         path: the file; its folder is created if missing.
         width: inches.
-        height: inches.
+        height: height in inches.
     """
     with panels(path=path, rows=1, columns=1, width=width, height=height) as (axes,):
         yield axes
@@ -66,14 +66,14 @@ def figure(*, path: str | os.PathLike[str], width: float = 6.0, height: float = 
 def panels(
     *, path: str | os.PathLike[str], rows: int, columns: int, width: float, height: float
 ) -> Iterator[list[Axes]]:
-    """As `figure`, with a grid of axes that share their x axis; gives them row by row.
+    """Like `figure`, with a grid of axes that share their x axis; yields them row by row.
 
     Args:
         path: the file.
-        rows: of the grid.
-        columns: of the grid.
-        width: inches of all.
-        height: inches of all.
+        rows: rows of the grid.
+        columns: columns of the grid.
+        width: total width in inches.
+        height: total height in inches.
     """
     vector = Path(path).suffix == ".svg"
     with mpl.rc_context(_SETTINGS | (_OF_SVG if vector else {})):
@@ -87,13 +87,13 @@ def panels(
 def side_by_side(
     *, path: str | os.PathLike[str], widths: Sequence[float], width: float, height: float
 ) -> Iterator[list[Axes]]:
-    """As `figure`, with axes side by side that share nothing.
+    """Like `figure`, with independent axes side by side.
 
     Args:
         path: the file.
-        widths: of the axes, in proportion.
-        width: inches of all.
-        height: inches.
+        widths: relative widths of the axes.
+        width: total width in inches.
+        height: height in inches.
     """
     with mpl.rc_context(_SETTINGS):
         canvas = FigureCanvasAgg(Figure(figsize=(width, height), layout="constrained"))
@@ -104,7 +104,7 @@ def side_by_side(
 
 
 def shortened(label: str, *, longest: int = 36) -> str:
-    """Cuts a name in its middle, because names of many features differ at their ends."""
+    """Shortens a name in its middle, because names of many features differ at their ends."""
     if len(label) <= longest:
         return label
     end = (longest - 1) // 2

@@ -1,4 +1,4 @@
-"""How a training went: a metric of the training and of the validation split after each epoch."""
+"""The course of training: a metric of the training and of the validation split after each epoch."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def training_curves(
     metric: str,
     path: str | os.PathLike[str],
 ) -> None:
-    """Draws both over steps; what is None is left out.
+    """Draws both over steps; None is left out.
 
     Args:
-      steps: of each point.
+      steps: step of each point.
       train: the metric on the training split.
       validation: the same on the validation split.
       best: step of the weights that were kept.
@@ -38,5 +38,5 @@ def training_curves(
             axes.axvline(best, color=ORANGE, linestyle="--", linewidth=1.2, label="weights that were kept")
         axes.set_xlabel("step")
         axes.set_ylabel(metric)
-        axes.set_title(f"{metric} while training")
+        axes.set_title(f"{metric} during training")
         axes.legend(loc="best")

@@ -1,4 +1,4 @@
-"""Reading embedding tables out of files, whoever wrote them.
+"""Reads embedding tables from files of any origin.
 
 May import: data.
 """

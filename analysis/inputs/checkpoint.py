@@ -1,8 +1,8 @@
-"""Reads the matrices of any TensorFlow checkpoint, and finds for each what an optimiser keeps for it.
+"""Reads the matrices of any TensorFlow checkpoint, and finds the optimiser slots of each.
 
-Object-based checkpoints say the full name of every variable in their object graph, whatever attribute leads to it. The
-slots of Keras's optimisers are variables named `<slot>/<name of the variable>`; those of older optimisers lie below the
-variable's own key.
+Object-based checkpoints hold the full name of every variable in their object graph, regardless of the attributes that
+lead to it. The slots of Keras's optimisers are variables named `<slot>/<name of the variable>`; those of older
+optimisers are below the variable's own key.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from fullrank.data.command.quiet_tensorflow import import_tensorflow_quietly
 _VALUE: Final = "/.ATTRIBUTES/VARIABLE_VALUE"
 _GRAPH: Final = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _DAMAGED: Final = (ValueError, RuntimeError, IndexError, TypeError)
-"""What TensorFlow's reader raises, in addition to its own errors, at a file that is cut off or something else."""
+"""Errors of TensorFlow's reader, in addition to its own types, for a file that is cut off or is something else."""
 _OF_OPTIMIZER: Final = re.compile(r"(^|/)(_?optimizer|_?optimizers)(/|$)|/\.OPTIMIZER_SLOT/")
 
 
 def checkpoint_prefix(path: Path) -> str | None:
-    """The prefix of the checkpoint that a path means: a prefix, an `.index` file, or a directory; `None` if it is none.
+    """The prefix of the checkpoint that a path names: a prefix, `.index` file or directory; `None` if there is none.
 
-    In a directory it is the latest one, or the only one where nothing says which is.
+    In a directory it is the latest checkpoint, or the only one if there is no list.
     """
     import_tensorflow_quietly()
     import tensorflow as tf
@@ -45,7 +45,7 @@ def checkpoint_prefix(path: Path) -> str | None:
 
 
 def read_checkpoint(prefix: str) -> list[StoredVariable]:
-    """The variables of floats in a checkpoint with two axes, each with its slots; optimisers' own are not listed.
+    """The float variables with two axes in a checkpoint, each with its slots; optimisers' own variables are not listed.
 
     Raises:
       ValueError: If it cannot be read.
@@ -108,7 +108,7 @@ def _slots(floats: Mapping[str, tuple[int, ...]], names: Mapping[str, str]) -> d
             continue
         above = key.rpartition("/.OPTIMIZER_SLOT/")[0] or key.rpartition("/")[0]
         parts = names.get(key, "").split("/")
-        # `Adam/m/user/embeddings`: the longest end of the name that is a variable's.
+        # `Adam/m/user/embeddings`: the longest suffix that is the name of a variable.
         ends = ("/".join(parts[place:]) for place in range(1, len(parts)))
         owner = next((owners[end] for end in ends if end in owners), None)
         if f"{above}{_VALUE}" in floats:

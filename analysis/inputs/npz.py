@@ -1,7 +1,7 @@
-"""Reads the matrices of floats in `.npz` and `.safetensors` files; shapes come from their headers.
+"""Reads the float matrices in `.npz` and `.safetensors` files; shapes come from their headers.
 
-A `.safetensors` file is eight bytes with the length of a JSON header, the header, and the raw tensors. Both are taken
-to be hostile: nothing is read outside the file, and no size in it is believed before it has been compared.
+A `.safetensors` file is eight bytes with the length of a JSON header, the header, and the raw tensors. Both are
+untrusted: nothing is read outside the file, and every size in it is checked before it is used.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _DTYPES: Final[dict[str, np.dtype[Any]]] = {
 
 
 def read_npz(file: Path) -> list[StoredVariable]:
-    """The arrays of floats in a file; others are left out.
+    """The float arrays in a file; others are left out.
 
     Raises:
-      ValueError: If the file is not what it should be.
+      ValueError: If the file is damaged or of another kind.
     """
     found = []
     try:
@@ -88,17 +88,17 @@ def read_arrays(file: Path) -> dict[str, Array]:
 
 
 def read_safetensors(file: Path) -> list[StoredVariable]:
-    """The tensors of floats in a file; others are left out.
+    """The float tensors in a file; others are left out.
 
     Raises:
-      ValueError: If the file is not what it should be.
+      ValueError: If the file is damaged or of another kind.
     """
     size = file.stat().st_size
     with open(file, "rb") as stream:
         length = int.from_bytes(stream.read(8), "little") if size >= 8 else 0
         if not 2 <= length <= min(size - 8, _LONGEST_HEADER):
             raise ValueError(
-                f"{file} is not a whole .safetensors file: its header has {length} bytes, the file has {size}."
+                f"{file} is not a complete .safetensors file: its header has {length} bytes, the file has {size}."
             )
         try:
             header = json.loads(stream.read(length))

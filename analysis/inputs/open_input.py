@@ -1,4 +1,4 @@
-"""Finds the embedding tables in whatever a path leads to."""
+"""Finds the embedding tables at a path of any supported kind."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class TableSource:
 
     Attributes:
       variable: The variable.
-      set: The embedding set it belongs to; empty where the file knows no sets.
-      tables: What it holds.
+      set: The embedding set it belongs to; empty if the file has no sets.
+      tables: The tables that it holds.
     """
 
     variable: StoredVariable
@@ -34,15 +34,15 @@ class TableSource:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Input:
-    """The tables that a path led to.
+    """The tables found at a path.
 
     Attributes:
       path: The path as given.
       kind: `run`, `SavedModel`, `checkpoint`, `npz` or `safetensors`.
       read: The file or prefix that weights are read from.
       sources: Variables with tables.
-      crosses: Matrices with a projection for each pair of fields, and their values' variables.
-      left_out: Names of the matrices of floats that were not taken for tables.
+      crosses: Matrices with a projection for each pair of fields, and the variables that hold them.
+      left_out: Names of the float matrices that were not used as tables.
     """
 
     path: str
@@ -58,19 +58,18 @@ def open_input(
 ) -> Input:
     """Finds the tables in a run directory, a TensorFlow checkpoint, a SavedModel, an `.npz` or a `.safetensors` file.
 
-    Runs and exported models of fullrank say in `tables.json` where their tables are. In anything else every matrix of
-    floats counts as a table that has at least `min_rows` rows and at most `max_width` columns, or whose name `tables`
-    finds.
+    Runs and exported models of fullrank describe their tables in `tables.json`. In anything else, a float matrix counts
+    as a table if it has at least `min_rows` rows and at most `max_width` columns, or if its name matches `tables`.
 
     Args:
       path: A file, a directory, or the prefix of a checkpoint.
-      tables: Regular expression to be found in the name of a table (`set/table` where sets are known). It alone then
-        decides.
+      tables: Regular expression that is searched in the name of a table (`set/table` if sets are known). If given, it
+        alone decides.
       min_rows: Fewest rows of a table.
       max_width: Most columns of a table.
 
     Raises:
-      ValueError: If there is nothing that can be read, or no table in it.
+      ValueError: If nothing can be read, or there is no table.
     """
     path = Path(path)
     pattern = _compiled(tables)
@@ -103,7 +102,7 @@ def _compiled(tables: str | None) -> re.Pattern[str] | None:
 
 
 def _read(path: Path) -> tuple[str, str, list[StoredVariable], TableLayout | None]:
-    """Kind, where weights are read from, the variables, and the layout of tables if there is one."""
+    """Kind, source of the weights, variables, and the layout of tables if there is one."""
     if path.suffix == ".npz" and path.is_file():
         return "npz", str(path), read_npz(path), None
     if path.suffix == ".safetensors" and path.is_file():
@@ -127,7 +126,7 @@ def _read_run(path: Path) -> tuple[str, str, list[StoredVariable], TableLayout |
     layout = _layout(path)
     if layout is None:
         raise ValueError(
-            f"{path} holds no {FILE_NAME}, which says where its tables lie. Its variables can be analysed as they are: "
+            f"{path} holds no {FILE_NAME}, which describes its tables. Its variables can be analysed as they are: "
             f"--input={path / 'best'}."
         )
     best, last = checkpoint_prefix(path / "best"), checkpoint_prefix(path / "checkpoints")
@@ -166,7 +165,9 @@ def _laid_out(
 
     def variable(name: str) -> StoredVariable:
         if name not in by_name:
-            raise ValueError(f"{read} has no variable {name!r}, which {FILE_NAME} names: they are of different models.")
+            raise ValueError(
+                f"{read} has no variable {name!r}, which {FILE_NAME} names: they belong to different models."
+            )
         return by_name[name]
 
     sources = []

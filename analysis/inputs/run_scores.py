@@ -1,6 +1,7 @@
-"""What a run predicts for a split of records, scored by its own command in a process of its own.
+"""The predictions of a run for a split of records, made by a command in a separate process.
 
-An analysis does not know models. It runs the command `fullrank predict`, as a user would, and reads the resulting file.
+An analysis does not import models: it runs the command `fullrank predict`, as a user would, and reads the resulting
+file.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ def score_run(
     """Scores a split with a run's best weights.
 
     Args:
-      run: Run directory, or a Parquet file of predictions, which is taken as it is.
+      run: Run directory, or a Parquet file of predictions, which is used as it is.
       data: Directory of the records; `None` for the one that the run was trained on.
-      split: Which split.
+      split: Split to score.
       output: Parquet file to write.
       columns: Columns to copy in addition to keys and labels.
 
@@ -55,8 +56,8 @@ class ScoreReader:
     """Reads the probabilities of one task in the order of the records, in parts of any size.
 
     Args:
-      file: Predictions, as `fullrank predict` writes them.
-      task: Whose probabilities.
+      file: Predictions written by `fullrank predict`.
+      task: The task.
 
     Raises:
       ValueError: If the file has none.
@@ -82,21 +83,25 @@ class ScoreReader:
         """The next probabilities, `[B]`.
 
         Args:
-          labels: `[B]`, what the records say, by which a file of other records is noticed.
+          labels: `[B]`, labels of the records, by which a file of other records is detected.
 
         Raises:
-          ValueError: If the file is of other records.
+          ValueError: If the file belongs to other records.
         """
         scores, known = self._left
         while len(scores) < len(labels):
             part = next(self._parts, None)
             if part is None:
-                raise ValueError(f"{self._file} has fewer rows than the records: it is of another split or data set.")
+                raise ValueError(
+                    f"{self._file} has fewer rows than the records: it belongs to another split or data set."
+                )
             scores, known = np.concatenate([scores, part[0]]), np.concatenate([known, part[1]])
         number = len(labels)
         self._left = scores[number:], known[number:]
         if self._labelled and not np.array_equal(known[:number], labels.astype(np.float64), equal_nan=True):
-            raise ValueError(f"{self._file} has other labels of {self._task!r} than the records: it is of other data.")
+            raise ValueError(
+                f"{self._file} has other labels of {self._task!r} than the records: it belongs to other data."
+            )
         return scores[:number]
 
     def _read(self) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:

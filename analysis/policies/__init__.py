@@ -1,4 +1,4 @@
-"""The value of a policy, or of a penalty, from logs of another one.
+"""The value of a policy, or of a penalty, from logs of another policy.
 
 May import: analysis/comparisons.
 """

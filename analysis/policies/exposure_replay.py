@@ -1,6 +1,6 @@
-"""How much of what a model would show has been shown before: ranking logged candidates again ([Tencent] §6.2).
+"""The share of repeated exposures in what a model would show, from ranking logged candidates again ([Tencent] §6.2).
 
-A penalty on the scores of the baseline, with no weight in training, is given for comparison.
+A penalty on the scores of the baseline, without weights in training, serves as a comparison.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class ExposureReplay:
 
     Attributes:
       requests: Number of requests.
-      shown: Candidates that either model shows.
+      shown: Number of candidates that each model shows.
       share_baseline: Share of repeated exposures in what the baseline shows.
-      share: The same of the model.
+      share: That of the model.
       change: `100 (share / share_baseline - 1)`, in percent; negative is fewer repeats. NaN if the baseline has none.
       low: Lower end of its bootstrap interval over keys; NaN with too few of them, see `ratio_intervals`.
       high: Upper end.
       auc_baseline: AUC of the baseline over all candidates with a label; NaN without labels of both classes.
-      auc: The same of the model: fewer repeats at an equal AUC is the aim, at a lower one they have a price.
+      auc: That of the model: the aim is fewer repeats at an equal AUC; a lower AUC is their price.
     """
 
     requests: int
@@ -61,18 +61,18 @@ def exposure_replay(
 ) -> ExposureReplay:
     """Ranks each request's candidates by either score and counts repeats among the first `slots`.
 
-    The history behind `repeated` stays as logged: what a model would have shown earlier does not change it, so the
-    effect of a model over time is larger or smaller than the replay says. Equal scores keep the order of the rows.
+    The history behind `repeated` stays as logged: it does not depend on what a model would have shown earlier, so the
+    effect of a model over time may be larger or smaller than in the replay. Equal scores keep the order of the rows.
 
     Args:
       requests: `[N]` integers or strings; rows of one request are its candidates.
-      repeated: `[N]` bool, whether the user had seen the ad or a similar one before: `exposure_history` counts it.
+      repeated: `[N]` bool, whether the user had seen the ad or a similar one before, as `exposure_history` counts.
       baseline: `[N]` scores of the baseline.
-      scores: `[N]` scores of the model that is judged.
+      scores: `[N]` scores of the model that is compared.
       labels: `[N]`, 0 or 1, NaN where not observed; only AUC needs them.
-      keys: `[N]` integers or strings, what is independent, such as the user; the request if `None`. A request belongs
-        to one key.
-      slots: Candidates shown a request, all of them where there are fewer.
+      keys: `[N]` integers or strings, the independent units, such as users; requests if `None`. A request belongs to
+        one key.
+      slots: Candidates shown per request, or all of them if there are fewer.
       confidence: Confidence of the interval.
       draws: Draws of the bootstrap.
       seed: Seed of the bootstrap.
@@ -121,7 +121,7 @@ def exposure_replay(
 
 
 def first_slots(request: npt.NDArray[np.int64], scores: npt.NDArray[np.float64], slots: int) -> npt.NDArray[np.bool_]:
-    """Which rows are among the `slots` best of their request; equal scores keep the order of the rows."""
+    """Marks the rows among the `slots` best of their request; equal scores keep the order of the rows."""
     order = np.lexsort((-scores, request))
     sorted_request = request[order]
     place = np.arange(request.size)
@@ -143,11 +143,11 @@ def _auc(labels: npt.NDArray[np.float64], scores: npt.NDArray[np.float64]) -> fl
 
 
 class ExposurePenalty(NamedTuple):
-    """A constant taken from the logit of every repeat.
+    """A constant subtracted from the logit of every repeat.
 
     Attributes:
-      penalty: The constant; negative where the share asked for is above the baseline's.
-      share: Share of repeats it leads to, the nearest one at or below what was asked for.
+      penalty: The constant; negative if the requested share is above the baseline's.
+      share: Resulting share of repeats, the nearest one at or below the requested share.
       auc: AUC of the scores; NaN without labels of both classes.
     """
 
@@ -165,18 +165,18 @@ def equal_share_penalty(
     share: float,
     slots: int = 1,
 ) -> ExposurePenalty:
-    """The smallest penalty with which the first `slots` of each request hold at most `share` of repeats.
+    """Finds the smallest penalty with which the first `slots` of each request hold at most `share` of repeats.
 
-    The share falls as the penalty grows, so halving an interval finds it. A model that shows fewer repeats than its
-    baseline is worth its training if its AUC lies above that of this.
+    The share falls as the penalty grows, so bisection finds it. A model that shows fewer repeats than its baseline is
+    worth its training if its AUC is above that of the penalty.
 
     Args:
-      requests: `[N]` integers or strings, as of `exposure_replay`.
+      requests: `[N]` integers or strings, as in `exposure_replay`.
       repeated: `[N]` bool.
       scores: `[N]` probabilities of the baseline.
       labels: `[N]`, 0 or 1, NaN where not observed.
-      share: Share of repeats to come down to, from 0 to 1.
-      slots: Candidates shown a request.
+      share: Requested share of repeats, from 0 to 1.
+      slots: Candidates shown per request.
     """
     _, request = np.unique(np.asarray(requests), return_inverse=True)
     repeats, truth = np.asarray(repeated, bool), np.asarray(labels, np.float64)

@@ -1,4 +1,4 @@
-"""What another policy would have earned, estimated from a log whose action probabilities are known ([Tencent] §6.4)."""
+"""Off-policy estimates of a policy's reward from a log with known action probabilities ([Tencent] §6.4)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class PolicyValue:
 
     Attributes:
       value: The estimate.
-      low: Lower end of its interval; NaN of fewer than two rows, which have no spread.
+      low: Lower end of its interval; NaN for fewer than two rows, which have no spread.
       high: Upper end.
-      effective: Effective number of rows, `(sum w)^2 / sum w^2`; the estimate is about as good as from so many rows of
-        the policy itself.
+      effective: Effective number of rows, `(sum w)^2 / sum w^2`; the estimate is about as precise as from this many
+        rows of the policy itself.
     """
 
     value: float
@@ -47,11 +47,11 @@ def policy_values(
 
         ips    mean_i w_i r_i                                        unbiased, wide
         snips  sum_i w_i r_i / sum_i w_i                             self-normalised: a little bias, narrower
-        dr     mean_i ( q(x_i, pi) + w_i (r_i - q(x_i, a_i)) )       doubly robust: right if p or q is
+        dr     mean_i ( q(x_i, pi) + w_i (r_i - q(x_i, a_i)) )       doubly robust: unbiased if p or q is right
 
     where q is a reward model, not trained on these rows. Intervals are normal ones from the rows' own spread (for snips
-    by the delta method), with rows taken as independent. With few rewarded rows of large weight they are too narrow:
-    look at `effective`.
+    by the delta method), and rows are assumed to be independent. With few rewarded rows of large weight they are too
+    narrow: check `effective`.
 
     Args:
       rewards: `[N]`, r.
@@ -63,7 +63,7 @@ def policy_values(
 
     Raises:
       ValueError: If lengths differ, there are no rows, a reward or a model value is not finite, a logged probability is
-        not in (0, 1], one model value comes without the other, or `confidence` is out of range.
+        not in (0, 1], only one of the model values is given, or `confidence` is out of range.
     """
     if (model_logged is None) != (model_target is None):
         raise ValueError("A doubly robust estimate needs both model_logged and model_target.")
@@ -95,7 +95,7 @@ def value_difference(
     baseline: npt.ArrayLike,
     confidence: float = 0.95,
 ) -> PolicyValue:
-    """Self-normalised value of a policy less that of another one from the same rows, which share their chance.
+    """Self-normalised value of a policy minus that of another one, from the same rows, whose errors are correlated.
 
     Args:
       rewards: `[N]`.
@@ -128,13 +128,13 @@ def on_policy_value(*, rewards: npt.ArrayLike, confidence: float = 0.95) -> Poli
 
 
 def widened(value: PolicyValue) -> PolicyValue:
-    """A value of rewards that are 0 or 1, with an interval that does not shrink where few were met.
+    """A value of rewards that are 0 or 1, with an interval that does not collapse if few rewards were observed.
 
-    The rows' own spread is 0 if none of those that count was rewarded, however few they are. So each side reaches at
-    least as far as Wilson's interval from as many rows as were effective.
+    The rows' own spread is 0 if none of the matching rows was rewarded, however few they are. So each side reaches at
+    least as far as Wilson's interval for the effective number of rows.
 
     Args:
-      value: With the 95 % interval of its rows' spread.
+      value: A value with the 95 % interval of its rows' spread.
     """
     if not value.effective or np.isnan(value.value):
         return dataclasses.replace(value, low=float("nan"), high=float("nan"))
@@ -148,7 +148,7 @@ def widened(value: PolicyValue) -> PolicyValue:
 
 
 def independent_difference(value: PolicyValue, other: PolicyValue) -> PolicyValue:
-    """The difference of two values whose errors are taken to be independent, each side from the sides it comes from."""
+    """The difference of two values with independent errors; each side combines the sides that it depends on."""
     gap = value.value - other.value
     return PolicyValue(
         value=gap,
@@ -182,7 +182,7 @@ def _check_finite(name: str, values: Floats) -> None:
 
 
 def _reach(confidence: float) -> float:
-    """How many standard errors a normal interval reaches to either side."""
+    """The number of standard errors that a normal interval reaches to either side."""
     check_confidence(confidence)
     return float(ndtri(0.5 + confidence / 2))
 
@@ -193,7 +193,7 @@ def _effective(weights: Floats) -> float:
 
 
 def _self_normalised(reward: Floats, weights: Floats) -> tuple[float, Floats]:
-    """The value, and what each row moves it by, times the number of rows; NaN without weight."""
+    """The value, and the influence of each row on it times the number of rows; NaN without weight."""
     total = float(weights.sum())
     if not total:
         return float("nan"), np.full_like(weights, np.nan)

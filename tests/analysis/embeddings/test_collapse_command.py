@@ -205,7 +205,7 @@ def test_weights_of_strangers_are_analysed_and_unknown_rows_are_owned_up_to(
     collapse(f"--input={tmp_path / 'weights'}", "--min_rows=20", f"--output={output}")
     printed = capsys.readouterr().out
     assert "items/embeddings" in printed
-    assert "Nothing tells which rows of 1 tables were trained, so all rows count" in printed
+    assert "The trained rows of 1 tables are unknown, so all rows count" in printed
     assert "Not taken for tables: dense" in printed
     assert {path.name for path in output.iterdir()} == {"collapse.json", "abundance.png", "spectra.png"}
 
