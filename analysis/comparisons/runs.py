@@ -149,8 +149,7 @@ def compare_runs(
       runs: Name -> run directory, or a Parquet file of predictions; the first is the baseline.
       data: Directory of the records; `None` for the one that the first run was trained on.
       split: Split to score.
-      key: Column whose values are independent; the schema's first key if `None`, or every
-        example.
+      key: Column whose values are independent; the schema's first key if `None`, or every example.
       segments: Columns to compare by; those of the schema if empty.
       draws: Draws of the bootstrap.
       directory: Directory for the predictions.

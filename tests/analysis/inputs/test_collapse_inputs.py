@@ -237,7 +237,7 @@ def test_safetensors_that_lie(header: Any, data: bytes, length: int | None, mess
 def test_safetensors_that_end_before_they_begin(size: int, tmp_path: Path) -> None:
     file = tmp_path / "a.safetensors"
     file.write_bytes(bytes(size))
-    with pytest.raises(ValueError, match=r"is not a whole \.safetensors file"):
+    with pytest.raises(ValueError, match=r"is not a complete \.safetensors file"):
         read_safetensors(file)
 
 
