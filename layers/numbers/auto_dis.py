@@ -9,7 +9,7 @@ import tf_keras as keras
 
 from fullrank.layers.checks.arguments import require_counts
 from fullrank.layers.checks.inputs import Input, takes
-from fullrank.layers.numbers.numeral_systems import as_columns, columns_in, with_missing
+from fullrank.layers.numbers.number_columns import add_missing_rows, as_columns, columns_in, known_numbers, with_missing
 
 _LARGEST = 1e6
 
@@ -80,7 +80,7 @@ class AutoDis(keras.layers.Layer):
         self._meta = self.add_weight(
             name="meta", shape=(columns, buckets, self.width), initializer=uniform(-0.05, 0.05)
         )
-        self._missing = self.add_weight(name="missing", shape=(columns, self.width), initializer=uniform(-0.05, 0.05))
+        self._missing = add_missing_rows(self, columns=columns, width=self.width)
         super().build(input_shape)
 
     def call(self, values: tf.Tensor) -> tf.Tensor:
@@ -92,8 +92,7 @@ class AutoDis(keras.layers.Layer):
     def shares(self, values: tf.Tensor) -> tf.Tensor:
         """How much of each bucket every number has, `[B, n, H]` in the weights' type; a missing one counts as 0."""
         numbers = tf.cast(as_columns(values), self._first.dtype)
-        known = tf.where(tf.math.is_nan(numbers), tf.zeros([], numbers.dtype), numbers)
-        known = tf.clip_by_value(known, -_LARGEST, _LARGEST)[:, :, tf.newaxis]
+        known = known_numbers(numbers, limit=_LARGEST)[:, :, tf.newaxis]
         hidden = tf.nn.leaky_relu(known * self._first, alpha=self.slope)
         scores = tf.einsum("bnh,nhk->bnk", hidden, self._second) + self.alpha * hidden
         return tf.nn.softmax(scores / self.temperature, axis=-1)

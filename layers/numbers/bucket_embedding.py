@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
 from fullrank.layers.checks.arguments import require_counts
 from fullrank.layers.checks.inputs import Input, takes
-from fullrank.layers.numbers.numeral_systems import as_columns, columns_in, per_column, reached_edges
+from fullrank.layers.numbers.number_columns import (
+    add_stacked_tables,
+    as_columns,
+    ascending,
+    columns_in,
+    gather_stacked,
+    per_column,
+    shaped_like,
+)
+from fullrank.layers.numbers.numeral_systems import reached_edges
 
 
 def bucket_rows(values: tf.Tensor, edges: tf.Tensor) -> tf.Tensor:
@@ -23,10 +31,10 @@ def bucket_rows(values: tf.Tensor, edges: tf.Tensor) -> tf.Tensor:
 @keras.saving.register_keras_serializable(package="fullrank")
 @takes(values=Input("[B] or [B, n]", kind="number", known="n"))
 class BucketEmbedding(keras.layers.Layer):
-    """One row a bucket: k - 1 boundaries make k buckets; a number on a boundary belongs to the upper one.
+    """One row per bucket: k - 1 boundaries make k buckets; a number on a boundary belongs to the upper one.
 
-    The order of the buckets is lost: rows of neighbours know nothing of each other. Row 0 is that of a missing number
-    (NaN), row 1 that of the lowest bucket.
+    The order of the buckets is lost: rows of neighbours are independent. Row 0 is that of a missing number (NaN), row 1
+    that of the lowest bucket.
 
     Call arguments:
       values: `[B]`, or `[B, n]` for n numbers with rows of their own.
@@ -50,8 +58,8 @@ class BucketEmbedding(keras.layers.Layer):
         trainable: bool = True,
     ) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable, autocast=False)
-        table = np.array(boundaries, np.float64, ndmin=2)
-        if np.isnan(table).any() or (table[:, 1:] < table[:, :-1]).any():
+        table = ascending(boundaries)
+        if table is None:
             raise ValueError(f"boundaries must be numbers that do not fall. Received: {boundaries}.")
         require_counts("BucketEmbedding", width=width)
         self.width = width
@@ -62,20 +70,15 @@ class BucketEmbedding(keras.layers.Layer):
         """Creates the rows of all buckets, `[n (k + 1), d]`."""
         columns = columns_in(input_shape, layer=self.name)
         self._edges = per_column(self.boundaries, columns=columns, rank=2, layer=self.name)
-        self._table = self.add_weight(
-            name="buckets",
-            shape=(columns * self._rows, self.width),
-            initializer=keras.initializers.RandomUniform(-0.05, 0.05),
-        )
+        self._table = add_stacked_tables(self, name="buckets", columns=columns, rows=self._rows, width=self.width)
         super().build(input_shape)
 
     def call(self, values: tf.Tensor) -> tf.Tensor:
         """Returns the rows, `[B, d]` or `[B, n, d]`."""
         numbers = as_columns(values)
         rows = bucket_rows(numbers, tf.constant(self._edges, numbers.dtype))
-        starts = self._rows * tf.range(len(self._edges), dtype=tf.int64)
-        embedded = tf.cast(tf.gather(self._table, rows + starts), self.compute_dtype)
-        return embedded[:, 0] if values.shape.rank == 1 else embedded
+        embedded = tf.cast(gather_stacked(self._table, rows, rows=self._rows), self.compute_dtype)
+        return shaped_like(embedded, values)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

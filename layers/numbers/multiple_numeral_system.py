@@ -10,19 +10,25 @@ import tf_keras as keras
 
 from fullrank.layers.checks.arguments import require_counts
 from fullrank.layers.checks.inputs import Input, exact_dtype, takes
-from fullrank.layers.numbers.numeral_systems import (
+from fullrank.layers.numbers.number_columns import (
+    add_stacked_tables,
     as_columns,
+    ascending,
     columns_in,
+    gather_stacked,
+    per_column,
+    shaped_like,
+)
+from fullrank.layers.numbers.numeral_systems import (
     digit_rows,
     missing_once,
-    per_column,
     require_exact,
     scaled_integers,
     table_rows,
 )
 
 _SUMMED_BITS: Final = 10
-"""Up to this range the digits of every integer are summed once a step, and an example looks up one row."""
+"""Up to this range the digits of every integer are summed once per step, and an example looks up one row."""
 _LARGEST_KNOT: Final = float(np.finfo(np.float32).max)
 
 
@@ -75,8 +81,8 @@ class MultipleNumeralSystem(keras.layers.Layer):
         super().__init__(name=name, dtype=dtype, trainable=trainable, autocast=False)
         require_counts("MultipleNumeralSystem", width=width, bits=bits, bases=tuple(bases))
         self.knots = knots if knots is not None else (float(low), float(high))
-        table = np.array(self.knots, np.float64, ndmin=2)
-        if table.shape[1] < 2 or not (table[:, 1:] >= table[:, :-1]).all() or np.abs(table).max() > _LARGEST_KNOT:
+        table = ascending(self.knots)
+        if table is None or table.shape[1] < 2 or np.abs(table).max() > _LARGEST_KNOT:
             raise ValueError(
                 f"knots must be two or more numbers of float32 and must not fall; low < high. Received: {self.knots}."
             )
@@ -89,11 +95,7 @@ class MultipleNumeralSystem(keras.layers.Layer):
         """Creates the digits' rows X of every number, below each other."""
         columns = columns_in(input_shape, layer=self.name)
         self._knots_of = per_column(self.knots, columns=columns, rank=2, layer=self.name)
-        self._table = self.add_weight(
-            name="digits",
-            shape=(columns * self._rows, self.width),
-            initializer=keras.initializers.RandomUniform(-0.05, 0.05),
-        )
+        self._table = add_stacked_tables(self, name="digits", columns=columns, rows=self._rows, width=self.width)
         super().build(input_shape)
 
     @property
@@ -104,19 +106,16 @@ class MultipleNumeralSystem(keras.layers.Layer):
     def call(self, values: tf.Tensor) -> tf.Tensor:
         """Returns the sum of the digits' rows, `[B, d]` or `[B, n, d]`."""
         integers = self._integers(values)
-        numbers = tf.range(len(self._knots_of), dtype=tf.int64)
         if self.bits <= _SUMMED_BITS:
             sums = self._sums()
-            starts = sums.shape[1] * numbers
-            embedded = tf.gather(tf.reshape(sums, (-1, self.width)), integers + 1 + starts)
+            embedded = gather_stacked(tf.reshape(sums, (-1, self.width)), integers + 1, rows=sums.shape[1])
         else:
             rows = digit_rows(integers, bases=self.bases, bits=self.bits)
-            starts = self._rows * numbers[:, tf.newaxis]
-            found = tf.gather(self._table, rows + starts)
+            found = gather_stacked(self._table, rows, rows=self._rows)
             embedded = tf.reduce_sum(found * missing_once(rows, found.dtype)[..., tf.newaxis], axis=2)
         # Cast after the lookup: its gradient is summed over the batch in the dtype of what is looked up.
         embedded = tf.cast(embedded, self.compute_dtype)
-        return embedded[:, 0] if values.shape.rank == 1 else embedded
+        return shaped_like(embedded, values)
 
     def _integers(self, values: tf.Tensor) -> tf.Tensor:
         """The numbers as integers, `[B, n]`; -1 if missing."""

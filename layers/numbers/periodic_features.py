@@ -10,7 +10,7 @@ import tf_keras as keras
 
 from fullrank.layers.checks.arguments import require_counts
 from fullrank.layers.checks.inputs import Input, takes
-from fullrank.layers.numbers.numeral_systems import as_columns, columns_in, with_missing
+from fullrank.layers.numbers.number_columns import add_missing_rows, as_columns, columns_in, known_numbers, with_missing
 
 _LARGEST = 1e6
 
@@ -73,16 +73,13 @@ class PeriodicFeatures(keras.layers.Layer):
             initializer=keras.initializers.RandomUniform(-spread, spread),
         )
         self._bias = self.add_weight(name="bias", shape=(columns, self.width), initializer="zeros")
-        self._missing = self.add_weight(
-            name="missing", shape=(columns, self.width), initializer=keras.initializers.RandomUniform(-0.05, 0.05)
-        )
+        self._missing = add_missing_rows(self, columns=columns, width=self.width)
         super().build(input_shape)
 
     def call(self, values: tf.Tensor) -> tf.Tensor:
         """Returns the fields, `[B, d]` or `[B, n, d]`."""
         numbers = tf.cast(as_columns(values), self._frequencies.dtype)
-        known = tf.where(tf.math.is_nan(numbers), tf.zeros([], numbers.dtype), numbers)
-        known = tf.clip_by_value(known, -_LARGEST, _LARGEST)[:, :, tf.newaxis]
+        known = known_numbers(numbers, limit=_LARGEST)[:, :, tf.newaxis]
         phases = 2.0 * math.pi * self._frequencies * known
         waves = tf.cast(tf.concat([tf.sin(phases), tf.cos(phases)], axis=-1), self.compute_dtype)
         linear = tf.einsum("bnk,nkd->bnd", waves, tf.cast(self._kernel, self.compute_dtype))

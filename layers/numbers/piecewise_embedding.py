@@ -10,7 +10,16 @@ import tf_keras as keras
 
 from fullrank.layers.checks.arguments import require_counts
 from fullrank.layers.checks.inputs import Input, takes
-from fullrank.layers.numbers.numeral_systems import as_columns, columns_in, per_column, reached_edges
+from fullrank.layers.numbers.number_columns import (
+    add_stacked_tables,
+    as_columns,
+    ascending,
+    columns_in,
+    gather_stacked,
+    per_column,
+    shaped_like,
+)
+from fullrank.layers.numbers.numeral_systems import reached_edges
 
 
 def piecewise_rows(values: tf.Tensor, knots: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -46,9 +55,9 @@ def piecewise_rows(values: tf.Tensor, knots: tf.Tensor) -> tuple[tf.Tensor, tf.T
 class PiecewiseEmbedding(keras.layers.Layer):
     """`e(x) = (1 - s) E_j + s E_{j+1}` with `s = (x - k_j) / (k_{j+1} - k_j)` for knots `k_j <= x < k_{j+1}`.
 
-    A continuous function of x, linear between knots, one row E per knot: what a linear map makes of the piecewise
-    linear encoding of Gorishniy et al. 2022, Eq. 1, here as a lookup of two rows whatever the number of knots. Beyond
-    the outer knots it is constant, where theirs goes on. Unlike in buckets, near numbers have near embeddings, and no
+    A continuous function of x, linear between knots, one row E per knot: a linear map of the piecewise linear
+    encoding of Gorishniy et al. 2022, Eq. 1, here as a lookup of two rows for any number of knots. Beyond the outer
+    knots it is constant, where theirs continues. Unlike in buckets, near numbers have near embeddings, and no
     number is lost within a bucket; a frequent value that is a knot, such as 0, still has a row to itself. Row 0 is that
     of a missing number (NaN), not in the paper.
 
@@ -80,9 +89,8 @@ class PiecewiseEmbedding(keras.layers.Layer):
     ) -> None:
         # Places between knots are found in float64; only rows are computed in the layer's type.
         super().__init__(name=name, dtype=dtype, trainable=trainable, autocast=False)
-        table = np.array(knots, np.float64, ndmin=2)
-        falls = np.isnan(table).any() or (table[:, 1:] < table[:, :-1]).any()
-        if not table.size or falls or not np.isfinite(table[:, 0]).all():
+        table = ascending(knots)
+        if table is None or not table.size or not np.isfinite(table[:, 0]).all():
             raise ValueError(f"knots must be numbers that do not fall, the first one finite. Received: {knots}.")
         require_counts("PiecewiseEmbedding", width=width)
         self.width = width
@@ -93,20 +101,15 @@ class PiecewiseEmbedding(keras.layers.Layer):
         """Creates the rows of all knots, `[n (K + 1), d]`."""
         columns = columns_in(input_shape, layer=self.name)
         self._knots = per_column(self.knots, columns=columns, rank=2, layer=self.name)
-        self._table = self.add_weight(
-            name="knots",
-            shape=(columns * self._rows, self.width),
-            initializer=keras.initializers.RandomUniform(-0.05, 0.05),
-        )
+        self._table = add_stacked_tables(self, name="knots", columns=columns, rows=self._rows, width=self.width)
         super().build(input_shape)
 
     def call(self, values: tf.Tensor) -> tf.Tensor:
         """Returns the embeddings, `[B, d]` or `[B, n, d]`."""
         rows, weights = piecewise_rows(as_columns(values), tf.constant(self._knots, tf.float64))
-        starts = self._rows * tf.range(len(self._knots), dtype=tf.int64)
-        found = tf.cast(tf.gather(self._table, rows + starts[:, tf.newaxis]), self.compute_dtype)
+        found = tf.cast(gather_stacked(self._table, rows, rows=self._rows), self.compute_dtype)
         embedded = tf.reduce_sum(found * tf.cast(weights, found.dtype)[..., tf.newaxis], axis=2)
-        return embedded[:, 0] if values.shape.rank == 1 else embedded
+        return shaped_like(embedded, values)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

@@ -9,7 +9,14 @@ import tf_keras as keras
 
 from fullrank.layers.checks.arguments import require_counts, require_positive
 from fullrank.layers.checks.inputs import Input, takes
-from fullrank.layers.numbers.numeral_systems import as_columns, columns_in, per_column, with_missing
+from fullrank.layers.numbers.number_columns import (
+    add_missing_rows,
+    as_columns,
+    columns_in,
+    known_numbers,
+    per_column,
+    with_missing,
+)
 
 
 def standardised(values: tf.Tensor, mean: tf.Tensor, std: tf.Tensor, *, limit: float = 8.0) -> tf.Tensor:
@@ -62,22 +69,20 @@ class ScaledNumber(keras.layers.Layer):
         columns = columns_in(input_shape, layer=self.name)
         self._mean = per_column(self.mean, columns=columns, rank=1, layer=self.name)
         self._std = per_column(self.std, columns=columns, rank=1, layer=self.name)
-        uniform = keras.initializers.RandomUniform
         self._direction = self.add_weight(
             name="direction",
             shape=(columns, self.width),
-            initializer=uniform(-0.05, 0.05),
+            initializer=keras.initializers.RandomUniform(-0.05, 0.05),
             experimental_autocast=False,
         )
-        self._missing = self.add_weight(name="missing", shape=(columns, self.width), initializer=uniform(-0.05, 0.05))
+        self._missing = add_missing_rows(self, columns=columns, width=self.width)
         super().build(input_shape)
 
     def call(self, values: tf.Tensor) -> tf.Tensor:
         """Returns the fields, `[B, d]` or `[B, n, d]`."""
         numbers = as_columns(values)
-        known = tf.where(tf.math.is_nan(numbers), tf.zeros([], numbers.dtype), numbers)
         mean, std = tf.constant(self._mean, numbers.dtype), tf.constant(self._std, numbers.dtype)
-        z = tf.cast(standardised(known, mean, std, limit=self.limit), self._direction.dtype)
+        z = tf.cast(standardised(known_numbers(numbers), mean, std, limit=self.limit), self._direction.dtype)
         embedded = tf.cast(z[:, :, tf.newaxis] * self._direction, self.compute_dtype)
         return with_missing(embedded, values, self._missing)
 
