@@ -160,7 +160,7 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(
 def test_help_shows_usage_and_every_flag(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_main(command, "--help") == 0
     shown = capsys.readouterr().out
-    assert f"python -m {command.__name__}" in shown
+    assert f"fullrank {command.__name__.rpartition('.')[2]} --" in shown
     assert "--run=TEXT" in shown or "--data=TEXT" in shown
 
 
