@@ -74,7 +74,7 @@ def test_a_run_is_analysed_table_by_table(
     }
     printed = capsys.readouterr().out
     assert "set1/item" in printed
-    assert "Trained rows are told by optimizer slots." in printed
+    assert "Trained rows are identified by optimizer slots." in printed
     assert printed.endswith(f"Wrote {output}.\n")
 
 

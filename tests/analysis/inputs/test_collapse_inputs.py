@@ -284,7 +284,7 @@ def test_frequencies_and_initial_values_come_before_slots(tmp_path: Path) -> Non
         user.weighted.singular_values, np.linalg.svd(np.repeat(after, counts, axis=0), compute_uv=False)
     )
     assert (item.known_by, item.spectrum.rows, item.weighted) == ("initial values", 25, None)
-    with pytest.raises(ValueError, match=r"Frequencies are given of shop, but the tables are item, user\."):
+    with pytest.raises(ValueError, match=r"Frequencies are given for shop, but the tables are item, user\."):
         analyse_collapse(given, frequencies={"shop": counts})
     with pytest.raises(
         ValueError, match=r"The frequencies of user must be 60 numbers, one per row\. Received: int64 of"

@@ -41,7 +41,7 @@ def test_a_run_is_scored_and_everything_else_is_said_to_be_missing(
     for command in ("importance", "correlation", "entanglement"):
         assert f"<code>fullrank {command} " in page
     assert "Reliability of click" in page
-    assert "click_ne while training" in page
+    assert "click_ne during training" in page
     assert page.count("<svg") >= 6
     config = json.loads((toy_run / "config.json").read_text())
     assert config["data"]["fingerprint"] in page
