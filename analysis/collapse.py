@@ -74,14 +74,14 @@ def summary(content: dict[str, Any], *, left_out: Sequence[str] = ()) -> str:
         )
     if content["diversity"]:
         rows = [{**entry, "sets": " - ".join(entry["sets"])} for entry in content["diversity"]]
-        lines.append("\nDiversity, 1 - mean cosine of principal angles, and the least that two random tables reach:")
+        lines.append("\nDiversity, 1 - mean cosine of principal angles, and its lower bound for random tables:")
         lines.append(format_table(rows=rows, columns=("table", "sets", "diversity", "diversity_at_random")))
     for entry in content["by_partner"]:
         lines.append(f"\nSub-embeddings of {entry['expert']} (set {entry['set']}), mean IA over fields by partner:")
         lines.append(format_table(rows=_partners(entry), columns=("partner", "rows", "mean IA")))
     if left_out:
         some = ", ".join(left_out[:5]) + (f" and {len(left_out) - 5} more" if len(left_out) > 5 else "")
-        lines.append(f"\nNot taken for tables: {some}. --tables=REGEX chooses by name.")
+        lines.append(f"\nNot used as tables: {some}. --tables=REGEX chooses by name.")
     return "\n".join(lines)
 
 

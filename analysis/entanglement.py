@@ -87,7 +87,7 @@ def summary(content: dict[str, Any]) -> str:
     ]
     lines.append(format_table(rows=rows, columns=("run", "set", first, second, "turned")))
     rows = [{"run": name, **best, "sum": sum(best.values())} for name, best in content["best"].items()]
-    lines.append("\nBest set for each task; the sum of a run of one set is 1:")
+    lines.append("\nBest set for each task; for a run with one set the sum is 1:")
     lines.append(format_table(rows=rows, columns=("run", first, second, "sum")))
     return "\n".join(lines)
 

@@ -206,7 +206,7 @@ def test_weights_of_strangers_are_analysed_and_unknown_rows_are_owned_up_to(
     printed = capsys.readouterr().out
     assert "items/embeddings" in printed
     assert "The trained rows of 1 tables are unknown, so all rows count" in printed
-    assert "Not taken for tables: dense" in printed
+    assert "Not used as tables: dense" in printed
     assert {path.name for path in output.iterdir()} == {"collapse.json", "abundance.png", "spectra.png"}
 
 
