@@ -48,7 +48,7 @@ def from_json(parts: Mapping[str, Mapping[str, Any]], *, source: str, of: Any = 
 
     Args:
       parts: Part -> field -> value.
-      source: Where it came from, for error messages.
+      source: Its origin, for error messages.
       of: Configuration of which kind of run.
 
     Raises:

@@ -199,12 +199,12 @@ class RunDirectory:
         command: Sequence[str],
         more: Callable[[Path], None] | None = None,
     ) -> None:
-        """Creates the directory, whole or not at all; a run that is here already is replaced by the new one.
+        """Creates the directory atomically; a run that it already holds is replaced by the new one.
 
         Args:
           config: Its configuration.
           schema: Schema of the data.
-          command: The command line, for the record.
+          command: The command line, stored in `config.json`.
           more: Writes further files into the new directory.
 
         Raises:
@@ -240,7 +240,7 @@ class RunDirectory:
             raise ValueError(f"{self.path} exists and is not a run directory: choose another --output, or remove it.")
 
     def check_resumable(self, config: Any, schema: Schema) -> None:
-        """Rejects a configuration, or data, other than the run began with.
+        """Rejects a configuration or data that differ from those that the run began with.
 
         Raises:
           ValueError: If they differ; the message names the fields.
@@ -272,7 +272,7 @@ class RunDirectory:
         )
 
     def _difference(self, config: Any, schema: Schema) -> str | None:
-        """How the run in the directory differs from one of this configuration and data, in words."""
+        """Describes how the run in the directory differs from one of this configuration and data."""
         different = config_json.differences(self.config_of(self._config_class), config)
         if different:
             return (

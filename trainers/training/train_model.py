@@ -79,7 +79,7 @@ def train_model(
             result = run.result()
             if result is not None:
                 clear_leftovers(run.result_file)
-                say(f"{run.path} is finished: {summary(result)}. Give --overwrite to start anew.")
+                say(f"{run.path} is finished: {summary(result)}. Give --overwrite to start over.")
                 return result
         return _Training(config, schema, run, after_epoch=after_epoch).run(command)
 
