@@ -103,7 +103,7 @@ def train_in_directory(
             result = run.result()
             if result is not None:
                 clear_leftovers(run.result_file)
-                say(f"{run.path} is finished: {summary(result)}. Give --overwrite to start anew.")
+                say(f"{run.path} is finished: {summary(result)}. Give --overwrite to start over.")
                 return result
         return _Training(config, schema, run, item=item, build=build).run(command)
 

@@ -56,7 +56,7 @@ def train_online(
             _check_settings(run, config)
             result = run.result()
             if result is not None:
-                print(f"{run.path} is finished. Give --overwrite to start anew.", flush=True)
+                print(f"{run.path} is finished. Give --overwrite to start over.", flush=True)
                 return _reported(run, config, result)
         if fresh:
             run.create(setup.run, setup.schema, command=command)
@@ -276,7 +276,7 @@ class _Online:
     def _what_is_kept(self) -> str:
         step = self._checkpoints.step
         if step is None:
-            return f"{self._run.path}: nothing had been saved: the same command starts anew."
+            return f"{self._run.path}: nothing had been saved: the same command starts over."
         return f"{self._run.path}: the checkpoint of step {step:,} is kept: the same command resumes from there."
 
     def _say(self, text: str) -> None:

@@ -140,7 +140,7 @@ class Fitting:
     def _what_is_kept(self, checkpoints: Checkpoints) -> str:
         stopped = f"{self._run.path}: stopped after step {self.state.progress.global_step:,}."
         if checkpoints.step is None:
-            return f"{stopped} Nothing had been saved: the same command starts anew."
+            return f"{stopped} Nothing had been saved: the same command starts over."
         return f"{stopped} The checkpoint of step {checkpoints.step:,} is kept: the same command resumes from there."
 
     def _say_resumed(self) -> None:
