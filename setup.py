@@ -47,7 +47,7 @@ COMMANDS = {
 APPROXIMATE = ["faiss-cpu>=1.12,<2"]
 SEARCHING = ["optuna>=4.5,<6"]
 STREAMING = ["confluent-kafka>=2.6,<3"]
-TESTING = [*SEARCHING, *STREAMING, "hypothesis", "jsonschema", "pytest>=8", "pytest-xdist"]
+TESTING = [*APPROXIMATE, *SEARCHING, *STREAMING, "hypothesis", "jsonschema", "pytest>=8", "pytest-xdist"]
 DEVELOPING = ["build", "mkdocstrings-python", "mypy", "pre-commit", "ruff", "setuptools>=65", "wheel", "zensical"]
 
 # The package has no __init__.py of its own: `fullrank` is a namespace whose parts are the top-level folders, and the
