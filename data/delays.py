@@ -35,7 +35,7 @@ def delays(flag_values: flags.FlagValues) -> None:
       ValueError: If anything is wrong with flags or records.
     """
     # Reading records loads TensorFlow, so only when the flags make sense.
-    from fullrank.data.events.stored_rows import read_rows
+    from fullrank.data.events.delayed_events import read_rows
 
     schema = read_schema(flag_values.input)
     bursts = Bursts(share=flag_values.burst_share, gap=3600.0 * flag_values.burst_hours)

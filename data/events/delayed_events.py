@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,8 @@ import numpy.typing as npt
 from fullrank.data.events.delay_laws import Bursts, DelayLaw, report_times
 from fullrank.data.events.event_columns import CONVERTED, KIND, UNIT
 from fullrank.data.events.event_files import end_stream, merged_events, start_stream, write_events
+from fullrank.data.records.block_layout import decode_block
+from fullrank.data.records.frames import read_frames
 from fullrank.data.schema.ragged import Columns, Ragged, take_rows
 from fullrank.data.schema.schema import Schema
 
@@ -103,3 +106,29 @@ def write_delayed(directory: Path, rows: Columns, *, schema: Schema, how: Delays
     end_stream(directory)
     late = int((kinds == CONVERTED).sum())
     return number - late, late
+
+
+def read_rows(schema: Schema, *, splits: Sequence[str]) -> dict[str, npt.NDArray[Any] | Ragged]:
+    """All rows of splits, with the columns of the schema.
+
+    Raises:
+      ValueError: If records are damaged, of the other layout or missing.
+    """
+    if schema.layout != "block" or schema.directory is None:
+        raise ValueError(f"{schema.directory or schema.name}: delays are for records of the block layout.")
+    parts: list[Columns] = []
+    for shard in (shard for split in splits for shard in schema.split(split).shards):
+        for frame in read_frames(schema.directory / shard.file, compression=schema.compression):
+            if frame.data is None:
+                raise ValueError(f"{schema.directory / shard.file}, record {frame.record}: {frame.reason}.")
+            parts.append(decode_block(frame.data)[1])
+    if not parts:
+        raise ValueError(f"{schema.directory}: the splits {', '.join(splits)} hold no rows.")
+    rows: dict[str, npt.NDArray[Any] | Ragged] = {}
+    for column in schema.columns:
+        of_parts: list[Any] = [part[column.name] for part in parts]
+        if column.form == "many":
+            rows[column.name] = Ragged(*(np.concatenate(each) for each in zip(*of_parts, strict=True)))
+        else:
+            rows[column.name] = np.concatenate(of_parts)
+    return rows

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import tensorflow as tf
 
 from fullrank.layers.legacy_keras import tfrs
-from fullrank.models.retrieval.late_meeting import LateMeeting
+from fullrank.models.retrieval.tower import LateMeeting
 from fullrank.models.retrieval.two_tower import TwoTower
 
 Batch = Mapping[str, tf.Tensor]

@@ -17,8 +17,7 @@ from fullrank.models.encoding.encoder import FeatureEncoder
 from fullrank.models.encoding.missing_batch import missing_batch
 from fullrank.models.options import RankerOptions
 from fullrank.models.options.retrieval import RetrievalOptions
-from fullrank.models.retrieval.positive_counts import PositiveCounts
-from fullrank.models.retrieval.positive_weights import positive_labels, positive_weights
+from fullrank.models.retrieval.positives import PositiveCounts, positive_labels, positive_weights
 from fullrank.models.retrieval.sampled_softmax import SampledSoftmax, negative_shares, other_positives
 from fullrank.models.retrieval.sides import ad_columns, item_feature, without_pairs
 from fullrank.models.retrieval.tower import Tower

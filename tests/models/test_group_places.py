@@ -28,7 +28,11 @@ WIRING = models.multi_embedding(
 ONE_SET = models.shared_bottom(width=4, tasks=TASKS, expert_width=6)
 STEM = models.stem(widths=(4, 3, 2), tasks=TASKS, expert_width=6)
 OPTIONS = models.RankerOptions(
-    dropout=0.0, tower=(5,), interactions=models.InteractionOptions(hidden=(8,), dropout=0.0), buckets=4
+    dropout=0.0,
+    unknown_share=0.0,
+    tower=(5,),
+    interactions=models.InteractionOptions(hidden=(8,), dropout=0.0),
+    buckets=4,
 )
 GROUPS = models.GroupOptions(places=PLACES, levels=2, codes=4, width=5, hidden=(7,), weight=0.5)
 Build = Callable[..., models.Ranker]

@@ -33,7 +33,7 @@ WIRINGS: dict[Callable[..., models.Wiring], models.Wiring] = {
     models.stem_al: models.stem_al(main="click", auxiliary=("buy",), widths=(4, 3), expert_width=6),
 }
 INTERACTIONS = models.InteractionOptions(hidden=(8,), dropout=0.0, cross_depth=2)
-OPTIONS = models.RankerOptions(dropout=0.0, tower=(5,), interactions=INTERACTIONS, buckets=4)
+OPTIONS = models.RankerOptions(dropout=0.0, unknown_share=0.0, tower=(5,), interactions=INTERACTIONS, buckets=4)
 
 EVERY_WIRING = pytest.mark.parametrize("wiring", WIRINGS.values(), ids=lambda wiring: wiring.paradigm)
 

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from fullrank.analysis.comparisons.tables import format_table
-from fullrank.analysis.figures import reliability_diagram, roc_curve, segment_bars
+from fullrank.analysis.figures import negative_gradient_lines, reliability_diagram, roc_curve, segment_bars
 from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.models.metrics import BinaryEvaluator, RegressionEvaluator
 from fullrank.models.metrics.binary_sums import NO_LABEL
 from fullrank.trainers.evaluation import against_baseline
 from fullrank.trainers.evaluation.configs import EvaluateConfig
 from fullrank.trainers.evaluation.duplicate_pairs import duplicate_inconsistency, read_duplicates
-from fullrank.trainers.evaluation.gradient_figure import draw_gradients
 from fullrank.trainers.evaluation.score import ScoredRows, score_batches
 from fullrank.trainers.evaluation.scored_input import ScoredInput, open_input
 from fullrank.trainers.evaluation.table_input import TableReading
+from fullrank.trainers.run.metrics_log import MetricsLog
 from fullrank.trainers.run.run_directory import write_json
 from fullrank.trainers.run.same_schema import check_same_columns
 from fullrank.trainers.training.load_run import LoadedRun, load_run
@@ -30,6 +30,7 @@ COLUMNS: Final = ("examples", "auc", "log_loss", "ne", "gauc", "ece", "bias", "b
 VALUE_COLUMNS: Final = ("examples", "rmse", "mae", "gini", "decile_error", "bias", "mean_label", "mean_prediction")
 _DECILES: Final = ("decile", "weight", "mean_prediction", "mean_label")
 _DRAWN: Final = ("auc", "ne", "bias")
+_GRADIENTS: Final = "negative_gradient/"
 Evaluators = dict[str, BinaryEvaluator | RegressionEvaluator]
 
 
@@ -179,7 +180,7 @@ class _Evaluation:
                 if isinstance(evaluator, BinaryEvaluator):
                     draw(evaluator, results[task], task=task, directory=Path(config.output))
             against_baseline.draw(gains, directory=Path(config.output))
-            draw_gradients(self._loaded, directory=Path(config.output))
+            _draw_gradients(self._loaded, directory=Path(config.output))
 
     def _stream(self, rows: ScoredRows | None) -> None:
         """Scores every example, and keeps the scores in `rows` if they are needed later."""
@@ -280,3 +281,25 @@ def draw(evaluator: BinaryEvaluator, result: dict[str, Any], *, task: str, direc
                 task=task,
                 path=directory / f"{task}_{segment}_{statistic}.png",
             )
+
+
+def _draw_gradients(loaded: LoadedRun, *, directory: Path) -> Path | None:
+    """Draws what `--log_gradients` recorded: mean gradients on logits of negatives over the epochs ([Tencent] §6.1).
+
+    Args:
+      loaded: The run.
+      directory: Where to write.
+
+    Returns:
+      The figure; `None` if the run did not log gradients, or has none above 0.
+    """
+    epochs = [line for line in MetricsLog(loaded.directory.metrics_file).lines() if line["kind"] == "epoch"]
+    names = [name for name in (epochs[0] if epochs else {}) if name.startswith(_GRADIENTS)]
+    lines = {name.removeprefix(_GRADIENTS): [float(epoch.get(name) or 0.0) for epoch in epochs] for name in names}
+    if not any(value > 0 for line in lines.values() for value in line):
+        return None
+    outputs = loaded.model.outputs
+    task = outputs.tasks[outputs.binary[0]]
+    path = directory / f"{task}_negative_gradients.png"
+    negative_gradient_lines(gradients=lines, base_rate=outputs.label(task).mean, task=task, path=path)
+    return path

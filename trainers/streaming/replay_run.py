@@ -12,8 +12,7 @@ from typing import Any, Final, NamedTuple
 from tqdm import tqdm
 
 from fullrank.data.events.delay_laws import Bursts, LogNormal
-from fullrank.data.events.delayed_events import Delays, write_delayed
-from fullrank.data.events.stored_rows import read_rows
+from fullrank.data.events.delayed_events import Delays, read_rows, write_delayed
 from fullrank.data.schema.json import read_schema
 from fullrank.data.sources import hillstrom
 from fullrank.data.writing.build import build_records

@@ -37,7 +37,13 @@ def built(**options: Any) -> models.Ranker:
         SCHEMA,
         WIRING,
         models.RankerOptions(
-            dropout=0.0, head="gp", inducing_points=16, tower=(8,), interactions=interactions, **options
+            dropout=0.0,
+            unknown_share=0.0,
+            head="gp",
+            inducing_points=16,
+            tower=(8,),
+            interactions=interactions,
+            **options,
         ),
     )
 
@@ -150,7 +156,7 @@ def test_the_export_has_a_posterior_and_draws_by_seed(trained: models.Ranker, tm
 
 
 def test_a_logit_head_has_no_distribution() -> None:
-    model = models.Ranker(SCHEMA, WIRING, models.RankerOptions(dropout=0.0, tower=()))
+    model = models.Ranker(SCHEMA, WIRING, models.RankerOptions(dropout=0.0, unknown_share=0.0, tower=()))
     with pytest.raises(ValueError, match="head='gp'"):
         model.logit_distributions(batch(4))
 

@@ -27,6 +27,7 @@ LABELS = (
 # As they are, numbers and histories keep predictions of moved weights far from where a value is cut off.
 OPTIONS = models.RankerOptions(
     dropout=0.0,
+    unknown_share=0.0,
     numeric="buckets",
     buckets=32,
     sequence_scale=1.0,

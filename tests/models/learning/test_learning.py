@@ -21,7 +21,11 @@ TASKS = ("click", "buy")
 WIRING = models.single(width=4, experts=("crossnet", "flat"), tasks=TASKS, expert_width=6)
 STEM = models.stem(widths=(4, 3, 2), tasks=TASKS, expert_width=6)
 OPTIONS = models.RankerOptions(
-    dropout=0.0, tower=(5,), interactions=models.InteractionOptions(hidden=(8,), dropout=0.0, cross_depth=2), buckets=4
+    dropout=0.0,
+    unknown_share=0.0,
+    tower=(5,),
+    interactions=models.InteractionOptions(hidden=(8,), dropout=0.0, cross_depth=2),
+    buckets=4,
 )
 Build = Callable[..., models.Ranker]
 

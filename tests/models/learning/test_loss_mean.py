@@ -19,7 +19,11 @@ from fullrank.trainers.config.objective import ObjectiveConfig
 
 NAN = float("nan")
 OPTIONS = models.RankerOptions(
-    dropout=0.0, tower=(4,), interactions=models.InteractionOptions(hidden=(4,), dropout=0.0), buckets=4
+    dropout=0.0,
+    unknown_share=0.0,
+    tower=(4,),
+    interactions=models.InteractionOptions(hidden=(4,), dropout=0.0),
+    buckets=4,
 )
 Build = Callable[..., models.Ranker]
 

@@ -43,7 +43,9 @@ def build(every_kind: Any) -> Build:
             schema, labels=LABELS, extras=("repeat_count", "repeat_gap_days"), weight="weight" if weight else None
         )
         wiring = models.shared_bottom(tasks=changes.pop("tasks", ("click", "spend", "buy")), width=4)
-        options = models.RankerOptions(dropout=0.0, tower=(5,), repetition=repetition, value_loss="squared", **changes)
+        options = models.RankerOptions(
+            dropout=0.0, unknown_share=0.0, tower=(5,), repetition=repetition, value_loss="squared", **changes
+        )
         return models.Ranker(own, wiring, options, vocabularies=vocabularies)
 
     return make

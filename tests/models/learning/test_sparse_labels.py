@@ -35,6 +35,7 @@ def schema(*, examples: int, observed: float | None) -> Schema:
 def built(head: Any, *, examples: int, observed: float | None, **more: Any) -> models.Ranker:
     options = models.RankerOptions(
         dropout=0.0,
+        unknown_share=0.0,
         head=head,
         inducing_points=8,
         tower=(8,),
@@ -143,5 +144,7 @@ def test_weights_say_how_labels_share_n() -> None:
 
 def test_the_schema_may_not_know() -> None:
     without = dataclasses.replace(schema(examples=1, observed=1.0), splits=())
-    model = models.Ranker(without, WIRING, models.RankerOptions(dropout=0.0, head="laplace", tower=()))
+    model = models.Ranker(
+        without, WIRING, models.RankerOptions(dropout=0.0, unknown_share=0.0, head="laplace", tower=())
+    )
     np.testing.assert_array_equal(model.head._labels, [1_000_000, 1_000_000])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fullrank.models.retrieval.late_meeting import LateMeeting
 from fullrank.models.retrieval.pre_ranker import consistency
+from fullrank.models.retrieval.tower import LateMeeting
 
 
 def test_it_begins_as_a_dot_product() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fullrank.models.retrieval.positive_counts import PositiveCounts
+from fullrank.models.retrieval.positives import PositiveCounts
 from fullrank.models.retrieval.sampled_softmax import SampledSoftmax, negative_shares, other_positives
 
 

@@ -13,7 +13,7 @@ from fullrank.data import BehaviourColumn, IdMap, Key, Label, Numeric, Schema, S
 from fullrank.data.schema.schema import SchemaError
 from fullrank.models.encoding.missing_batch import missing_batch
 from fullrank.models.options.retrieval import RetrievalOptions
-from fullrank.models.retrieval.positive_weights import positive_labels, positive_weights
+from fullrank.models.retrieval.positives import positive_labels, positive_weights
 from fullrank.models.retrieval.sides import ad_columns, item_feature
 from fullrank.models.retrieval.two_tower import TwoTower
 

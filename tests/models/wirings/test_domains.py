@@ -24,6 +24,7 @@ STEM_AL = models.stem_al(main=TASKS[0], auxiliary=TASKS[1:], widths=(4, 3), expe
 WIRING = dataclasses.replace(STEM_AL, scenarios=SHOPS)
 OPTIONS = models.RankerOptions(
     dropout=0.0,
+    unknown_share=0.0,
     tower=(5,),
     interactions=models.InteractionOptions(hidden=(8,), dropout=0.0, cross_depth=1),
     scenario="shop",

@@ -16,7 +16,10 @@ from fullrank.models.objectives.losses import binary_cross_entropy
 
 TASKS = ("click", "buy")
 OPTIONS = models.RankerOptions(
-    dropout=0.0, tower=(5,), interactions=models.InteractionOptions(hidden=(8,), dropout=0.0, cross_depth=1)
+    dropout=0.0,
+    unknown_share=0.0,
+    tower=(5,),
+    interactions=models.InteractionOptions(hidden=(8,), dropout=0.0, cross_depth=1),
 )
 Build = Callable[..., models.Ranker]
 

@@ -17,6 +17,7 @@ from fullrank.models.wirings.pruning import without_tasks
 TASKS, SHOPS = ("click", "buy"), ("a", "b")
 OPTIONS = models.RankerOptions(
     dropout=0.0,
+    unknown_share=0.0,
     tower=(5,),
     interactions=models.InteractionOptions(hidden=(8,), dropout=0.0, cross_depth=1),
     scenario="shop",

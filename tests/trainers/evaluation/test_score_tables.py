@@ -102,14 +102,8 @@ def test_scores_of_tables_are_those_of_the_converted_records_bit_for_bit(
     predict_run(PredictConfig(data=str(tables / "records"), split="train", output=str(out), batch_size=128, **model))
     expected = pq.read_table(out)
     for name in ("labelled.csv", "new.csv", "new.parquet", "new.jsonl"):
-        config = PredictConfig(
-            input=str(tables / name),
-            output=str(out),
-            overwrite=True,
-            batch_size=128,
-            columns=("request", "item"),
-            **model,
-        )
+        source, columns = str(tables / name), ("request", "item")
+        config = PredictConfig(input=source, output=str(out), overwrite=True, batch_size=128, columns=columns, **model)
         assert predict_run(config) == 300
         found = pq.read_table(out)
         labels = ["click", "like"] if name == "labelled.csv" else []
