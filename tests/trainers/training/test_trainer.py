@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from small_runs import events, lines, small
 
-from fullrank.data import read_records, read_schema
+from fullrank.data import Label, Sparse, read_records, read_schema
 from fullrank.data.schema.schema import Schema, Shard, Split
 from fullrank.layers.legacy_keras import keras
 from fullrank.trainers.config import json as config_json
@@ -249,7 +249,8 @@ def test_a_checkpoint_holds_lowered_rates_and_dense_weights_decay(toy_records: P
 @pytest.mark.parametrize(("examples", "size"), [(1, 128), (16_384, 128), (33_462, 256), (80_000, 512), (10**9, 2048)])
 def test_a_batch_leaves_enough_steps_unless_it_is_given(examples: int, size: int) -> None:
     shard = Shard(file="f", examples=examples)
-    schema = Schema(name="s", features=(), labels=(), splits=(Split(name="train", shards=(shard,)),))
+    split = Split(name="train", shards=(shard,))
+    schema = Schema(name="s", features=(Sparse(name="a"),), labels=(Label(name="click"),), splits=(split,))
     config = RunConfig(data=DataConfig(data="d"), train=TrainConfig(output="o"))
     found = sized(config, schema)
     assert found.data.batch_size == size
