@@ -43,7 +43,7 @@ def test_a_model_that_is_awake() -> None:
         # The fields' size is sqrt((.04 + .01) / 2) = .158, a tenth of which is .0158.
         ({"rms/s/history": 0.015}, "s/history", "its output is 0.015, that of the other fields 0.158"),
         # Three parts: an even share is a third, a tenth of that 3.3 %.
-        ({"share/s/history": 0.03}, "s/history", "predictions owe it 3.00%, 33.33% would be"),
+        ({"share/s/history": 0.03}, "s/history", "its share of predictions is 3.00%, an even one 33.33%"),
         ({"silent/flat": 0.95}, "flat", "95% of its units never fire"),
         ({"gate/click/fm": 0.04}, "fm", "no gate gives it more than 4.00%"),
     ],

@@ -107,7 +107,9 @@ def test_it_starts_from_a_run_and_exports_versions(stream: Path, tmp_path: Path)
     assert versions == [int(result["steps"]) // 8 - 1, int(result["steps"]) // 8]  # type: ignore[call-overload]
     assert (tmp_path / "serving" / str(versions[-1]) / "saved_model.pb").is_file()
     again, before = (json.loads((tmp_path / run / "result.json").read_text()) for run in ("second", "first"))
-    assert again["metrics"]["all"]["ne"] < before["metrics"]["all"]["ne"]  # it has seen the stream already
+    # Nearly all conversions are late and `naive` never sees them, so a run predicts lower and lower: the second begins
+    # where the first ended.
+    assert again["metrics"]["all"]["bias"] < 0.5 * before["metrics"]["all"]["bias"]
 
 
 def test_a_topic_is_trained_on_as_a_directory_is(tmp_path: Path) -> None:
