@@ -25,7 +25,10 @@ def rankers(every_kind: Any) -> Callable[[models.Wiring], models.Ranker]:
     def build(wiring: models.Wiring) -> models.Ranker:
         keras.utils.set_random_seed(3)
         return models.Ranker(
-            schema, wiring, models.RankerOptions(tower=(4,), initial_scale=0.5), vocabularies=vocabularies
+            schema,
+            wiring,
+            models.RankerOptions(tower=(4,), initial_scale=0.5, unknown_share=0.0),
+            vocabularies=vocabularies,
         )
 
     return build
