@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from fullrank.data.command.command import saying_what_is_kept
 from fullrank.data.events.event_columns import CLICKED, Batch
+from fullrank.data.files.scratch import clear_leftovers
 from fullrank.layers.legacy_keras import keras
 from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.config.optimizer import OptimizerConfig
@@ -56,6 +57,7 @@ def train_online(
             _check_settings(run, config)
             result = run.result()
             if result is not None:
+                clear_leftovers(run.result_file)
                 print(f"{run.path} is finished. Give --overwrite to start over.", flush=True)
                 return _reported(run, config, result)
         if fresh:
