@@ -17,7 +17,7 @@ from fullrank.data.files.find_files import SEPARATORS, Format, ending, format_of
 from fullrank.data.tables.canonical import TEXT_LIST, VARCHAR, identifier, literal
 from fullrank.data.tables.columns import TableColumn
 from fullrank.data.tables.example_tables import LINES, ExampleTable, examples_as_arrow
-from fullrank.data.tables.naming_errors import naming_errors
+from fullrank.data.tables.naming_errors import naming_errors, unreadable
 from fullrank.data.tables.text_files import NATIVE, names_in_first_line, rewritten
 
 FILE: Final = "file"
@@ -248,16 +248,21 @@ class TableFiles:
 
     def _scan(self, files: tuple[Path, ...], columns: list[str], options: dict[str, str]) -> str:
         encoding = self.dialect.encoding
-        for file in files:
-            if encoding not in NATIVE or file.suffix.lower() == ".bz2":
-                self._copy(file)
-        copied = files[0] in self._copies
+        copied = [file for file in files if file in self._copies or file.suffix.lower() == ".bz2"]
+        if encoding not in NATIVE or (copied and encoding != "utf-8"):
+            # A query reads one encoding, and copies are in UTF-8.
+            copied, encoding = list(files), "utf-8"
+        for file in copied:
+            self._copy(file)
         paths = ", ".join(literal(str(self._copies.get(file, file))) for file in files)
         types = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in columns)
         given = {
             **{"auto_detect": "false", "columns": f"{{{types}}}", "filename": literal(FILE)},
             **{"store_rejects": "true", "rejects_limit": "0", "rejects_line_size_limit": str(_SHOWN_OF_REJECTS)},
-            **{"encoding": literal("utf-8" if copied else encoding), "max_line_size": str(_LONGEST_LINE)},
+            **{
+                "encoding": literal(encoding),
+                "max_line_size": str(_LONGEST_LINE),
+            },
             **options,
         }
         scan = f"read_csv([{paths}], {', '.join(f'{name} = {value}' for name, value in given.items())})"
@@ -338,12 +343,6 @@ def check_once(names: Sequence[str], *, source: str) -> None:
             f"{source} has column {twice!r} more than once. Rename one of them; names of CSV columns can be given by "
             "--header if the file has no header line."
         )
-
-
-def unreadable(file: Path, error: Exception) -> ValueError:
-    """What DuckDB says about a file, on one line."""
-    first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return ValueError(f"{file}: cannot be read: {first.removeprefix('Invalid Input Error: ').strip()}")
 
 
 def _constant(value: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Adds the name of the file to Arrow's error messages."""
+"""Errors of Arrow and DuckDB about a file, with its name."""
 
 from __future__ import annotations
 
@@ -19,3 +19,9 @@ class naming_errors:  # noqa: N801 - used as a statement
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
         if isinstance(error, (pa.ArrowException, EOFError)) or (isinstance(error, OSError) and error.errno is None):
             raise ValueError(f"{self._file}: cannot be read: {error}") from error
+
+
+def unreadable(file: Path, error: Exception) -> ValueError:
+    """The first line of a message of DuckDB about a file, as an error that names the file."""
+    first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return ValueError(f"{file}: cannot be read: {first.removeprefix('Invalid Input Error: ').strip()}")

@@ -11,7 +11,8 @@ from typing import Final, NamedTuple, TypeVar
 import duckdb
 
 from fullrank.data.tables.columns import shown
-from fullrank.data.tables.files import Part, TableFiles, unreadable
+from fullrank.data.tables.files import Part, TableFiles
+from fullrank.data.tables.naming_errors import unreadable
 from fullrank.data.tables.text_files import lines_at
 
 _COUNTS: Final = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
@@ -108,7 +109,7 @@ def take_rejected_lines(connection: duckdb.DuckDBPyConnection, files: TableFiles
     connection.execute("DELETE FROM reject_scans")
     numbers = _line_numbers(files, {(path, position) for path, *_, position in found})
     lines: dict[tuple[Path, int], RejectedLine] = {}
-    for path, _, kind, message, text, column, position in found:
+    for path, row, kind, message, text, column, position in found:
         file, line = files.named(path), files.line(path, numbers[path, position])
         counts = _COUNTS.search(message)
         if counts is not None:
@@ -124,12 +125,12 @@ def take_rejected_lines(connection: duckdb.DuckDBPyConnection, files: TableFiles
         # Where quotes pair in the text, it is not that of the line at which one opens, and says nothing of its end.
         paired = text.count(files.quote(file)) % 2 == 0 if stray and files.quote(file) else False
         runs_on = stray and ("\n" in text or "\r" in text or paired)
-        known = lines.get((file, line))
+        known = lines.get((file, row))
         if known is not None and known.stray_quote:
             # Other errors of the line result from the quote. Bytes that are not text are missing in what is shown.
-            lines[file, line] = known._replace(runs_on=known.runs_on or runs_on or kind == _NOT_TEXT)
+            lines[file, row] = known._replace(runs_on=known.runs_on or runs_on or kind == _NOT_TEXT)
         else:
-            lines[file, line] = RejectedLine(file, line, reason, text, stray, runs_on)
+            lines[file, row] = RejectedLine(file, line, reason, text, stray, runs_on)
     order = {file: number for number, file in enumerate(files.files)}
     return sorted(lines.values(), key=lambda each: (order.get(each.file, 0), each.line))
 

@@ -18,6 +18,7 @@ NATIVE: Final = ("utf-8", "latin-1")
 """Encodings that DuckDB reads itself."""
 _FIRST: Final = 1 << 20
 _PIECE: Final = 1 << 22
+_LINE_FEED, _RETURN = b"\n\r"
 _ZEROS: Final = 0.2
 """Share of zero bytes above which text is taken for UTF-16."""
 _NO_TEXT: Final = re.compile("[\udc80-\udcff]")
@@ -113,7 +114,8 @@ def rewritten(
 def lines_at(file: Path, positions: Iterable[int], *, encoding: str) -> dict[int, int]:
     """Position -> number of the line there, from 1, in a file that DuckDB has read.
 
-    DuckDB numbers rows, of which one takes several lines if its cells contain line breaks.
+    DuckDB numbers rows, of which one takes several lines if its cells contain line breaks. As in an editor, a line ends
+    with a line feed, a carriage return, or both.
 
     Args:
       file: The file, which may be compressed.
@@ -123,12 +125,15 @@ def lines_at(file: Path, positions: Iterable[int], *, encoding: str) -> dict[int
     wanted = np.unique(np.fromiter(positions, np.int64)) - 1
     numbers = np.zeros(len(wanted), np.int64)
     start, line, done = 0, 1, 0
-    mark = 0
+    held = b""
     with pa.input_stream(str(file), compression="detect") as stream:
         while done < len(wanted) and (piece := stream.read(_PIECE)):
-            text = piece if encoding == "utf-8" else piece.decode(encoding).encode()
-            mark = mark or ord("\n" if b"\n" in text else "\r")
-            breaks = np.flatnonzero(np.frombuffer(text, np.uint8) == mark)
+            text = held + (piece if encoding == "utf-8" else piece.decode(encoding).encode())
+            # A break counts at its last byte. Whether a return is that, only the next byte tells.
+            held = b"\r" if text.endswith(b"\r") else b""
+            text = text[: len(text) - len(held)]
+            codes = np.frombuffer(text + b"\x00", np.uint8)
+            breaks = np.flatnonzero((codes[:-1] == _LINE_FEED) | ((codes[:-1] == _RETURN) & (codes[1:] != _LINE_FEED)))
             end = int(np.searchsorted(wanted, start + len(text)))
             # DuckDB lets a line begin at the second half of the CRLF before it.
             numbers[done:end] = line + np.searchsorted(breaks, wanted[done:end] - start, side="right")

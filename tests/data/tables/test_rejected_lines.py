@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from staged_tables import staged, write
 
 from fullrank.data.tables.bad_rows import BadRows, TooManyBadRowsError
 from fullrank.data.tables.files import Dialect
+from fullrank.data.tables.text_files import lines_at
 
 
 def cells(directory: Path, *patterns: str, **given: Any) -> list[tuple[Any, ...]]:
@@ -102,7 +104,7 @@ def test_malformed_lines_fail_or_are_counted(tmp_path: Path) -> None:
         ("a.csv", Dialect(comment="#")),
     ],
 )
-@pytest.mark.parametrize("line_break", ["\n", "\r\n"])
+@pytest.mark.parametrize("line_break", ["\n", "\r\n", "\r"])
 def test_lines_are_counted_as_an_editor_does(tmp_path: Path, name: str, dialect: Dialect, line_break: str) -> None:
     # The comments on lines 2 and 6 are ordinary bad lines, of one cell, where --comment does not name them.
     lines = ["x,y", "#", '1,"ä', "ö", 'ü"', "#", "2,b", "seven cells too few", '3,"c', 'd"', "9,9,9"]
@@ -111,3 +113,27 @@ def test_lines_are_counted_as_an_editor_does(tmp_path: Path, name: str, dialect:
     bad_rows = BadRows(on_bad_record="skip", max_fraction=1.0)
     assert [x for x, _ in cells(tmp_path, name, dialect=dialect, bad_rows=bad_rows)] == [1, 2, 3]
     assert [row for _, row, _ in bad_rows.rejects] == ([8, 11] if dialect.comment else [2, 6, 8, 11])
+
+
+def test_rows_that_are_bad_are_told_one_by_one_whatever_breaks_their_lines(tmp_path: Path) -> None:
+    # Lines end with returns, and a line feed stands in a cell.
+    write(tmp_path / "a.csv", b'"x","y"\r"1","a\nb"\r"2","\xa8\xb9"\r"3","\xa8\xb9"\r"4","d"\r')
+    bad_rows = BadRows(on_bad_record="skip", max_fraction=1.0)
+    assert cells(tmp_path, "a.csv", bad_rows=bad_rows) == [(1, b"a\nb"), (4, b"d")]
+    assert [row for _, row, _ in bad_rows.rejects] == [4, 5]
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 5])
+def test_a_line_break_may_lie_across_pieces(tmp_path: Path, piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fullrank.data.tables.text_files._PIECE", piece)
+    write(tmp_path / "a", b"1\r\n2\r3\n\r\n5\r\r7")
+    found = lines_at(tmp_path / "a", [1, 4, 6, 8, 10, 13], encoding="utf-8")
+    assert found == {1: 1, 4: 2, 6: 3, 8: 4, 10: 5, 13: 7}
+
+
+def test_files_of_one_encoding_are_read_by_it_with_and_without_a_copy(tmp_path: Path) -> None:
+    for name, text in (("a.csv.bz2", "x,y\n1,ä\n"), ("b.csv", "x,y\n2,ö\n"), ("c.csv", "x,y\n3,ü\r\n4,ß\n")):
+        content = text.encode("latin-1")
+        write(tmp_path / name, bz2.compress(content) if name.endswith("bz2") else content)
+    found = cells(tmp_path, "*.csv*", dialect=Dialect(encoding="latin-1"))
+    assert [(x, y.decode()) for x, y in found] == [(1, "ä"), (2, "ö"), (3, "ü"), (4, "ß")]
