@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from fullrank.data.schema.schema import Schema
 from fullrank.data.schema.vocabulary import read_vocabularies
-from fullrank.layers.embedding.embedding_set import EmbeddingSet
+from fullrank.layers.embedding.embedding_set import EmbeddingSet, variables_by_name
 from fullrank.layers.legacy_keras import tfrs
 from fullrank.layers.mixture.task_heads import TaskHeads
 from fullrank.layers.mixture.towers import Towers
@@ -291,11 +291,7 @@ class Ranker(tfrs.Model):
     @property
     def table_variables(self) -> dict[str, tf.Variable]:
         """The embedding variables by `set/table` (or `set/tables_v`): what the sparse optimisers train."""
-        return {
-            f"{name}/{variable.name.split('/')[-1].split(':')[0]}": variable
-            for name, layer in self.sets.items()
-            for variable in layer.weights
-        }
+        return variables_by_name(self.sets)
 
     @property
     def small_tables(self) -> list[tf.Variable]:

@@ -6,6 +6,7 @@ The first values of a table are drawn in place, without a copy of it.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -257,3 +258,12 @@ def _bits_of(codes: tf.Tensor, bits: int, dtype: tf.DType) -> tf.Tensor:
     places = tf.range(bits, dtype=codes.dtype)
     shifted = tf.bitwise.right_shift(codes[:, :, tf.newaxis], places)
     return tf.cast(tf.bitwise.bitwise_and(shifted, tf.ones([], codes.dtype)), dtype)
+
+
+def variables_by_name(sets: Mapping[str, EmbeddingSet]) -> dict[str, tf.Variable]:
+    """The embedding variables of sets by `set/table`, or `set/tables_v` where tables share a variable."""
+    return {
+        f"{name}/{variable.name.split('/')[-1].split(':')[0]}": variable
+        for name, layer in sets.items()
+        for variable in layer.weights
+    }

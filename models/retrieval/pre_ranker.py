@@ -63,7 +63,7 @@ class PreRanker(tfrs.Model):
 
     @property
     def small_tables(self) -> list[tf.Variable]:
-        """Tables of few rows beside the embedding sets."""
+        """Tables of few rows outside the embedding sets."""
         return self.towers.small_tables
 
     def call(self, batch: Batch, training: bool | None = None) -> tf.Tensor:

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from fullrank.data.schema.schema import Schema
 from fullrank.data.schema.vocabulary import read_vocabularies
-from fullrank.layers.embedding.embedding_set import EmbeddingSet
+from fullrank.layers.embedding.embedding_set import EmbeddingSet, variables_by_name
 from fullrank.layers.legacy_keras import tfrs
 from fullrank.models.encoding.dense_inputs import DenseEncoder, elapsed_seconds
 from fullrank.models.encoding.encoder import FeatureEncoder
@@ -108,15 +108,11 @@ class TwoTower(tfrs.Model):
     @property
     def table_variables(self) -> dict[str, tf.Variable]:
         """The embedding variables by `set/table`: what the sparse optimisers train."""
-        return {
-            f"{name}/{variable.name.split('/')[-1].split(':')[0]}": variable
-            for name, layer in self.sets.items()
-            for variable in layer.weights
-        }
+        return variables_by_name(self.sets)
 
     @property
     def small_tables(self) -> list[tf.Variable]:
-        """Tables of few rows beside the embedding sets, such as positions of a behaviour sequence."""
+        """Tables of few rows outside the embedding sets, such as positions of a behaviour sequence."""
         layers = (layer for layer in self.submodules if layer is not self)
         return [table for layer in layers for table in getattr(layer, "small_tables", ())]
 
