@@ -42,5 +42,7 @@ def draw_pair_distances(found: Entanglement, *, path: str | os.PathLike[str]) ->
             axes.set_axis_off()
         for axes in grid[max(0, len(found.spaces) - _ACROSS) : len(found.spaces)]:
             axes.set_xlabel("cosine distance, percentile among all pairs", fontsize=9)
-        grid[0].figure.suptitle("Contradictory pairs by distance; numbers: separation of the pairs by a set, per task")
+        grid[0].figure.suptitle(
+            "Contradictory pairs by distance; numbers: separation of the pairs in each set, per task"
+        )
         grid[0].legend(fontsize=8)

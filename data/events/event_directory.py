@@ -18,7 +18,7 @@ ROWS: Final = 4096
 
 
 class EventDirectory:
-    """Reads a directory of events; a position is a file, a record with its byte, and a row in it.
+    """Reads a directory of events; a position names a file, a record and its byte, and a row in it.
 
     What is wrong with a file is counted, and reading goes on after it: a record that is damaged, a file that is cut
     off or was removed before it was read to its end, and a file whose name sorts before one that was read already.
