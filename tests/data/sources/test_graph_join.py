@@ -91,7 +91,5 @@ def test_a_file_without_vectors_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_directory_without_a_graph_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError, match=r"holds no users\.parquet: give an output of fullrank pretrain-graph"
-    ):
+    with pytest.raises(ValueError, match=r"holds no users\.parquet: give an output of fullrank pretrain-graph"):
         join_graph(source(), directory=tmp_path)
