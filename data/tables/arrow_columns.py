@@ -1,4 +1,4 @@
-"""From the typed Arrow columns that the query of `TableColumns` returns to a column batch; kinds of Arrow types."""
+"""Converts the Arrow columns that the query of `TableColumns` returns to a column batch, and tests types of Arrow."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def column_batch(
 
     Args:
       batch: The result of `TableColumns.query`.
-      schema: Whose columns it holds.
-      columns: Some of them; `None` for all.
-      arrow_bytes: Whether bytes stay large binary arrays of Arrow, which encoders take, too, instead of objects.
+      schema: The schema whose columns it holds.
+      columns: The columns to convert; `None` for all.
+      arrow_bytes: Whether bytes stay large binary Arrow arrays, which encoders also accept, instead of objects.
     """
     return {
         column.name: _column(batch.column(stored(number)), column, arrow_bytes)
@@ -68,7 +68,7 @@ def is_list(kind: pa.DataType) -> bool:
 
 
 def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """The same values in one array without dictionary encoding, extension type or view layout."""
+    """The same values as one array without dictionary encoding, extension type or view layout."""
     cells = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if isinstance(cells, pa.ChunkedArray):
         cells = pa.concat_arrays(cells.chunks)
@@ -82,5 +82,5 @@ def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 
 def list_lengths(cells: pa.Array) -> pa.Array:
-    """The length of each list, 0 for one that is missing."""
+    """The length of each list, 0 for a missing one."""
     return pc.fill_null(pc.list_value_length(cells), 0).cast(pa.int32())

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 _SHOWN: Final = 2
 _EARLY: Final = 10_000
-"""Rows before the share of bad ones is checked; with fewer, a single bad row could exceed the limit."""
+"""Rows read before the share of bad ones is checked; with fewer, a single bad row could exceed the limit."""
 
 
 class TooManyBadRowsError(ValueError):
@@ -20,7 +20,7 @@ class BadRows:
 
     Attributes:
       on_bad_record: `fail` at the first one, or `skip` and count them.
-      max_fraction: Share of bad rows above which skipping ends, too.
+      max_fraction: Share of bad rows above which the conversion fails even with `skip`.
       seen: Rows seen, including bad ones.
       skipped: Rows left out.
       rejects: File, number of the row or line, and message of each row left out.
@@ -38,7 +38,7 @@ class BadRows:
         return [message for _, _, message in self.rejects[:_SHOWN]]
 
     def add(self, message: str, *, file: str = "", row: int = 0) -> None:
-        """Counts a bad row, by its file and its number in it.
+        """Counts a bad row, identified by its file and its number in that file.
 
         Raises:
           ValueError: With this message, if bad rows are not to be skipped.

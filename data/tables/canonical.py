@@ -1,7 +1,7 @@
 """The canonical form of a cell, as DuckDB expressions that infer, convert and scoring share.
 
 `docs/tables.md` states the rules for a reader of tables. An expression is built for the type that a column of the table
-has; its value is NULL where the cell is missing and where it cannot be read, and `absent` tells the two apart.
+has; its value is NULL where the cell is missing and where it cannot be read, and `absent` distinguishes the two.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 Kind = Literal["integer", "text", "number", "label", "time"]
-"""The type as which a cell is read; a `label` is a number that may also be spelled true or false."""
+"""The type that a cell is read as; a `label` is a number that may also be spelled true or false."""
 
 MISSING_TEXT: Final = ("", r"\N")
 """Texts that mean "no value" in a column of text. NA is not among them: it is also Namibia."""
@@ -30,7 +30,7 @@ LISTS: Final = frozenset({"list", "array"})
 _SPELLED: Final = frozenset({"enum", "uuid", "json", "time", "time with time zone", "interval"})
 """Types that are treated as text, and can only be ids."""
 _EXACT: Final = {"double": 2**53, "float": 2**24}
-"""Largest whole number up to which a float tells every whole number from its neighbours."""
+"""Largest whole number up to which a float represents every whole number exactly."""
 
 _WHOLE: Final = r"\s*[+-]?[0-9]+(\.0*)?\s*"
 _WHOLE_WITHOUT_LEADING_ZERO: Final = r"\s*(0|-?[1-9][0-9]*)(\.0+)?\s*"
@@ -39,7 +39,7 @@ _UNITS: Final = {"s": 1_000_000, "ms": 1_000}
 
 
 class _Text:
-    """The type of text, as `DuckDBPyType` tells it."""
+    """The type of text, with the attributes of a `DuckDBPyType`."""
 
     id = "varchar"
 
@@ -84,12 +84,12 @@ class Cell(NamedTuple):
 
 
 def identifier(name: str) -> str:
-    """A name as SQL quotes it."""
+    """A name, quoted for SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
-    """A text as SQL quotes it."""
+    """A text, quoted for SQL."""
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -97,7 +97,7 @@ def cell(kind: Kind, x: str, type_id: str, *, missing: Sequence[str] = (), unit:
     """How a cell of a table is read.
 
     Args:
-      kind: What it is read as.
+      kind: The type that it is read as.
       x: The cell, a DuckDB expression.
       type_id: Its DuckDB type, as `DuckDBPyType.id` names it.
       missing: Further texts that mean "no value", whatever the kind; compared exactly.
@@ -238,7 +238,7 @@ def _canonical(x: str) -> str:
         # Nearly all ids begin with a letter or are plain whole numbers, and need no closer look.
         f"CASE WHEN {x} > '\\N' OR CAST(TRY_CAST({x} AS BIGINT) AS VARCHAR) = {x} THEN {x} "
         f"WHEN {x} IN ({', '.join(map(literal, MISSING_TEXT))}) THEN NULL "
-        # A number has a first character before ":", and one that is to be changed begins or ends with a blank or 0.
+        # A number begins with a character before ":", and one that has to change begins or ends with a blank or 0.
         f"WHEN {x} < ':' AND ({x} < '!' OR right({x}, 1) <= '0') AND {number} THEN split_part({trimmed(x)}, '.', 1) "
         f"ELSE {x} END"
     )

@@ -1,4 +1,4 @@
-"""From a table's columns to the columns of a schema, as one DuckDB query: types, missing values, lists, every check.
+"""Converts a table's columns to the columns of a schema in one DuckDB query: types, missing values, lists, checks.
 
 `docs/tables.md` states the rules; `fullrank.data.tables.canonical` defines how one cell is read.
 """
@@ -56,7 +56,7 @@ class TableColumns:
 
     Args:
       table: Column of the table -> how it is written in a query, and its type.
-      schema: What to convert to.
+      schema: The schema to convert to.
       list_delimiter: Separator of the values of a list in text.
       missing: Texts that mean "no value", in addition to the usual ones.
       optional: Columns that may be absent from the table; their values are then missing.
@@ -97,7 +97,7 @@ class TableColumns:
         self._check_alignment()
 
     def query(self, source: str, *, keep: Several[str] = ()) -> str:
-        """A query of every column of the schema, the k-th under the name `stored(k)`, and `BAD`.
+        """A query for every column of the schema, the k-th under the name `stored(k)`, and `BAD`.
 
         Values that are missing are NULL, also within lists. Lists are cut to their last `length` values.
 
@@ -296,7 +296,7 @@ def shown(cell: str | None, *, quoted: bool = True) -> str:
 
 
 def stored(number: int) -> str:
-    """The name of the `number`-th column of a schema in a query; names of users may differ in case only."""
+    """The name of the `number`-th column of a schema in a query; users' own names may differ only in case."""
     return f"s{number}"
 
 

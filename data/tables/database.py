@@ -23,9 +23,9 @@ def open_database(
 
     Args:
       directory: An existing directory, for the database and for data that does not fit in memory.
-      threads: `None` for one per core.
-      readable: The files that queries may read; everything else outside of `directory` is closed to them.
-      memory: Limit, as DuckDB writes it.
+      threads: Number of threads; `None` for one per core.
+      readable: The files that queries may read; nothing else outside `directory` can be opened.
+      memory: Memory limit, as DuckDB writes it.
     """
     threads = threads if threads is not None else cores()
     config: dict[str, str | bool | int | float | list[str]] = {
@@ -57,7 +57,7 @@ def _shared() -> duckdb.DuckDBPyConnection:
 
 def _lock(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("SET TimeZone = 'UTC'")
-    # The range of numbers that a Parquet file states leaves NaN out; from it DuckDB infers that no cell is NaN.
+    # The value ranges in Parquet files ignore NaN, and DuckDB would infer from them that no cell is NaN.
     connection.execute("SET disabled_optimizers = 'statistics_propagation'")
     # A name in an expression is a column or an error, never a variable of this program.
     connection.execute("SET python_enable_replacements = false")

@@ -11,7 +11,7 @@ import duckdb
 from fullrank.data.files.printable import closest
 from fullrank.data.schema.reading import Derived, Input, Reading
 from fullrank.data.schema.schema import Schema, SchemaError
-from fullrank.data.tables.canonical import TEXT_LIST, TEXTS, Kind, cell, identifier, literal
+from fullrank.data.tables.canonical import TEXT_LIST, TEXTS, Kind, cell, identifier
 from fullrank.data.tables.columns import Check, TableColumn, TableColumns
 from fullrank.data.tables.database import in_memory
 from fullrank.data.tables.list_cells import list_of_text
@@ -68,12 +68,12 @@ def derived(
     """A table with the columns that definitions add.
 
     Args:
-      connection: Where the table is.
+      connection: The database that holds the table.
       sql: The table, as a FROM expression.
       columns: Name -> how the query writes it.
       definitions: In order; a later one may name an earlier one.
       missing: Texts that mean "no value".
-      optional: Columns that may be absent; columns computed from them are then missing, if they are optional, too.
+      optional: Columns that may be absent; columns computed from them are then missing if they are optional as well.
 
     Returns:
       The FROM expression, its columns, and the checks that make a row bad.
@@ -195,6 +195,6 @@ def _wrong(name: str, expression: str, problem: str) -> SchemaError:
 
 def _unknown(definition: Derived, column: str, names: list[str]) -> SchemaError:
     near = closest(column, names)
-    hint = f"did you mean {near!r}?" if near else f"there are {', '.join(names[:20])}"
-    quoted = "" if column.isidentifier() else f"; names are quoted as {literal(column)[1:-1]!r}"
-    return _wrong(definition.name, definition.expression, f"there is no column {column!r}; {hint}{quoted}")
+    quoted = "" if near is None or near.isidentifier() else f", which is written as {identifier(near)}"
+    hint = f"did you mean {near!r}{quoted}?" if near else f"there are {', '.join(names[:20])}"
+    return _wrong(definition.name, definition.expression, f"there is no column {column!r}; {hint}")

@@ -25,8 +25,8 @@ class ExampleTable(NamedTuple):
     """A file of examples as Arrow.
 
     Attributes:
-      rows: Column `LINES`, and c0, c1 and so on: a list each, NULL for a feature that has no value.
-      places: Name of a feature, in order -> the number of its column.
+      rows: Column `LINES`, and columns c0, c1 and so on of lists; NULL for a feature that has no value.
+      places: Name of a feature, sorted -> the number of its column.
       listed: Features of which an example has more than one value.
     """
 
@@ -48,7 +48,7 @@ class _Found(NamedTuple):
 
 
 def examples_as_arrow(file: Path, *, directory: Path, stem: str) -> ExampleTable:
-    """Reads a file once, into Arrow files; a new one begins where an example has a feature that none had before.
+    """Reads a file once, into Arrow files; a new one begins where an example has a feature that no earlier one had.
 
     Raises:
       ValueError: If a feature is of different types in different examples, or no example has any.
@@ -74,9 +74,9 @@ def examples_as_arrow(file: Path, *, directory: Path, stem: str) -> ExampleTable
 
 
 def _in_one(frames: Sequence[Frame], found: _Found) -> pa.RecordBatch | None:
-    """The rows of records that TensorFlow parses as Protocol Buffers would; `None` if one has more than known features.
+    """The rows of records that TensorFlow parses as Protocol Buffers would; `None` if one has an unknown feature.
 
-    `None`, too, if one is not in the form in which writers give examples, or of other types: see `_one_by_one`.
+    Also `None` if one is not encoded the way writers usually do it, or has other types: see `_one_by_one`.
     """
     import tensorflow as tf
 
@@ -114,7 +114,7 @@ def _in_one(frames: Sequence[Frame], found: _Found) -> pa.RecordBatch | None:
 
 
 def _one_by_one(frames: Sequence[Frame], found: _Found, *, file: Path) -> pa.RecordBatch:
-    """The same for any records, with what is wrong with those that are not examples."""
+    """The rows of any records, with a description of those that are not examples."""
     from google.protobuf.message import DecodeError
 
     rows: list[dict[str, Any]] = []
@@ -129,9 +129,8 @@ def _one_by_one(frames: Sequence[Frame], found: _Found, *, file: Path) -> pa.Rec
             if kind is None:
                 continue
             if found.types.setdefault(name, kind) != kind:
-                raise ValueError(
-                    f"{file}, record {frame.record}: feature {name!r} is a {kind}, before a {found.types[name]}."
-                )
+                where, before = f"{file}, record {frame.record}", found.types[name]
+                raise ValueError(f"{where}: feature {name!r} is {kind}, but {before} in earlier records.")
             row[name] = list(getattr(feature, kind).value) or None
             if row[name] is not None and len(row[name]) > 1:
                 found.listed.add(name)

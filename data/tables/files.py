@@ -60,7 +60,7 @@ class Part:
       format: Format of all of them.
       columns: Name of a column -> its expression in the query.
       sql: The FROM expression, which also has the columns `FILE` and `BROKEN`.
-      broken: What to say about a broken line, which is then in column `LINES`; `None` if no line can be broken.
+      broken: Message about a broken line, whose text is in column `LINES`; `None` if no line can be broken.
     """
 
     files: tuple[Path, ...]
@@ -133,26 +133,26 @@ class TableFiles:
         return number + bisect.bisect_right(self._left_out.get(file, []), number)
 
     def rewrite(self, file: Path) -> bool:
-        """Reads a file from a copy with one kind of line break from now on; returns whether this is new."""
+        """From now on reads a file from a copy with one kind of line break; returns whether this is new."""
         if file in self._copies:
             return False
         self._copy(file)
         return True
 
     def read_unquoted(self, file: Path, *, chosen: bool = True) -> None:
-        """Treats quotes in this file as ordinary characters from now on, or no longer."""
+        """From now on treats quotes in this file as ordinary characters, or no longer if not `chosen`."""
         (self._unquoted.add if chosen else self._unquoted.discard)(file)
         if self.dialect.comment is not None:
             self._copies.pop(file, None)  # which lines are comments depends on the quotes
 
     def quote(self, file: Path) -> str:
-        """The character around cells of a file, "" for none."""
+        """The quote character of a file, "" for none."""
         if file in self._unquoted:
             return ""
         return '"' if self.dialect.quote == "auto" else self.dialect.quote
 
     def separator(self, file: Path) -> str:
-        """What separates the cells of a CSV file."""
+        """The separator of the cells of a CSV file."""
         return self.dialect.separator or SEPARATORS[ending(file)]
 
     def _key(self, file: Path) -> Any:
@@ -335,7 +335,7 @@ def check_once(names: Sequence[str], *, source: str) -> None:
     """Rejects a table with two columns of the same name.
 
     Raises:
-      ValueError: Always; the message names the column.
+      ValueError: If there are two; the message names the column.
     """
     twice = next((name for name in names if list(names).count(name) > 1), None)
     if twice is not None:

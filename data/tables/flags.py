@@ -66,7 +66,7 @@ def define_table_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_multi_string(
         "join",
         None,
-        "Table whose columns are joined to every row by --on, e.g. bits.parquet of fullrank hash-id. Rows without "
+        "Table whose columns are joined to every row by --on, e.g. bits.parquet from fullrank hash-id. Rows without "
         "a match get missing values. May be repeated.",
         **at,
     )
@@ -145,7 +145,7 @@ def read_dialect(flag_values: flags.FlagValues) -> Dialect:
     """The dialect of CSV files, from the flags.
 
     Raises:
-      UsageError: If a flag has no possible value.
+      UsageError: If the value of a flag is invalid.
     """
     if not flag_values.list_delimiter:
         raise UsageError("--list_delimiter must not be empty.")
@@ -172,7 +172,7 @@ def make_dialect(
     """The dialect of CSV files, from the texts of flags.
 
     Raises:
-      UsageError: If a flag has no possible value.
+      UsageError: If the value of a flag is invalid.
     """
     separator = {"tab": "\t", "\\t": "\t"}.get(separator or "", separator)
     if separator is not None and not 1 <= len(separator) <= 4:
@@ -192,7 +192,7 @@ def make_dialect(
 
 
 def read_reading(flag_values: flags.FlagValues, known: Reading | None) -> Reading | None:
-    """How cells are read: as a schema says, unless the flags say otherwise."""
+    """How cells are read: as the schema says, unless flags say otherwise; `None` if by default."""
     changes: dict[str, Any] = {}
     if flag_values["list_delimiter"].present:
         changes["list_delimiter"] = flag_values.list_delimiter

@@ -14,7 +14,7 @@ from fullrank.data.schema.reading import Reading
 from fullrank.data.schema.schema import Schema, SchemaError
 
 _MOST = 0.95
-"""Share of the rows with different times above which a sequence is taken to have an order."""
+"""Share of the rows with different times above which a sequence is taken to run from the newest to the oldest."""
 _EARLIEST = "-9223372036854775808"
 
 
@@ -103,7 +103,7 @@ def order_of_sequences(
 
     Args:
       schema: Declares the sequences.
-      connection: Where the rows are.
+      connection: The database that holds the rows.
       rows: The rows, as a FROM expression.
       place_of: Name of a column -> the expression of its value there.
     """

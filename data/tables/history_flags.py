@@ -23,7 +23,7 @@ _PAST: Final = re.compile(
 
 
 def define_history_flags(flag_values: flags.FlagValues) -> None:
-    """Defines --history and its companions, and --past."""
+    """Defines --history, --history_where, --history_length and --past."""
     at: dict[str, Any] = {"flag_values": flag_values}
     flags.DEFINE_multi_string(
         "history",
@@ -63,13 +63,13 @@ def with_histories(schema: Schema, flag_values: flags.FlagValues, *, numbers: Co
     """The schema with the sequences and the declarations that the flags ask for.
 
     Args:
-      schema: Without them.
-      flag_values: Parsed.
-      numbers: Columns of the table that hold single whole numbers. Those that the schema leaves out become extras,
-        where they describe behaviours alone: of earlier rows, but no inputs.
+      schema: The schema without them.
+      flag_values: Parsed flags.
+      numbers: Columns of the table that hold single whole numbers. Those that the schema leaves out become extras if
+        they only describe behaviours: they are read from earlier rows and are not inputs.
 
     Raises:
-      UsageError: If the flags name what the schema does not have.
+      UsageError: If the flags name something that the schema does not have.
     """
     texts = flag_values.history or []
     given = {"history_where": flag_values.history_where or [""], "history_length": flag_values.history_length}
@@ -127,14 +127,14 @@ def _with_history(schema: Schema, text: str, *, where: str | None, length: int, 
 
 
 def _is_number(name: str, schema: Schema) -> bool:
-    """Whether a column holds an amount, whose values are not ids; binary labels and whole extras may serve as such."""
+    """Whether a column holds an amount, whose values are not ids; binary labels and whole extras may serve as ids."""
     amounts = [feature.name for feature in schema.features if isinstance(feature, Numeric)]
     amounts += [label.name for label in schema.labels if label.type == "value"]
     return name in (*amounts, schema.weight)
 
 
 def _behaviour(schema: Schema, along: Along, *, compared: bool) -> BehaviourColumn:
-    """The column of behaviours that a list along a history fills: of the feature's table, or of one of its own."""
+    """The column of behaviours that a list along a history fills, with the feature's table or one of its own."""
     feature = next((f for f in schema.features if f.name == along.of), None)
     if feature is None:
         dtypes = {column.name: column.dtype for column in schema.columns}
@@ -147,10 +147,10 @@ def with_past(schema: Schema, flag_values: flags.FlagValues, *, numbers: Collect
     """The schema with the features and the declarations that --past asks for.
 
     Args:
-      schema: Without them.
-      flag_values: Parsed.
-      numbers: Columns of the table that hold single numbers. Those that the schema leaves out become extras, where they
-        are asked for: of earlier rows, but no inputs.
+      schema: The schema without them.
+      flag_values: Parsed flags.
+      numbers: Columns of the table that hold single numbers. Those that the schema leaves out become extras if a flag
+        asks for them: they are read from earlier rows and are not inputs.
 
     Raises:
       UsageError: If a flag cannot be parsed, or names something that does not exist.

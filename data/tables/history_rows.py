@@ -46,7 +46,7 @@ def _add(rows: StagedRows, history: History, name: str) -> None:
     rows.connection.execute(
         f"CREATE TABLE {name}_of_keys AS SELECT {key} AS key, {lists} FROM {ROWS} WHERE {event} GROUP BY {key}"
     )
-    # A range that ends one unit before leaves out rows of the same time.
+    # A range that ends one unit earlier leaves out rows with the same time.
     before = (
         f"SELECT rowid AS place, CASE WHEN {there} THEN {key} END AS key, count(*) FILTER ({event}) OVER (PARTITION BY "
         f"{key} ORDER BY {time} RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS earlier FROM {ROWS}"

@@ -22,21 +22,21 @@ class JoinTable:
     that is missing, or that the table does not have, results in missing values.
 
     Attributes:
-      source: What the table is called in messages.
+      source: Name of the table in messages.
       key: Column of the large table that holds the key.
       columns: Names of the columns that are added.
 
     Args:
-      connection: Where the table is kept.
+      connection: The database that holds the table.
       files: The small table.
       name: Name of the table in the database.
-      source: What it is called in messages.
+      source: Name of the table in messages.
       on: Its column that holds the key; each key at most once. Rows without a key are left out.
       key: The key's column in the large table; `None` if it has the same name.
       prefix: Prefix of the names of the added columns.
 
     Raises:
-      ValueError: If the key's column is absent, has another type, or holds a key twice, or is the only column.
+      ValueError: If the key's column is absent, has another type, holds a key twice, or is the only column.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class JoinTable:
         """Rejects a large table with these columns if it lacks the key or has one of the added columns already.
 
         Raises:
-          ValueError: Always; the message names the column.
+          ValueError: If it does; the message names the column.
         """
         if self.key not in names:
             raise ValueError(f"{source} {_no_column(self.key, names)} It is to be joined with {self.source}.")

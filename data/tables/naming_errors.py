@@ -1,4 +1,4 @@
-"""Errors of Arrow and DuckDB about a file, with its name."""
+"""Adds the name of a file to errors of Arrow and DuckDB about it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ class naming_errors:  # noqa: N801 - used as a statement
 
 
 def unreadable(file: Path, error: Exception) -> ValueError:
-    """The first line of a message of DuckDB about a file, as an error that names the file."""
+    """An error that names the file and holds the first line of DuckDB's message about it."""
     first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return ValueError(f"{file}: cannot be read: {first.removeprefix('Invalid Input Error: ').strip()}")

@@ -16,9 +16,9 @@ _PARTS: Final = {"count": "n", "sum": "s", "mean": "ns", "last": "l"}
 
 
 def add_past(rows: StagedRows) -> None:
-    """Fills every column that the schema declares as a number of earlier rows.
+    """Fills every column that the schema declares as computed from earlier rows.
 
-    Good rows whose time is strictly before the row's own count, over all rows, whatever their split.
+    Earlier rows are the good rows of any split whose time is strictly before the row's own.
 
     Raises:
       SchemaError: If a declaration does not fit the schema.
@@ -48,7 +48,7 @@ def add_past(rows: StagedRows) -> None:
 
 
 def _sum_up(rows: StagedRows, table: str, by: tuple[str, ...], parts: list[tuple[str, str | None]]) -> None:
-    """Makes a table with a row for each group and time, which holds the parts over the group's earlier times."""
+    """Makes a table with one row per group and time, which holds the parts over the group's earlier times."""
     keys, time = [rows.stored_as(column) for column in by], rows.stored_as(str(rows.schema.time))
     there = " AND ".join(f"{name} IS NOT NULL" for name in (*keys, time))
     at_time, before = [], []
@@ -56,7 +56,7 @@ def _sum_up(rows: StagedRows, table: str, by: tuple[str, ...], parts: list[tuple
     window = f"({'PARTITION BY ' if keys else ''}{', '.join(keys)} ORDER BY {time} {frame})"
     for number, (part, of) in enumerate(parts):
         value, own = "*" if of is None else rows.stored_as(of), _own(part, number)
-        # Compensated sums, which do not depend on the order in which threads add.
+        # Compensated sums do not depend on the order in which threads add.
         at_time.append(
             {"n": f"count({value})", "s": f"fsum(CAST({value} AS DOUBLE))", "l": f"arg_max({value}, rowid)"}[part]
             + f" AS {own}"

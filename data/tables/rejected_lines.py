@@ -34,7 +34,7 @@ class RejectedLine(NamedTuple):
       reason: What is wrong with it.
       text: Its beginning.
       stray_quote: Whether a quote in it does not end where its cell does.
-      runs_on: Whether that quote takes further lines with it.
+      runs_on: Whether that quoted cell extends over further lines.
     """
 
     file: Path
@@ -56,7 +56,7 @@ def read_parts(
     """Reads all files: the results of `read`, in order, and the lines that are not rows.
 
     Similar files are read together, and one by one if something is wrong with one of them: a file with
-    two kinds of line breaks is read from a copy with one; for unbalanced quotes see `_settle_quotes`.
+    two kinds of line breaks is read from a copy with one kind; for unbalanced quotes see `_settle_quotes`.
 
     Args:
       connection: The database of `read`; its changes are undone before it is called again.
@@ -79,7 +79,7 @@ def _read_part(
         found = read(part)
         rejected = take_rejected_lines(connection, files)
         quotes = [line for line in rejected if line.stray_quote]
-        # Line breaks of two kinds look like stray quotes, too.
+        # Line breaks of two kinds also look like stray quotes.
         mixed = alone and bool(quotes) and files.rewrite(part.files[0])
         if not mixed and not any(line.runs_on for line in quotes):
             connection.commit()
@@ -122,7 +122,7 @@ def take_rejected_lines(connection: duckdb.DuckDBPyConnection, files: TableFiles
             reason = message.splitlines()[0].rstrip(".")
         text = text.strip("\r\n")
         stray = kind == _OPEN_QUOTE
-        # Where quotes pair in the text, it is not that of the line at which one opens, and says nothing of its end.
+        # If the quotes in the text are paired, it is not the line in which one opens, and does not show where it ends.
         paired = text.count(files.quote(file)) % 2 == 0 if stray and files.quote(file) else False
         runs_on = stray and ("\n" in text or "\r" in text or paired)
         known = lines.get((file, row))
@@ -147,10 +147,10 @@ def _line_numbers(files: TableFiles, places: set[tuple[str, int]]) -> dict[tuple
 
 
 def _settle_quotes(connection: duckdb.DuckDBPyConnection, files: TableFiles, problem: RejectedLine) -> None:
-    """Decides about a file in which a quote swallows lines: its quotes are ordinary characters, or it is refused.
+    """Decides about a file in which a quote swallows lines: its quotes are ordinary characters, or it is rejected.
 
     They are ordinary characters if every line then has as many cells as there are columns, the columns have the same
-    names, and quotes do not stand around more cells than they stand in.
+    names, and at most half of the cells that contain a quote are enclosed in quotes.
 
     Raises:
       ValueError: If lines do not fit either way, or the user said that there are quotes.
@@ -174,7 +174,7 @@ def _settle_quotes(connection: duckdb.DuckDBPyConnection, files: TableFiles, pro
 
 
 def _fits_unquoted(connection: duckdb.DuckDBPyConnection, files: TableFiles, file: Path) -> bool:
-    """Whether a file that is read without quoting has no bad line, and more quotes within cells than around them."""
+    """Whether a file, read without quoting, has no bad line and few enough cells that are enclosed in quotes."""
     part = files.part((file,))
     cells = [column.expression for column in part.columns.values()]
     around = " + ".join(f"coalesce(CAST(regexp_full_match({cell}, '(?s)\".*\"') AS INTEGER), 0)" for cell in cells)

@@ -42,7 +42,7 @@ def to_columns(
 
     Args:
       batch: Rows with at least the columns of the schema; others are ignored.
-      schema: What to convert to.
+      schema: The schema to convert to.
       list_delimiter: Separator of the values of a list in text; `None` for that of the schema.
       optional: Columns that may be absent; their values are then missing.
 
@@ -64,8 +64,8 @@ def row_to_record(row: Mapping[str, Any], schema: Schema, *, list_delimiter: str
     A query is planned at each call, which takes milliseconds: give many rows to `to_columns` and `encode_examples`.
 
     Args:
-      row: Column name -> value or list of values; a missing one is `None`, and may not be left out.
-      schema: What to convert to.
+      row: Column name -> value or list of values; a missing one is `None`, and must not be left out.
+      schema: The schema to convert to.
       list_delimiter: Separator of the values of a list in text; `None` for that of the schema.
 
     Raises:
@@ -96,7 +96,7 @@ def convert_rows(
         kinds = zip(chosen, given.columns, given.types, strict=True)
         table = {name: TableColumn(identifier(written), kind) for name, written, kind in kinds}
         query, sql = converted(connection, "given", table, schema, optional=optional)
-        # Planned once this way; a relation is planned once more for each thing that it is asked.
+        # Planned once this way; a relation is planned again for every request.
         connection.execute(f"CREATE TEMP TABLE converted AS {query.query(sql)}")
         found = connection.sql("FROM converted").to_arrow_table().combine_chunks()
     rows = found.to_batches()[0] if found.num_rows else pa.RecordBatch.from_pylist([], schema=found.schema)

@@ -20,7 +20,7 @@ from fullrank.data.tables.given_sequences import SequenceOrder, check_mending, o
 
 
 def define_sequence_flags(flag_values: flags.FlagValues) -> None:
-    """Defines --newest_first and --gaps, and what `define_mending_flags` defines."""
+    """Defines --newest_first, --gaps and the flags of `define_mending_flags`."""
     at: dict[str, Any] = {"flag_values": flag_values}
     flags.DEFINE_list(
         "newest_first",
@@ -54,7 +54,7 @@ def define_mending_flags(flag_values: flags.FlagValues, *, default: str = "") ->
 
 
 def with_mending(schema: Schema, flag_values: flags.FlagValues) -> Schema:
-    """The schema with what --sort_by_time and --only_earlier ask for.
+    """The schema whose sequences are sorted and cut as --sort_by_time and --only_earlier ask.
 
     Raises:
       UsageError: If a flag names something that does not exist.

@@ -39,7 +39,7 @@ class StagedRows:
 
     Args:
       connection: From `open_database`.
-      schema: What rows are converted to.
+      schema: The schema that rows are converted to.
       bad_rows: How bad rows are handled and counted.
       optional: Columns that an input may lack.
       joins: How many tables `add_files` joins.
@@ -123,18 +123,18 @@ class StagedRows:
         self._instead.update({self.stored_as(column): f"{name}.{own}" for column, own in instead.items()})
 
     def value_of(self, column: str) -> str:
-        """How a query of `relation` writes a column of the schema, those that are taken from earlier rows included."""
+        """How a query of `relation` writes a column of the schema, including those taken from earlier rows."""
         name = self.stored_as(column)
         return self._instead.get(name, name)
 
     def batches(
         self, where: str, lengths: Iterator[int], *, columns: Collection[Column] | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """The rows of a split in order, each batch with the next of `lengths` rows; the last one has what is left."""
+        """The rows of a split in order, each batch with the next of `lengths` rows; the last one has the rest."""
         chosen = [stored(k) for k, column in enumerate(self.schema.columns) if columns is None or column in columns]
         cells = [f"{self._instead[name]} AS {name}" if name in self._instead else name for name in chosen]
         query = f"SELECT {', '.join(cells) or SOURCE} FROM {self.relation} WHERE {where}"
-        # A cursor of its own, because other queries run while rows are read.
+        # A separate cursor, because other queries run while rows are read.
         yield from _cut(self.connection.cursor().sql(query).to_arrow_reader(_READ_ROWS), lengths)
 
     def value(self, query: str) -> Any:
@@ -214,7 +214,7 @@ class StagedRows:
         return query
 
     def _judge(self, before: int, query: TableColumns, rejected: list[RejectedLine]) -> None:
-        """Counts the bad ones among the rows from `before` on, and the lines that are none."""
+        """Counts the bad ones among the rows from `before` on, and the lines that are not rows."""
         found = self.connection.execute(
             f"SELECT rowid, {FILE}, {BAD} FROM {ROWS} WHERE rowid >= {before} AND {BAD} IS NOT NULL ORDER BY rowid"
         ).fetchall()
@@ -229,13 +229,13 @@ class StagedRows:
         self.bad_rows.saw(self.total - before + len(rejected))
 
     def _first_rows(self, before: int) -> dict[str | None, int]:
-        """File -> `rowid` of its first row, among the rows from `before` on; of the source where there are no files."""
+        """File -> `rowid` of its first row, among the rows from `before` on; of the source if it has no files."""
         numbers = f"SELECT {FILE}, min(rowid) FROM {ROWS} WHERE {SOURCE} = {len(self.sources) - 1} GROUP BY {FILE}"
         return dict(self.connection.execute(numbers).fetchall())
 
 
 def _large(batches: Iterable[pa.RecordBatch], columns: list[str]) -> Iterator[pa.Table]:
-    """Batches in tables of some ten thousand rows, which few queries insert."""
+    """Batches as tables of some ten thousand rows, so that few queries insert them."""
     held: list[pa.RecordBatch] = []
     for batch in batches:
         held.append(batch.select(columns))

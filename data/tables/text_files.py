@@ -114,7 +114,7 @@ def rewritten(
 def lines_at(file: Path, positions: Iterable[int], *, encoding: str) -> dict[int, int]:
     """Position -> number of the line there, from 1, in a file that DuckDB has read.
 
-    DuckDB numbers rows, of which one takes several lines if its cells contain line breaks. As in an editor, a line ends
+    DuckDB numbers rows, and a row spans several lines if its cells contain line breaks. As in an editor, a line ends
     with a line feed, a carriage return, or both.
 
     Args:
@@ -129,7 +129,7 @@ def lines_at(file: Path, positions: Iterable[int], *, encoding: str) -> dict[int
     with pa.input_stream(str(file), compression="detect") as stream:
         while done < len(wanted) and (piece := stream.read(_PIECE)):
             text = held + (piece if encoding == "utf-8" else piece.decode(encoding).encode())
-            # A break counts at its last byte. Whether a return is that, only the next byte tells.
+            # A break counts at its last byte; whether that is a carriage return, only the next byte shows.
             held = b"\r" if text.endswith(b"\r") else b""
             text = text[: len(text) - len(held)]
             codes = np.frombuffer(text + b"\x00", np.uint8)

@@ -150,7 +150,7 @@ def _check_ids(ids: pa.Array, *, source: str) -> None:
 
 
 def _dimension(file: Path, column: str) -> int:
-    """The length of the first list that has one."""
+    """The length of the first list that is not empty."""
     for cells in _lists(file, column, rows=_FIRST_ROWS):
         lengths = list_lengths(cells).to_numpy(zero_copy_only=False)
         if lengths.any():

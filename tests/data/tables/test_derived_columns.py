@@ -159,13 +159,18 @@ def test_from_flags_to_records(tmp_path: Path, kind: str, capsys: pytest.Capture
         ),
         (["--label=click=max(x)"], "Column 'click' = 'max(x)' cannot be computed: max reads other rows."),
         (["--label=click=X>1"], "Column 'click' = 'X>1' cannot be computed: there is no column 'X'; did you mean 'x'?"),
+        (
+            ["--label=a=hour>1"],
+            "Column 'a' = 'hour>1' cannot be computed: there is no column 'hour'; "
+            "did you mean 'hour-id', which is written as \"hour-id\"?",
+        ),
         (["--label=a=x>1", "--column=a=x>2"], "--label=a=x>1: there is another expression for 'a'."),
     ],
 )
 def test_wrong_expressions_are_one_line(
     tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "log.csv").write_text("x,click\n1,0\n2,1\n")
+    (tmp_path / "log.csv").write_text("x,click,hour-id\n1,0,3\n2,1,4\n")
     with pytest.raises(SystemExit):
         infer.run(["infer", f"--input={tmp_path}/log.csv", *arguments])
     captured = capsys.readouterr()

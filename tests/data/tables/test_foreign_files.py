@@ -120,7 +120,7 @@ def test_batches_hold_what_single_examples_hold(tmp_path: Path) -> None:
 def test_an_example_of_another_type_in_a_later_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "log.tfrecord").write_bytes(framed([*[example(x=[1])] * 3_000, example(x=[1.0]), example(x=[1])]))
     assert run(infer, f"--input={tmp_path}/log.tfrecord", "--label=x") == 1
-    assert "record 3000: feature 'x' is a float_list, before a int64_list." in capsys.readouterr().err
+    assert "record 3000: feature 'x' is float_list, but int64_list in earlier records." in capsys.readouterr().err
 
 
 def test_records_that_are_no_examples_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,7 +138,7 @@ def test_records_that_are_no_examples_are_counted(tmp_path: Path, capsys: pytest
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (framed([example(x=[1]), example(x=[1.0])]), "record 1: feature 'x' is a float_list, before a int64_list."),
+        (framed([example(x=[1]), example(x=[1.0])]), "'x' is float_list, but int64_list in earlier records."),
         (framed([b""]), "it holds no tf.train.Example with a value."),
         (b"", "it holds no tf.train.Example with a value."),
     ],
