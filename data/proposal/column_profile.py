@@ -24,7 +24,7 @@ _LIST_SHARE: Final = 0.01
 """Share of texts with the delimiter above which a column holds lists."""
 _EXAMPLES: Final = 3
 _NARROWEST: Final = 3
-"""Values above which lists of equal length may be padded."""
+"""Length from which lists of equal length may be padded."""
 _AS: Final = ("integer", "number", "time", "text")
 _LEADING_ZERO: Final = "regexp_matches(CAST(x AS VARCHAR), '^\\s*-?0[0-9]')"
 
@@ -36,7 +36,7 @@ class ColumnProfile:
     Attributes:
       name: Name of the column.
       kind: `whole` numbers, `real` numbers, `text`, `time` (timestamps or ISO 8601 text), `bits` (text of 0 and 1),
-        `none` (no values) or `other` (what records cannot hold).
+        `none` (no values) or `other` (values that records cannot hold).
       listed: Whether rows hold lists.
       rows: Rows of the sample.
       missing: Share of rows without a value.
@@ -169,7 +169,7 @@ def _read(distinct: pa.Array, *, listed: bool, missing: Sequence[str]) -> _Read:
 
 
 def _decided(values: dict[str, pa.Array], kind_of_cell: str, *, listed: bool) -> _Read:
-    """The kind of all the distinct cells."""
+    """The distinct cells as values of one kind."""
     absent = {kind: _numpy(values[f"no_{kind}"]) & _numpy(pc.is_null(values[kind])) for kind in _AS}
     there = {kind: _numpy(pc.is_valid(values[kind])) for kind in _AS}
     every = {kind: bool((there[kind] | absent[kind]).all()) and bool(there[kind].any()) for kind in _AS}
@@ -202,7 +202,7 @@ def _decided(values: dict[str, pa.Array], kind_of_cell: str, *, listed: bool) ->
 
 
 def _infinite(kind_of_cell: str) -> str:
-    """Infinite numbers, which `cell` takes for unreadable."""
+    """The expression for infinite numbers, which `cell` cannot read."""
     if kind_of_cell not in TEXTS | FLOATS:
         return "NULL"
     number = "TRY_CAST(CAST(x AS VARCHAR) AS DOUBLE)"
@@ -225,7 +225,7 @@ def _flattened(cells: pa.Array, delimiter: str) -> tuple[pa.Array, npt.NDArray[n
 
 
 def _values_before_padding(flat: pa.Array, lengths: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_] | None:
-    """Where lists of ids `[rows, width]` hold values, if zeros pad all of them to one length; `None` otherwise.
+    """Whether each place of lists of ids `[rows, width]` is a value, if zeros pad them to one length; else `None`.
 
     Zeros are padding if they are at the end of every list that has any, or at the beginning, in runs of different
     lengths, and there are also values other than 1.

@@ -98,7 +98,7 @@ class Decisions:
     def add(self, profile: ColumnProfile, feature: Feature, what: str, note: str | None = None) -> None:
         """Records a feature that has the name of its column."""
         self.features[feature.name] = feature
-        infinite = "holds infinite values, which conversion refuses"
+        infinite = "holds infinite values, which fullrank convert rejects"
         self.use(profile.name, what, infinite if profile.infinite else note)
 
     def add_sparse(self, profile: ColumnProfile, note: str | None = None, *, weights: str | None = None) -> None:
@@ -106,7 +106,7 @@ class Decisions:
         ids = IdMap()
         if profile.distinct > MANY:
             ids = IdMap(kind="hash", size=1 << (4 * profile.distinct - 1).bit_length())
-            note = f"very many ids: hashed into {ids.size:,} rows; the vocabulary kind keeps them apart"
+            note = f"very many ids: hashed into {ids.size:,} rows; a vocabulary gives each id its own row"
         longest = int(profile.lengths.max())
         if longest > LONGEST:
             note = f"the longest has {longest} values; the last {LONGEST} are kept"
@@ -134,7 +134,7 @@ def group_by(profile: ColumnProfile) -> Key:
       SchemaError: If its values cannot group examples.
     """
     if profile.listed or profile.kind in ("real", "other"):
-        what = "lists" if profile.listed else "real numbers" if profile.kind == "real" else "something else than ids"
+        what = "lists" if profile.listed else "real numbers" if profile.kind == "real" else "something other than ids"
         raise SchemaError(f"Column {profile.name!r} holds {what}, so it cannot be a key or segment.")
     return Key(name=profile.name, dtype=dtype_of(profile))
 
@@ -145,7 +145,7 @@ def dtype_of(profile: ColumnProfile) -> Literal["int64", "bytes"]:
 
 
 def is_time(profile: ColumnProfile) -> bool:
-    """Whether values are times: by their type, or as numbers of a name and size that suggest it."""
+    """Whether values are times: by their type, or as numbers whose name and size suggest it."""
     if profile.kind == "time":
         return True
     number = profile.kind in ("whole", "real") and profile.minimum is not None and profile.minimum >= _EARLIEST

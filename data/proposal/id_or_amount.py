@@ -1,4 +1,4 @@
-"""Whether whole numbers are ids or amounts, from their name, their values and their relation to labels."""
+"""Decides whether whole numbers are ids or amounts, from their name, their values and their relation to labels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOSTLY: Final = 0.8
 
 
 class Verdict(NamedTuple):
-    """Whether numbers are taken for ids, and why; `note` is `None` if nobody needs to check."""
+    """Whether numbers are treated as ids, and why; `note` is `None` if there is nothing to check."""
 
     is_id: bool
     note: str | None
@@ -48,23 +48,23 @@ def judge(profile: ColumnProfile, labels: list[ColumnProfile]) -> Verdict:
     if profile.distinct <= 2:
         return Verdict(True, None)
     if profile.distinct <= FEW:
-        return Verdict(True, "few whole numbers, taken for categories: --numeric if they are amounts")
+        return Verdict(True, "few whole numbers, treated as categories: --numeric if they are amounts")
     if name_hints.is_amount(profile.name):
         return Verdict(False, None)
     span = (profile.maximum or 0) - (profile.minimum or 0) + 1
     if _scattered_beside_zero(profile, span) and not name_hints.is_thing(profile.name):
-        note = "whole numbers, mostly 0 and else far apart, taken for amounts: --sparse if they name things"
+        note = "whole numbers, mostly 0 and otherwise far apart, treated as amounts: --sparse if they name things"
         return Verdict(False, note)
     gains = [gain for label in labels if (gain := neighbours_differ(profile, label)) is not None]
     strongest = max(gains, default=0.0)
     if strongest >= _SURE:
         return Verdict(
             True,
-            f"whole numbers whose neighbours behave differently ({strongest:.0f} standard errors), taken for ids: "
+            f"whole numbers whose neighbours behave differently ({strongest:.0f} standard errors), treated as ids: "
             "--numeric if they are amounts",
         )
     if name_hints.is_thing(profile.name):
-        return Verdict(True, "whole numbers under the name of a thing, taken for ids: --numeric if they are amounts")
+        return Verdict(True, "whole numbers with the name of a thing, treated as ids: --numeric if they are amounts")
     # Nothing is numbered below -1, which may mean "none".
     if (
         (profile.minimum or 0) >= -1
@@ -74,10 +74,10 @@ def judge(profile: ColumnProfile, labels: list[ColumnProfile]) -> Verdict:
     ):
         return Verdict(
             True,
-            f"whole numbers that fill {profile.distinct / span:.0%} of their range, taken for ids: --numeric if they "
-            "are amounts",
+            f"whole numbers that fill {profile.distinct / span:.0%} of their range, treated as ids: --numeric if "
+            "they are amounts",
         )
-    return Verdict(False, "whole numbers, taken for amounts: --sparse if they name things")
+    return Verdict(False, "whole numbers, treated as amounts: --sparse if they name things")
 
 
 def neighbours_differ(profile: ColumnProfile, label: ColumnProfile) -> float | None:

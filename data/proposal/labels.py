@@ -1,4 +1,4 @@
-"""The kind of each label: a click, or an amount."""
+"""Decides whether a label is binary, such as a click, or a value, such as an amount."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from fullrank.data.schema.features import Label
 from fullrank.data.schema.schema import SchemaError
 
 _STRAYS: Final = 0.01
-"""Share of the rows up to which values other than 0 and 1 are taken for mistakes in a click."""
+"""Share of the rows up to which values other than 0 and 1 are treated as mistakes in a click."""
 
 
 def decide_label(decisions: Decisions, profile: ColumnProfile) -> Label:
-    """The label that a column is, binary or with a real value.
+    """The label of a column: binary or a real value.
 
     Raises:
-      SchemaError: If it does not hold numbers, or numbers that records cannot hold.
+      SchemaError: If the column does not hold numbers, or holds numbers that records cannot hold.
     """
     binary = {value.lower() for value in profile.values} <= {"0", "1", "0.0", "1.0", "true", "false"}
     if profile.listed or not (binary or profile.kind in ("whole", "real")) or not profile.values:
@@ -43,7 +43,7 @@ def decide_label(decisions: Decisions, profile: ColumnProfile) -> Label:
 
 
 def _strays(profile: ColumnProfile) -> str | None:
-    """The remark on a label that is 0 or 1 but for a few rows, which would otherwise be taken for an amount."""
+    """The note about a label that is 0 or 1 except in a few rows, which would otherwise be treated as an amount."""
     given = profile.numbers[profile.codes[profile.codes >= 0]]
     stray = ~np.isin(given, (0.0, 1.0))
     if not 0 < stray.sum() <= _STRAYS * len(given):
@@ -51,8 +51,8 @@ def _strays(profile: ColumnProfile) -> str | None:
     shown = ", ".join(f"{value:g}" for value in np.unique(given[stray])[:3])
     return (
         f"is 0 or 1 in all but {stray.sum():,} of {len(given):,} rows ({shown}): if it is a click, correct those cells "
-        f"or declare --label='{profile.name}={profile.name}>=1'; as an amount it is predicted by its value, and "
-        "columns that tell it are not left out"
+        f"or declare --label='{profile.name}={profile.name}>=1'; as an amount, its value is predicted, and columns "
+        "that reveal it are not left out"
     )
 
 

@@ -1,7 +1,7 @@
 """Detects columns that a model should not rely on.
 
 A column that alone determines the label was probably recorded after the event that is to be predicted. A column that
-rises with the time has other values by then.
+rises with the time will have new values when the model is used.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ENOUGH: Final = 20
 
 
 def leak_hint(profile: ColumnProfile, label: ColumnProfile) -> str | None:
-    """A warning if one column orders the rows nearly as the label does, or has a value that goes with clicks only.
+    """A warning if one column orders the rows nearly as the label does, or has a value that occurs only with clicks.
 
     Args:
       profile: A column of single values.
@@ -34,13 +34,15 @@ def leak_hint(profile: ColumnProfile, label: ColumnProfile) -> str | None:
     if area is None:
         return None
     if area >= SUSPICIOUS:
-        return f"alone it predicts {label.name!r} (AUC {area:.3f}): is it known before?"
+        return f"alone it predicts {label.name!r} (AUC {area:.3f}): is it known before the event?"
     certain = _value_of_positives_only(profile, label) or _others_of_positives_only(profile, label)
-    return f"{label.name!r} is always 1 where it is {certain}: is it known before?" if certain is not None else None
+    if certain is None:
+        return None
+    return f"{label.name!r} is always 1 where it is {certain}: is it known before the event?"
 
 
 def rises_with(profile: ColumnProfile, time: ColumnProfile) -> bool:
-    """Whether a number rises with the time, as a date or a counter does: their rank correlation is at least .98."""
+    """Whether a number rises with the time, as a date or a counter does: their rank correlation is at least 0.98."""
     from scipy import stats  # takes long to load
 
     if not len(profile.numbers) or not len(time.numbers) or profile.distinct < _FEW:
@@ -66,7 +68,7 @@ def _value_of_positives_only(profile: ColumnProfile, label: ColumnProfile) -> st
 
 
 def _others_of_positives_only(profile: ColumnProfile, label: ColumnProfile) -> str | None:
-    """Whether the label is always 1 where the value is another than the most frequent one, as with an amount spent."""
+    """`not VALUE` if the label is always 1 where the value is not the most frequent one, as with an amount spent."""
     other = (label.codes >= 0) & (profile.codes > 0)
     clicks = label.numbers[label.codes[label.codes >= 0]]
     if other.sum() < _ENOUGH or clicks.mean() ** int(other.sum()) >= _CHANCE:

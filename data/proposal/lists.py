@@ -13,7 +13,7 @@ _OVERLAP = 0.1
 
 
 def decide_lists(decisions: Decisions) -> None:
-    """Decides about every list that is still open; single-valued features have to be decided before."""
+    """Decides about every list that is still open; single-valued features have to be decided first."""
     for profile in decisions.open():
         if profile.listed:
             _decide_numbers(decisions, profile)
@@ -39,7 +39,7 @@ def _decide_numbers(decisions: Decisions, profile: ColumnProfile) -> None:
         decisions.add(profile, Bits(name=column, length=length, side=side), "bits")
     elif profile.kind == "real" and not name_hints.is_weights_of_ids(column):
         if length is None or length < 2:
-            decisions.left_out[column] = "lists of real numbers of different length"
+            decisions.left_out[column] = "lists of real numbers of different lengths"
         else:
             decisions.add(profile, Vector(name=column, length=length, side=side), "vector")
 
@@ -58,7 +58,7 @@ def _find_sequences(decisions: Decisions) -> None:
                     f"times in another unit than {decisions.time!r} ({decisions.time_unit})"
                 )
             elif not _add_sequence(decisions, _aligned(decisions, times), times):
-                decisions.left_out[times.name] = "times of no list whose ids a single-valued feature shares"
+                decisions.left_out[times.name] = "times that belong to no list with the ids of a feature"
     for profile in decisions.open():
         if profile.listed and name_hints.is_past(profile.name):
             _add_sequence(decisions, [profile], None)
@@ -84,7 +84,7 @@ def _aligned(decisions: Decisions, times: ColumnProfile) -> list[ColumnProfile]:
 
 
 def _add_sequence(decisions: Decisions, group: list[ColumnProfile], times: ColumnProfile | None) -> bool:
-    """Makes a sequence of those lists whose ids a feature shares, if there are any; whether it did.
+    """Makes a sequence of those lists whose ids a feature shares; returns whether there are any.
 
     Lists that describe the ad or the context are compared with it. Lists that describe the user, and lists that no
     feature shares, have no target: they describe only the behaviour. The latter need times with a similar name.
@@ -127,7 +127,7 @@ def _compared(decisions: Decisions, shared: dict[str, str]) -> list[BehaviourCol
 
 
 def _shared_feature(decisions: Decisions, profile: ColumnProfile) -> str | None:
-    """The single-valued feature of the same ids: by name if one agrees, else the one that knows most of them."""
+    """The single-valued feature of the same ids: by name if one agrees, else the one that contains most of them."""
     values = set(profile.values)
     scores = {
         feature.name: (

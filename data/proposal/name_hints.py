@@ -1,4 +1,4 @@
-"""What the name of a column suggests about its meaning. These are only suggestions: a person checks the schema."""
+"""Guesses the meaning of a column from its name. These are only suggestions: a person checks the schema."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def tokens(name: str) -> tuple[str, ...]:
 
 
 def is_id(name: str) -> bool:
-    """Whether whole numbers under this name probably name things."""
+    """Whether whole numbers under this name probably identify things."""
     words = tokens(name)
     return bool(words) and (words[-1] in _ID or words[-1] in ("uid", "userid") or is_user(name))
 
 
 def is_thing(name: str) -> bool:
-    """Whether the name is that of a thing, so that numbers under it probably name one."""
+    """Whether the name is that of a thing, so that numbers under it probably identify one."""
     words = tokens(name)
     return bool(words) and words[-1] in _THING
 
@@ -99,7 +99,7 @@ def is_time(name: str) -> bool:
 
 
 def is_part_of_time(name: str) -> bool:
-    """Whether the column probably says on which day, or in which hour, something was."""
+    """Whether the column probably says on which day, or in which hour, something happened."""
     return any(word in _PART_OF_TIME for word in tokens(name))
 
 
@@ -115,18 +115,18 @@ def is_weights_of_ids(name: str) -> bool:
 
 
 def is_past(name: str) -> bool:
-    """Whether a list is probably of past behaviours."""
+    """Whether a list probably holds past behaviours."""
     return any(word in _PAST for word in tokens(name))
 
 
 def subject(name: str) -> frozenset[str]:
-    """The words that say what the values are of: `history_item_ids` and `item` are both of an item."""
+    """The words that say what the values refer to: both `history_item_ids` and `item` refer to an item."""
     words = (word[:-1] if len(word) > 3 and word.endswith("s") else word for word in tokens(name))
     return frozenset(word for word in words if word not in _PAST | _ID | _TIME | _USER | {"list", "categorie"})
 
 
 def side_of(name: str) -> Side:
-    """Whose side a column of this name describes, by its first words."""
+    """The side that a column of this name describes, by its first word."""
     words = tokens(name)
     if words and words[0] in _ABOUT_USER:
         return "user"

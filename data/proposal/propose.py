@@ -15,10 +15,10 @@ The rules, in the order in which they are tried; the first that fits decides:
    14102100, the expressions that turn them into an event time and an hour are named.
 10. Lists of real numbers of one length are a vector; those of different length are left out.
 11. Lists that are as long on every row as a list of times are a sequence with it, if a single-valued feature has the
-    same ids; without times it takes a name with history, past, last or recent.
+    same ids; without times, the name must contain history, past, last or recent.
 12. Other lists of ids are a multi-valued sparse feature; equally long numbers named weight are its weights.
-13. A feature that alone predicts a label, or from which one is computed, is left out. One that is named like a label,
-    or whose values rise with the event time, is pointed out.
+13. A feature that alone predicts a label, or from which one is computed, is left out. A note points out one that is
+    named like a label, or whose values rise with the event time.
 
 Ids get a vocabulary or, with more than 100,000 different ones in the sample, a hash map of four times as many rows,
 rounded up to a power of two.
@@ -121,7 +121,7 @@ def propose(profiles: dict[str, ColumnProfile], *, name: str, wishes: Wishes) ->
 
 
 def _as_ids(profile: ColumnProfile, wishes: Wishes) -> ColumnProfile:
-    """Whole numbers that are spelled 1.0, 2.0 as whole numbers, if the name or a flag says that they are ids."""
+    """The profile with numbers such as 1.0 and 2.0 as whole numbers, if the name or a flag says that they are ids."""
     asked = profile.name in (*wishes.sparse, *wishes.keys, *wishes.segments)
     if (
         profile.kind != "real"
@@ -156,7 +156,7 @@ def _leave_leaks_out(decisions: Decisions) -> None:
 
 
 def _point_out_outcomes(decisions: Decisions) -> None:
-    """Notes that features that are named like labels may not be known before."""
+    """Notes that features that are named like labels may not be known before the event."""
     for column in decisions.features:
         profile = decisions.profiles[column]
         flag = profile.kind == "whole" and set(profile.values) <= {"0", "1", "true", "false"}
@@ -209,7 +209,7 @@ def _find_time(decisions: Decisions) -> None:
         if mixed_units(chosen):
             note += (
                 f"; but values from {chosen.minimum:.0f} to {chosen.maximum:.0f} are of two units, seconds and "
-                "milliseconds: make them one before rows are split by time"
+                "milliseconds: convert them to one unit before rows are split by time"
             )
         decisions.use(chosen.name, "time", note)
 
@@ -298,7 +298,7 @@ def _decide_whole(decisions: Decisions, profile: ColumnProfile) -> None:
 
 
 def _numbers_the_rows(profile: ColumnProfile) -> bool:
-    """Whether a column counts the rows, as an index that was saved with them does."""
+    """Whether a column counts the rows, like an index that was saved with them."""
     if profile.kind != "whole" or profile.distinct != profile.rows or profile.rows < 2:
         return False
     return bool((np.diff(profile.numbers[profile.codes]) == 1).mean() >= _IN_ORDER)

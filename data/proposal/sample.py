@@ -1,4 +1,4 @@
-"""A sample of the rows of tables in files, and what it shows of every column, computed ones included."""
+"""A sample of the rows of tables in files, and the profiles of its columns, including computed ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fullrank.data.tables.join import JoinTable, names_with_joins
 from fullrank.data.tables.rejected_lines import RejectedLine, read_parts
 
 _FILES: Final = 100
-"""Files that are sampled at most."""
+"""Maximum number of files that are sampled."""
 
 
 def read_sample(
@@ -31,7 +31,7 @@ def read_sample(
 ) -> tuple[pa.Table, list[RejectedLine]]:
     """The first rows of every file, about `rows` in all, and the lines among them that are not rows.
 
-    If there are more than a hundred files, some are sampled, evenly over all.
+    If there are more than a hundred files, evenly spaced ones are sampled.
 
     Raises:
       ValueError: If there are no rows, or a file cannot be read.
@@ -85,7 +85,7 @@ def rejected_note(rejected: list[RejectedLine]) -> list[str]:
         return []
     return [
         f"\nLines of the sample that are not rows: {len(rejected):,}. The first: {rejected[0]} fullrank convert "
-        "refuses them, or leaves them out by --on_bad_record=skip."
+        "rejects them, or leaves them out with --on_bad_record=skip."
     ]
 
 
@@ -130,7 +130,7 @@ def with_derived(sample: pa.Table, asked: Mapping[str, str], reading: Reading) -
 
 
 def _input_kind(profile: ColumnProfile) -> Literal["integer", "number", "text", "time_s", "time_ms"]:
-    """What an expression sees of a column."""
+    """The type that a column has in an expression."""
     if is_time(profile) and not profile.listed:
         return "time_ms" if time_unit(profile) == "ms" else "time_s"
     return {"whole": "integer", "real": "number"}.get(profile.kind, "text")  # type: ignore[return-value]

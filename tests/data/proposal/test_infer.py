@@ -126,7 +126,7 @@ def outcome(name: str, cells: Any, **wishes: Any) -> str:
         ("code", ["01010101", "01110000"] * (ROWS // 2), "bits"),
         ("signs", [[0, 1] * 4, [1, 0] * 4] * (ROWS // 2), "bits"),
         ("embedding", [[0.5, 1.5, 2.5], None] * (ROWS // 2), "vector"),
-        ("scores", [[0.5, 1.5], [1.5]] * (ROWS // 2), "left out: lists of real numbers of different length"),
+        ("scores", [[0.5, 1.5], [1.5]] * (ROWS // 2), "left out: lists of real numbers of different lengths"),
         ("tags", ["a|b|c", "a"] * (ROWS // 2), "sparse, several"),
         ("maps", [[{"a": 1}]] * ROWS, "left out: lists of something that cannot be a feature"),
     ],
@@ -222,7 +222,7 @@ def test_very_many_ids_are_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
             [2, *CLICK[1:]],
             "value",
             f"is 0 or 1 in all but 1 of {ROWS:,} rows (2): if it is a click, correct those cells or declare "
-            "--label='sale=sale>=1'; as an amount it is predicted by its value, and columns that tell it are not left "
+            "--label='sale=sale>=1'; as an amount, its value is predicted, and columns that reveal it are not left "
             "out",
         ),
         ([0.5, 2.0] * (ROWS // 2), "value", "has values from 0.5 to 2: not a click, but an amount?"),
@@ -264,13 +264,15 @@ def test_a_column_that_tells_the_label_is_left_out() -> None:
     found = proposed(columns)
     left_out = {name: found.decisions.left_out.get(name, "") for name in columns}
     assert left_out["seconds"].startswith("alone it predicts 'click' (AUC 0.99")
-    assert left_out["seconds"].endswith("is it known before? Keep it by --numeric=seconds.")
+    assert left_out["seconds"].endswith("is it known before the event? Keep it by --numeric=seconds.")
     assert left_out["outcome"] == (
-        "alone it predicts 'click' (AUC 1.000): is it known before? Keep it by --sparse=outcome."
+        "alone it predicts 'click' (AUC 1.000): is it known before the event? Keep it by --sparse=outcome."
     )
     assert "tells" not in left_out["row_id"]
     assert left_out["hour"] == ""
-    assert left_out["sold"] == "'click' is always 1 where it is 1: is it known before? Keep it by --sparse=sold."
+    assert left_out["sold"] == (
+        "'click' is always 1 where it is 1: is it known before the event? Keep it by --sparse=sold."
+    )
     kept = proposed(columns, numeric=frozenset({"seconds"}))
     assert kept.decisions.uses["seconds"] == "numeric"
     profiles = profile_table(pa.table({**columns, "click": CLICK}))
