@@ -39,7 +39,7 @@ class Column:
       dtype: `int64`, `float32` or `bytes`.
       form: `one` value, `many` (0 to `length`) or `fixed` (exactly `length`, or absent as a whole).
       length: Width of `many` and `fixed` in a batch; 1 for `one`.
-      pad: What pads a row of `many` if `missing` itself would be a value; only weights need it (0).
+      pad: Padding of a row of `many` if `missing` itself would be a value; only weights need it (0).
     """
 
     name: str

@@ -70,7 +70,7 @@ def _ids(feature: Feature) -> str:
 
 
 def _behaviour(column: BehaviourColumn) -> str:
-    """A column of behaviours: whose table it shares, and with what it is compared."""
+    """A column of behaviours: the table that it shares, and the feature that it is compared with."""
     if column.table is None:
         return f"{column.name} ({column.ids.kind} {column.ids.size:,}) alone"
     if column.target is None:

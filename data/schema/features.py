@@ -26,9 +26,9 @@ class IdMap:
     Attributes:
       kind: `identity` (ids are 0..size-1 already), `vocabulary` (the k-th line of the vocabulary file is row k + 2) or
         `hash` (any id, into `size` buckets).
-      size: Known ids, or buckets. For a vocabulary it is filled in when the vocabulary is built.
-      min_count: An id seen less often in the training split stays outside the vocabulary.
-      max_size: The most frequent ids a vocabulary may hold; `None` for all.
+      size: Number of known ids, or of buckets. For a vocabulary it is filled in when the vocabulary is built.
+      min_count: An id that occurs less often in the training split is left out of the vocabulary.
+      max_size: Maximum number of ids of a vocabulary, the most frequent ones; `None` for all.
     """
 
     kind: Literal["identity", "vocabulary", "hash"] = "vocabulary"
@@ -69,11 +69,11 @@ class NumericStatistics:
     Attributes:
       mean: Mean of the numbers that are not missing.
       std: Their standard deviation.
-      minimum: Least of them.
-      maximum: Greatest of them.
+      minimum: Smallest of them.
+      maximum: Largest of them.
       missing: Share of examples without a number.
       quantiles: Their quantiles, equally spaced from 0 to 1.
-      values: The least value of each of up to 256 bins of equal weight, except for bins of a single frequent value.
+      values: The smallest value of each of up to 256 bins of equal weight, except for bins of a single frequent value.
       shares: The share of the numbers in each of these bins.
     """
 
@@ -100,7 +100,7 @@ class Sparse:
       pooling: How the rows of a multi-valued feature become one vector.
       table: Name of the sparse feature whose id map and table this one shares; `None` for its own.
       side: Whether it describes the user, the ad (item) or the context.
-      group: Field group within the side ([Tencent] §4.3); `None` for a group of its own side.
+      group: Field group within the side ([Tencent] §4.3); `None` for the side's own group.
       statistics: Filled in when records are written.
     """
 
@@ -155,7 +155,7 @@ class Numeric:
     def __post_init__(self) -> None:
         """Rejects invalid numeral systems."""
         if any(base < 2 for base in self.bases) or len(set(self.bases)) != len(self.bases):
-            raise ValueError(f"bases are different whole numbers of at least 2. Received: {list(self.bases)}.")
+            raise ValueError(f"bases must be different whole numbers of at least 2. Received: {list(self.bases)}.")
         if self.bits is not None and not 1 <= self.bits <= 31:
             raise ValueError(f"A number has 1 to 31 bits. Received: {self.bits}.")
 
@@ -172,7 +172,7 @@ class BehaviourColumn:
       name: Its column.
       table: The feature whose table it shares: a sparse one, which also gives id map and dtype, or a `bits` one of at
         most 62 bits. The column then holds one int64 per behaviour, whose bit k is bit k of the HashID; -1 means
-        missing. Another behaviour column with a table of its own may be named, too. `None` for a table of its own.
+        missing. It may also name another behaviour column that has its own table. `None` for a table of its own.
       target: The feature of the example that it is compared with, of the same table. `None` for a column that describes
         only the behaviour and has no counterpart in the target, such as the rating that was given.
       dtype: `int64` or `bytes`, if it has a table of its own.
@@ -204,8 +204,7 @@ class Sequence:
 
     Attributes:
       name: Name of the feature (not a column).
-      behaviour: What is known about each behaviour: one or more columns, at least one of which is compared with the
-        target.
+      behaviour: Columns that describe each behaviour; at least one of them is compared with the target.
       times: Column of int64 event times aligned with the others, in the schema's `time_unit`; `None` if unknown.
       max_length: Number of most recent behaviours that are kept.
       side: As in `Sparse`.
@@ -221,7 +220,7 @@ class Sequence:
     group: str | None = None
 
     def __post_init__(self) -> None:
-        """Rejects a repeated column, and behaviours of which no column has a target."""
+        """Rejects a repeated column, and behaviours without a column that has a target."""
         names = self.names
         if len(set(names)) != len(names):
             raise ValueError(f"sequence {self.name!r} names a column twice. Received: {', '.join(names)}.")
@@ -299,14 +298,14 @@ class Bits:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Label:
-    """What a task predicts; NaN if it was not observed, which masks the example for that task.
+    """A value that a task predicts; NaN if it was not observed, which masks the example for that task.
 
     Attributes:
       name: Column and task name.
       type: `binary` (0 or 1, anything else is an error) or `value` (any finite number).
       mean: Mean over the observed training examples: the base rate of a binary label.
-      positive: Share of the observed training examples on which a value was above 0.
-      minimum: Least value of the training split.
+      positive: Share of the observed training examples whose value was above 0.
+      minimum: Smallest value of the training split.
       observed: Share of training examples on which it was observed.
     """
 

@@ -44,7 +44,7 @@ def read_schema(path: str | Path) -> Schema:
     path = Path(path)
     file = path / FILE_NAME if path.is_dir() else path
     if not file.is_file():
-        hint = "the directory holds no records or was not written to its end" if path.is_dir() else "no such file"
+        hint = "the directory holds no records or was not written completely" if path.is_dir() else "no such file"
         raise SchemaError(f"Cannot read the schema {file}: {hint}.")
     try:
         value = json.loads(
@@ -61,7 +61,7 @@ def write_schema(schema: Schema, path: str | Path) -> Path:
     """Writes a schema, whole or not at all.
 
     Args:
-      schema: What to write.
+      schema: The schema to write.
       path: A directory, which gets a `schema.json`, or a file name that ends in `.json`.
 
     Returns:
@@ -78,7 +78,7 @@ def write_schema(schema: Schema, path: str | Path) -> Path:
 
 
 def schema_from_json(value: object, *, source: str = FILE_NAME) -> Schema:
-    """Builds a schema from parsed JSON; `source` is what errors call it."""
+    """Builds a schema from parsed JSON; `source` is its name in errors."""
     if not isinstance(value, dict):
         _fail(source, "", "a schema is a JSON object", value)
     fields = {key: item for key, item in value.items() if key != "$schema"}
@@ -97,7 +97,7 @@ def schema_from_json(value: object, *, source: str = FILE_NAME) -> Schema:
 
 
 def _of_first_format(fields: dict[str, Any]) -> dict[str, Any]:
-    """Converts format 1 to the present one: in it, a sequence's `ids` named table and target by one word."""
+    """Converts format 1, in which the `ids` of a sequence named table and target by one word, to the present one."""
     features = fields.get("features")
     if not isinstance(features, list):
         return fields
@@ -189,7 +189,7 @@ def from_json(cls: type[Any], value: dict[str, Any], *, source: str, path: str =
     Args:
       cls: The dataclass.
       value: Its fields; those with a default may be left out.
-      source: What errors call the file.
+      source: Name of the file in errors.
       path: Place of the object in it.
 
     Raises:

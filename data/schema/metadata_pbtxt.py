@@ -33,7 +33,7 @@ _FIELDS: Final = {
 
 
 class Hints(NamedTuple):
-    """What a file says about its columns: which are ids, amounts, or deprecated."""
+    """The columns that a file describes as ids, as amounts, or as deprecated."""
 
     sparse: frozenset[str]
     numeric: frozenset[str]
@@ -43,8 +43,8 @@ class Hints(NamedTuple):
 def read_metadata(file: Path) -> Hints:
     """Reads `schema.pbtxt`.
 
-    Text, and whole numbers of a categorical domain, are ids; a single real number is an amount. About other whole
-    numbers and about lists it says too little to decide.
+    Text, and whole numbers of a categorical domain, are ids; a single real number is an amount. The file says too
+    little about other whole numbers and about lists to decide.
 
     Raises:
       ValueError: If it is not such a file.

@@ -27,7 +27,7 @@ class Derived:
 
     Attributes:
       name: Its name, under which a feature, label, key, segment or time may use it.
-      expression: DuckDB SQL, e.g. `rating >= 4`; earlier derived columns may be used, too.
+      expression: DuckDB SQL, e.g. `rating >= 4`; earlier derived columns may also be used.
       inputs: The columns of the table that it reads.
     """
 
@@ -146,7 +146,7 @@ class Reading:
             raise ValueError(f"{twice!r} is taken from earlier rows in two ways.")
         names = [column.name for column in self.columns]
         if len(set(names)) != len(names) or not all(names):
-            raise ValueError(f"derived columns have different names. Received: {', '.join(map(repr, names))}.")
+            raise ValueError(f"derived columns must have different names. Received: {', '.join(map(repr, names))}.")
         if not self.list_delimiter:
             raise ValueError("list_delimiter must not be empty.")
 
@@ -162,7 +162,7 @@ class Reading:
 
     @property
     def remembered(self) -> tuple[str, ...]:
-        """The columns that earlier rows need for that, in addition to the time."""
+        """The columns that are kept of earlier rows, in addition to the time."""
         names = [name for past in self.past for name in (past.of, *past.by)]
         for history in self.histories:
             names += [history.key, history.where, *(each.of for each in history.lists)]

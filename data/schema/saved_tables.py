@@ -1,4 +1,4 @@
-"""`tables.json`: where a saved model keeps its embedding tables, for whoever reads its variables without its code.
+"""`tables.json`: where a saved model keeps its embedding tables, for programs that read them without its code.
 
 It is in a run directory and in the assets of an exported model. One variable holds several tables, stacked by rows, and
 a checkpoint does not record which.
@@ -34,7 +34,7 @@ class TableVariable:
       variable: Its full name, without `:0`.
       set: The embedding set that it belongs to.
       width: Width of every row.
-      tables: What it holds.
+      tables: The tables in it.
     """
 
     variable: str
@@ -51,9 +51,9 @@ class CrossMatrix:
       expert: Name of the expert.
       set: The embedding set that it reads.
       fields: Name of each field, in order.
-      tables: The table of each field; `None` for one that no table is looked up for.
+      tables: The table of each field; `None` for a field without a table.
       scope: Prefix of the full names of the matrix `[F d, F d]`, or of its factors `[F d, r]` and `[r, F d]`. Keras
-        numbers the layers below it again in each process.
+        numbers the layers below it anew in each process.
     """
 
     expert: str

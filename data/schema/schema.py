@@ -81,7 +81,7 @@ class Schema:
     Attributes:
       name: Name of the data set.
       features: Model inputs, in the order of their fields.
-      labels: What can be predicted; the first is the main task.
+      labels: Labels that can be predicted; the first is the main task.
       weight: Column of float sample weights, or `None`.
       keys: Grouping columns; the first is the one GAUC uses by default.
       segments: Columns over which metrics are also reported.
@@ -90,11 +90,11 @@ class Schema:
       extras: Further float columns, one number per example, NaN if missing, that training may use, such as exposure
         counts or the prediction of a teacher. They are in every batch of records; no model reads them as an input, and
         no served model asks for them.
-      reading: How the cells of tables become columns; `None` for the usual rules alone.
+      reading: How the cells of tables become columns; `None` for the default rules.
       layout: `block` (columnar, fast) or `example` (one `tf.train.Example` per row).
       compression: `""` or `"GZIP"`.
       splits: Filled in when records are written.
-      directory: Where it was read from; shards and vocabularies are below it. Not part of the schema's value.
+      directory: Directory of its file; shards and vocabularies are below it. Not part of the schema's value.
       left_out: Columns that the records have but this schema no longer names; a record with no others still belongs to
         the data set, with all values missing. Not part of the schema's value.
     """
@@ -134,7 +134,7 @@ class Schema:
                 self._check_shares(feature.name, feature.name, feature.table)
                 if self.sparse(feature.table).dtype != feature.dtype:
                     raise SchemaError(
-                        f"Feature {feature.name!r} shares the table of {feature.table!r}, of another dtype."
+                        f"Feature {feature.name!r} shares the table of {feature.table!r}, which has another dtype."
                     )
         self._check_extras()
         _ = self.columns
@@ -198,7 +198,8 @@ class Schema:
                 "only vectors of one model can be compared."
             )
         if other.pair == vector.name:
-            raise SchemaError(f"Vectors {vector.name!r} and {other.name!r} name each other: declare the pair at one.")
+            pair = f"{vector.name!r} and {other.name!r}"
+            raise SchemaError(f"Vectors {pair} name each other: declare the pair at only one of them.")
 
     def feature_columns(self, feature: Feature) -> tuple[Column, ...]:
         """The columns of one feature."""

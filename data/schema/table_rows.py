@@ -19,7 +19,7 @@ _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
 class TableRows:
     """Finds rows batch by batch: 0 for a missing id, 1 for one outside the map, then the known ones.
 
-    Ids of a hashed map get buckets of another hash function: as many as the model's, and as even, but not the same.
+    Hashed ids get the buckets of another hash function than the model's: as many, and as even, but not the same ones.
 
     Args:
       schema: A schema that was read from a directory.
@@ -81,7 +81,7 @@ class TableRows:
 
 
 def table_rows(ids: npt.NDArray[Any], *, schema: Schema, feature: str) -> npt.NDArray[np.int64]:
-    """Rows of the table of a sparse feature; 1 for ids that have none of their own, missing ones included.
+    """Rows of the table of a sparse feature; 1 for ids without a row of their own, including missing ones.
 
     Args:
       ids: `[N]`, int64 or bytes, as records hold them.
@@ -93,5 +93,5 @@ def table_rows(ids: npt.NDArray[Any], *, schema: Schema, feature: str) -> npt.ND
     """
     sparse = schema.sparse(feature)
     if (schema.sparse(sparse.table) if sparse.table is not None else sparse).ids.kind == "hash":
-        raise SchemaError(f"Feature {feature!r} hashes its ids to rows: a row belongs to no single id.")
+        raise SchemaError(f"Feature {feature!r} hashes its ids to rows: a row may belong to several ids.")
     return np.maximum(TableRows(schema, feature)(ids), _UNKNOWN)

@@ -12,8 +12,8 @@ def bin_starts(weights: npt.ArrayLike, *, bins: int) -> npt.NDArray[np.int64]:
     """The positions at which bins of neighbouring values begin; the first one is 0.
 
     A value of weight t or more is a bin of its own; the others are joined from the left until a bin weighs t or more,
-    or such a value follows. t is the least one that leads to at most `bins` bins, to within 2^-40 of the total. Bins at
-    equally spaced quantiles, on the other hand, collapse at each value that is more frequent than a bin: for an amount
+    or such a value follows. t is the smallest one that leads to at most `bins` bins, to within 2^-40 of the total. Bins
+    at equally spaced quantiles, in contrast, collapse at each value that is more frequent than a bin: for an amount
     that is 0 in 95 % of the rows, two of 32 remain.
 
     Weights (6, 1, 1, 1, 1) in 3 bins begin at (0, 1, 3): t = 2.

@@ -1,12 +1,12 @@
-"""Which values a column may hold; the writer, the input pipeline and the search for errors apply the same rules.
+"""The values that a column may hold; the writer, the input pipeline and the search for errors apply the same rules.
 
 * A number (numeric feature, value label, sample weight, extra) is finite or missing.
 * All numbers of a vector are finite, or all are missing; the weights of ids are finite.
 * A binary label is 0, 1 or not observed. All HashID bits are 0 or 1, or all are missing.
 * Columns that belong together (ids and their weights, ids and times of a sequence) have equally many values in a row.
 
-The block layout stores a missing number as NaN. In the example layout missing values are absent, so a NaN that somebody
-wrote is an error; only a label may use it for "not observed".
+The block layout stores a missing number as NaN. In the example layout missing values are absent, so an explicit NaN is
+an error; only a label may use it for "not observed".
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def _forbidden(values: npt.NDArray[Any], rule: Rule, *, explicit_nan: bool) -> n
 
 
 def batch_check(rules: Mapping[str, Rule], *, explicit_nan: bool) -> Callable[[Mapping[str, tf.Tensor]], None]:
-    """Makes the function that stops the pipeline at a batch with a forbidden value.
+    """Returns a function that stops the pipeline at a batch with a forbidden value.
 
     It reduces all columns of a rule together, which costs a few operations per batch whatever the number of columns.
 
@@ -200,10 +200,10 @@ def without_features(schema: Schema, names: Collection[str]) -> Schema:
     """Leaves features out; keys, segments, labels and the records stay as they are.
 
     A sequence loses the columns that share the table of such a feature, and columns that are compared with one lose
-    their target; a sequence without a target is left out, too. A vector loses its pair.
+    their target; a sequence without a target is also left out. A vector loses its pair.
 
     Raises:
-      SchemaError: If there is no such feature, a feature that stays shares its table, or none stays.
+      SchemaError: If there is no such feature, a remaining feature shares its table, or none remains.
     """
     known = [feature.name for feature in schema.features]
     for name in names:

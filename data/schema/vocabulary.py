@@ -27,7 +27,7 @@ KNOWN_FROM: Final = 2
 """Row 0 of a table is for a missing id, row 1 for an id outside the map."""
 _HEXADECIMAL: Final = b"\\x"
 _LONGEST_NAME: Final = 160
-"""Characters of a file name, of which most systems allow 255 and temporary ones have more."""
+"""Characters of a file name; most systems allow 255, and names of temporary files are longer."""
 
 
 def vocabulary_path(directory: str | Path, *, feature: str) -> Path:
@@ -81,7 +81,7 @@ def write_distinct_ids(ids: Iterable[pa.Array], *, directory: str | Path, featur
     """Writes a vocabulary of many ids, as `write_vocabulary` would.
 
     Args:
-      ids: The same in pieces, of int64 or binary; none means "missing", and none occurs twice.
+      ids: The ids in pieces, as int64 or binary arrays; none means "missing", and none occurs twice.
       directory: The data set directory.
       feature: Name of the sparse feature that owns the table.
 

@@ -122,7 +122,7 @@ def test_types_that_do_not_fit() -> None:
 
 def test_reading_survives_the_file(tmp_path: Path) -> None:
     assert data.read_schema(data.write_schema(SCHEMA, tmp_path)) == SCHEMA
-    with pytest.raises(ValueError, match=r"derived columns have different names\. Received: 'a', 'a'"):
+    with pytest.raises(ValueError, match=r"derived columns must have different names\. Received: 'a', 'a'"):
         data.Reading(columns=(derived("a", "1"), derived("a", "2")))
 
 
