@@ -1,4 +1,4 @@
-"""How long after its click a conversion is reported: laws of the delay, and advertisers that report in bulk."""
+"""Delays between clicks and the reports of their conversions: their laws, and advertisers that report in bulk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 _SPREAD, _SCHEDULE, _IN_BULK, _DELAYS = range(4)
-"""Streams of random numbers, so that a change of one setting leaves what others drew."""
+"""Streams of random numbers, so that a change of one setting does not change what others draw."""
 LAWS: Final = ("exponential", "lognormal", "empirical")
 
 
@@ -20,7 +20,7 @@ class DelayLaw(Protocol):
     """A distribution of delays."""
 
     def draw(self, random: np.random.Generator, *, number: int) -> Floats:
-        """So many delays in seconds, `[number]`."""
+        """Draws delays in seconds, `[number]`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Exponential:
     median: float
 
     def draw(self, random: np.random.Generator, *, number: int) -> Floats:
-        """So many delays in seconds, `[number]`."""
+        """Draws delays in seconds, `[number]`."""
         return random.exponential(self.median / np.log(2.0), number)
 
 
@@ -44,14 +44,14 @@ class LogNormal:
 
     Attributes:
       median: Seconds.
-      sigma: Deviation of the logarithm.
+      sigma: Standard deviation of the logarithm.
     """
 
     median: float
     sigma: float = 1.0
 
     def draw(self, random: np.random.Generator, *, number: int) -> Floats:
-        """So many delays in seconds, `[number]`."""
+        """Draws delays in seconds, `[number]`."""
         return random.lognormal(np.log(self.median), self.sigma, number)
 
 
@@ -86,7 +86,7 @@ class Empirical:
         return cls(tuple(delays))
 
     def draw(self, random: np.random.Generator, *, number: int) -> Floats:
-        """So many delays in seconds, `[number]`."""
+        """Draws delays in seconds, `[number]`."""
         return random.choice(np.array(self.delays), number)
 
 
@@ -112,18 +112,18 @@ def report_times(
     spread: float = 0.0,
     bursts: Bursts | None = None,
 ) -> Floats:
-    """When conversions are reported, seconds, `[n]`; not before their clicks, and the same for the same seed.
+    """Times at which conversions are reported, in seconds, `[n]`; not before their clicks, and the same per seed.
 
         reported = first report of the advertiser at or after  clicked + D exp(spread G_a),    G_a ~ N(0, 1)
 
-    where an advertiser that does not report in bulk reports at once.
+    An advertiser that does not report in bulk reports at once.
 
     Args:
-      clicks: Times of the clicks that convert, seconds, `[n]`.
-      advertisers: Number of the advertiser of each, at least 0, `[n]`.
+      clicks: Times of the clicks that convert, in seconds, `[n]`.
+      advertisers: Number of the advertiser of each click, at least 0, `[n]`.
       law: Distribution of D.
-      seed: Seed of everything.
-      spread: By how much advertisers differ in their delays: deviation of the logarithm of a factor of theirs.
+      seed: Seed of all random numbers.
+      spread: Standard deviation over advertisers of the logarithm of the factor of their delays.
       bursts: `None` for none.
     """
     n, known = len(clicks), int(advertisers.max(initial=-1)) + 1

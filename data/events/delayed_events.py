@@ -20,7 +20,7 @@ from fullrank.data.schema.schema import Schema
 
 _DAY: Final = 86_400.0
 _START: Final = 1_700_000_000
-_ROWS_A_FILE: Final = 50_000
+_ROWS_PER_FILE: Final = 50_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,10 +30,10 @@ class Delays:
     Attributes:
       label: Binary label whose 1 is a conversion.
       advertiser: Column of whole numbers or text that says who reports; `None` for one advertiser.
-      days: Days over which clicks are spread without a column of times.
+      days: Days over which clicks are spread if there is no column of times.
       hide_label: Whether clicks lose the label.
       law: Distribution of the delay.
-      spread: By how much advertisers differ in their delays, see `report_times`.
+      spread: How much advertisers differ in their delays, see `report_times`.
       bursts: Advertisers that report in bulk; `None` for none.
       seed: Seed of delays, bursts and times.
     """
@@ -49,7 +49,7 @@ class Delays:
 
 
 def delayed_events(rows: Columns, schema: Schema, how: Delays) -> dict[str, npt.NDArray[Any] | Ragged]:
-    """The stream as columns, in order of time; ids of clicks are the numbers of rows.
+    """The stream as columns, in order of time; the ids of clicks are row numbers.
 
     Raises:
       ValueError: If the label is not a binary one of the schema, or there is no such column of advertisers.
@@ -95,13 +95,13 @@ def delayed_events(rows: Columns, schema: Schema, how: Delays) -> dict[str, npt.
 
 
 def write_delayed(directory: Path, rows: Columns, *, schema: Schema, how: Delays) -> tuple[int, int]:
-    """Writes rows as a stream of clicks and late conversions that ends; how many clicks and conversions."""
+    """Writes rows as a finished stream of clicks and late conversions; returns the numbers of both."""
     events = delayed_events(rows, schema, how)
     start_stream(directory, schema=schema)
     kinds = np.asarray(events[KIND])
     number = len(kinds)
-    for file, start in enumerate(range(0, number, _ROWS_A_FILE)):
-        part = take_rows(events, np.arange(start, min(number, start + _ROWS_A_FILE)))
+    for file, start in enumerate(range(0, number, _ROWS_PER_FILE)):
+        part = take_rows(events, np.arange(start, min(number, start + _ROWS_PER_FILE)))
         write_events(directory / f"events-{file:08d}.tfrecord", schema=schema, columns=part)
     end_stream(directory)
     late = int((kinds == CONVERTED).sum())

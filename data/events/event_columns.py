@@ -1,4 +1,4 @@
-"""What an event is: a row of a data set with an id, a kind and a time; conversions name the click they belong to.
+"""Events: rows of a data set with an id, a kind and a time; conversions name the click that they belong to.
 
 An event file holds blocks of rows (see `records.encode_block`) with the columns of a schema and four more. Only clicks
 have features. An impression moves the clock and is counted; a conversion names its click. Ids are whole numbers.
@@ -30,13 +30,13 @@ Batch = dict[str, npt.NDArray[Any]]
 
 
 class Events(NamedTuple):
-    """Rows of a stream, in the order in which it has them.
+    """Rows of a stream, in its order.
 
     Attributes:
       ids: `[n]` int64.
       kinds: `[n]` int64: `IMPRESSION`, `CLICKED` or `CONVERTED`.
       times: `[n]` float64, seconds.
-      clicks: `[n]` int64, of a conversion the id of its click.
+      clicks: `[n]` int64, for a conversion the id of its click.
       columns: Every column of the schema; missing values in all rows but clicks.
     """
 
@@ -53,25 +53,25 @@ class Events(NamedTuple):
 
 
 def event_packing(schema: Schema) -> Packing:
-    """How an event lies in a block.
+    """The packing of events in a block.
 
     Raises:
-      SchemaError: If the schema has a column of an event's name.
+      SchemaError: If a column of the schema has the name of an event column.
     """
     own = [column.name for column in schema.columns]
     clash = [column.name for column in EVENT_COLUMNS if column.name in own]
     if clash:
-        raise SchemaError(f"Schema {schema.name!r} has columns {', '.join(clash)}, which are names of an event's own.")
+        raise SchemaError(f"Schema {schema.name!r} has columns {', '.join(clash)}, which are reserved for events.")
     return Packing((*schema.columns, *EVENT_COLUMNS))
 
 
 def as_batch(columns: dict[str, npt.NDArray[Any] | Ragged], *, schema: Schema) -> Batch:
-    """The columns of a schema, `many` columns padded to their length with what is missing."""
+    """The columns of a schema, `many` columns padded to their length with the missing value."""
     return {column.name: _dense(columns[column.name], column) for column in schema.columns}
 
 
 def missing_rows(schema: Schema, rows: int) -> dict[str, npt.NDArray[Any] | Ragged]:
-    """So many rows without a value in any column, in the form in which rows are written."""
+    """Columns of `rows` rows without any value, in the form in which rows are written."""
     return {column.name: _missing(column, rows) for column in schema.columns}
 
 

@@ -1,4 +1,4 @@
-"""Events of a directory that grows: files in the order of their names, each once, until a marker says that it ends."""
+"""Events of a growing directory: files in the order of their names, each once, until a marker says that it ends."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from fullrank.data.records.frames import Frame, read_frames
 from fullrank.data.schema.schema import Schema
 
 ROWS: Final = 4096
-"""Most events that are given at once."""
+"""Maximum number of events that are returned at once."""
 
 
 class EventDirectory:
     """Reads a directory of events; a position names a file, a record and its byte, and a row in it.
 
-    What is wrong with a file is counted, and reading goes on after it: a record that is damaged, a file that is cut
-    off or was removed before it was read to its end, and a file whose name sorts before one that was read already.
+    Problems are counted, and reading continues after them: a damaged record, a file that is cut off or was removed
+    before it was read completely, and a file whose name sorts before one that was already read.
 
     Args:
-      directory: Of `start_stream`.
+      directory: A directory that `start_stream` made.
       schema: Its schema.
     """
 
@@ -38,7 +38,7 @@ class EventDirectory:
 
     @property
     def problems(self) -> dict[str, int]:
-        """What was wrong with what was read, counted since the first event."""
+        """Number of problems of each kind since the first event."""
         return self._reader.problems
 
     @property
@@ -56,12 +56,12 @@ class EventDirectory:
             self._next_block()
 
     def position(self) -> Position:
-        """Where the next event stands."""
+        """The place of the next event."""
         place = {"file": self._file, "record": self._record, "start": self._start, "row": self._row}
         return {**place, "done": sorted(self._done), "problems": dict(self.problems)}
 
     def seek(self, position: Position) -> None:
-        """Continues where another process stood."""
+        """Continues at the position of another process."""
         self._file, self._record, self._start, self._row = (
             position[name] for name in ("file", "record", "start", "row")
         )
@@ -71,10 +71,10 @@ class EventDirectory:
         self._waiting.clear()
 
     def _listed(self) -> list[str]:
-        """Files to read, in order; those that came too late by their name are counted, and not read."""
+        """Files to read, in order; those whose names sort before one that was read are counted, and not read."""
         there = sorted(path.name for path in self._directory.glob(PATTERN))
         last = max(self._done, default="")
-        # Files that are gone need no remembering, except the last one, from which "too late" is told.
+        # Removed files need not be remembered, except the last one, which decides what is too late.
         self._done &= {*there, last}
         late = [name for name in there if name < last and name not in self._done]
         if late:
@@ -91,7 +91,7 @@ class EventDirectory:
         return True
 
     def _next_block(self) -> None:
-        """Sets the block that the position names, or goes on to where there may be one."""
+        """Loads the block at the position, or advances to the next place that may have one."""
         place = f"{self._directory / self._file}, record {self._record}"
         if self._frames is None:
             path = self._directory / self._file
@@ -99,7 +99,7 @@ class EventDirectory:
         try:
             frame = next(self._frames, None)
         except FileNotFoundError:
-            self._reader.count("removed_files", 1, f"{place}: the file was removed before it was read to its end")
+            self._reader.count("removed_files", 1, f"{place}: the file was removed before it was read completely")
             frame = None
         if frame is None:
             self._finish()

@@ -26,11 +26,11 @@ END: Final = "END"
 
 
 def start_stream(directory: Path, *, schema: Schema) -> None:
-    """Makes the directory of a stream: `schema.json`, without splits, and the vocabularies beside it.
+    """Makes the directory of a stream: `schema.json`, without splits, and the vocabularies next to it.
 
     Raises:
       FileExistsError: If there is a stream already.
-      SchemaError: If the schema has a column of an event's name.
+      SchemaError: If a column of the schema has the name of an event column.
     """
     event_packing(schema)
     if (directory / "schema.json").exists():
@@ -45,7 +45,7 @@ def write_events(file: Path, *, schema: Schema, columns: Columns) -> None:
     """Writes one file of a stream, whole or not at all.
 
     Args:
-      file: Its name sorts after those of the files that are there.
+      file: File to write; its name must sort after those of existing files.
       schema: Schema of the stream.
       columns: Every column of the schema and of `EVENT_COLUMNS`, in order of time.
     """
@@ -59,7 +59,7 @@ def event_blocks(columns: Columns, *, schema: Schema) -> list[bytes]:
 
 
 def end_stream(directory: Path) -> None:
-    """Says that no file will follow."""
+    """Marks the end of a stream: no file will follow."""
     write_text(directory / END, "")
 
 

@@ -1,4 +1,4 @@
-"""Where events come from: what a source gives, and what it counts when something is wrong with what it read."""
+"""The interface of a source of events, and the reader of its blocks, which counts what cannot be used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fullrank.data.schema.schema import Schema
 from fullrank.data.schema.value_rules import aligned_columns, value_rules, violations
 
 Position = dict[str, Any]
-"""Where a source stands, as JSON holds it."""
+"""The position of a source, as JSON values."""
 PROBLEMS: Final = (
     "damaged_records", "bad_values", "unknown_kinds", "cut_off_files", "removed_files", "late_files", "source_errors",
 )  # fmt: skip
@@ -31,20 +31,20 @@ class EventSource(Protocol):
 
     @property
     def problems(self) -> dict[str, int]:
-        """What was wrong with what was read, counted since the first event."""
+        """Number of problems of each kind since the first event."""
 
     def read(self) -> Events | None:
         """The next events, at most a few thousand; `None` if there are none now."""
 
     def position(self) -> Position:
-        """Where the next event stands; `seek` of another process goes there."""
+        """The place of the next event, for `seek` in another process."""
 
     def seek(self, position: Position) -> None:
-        """Continues where another process stood."""
+        """Continues at the position of another process."""
 
 
 class BlockReader:
-    """Turns blocks into events, and counts what cannot be used; each kind of problem is told once with its place.
+    """Turns blocks into events, and counts what cannot be used; the first problem of each kind is reported.
 
     Args:
       schema: Schema of the stream.
@@ -68,7 +68,7 @@ class BlockReader:
             return None
         kinds = _whole(columns[KIND])
         known = (kinds >= 0) & (kinds <= CONVERTED)
-        self.count("unknown_kinds", int((~known).sum()), f"{place}: an event of another kind than 0, 1 and 2")
+        self.count("unknown_kinds", int((~known).sum()), f"{place}: an event of a kind other than 0, 1 and 2")
         bad = {wrong.row for wrong in violations(columns, self._rules, aligned=self._aligned)}
         if bad:
             first = next(violations(columns, self._rules, aligned=self._aligned))
@@ -81,7 +81,7 @@ class BlockReader:
         return Events(_whole(columns[ID]), _whole(columns[KIND]), times, _whole(columns[CLICK]), batch)
 
     def count(self, problem: str, number: int, message: str) -> None:
-        """Counts a problem, and tells it if it is the first of its kind."""
+        """Counts a problem, and reports it if it is the first of its kind."""
         if number and not self.problems[problem]:
             print(f"warning: {problem}: {printable(message)}. Later ones are counted.", file=sys.stderr, flush=True)
         self.problems[problem] += number

@@ -1,9 +1,9 @@
 """Events of a Kafka topic: blocks as messages, read in order of time over its partitions, each once.
 
-The position is in our own checkpoint and nowhere else: no consumer group, and no offset is committed to the broker. A
-message holds a block of events (`event_files.event_blocks`); one with the key `END` says that nothing follows it in its
-partition. Of several partitions, the one whose next message begins earliest is read first, so that a topic that was
-written to its end is always read in the same order.
+The position is only in the run's own checkpoint: there is no consumer group, and no offset is committed to the broker.
+A message holds a block of events (`event_files.event_blocks`); one with the key `END` says that nothing follows it in
+its partition. The partition whose next message begins earliest is read first, so that a topic that was written
+completely is always read in the same order.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 SCHEME: Final = "kafka"
 END_KEY: Final = b"END"
 _FULL, _LOW = 64, 16
-"""Messages held of a partition at which it is paused, and resumed."""
+"""Numbers of fetched messages at which a partition is paused, and resumed."""
 _PATIENCE: Final = 10.0
-"""Seconds without a word of the brokers after which there are no events now."""
+"""Seconds without an answer of the brokers after which a read returns no events."""
 
 
 class Address(NamedTuple):
-    """Where a topic is."""
+    """The brokers and the name of a topic."""
 
     servers: str
     topic: str
 
 
 def address(source: str) -> Address | None:
-    """Reads `kafka://host:port,host:port/topic`; `None` for what has another scheme.
+    """Reads `kafka://host:port,host:port/topic`; `None` for another scheme.
 
     Raises:
       ValueError: If brokers or topic are missing.
@@ -52,7 +52,7 @@ def address(source: str) -> Address | None:
 
 
 class _Held(NamedTuple):
-    """A message that was fetched; its problems count when it is read, as a position does not know of it before."""
+    """A fetched message; its problems count when it is read, because a position does not include it before."""
 
     offset: int
     is_end: bool
@@ -61,7 +61,7 @@ class _Held(NamedTuple):
 
     @property
     def begins(self) -> float:
-        """Time of the first event, seconds; later than all others without one."""
+        """Time of the first event, in seconds; infinite without one."""
         return float(self.events.times[0]) if self.events is not None and len(self.events.ids) else float("inf")
 
 
@@ -73,7 +73,7 @@ class EventTopic:
       schema: Schema of the events.
 
     Raises:
-      ValueError: If confluent-kafka is not installed, or brokers or topic are not there.
+      ValueError: If confluent-kafka is not installed, or the brokers or the topic cannot be reached.
     """
 
     def __init__(self, at: Address, *, schema: Schema) -> None:
@@ -100,7 +100,7 @@ class EventTopic:
 
     @property
     def problems(self) -> dict[str, int]:
-        """What was wrong with what was read, counted since the first event."""
+        """Number of problems of each kind since the first event."""
         return self._reader.problems
 
     @property
@@ -131,7 +131,7 @@ class EventTopic:
         return {"offsets": offsets, "ended": sorted(self._ended), "problems": dict(self.problems)}
 
     def seek(self, position: Position) -> None:
-        """Continues where another process stood."""
+        """Continues at the position of another process."""
         self._next.update({int(partition): offset for partition, offset in position["offsets"].items()})
         self._ended = set(position["ended"])
         self.problems.update(position["problems"])
@@ -162,7 +162,7 @@ class EventTopic:
         return part
 
     def _earliest(self) -> int | None:
-        """The partition whose next message begins earliest, once all partitions have one or none now."""
+        """The partition whose next message begins earliest, once each partition has a message or is at its end."""
         last_word = time.monotonic()
         while any(not self._held[n] and n not in self._at_end | self._ended for n in self._next):
             message = self._consumer.poll(0.2)
@@ -170,7 +170,7 @@ class EventTopic:
                 last_word = time.monotonic()
                 self._take(message)
             elif time.monotonic() - last_word > _PATIENCE:
-                self._reader.count("source_errors", 1, f"{self._at.servers} has said nothing for {_PATIENCE:g} seconds")
+                self._reader.count("source_errors", 1, f"{self._at.servers} has not answered for {_PATIENCE:g} seconds")
                 return None
         begins = {number: (held[0].begins, number) for number, held in self._held.items() if held}
         if not begins:
@@ -224,7 +224,7 @@ class EventTopic:
         elif error.code() == codes._AUTO_OFFSET_RESET:
             raise ValueError(
                 f"{self._at.topic}, partition {partition}: the events from offset {self._next.get(partition)} on "
-                "are no longer there: the broker has deleted them before they were read. Start anew with --overwrite."
+                "are no longer there: the broker has deleted them before they were read. Start again with --overwrite."
             )
         else:
             self._reader.count("source_errors", 1, f"{self._at.servers}: {error.str()}")

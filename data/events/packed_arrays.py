@@ -1,4 +1,4 @@
-"""Named arrays as bytes, without pickle: numbers as npz has them, byte strings as their lengths and what they hold."""
+"""Named arrays as bytes, without pickle: numbers as in npz, byte strings as their lengths and their contents."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def pack(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
         parts[name + _CONTENT] = np.frombuffer(b"".join(strings), np.uint8)
         parts[name + _SHAPE] = np.array(values.shape, np.int64)
     content = io.BytesIO()
-    np.savez(content, **parts)  # type: ignore[arg-type]  # its stub takes the keywords for those of its own
+    np.savez(content, **parts)  # type: ignore[arg-type]  # its stub reserves the keyword allow_pickle
     return content.getvalue()
 
 
@@ -58,6 +58,6 @@ def nested(parts: Mapping[str, Mapping[str, npt.NDArray[Any]]]) -> dict[str, npt
 
 
 def part_of_nested(arrays: Mapping[str, npt.NDArray[Any]], part: str) -> dict[str, npt.NDArray[Any]]:
-    """One of the mappings that `nested` took."""
+    """One of the mappings that were given to `nested`."""
     start = f"{part}:"
     return {name.removeprefix(start): values for name, values in arrays.items() if name.startswith(start)}
