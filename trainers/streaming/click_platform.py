@@ -19,14 +19,14 @@ _SIZES: Final = {"segment": 20, "device": 5, "hour": 24, "category": 30}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Platform:
-    """Sizes and strengths of the world, which a seed draws.
+    """The settings of the simulation; a seed draws everything else.
 
     A click of segment g on ad a of advertiser v and category k converts with probability
 
         sigma(logit(rate) + .5 S[g, k] + .5 V[v] + .7 A[a] + .2 T[device] + .2 H[hour])
 
     with standard normal S, V, A, T and H. An ad runs from its start for `life` days; half of the ads start within the
-    stream. Where an ad runs its share of the clicks is log-normal.
+    stream. While an ad runs, its share of the clicks is log-normal.
 
     Attributes:
       clicks: Number of clicks.
@@ -45,7 +45,7 @@ class Platform:
     rate: float = 0.05
 
     def schema(self) -> Schema:
-        """What a click has; ids are numbers from 0."""
+        """The columns of a click; ids are whole numbers from 0."""
         sizes = {"ad": self.ads, "advertiser": self.advertisers, **_SIZES}
         sides: dict[str, Any] = {"ad": "ad", "advertiser": "ad", "category": "ad", "hour": "context"}
         return Schema(
@@ -69,7 +69,7 @@ class Platform:
         time = np.sort(draw.random(self.clicks)) * self.days
         ad = np.empty(self.clicks, np.int64)
         edges = np.searchsorted(time, np.arange(0.0, self.days + 0.25, 0.25))
-        for first, last in itertools.pairwise(edges):  # of six hours each, those that run at their start
+        for first, last in itertools.pairwise(edges):  # six hours each, with the ads that run at their start
             now = 0.25 * (np.searchsorted(edges, first))
             runs = (starts <= now) & (now < starts + self.life)
             ad[first:last] = draw.choice(self.ads, last - first, p=popularity * runs / (popularity * runs).sum())

@@ -10,7 +10,7 @@ from fullrank.models.options.setting import REQUIRED, check_settings, setting
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OnlineConfig:
-    """What is read, when a click is trained on, and what is written."""
+    """The settings of the source, of the time at which a click is trained on, and of the output."""
 
     source: str = setting(
         REQUIRED, "Directory of events, with its schema.json; or kafka://host:port/topic.", operational=True
@@ -22,17 +22,18 @@ class OnlineConfig:
     output: str = setting(REQUIRED, "Run directory to write; an interrupted run in it is resumed.", operational=True)
     start: str | None = setting(
         None, "Run to start from: its model, vocabularies and statistics, and its best weights; model flags have "
-        "no effect then. none: from nothing, with the schema of the source.",
+        "no effect then. If not given: new weights, with the schema of the source.",
     )  # fmt: skip
     follow: bool = setting(
         False, "Wait for further events until the source says that it ends; otherwise stop at the last one.",
         operational=True,
     )  # fmt: skip
-    poll_seconds: float = setting(1.0, "With --follow: seconds between two looks.", above=0, operational=True)
+    poll_seconds: float = setting(1.0, "With --follow: seconds between two reads.", above=0, operational=True)
     late: Literal["naive", "oracle", "fnw", "fnc", "es_dfm", "dfm"] = setting(
         "naive",
-        "What is done about conversions that come after their click was trained on: nothing; labels from the future, "
-        "which only a simulation has; or the corrections of Ktena et al. (fnw, fnc), Yang et al. and Chapelle.",
+        "How conversions that come after their click was trained on are handled: not at all (naive), by labels from "
+        "the future, which only a simulation has (oracle), or by the corrections of Ktena et al. (fnw, fnc), Yang et "
+        "al. (es_dfm) and Chapelle (dfm).",
     )
     wait: Literal["none", "fixed", "rule"] = setting(
         "rule", "How long a click waits: not at all, --wait_hours, or by the variance of the conversion feedback."
@@ -49,32 +50,34 @@ class OnlineConfig:
     minimum: float = setting(
         5.0, "Conversions to be expected in the window, and seen in the past, for a key to be judged.", above=0
     )
-    max_keys: int = setting(1_000_000, "Most keys that are counted; the least recent ones go.", minimum=16_384)
+    max_keys: int = setting(1_000_000, "Maximum number of keys; the least recent ones are dropped.", minimum=16_384)
     attribution_hours: float = setting(168.0, "Hours for which a conversion counts for its click.", above=0)
-    lateness_minutes: float = setting(10.0, "How far behind the latest event another one may be.", minimum=0)
-    jump_hours: float = setting(24.0, "How far ahead of the latest event another one may be.", above=0)
+    lateness_minutes: float = setting(10.0, "How far behind the latest event an event may be.", minimum=0)
+    jump_hours: float = setting(24.0, "How far ahead of the latest event an event may be.", above=0)
     tick_seconds: float = setting(60.0, "Releases are rounded up to a multiple of this.", above=0)
-    max_waiting: int = setting(1_000_000, "Most clicks that are held; the oldest ones go.", minimum=8192)
+    max_waiting: int = setting(1_000_000, "Maximum number of clicks held; the oldest are released early.", minimum=8192)
     batch_size: int = setting(1024, "Rows per step.", minimum=1)
     seed: int = setting(1, "Seed of initial weights and dropout.", minimum=0)
     young_days: float = setting(3.0, "Age up to which an ad is young.", above=0)
     report_hours: float = setting(24.0, "Hours of clicks that make one point of the metrics over time.", above=0)
     settle_days: float = setting(0.0, "Days at the start that the metrics of the whole stream leave out.", minimum=0)
-    export: str | None = setting(None, "Directory to write a SavedModel version into now and then.", operational=True)
+    export: str | None = setting(None, "Directory to write SavedModel versions into, at intervals.", operational=True)
     export_minutes: float = setting(10.0, "Minutes between two versions.", above=0, operational=True)
-    export_steps: int | None = setting(None, "Instead: steps between two versions.", minimum=1, operational=True)
+    export_steps: int | None = setting(None, "Steps between two versions, not minutes.", minimum=1, operational=True)
     keep: int = setting(3, "Versions of this run to keep.", minimum=1, operational=True)
     checkpoint_minutes: float = setting(5.0, "Minutes between two checkpoints.", above=0, operational=True)
-    checkpoint_steps: int | None = setting(None, "Instead: steps between two checkpoints.", minimum=1, operational=True)
+    checkpoint_steps: int | None = setting(
+        None, "Steps between two checkpoints, not minutes.", minimum=1, operational=True
+    )
     log_steps: int = setting(
-        100, "Write metrics, and show progress, every this many steps.", minimum=1, operational=True
+        100, "Steps after which metrics are written, and progress is shown.", minimum=1, operational=True
     )
     tensorboard: bool = setting(True, "Write event files for TensorBoard.", operational=True)
     progress: bool = setting(True, "Show a line of progress every --log_steps.", operational=True)
     trace: bool = setting(
         False, "Write every row that is trained on (step, id of the click, role, weight) to trained.bin."
     )
-    report: bool = setting(False, "Draw the dashboard at the end, or of a finished run.", operational=True)
+    report: bool = setting(False, "Draw the dashboard at the end, or for a finished run.", operational=True)
     overwrite: bool = setting(False, "Start over if --output already holds a run.", operational=True)
 
     def __post_init__(self) -> None:

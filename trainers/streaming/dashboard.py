@@ -21,14 +21,14 @@ _COLOURS: Final = {"all": BLUE, "young": ORANGE}
 _NAMES: Final = {"all": "all ads", "young": "young ads"}
 _METRICS: Final = ("examples", "ne", "auc", "bias")
 _FEWEST: Final = 10
-"""Positives from which a stretch of time has a point: the bias of fewer is chance."""
+"""Fewest positives for which a stretch of time has a point: the bias of fewer is noise."""
 
 
 def write_dashboard(directory: Path, *, windows: Sequence[Mapping[str, Any]], numbers: Mapping[str, Any]) -> Path:
     """Draws the figures and writes the page that shows them.
 
     Args:
-      directory: Where they are written.
+      directory: Directory that they are written to.
       windows: Stretches of time, as `windows.json` of a run holds them.
       numbers: As `result.json` holds them.
 

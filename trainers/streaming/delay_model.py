@@ -1,4 +1,4 @@
-"""The second model: what ES-DFM and DFM need to know about delays, from the same features and the waiting time."""
+"""The second model, of delays, which ES-DFM and DFM need: it reads the same features and the waiting time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DELAYED: Final = "delayed_positive"
 REAL: Final = "real_negative"
 LOG_RATE: Final = "log_rate"
 _TASKS: Final[dict[str, tuple[Label, ...]]] = {
-    # Before anything is known of delays, ES-DFM weighs nearly as naive does, and DFM takes a mean of a day.
+    # Before anything is known about delays, ES-DFM has nearly the weights of naive, and DFM assumes a mean of a day.
     "es_dfm": (Label(name=DELAYED, mean=0.01), Label(name=REAL, mean=0.99)),
     "dfm": (Label(name=LOG_RATE, mean=0.5),),
 }
@@ -31,7 +31,7 @@ _LONGEST: Final = np.log1p(24.0 * 64.0)
 
 
 def delay_schema(schema: Schema, *, late: Late) -> Schema:
-    """The schema of the second model: the same features, the waiting time, and what it learns as labels."""
+    """The schema of the second model: the same features, the waiting time, and its targets as labels."""
     quantiles = tuple(float(q) for q in np.linspace(0.0, _LONGEST, 65))
     waited = Numeric(
         name=WAITED,
@@ -44,7 +44,7 @@ def delay_schema(schema: Schema, *, late: Late) -> Schema:
 
 
 def build_delay_model(config: RunConfig, schema: Schema, *, late: Late) -> Ranker | None:
-    """The second model, compiled; `None` where none is needed.
+    """The second model, compiled; `None` if none is needed.
 
     It has one embedding set of the first width and one flat expert, with the encoders and optimisers of the first one.
     """
@@ -68,7 +68,7 @@ def delay_loss(model: Ranker, batch: Batch, rows: dict[str, tf.Tensor]) -> tf.Te
     """Cross entropy of the two classifiers of ES-DFM on clicks with complete labels, and the penalty.
 
     Args:
-      model: The second one.
+      model: The second model.
       batch: Columns.
       rows: `row/<field>` of `TrainingRows`, of role `COMPLETE`.
     """

@@ -11,18 +11,18 @@ from fullrank.data.events.event_columns import Events
 from fullrank.trainers.streaming.timers import Floats
 
 _LOOK_AHEAD: Final = 64
-"""Events that tell whether the one before them has a wrong time."""
+"""Number of events that decide whether the one before them has a wrong time."""
 
 
 class EventClock:
-    """Lets events through that are near enough to the latest one.
+    """Admits events that are close enough to the latest one.
 
     Attributes:
       now: Latest event time, seconds; -inf before the first event.
       start: Earliest one, seconds; inf before the first event.
-      too_late: Events that were further behind the clock than they may be.
-      jumps: Events that were further ahead of it than they may be.
-      gaps: How often the events after one that was that far ahead were so, too: the stream itself had a gap.
+      too_late: Number of events that were too far behind the clock.
+      jumps: Number of events that were too far ahead of it.
+      gaps: How often the events after one that was too far ahead were so as well: the stream itself had a gap.
 
     Args:
       lateness: How far behind the clock an event may be, seconds.
@@ -35,7 +35,7 @@ class EventClock:
         self.too_late = self.jumps = self.gaps = 0
 
     def admit(self, events: Events) -> Events:
-        """The events that are near enough, and moves the clock by them."""
+        """Returns the events that are close enough, and moves the clock to the latest of them."""
         if not len(events.ids):
             return events
         ahead = self._ahead(events.times)
@@ -48,7 +48,7 @@ class EventClock:
         return events
 
     def _ahead(self, times: Floats) -> npt.NDArray[np.bool_]:
-        """Which events are further ahead than they may be, though those after them are not."""
+        """Whether each event is too far ahead although those after it are not, `[n]`."""
         ahead = np.zeros(len(times), bool)
         if self.now > -np.inf and times.max() <= self.now + self._jump:
             return ahead
@@ -56,7 +56,7 @@ class EventClock:
         for place, time in enumerate(times.tolist()):
             if time > base + self._jump:
                 after = times[place + 1 : place + 1 + _LOOK_AHEAD]
-                # The last event that there is has none after it: alone, it may begin a stream, but not move its clock.
+                # No event follows the last one: alone, it may begin a stream, but not move its clock.
                 agree = time <= np.median(after) + self._jump if len(after) else base == -np.inf
                 ahead[place] = not agree
                 self.gaps += int(agree and base > -np.inf)
@@ -66,10 +66,10 @@ class EventClock:
         return ahead
 
     def state(self) -> Floats:
-        """Everything as one array."""
+        """The whole state as one array."""
         return np.array([self.now, self.start, self.too_late, self.jumps, self.gaps])
 
     def restore(self, state: Floats) -> None:
-        """Takes over what `state` gave."""
+        """Restores the result of `state`."""
         self.now, self.start, *counts = state.tolist()
         self.too_late, self.jumps, self.gaps = (int(count) for count in counts)

@@ -1,4 +1,4 @@
-"""Joins clicks with the conversions that come later, and decides when each click is trained on, and as what."""
+"""Joins clicks with the conversions that come later, and decides when and in which role each click is trained on."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ COUNTERS: Final = (
     "without_label",
 )  # fmt: skip
 WAITING_EDGES: Final = tuple(3600.0 * hours for hours in (0.25, 0.5, 1, 2, 4, 8, 16, 24, 48, 96, 192))
-"""Upper edges of the histogram of waiting times, in seconds; clicks that do not wait come first, by themselves."""
+"""Upper edges of the histogram of waiting times, in seconds; clicks that do not wait are the first bin."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JoinSettings:
-    """What decides when a click is trained on; times are in seconds.
+    """The settings that decide when a click is trained on; times are in seconds.
 
     Attributes:
-      late: What is done about late conversions.
+      late: How late conversions are handled.
       wait: `none`, `fixed` or `rule`.
       fixed: Wait of `fixed`.
-      rule: Numbers of `rule`; its counts also tell the age of ads.
+      rule: Settings of `rule`; its counts also give the age of ads.
       keys: Columns of the rule, the ad first.
-      label: Column that holds the final label where it is known already.
+      label: Column that holds the final label if it is already known.
       window: For how long after its click a conversion counts.
       lateness: How far behind the clock an event may be.
       jump: How far ahead of the clock an event may be.
-      tick: To whose multiple releases are rounded up.
+      tick: Releases are rounded up to a multiple of this.
       young: Age up to which an ad is young.
-      capacity: Most clicks held.
-      width: Length of the stretches of time that metrics are of.
+      capacity: Maximum number of clicks held.
+      width: Length of the stretches of time for which metrics are reported.
       settle: Time at the start that the metrics of the whole stream leave out.
     """
 
@@ -72,15 +72,15 @@ class Join:
 
     Attributes:
       clock: Latest event time, and events that were too far from it.
-      rows: What is to be trained on.
+      rows: Rows to train on.
       complete: Clicks with complete labels, for the model of delays.
-      counters: What came, and what was dropped for which reason.
+      counters: Numbers of events that came, and of those that were dropped for each reason.
       waits: Histogram of waiting times: none, up to each of `WAITING_EDGES`, and longer.
       progressive: Metrics.
       release: The rule with its counts and decisions.
 
     Args:
-      settings: What decides.
+      settings: The settings of the join.
       columns: Columns that training reads.
     """
 
@@ -109,11 +109,11 @@ class Join:
         return len(self._store)
 
     def take(self, events: Events, score: Callable[[Batch], Floats]) -> None:
-        """Takes events; what became ready for training by them is in `rows` and `complete`.
+        """Takes events; the rows that become ready for training are then in `rows` and `complete`.
 
         Args:
           events: In the order of the stream.
-          score: Probabilities of clicks by the model as it is now, `[n]`.
+          score: Returns the probabilities of clicks by the current model, `[n]`.
         """
         events = self.clock.admit(events)
         if not len(events.ids):
@@ -198,7 +198,7 @@ class Join:
         self._converted(places[own], times)
 
     def _converted(self, places: Ints, times: Floats) -> None:
-        """Notes conversions of clicks that are held."""
+        """Records conversions of clicks that are held."""
         fields = self._store.fields
         first = np.zeros(len(places), bool)
         first[np.unique(places, return_index=True)[1]] = True
@@ -223,7 +223,7 @@ class Join:
             self._train(late, LATE, elapsed=elapsed, again=True)
 
     def _pass_time(self) -> None:
-        """Does what is due by the clock."""
+        """Handles everything that is due by the clock."""
         while self._deadlines and self._deadlines[0][0] < self._now:
             self.counters["without_click"] += self._early.pop(self._deadlines.popleft()[1], None) is not None
         self._released(self._store.due(self._now))
@@ -231,7 +231,7 @@ class Join:
         self.progressive.close(before=self._now - self._settings.window - self._settings.lateness)
 
     def _released(self, places: Ints) -> None:
-        """Trains on clicks as they are now."""
+        """Queues clicks for training with the labels that they have now."""
         if not len(places):
             return
         fields = self._store.fields
@@ -244,7 +244,7 @@ class Join:
         self._train(places, roles, elapsed=until - fields["clicked"][places])
 
     def _ended(self, places: Ints, *, complete: bool = True) -> None:
-        """Lets go of clicks, and of what they still teach; `complete` says that their windows are over."""
+        """Removes clicks, and queues the rows that they still lead to; `complete` says that their windows are over."""
         if not len(places):
             return
         fields, late = self._store.fields, self._settings.late
@@ -289,7 +289,7 @@ class Join:
         self._ended(places, complete=False)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Everything as arrays."""
+        """The whole state as arrays."""
         early = {
             "ids": np.array([click for _, click in self._deadlines], np.int64),
             "deadlines": np.array([deadline for deadline, _ in self._deadlines]),
@@ -313,7 +313,7 @@ class Join:
         )
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Takes over what `state` gave."""
+        """Restores the result of `state`."""
         own, early = part_of_nested(state, "own"), part_of_nested(state, "early")
         self.clock.restore(own["clock"])
         self.counters = dict(zip(COUNTERS, own["counters"].tolist(), strict=True))

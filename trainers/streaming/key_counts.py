@@ -12,7 +12,7 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 _EVICTED: Final = 16
-"""One of so many keys, the least recent ones, goes when there is no room."""
+"""When there is no room, one of so many keys is evicted: the least recent ones."""
 _COLUMNS: Final = ("clicks", "squares", "conversions", "past_clicks", "past_conversions")
 
 
@@ -43,8 +43,8 @@ class KeyCounts:
     decayed number.
 
     Args:
-      levels: L, the levels of keys, such as ad and advertiser. Each has an index of its own.
-      capacity: Most keys over all levels.
+      levels: L, the levels of keys, such as ad and advertiser. Each has its own index.
+      capacity: Maximum number of keys over all levels.
       window: Seconds.
       history: Seconds.
 
@@ -72,7 +72,7 @@ class KeyCounts:
         return sum(len(index) for index in self._index)
 
     def rows(self, *, level: int, keys: Sequence[Any], now: float) -> Ints:
-        """The row of each key, `[n]`, decayed to a moment; a key that is not known gets one.
+        """The row of each key, `[n]`, decayed to a moment; an unknown key gets a new one.
 
         Rows of an earlier call are valid until the next call, which may evict.
 
@@ -108,18 +108,18 @@ class KeyCounts:
             np.add.at(self._sums[:, column], rows, 1.0)
 
     def counts(self, rows: Ints) -> Counts:
-        """What is known of the keys of rows, `[n]`."""
+        """The counts of the keys of rows, `[n]`."""
         n, squares, c, past_n, past_c = self._sums[rows].T
         scale = np.divide(n, squares, out=np.ones_like(n), where=squares > 0.0)
         rate = np.divide(past_c, past_n, out=np.zeros_like(past_n), where=past_n > 0.0)
         return Counts(n * scale, c * scale, np.minimum(rate, 1.0), past_c)
 
     def first_seen(self, rows: Ints) -> Floats:
-        """When the key of each row was first seen, seconds, `[n]`; an evicted key is new when it comes again."""
+        """The time at which the key of each row was first seen, seconds, `[n]`; evicted keys are new if seen again."""
         return self._first[rows]
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Everything as arrays; keys are whole numbers or bytes."""
+        """The whole state as arrays; keys are whole numbers or bytes."""
         state: dict[str, npt.NDArray[Any]] = {"evicted": np.array([self.evicted])}
         for level, index in enumerate(self._index):
             rows = np.array(list(index.values()), np.int64)
@@ -134,7 +134,7 @@ class KeyCounts:
         return state
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Takes over what `state` gave; counts that are here are forgotten."""
+        """Restores the result of `state`; present counts are discarded."""
         self._keys, self._free = [], []
         self.evicted = int(state["evicted"][0])
         for level, index in enumerate(self._index):

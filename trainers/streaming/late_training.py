@@ -26,13 +26,13 @@ _DTYPES: Final = {"int64": tf.int64, "float32": tf.float32, "bytes": tf.string}
 
 
 class LateTraining:
-    """Scores clicks and takes steps; compiled once for all numbers of rows.
+    """Scores clicks and takes steps; compiled once for any number of rows.
 
     Args:
-      model: Compiled, with one task.
-      delays: The model of delays, compiled; `None` where `late` needs none.
-      late: Which loss.
-      columns: What a batch holds.
+      model: A compiled model with one task.
+      delays: The model of delays, compiled; `None` if `late` needs none.
+      late: The loss.
+      columns: The columns of a batch.
       weight: Column of the sample weight; `None` for none.
     """
 
@@ -54,12 +54,12 @@ class LateTraining:
         return found
 
     def step(self, rows: Batch) -> tuple[float, npt.NDArray[np.float32]]:
-        """Takes a step on rows of `TrainingRows`; the loss, and the weight of each row `[n]`."""
+        """Takes a step on rows of `TrainingRows`; returns the loss, and the weight of each row `[n]`."""
         loss, weights = self._step(self._tensors(rows, self._names), self._tensors(rows, self._row_names))
         return float(loss), weights.numpy()
 
     def delay_step(self, rows: Batch) -> float:
-        """Takes a step of the model of delays on complete rows; its loss."""
+        """Takes a step of the model of delays on complete rows; returns its loss."""
         found = self._delay_step(self._tensors(rows, self._names), self._tensors(rows, self._row_names))
         return float(found)
 
@@ -118,7 +118,7 @@ class LateTraining:
 
 
 def _apply(tape: tf.GradientTape, loss: tf.Tensor, models: list[Ranker]) -> None:
-    """A step of each model's own optimiser."""
+    """Takes a step with each model's own optimiser."""
     variables: list[list[Any]] = [list(model.trainable_variables) for model in models]
     for model, own, gradients in zip(models, variables, tape.gradient(loss, variables), strict=True):
         model.optimizer.apply_gradients(zip(gradients, own, strict=True))

@@ -1,4 +1,4 @@
-"""Trains on a stream of events into a run directory, and resumes where it stood after any interruption."""
+"""Trains on a stream of events into a run directory, and resumes after any interruption."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def train_online(
     """Trains until the stream ends, or until there are no more events now.
 
     Returns:
-      What `result.json` holds of a stream that has ended, and the same numbers so far of one that has not.
+      The content of `result.json`; if the stream has not ended, the same numbers so far.
 
     Raises:
       ValueError: If flags, source and run directory do not fit together, or training diverges.
@@ -67,7 +67,7 @@ def train_online(
 
 
 def _reported(run: RunDirectory, config: OnlineConfig, result: dict[str, Any]) -> dict[str, Any]:
-    """The result, after the dashboard is drawn if it is wanted."""
+    """The result, after drawing the dashboard if --report asks for it."""
     if config.report:
         page = write_dashboard(run.path / "report", windows=read_dashboard(run.path), numbers=result)
         print(f"{page}: dashboard of the run.", flush=True)
@@ -128,7 +128,7 @@ class _Online:
         )
 
     def run(self) -> dict[str, Any]:
-        """Reads and trains, and writes down what came of it."""
+        """Reads and trains, and writes the result."""
         remove_debris(self._run.best, keep=BEST_KEPT)
         if self._checkpoints.restore(say=self._say):
             self._say(
@@ -151,7 +151,7 @@ class _Online:
             write_json(result, self._run.result_file)
             self._say(f"{self._run.path} is finished: {self._summary()}.")
         else:
-            self._say(f"{self._run.path}: no more events now; the same command goes on. {self._summary()}.")
+            self._say(f"{self._run.path}: no more events now; the same command resumes. {self._summary()}.")
         return result
 
     @property
@@ -159,8 +159,8 @@ class _Online:
         return self._state.progress.global_step
 
     def _read_all(self) -> bool:
-        """Trains until there are no more events; whether there never will be."""
-        # A checkpoint may have been written between two steps for which there were rows: these come before all else.
+        """Trains until there are no more events; returns whether the stream has ended."""
+        # A checkpoint may have been written between two steps for which there were rows: these are trained on first.
         self._train()
         while True:
             events = self._source.read()

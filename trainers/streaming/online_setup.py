@@ -1,4 +1,4 @@
-"""From flags to what online training is made of: schema, source, model, join."""
+"""Builds the parts of online training from flags: schema, source, model, join."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _HOUR = 3600.0
 
 
 class Setup(NamedTuple):
-    """What flags, source and the run to start from come to.
+    """The result of reading the flags, the source and the run to start from.
 
     Attributes:
       run: Configuration of the run directory.
-      schema: Of the model; without splits.
+      schema: Schema of the model, without splits.
       stream: Schema of the source.
       source: The events.
     """
@@ -68,13 +68,13 @@ def set_up(config: OnlineConfig, *, model: ModelConfig, optimizer: OptimizerConf
     if schema.label(task[0]).type != "binary":
         raise SchemaError(f"Label {task[0]!r} is a real value, but a conversion is 0 or 1: name another by --tasks.")
     if model.head != "logit":
-        raise ValueError(f"--head={model.head} is not trained online: its posterior rests on complete labels.")
+        raise ValueError(f"--head={model.head} is not trained online: its posterior needs complete labels.")
     if optimizer.schedule != "constant" or optimizer.plateau_patience is not None:
         raise ValueError(
-            "A stream has no end that a learning rate could fall to: leave out --schedule and --plateau_*."
+            "A stream has no end at which a learning rate could be lowest: leave out --schedule and --plateau_*."
         )
     if optimizer.ema_decay is not None:
-        raise ValueError("--ema_decay is for validated epochs, which online training has not: leave it out.")
+        raise ValueError("--ema_decay needs validated epochs, which online training does not have: leave it out.")
     run = RunConfig(
         data=DataConfig(data=config.source, validation_split="", batch_size=config.batch_size),
         model=model,

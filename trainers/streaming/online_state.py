@@ -1,4 +1,4 @@
-"""What a checkpoint of online training holds beside the model: the join, the position in the source, the trace."""
+"""The state in a checkpoint of online training, in addition to the model: join, position in the source, trace."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Trace:
 
     Attributes:
       file: The file; `None` for no trace.
-      rows: Rows of it that the run has come to.
+      rows: Number of rows that the run has written.
     """
 
     file: Path | None
@@ -41,7 +41,7 @@ class Trace:
         self.rows += len(rows)
 
     def cut(self) -> None:
-        """Drops what a killed run wrote after its last checkpoint."""
+        """Drops the rows that a killed run wrote after its last checkpoint."""
         if self.file is not None and self.file.exists():
             os.truncate(self.file, self.rows * TRACE.itemsize)
 
@@ -51,21 +51,21 @@ class OnlineState(tf.train.experimental.PythonState):
 
     Args:
       join: Waiting clicks, rows that are not trained on yet, rule and counters.
-      source: Where the next event stands.
-      trace: How many rows it has.
+      source: Its position is saved.
+      trace: Its number of rows is saved.
     """
 
     def __init__(self, *, join: Join, source: EventSource, trace: Trace) -> None:
         self._join, self._source, self._trace = join, source, trace
 
     def serialize(self) -> bytes:
-        """Everything as bytes."""
+        """The whole state as bytes."""
         text = json.dumps({"position": self._source.position(), "trace": self._trace.rows}).encode()
         own = {"json": np.frombuffer(text, np.uint8)}
         return pack(nested({"own": own, "join": self._join.state()}))
 
     def deserialize(self, string_value: bytes) -> None:
-        """Takes everything over."""
+        """Restores the result of `serialize`."""
         arrays = unpack(string_value)
         own = json.loads(part_of_nested(arrays, "own")["json"].tobytes())
         self._join.restore(part_of_nested(arrays, "join"))

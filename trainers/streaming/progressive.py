@@ -42,7 +42,7 @@ class Progressive:
 
     Args:
       width: Seconds of a stretch.
-      settle: Seconds from the start of the stream that the metrics of the whole leave out.
+      settle: Seconds at the start that the metrics of the whole stream leave out.
     """
 
     def __init__(self, *, width: float, settle: float = 0.0) -> None:
@@ -59,10 +59,10 @@ class Progressive:
     def add(
         self, *, start: float, clicked: Floats, labels: Floats, predicted: Floats, young: npt.NDArray[np.bool_]
     ) -> None:
-        """Adds clicks with complete labels; those of NaN are passed over.
+        """Adds clicks with complete labels; those with NaN are skipped.
 
         Args:
-          start: Of the stream, seconds.
+          start: Start of the stream, seconds.
           clicked: Seconds, `[n]`.
           labels: 0, 1 or NaN, `[n]`.
           predicted: Probabilities, `[n]`.
@@ -75,7 +75,7 @@ class Progressive:
         self._sum(self._open[_TOTAL], clicked >= start + self._settle, labels, predicted, young)
 
     def close(self, *, before: float) -> list[Window]:
-        """Ends the stretches to which no label will be added any more: those that end before a moment."""
+        """Closes the stretches that end before a moment, to which no label will be added any more."""
         done = [name for name in self._open if name != _TOTAL and (int(name) + 1) * self._width <= before]
         found = [self._window(name) for name in sorted(done, key=int)]
         for name in done:
@@ -88,7 +88,7 @@ class Progressive:
         return self._groups(self._open[_TOTAL])
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Everything as arrays."""
+        """The whole state as arrays."""
         closed = json.dumps([dataclasses.asdict(window) for window in self.closed]).encode()
         state: dict[str, npt.NDArray[Any]] = {"closed": np.frombuffer(closed, np.uint8)}
         for name, sums in self._open.items():
@@ -96,7 +96,7 @@ class Progressive:
         return state
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Takes over what `state` gave."""
+        """Restores the result of `state`."""
         self.closed = [Window(**window) for window in json.loads(state["closed"].tobytes())]
         self._open = {}
         for name in (key.removesuffix("/totals") for key in state if key.endswith("/totals")):

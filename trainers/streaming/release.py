@@ -1,4 +1,4 @@
-"""How long each click waits: by the release rule on the first key that can be judged ([Tencent] §6.3)."""
+"""Decides how long each click waits, by the release rule on the first key that can be judged ([Tencent] §6.3)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DECISIONS: Final = ("at_once", "waited", "capped", "fell_back", "undecided")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RuleSettings:
-    """Numbers of the rule; times are in seconds.
+    """Settings of the rule; times are in seconds.
 
     Attributes:
       window: Time constant of the counts that are compared.
@@ -25,7 +25,7 @@ class RuleSettings:
       threshold: Largest |z| at which nothing waits.
       cap: Longest wait.
       minimum: Conversions that must be expected in the window, and have been seen in the past, for a key to be judged.
-      capacity: Most keys that are counted.
+      capacity: Maximum number of keys that are counted.
     """
 
     window: float
@@ -40,17 +40,17 @@ class Release:
     """Counts of keys, from the first, such as the ad, to all clicks together, and the decisions they lead to.
 
     A key is too young to judge while fewer than `minimum` conversions are expected in its window, or lie in its past.
-    The next key then decides: the advertiser for the ad, all clicks for the advertiser. Where not even these can be
+    The next key then decides: the advertiser for the ad, all clicks for the advertiser. If not even these can be
     judged, nothing waits.
 
-    Decisions counted, each once a click except the last two, which say more about the others:
+    Decisions are counted, one per click; the last two are counted in addition:
 
     * `at_once`: no wait; `waited`: a wait below the cap; `capped`: the longest wait;
     * `fell_back`: decided by another key than the first; `undecided`: no key could be judged.
 
     Args:
-      levels: Number of keys without the one of all clicks.
-      settings: Numbers of the rule.
+      levels: Number of keys, without the one of all clicks.
+      settings: Settings of the rule.
     """
 
     def __init__(self, *, levels: int, settings: RuleSettings) -> None:
@@ -65,7 +65,7 @@ class Release:
         return self.counts.rows(level=level, keys=values, now=now)
 
     def waits(self, keys: Sequence[Sequence[Any]], *, number: int, now: float) -> Floats:
-        """Seconds that each click waits, `[n]`; counts the decisions, and not yet the clicks.
+        """Seconds that each click waits, `[n]`; counts the decisions, but not yet the clicks.
 
         Args:
           keys: For each level, n values.
@@ -92,7 +92,7 @@ class Release:
         return waits
 
     def add_clicks(self, keys: Sequence[Sequence[Any]], *, number: int, now: float) -> Floats:
-        """Counts n clicks; when the first key of each was first seen, seconds, `[n]`."""
+        """Counts n clicks; returns when the first key of each was first seen, seconds, `[n]`."""
         first = np.zeros(number)
         for level in range(self._levels + 1):
             rows = self._rows(keys, level=level, number=number, now=now)
@@ -111,7 +111,7 @@ class Release:
         return {"decisions": np.array([self.decisions[name] for name in DECISIONS]), **self.counts.state()}
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Takes over what `state` gave."""
+        """Restores the result of `state`."""
         self.decisions = dict(zip(DECISIONS, state["decisions"].tolist(), strict=True))
         self.counts.restore(state)
 

@@ -1,4 +1,4 @@
-"""How long a click waits before it is trained on, from the variance of the conversion feedback ([Tencent] §6.3).
+"""The wait of a click before it is trained on, from the variance of the conversion feedback ([Tencent] §6.3).
 
 The paper: "a very small variance means that the observed CVR is close to the history CVR, so we can populate the
 samples as fast as possible. Otherwise when the variance is large, we will set a waiting time". It gives no formula; the
@@ -16,10 +16,10 @@ Floats = npt.NDArray[np.float64]
 
 
 def deviation(*, conversions: npt.ArrayLike, clicks: npt.ArrayLike, rate: npt.ArrayLike) -> Floats:
-    """`z = (c - n p) / sqrt(n p (1 - p))`: how far c conversions of n clicks are from a rate p, in deviations.
+    """`z = (c - n p) / sqrt(n p (1 - p))`: how far c conversions of n clicks are from a rate p.
 
-    Conversions are those that *arrived* in the window, of whichever click: an advertiser that reports nothing for hours
-    has a z far below 0, and far above 0 at the moment of its report.
+    Conversions are those that *arrived* in the window, of any click: an advertiser that reports nothing for hours has a
+    z far below 0, and far above 0 at the moment of its report.
 
     Args:
       conversions: c, at least 0; may exceed n.
@@ -28,7 +28,7 @@ def deviation(*, conversions: npt.ArrayLike, clicks: npt.ArrayLike, rate: npt.Ar
 
     Returns:
       z in the shape that the arguments broadcast to. Where the deviation is 0 (no clicks, or a rate of 0 or 1), z is 0
-      if c is what was expected, and otherwise infinite.
+      if c is as expected, and otherwise infinite.
     """
     c, n, p = (np.asarray(values, np.float64) for values in (conversions, clicks, rate))
     off, spread = c - n * p, np.sqrt(np.maximum(n * p * (1.0 - p), 0.0))

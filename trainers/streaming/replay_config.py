@@ -10,14 +10,14 @@ from fullrank.models.options.setting import REQUIRED, check_settings, setting
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReplayConfig:
-    """Which methods are compared, on which stream, with which delays."""
+    """The methods that are compared, the stream, and its delays."""
 
     output: str = setting(REQUIRED, "Directory to write; finished runs in it are kept.", operational=True)
     dataset: Literal["platform", "hillstrom"] = setting(
         "platform", "A simulated platform with new ads, or the customers of hillstrom with simulated delays."
     )
     raw_dir: str | None = setting(None, "Folder with the file of hillstrom.", operational=True)
-    label: Literal["conversion", "visit"] = setting("conversion", "With hillstrom: which outcome converts.")
+    label: Literal["conversion", "visit"] = setting("conversion", "With hillstrom: outcome that is a conversion.")
     methods: tuple[
         Literal["naive", "fixed", "rule", "fnw", "fnc", "es_dfm", "dfm", "rule_es_dfm", "oracle"], ...
     ] = setting(
@@ -29,8 +29,8 @@ class ReplayConfig:
     clicks: int = setting(1_000_000, "With platform: clicks of a stream.", minimum=1000)
     days: float = setting(28.0, "Days of a stream.", above=0)
     median_hours: float = setting(4.0, "Median delay; delays are log-normal.", above=0)
-    sigma: float = setting(1.2, "Deviation of the logarithm of a delay.", minimum=0)
-    spread: float = setting(0.5, "Deviation of the logarithm of advertisers' own factors.", minimum=0)
+    sigma: float = setting(1.2, "Standard deviation of the logarithm of a delay.", minimum=0)
+    spread: float = setting(0.5, "Standard deviation of the logarithm of advertisers' factors.", minimum=0)
     burst_share: float = setting(0.3, "Share of the advertisers that report in bulk.", minimum=0, below=1)
     burst_hours: float = setting(24.0, "Mean hours between two of their reports.", above=0)
     attribution_hours: float = setting(168.0, "Hours for which a conversion counts.", above=0)

@@ -26,7 +26,7 @@ _LINES: Final = {
     "naive": ("#777777", "-"), "fixed": ("#D55E00", "-"), "rule": ("#0072B2", "-"), "fnw": ("#009E73", "--"),
     "es_dfm": ("#CC79A7", "-"), "dfm": ("#E69F00", "--"), "rule_es_dfm": ("#56B4E9", "-"), "oracle": ("#000000", ":"),
 }  # fmt: skip
-"""Method -> colour and style; FNC, which is FNW to the eye, is left out."""
+"""Method -> colour and style; FNC, whose line cannot be distinguished from that of FNW, is left out."""
 
 
 def values_of(lines: Sequence[Mapping[str, Any]], *, group: str, metric: str) -> dict[str, dict[int, float]]:
@@ -40,7 +40,7 @@ def values_of(lines: Sequence[Mapping[str, Any]], *, group: str, metric: str) ->
 
 
 def write_page(config: ReplayConfig, lines: Sequence[Mapping[str, Any]], *, directory: Path) -> str:
-    """Writes the page and its figure; its text."""
+    """Writes the page and its figure; returns its text."""
     _figure(directory / FIGURE, lines)
     seeds = len({line["seed"] for line in lines})
     header = ["method", "runs", *(title for *_, title in _COLUMNS), "waited", "late"]
@@ -96,7 +96,7 @@ def _late(line: Mapping[str, Any]) -> float:
 
 
 def _figure(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
-    """Bias of each stretch of time, mean over seeds; young ads below where there are any."""
+    """Bias of each stretch of time, mean over seeds; young ads below, if there are any."""
     groups = [group for group in ("all", "young") if values_of(lines, group=group, metric="bias")]
     with panels(path=path, rows=len(groups), columns=1, width=8.0, height=3.2 * len(groups)) as axes:
         for place, group in enumerate(groups):

@@ -1,4 +1,4 @@
-"""Replays streams with late and bursty conversions under several methods, and compares what comes out over seeds."""
+"""Replays streams with late and bursty conversions under several methods, and compares the results over seeds."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _MODEL: Final[dict[str, Any]] = {"model": "single", "widths": (8,), "experts": (
 
 
 class _Stream(NamedTuple):
-    """Writes the stream of a seed; the columns of ad and advertiser, and the label."""
+    """A function that writes the stream of a seed, the columns of ad and advertiser, and the label."""
 
     write: Callable[[Path, int], None]
     keys: tuple[str, ...]
@@ -53,10 +53,10 @@ class _Stream(NamedTuple):
 
 
 def replay(config: ReplayConfig) -> list[dict[str, Any]]:
-    """Runs what is missing, and writes the page.
+    """Trains the missing runs, and writes the page.
 
     Returns:
-      A line for each method and seed.
+      One line per method and seed.
 
     Raises:
       ValueError: If the output holds a replay with other settings.
@@ -101,7 +101,7 @@ def _claim(output: Path, config: ReplayConfig) -> None:
 
 
 def _run(config: ReplayConfig, stream: _Stream, events: Path, *, method: str, seed: int) -> dict[str, Any]:
-    """Trains with one method on one stream; its metrics, counters, decisions and stretches of time."""
+    """Trains with one method on one stream; returns metrics, counters, decisions and stretches of time."""
     late, wait = HOW[method]
     run = Path(config.output) / "run"
     online: dict[str, Any] = {
@@ -154,7 +154,7 @@ def _platform(config: ReplayConfig) -> _Stream:
 
 
 def _hillstrom(config: ReplayConfig) -> _Stream:
-    """Customers in a random order over the days; their treatment stands for the ad, their segment for who reports."""
+    """Customers in a random order over the days; the treatment serves as the ad, the segment as the advertiser."""
     records = Path(config.output) / "records"
     if not records.exists():
         source = hillstrom.load(raw_dir=Path(str(config.raw_dir)))

@@ -1,4 +1,4 @@
-"""When clicks are due: timers in slots of time, so that what is not due costs nothing."""
+"""Timers of clicks, in slots of time, so that timers that are not due cost nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Due(NamedTuple):
 
     Attributes:
       places: `[n]`, of clicks in their store.
-      ids: `[n]`, by which the store knows whether the place still holds that click.
+      ids: `[n]`, with which the store checks whether the place still holds that click.
     """
 
     places: Ints

@@ -1,4 +1,4 @@
-"""Rows on their way to the model: what a click is trained on as, in the order in which it became that."""
+"""The queue of rows for the model: clicks in the role in which they are trained on, in the order of their release."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from fullrank.data.events.event_columns import Batch
 from fullrank.trainers.streaming.timers import Floats, Ints
 
 ROLES: Final = ("negative", "positive", "late", "ended", "complete")
-"""What a click is trained on as: released without or with a conversion; a conversion after the release; silent to the
-end of its window; complete, for the model of delays alone."""
+"""The roles of a click in training: released without or with a conversion; a conversion after the release; silent to
+the end of its window; complete, for the model of delays alone."""
 NEGATIVE, POSITIVE, LATE, ENDED, COMPLETE = range(len(ROLES))
 FIELDS: Final[dict[str, Any]] = {
     "id": np.int64,
@@ -29,7 +29,7 @@ DAY: Final = 86_400.0
 
 
 class TrainingRows:
-    """A queue of rows, of which batches are taken; every row is a click's columns and the fields above."""
+    """A queue of rows, from which batches are taken; every row is a click's columns and the fields above."""
 
     def __init__(self) -> None:
         self._chunks: deque[Batch] = deque()
@@ -39,13 +39,13 @@ class TrainingRows:
     def add(
         self, batch: Batch, *, ids: Ints, role: npt.ArrayLike, elapsed: Floats, silent: Floats, waited: Floats
     ) -> None:
-        """Adds rows of equal or of own roles.
+        """Adds rows, all in one role or each in its own.
 
         Args:
           batch: Columns.
-          ids: Of the clicks.
+          ids: Ids of the clicks.
           role: One of `ROLES` by number, for all rows or for each.
-          elapsed: Seconds from the click to its conversion, or until it was looked at; NaN if complete without one.
+          elapsed: Seconds from the click to its conversion, or until it was last observed; NaN if complete without one.
           silent: Seconds for which the click was silent when it was trained on before; NaN if it was not.
           waited: Seconds from the click to its release.
         """
@@ -93,7 +93,7 @@ class TrainingRows:
         return _joined(chunks)
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Takes over what `state` gave; rows that are here are forgotten."""
+        """Restores the result of `state`; present rows are discarded."""
         self._chunks.clear()
         self._first, self.rows = 0, 0
         if state:

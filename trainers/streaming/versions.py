@@ -1,4 +1,4 @@
-"""SavedModel versions that a run writes now and then, with all checks of an export; the last few are kept."""
+"""SavedModel versions that a run writes at intervals, with all checks of an export; the last few are kept."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from fullrank.trainers.run.run_directory import write_json
 
 
 class Versions:
-    """Exports every so many steps or minutes.
+    """Exports at intervals of steps or minutes.
 
-    The numbers of the versions are written down before they are made, so that those of a killed run are removed in
-    their turn, too, and none of another run ever is.
+    The numbers of the versions are recorded before these are written, so that those of a killed run are also removed in
+    turn, and those of another run never.
 
     Args:
-      directory: Of the versions.
-      file: Where the numbers are kept.
-      minutes: Between two versions.
-      steps: Instead of minutes, if not `None`.
+      directory: Directory of the versions.
+      file: File that records their numbers.
+      minutes: Minutes between two versions.
+      steps: Steps between two versions, not minutes; `None` for minutes.
       keep: Versions of this run to keep.
     """
 
@@ -44,7 +44,7 @@ class Versions:
         """Makes a version, and removes the oldest ones of this run.
 
         Args:
-          model: As it is now.
+          model: The current model.
           rows: Recent clicks to warm up and to compare with; drawn from the schema's statistics if `None`.
         """
         version = next_version(self._directory)

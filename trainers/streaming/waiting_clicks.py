@@ -1,4 +1,4 @@
-"""Clicks whose conversions may still come, in bounded memory: their features, when they are due, and what came."""
+"""Clicks whose conversions may still come, in bounded memory: their features, due times and conversions."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _FIRST_PLACES: Final = 1024
 class WaitingClicks:
     """A place for each click from its arrival until its attribution window is over.
 
-    A place holds, beside the columns: `id`; `state`, 0 if free, `WAITING` or `RELEASED`; `clicked`, `release` and
-    `converted` (NaN without a conversion) in seconds; `in_time`, whether the conversion came before the release;
-    `predicted`, the score before any training on it, and `young`, whether its ad was.
+    In addition to the columns, a place holds `id`; `state`, 0 if free, `WAITING` or `RELEASED`; `clicked`, `release`
+    and `converted` (NaN without a conversion) in seconds; `in_time`, whether the conversion came before the release;
+    `predicted`, the score before any training on it, and `young`, whether its ad was young.
 
     Args:
-      columns: What is kept of a click.
-      capacity: Most clicks held; beyond it the oldest must go.
+      columns: Columns of a click that are kept.
+      capacity: Maximum number of clicks held; beyond it the oldest must be removed.
       window: Seconds for which a conversion counts.
-      tick: Seconds to whose multiple releases and ends of windows are rounded up.
+      tick: Releases and ends of windows are rounded up to a multiple of this, seconds.
     """
 
     def __init__(self, *, columns: tuple[Column, ...], capacity: int, window: float, tick: float) -> None:
@@ -71,7 +71,7 @@ class WaitingClicks:
         return np.array([index.get(key, -1) for key in ids.tolist()], np.int64)
 
     def too_many(self, number: int) -> Ints:
-        """The places of the oldest clicks that must go before so many can be added."""
+        """The places of the oldest clicks that must be removed before `number` can be added."""
         missing = len(self) + number - self._capacity
         if missing <= 0:
             return np.zeros(0, np.int64)
@@ -80,13 +80,13 @@ class WaitingClicks:
         return held[order[:missing]]
 
     def add(self, batch: Batch, *, ids: Ints, clicked: Floats, waits: Floats, **fields: npt.NDArray[Any]) -> Ints:
-        """Holds clicks, and starts their timers; gives their places, `[n]`.
+        """Holds clicks, and starts their timers; returns their places, `[n]`.
 
         Args:
           batch: Their columns.
-          ids: None of which is held.
+          ids: Their ids, none of which is held.
           clicked: Seconds.
-          waits: Seconds; of 0, the caller releases the click at once.
+          waits: Seconds; a click with a wait of 0 is released by the caller at once.
           **fields: `predicted` and `young`.
         """
         while len(self._free) < len(ids):
@@ -144,7 +144,7 @@ class WaitingClicks:
         return {**fields, **{f"column/{name}": values for name, values in self.rows(places).items()}}
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Takes over what `state` gave; clicks that are here are forgotten."""
+        """Restores the result of `state`; present clicks are discarded."""
         number = len(state["field/id"])
         self._reset(max(number, min(self._capacity, _FIRST_PLACES)))
         self._free = list(range(len(self.fields["id"]) - 1, number - 1, -1))
