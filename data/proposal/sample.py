@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Final
 
 import duckdb
 import pyarrow as pa
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from fullrank.data.proposal.column_profile import ColumnProfile, profile_column
 from fullrank.data.proposal.decisions import is_time, time_unit
-from fullrank.data.schema.reading import Derived, Input, Reading
+from fullrank.data.schema.reading import Derived, Input, InputKind, Reading
 from fullrank.data.tables.arrow_columns import is_list, is_text, plain
 from fullrank.data.tables.canonical import identifier
 from fullrank.data.tables.columns import TableColumn
@@ -24,6 +24,9 @@ from fullrank.data.tables.rejected_lines import RejectedLine, read_parts
 
 _FILES: Final = 100
 """Maximum number of files that are sampled."""
+_CELLS: Final[dict[str, InputKind]] = {"whole": "integer", "real": "number"}
+_LISTS: Final[dict[str, InputKind]] = {"whole": "integers", "real": "numbers"}
+"""Kind of a profile -> type of such a column in an expression; anything else is text."""
 
 
 def read_sample(
@@ -112,7 +115,11 @@ def with_derived(sample: pa.Table, asked: Mapping[str, str], reading: Reading) -
     for name, expression in asked.items():
         own = [column for column in columns_in(expression, name=name) if column in sample.column_names]
         profiles = profile_table(sample.select(own), list_delimiter=reading.list_delimiter, missing=reading.missing)
-        inputs = tuple(Input(name=column, kind=_input_kind(profiles[column])) for column in own if column not in known)
+        inputs = tuple(
+            Input(name=column, kind=_input_kind(profiles[column], listed=is_list(sample[column].type)))
+            for column in own
+            if column not in known
+        )
         definitions.append(Derived(name=name, expression=expression, inputs=inputs))
         known.add(name)
     with in_memory() as connection:
@@ -120,7 +127,14 @@ def with_derived(sample: pa.Table, asked: Mapping[str, str], reading: Reading) -
         rows = connection.sql("FROM given")
         kinds = zip(sample.column_names, rows.columns, rows.types, strict=True)
         table = {name: TableColumn(identifier(written), kind) for name, written, kind in kinds}
-        sql, columns, _ = derived(connection, "given", table, tuple(definitions), missing=reading.missing)
+        sql, columns, _ = derived(
+            connection,
+            "given",
+            table,
+            tuple(definitions),
+            missing=reading.missing,
+            list_delimiter=reading.list_delimiter,
+        )
         cells = ", ".join(f"{columns[name].expression} AS c{number}" for number, name in enumerate(asked))
         found = connection.sql(f"SELECT {cells} FROM {sql}").to_arrow_table()
     for number, name in enumerate(asked):
@@ -129,8 +143,15 @@ def with_derived(sample: pa.Table, asked: Mapping[str, str], reading: Reading) -
     return dataclasses.replace(reading, columns=tuple(definitions)), sample
 
 
-def _input_kind(profile: ColumnProfile) -> Literal["integer", "number", "text", "time_s", "time_ms"]:
-    """The type that a column has in an expression."""
-    if is_time(profile) and not profile.listed:
+def _input_kind(profile: ColumnProfile, *, listed: bool) -> InputKind:
+    """The type that a column has in an expression.
+
+    Lists are lists there, but a list that is written as text is text.
+    """
+    if listed:
+        return _LISTS.get(profile.kind, "texts")
+    if profile.listed:
+        return "text"
+    if is_time(profile):
         return "time_ms" if time_unit(profile) == "ms" else "time_s"
-    return {"whole": "integer", "real": "number"}.get(profile.kind, "text")  # type: ignore[return-value]
+    return _CELLS.get(profile.kind, "text")

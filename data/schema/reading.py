@@ -6,6 +6,8 @@ import dataclasses
 import math
 from typing import Literal
 
+InputKind = Literal["integer", "number", "text", "time_s", "time_ms", "integers", "numbers", "texts"]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Input:
@@ -14,11 +16,11 @@ class Input:
     Attributes:
       name: Its name in the table.
       kind: Type of its cells: `integer`, `number`, `text`, or a time, which is a timestamp in the expression; numbers
-        are seconds (`time_s`) or milliseconds (`time_ms`).
+        are seconds (`time_s`) or milliseconds (`time_ms`). `integers`, `numbers` and `texts` are lists of cells.
     """
 
     name: str
-    kind: Literal["integer", "number", "text", "time_s", "time_ms"]
+    kind: InputKind
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

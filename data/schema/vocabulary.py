@@ -31,14 +31,19 @@ _LONGEST_NAME: Final = 160
 
 
 def vocabulary_path(directory: str | Path, *, feature: str) -> Path:
-    """The path of a feature's vocabulary.
+    """The path of a feature's vocabulary."""
+    return Path(directory) / FOLDER / f"{part_of_file_name(feature)}.txt"
+
+
+def part_of_file_name(name: str) -> str:
+    """The name of a column as a part of a file name.
 
     Characters that a file name cannot hold are percent-encoded; a name that is too long for one ends in a digest.
     """
-    name = quote(feature, safe=" ")
-    if len(name) > _LONGEST_NAME:
-        name = f"{name[:_LONGEST_NAME]}-{hashlib.sha256(feature.encode()).hexdigest()[:16]}"
-    return Path(directory) / FOLDER / f"{name}.txt"
+    encoded = quote(name, safe=" ")
+    if len(encoded) > _LONGEST_NAME:
+        encoded = f"{encoded[:_LONGEST_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return encoded
 
 
 def storable(identity: int | bytes) -> bool:

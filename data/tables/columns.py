@@ -167,18 +167,13 @@ class TableColumns:
         if kind.id == "blob":
             failed = f"{name} IS NOT NULL AND TRY(decode({name})) IS NULL"
             self.checks.append(Check(column.name, failed, f"CAST({name} AS VARCHAR)", "'is not UTF-8'", True))
-        cut, inner = _listed(name, kind, self._delimiter)
+        cut, inner = as_list(name, kind, self._delimiter)
         self._lists.append(f"{cut} AS {cells}")
         element = self._cell(column, "e", inner)
         self._values.append(f"list_transform({cells}, lambda e: {element.value}) AS {value}")
         quoted = inner.id in TEXTS
         if element.reason is not None:
-            wrong = (
-                f"list_filter({cells}, lambda e: ({element.value}) IS NULL AND NOT coalesce({element.absent}, TRUE))"
-            )
-            first = f"list_transform({wrong}[1:1], lambda e: {{'t': {element.text}, 'r': {element.reason}}})[1]"
-            failed = f"list_count({value}) < len({value}) AND len({wrong}) > 0"
-            self.checks.append(Check(column.name, failed, f"({first}).t", f"({first}).r", quoted))
+            self.checks.append(check_of_list(column.name, cells, element, value=value, quoted=quoted))
         if column.form == "many":
             whole = mended(column, self._schema, self._value_of)
             self._results.append(f"({whole})[-{column.length}:] AS {stored(number)}")
@@ -269,7 +264,7 @@ def check_names(
         raise ValueError(f"{source} has column {twice[0]!r} more than once.")
 
 
-def _listed(name: str, kind: Any, delimiter: str) -> tuple[str, Any]:
+def as_list(name: str, kind: Any, delimiter: str) -> tuple[str, Any]:
     """A column as a list, NULL as an empty one, and the type of its elements."""
     if kind.id in LISTS:
         inner = dict(kind.children)["child"]
@@ -279,6 +274,22 @@ def _listed(name: str, kind: Any, delimiter: str) -> tuple[str, Any]:
         text = f"CAST({name} AS VARCHAR)" if kind.id == "varchar" else f"TRY(decode({name}))"
         return list_of_text(text, delimiter=delimiter), VARCHAR
     return f"CASE WHEN {name} IS NULL THEN [] ELSE [{name}] END", kind
+
+
+def check_of_list(name: str, cells: str, element: Cell, *, value: str, quoted: bool) -> Check:
+    """The check that every cell of a list can be read.
+
+    Args:
+      name: The column.
+      cells: The list, a DuckDB expression.
+      element: How its cell `e` is read.
+      value: The list as it is read.
+      quoted: Whether its cells are text.
+    """
+    wrong = f"list_filter({cells}, lambda e: ({element.value}) IS NULL AND NOT coalesce({element.absent}, TRUE))"
+    first = f"list_transform({wrong}[1:1], lambda e: {{'t': {element.text}, 'r': {element.reason}}})[1]"
+    failed = f"list_count({value}) < len({value}) AND len({wrong}) > 0"
+    return Check(name, failed, f"({first}).t", f"({first}).r", quoted)
 
 
 def _described(column: Column) -> str:

@@ -11,8 +11,8 @@ import duckdb
 from fullrank.data.files.printable import closest
 from fullrank.data.schema.reading import Derived, Input, Reading
 from fullrank.data.schema.schema import Schema, SchemaError
-from fullrank.data.tables.canonical import TEXT_LIST, TEXTS, Kind, cell, identifier
-from fullrank.data.tables.columns import Check, TableColumn, TableColumns
+from fullrank.data.tables.canonical import TEXT_LIST, TEXTS, Kind, WrongTypeError, cell, identifier
+from fullrank.data.tables.columns import Check, TableColumn, TableColumns, as_list, check_of_list
 from fullrank.data.tables.database import in_memory
 from fullrank.data.tables.list_cells import list_of_text
 
@@ -24,6 +24,7 @@ _KINDS: Final[dict[str, tuple[Kind, str]]] = {
     **{"integer": ("integer", "s"), "number": ("number", "s"), "text": ("text", "s")},
     **{"time_s": ("time", "s"), "time_ms": ("time", "ms")},
 }
+_ELEMENTS: Final[dict[str, Kind]] = {"integers": "integer", "numbers": "number", "texts": "text"}
 _MICROSECONDS: Final = {"time_s": 1_000_000, "time_ms": 1_000}
 
 
@@ -63,6 +64,7 @@ def derived(
     definitions: tuple[Derived, ...],
     *,
     missing: tuple[str, ...] = (),
+    list_delimiter: str,
     optional: Collection[str] = (),
 ) -> tuple[str, dict[str, TableColumn], list[Check]]:
     """A table with the columns that definitions add.
@@ -73,6 +75,7 @@ def derived(
       columns: Name -> how the query writes it.
       definitions: In order; a later one may name an earlier one.
       missing: Texts that mean "no value".
+      list_delimiter: What separates the cells of a list that is written as text.
       optional: Columns that may be absent; columns computed from them are then missing if they are optional as well.
 
     Returns:
@@ -89,7 +92,11 @@ def derived(
         lacks = False
         for column in columns_in(definition.expression, name=definition.name):
             if column in kinds and column in columns:
-                value, check = _input(columns[column], kinds[column], missing)
+                try:
+                    value, check = _input(columns[column], kinds[column], missing, list_delimiter)
+                except WrongTypeError as error:
+                    problem = f"column {column!r} holds {columns[column].type}, {error}"
+                    raise _wrong(definition.name, definition.expression, problem) from None
                 checks += check
             elif column in known and column not in columns:
                 value = known[column].expression
@@ -124,7 +131,15 @@ def converted(
 ) -> tuple[TableColumns, str]:
     """The query that turns rows of a table into columns of a schema, derived ones included, and the table for it."""
     reading = schema.reading or Reading()
-    sql, known, checks = derived(connection, sql, columns, reading.columns, missing=reading.missing, optional=optional)
+    sql, known, checks = derived(
+        connection,
+        sql,
+        columns,
+        reading.columns,
+        missing=reading.missing,
+        list_delimiter=reading.list_delimiter,
+        optional=optional,
+    )
     for name in reading.padded:
         if name in known:
             known[name] = _without_padding(known[name], delimiter=reading.list_delimiter)
@@ -149,8 +164,10 @@ def _described(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[list[st
     return rows.columns, rows.types
 
 
-def _input(column: TableColumn, given: Input, missing: tuple[str, ...]) -> tuple[str, list[Check]]:
+def _input(column: TableColumn, given: Input, missing: tuple[str, ...], delimiter: str) -> tuple[str, list[Check]]:
     """A cell as the expression sees it, and the check that it can be read."""
+    if given.kind in _ELEMENTS:
+        return _list_input(column, given, missing, delimiter)
     kind, unit = _KINDS[given.kind]
     read = cell(kind, column.expression, column.type.id, missing=missing, unit=unit)
     checks = []
@@ -162,6 +179,17 @@ def _input(column: TableColumn, given: Input, missing: tuple[str, ...]) -> tuple
     if given.kind == "number":
         return f"CASE WHEN {read.value} IS NOT NULL THEN TRY_CAST({column.expression} AS DOUBLE) END", checks
     return read.value, checks
+
+
+def _list_input(column: TableColumn, given: Input, missing: tuple[str, ...], delimiter: str) -> tuple[str, list[Check]]:
+    """A list as the expression sees it, NULL for a missing cell of it, and the check that its cells can be read."""
+    cells, inner = as_list(*column, delimiter)
+    read = cell(_ELEMENTS[given.kind], "e", inner.id, missing=missing)
+    element = f"CASE WHEN {read.value} IS NOT NULL THEN TRY_CAST(e AS DOUBLE) END"
+    value = f"list_transform({cells}, lambda e: {element if given.kind == 'numbers' else read.value})"
+    if read.reason is None:
+        return value, []
+    return value, [check_of_list(given.name, cells, read, value=value, quoted=inner.id in TEXTS)]
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:

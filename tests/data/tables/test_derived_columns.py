@@ -103,6 +103,67 @@ def test_values_by_hand() -> None:
     check(data.to_columns(pa.RecordBatch.from_pydict(typed), SCHEMA))
 
 
+@pytest.mark.parametrize(
+    "gaps",
+    [
+        pa.array([[10, 0], [], None, [7, None]]),
+        pa.array(["10|0", "", None, "7|"]),
+        pa.array([["10", "0.0"], [], [], ["7", ""]]),
+    ],
+)
+def test_lists_in_an_expression(gaps: pa.Array) -> None:
+    """Gaps in seconds become times; a list may be an array of numbers, of texts, or a text."""
+    schema = schema_of(
+        derived("click", "len(gaps) > 1", gaps="integers"),
+        derived("times", "list_transform(gaps, lambda gap: time - gap)", gaps="integers", time="integer"),
+        derived("doubled", "list_transform(gaps, lambda gap: 2 * gap)", gaps="numbers"),
+        derived("names", "list_transform(gaps, lambda gap: 'n' || gap)", gaps="texts"),
+        features=(
+            data.Sparse(name="times", max_values=2),
+            data.Sparse(name="names", max_values=2, dtype="bytes"),
+            data.Vector(name="doubled", length=2),
+        ),
+    )
+    rows = pa.RecordBatch.from_pydict({"gaps": gaps, "time": [100, 100, 100, 100]})
+    found = data.to_columns(rows.slice(0, 3), schema)
+    assert found["click"].tolist() == [1.0, 0.0, 0.0]
+    values, lengths = found["times"]
+    assert (values.tolist(), lengths.tolist()) == ([90, 100], [2, 0, 0])
+    assert found["names"][0].tolist()[0] == b"n10"
+    np.testing.assert_array_equal(found["doubled"][0], [20.0, 0.0])
+
+
+def test_a_list_that_an_expression_cannot_read() -> None:
+    schema = schema_of(derived("click", "len(gaps) > 1", gaps="integers"), features=(data.Sparse(name="item"),))
+    rows = pa.RecordBatch.from_pydict({"item": [1, 2], "gaps": ["1|2", "1|2.5"]})
+    with pytest.raises(ValueError, match=r"row 1 of the batch, .*column 'gaps': '2\.5' is not a 64-bit whole number"):
+        data.to_columns(rows, schema)
+    cell = schema_of(derived("click", "gaps > 1", gaps="integer"), features=(data.Sparse(name="item"),))
+    rows = pa.RecordBatch.from_pydict({"item": [1], "gaps": [[1, 2]]})
+    with pytest.raises(data.SchemaError, match=r"Column 'click' = 'gaps > 1' cannot be computed: column 'gaps' holds "):
+        data.to_columns(rows, cell)
+
+
+def test_infer_and_convert_compute_with_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    draw = np.random.default_rng(1)
+    gaps = [draw.integers(1, 9, size=draw.integers(0, 4)).tolist() for _ in range(90)]
+    items = [[int(item) for item in draw.integers(1, 9, size=len(each))] for each in gaps]
+    time = [1_700_000_000_000 + 1000 * row for row in range(90)]
+    label = draw.integers(0, 2, size=90).tolist()
+    pq.write_table(
+        pa.table({"click": label, "item": [1, 2, 3] * 30, "items": items, "gap": gaps, "time": time}), "log.parquet"
+    )
+    column = "--column=item_times=list_transform(gap, lambda g: time - to_seconds(g))"
+    infer.run(["infer", "--input=log.parquet", "--label=click", column, "--ignore=gap", "--output=schema.json"])
+    schema = data.read_schema(tmp_path / "schema.json")
+    assert schema.reading is not None
+    assert {each.name: each.kind for each in schema.reading.columns[0].inputs}["gap"] == "integers"
+    convert.run(["convert", "--input=log.parquet", "--schema=schema.json", "--output=records", "--noprogress"])
+    written = data.read_schema(tmp_path / "records")
+    assert [split.examples for split in written.splits] == [72, 9, 9]
+
+
 def test_a_cell_that_an_expression_cannot_read_makes_a_bad_row() -> None:
     with pytest.raises(ValueError, match=r"row 1 of the batch, .*column 'rating': 'good' is not a number\."):
         data.to_columns(pa.RecordBatch.from_pydict({**TEXT, "rating": ["1", "good", "2"]}), SCHEMA)
