@@ -97,6 +97,11 @@ class TrainConfig:
     patience: int | None = setting(
         2, "Stop after this many validations without a new best; none: train all epochs.", minimum=1
     )
+    best_of_tasks: bool = setting(
+        False,
+        "Also keep, for each task, the weights of the epoch in which its own NE (or RMSE) is best: --best_of=TASK of "
+        "evaluate, predict and export reads them.",
+    )
     seed: int = setting(1, "Seed of initial weights, shuffling and dropout.", minimum=0)
     deterministic: bool = setting(False, "Get bit-identical weights every time, interrupted or not; slower.")
     steps_per_execution: int = setting(1, "Steps per call of the compiled function.", minimum=1, operational=True)
@@ -145,6 +150,8 @@ class RunConfig:
             )
         if plateau is not None and not self.data.validation_split:
             raise ValueError("--plateau_patience needs validations: name a --validation_split.")
+        if self.train.best_of_tasks and not self.data.validation_split:
+            raise ValueError("--best_of_tasks needs validations: name a --validation_split.")
         if self.optimizer.schedule == "constant" and self.optimizer.final_rate != 0.1:
             raise ValueError(
                 "--final_rate takes effect only with a --schedule that falls: leave it out, or choose one."

@@ -15,6 +15,9 @@ class EvaluateConfig:
     """The run that is evaluated, the data, and the output."""
 
     run: str = setting(REQUIRED, "Run directory, whose best weights are evaluated.")
+    best_of: str | None = setting(
+        None, "Task whose own best weights are evaluated, of a run that was trained with --best_of_tasks."
+    )
     data: str | None = setting(None, "Directory of the records; where the run was trained if not given.")
     split: str = setting("test", "Split to evaluate on.")
     input: str | None = setting(
@@ -69,6 +72,9 @@ class PredictConfig:
     export: str | None = setting(
         None, "Instead of --run: directory of an export: one version, or all of them, of which the last predicts."
     )
+    best_of: str | None = setting(
+        None, "Task whose own best weights predict, of a run that was trained with --best_of_tasks."
+    )
     output: str = setting(REQUIRED, "File to write, .parquet or .csv; - writes CSV to standard output.")
     data: str | None = setting(None, "Directory of records to score; where the run was trained if not given.")
     split: str = setting("test", "Split of --data to score.")
@@ -105,6 +111,8 @@ class PredictConfig:
         check_output(self.output)
         if (self.run is None) == (self.export is None):
             raise ValueError("give either --run (a run directory) or --export (the directory of an export).")
+        if self.best_of is not None and self.run is None:
+            raise ValueError("--best_of takes effect only with --run: an export has one set of weights.")
         if self.data is not None and self.input is not None:
             raise ValueError(
                 "give either --data (a directory of records) or --input (tables or record files), not both."
@@ -123,6 +131,9 @@ class ExportConfig:
     """The run that is exported, the output, and the warm-up requests."""
 
     run: str = setting(REQUIRED, "Run directory, whose best weights are exported.")
+    best_of: str | None = setting(
+        None, "Task whose own best weights are exported, of a run that was trained with --best_of_tasks."
+    )
     output: str = setting(REQUIRED, "Directory of the served model; each export is a numbered version below it.")
     version: int | None = setting(
         None, "Version to write; one more than the largest existing one if not given.", minimum=1

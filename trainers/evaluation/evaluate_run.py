@@ -73,7 +73,7 @@ def evaluate_run(config: EvaluateConfig, *, reading: TableReading | None = None)
     Raises:
       ValueError: If run, data and columns do not fit together.
     """
-    loaded = load_run(config.run)
+    loaded = load_run(config.run, best_of=config.best_of)
     key, segments = _groups(config, loaded.schema)
     baseline = load_run(config.baseline) if config.baseline is not None else None
     duplicates = str(config.duplicates).split(":") if config.duplicates is not None else []

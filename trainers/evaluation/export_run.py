@@ -24,7 +24,7 @@ def export_run(config: ExportConfig) -> Exported:
       OSError: If it cannot be written.
     """
     check_free(config.output, config.version)
-    loaded = load_run(config.run)
+    loaded = load_run(config.run, best_of=config.best_of)
     exported = export_model(
         loaded.model, output=config.output, rows=_warmup_rows(config, loaded), version=config.version
     )

@@ -43,7 +43,10 @@ def predict_run(config: PredictConfig, *, reading: TableReading | None = None) -
     """
     if config.output != STANDARD_OUTPUT:
         check_new_file(Path(config.output), overwrite=config.overwrite)
-    scorer = scorer_of_run(config.run) if config.run is not None else scorer_of_export(str(config.export))
+    if config.run is not None:
+        scorer = scorer_of_run(config.run, best_of=config.best_of)
+    else:
+        scorer = scorer_of_export(str(config.export))
     inputs = [column.name for column in scorer.model.schema.input_columns]
     with (
         open_input(

@@ -93,9 +93,9 @@ class Scorer:
     cache: Path | None
 
 
-def scorer_of_run(path: str) -> Scorer:
-    """The best weights of a run."""
-    loaded = load_run(path)
+def scorer_of_run(path: str, *, best_of: str | None = None) -> Scorer:
+    """The best weights of a run, or those that are best for one task."""
+    loaded = load_run(path, best_of=best_of)
     outputs, tasks = loaded.model.outputs, loaded.model.wiring.tasks
     kinds = {task: "mean" if n in outputs.values else "probability" for n, task in enumerate(tasks)}
     return Scorer(

@@ -41,6 +41,8 @@ class Progress:
       stale: Epochs since then whose metric was defined.
       undefined: Epochs whose metric was not defined.
       plateau: Epochs since the last best one, or since the learning rates were lowered, whose metric was defined.
+      best_of: Task -> best value of its own metric, where the weights of each task's best epoch are kept.
+      best_epoch_of: Task -> the epoch of that value.
       stopped: Why training ended before the last epoch; empty if it did not.
     """
 
@@ -52,6 +54,8 @@ class Progress:
     stale: int = 0
     undefined: int = 0
     plateau: int = 0
+    best_of: dict[str, float] = dataclasses.field(default_factory=dict)
+    best_epoch_of: dict[str, int] = dataclasses.field(default_factory=dict)
     stopped: str = ""
 
 

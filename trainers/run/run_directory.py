@@ -3,7 +3,7 @@
 config.json       configuration, versions, git commit, command line, fingerprint of the data
 schema.json       the data's schema, and with vocabulary/ all that the model needs of the data
 tables.json       which rows of which variable are which embedding table
-checkpoints/      the latest state of training; best/ holds the best weights
+checkpoints/      the latest state of training; best/ holds the best weights, best-TASK/ those of one task
 metrics.jsonl     one line every few steps and every epoch
 events/           event files for TensorBoard
 result.json       best epoch and its metrics; only a finished run has it
@@ -31,6 +31,7 @@ from fullrank.data.files.write_aside import write_text, written_aside
 from fullrank.data.schema import saved_tables as table_layout
 from fullrank.data.schema.json import read_schema
 from fullrank.data.schema.schema import Schema
+from fullrank.data.schema.vocabulary import part_of_file_name
 from fullrank.trainers.config import json as config_json
 from fullrank.trainers.config.config import RunConfig
 
@@ -134,6 +135,10 @@ class RunDirectory:
         self.repaired = self.path / "repaired"
         self.result_file = self.path / "result.json"
         self.diverged_file = self.path / "diverged.json"
+
+    def best_of(self, task: str) -> Path:
+        """The directory of the weights that are best for one task, with `--best_of_tasks`."""
+        return self.path / f"{self.best.name}-{part_of_file_name(task)}"
 
     @property
     def exists(self) -> bool:

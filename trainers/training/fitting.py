@@ -89,7 +89,8 @@ class Fitting:
             directory=self._run.checkpoints,
             averages=self._averages,
         )
-        remove_debris(self._run.best, keep=BEST_KEPT)
+        for kept in self._run.path.glob(f"{self._run.best.name}*"):
+            remove_debris(kept, keep=BEST_KEPT)
         if checkpoints.restore(say=say):
             self._say_resumed()
         progress = self.state.progress
@@ -166,6 +167,7 @@ class Fitting:
             "monitor": self._monitor,
             "best_epoch": counters["best_epoch"],
             "best": metrics,
+            **({"best_epoch_of": counters["best_epoch_of"]} if counters["best_epoch_of"] else {}),
             "weights": sum(weight.shape.num_elements() for weight in self._model.trainable_weights),
         }
 

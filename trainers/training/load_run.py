@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from fullrank.data.schema.schema import Schema
@@ -31,14 +32,33 @@ class LoadedRun:
     model: Ranker
 
 
-def load_run(path: str | Path) -> LoadedRun:
+def load_run(path: str | Path, *, best_of: str | None = None) -> LoadedRun:
     """Loads a run, finished or still training; needs only its directory.
 
+    Args:
+      path: The run directory.
+      best_of: Task whose own best weights are loaded, in place of those that are best by `--monitor`.
+
     Raises:
-      ValueError: If there is no run, or it has no weights yet.
+      ValueError: If there is no run, it has no weights yet, or it has not kept those of the task.
     """
     directory = RunDirectory(path)
     config, schema = directory.config(), directory.schema()
     model = build_model(config.model, schema)
-    restore_best(model, directory.best)
+    if best_of is not None:
+        _check_kept(best_of, tasks=model.wiring.tasks, config=config, run=directory)
+    restore_best(model, directory.best if best_of is None else directory.best_of(best_of))
     return LoadedRun(directory, config, model.schema, model)
+
+
+def _check_kept(task: str, *, tasks: Sequence[str], config: RunConfig, run: RunDirectory) -> None:
+    if task not in tasks:
+        raise ValueError(f"--best_of={task}: {run.path} has no such task. Its tasks: {', '.join(tasks)}.")
+    if not config.train.best_of_tasks:
+        raise ValueError(
+            f"--best_of={task}: {run.path} keeps one best epoch for all tasks: train it with --best_of_tasks."
+        )
+    if not any(run.best_of(task).glob("*.index")):
+        raise ValueError(
+            f"--best_of={task}: {run.path} has no validation yet in which the metric of {task} was defined."
+        )

@@ -17,8 +17,10 @@ from fullrank.models import Ranker
 from fullrank.models.table_layout import table_layout
 from fullrank.trainers.config.config import RunConfig
 from fullrank.trainers.run.run_directory import RunDirectory, write_json
+from fullrank.trainers.run.weights import save_best
 from fullrank.trainers.training.build_model import build_model, compile_model
 from fullrank.trainers.training.callbacks.averaging import AveragedWeights
+from fullrank.trainers.training.callbacks.best_of_tasks import BestOfTasks
 from fullrank.trainers.training.callbacks.early_stopping import (
     Plateau,
     monitored,
@@ -181,7 +183,7 @@ class _Training:
             validation=validation_batches(self._config.data, self._schema, cache=self._run.repaired),
             shown=model.wiring.tasks,
             measures=measures,
-            after=[*([self._averaged.leave] if self._averaged else []), *self._plateau()],
+            after=[*self._best_of_tasks(), *([self._averaged.leave] if self._averaged else []), *self._plateau()],
             last=self._told() if told is not None else (),
             on_undefined=self._say_undefined,
         )
@@ -213,6 +215,22 @@ class _Training:
                 patience=how.plateau_patience,
                 factor=how.plateau_factor,
                 say=say,
+            )
+        ]
+
+    def _best_of_tasks(self) -> list[keras.callbacks.Callback]:
+        if not self._config.train.best_of_tasks:
+            return []
+        binary = self._model.outputs.binary
+        monitors = {
+            task: f"val_{task}_{'ne' if place in binary else 'rmse'}"
+            for place, task in enumerate(self._model.wiring.tasks)
+        }
+        return [
+            BestOfTasks(
+                self._fitting.state,
+                monitors=monitors,
+                save=lambda task: save_best(self._model, self._run.best_of(task)),
             )
         ]
 

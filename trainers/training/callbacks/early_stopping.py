@@ -70,7 +70,7 @@ class EarlyStopping(keras.callbacks.Callback):
             if self._on_undefined is not None:
                 self._on_undefined(epoch + 1, logs or {})
             return
-        if progress.best is None or _better(value, progress.best, self._monitor):
+        if progress.best is None or is_better(value, progress.best, self._monitor):
             progress.best = value
             progress.best_epoch, progress.stale = epoch + 1, 0
             self._save_best()
@@ -91,7 +91,8 @@ def monitored_value(logs: Mapping[str, Any], monitor: str) -> float:
     return sum(finite) / len(finite) if finite else math.nan
 
 
-def _better(value: float, best: float, monitor: str) -> bool:
+def is_better(value: float, best: float, monitor: str) -> bool:
+    """Whether a value of the metric is better than the best so far."""
     return value > best if monitor.endswith(_LARGER) else value < best
 
 
