@@ -129,7 +129,8 @@ def test_lists_in_an_expression(gaps: pa.Array) -> None:
     assert found["click"].tolist() == [1.0, 0.0, 0.0]
     values, lengths = found["times"]
     assert (values.tolist(), lengths.tolist()) == ([90, 100], [2, 0, 0])
-    assert found["names"][0].tolist()[0] == b"n10"
+    names, _ = found["names"]
+    assert names.tolist()[0] == b"n10"
     np.testing.assert_array_equal(found["doubled"][0], [20.0, 0.0])
 
 
