@@ -125,7 +125,7 @@ def test_lists_in_an_expression(gaps: pa.Array) -> None:
         ),
     )
     rows = pa.RecordBatch.from_pydict({"gaps": gaps, "time": [100, 100, 100, 100]})
-    found = data.to_columns(rows.slice(0, 3), schema)
+    found: dict[str, Any] = data.to_columns(rows.slice(0, 3), schema)
     assert found["click"].tolist() == [1.0, 0.0, 0.0]
     values, lengths = found["times"]
     assert (values.tolist(), lengths.tolist()) == ([90, 100], [2, 0, 0])
