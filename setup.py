@@ -22,6 +22,7 @@ COMMANDS = {
     "fullrank-index": "trainers.index",
     "fullrank-inspect-run": "trainers.inspect_run",
     "fullrank-prerank": "trainers.prerank",
+    "fullrank-cascade": "trainers.cascade",
     "fullrank-recall": "trainers.recall",
     "fullrank-retrieve": "trainers.retrieve",
     "fullrank-convert": "data.convert",

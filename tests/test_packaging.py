@@ -45,6 +45,7 @@ SCRIPTS = {
     "fullrank-inspect-run",
     "fullrank-index",
     "fullrank-prerank",
+    "fullrank-cascade",
     "fullrank-recall",
     "fullrank-retrieve",
     "fullrank-replay-conversions",

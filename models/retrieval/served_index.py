@@ -10,9 +10,8 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from fullrank.layers.legacy_keras import tfrs
-from fullrank.models.encoding.missing_batch import missing_batch
+from fullrank.models.retrieval.query_inputs import QueryInputs
 from fullrank.models.retrieval.two_tower import TwoTower
-from fullrank.models.serving.request_inputs import input_name, input_specs, to_batch
 
 EXCLUSIONS: Final = "exclusions"
 IDS: Final = "ids"
@@ -41,10 +40,12 @@ class ServedIndex(tf.Module):
         super().__init__(name="served_index")
         self._check(model, ids, vectors, at)
         self.model, self.at, self.most_exclusions = model, at, most_exclusions
-        self.query_columns = tuple(c for c in model.schema.input_columns if c not in model.ad_columns)
-        self._ids = tf.constant(ids.tolist() if ids.dtype == object else ids)
+        self._inputs = QueryInputs({"--run": model.schema}, reserved=(EXCLUSIONS,))
+        self.query_columns, self.ads = self._inputs.columns, len(ids)
         (column,) = (c for c in model.ad_columns if c.name == model.item.name)
-        self._missing = tf.constant(column.missing, self._ids.dtype)
+        known = tf.constant(ids.tolist() if ids.dtype == object else ids)
+        # The last one stands for no ad.
+        self.ids = tf.concat([known, tf.constant([column.missing], known.dtype)], axis=0)
         self._search = tfrs.layers.factorized_top_k.BruteForce(k=at)
         self._search.index(tf.constant(vectors, tf.float32))
 
@@ -68,44 +69,47 @@ class ServedIndex(tf.Module):
                 f"{model.options.vector_width}: index the ads with the same run."
             )
 
-    def answer(self, batch: Mapping[str, tf.Tensor], exclusions: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
-        """The K ads of the highest scores, `ids` and `scores` `[B, K]`, the highest first.
+    def search(
+        self, batch: Mapping[str, tf.Tensor], exclusions: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Scores and places of the K ads of the highest scores, `[B, K]` each, the highest first.
 
         Args:
           batch: Columns of the query.
-          exclusions: Ids of ads that are not answered, `[B, E]`. An answer that is left with fewer than K ads ends in
-            missing ids with a score of minus infinity.
+          exclusions: Ids of ads that are not found, `[B, E]`. What is left with fewer than K ads ends in the place N
+            with a score of minus infinity.
         """
         queries = self.model.query_vectors(batch, training=False)
-        number = int(self._ids.shape[0])
         if exclusions is None:
             scores, places = self._search(queries, k=self.at)
-            return {IDS: tf.gather(self._ids, places), SCORES: scores}
+            return scores, places
         exclusions = exclusions[:, -self.most_exclusions :]
-        scores, places = self._search(queries, k=min(self.at + self.most_exclusions, number))
-        ids = tf.gather(self._ids, places)
+        scores, places = self._search(queries, k=min(self.at + self.most_exclusions, self.ads))
+        ids = tf.gather(self.ids, places)
         left_out = tf.reduce_any(tf.equal(ids[:, :, tf.newaxis], exclusions[:, tf.newaxis, :]), axis=2)
         scores = tf.where(left_out, tf.constant(-np.inf, tf.float32), scores)
         scores, order = tf.math.top_k(scores, self.at)
-        ids = tf.gather(ids, order, batch_dims=1)
-        return {IDS: tf.where(tf.math.is_finite(scores), ids, self._missing), SCORES: scores}
+        places = tf.gather(places, order, batch_dims=1)
+        return scores, tf.where(tf.math.is_finite(scores), places, self.ads)
+
+    def answer(self, batch: Mapping[str, tf.Tensor], exclusions: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        """`ids` and `scores` `[B, K]` of what `search` finds, a missing id where it finds none."""
+        scores, places = self.search(batch, exclusions)
+        return {IDS: tf.gather(self.ids, places), SCORES: scores}
 
     def signatures(self) -> dict[str, Any]:
         """`serving_default`, `with_exclusions`, and `vectors` for a search elsewhere."""
-        specs = {
-            input_name(column.name): input_specs(self.model.schema)[input_name(column.name)]
-            for column in self.query_columns
-        }
-        excluding = {**specs, EXCLUSIONS: tf.TensorSpec([None, None], self._ids.dtype, name=EXCLUSIONS)}
+        specs = self._inputs.specs
+        excluding = {**specs, EXCLUSIONS: tf.TensorSpec([None, None], self.ids.dtype, name=EXCLUSIONS)}
 
         def search(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            return _named(self.answer(self._batch(inputs)))
+            return named_outputs(self.answer(self._batch(inputs)))
 
         def search_without(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            return _named(self.answer(self._batch(inputs), inputs[EXCLUSIONS]))
+            return named_outputs(self.answer(self._batch(inputs), inputs[EXCLUSIONS]))
 
         def vectors(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            return _named({VECTOR: self.model.query_vectors(self._batch(inputs), training=False)})
+            return named_outputs({VECTOR: self.model.query_vectors(self._batch(inputs), training=False)})
 
         return {
             name: tf.function(function, input_signature=[spec], autograph=False)
@@ -117,13 +121,9 @@ class ServedIndex(tf.Module):
         }
 
     def _batch(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """The inputs of a query as a batch; the ad is missing."""
-        size = tf.shape(next(iter(inputs.values())))[0]
-        missing = missing_batch(self.model.ad_columns, size)
-        given = {input_name(column.name): inputs[input_name(column.name)] for column in self.query_columns}
-        ads = {input_name(name): value for name, value in missing.items()}
-        return to_batch({**given, **ads}, schema=self.model.schema)
+        return self._inputs.batch(inputs, schema=self.model.schema)
 
 
-def _named(answers: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+def named_outputs(answers: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Outputs of a signature, whose tensors have their names."""
     return {name: tf.identity(value, name=name) for name, value in answers.items()}
