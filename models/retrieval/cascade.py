@@ -15,6 +15,7 @@ from fullrank.models.serving.uncertain import SEED_INPUT
 
 ADS_INPUT: Final = "ads"
 Inputs = dict[str, tf.Tensor]
+Scored = tuple[tf.Tensor, tf.Tensor]
 
 
 class Cascade(tf.Module):
@@ -100,9 +101,9 @@ class Cascade(tf.Module):
         ads = {ADS_INPUT: tf.TensorSpec([None, None], ids, name=ADS_INPUT)}
         excluded = {EXCLUSIONS: tf.TensorSpec([None, None], ids, name=EXCLUSIONS)}
         seeded = {SEED_INPUT: tf.TensorSpec([2], tf.int32, name=SEED_INPUT)}
-        first = tf.function(self.retrieved, input_signature=[specs], autograph=False)
-        second = tf.function(self.preranked, input_signature=[specs, places], autograph=False)
-        third = tf.function(self.ranked, input_signature=[specs, places], autograph=False)
+        first: Callable[..., Scored] = tf.function(self.retrieved, input_signature=[specs], autograph=False)
+        second: Callable[..., Scored] = tf.function(self.preranked, input_signature=[specs, places], autograph=False)
+        third: Callable[..., Inputs] = tf.function(self.ranked, input_signature=[specs, places], autograph=False)
 
         def query(inputs: Inputs) -> Inputs:
             return {name: inputs[name] for name in specs}
