@@ -31,7 +31,7 @@ def bit_rows(bits: tf.Tensor, *, group: int = 1) -> tf.Tensor:
 
     Args:
       bits: `[B, K]` int64. Any positive value is a 1, so no request can read beyond the table; below 0 is missing.
-      group: g, how many neighbouring bits read one row together.
+      group: g, number of neighbouring bits that read one row together.
 
     Returns:
       `[B, ceil(K / g)]` int64; the missing row wherever a bit of the group is missing; `missing_once` leaves
@@ -58,7 +58,7 @@ class BitCode(keras.layers.Layer):
     meaningful, because its bits are not the digits of a number.
 
     A sum over single bits cannot express that two bits matter together. With `group` g, g neighbouring bits read one
-    of 2^g rows: more is expressed, and less is shared. g = 1 is the paper's.
+    of 2^g rows: more is expressed, and less is shared. The paper has g = 1.
 
     Call arguments:
       bits: `[B, K]` of 0 and 1 in any numeric dtype, as from `HashID`. Any positive value is a 1; a negative one is

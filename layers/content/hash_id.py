@@ -30,8 +30,8 @@ class HashID(keras.layers.Layer):
 
         P(bit k differs) = theta / pi,    expected Hamming distance = bits * theta / pi.
 
-    Vectors of most vision models are in one cone: their angles are small, so most bits are the same for all of them.
-    Subtracting their mean (`center`) spreads them over all directions; the relation then holds for what is left.
+    Vectors of most vision models lie in one cone: their angles are small, so most bits are the same for all of them.
+    Subtracting their mean (`center`) spreads them over all directions; the relation then holds for the centred vectors.
 
     Projections follow from `seed` and n alone, and those of 32 bits are the first of those of 64. Components are
     rounded to 2^-24 of the largest one and projections to 2^-12, as integers whose products float64 adds without

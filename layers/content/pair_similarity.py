@@ -1,4 +1,4 @@
-"""Pretrained vectors: how similar two of them are ([Tencent] §3.3), or one as a field by one linear map."""
+"""Pretrained vectors: the similarity of two of them ([Tencent] §3.3), or one as a field by a linear map."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fullrank.layers.checks.inputs import Input, exact_dtype, takes
 from fullrank.layers.dense import Dense
 
 LARGEST: Final = 1e6
-"""Beyond it a component of a vector is clipped in the dot product."""
+"""Components of a vector beyond plus or minus this are clipped in the dot product."""
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
@@ -76,7 +76,7 @@ def _cosine(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
 
 
 def _largest_is_one(vector: tf.Tensor) -> tf.Tensor:
-    """Scales each row such that its square cannot overflow; neither a cosine nor its gradient depends on the scale."""
+    """Scales each row so that its square cannot overflow; neither a cosine nor its gradient depends on the scale."""
     largest = tf.stop_gradient(tf.reduce_max(tf.abs(vector), axis=1, keepdims=True))
     return tf.math.divide_no_nan(vector, largest)
 

@@ -22,7 +22,7 @@ class GroupStructure(NamedTuple):
       codes: `[B, Q]` int32, the groups' numbers, coarse to fine.
       loss: `[B]` float32, reconstruction and commitment, to be weighted, averaged and added to the objective.
       reconstruction: `[B]` float32, the loss of the reconstruction alone, without gradient.
-      errors: `[B, Q]` float32, squared distance of the encoded input that is left after each level, without gradient.
+      errors: `[B, Q]` float32, remaining squared distance of the encoded input after each level, without gradient.
     """
 
     output: tf.Tensor

@@ -19,7 +19,7 @@ class Quantized(NamedTuple):
       groups: `[B, d]`, the sum of the chosen codes (`[B, Q d]` when concatenated), with a straight-through gradient.
       codes: `[B, Q]` int32, the chosen code of each level.
       loss: `[B]` float32, the commitment loss, to be weighted, averaged and added to the objective.
-      errors: `[B, Q]` float32, squared distance that is left after each level; no gradient passes.
+      errors: `[B, Q]` float32, remaining squared distance after each level, without gradient.
     """
 
     groups: tf.Tensor
@@ -47,7 +47,7 @@ class ResidualQuantizer(keras.layers.Layer):
     With `training=True` the layer also maintains its codebooks, which is not in the paper:
 
     * The first batch starts them: level by level, k-means on its residuals.
-    * A code whose running share of the choices has sunk below `restart_share / C` is moved onto a random residual of
+    * A code whose running share of the choices has fallen below `restart_share / C` is moved onto a random residual of
       the batch. It must not have been chosen in this batch, so no gradient reaches the moved code; the optimiser's
       state of the old one stays.
 
@@ -62,10 +62,10 @@ class ResidualQuantizer(keras.layers.Layer):
       codes: C, at least 2.
       mu: Weight of the second term.
       combine: `sum` or `concat` of the levels.
-      k_means_steps: Iterations of the start; 0 takes random rows of the batch.
+      k_means_steps: K-means iterations at the start; 0 takes random rows of the batch.
       usage_decay: Decay of the running share of each code, per batch.
       restart_share: A code is dead below this fraction of the even share 1 / C; 0 never restarts one.
-      seed: Seed of first values, start and restarts; `None` draws from TensorFlow's global generator.
+      seed: Seed of initial values, start and restarts; `None` draws from TensorFlow's global generator.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class ResidualQuantizer(keras.layers.Layer):
         self.seed = seed
 
     def build(self, input_shape: Any) -> None:
-        """Creates the codebooks `[Q, C, d]` and what is known about them."""
+        """Creates the codebooks `[Q, C, d]` and their statistics."""
         width = input_shape[-1]
         if len(input_shape) != 2 or width is None:
             raise ValueError(f"ResidualQuantizer needs inputs [B, d] of known d. Received: {input_shape}.")
@@ -154,7 +154,7 @@ class ResidualQuantizer(keras.layers.Layer):
             errors.append(tf.stop_gradient(tf.reduce_sum(tf.square(residual), axis=1)))
         groups = first - tf.stop_gradient(residual) if self.combine == "sum" else tf.concat(values, axis=1)
         if learns:
-            self._look_after(tf.stack(chosen), tf.stack(residuals))
+            self._maintain(tf.stack(chosen), tf.stack(residuals))
         return Quantized(
             groups=tf.cast(groups, self.compute_dtype),
             codes=tf.stack(chosen, axis=1),
@@ -196,8 +196,8 @@ class ResidualQuantizer(keras.layers.Layer):
         self._move(tf.cond(due, lambda: start() - self._codebooks, lambda: tf.zeros_like(self._codebooks)))
         self._started.assign(tf.where(due, 1.0, self._started))
 
-    def _look_after(self, chosen: tf.Tensor, residuals: tf.Tensor) -> None:
-        """Follows the shares `[Q, C]` from choices `[Q, B]`, and moves dead codes onto residuals `[Q, B, d]`."""
+    def _maintain(self, chosen: tf.Tensor, residuals: tf.Tensor) -> None:
+        """Updates the shares `[Q, C]` by choices `[Q, B]`, and moves dead codes onto residuals `[Q, B, d]`."""
         batch = tf.shape(chosen)[1]
         cells = chosen + self.codes * tf.range(self.levels)[:, tf.newaxis]
         counts = tf.math.bincount(tf.reshape(cells, [-1]), minlength=self.levels * self.codes)
@@ -207,18 +207,18 @@ class ResidualQuantizer(keras.layers.Layer):
         dead = tf.logical_and(usage < self.restart_share / self.codes, tf.equal(counts, 0.0))
         dead = tf.logical_and(dead, batch > 0)
 
-        def way() -> tf.Tensor:
+        def shifts() -> tf.Tensor:
             places = tf.stack([self._random_rows(batch, level=level) for level in range(self.levels)])
             drawn = tf.gather(residuals, places, batch_dims=1)
             return tf.where(dead[:, :, tf.newaxis], drawn - self._codebooks, 0.0)
 
-        self._move(tf.cond(tf.reduce_any(dead), way, lambda: tf.zeros_like(self._codebooks)))
+        self._move(tf.cond(tf.reduce_any(dead), shifts, lambda: tf.zeros_like(self._codebooks)))
         self._usage.assign(tf.where(dead, 1.0 / self.codes, usage))
         self._batches.assign_add(1.0)
 
-    def _move(self, way: tf.Tensor) -> None:
+    def _move(self, shifts: tf.Tensor) -> None:
         """Adds `[Q, C, d]` to the codebooks; because it adds, zeros do not undo what another worker has learned."""
-        self._codebooks.assign_add(way)
+        self._codebooks.assign_add(shifts)
 
     def _random_rows(self, batch: tf.Tensor, *, level: int) -> tf.Tensor:
         """C row numbers below `batch`, distinct while there are enough rows."""

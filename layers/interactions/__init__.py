@@ -1,4 +1,4 @@
-"""Layers that combine the embeddings of fields, one kind of expert each.
+"""Layers that combine the embeddings of fields, one per kind of expert.
 
 May import: layers/checks, layers/dense.py.
 """

@@ -17,14 +17,14 @@ from fullrank.layers.checks.inputs import Input, takes
 class CompressedInteraction(keras.layers.Layer):
     """`X^k_h = act(sum_{i,j} W^k_{hij} X^{k-1}_i * X^0_j)`, element-wise, with `X^0 = (e_1, ..., e_F)`.
 
-    Layer k has H_k feature maps of width d; each is summed over d, `p^k_h = sum_d X^k_{h,d}`, and the sums of all
-    layers come out. There is no bias. The paper finds the identity the best activation, so it is the default; it feeds
-    all maps of a layer to the next one, as here.
+    Layer k has H_k feature maps of width d; each is summed over d, `p^k_h = sum_d X^k_{h,d}`, and the output is the
+    sums of all layers. There is no bias. The paper finds the identity the best activation, so it is the default; it
+    feeds all maps of a layer to the next one, as here.
 
-    Departure: xDeepFM adds a linear part and a perceptron to CIN; here they are experts of their own, or left out.
+    Departure: xDeepFM adds a linear part and a perceptron to CIN; here they are separate experts, or left out.
 
     A layer is one product of `[B d, H_{k-1} F]` with `[H_{k-1} F, H_k]`: the outer products of a batch are formed,
-    which takes B d H F numbers, and this is what CIN costs everywhere.
+    which takes B d H F numbers, as in every implementation of CIN.
 
     Call arguments:
       fields: `[B, F, d]`.
@@ -34,7 +34,7 @@ class CompressedInteraction(keras.layers.Layer):
 
     Args:
       maps: H_k of each layer.
-      activation: Between the layers.
+      activation: Activation of each layer's feature maps.
 
     Raises:
       ValueError: If there is no layer.

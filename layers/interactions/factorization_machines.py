@@ -16,7 +16,7 @@ from fullrank.layers.checks.inputs import Input, exact_dtype, takes
 
 
 def pair_count(number: int, *, diagonal: bool = False) -> int:
-    """Unordered pairs of `number` things; with `diagonal` also those of a thing with itself."""
+    """Number of unordered pairs of `number` items; with `diagonal` an item also makes a pair with itself."""
     return number * (number + 1) // 2 if diagonal else number * (number - 1) // 2
 
 
@@ -25,7 +25,7 @@ def pair_places(number: int, *, diagonal: bool = False) -> np.ndarray[Any, Any]:
 
     Args:
       number: n.
-      diagonal: Whether a thing makes a pair with itself, in the order (1,1), (1,2), ..., (n,n); its place is 0 if not.
+      diagonal: Whether an item makes a pair with itself, in the order (1,1), (1,2), ..., (n,n); its place is 0 if not.
     """
     first, second = np.triu_indices(number, k=0 if diagonal else 1)
     places = np.zeros((number, number), np.int32)
@@ -40,14 +40,14 @@ def symmetric(weights: tf.Tensor, number: int) -> tf.Tensor:
       weights: `[n (n-1) / 2]`.
       number: n.
     """
-    # The gradient of what is padded is a dense one.
+    # Padding makes the gradient a dense tensor.
     return tf.gather(tf.pad(weights, [[1, 0]]), pair_places(number))
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
 @takes(fields=Input("[B, F, d]"))
 class FactorizationMachine(keras.layers.Layer):
-    """All pairs at the price of one sum: `sum_{i<j} e_i * e_j = ((sum_i e_i)^2 - sum_i e_i^2) / 2`, element-wise.
+    """All pairs at the cost of one sum: `sum_{i<j} e_i * e_j = ((sum_i e_i)^2 - sum_i e_i^2) / 2`, element-wise.
 
     The d dimensions are kept, as an expert needs them; their sum is the pairwise part of the FM paper, whose bias
     and linear term are left out: an expert is projected afterwards. The squares are taken
@@ -79,8 +79,8 @@ class FieldWeightedFM(keras.layers.Layer):
     With R symmetric and zero on its diagonal it is `1/2 sum_i e_i * (R e)_i`: one product of matrices, O(F^2 d). The d
     dimensions are kept, as an expert needs them; their sum is the scalar of the paper. Weights start at 1, which is FM.
 
-    Departure: FwFM also has a bias and a linear term, `sum_i <e_i, w_{F(i)}>` in its best form. Here is neither; the
-    fields themselves are what another expert, such as `FlatDNN`, is for.
+    Departure: FwFM also has a bias and a linear term, `sum_i <e_i, w_{F(i)}>` in its best form. This layer has neither;
+    another expert, such as `FlatDNN`, reads the fields themselves.
 
     Call arguments:
       fields: `[B, F, d]`, F >= 2.
@@ -112,11 +112,11 @@ class FieldWeightedFM(keras.layers.Layer):
 class FieldAwareFM(keras.layers.Layer):
     """`sum_{i<j} v_{i,F(j)} * v_{j,F(i)}`, element-wise.
 
-    A field's row of width d is cut into F embeddings of width k = d / F, one for each partner; that for itself is never
-    used. All pairs are one product of `[B, F, F, k]` with its own transpose.
+    A field's row of width d is cut into F embeddings of width k = d / F, one per partner; the one for the field itself
+    is never used. All pairs are one product of `[B, F, F, k]` with its own transpose.
 
-    Departures: FFM has a linear term and a bias; here is neither, as in the other experts. And it chooses k by itself,
-    small compared with the width of other models; here the width d of the set gives `k = d / F`.
+    Departures: FFM has a linear term and a bias; this layer has neither, like the other experts. FFM chooses a k that
+    is small compared with the width of other models; here the width d of the set gives `k = d / F`.
 
     Call arguments:
       fields: `[B, F, d]`, d a multiple of F.
@@ -132,8 +132,8 @@ class FieldAwareFM(keras.layers.Layer):
         """Checks that a row can be cut."""
         if input_shape[2] % input_shape[1]:
             raise ValueError(
-                f"FieldAwareFM cuts an embedding into one for each of {input_shape[1]} fields, so that its width must "
-                f"be a multiple of {input_shape[1]}. Received: {input_shape}. GroupWeightedFM does with fewer parts."
+                f"FieldAwareFM cuts an embedding into one for each of {input_shape[1]} fields, so its width must be a "
+                f"multiple of {input_shape[1]}. Received: {input_shape}. GroupWeightedFM needs fewer parts."
             )
         super().build(input_shape)
 

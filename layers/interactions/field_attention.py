@@ -14,27 +14,27 @@ from fullrank.layers.checks.inputs import Input, exact_dtype, takes
 @keras.saving.register_keras_serializable(package="fullrank")
 @takes(fields=Input("[B, F, d]", known="F d"))
 class FieldAttention(keras.layers.Layer):
-    """Fields look at one another, `depth` times.
+    """Self-attention between fields, in `depth` layers.
 
     Each layer maps fields E, `[F, n]`, to
 
         relu([head_1, ..., head_A] + E W_res),   head_a = softmax(E Q_a (E K_a)^T / sqrt(k)) E V_a
 
-    with A heads of width k; the output of a layer has A k dimensions a field, whatever the input's. AutoInt does not
-    divide by sqrt(k); with `scale=False` neither does this. Its embeddings of numbers, its dropout and the perceptron
-    of AutoInt+ are left to what stands around.
+    with A heads of width k; the output of a layer has A k dimensions per field, whatever the width of its input.
+    AutoInt does not divide by sqrt(k); with `scale=False` neither does this layer. Its embeddings of numbers, its
+    dropout and the perceptron of AutoInt+ are left to other layers.
 
     Call arguments:
       fields: `[B, F, d]`.
 
     Returns:
-      `[B, F A k]`, the fields of the last layer side by side.
+      `[B, F A k]`, the concatenated fields of the last layer.
 
     Args:
-      depth: Layers.
+      depth: Number of layers.
       heads: A.
       width: k.
-      scale: Whether logits are divided by the root of k.
+      scale: Whether logits are divided by the square root of k.
 
     Raises:
       ValueError: If a number is below 1.
@@ -69,7 +69,7 @@ class FieldAttention(keras.layers.Layer):
         ]
 
     def call(self, fields: tf.Tensor) -> tf.Tensor:
-        """Returns the attended fields side by side, `[B, F A k]`."""
+        """Returns the concatenated fields of the last layer, `[B, F A k]`."""
         number, wide = fields.shape[1], self.heads * self.width
         for project in self._project:
             projected = tf.reshape(project(fields), (-1, number, 4, self.heads, self.width))

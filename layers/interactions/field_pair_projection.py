@@ -21,18 +21,18 @@ Start = Literal["orthogonal", "identity"]
 class FieldPairProjection(keras.layers.Layer):
     """`sum_{i<j} (e_i W_{F(i)->F(j)}) * e_j`, element-wise, with a projection for each pair of fields (§4.4).
 
-    What field i shows to field j is a projection of its embedding, so that a partner that spans few dimensions need not
-    pull the embedding itself into them. The forms of W:
+    Field j meets a projection of the embedding of field i, so that a partner that spans few dimensions does not pull
+    the embedding itself into them. The forms of W:
 
-    * `full`: a matrix `[d, d]` a pair, O(F^2 d^2). One product with all of them as the blocks of `[F d, F d]`.
-    * `diagonal`: a vector `[d]` a pair, O(F^2 d); the element-wise cousin of FwFM (FvFM in the FmFM paper).
-    * `low_rank`: `W_{i->j} = U_i V_j` with U_i `[d, rank]`, V_j `[rank, d]`, as low-rank CrossNet V2 has it. Fields
-      before j are summed once, `(sum_{i<j} e_i U_i) V_j`, so that the cost is O(F d rank), linear in fields. At rank
-      F d it can be any full projection.
+    * `full`: one matrix `[d, d]` per pair, O(F^2 d^2). One product with all of them as the blocks of `[F d, F d]`.
+    * `diagonal`: one vector `[d]` per pair, O(F^2 d); the element-wise form of FwFM (FvFM in the FmFM paper).
+    * `low_rank`: `W_{i->j} = U_i V_j` with U_i `[d, rank]`, V_j `[rank, d]`, as in low-rank CrossNet V2. Fields before
+      j are summed once, `(sum_{i<j} e_i U_i) V_j`, so that the cost is O(F d rank), linear in fields. At rank F d it
+      can be any full projection.
 
-    Full projections start as random orthogonal matrices, each its own: at the identity, which is FM, every partner
-    would pull an embedding into its own few directions from the first step on, and a training of usual length does not
-    lead away from there. Diagonal ones start at 1, which is FM, low-rank ones at random. The d dimensions are kept,
+    Full projections start as independent random orthogonal matrices: at the identity, which is FM, every partner
+    would pull an embedding into its own few directions from the first step on, and training of the usual length does
+    not leave that state. Diagonal ones start at 1, which is FM, low-rank ones at random. The d dimensions are kept,
     as an expert needs them; their sum is the pairwise part of FmFM, whose bias and linear term are left out.
 
     Call arguments:
@@ -43,11 +43,11 @@ class FieldPairProjection(keras.layers.Layer):
 
     Args:
       form: `full`, `diagonal` or `low_rank`.
-      rank: Rank of the low-rank form, and of it alone.
-      start: Full projections first are `orthogonal`, or the `identity`.
+      rank: Rank of the low-rank form; `None` for the others.
+      start: Initial full projections: `orthogonal` or the `identity`.
 
     Raises:
-      ValueError: If form or start is another, or there is a rank without the low-rank form or the other way round.
+      ValueError: If form or start is unknown, or a rank is given without the low-rank form, or the other way round.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class FieldPairProjection(keras.layers.Layer):
         if form not in ("full", "diagonal", "low_rank"):
             raise ValueError(f"form must be full, diagonal or low_rank. Received: {form!r}.")
         if (form == "low_rank") != (rank is not None):
-            raise ValueError(f"rank belongs to form='low_rank', and to it alone. Received: form={form!r}, rank={rank}.")
+            raise ValueError(f"rank is for form='low_rank', and required by it. Received: form={form!r}, rank={rank}.")
         require_counts("FieldPairProjection", rank=1 if rank is None else rank)
         if start not in ("orthogonal", "identity"):
             raise ValueError(f"start must be orthogonal or identity. Received: {start!r}.")
@@ -85,7 +85,7 @@ class FieldPairProjection(keras.layers.Layer):
         elif self.form == "diagonal":
             self.projections = self.add_weight(name="projections", shape=(pairs, width), initializer="ones")
         else:
-            # The last field is projected to nobody, and nobody is projected to the first.
+            # The last field is not projected, and no field is projected for the first.
             shapes = {"shown": (number - 1, width, self.rank), "met": (number - 1, self.rank, width)}
             glorot = keras.initializers.GlorotUniform
             self.shown, self.met = (self.add_weight(name=n, shape=s, initializer=glorot()) for n, s in shapes.items())
@@ -122,15 +122,15 @@ class FieldPairProjection(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> FieldPairProjection:
-        """The reverse of `get_config`; a layer that was saved before there was a choice started at the identity."""
+        """The reverse of `get_config`; a layer that was saved before `start` existed started at the identity."""
         return cls(**{"start": "identity", **config})
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
 class OrthogonalOfEach(keras.initializers.Initializer):
-    """A random orthogonal matrix for each of n stacked ones, `[n, d, d]`, uniform over all rotations and reflections.
+    """Draws n stacked random orthogonal matrices, `[n, d, d]`, uniform over all rotations and reflections.
 
-    The Q of a matrix of normal numbers, each column with the sign that makes R's diagonal positive (Mezzadri 2007).
+    Each is the Q of a matrix of normal numbers, with the signs that make R's diagonal positive (Mezzadri 2007).
     """
 
     def __call__(self, shape: Any, dtype: Any = None, **kwargs: Any) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""The flat expert: a multi-layer perceptron on all fields side by side ([Tencent] §4.2)."""
+"""The flat expert: a multi-layer perceptron on the concatenated fields ([Tencent] §4.2)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fullrank.layers.dense import Dense
 @keras.saving.register_keras_serializable(package="fullrank")
 @takes(fields=Input("[B, F, d]", known="F d"))
 class FlatDNN(keras.layers.Layer):
-    """Fields side by side through dense layers: `h_0 = [e_1, ..., e_F]`, `h_l = act(W_l h_{l-1} + b_l)`.
+    """Dense layers on the concatenated fields: `h_0 = [e_1, ..., e_F]`, `h_l = act(W_l h_{l-1} + b_l)`.
 
     Call arguments:
       fields: `[B, F, d]`.

@@ -22,16 +22,16 @@ class GroupWeightedFM(keras.layers.Layer):
     width k = d / P, so that other experts can read the same set. r is one trained weight for each unordered pair of
     *groups*, a group with itself included, and starts at 1.
 
-    Nothing visits a pair of fields. With S_{g,p} the sum over group g of the embeddings for part p, groups g and h add
+    No pair of fields is visited. With S_{g,p} the sum over group g of the embeddings for part p, groups g and h add
     `r_gh S_{g,P(h)} * S_{h,P(g)}`, and a group with itself `r_gg (S_{g,P(g)}^2 - sum_{i in g} v_{i,P(g)}^2) / 2`. A
     group that lies in several parts is summed in each. The sums are a product with a matrix of zeros and ones, F G d
-    multiplications, which take a processor less time than F d additions in another order of memory. What follows is
-    O(G^2 P d), so that P should be small: `FieldAwareFM` is the layer for a part per field. Sums are in float32 at
-    least, because their difference cancels.
+    multiplications, which take a processor less time than F d additions in another memory order. The rest is
+    O(G^2 P d), so P should be small: for one part per field use `FieldAwareFM`. Sums are in float32 at least, because
+    their difference cancels.
 
-    With one part it is FwFM over groups, and FM if all weights are 1; with a part for each field it has the
-    interactions of FFM (`FieldAwareFM`). The paper's inner product is an element-wise one, as its circled sum
-    has it, so that an expert keeps k dimensions.
+    With one part it is FwFM over groups, and FM if all weights are 1; with one part per field it has the interactions
+    of FFM (`FieldAwareFM`). The paper's inner product is read as an element-wise one, as its circled sum suggests, so
+    that an expert keeps k dimensions.
 
     Call arguments:
       fields: `[B, F, d]`.
@@ -40,7 +40,7 @@ class GroupWeightedFM(keras.layers.Layer):
       `[B, d / P]`.
 
     Args:
-      parts: The part of each field, numbered from 0, `F` long. The paper has two: what describes the ad, and the rest.
+      parts: The part of each field, numbered from 0, `F` long. The paper has two: the ad's fields, and the rest.
       groups: The group of each field, numbered from 0, `F` long; `None` for one per field. The paper has dozens.
 
     Raises:
@@ -73,7 +73,7 @@ class GroupWeightedFM(keras.layers.Layer):
             raise ValueError(f"GroupWeightedFM has parts of {len(self.parts)} fields. Received: {input_shape}.")
         if width % parts:
             raise ValueError(
-                f"GroupWeightedFM cuts an embedding into one for each of {parts} parts, so that its width must be a "
+                f"GroupWeightedFM cuts an embedding into one for each of {parts} parts, so its width must be a "
                 f"multiple of {parts}. Received: {input_shape}."
             )
         pairs = pair_count(self._places.groups, diagonal=True)
@@ -85,7 +85,7 @@ class GroupWeightedFM(keras.layers.Layer):
         places, number = self._places, len(self.parts)
         width = fields.shape[2] // places.parts
         exact = tf.cast(fields, exact_dtype(fields.dtype))
-        # Padded with the zero of what does not meet; the gradient of what is padded is a dense one.
+        # Padded with a zero for cells that do not interact; padding makes the gradient a dense tensor.
         weights = tf.pad(tf.cast(self.group_weights, exact.dtype), [[1, 0]])
         sums = tf.reshape(
             tf.matmul(tf.constant(places.members, exact.dtype), exact), (-1, places.cells * places.parts, width)
@@ -101,15 +101,15 @@ class GroupWeightedFM(keras.layers.Layer):
 
 
 class _Places:
-    """What meets what, as constant matrices; a cell is what a group has in a part.
+    """The interactions of cells, as constant matrices; a cell is the fields of one group in one part.
 
     Attributes:
       parts: P.
       groups: G.
-      cells: C, their number: G if no group lies in several parts.
+      cells: C, the number of cells: G if no group lies in several parts.
       members: `[C, F]`, 1 where a field is in a cell.
-      between: `[C P, C P]`: at ((g, q), (h, p)) the place of the weight by which what cell g shows to part q is
-        multiplied with what cell h shows to part p, which is 0, for none, unless g is in p and h in q.
+      between: `[C P, C P]`: at ((g, q), (h, p)) the place of the weight of the product of the sum of cell g for part q
+        and that of cell h for part p; it is 0, for none, unless g is in p and h in q.
       own: `[1, F P]`: at (i, p) the place of the weight of field i with its own group, 0 unless i is in p.
     """
 

@@ -19,14 +19,14 @@ class InteractionStack(keras.layers.Layer):
     """`X_{n+1} = LayerNorm(sum_m I_{n,m}(X_n) W_{n,m} + X_n)`: interactions side by side, layers on top of one another.
 
     `X_0 = (e_1, ..., e_F)`; every interaction I, `[B, F, d]` to `[B, n]`, is projected back to F fields of width d, so
-    that any of them can follow any other. The paper joins the interactions of a layer by a sum or side by side; this is
-    the sum, where the short cut needs no projection. The norm is taken over the d dimensions of each field.
+    that any of them can follow any other. The paper sums or concatenates the interactions of a layer; this is the
+    sum, where the shortcut needs no projection. The norm is taken over the d dimensions of each field.
 
     Call arguments:
       fields: `[B, F, d]`.
 
     Returns:
-      `[B, F d]`, the fields of the last layer side by side.
+      `[B, F d]`, the concatenated fields of the last layer.
 
     Args:
       layers: The interactions of each layer, from the first to the last.
@@ -63,7 +63,7 @@ class InteractionStack(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, fields: tf.Tensor) -> tf.Tensor:
-        """Returns the last layer's fields side by side, `[B, F d]`."""
+        """Returns the concatenated fields of the last layer, `[B, F d]`."""
         shape = (-1, fields.shape[1], fields.shape[2])
         each = iter(zip(self.interactions, self._back, strict=True))
         for size, norm in zip(self._sizes, self._norms, strict=True):
@@ -72,7 +72,7 @@ class InteractionStack(keras.layers.Layer):
         return tf.reshape(fields, (-1, shape[1] * shape[2]))
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments, the interactions serialised."""
+        """The arguments, with the interactions serialised."""
         each = iter(self.interactions)
         rows = [itertools.islice(each, size) for size in self._sizes]
         serialised = [[keras.saving.serialize_keras_object(layer) for layer in row] for row in rows]

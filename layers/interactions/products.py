@@ -29,7 +29,7 @@ class InnerProduct(keras.layers.Layer):
       `[B, F d + F(F-1)/2]`, pairs in the order (1,2), (1,3), ..., (F-1,F); without the first part if `linear` is false.
 
     Args:
-      linear: Whether the fields themselves go along (the `l_z` of the IPNN paper).
+      linear: Whether the output includes the fields themselves (the `l_z` of the IPNN paper).
     """
 
     def __init__(
@@ -62,9 +62,9 @@ class InnerProduct(keras.layers.Layer):
 @keras.saving.register_keras_serializable(package="fullrank")
 @takes(fields=Input("[B, F, d]", known="F d"))
 class OuterProduct(keras.layers.Layer):
-    """`[e_1, ..., e_F, (sum of (e_i e_j^T) * W_ij)_{i<j}]`: the outer product of each pair, weighed by a kernel.
+    """`[e_1, ..., e_F, (sum of (e_i e_j^T) * W_ij)_{i<j}]`: the outer product of each pair, weighted by a kernel.
 
-    The sum of the weighed outer product is `e_i^T W_ij e_j`, so that no `[d, d]` is formed for an example (the kernel
+    The sum of the weighted outer product is `e_i^T W_ij e_j`, so no `[d, d]` matrix is formed per example (the kernel
     product of Qu et al. 2018). `superposed` is the outer product of Qu et al. 2016 instead: that of the sum of all
     fields with itself, `p = f f^T` with `f = sum_i e_i`, in full; it has no weights, and costs O(F d + d^2).
 
@@ -77,7 +77,7 @@ class OuterProduct(keras.layers.Layer):
 
     Args:
       superposed: Whether fields are summed before the product.
-      linear: Whether the fields themselves go along.
+      linear: Whether the output includes the fields themselves.
     """
 
     def __init__(

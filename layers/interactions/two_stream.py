@@ -18,17 +18,17 @@ from fullrank.layers.interactions.flat import FlatDNN
 @keras.saving.register_keras_serializable(package="fullrank")
 @takes(fields=Input("[B, F, d]", known="F d"))
 class TwoStream(keras.layers.Layer):
-    """Two perceptrons read the same fields through gates of their own, and meet in a product of each head.
+    """Two perceptrons read the same fields through separate gates, and are combined by one product per head.
 
         x_s = x * 2 sigma(Gate_s(c_s)),   o_s = MLP_s(x_s),   out = [o_1, o_2, (o_1^a W_a * o_2^a) for each head a]
 
-    with x = [e_1, ..., e_F] and o^a the a-th piece of o. A gate reads the fields c_s that its stream is to be about
-    (the paper: one the user, the other the item), or a trained vector if it is given none.
+    with x = [e_1, ..., e_F] and o^a the a-th piece of o. A gate reads the fields c_s that its stream should focus on
+    (in the paper the user for one, the item for the other), or a trained vector if it is given none.
 
-    Departures: FinalMLP gives each stream hidden layers of its own, of different width and depth (and activation and
-    dropout); here both have the same `units`, which is what the product of heads of equal width needs at the end. And
-    it ends in a logit, `b + w_1 o_1 + w_2 o_2 + sum_a o_1^a W_a o_2^a`. An expert needs a vector for
-    its projection, so the sums are left to it: with weights w_1, w_2, and ones for the last part, it is that logit.
+    Departures: FinalMLP gives each stream its own hidden layers, of different width and depth (and activation and
+    dropout); here both have the same `units`, since the product needs heads of equal width at the end. FinalMLP ends in
+    a logit, `b + w_1 o_1 + w_2 o_2 + sum_a o_1^a W_a o_2^a`. An expert needs a vector for its projection, so the sums
+    are left to it: with weights w_1, w_2, and ones for the last part, it is that logit.
 
     Call arguments:
       fields: `[B, F, d]`.
@@ -38,7 +38,7 @@ class TwoStream(keras.layers.Layer):
 
     Args:
       units: Hidden layers of each stream.
-      heads: Pieces; n must be a multiple.
+      heads: Number of heads; n must be a multiple of it.
       contexts: Numbers of the fields that the gate of each stream reads, as two sequences.
       gate: Width of a gate's hidden layer.
       dropout: Share of units dropped in training.
@@ -63,7 +63,7 @@ class TwoStream(keras.layers.Layer):
         if not units or heads < 1 or units[-1] % heads:
             raise ValueError(f"The last of units must be a multiple of heads. Received: units={units}, heads={heads}.")
         if len(contexts) != 2:
-            raise ValueError(f"contexts are the fields of two gates. Received: {contexts}.")
+            raise ValueError(f"contexts must hold the fields of two gates. Received: {contexts}.")
         require_counts("TwoStream", units=tuple(units), heads=heads, gate=gate)
         require_share("TwoStream", dropout=dropout)
         self.units = tuple(units)

@@ -64,7 +64,7 @@ class Expert(keras.layers.Layer):
         return self._drop(hidden, training=training) if self.dropout else hidden
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments, the interaction serialised."""
+        """The arguments, with the interaction serialised."""
         own = {"width": self.width, "activation": self.activation, "dropout": self.dropout}
         return {**super().get_config(), **own, "interaction": keras.saving.serialize_keras_object(self.interaction)}
 

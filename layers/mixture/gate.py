@@ -1,4 +1,4 @@
-"""The gates: how much of each expert each task reads ([Tencent] §2, §5.1)."""
+"""The gates, which weight the experts for each task ([Tencent] §2, §5.1)."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ OFF, DETACHED, TRAIN = "off", "detached", "train"
 class Gate(keras.layers.Layer):
     """Mixes expert outputs for every task at once: `r_t = sum_e g_te E_e`.
 
-    `g_t = softmax_e(W_t s_t + b_t)` over the experts that task t may read, `s_t` being the gate's input; with
+    `g_t = softmax_e(W_t s_t + b_t)` over the experts that task t may read, where `s_t` is the gate's input; with
     `kind="shared"`, W and b are the same for all tasks (OMoE); with `kind="mean"`, `g_te` is one over their number (the
     plain mean of the published multi-embedding code). The papers leave the gate's input open; `Ranker` uses the field
-    means of all sets, of which a task sees and trains only what it may see and train.
+    means of all sets, of which a task reads and trains only those that its access permits.
 
     Each task's access to each expert is `off` (weight exactly zero), `detached` (read, but the task's gradient does not
     pass to the expert) or `train`.
 
     Call arguments:
       experts: `[B, E, H]`.
-      inputs: What the gates read: `[B, m]`, or `[B, T, m]` if each reads its own input; unused (may be `None`) for
+      inputs: Inputs of the gates: `[B, m]`, or `[B, T, m]` if each reads its own input; unused (may be `None`) for
         `kind="mean"`.
 
     Returns:
@@ -103,7 +103,7 @@ class Gate(keras.layers.Layer):
         return tf.einsum("btm,mte->bte", tf.cast(inputs, self.compute_dtype), kernel) + bias
 
     def call(self, experts: tf.Tensor, inputs: tf.Tensor | None = None) -> tf.Tensor:
-        """Returns what each task reads, `[B, T, H]`."""
+        """Returns the representation of each task, `[B, T, H]`."""
         weights = tf.cast(self.weights_of(inputs, tf.shape(experts)[0]), experts.dtype)
         detached = tf.constant([[entry == DETACHED for entry in row] for row in self.access])
         if not any(DETACHED in row for row in self.access):

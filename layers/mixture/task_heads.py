@@ -15,7 +15,7 @@ from fullrank.layers.mixture.towers import GlorotOfEach
 @keras.saving.register_keras_serializable(package="fullrank")
 @takes(inputs=Input("[B, G, U]", known="G U"))
 class TaskHeads(keras.layers.Layer):
-    """`f_t = w_t h_{G(t)} + b_t`, G(t) being the tower of task t ([Tencent] §2: one per group of conversion types).
+    """`f_t = w_t h_{G(t)} + b_t`, where G(t) is the tower of task t ([Tencent] §2: one per group of conversion types).
 
     The weights are stacked by tower, padded to the largest group, so a step runs one batched product over the towers
     and not one over the tasks.
@@ -75,9 +75,9 @@ class TaskHeads(keras.layers.Layer):
 class ConversionChain(keras.layers.Layer):
     """`p_k = q_1 q_2 ... q_k` with `q_k = sigma(z_k)`, as logits, for losses in the entire space (ESMM).
 
-    q_k is the probability of an event given the one before it. Trained on the examples that got that far, it would be
-    wrong for all others; the product, the probability of the event for any example, can be trained on all of them
-    (Ma et al. 2018; [Tencent] §2: click, conversion, deep conversion).
+    q_k is the probability of an event given the one before it. Trained only on the examples that reached that one, it
+    would be wrong for all others; the product, the probability of the event for any example, can be trained on all of
+    them (Ma et al. 2018; [Tencent] §2: click, conversion, deep conversion).
 
     Losses and metrics take logits, and `p_k` may be too small or too close to 1 for a float. With
     `1 - p_k = sum_{j <= k} p_{j-1} (1 - q_j)`, the chance to stop at one of the k events,

@@ -14,7 +14,7 @@ from fullrank.layers.checks.inputs import Input, takes
 @keras.saving.register_keras_serializable(package="fullrank")
 @takes(inputs=Input("[B, T, H]", known="T H"))
 class Towers(keras.layers.Layer):
-    """T multi-layer perceptrons side by side: `h_t^{l+1} = act(W_t^l h_t^l + b_t^l)`.
+    """T multi-layer perceptrons in parallel: `h_t^{l+1} = act(W_t^l h_t^l + b_t^l)`.
 
     The weights of all tasks are in one tensor per layer, so a step runs one batched product per layer, not T small
     graphs.
@@ -79,7 +79,7 @@ class Towers(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="fullrank")
 class GlorotOfEach(keras.initializers.Initializer):
-    """Glorot uniform for each of T stacked kernels: a plain one would take T for a convolution's receptive field."""
+    """Glorot uniform for each of T stacked kernels: the plain one would treat T as a convolution's receptive field."""
 
     def __call__(self, shape: Any, dtype: Any = None, **kwargs: Any) -> tf.Tensor:
         """Draws `[T, n_in, n_out]`."""

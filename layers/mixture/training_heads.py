@@ -19,17 +19,17 @@ class TrainingHeads(keras.layers.Layer):
     """`f_{p,t} = w_{p,t} MLP_{p,t}(x_{G(t)}) + b_{p,t}` for each part p and task t, in one batched product per layer.
 
     x is the output of the shared architecture that the task's own tower reads; the paper's f_pseudo
-    (`distillation_loss`), f_0 and f_1 (`residual_loss`) are "simple multilayer perceptrons" on it. Nothing that is
-    predicted depends on them.
+    (`distillation_loss`), f_0 and f_1 (`residual_loss`) are "simple multilayer perceptrons" on it. No prediction
+    depends on them.
 
     Call arguments:
-      inputs: `[B, G, H]`, what the towers read.
+      inputs: `[B, G, H]`, the inputs of the towers.
 
     Returns:
       `{part: logits [B, T]}` in float32, or float64 under that policy.
 
     Args:
-      parts: Names.
+      parts: Names of the parts.
       tower_of: The tower of each task, counted from 0.
       hidden: Hidden layers of each network.
     """

@@ -28,14 +28,14 @@ def ema_update(*, averages: Sequence[tf.Variable], variables: Sequence[tf.Variab
 
 
 class EmaTeacher(keras.callbacks.Callback):
-    """Follows the student's dense weights with the teacher's while `fit` runs.
+    """Averages the student's dense weights into the teacher's while `fit` runs.
 
     Weights that are not trained, such as the precision of a last layer, random features or the running shares of codes,
-    are copied: their mean over steps would be that of nothing.
+    are copied: their mean over steps would not be meaningful.
 
-    After n updates the decay is `min(decay, (1 + n) / (10 + n))`, so that a young average is not mostly the first
+    After n updates the decay is `min(decay, (1 + n) / (10 + n))`, so that an early average is not mostly the initial
     weights. The teacher takes the student's values when the callback is made; restore a teacher from a checkpoint after
-    that. Steps are counted on from the optimiser's, so a resumed run continues as one that was never interrupted.
+    that. Steps are those of the optimiser, so a resumed run continues as if it had not been interrupted.
 
     Args:
       averages: The teacher's variables.
@@ -71,16 +71,16 @@ class EmaTeacher(keras.callbacks.Callback):
         self._update(tf.constant(0.0))
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Counts on from the optimiser's steps."""
+        """Continues from the optimiser's steps."""
         self._updates = self._steps // self._every
 
     @property
     def _steps(self) -> int:
-        # Of the optimiser: Keras numbers batches from the start of an epoch, which a resumed run does not begin at.
+        # Keras numbers batches from the start of an epoch, where a resumed run does not begin.
         return int(self.model.optimizer.iterations)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Moves the teacher if it is time; one call of the compiled function may have taken several steps."""
+        """Updates the teacher if it is due; one call of the compiled function may have taken several steps."""
         if self._steps // self._every > self._updates:
             self._updates = self._steps // self._every
             self._update(tf.constant(min(self._decay, (1 + self._updates) / (10 + self._updates))))

@@ -20,16 +20,16 @@ def negative_elbo(
     """`-sum_i w_i E log Ber(y_i; sigma(f_i)) / sum_i w_i + KL / N`, in float32.
 
     The likelihood is the mean over the batch's observed labels, so that its gradient does not depend on the batch size;
-    the divergence counts once in N of them. A batch without a label says nothing of either: counted there as well, the
-    divergence would weigh more than the labels do. With variance 0 and no divergence it is the cross entropy.
+    the divergence counts once per N of them. A batch without a label counts for neither: otherwise the divergence would
+    weigh more than the labels. With variance 0 and no divergence it is the cross entropy.
 
     Args:
       labels: `[B]`, or `[B, T]` for several tasks at once; 0 or 1; NaN where not observed.
-      mean: Mean of the logit, as many.
-      variance: Its variance, as many.
+      mean: Mean of the logit, in the shape of the labels.
+      variance: Its variance, in the same shape.
       divergence: `KL(q(u) || p(u))`, a scalar or `[T]`.
       examples: N, the number of training labels that were observed, a scalar or `[T]`; positive.
-      weights: `[B]`, or as the labels; non-negative; ones if `None`.
+      weights: `[B]`, or in the shape of the labels; non-negative; ones if `None`.
 
     Returns:
       A scalar, or `[T]`; 0, with gradient 0, where nothing was observed.

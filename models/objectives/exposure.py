@@ -19,16 +19,16 @@ def repetition_weights(
 ) -> tf.Tensor:
     """`w_rep = max(1, alpha w_count + (1 - alpha) w_recency)`, and 1 on a first exposure.
 
-    * w_count is the time-decayed number of exposures of the ad to the user. "Total" is read as with the present one,
-      which has not decayed: a first repetition then weighs more than 1. `include_current=False` counts earlier ones
-      only.
+    * w_count is the time-decayed number of exposures of the ad to the user. "Total" is read as including the present
+      one, which has not decayed: a first repetition then weighs more than 1. `include_current=False` counts only
+      earlier ones.
     * w_recency, as printed, is the gap in days since the last exposure, and weighs *older* repeats more. The default
       is `exp(-gap / tau)`; `recency="gap"` is the printed form.
-    * max(1, .) keeps what the paper says in the text, but not in its formula, w_rep >= 1.
+    * max(1, .) ensures w_rep >= 1, as the paper states in its text, but not in its formula.
 
     Args:
       count: `[B]`, decayed number of earlier exposures, 0 or NaN for a first one; `data.exposure_history` computes it.
-      gap_days: `[B]`, days since the last one; ignored where `count` is 0, and without recency where NaN.
+      gap_days: `[B]`, days since the last one; ignored where `count` is 0; no recency where NaN.
       alpha: In [0, 1].
       tau_days: Days after which recency has fallen to 1/e.
       recency: `decay` or `gap`.
@@ -57,13 +57,13 @@ def repetition_weights(
 def exposure_weights(*, labels: tf.Tensor, repetition: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
     """Sample weights: w_rep on negatives, `w_debias = sum_i (1 - y_i) w_rep_i / sum_i (1 - y_i)` on positives.
 
-    So negatives and positives grow by the same factor in sum, and the weighted share of positives is the unweighted
-    one. Sums are taken over the batch and for each task, and with `weights` they and the share are weighted ones.
+    So the sums of negatives and of positives grow by the same factor, and the weighted share of positives is the
+    unweighted one. Sums are taken over the batch, per task; with `weights`, they and the share are weighted.
 
     Args:
       labels: `[B]`, or `[B, T]` for several tasks at once; above 1/2 is positive; NaN where not observed.
       repetition: `[B]`, w_rep.
-      weights: `[B]`, non-negative weights that the examples have anyway; ones if `None`, and where NaN.
+      weights: `[B]`, the examples' own non-negative weights; ones if `None`, and where NaN.
 
     Returns:
       Float32 in the labels' shape: the given weights times w_rep or w_debias; w_debias is 1 without negatives.
@@ -72,7 +72,7 @@ def exposure_weights(*, labels: tf.Tensor, repetition: tf.Tensor, weights: tf.Te
     positive = labels > 0.5
     negative = tf.where(positive, 0.0, own)
     repeated = repetition if labels.shape.rank == 1 else repetition[:, tf.newaxis]
-    repeated = tf.where(own > 0.0, repeated, 1.0)  # what was not observed may be NaN
+    repeated = tf.where(own > 0.0, repeated, 1.0)  # NaN is allowed where nothing was observed
     total = tf.reduce_sum(negative, axis=0)
     debias = tf.where(total > 0.0, tf.math.divide_no_nan(tf.reduce_sum(negative * repeated, axis=0), total), 1.0)
     return tf.stop_gradient(own * tf.where(positive, debias, repeated))

@@ -1,4 +1,4 @@
-"""Losses under imbalance ([Tencent] §6.1): how much one still moves the logits of each class, and reweighted losses."""
+"""Class imbalance ([Tencent] §6.1): the gradient of a loss on the logits of each class, and reweighted losses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def focal_loss(
 ) -> tf.Tensor:
     """`mean of -a_y (1 - p_y)^g log p_y` (Lin et al. 2017, Eq. 5), p_y the probability given to the label.
 
-    It takes weight from examples that are already right, negatives above all, and so biases the prediction upwards.
+    It takes weight from examples that are already right, mostly negatives, and so biases the prediction upwards.
 
     Args:
       labels: `[B]`; above 1/2 is positive; NaN where not observed.
@@ -54,8 +54,8 @@ def class_balanced_cross_entropy(
     """Cross entropy with class y weighted by `(1 - beta) / (1 - beta^n_y)` (Cui et al. 2019, Eq. 3 and 4).
 
     n_y is the number of training examples of the class; `(1 - beta^n) / (1 - beta)` is their "effective" number, from
-    1 (beta = 0: no weighting) to n (beta -> 1: both classes weigh the same in all). The weighted *mean* is taken, so
-    that only the ratio of both weights matters.
+    1 (beta = 0: no weighting) to n (beta -> 1: both classes have the same total weight). The weighted *mean* is taken,
+    so only the ratio of the two weights matters.
 
     Args:
       labels: `[B]`; above 1/2 is positive; NaN where not observed.
@@ -97,10 +97,10 @@ class LogitGradients(NamedTuple):
 
 
 def logit_gradients(*, labels: tf.Tensor, logits: tf.Tensor, loss: Callable[[tf.Tensor], tf.Tensor]) -> LogitGradients:
-    """Mean over a class of `n |dL/dz_i|`, n the number of observed examples.
+    """Mean over a class of `n |dL/dz_i|`, where n is the number of observed examples.
 
-    Times n, because a mean over a batch divides by it: cross entropy then has exactly `mean p_i` over negatives, the
-    base rate once the model has learned it, which is the gradient that vanishes. A ranking loss has up to n / N.
+    The factor n undoes the mean over the batch: cross entropy then has exactly `mean p_i` over negatives, the base rate
+    once the model has learned it, which is the gradient that vanishes. A ranking loss has up to n / N.
 
     Args:
       labels: `[B]`; above 1/2 is positive; NaN where not observed.
@@ -108,7 +108,7 @@ def logit_gradients(*, labels: tf.Tensor, logits: tf.Tensor, loss: Callable[[tf.
       loss: Logits `[B]` -> scalar.
 
     Returns:
-      Two scalars; 0 for a class that is not there.
+      Two scalars; 0 for a class without examples.
     """
     labels = tf.cast(labels, tf.float32)
     logits = tf.cast(tf.convert_to_tensor(logits), tf.float32)

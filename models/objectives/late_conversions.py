@@ -1,13 +1,13 @@
 """Losses of clicks whose conversions come late (for [Tencent] §6.3), as functions of labels and logits.
 
 A stream shows a click as it is when it is released, and once more, as a positive, if a conversion comes after that. All
-losses here are means over the B rows of a batch, each times the weight that its example has anyway. What a loss
-multiplies by is a constant: no gradient passes through an importance weight.
+losses here are means over the B rows of a batch, each times the example's own weight. Importance weights are constants:
+no gradient passes through them.
 
 * FNW, FNC: Ktena et al. 2019, "Addressing Delayed Feedback for Continuous Training with Neural Networks in CTR
   prediction". Nothing waits: every click is first a negative.
 * ES-DFM: Yang et al. 2021, "Capturing Delayed Feedback in Conversion Rate Prediction via Elapsed-Time Sampling". A
-  click waits, and is released with what came by then.
+  click waits, and is released with the label that it has by then.
 * DFM: Chapelle 2014, "Modeling Delayed Feedback in Display Advertising". A delay is exponential.
 """
 
@@ -19,10 +19,10 @@ import tensorflow as tf
 
 
 def weighted_cross_entropy(*, labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
-    """`1/B sum_i w_i (softplus(f_i) - y_i f_i)`: what `naive` and `oracle` train on, with labels as they know them.
+    """`1/B sum_i w_i (softplus(f_i) - y_i f_i)`: the loss of `naive` and `oracle`, with the labels that they know.
 
-    Divided by the number of rows and not by the sum of weights, because importance weights have mean 1 only on average
-    over batches.
+    It is divided by the number of rows and not by the sum of weights, because importance weights have mean 1 only on
+    average over batches.
 
     Args:
       labels: `[B]`, y, 0 or 1.
@@ -39,8 +39,8 @@ def weighted_cross_entropy(*, labels: tf.Tensor, logits: tf.Tensor, weights: tf.
 def fnw_weights(*, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Fake-negative weights: `1 + p` on positives, `(1 - p)(1 + p)` on negatives, p = sigma(f), without gradient.
 
-    Every click enters as a negative and a converted one again as a positive, so of what enters the share
-    `b = p / (1 + p)` is positive. Ktena et al. weigh by truth over stream: `p / b` and `(1 - p) / (1 - b)`.
+    Every click enters as a negative and a converted one again as a positive, so the share `b = p / (1 + p)` of the rows
+    is positive. Ktena et al. weight by truth over stream: `p / b` and `(1 - p) / (1 - b)`.
 
     Args:
       labels: `[B]`, 1 on the rows that conversions bring.
@@ -105,7 +105,7 @@ def es_dfm_loss(
 
 
 def es_dfm_targets(*, converted: tf.Tensor, in_time: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """What the two classifiers of ES-DFM learn from a click whose labels are complete: `[B]` and `[B]`.
+    """The targets of the two classifiers of ES-DFM for a click whose labels are complete: `[B]` and `[B]`.
 
     * delayed positive: 1 if it converted after its wait, otherwise 0;
     * real negative: 1 if it never converted, 0 if after its wait; NaN, not learned, if in time.
@@ -148,15 +148,15 @@ def dfm_loss(
         negative:  -log(1 - p + p exp(-lambda e)) + log(1 - p + p exp(-lambda s))
 
     The paper sees each click once, and has no s. A stream shows a click when it is released, and once more when its
-    conversion comes or can come no more. Trained on both times in full it would count twice; what the second time adds
-    is its likelihood *given* that the click was silent until s, so that both together are the paper's likelihood. The
-    second time must not be left to conversions alone: p would be too high. A click that is released at once says
-    nothing, since log 1 = 0.
+    conversion comes or can no longer come. With the full likelihood both times, it would count twice; the second time
+    adds the likelihood *given* that the click was silent until s, so that both together are the paper's likelihood. The
+    second time must not be limited to conversions: p would be too high. A click that is released at once adds nothing,
+    since log 1 = 0.
 
     Args:
       labels: `[B]`, y.
       logits: `[B]`, f, the logit of p.
-      log_rate: `[B]`, log lambda, from a head of its own.
+      log_rate: `[B]`, log lambda, from a separate head.
       elapsed: `[B]`, d of positives and e of negatives, in the unit whose inverse lambda has.
       seen_silent: `[B]`, s; 0 or NaN where the click was not trained on before.
       weights: `[B]`; ones if `None`.

@@ -18,8 +18,8 @@ def listwise_softmax_loss(
       labels: `[B]`; above 1/2 is positive; NaN where not observed.
       logits: `[B]`, in any float dtype; the loss is computed in float32.
       weights: `[B]`, non-negative; ones if `None`.
-      keys: `[B]` integers or strings, of which -1 and the empty string are not keys and make a list of their own each;
-        `None` makes the whole batch one list.
+      keys: `[B]` integers or strings; -1 and the empty string are not keys, and each such row is its own list; `None`
+        makes the whole batch one list.
 
     Returns:
       A scalar; 0, with gradient 0, if no key has both classes.
@@ -43,7 +43,7 @@ def joint_ranking_and_calibration(
 ) -> tf.Tensor:
     """JRC: `mean_i [-a log p(y_i | x_i) - (1 - a) log p(x_i | y_i, key)]` (Sheng et al. 2023), a = calibration weight.
 
-    With two logits f_0, f_1 an example, `p(y | x) = exp f_y / (exp f_0 + exp f_1)` and `p(x_i | y, key) =
+    With two logits f_0, f_1 per example, `p(y | x) = exp f_y / (exp f_0 + exp f_1)` and `p(x_i | y, key) =
     exp f_y(x_i) / sum_j exp f_y(x_j)`, j over the key's examples of either label. So f_1 - f_0 is the logit to
     predict with, and the levels of f_0 and f_1, which it leaves free, carry the order within the key.
 
@@ -52,8 +52,8 @@ def joint_ranking_and_calibration(
       logits: `[B, 2]`: f_0, f_1, in any float dtype; the loss is computed in float32.
       calibration_weight: a, in [0, 1].
       weights: `[B]`, non-negative; ones if `None`. A weight acts as that many copies.
-      keys: `[B]` integers or strings, of which -1 and the empty string are not keys and contrast with nothing; `None`
-        contrasts with the whole batch.
+      keys: `[B]` integers or strings; -1 and the empty string are not keys and contrast with nothing; `None` contrasts
+        with the whole batch.
 
     Returns:
       A scalar; 0, with gradient 0, if nothing was observed.

@@ -1,4 +1,4 @@
-"""Losses as pure functions of labels and logits; a label that was not observed (NaN) weighs nothing."""
+"""Losses as pure functions of labels and logits; a label that was not observed (NaN) has no weight."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def binary_cross_entropy(*, labels: tf.Tensor, logits: tf.Tensor, weights: tf.Te
 
     Args:
       labels: `[B]`, or `[B, T]` for several tasks at once; 0 or 1; NaN where not observed.
-      logits: As many.
-      weights: `[B]`, or as the labels; non-negative; ones if `None`.
+      logits: In the shape of the labels.
+      weights: `[B]`, or in the shape of the labels; non-negative; ones if `None`.
 
     Returns:
       A scalar, or `[T]`; 0 where nothing was observed.
@@ -30,8 +30,8 @@ def squared_error(*, labels: tf.Tensor, predictions: tf.Tensor, weights: tf.Tens
 
     Args:
       labels: `[B]`, or `[B, V]` for several tasks at once; NaN where not observed.
-      predictions: As many.
-      weights: `[B]`, or as the labels; non-negative; ones if `None`.
+      predictions: In the shape of the labels.
+      weights: `[B]`, or in the shape of the labels; non-negative; ones if `None`.
 
     Returns:
       A scalar, or `[V]`; 0 where nothing was observed.
@@ -44,13 +44,13 @@ def squared_error(*, labels: tf.Tensor, predictions: tf.Tensor, weights: tf.Tens
 
 
 def observed_share(labels: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
-    """`n / B`, n of the B examples having a label and a weight above 0: a scalar, or `[T]`.
+    """`n / B`, where n of the B examples have a label and a weight above 0: a scalar, or `[T]`.
 
-    Times it, a mean over observed labels is their sum over B.
+    Multiplied by it, a mean over observed labels becomes their sum over B.
 
     Args:
       labels: `[B]`, or `[B, T]`; NaN where not observed.
-      weights: `[B]`, or as the labels; ones if `None`.
+      weights: `[B]`, or in the shape of the labels; ones if `None`.
     """
     return tf.reduce_mean(tf.cast(observed_weights(labels, weights) > 0.0, tf.float32), axis=0)
 

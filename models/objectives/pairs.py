@@ -1,6 +1,6 @@
 """Pairs of a better and a worse example of a batch: all of them, or as many as a cap allows.
 
-Only observed examples count, each by its weight.
+Only observed examples count, each with its weight.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Observed(NamedTuple):
 
 
 def observed(*, labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor | None = None) -> Observed:
-    """Takes unobserved examples out of a loss without changing any shape.
+    """Removes unobserved examples from a loss without changing any shape.
 
-    Their label and logit become 0, so that nothing they hold, NaN included, reaches a sum or a gradient.
+    Their label and logit become 0, so that none of their values, such as NaN, reaches a sum or a gradient.
 
     Args:
       labels: `[B]`, NaN where not observed.
@@ -45,9 +45,9 @@ def observed(*, labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor | None 
 
 
 def key_numbers(keys: tf.Tensor) -> tf.Tensor:
-    """Numbers the keys of a batch, `[B]` below B; each row without a key (-1 or empty) has a number of its own.
+    """Numbers the keys of a batch, `[B]` below B; each row without a key (-1 or empty) has its own number.
 
-    Rows whose user is not known are not rows of one user: no two of them make a pair or share a list.
+    Rows with an unknown user are not rows of one user: no two of them make a pair or share a list.
 
     Args:
       keys: `[B]` integers or strings.
@@ -79,14 +79,14 @@ class Pairs(NamedTuple):
 
 
 def pairs_in_batch(rows: Observed, *, max_pairs: int, seed: tf.Tensor | None) -> Pairs:
-    """All P x N pairs; beyond `max_pairs`, those of a random part of the positives and one of the negatives.
+    """All P x N pairs; beyond `max_pairs`, those of random subsets of the positives and of the negatives.
 
-    The smaller class is kept whole if it can be: it says most. Each pair is equally likely to be kept.
+    The smaller class is kept completely if possible: it is more informative. Each pair is equally likely to be kept.
 
     Args:
       rows: Rows of which those with a positive weight count; a label above 1/2 makes a positive.
       max_pairs: Largest number of pairs.
-      seed: Two integers, another pair for each step; `None` draws them from TensorFlow's global generator.
+      seed: Two integers, different at each step; `None` draws them from TensorFlow's global generator.
     """
     part = tf.where(rows.labels > 0.5, _POSITIVE, _NEGATIVE)
     part = tf.where(rows.weights > 0.0, part, _LEFT_OUT)
@@ -117,12 +117,12 @@ def pairs_in_batch(rows: Observed, *, max_pairs: int, seed: tf.Tensor | None) ->
 def pairs_in_key(rows: Observed, *, keys: tf.Tensor, max_pairs: int, seed: tf.Tensor | None) -> Pairs:
     """All pairs whose members share a key; beyond `max_pairs`, that many draws of them with replacement.
 
-    Pairs are numbered, those of the first positive first, and a number is turned into its pair by a search, so that
-    time and memory grow with the pairs that exist and not with the square of the batch.
+    Pairs are numbered, those of the first positive first, and a binary search finds the pair of a number, so that time
+    and memory grow with the number of pairs and not with the square of the batch.
 
     Args:
       rows: As in `pairs_in_batch`.
-      keys: `[B]` integers or strings: a user, a request. -1 and the empty string are not keys, whose rows have no pair.
+      keys: `[B]` integers or strings: a user, a request. -1 and the empty string are not keys: their rows have no pair.
       max_pairs: Largest number of pairs.
       seed: As in `pairs_in_batch`.
     """
@@ -155,8 +155,8 @@ def pairs_in_key(rows: Observed, *, keys: tf.Tensor, max_pairs: int, seed: tf.Te
 def pairs_by_value(rows: Observed, *, keys: tf.Tensor | None, max_pairs: int, seed: tf.Tensor | None) -> Pairs:
     """All pairs of a larger and a smaller label; beyond `max_pairs`, that many draws of them with replacement.
 
-    Equal labels make no pair. Examples are sorted by key and label, so that what an example is paired with lies side by
-    side in front of it; pairs are numbered, and time and memory do not grow with the square of the batch.
+    Equal labels make no pair. Examples are sorted by key and label, so that the partners of an example are consecutive
+    and precede it; pairs are numbered, and time and memory do not grow with the square of the batch.
 
     Args:
       rows: Rows of which those with a positive weight count; their labels are any numbers.
@@ -170,7 +170,7 @@ def pairs_by_value(rows: Observed, *, keys: tf.Tensor | None, max_pairs: int, se
     number = tf.size(rows.labels)
     lists = tf.zeros_like(rows.labels, tf.int32) if keys is None else key_numbers(keys)
     used = rows.weights > 0.0
-    lists = tf.where(used, lists, number)  # what does not count stands behind all others
+    lists = tf.where(used, lists, number)  # rows without weight come last
     order = tf.argsort(rows.labels, stable=True)
     order = tf.gather(order, tf.argsort(tf.gather(lists, order), stable=True))
     lists, labels = tf.gather(lists, order), tf.gather(rows.labels, order)

@@ -1,4 +1,4 @@
-"""The ranking loss that keeps the gradients of negatives alive, and its sum with cross entropy ([Tencent] §6.1)."""
+"""The ranking loss, under which negatives keep their gradients, and its sum with cross entropy ([Tencent] §6.1)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pairwise_loss(
     With P positives and N negatives the gradient is `dL/dz_j = mean_i sigma(z_j - z_i) / N` for a negative, and
     `dL/dz_i = -mean_j sigma(z_j - z_i) / P` for a positive: a negative that scores like the positives gets 1 / (2 N),
     where cross entropy would give it about the base rate over B. Within keys it is RankNet (Burges et al. 2005) on
-    binary labels, each pair counting the same.
+    binary labels, with the same weight for each pair.
 
     Args:
       labels: `[B]`; above 1/2 is positive; NaN where not observed.
@@ -65,10 +65,10 @@ def value_pairwise_loss(
 ) -> tf.Tensor:
     """`mean over pairs y_i > y_j of softplus(s_j - s_i)`: the pairwise loss of real values, such as pLTV (§6.1).
 
-    The paper has the loss in all its pLTV models, but not its form for values. Here each pair of different values
-    counts the same, as in RankNet: by their difference, few buyers would own the loss. With labels 0 and 1 it is
-    `pairwise_loss`. With `s = log m`, m the predicted mean, it is `-log(m_i / (m_i + m_j))`, which does not depend on
-    the currency.
+    The paper uses the loss in all its pLTV models, but does not give its form for values. Here each pair of different
+    values counts the same, as in RankNet: weighted by their difference, a few buyers would dominate. With labels 0 and
+    1 it is `pairwise_loss`. With `s = log m`, where m is the predicted mean, it is `-log(m_i / (m_i + m_j))`, which
+    does not depend on the currency.
 
     Args:
       labels: `[B]`, any numbers; NaN where not observed. Equal ones make no pair.
@@ -103,8 +103,8 @@ def classification_and_ranking(
 ) -> tf.Tensor:
     """`(1 - w) BCE + w L_rank`, w = `ranking_weight`; the other arguments are those of `pairwise_loss`.
 
-    The ranking part does not know the level of the logits, so the prediction is calibrated only while w < 1. A batch
-    without a pair keeps `(1 - w) BCE`: batches must not change the weight of their examples by what else they hold.
+    The ranking part does not depend on the level of the logits, so the prediction is calibrated only while w < 1. A
+    batch without a pair keeps `(1 - w) BCE`: the weight of an example must not depend on the rest of its batch.
 
     Raises:
       ValueError: If w is not in [0, 1].

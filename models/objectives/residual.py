@@ -1,4 +1,4 @@
-"""Learning from a teacher ([Meta] §3.2): from its prediction, or from its errors on positives and negatives apart."""
+"""Learning from a teacher ([Meta] §3.2): its prediction, or its errors on positives and on negatives separately."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from fullrank.models.options import ResidualTarget
 def distillation_loss(*, teacher: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
     """[Meta] Eq. 5: `CE(f_pseudo(x), p_y)`, the weighted mean over examples that the teacher has a prediction for.
 
-    The teacher is a constant: no gradient reaches it. f_pseudo is a head of its own, trained only; the prediction
-    stays sigmoid(f_lr). The least value is the teacher's own entropy, not 0.
+    The teacher is a constant: no gradient reaches it. f_pseudo is a separate head, used only in training; the
+    prediction stays sigmoid(f_lr). The smallest value is the teacher's own entropy, not 0.
 
     Args:
       teacher: `[B]`, p_y in [0, 1]; NaN where there is none.
@@ -50,9 +50,9 @@ def main_and_distillation(
 
 
 def residual_targets(*, labels: tf.Tensor, teacher: tf.Tensor, target: ResidualTarget = "magnitude") -> tf.Tensor:
-    """What f_0 and f_1 are trained towards, `[B]`: `|y - p_y|`, or as printed `y - p_y`, which is -p_y on negatives.
+    """The targets of f_0 and f_1, `[B]`: `|y - p_y|`, or as printed `y - p_y`, which is -p_y on negatives.
 
-    NaN where label or teacher is. No gradient passes.
+    NaN where the label or the teacher is. No gradient passes.
     """
     residual = tf.stop_gradient(tf.cast(labels, tf.float32) - tf.cast(teacher, tf.float32))
     return tf.abs(residual) if target == "magnitude" else residual
@@ -70,7 +70,7 @@ def residual_loss(
     """[Meta] Eq. 7: `(1 - y) CE(f_0(x), 0 - p_y) + y CE(f_1(x), 1 - p_y)`, the weighted mean over examples.
 
     Each example trains one of the two functions; the other one's gradient is exactly zero there. They are small
-    networks on the shared representation (`layers.Towers`), they train only, and the prediction stays sigmoid(f_lr).
+    networks on the shared representation (`layers.Towers`), used only in training; the prediction stays sigmoid(f_lr).
 
     As printed, a negative has the target -p_y, and `CE(f, -p) = softplus(f) + p f` has no minimum: its derivative
     `sigma(f) + p` is positive everywhere, so f runs to minus infinity and the loss with it. The default takes the

@@ -1,7 +1,7 @@
 """Values that are often zero and otherwise spread over magnitudes: a zero-inflated log-normal ([Tencent] §2).
 
 After Wang, Liu and Miao 2019, "A Deep Probabilistic Model for Customer Lifetime Value Prediction". A value y is 0 with
-probability 1 - p, and otherwise `log y` is normal with mean mu and deviation s. Everything is computed in float32.
+probability 1 - p; otherwise `log y` is normal with mean mu and standard deviation s. All computations are in float32.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tensorflow as tf
 from fullrank.models.objectives.losses import binary_cross_entropy, observed_weights
 
 LEAST_SCALE: Final = 0.01
-"""Added to every deviation: where all positive labels are equal the density has no upper bound."""
+"""Added to every standard deviation: if all positive labels are equal, the density has no upper bound."""
 _LARGEST_EXPONENT: Final = 80.0
 
 
@@ -33,15 +33,15 @@ def ziln_loss(
 ) -> tf.Tensor:
     """Mean negative log likelihood over observed labels (Wang et al. 2019).
 
-    `BCE(1[y > 0], f) + 1[y > 0] (log y + log s + log(2 pi) / 2 + ((log y - mu) / s)^2 / 2)`. A label of 0 trains p
-    only, and one that was not observed nothing.
+    `BCE(1[y > 0], f) + 1[y > 0] (log y + log s + log(2 pi) / 2 + ((log y - mu) / s)^2 / 2)`. A label of 0 trains
+    only p, and one that was not observed trains nothing.
 
     Args:
       labels: `[B]`, or `[B, V]` for several tasks at once; NaN where not observed; below 0 counts as 0.
-      logits: f, as many: the logit of p.
-      location: mu, as many.
-      scale: s, as many; positive.
-      weights: `[B]`, or as the labels; non-negative; ones if `None`, and where NaN.
+      logits: f, the logit of p, in the shape of the labels.
+      location: mu, in the same shape.
+      scale: s, in the same shape; positive.
+      weights: `[B]`, or in the shape of the labels; non-negative; ones if `None`, and where NaN.
 
     Returns:
       A scalar, or `[V]`; 0 where nothing was observed.
@@ -59,7 +59,7 @@ def ziln_loss(
 
 
 def ziln_mean(*, logits: tf.Tensor, location: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
-    """`p exp(mu + s^2 / 2)`; the exponent is cut at 80, where float32 comes to its end. All of one shape."""
+    """`p exp(mu + s^2 / 2)`; the exponent is cut at 80, near the largest of float32. All of one shape."""
     exponent = tf.cast(location, tf.float32) + 0.5 * tf.square(scale)
     return tf.sigmoid(tf.cast(logits, tf.float32)) * tf.exp(tf.minimum(exponent, _LARGEST_EXPONENT))
 
@@ -73,7 +73,7 @@ def ziln_log_mean(*, logits: tf.Tensor, location: tf.Tensor, scale: tf.Tensor) -
 
 
 def ziln_quantile(quantile: float, *, logits: tf.Tensor, location: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
-    """The value that y stays below with this probability: 0 up to 1 - p, then `exp(mu + s Phi^-1(1 - (1 - tau) / p))`.
+    """The quantile of y: 0 up to 1 - p, then `exp(mu + s Phi^-1(1 - (1 - tau) / p))`.
 
     Args:
       quantile: tau, between 0 and 1.

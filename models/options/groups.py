@@ -1,4 +1,4 @@
-"""Where and how a model learns group structure."""
+"""Settings of group structure learning: where and how a model learns groups."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class GroupOptions:
         10, "K-means iterations that initialise the codebooks on the first batch; 0 takes random rows of it.", minimum=0
     )
     usage_decay: float = setting(
-        0.95, "Decay per step of the running share of examples that choose a code.", minimum=0, below=1
+        0.95, "Decay per step of the running share of the examples that choose a code.", minimum=0, below=1
     )
     restart_share: float = setting(
         0.05,

@@ -33,7 +33,7 @@ class InteractionOptions:
     attention_depth: int = setting(2, "Layers of an autoint expert.", minimum=1)
     attention_width: int = setting(16, "Width of each head of an autoint expert.", minimum=1)
     heads: int = setting(2, "Heads of an autoint expert, and of the product that ends a finalmlp expert.", minimum=1)
-    stack: tuple[str, ...] = setting(("crossnet", "flat"), "Interactions side by side in each layer of a dhen expert.")
+    stack: tuple[str, ...] = setting(("crossnet", "flat"), "Interactions in each layer of a dhen expert.")
     stack_depth: int = setting(2, "Layers of a dhen expert.", minimum=1)
     dropout: float = setting(0.1, "Share of hidden units dropped in training.", minimum=0, below=1)
 
@@ -42,8 +42,8 @@ class InteractionOptions:
 class ModelOptions:
     """Settings that a wiring leaves open and a flag of the same name can set.
 
-    Encoders: `numeric` has `mns` ([Tencent] §3.2) among its choices. `vectors="similarity"` compares the pairs that the
-    schema declares ([Tencent] §3.3) and projects the other vectors, `projection` makes a field of each, `raw` adds
+    Encoders: the choices of `numeric` include `mns` ([Tencent] §3.2). `vectors="similarity"` compares the pairs that
+    the schema declares ([Tencent] §3.3) and projects the other vectors, `projection` makes a field of each, `raw` adds
     them after the interaction. A head other than `logit` also estimates its uncertainty ([Tencent] §6.4): `gp`, a
     Gaussian process per task, its cheaper variants `rff_gp` (in random features) and `laplace` (a Bayesian last layer),
     or `dropout`, left on in serving. Dropout applies to expert outputs and tower units.
@@ -69,7 +69,7 @@ class ModelOptions:
     )
     scenario: str | None = setting(
         None,
-        "Feature with a single id that tells the scenario of an example: every task then has its own gate and tower in "
+        "Feature with a single id that is the scenario of an example: every task then has its own gate and tower in "
         "each of --scenarios. With --model=stem_al the task is that of the first of --scenarios, and its label in each "
         "other one is an auxiliary task, task@scenario. none: one scenario.",
     )
@@ -125,7 +125,7 @@ class ModelOptions:
     unknown_share: float = setting(
         0.1,
         "Share of the ids of vocabularies that training reads as unknown, which trains the row that ids outside the "
-        "vocabulary have; 0 leaves that row as it began, and biases predictions of new ads and people.",
+        "vocabulary have; 0 leaves that row untrained, and biases predictions of new ads and people.",
         minimum=0,
         below=1,
     )
@@ -136,7 +136,7 @@ class ModelOptions:
         "posterior and thompson: a Gaussian process, one in random features, a Bayesian last layer, or --dropout.",
     )
     inducing_points: int = setting(128, "Inducing points of --head=gp, or features of --head=rff_gp.", minimum=1)
-    # As `KernelName` of the layers, which load TensorFlow.
+    # The same as `KernelName` of the layers, which load TensorFlow.
     kernel: Literal["rbf", "matern_1_2", "matern_3_2", "matern_5_2", "linear_rbf"] = setting(
         "rbf", "Covariance kernel of --head=gp."
     )

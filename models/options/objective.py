@@ -1,4 +1,4 @@
-"""How tasks are learned, and how much weight repeated exposures have."""
+"""Settings of the objective: how tasks are learned, and how much weight repeated exposures have."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ObjectiveOptions:
 
     loss_mean: Literal["observed", "batch"] = setting(
         "observed",
-        "What the losses of a task are averaged over: its observed labels, which gives a task the same weight in every "
+        "Denominator of the mean loss of a task: its observed labels, which gives a task the same weight in every "
         "batch, or the whole batch, which gives a label the same weight in every task.",
     )
     classification: Literal["cross_entropy", "focal", "class_balanced"] = setting(
@@ -38,7 +38,7 @@ class ObjectiveOptions:
     balance: float = setting(0.9999, "Beta of --classification=class_balanced.", minimum=0, below=1)
     ranking: Literal["none", "pairwise", "listwise", "jrc"] = setting(
         "none",
-        "Ranking loss added to it: over pairs of a positive and a negative, a softmax over a list, or joint ranking "
+        "Ranking loss that is added: over pairs of a positive and a negative, a softmax over a list, or joint ranking "
         "and calibration. pairwise also orders the examples of tasks with a real value, by their predicted means.",
     )
     ranking_weight: float = setting(
@@ -47,7 +47,9 @@ class ObjectiveOptions:
     ranking_key: str | None = setting(
         None, "Column whose equal values form a list or a pair, such as a user or a request; none: the whole batch."
     )
-    max_pairs: int = setting(2**18, "Most pairs of --ranking=pairwise; beyond, that many are drawn.", minimum=1)
+    max_pairs: int = setting(
+        2**18, "Maximum number of pairs of --ranking=pairwise; of more, some are drawn.", minimum=1
+    )
     distillation_weight: float = setting(1.0, "Weight of learning a teacher's predictions.", minimum=0)
     residual_weight: float = setting(
         0.0, "Weight of learning a teacher's residuals, on positives and on negatives; 0 leaves it out.", minimum=0
@@ -74,6 +76,6 @@ class Repetition:
     )
     recency: Recency = setting(
         "decay",
-        "w_recency of --repetition_weight: it decays with the days since the last exposure, or is their number, as the "
-        "paper prints it, which gives old repeats more weight.",
+        "w_recency of --repetition_weight: it decays with the days since the last exposure, or is their number, as "
+        "printed in the paper, which gives old repeats more weight.",
     )

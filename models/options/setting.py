@@ -1,7 +1,7 @@
 """One setting, declared once: its default, meaning and allowed values, and its conversion to text and JSON.
 
 Options of a model and configurations of commands are frozen dataclasses of such fields. A configuration inherits the
-settings of the options, or names them with a prefix by `same_as`; `part_of` takes the options out of it.
+settings of the options, or declares them with a prefix by `same_as`; `part_of` extracts the options from it.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def setting(
     Args:
       default: The value if none is given; `REQUIRED` for a field that has to be given.
       meaning: The flag's help.
-      minimum: Least number allowed, for each item if there are several.
+      minimum: Smallest number allowed, for each item if there are several.
       above: A number has to be larger than this.
       below: A number has to be smaller than this.
       operational: Whether the field does not affect the result, so a run may be resumed with another value.
@@ -149,7 +149,7 @@ def setting(
 
 
 def same_as(options: type, name: str) -> Any:
-    """Declares a field that is a setting of other options: with its default, limits and meaning.
+    """Declares a field with the default, limits and meaning of a setting of other options.
 
     Args:
       options: The class that declares it.
