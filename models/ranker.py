@@ -173,7 +173,7 @@ class Ranker(tfrs.Model):
     def inside(self, batch: Mapping[str, tf.Tensor]) -> Inside:
         """What an analysis looks at, without dropout."""
         mixed = self.trunk(batch, training=False)
-        predicted = self._ended(self.tower(mixed.read, training=False), batch, False)
+        predicted = self.predicted_from(mixed, batch)
         gates = self.trunk.mixture.weights_of(mixed.experts, mixed.means)
         return Inside(predicted, list(mixed.fields.values()), gates, mixed.read, mixed.groups)
 
@@ -188,7 +188,11 @@ class Ranker(tfrs.Model):
 
     def logits_of(self, mixed: Mixed, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """From what `trunk` returns to the logits of the tasks, `[B, T]`, without dropout."""
-        return self._ended(self.tower(mixed.read, training=False), batch, False).logits
+        return self.predicted_from(mixed, batch).logits
+
+    def predicted_from(self, mixed: Mixed, batch: Mapping[str, tf.Tensor]) -> Predicted:
+        """From what `trunk` returns to what is predicted, without dropout; of the batch only the scenario is read."""
+        return self._ended(self.tower(mixed.read, training=False), batch, False)
 
     def _ended(self, top: tf.Tensor, batch: Mapping[str, tf.Tensor], training: bool | None) -> Predicted:
         """From what the towers give to what is predicted."""
@@ -211,7 +215,14 @@ class Ranker(tfrs.Model):
         Raises:
           ValueError: If the model has another one.
         """
-        predicted = self._predict(batch, False)
+        return self.distributions_of(self._predict(batch, False))
+
+    def distributions_of(self, predicted: Predicted) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        """`{task: (mean [B], variance [B])}` of predicted logits.
+
+        Raises:
+          ValueError: If they are certain.
+        """
         if predicted.variance is None:
             raise ValueError(
                 "A logit head has no distribution: build with head='gp', 'rff_gp', 'laplace' or 'dropout'."

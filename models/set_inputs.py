@@ -34,6 +34,7 @@ class SetInputs(keras.layers.Layer):
       The side holds encoded sequences, then encoded similarities ([Tencent] §3.3), then vectors as they are.
 
     Attributes:
+      plan: The lookups of its fields and sequences.
       field_names: The F axis: fields of the plan, then numbers that a network embeds, then projected vectors.
       side_names: What the side is made of: sequences by name, similarities, vectors.
       side_widths: How many columns of the side each of them has.
@@ -57,7 +58,7 @@ class SetInputs(keras.layers.Layer):
         name: str,
     ) -> None:
         super().__init__(name=name, autocast=False)
-        self._plan = encoder.plan
+        self.plan = encoder.plan
         numbers, vectors = ([feature.name for feature in kind] for kind in (dense.numbers, dense.vectors))
         self.field_names = (*encoder.plan.field_names, *numbers, *vectors)
         if not self.field_names:
@@ -113,23 +114,34 @@ class SetInputs(keras.layers.Layer):
         compared: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Returns the fields and the side."""
-        fields = [self.embeddings(lookups)] if self._plan.fields else []
+        fields = [self.embeddings(lookups)] if self.plan.fields else []
         side = [
             self._encoded(encode, reads, sequence, lookups, fields[0] if compared is None else compared, elapsed)
-            for sequence, encode, reads in zip(self._plan.sequences, self.sequences, self._reads, strict=True)
+            for sequence, encode, reads in zip(self.plan.sequences, self.sequences, self._reads, strict=True)
         ]
         if self.numbers is not None:
             fields.append(self.numbers(dense.numbers))
         if self.projections:
             projected = [project(vector) for vector, project in zip(dense.vectors, self.projections, strict=True)]
             fields.append(tf.stack(projected, axis=1))
+        side += self.side_after_sequences(dense)
+        self.side_widths = tuple(int(part.shape[-1]) for part in side)
+        return _joined(fields), _joined(side) if side else None
+
+    def side_after_sequences(self, dense: DenseInputs) -> list[tf.Tensor]:
+        """The parts of the side after the encoded sequences: encoded similarities, then vectors as they are."""
+        side: list[tf.Tensor] = []
         if self.similarities is not None:
             encoded = self.similarities(dense.similarities)
             side.append(tf.reshape(encoded, (-1, encoded.shape[1] * encoded.shape[2])))
         if dense.raw is not None:
             side.append(tf.cast(dense.raw, self.compute_dtype))
-        self.side_widths = tuple(int(part.shape[-1]) for part in side)
-        return _joined(fields), _joined(side) if side else None
+        return side
+
+    def encoder_of(self, sequence: BehaviourSequence) -> tuple[keras.layers.Layer, tuple[str, ...]]:
+        """The encoder of a sequence, and the inputs that it reads."""
+        place = self.plan.sequences.index(sequence)
+        return self.sequences[place], self._reads[place]
 
     def _encoded(
         self,
@@ -160,7 +172,7 @@ class SetInputs(keras.layers.Layer):
     def attention(self, lookups: Lookups, elapsed: Mapping[str, tf.Tensor]) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
         """Sequence -> weights of its behaviours and where there are any, `[B, L]` each; of encoders with weights."""
         found = {}
-        for sequence, encode, reads in zip(self._plan.sequences, self.sequences, self._reads, strict=True):
+        for sequence, encode, reads in zip(self.plan.sequences, self.sequences, self._reads, strict=True):
             if hasattr(encode, "attention_of"):
                 inputs = self._read(reads, sequence, lookups, self.embeddings(lookups), elapsed)
                 found[sequence.name] = (encode.attention_of(*inputs), inputs[reads.index("mask")])

@@ -12,6 +12,7 @@ import tf_keras as keras
 from fullrank.data.schema.schema import Schema
 from fullrank.layers.embedding.embedding_set import EmbeddingSet
 from fullrank.layers.mixture.expert import Expert
+from fullrank.layers.split_fields import SplitFields
 from fullrank.models.encoding.dense_inputs import DenseEncoder, elapsed_seconds
 from fullrank.models.encoding.encoder import FeatureEncoder
 from fullrank.models.encoding.field_layout import field_layout
@@ -142,6 +143,29 @@ class Trunk(keras.layers.Layer):
             expert(extended[spec.set], inputs[spec.set][1], training=training)
             for spec, expert in zip(self._wiring.experts, self.experts, strict=True)
         ]
+        return self._mixed(fields, outputs, groups, training)
+
+    def mixed_split(self, inputs: Mapping[str, tuple[SplitFields, tf.Tensor | None]]) -> Mixed:
+        """As `mixed`, from the fields of examples that share some of them, and their sides `[N, m]`; no dropout."""
+        fields, groups = {name: read[0].whole for name, read in inputs.items()}, no_groups()
+        extended = self.groups.at_fields(fields, groups, training=False)
+        split = {name: read[0] for name, read in inputs.items()}
+        if self.groups.more_fields:
+            number = len(self.looked_up_fields)
+            split = {name: each.with_more(extended[name][:, number:]) for name, each in split.items()}
+        outputs = [
+            expert.of_split(split[spec.set], inputs[spec.set][1])
+            for spec, expert in zip(self._wiring.experts, self.experts, strict=True)
+        ]
+        return self._mixed(fields, outputs, groups, False)
+
+    def _mixed(
+        self,
+        fields: dict[str, tf.Tensor],
+        outputs: list[tf.Tensor],
+        groups: FoundGroups,
+        training: bool | None,
+    ) -> Mixed:
         experts = tf.stack(outputs, axis=1)
         means = {name: tf.reduce_mean(each, axis=1) for name, each in fields.items()}
         read = self.groups.at_representation(self.mixture(experts, means, training=training), groups, training=training)

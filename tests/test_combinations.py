@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from one_user_requests import check_requests
 
 from fullrank import models
 from fullrank.data.schema.features import IdMap, Label, Sparse
@@ -84,14 +85,13 @@ def batch(size: int = 64, *, seed: int = 0) -> dict[str, tf.Tensor]:
     return {name: tf.constant(values) for name, values in columns.items()}
 
 
-def signatures_of(model: models.Ranker) -> dict[str, Any]:
-    """What an export would hold; writing and replaying it takes longer than all else here."""
+def fused_for_serving(model: models.Ranker) -> models.Ranker:
+    """What an export would be made of; writing and replaying it takes longer than all else here."""
     if model.wiring.auxiliary:
         model = model.without(tasks=model.wiring.auxiliary)
     fused = model.merged(table_variables=1)
     fused.precompute()
-    found: dict[str, Any] = serving_signatures(fused, SCHEMA)
-    return found
+    return fused
 
 
 def teach(given: Any) -> dict[str, tf.Tensor]:
@@ -130,8 +130,10 @@ def test_trains_two_steps_and_serves(wiring: models.Wiring, head: str, objective
         assert np.isfinite(weight.numpy()).all(), weight.name
         assert not np.array_equal(weight.numpy(), old), weight.name
     rows = drawn_rows(SCHEMA, number=16, seed=1)
-    signatures = signatures_of(model)
+    fused = fused_for_serving(model)
+    signatures = serving_signatures(fused, SCHEMA)
     given = {column.name: tf.constant(rows[column.name]) for column in SCHEMA.input_columns}
+    assert check_requests(fused, rows) >= {"serving_request"}
     answers = signatures["serving_default"]({input_name(name): value for name, value in given.items()})
     expected_of = model(given, training=False)
     for task in answers:

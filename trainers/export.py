@@ -9,10 +9,12 @@ assets.extra/:
   serving_packed     all columns of a dtype in one tensor, in the order of assets/packed_inputs.json
   serving_examples   serialized tf.train.Example
 
-and, where the model has them, `posterior` (mean and variance of every task's logit) and `thompson` (a draw of the
-probabilities per seed) of --head=gp, laplace, rff_gp or dropout, and `groups` (the group ids of an example) of
---group_places. Before an export appears, it is loaded and called in a process that has TensorFlow but not fullrank, and
-its outputs must equal the model's.
+`serving_request` takes the columns of user and context once and those of the ads for each candidate, where the schema
+says by `side` which are which. Where the model has them, there are also `posterior` (mean and variance of every task's
+logit) and `thompson` (a draw of the probabilities per seed) of --head=gp, laplace, rff_gp or dropout, and `groups` (the
+group ids of an example) of --group_places, each also with `_request` for one user and many candidates. Before an export
+appears, it is loaded and called in a process that has TensorFlow but not fullrank, and its outputs must equal the
+model's.
 """
 
 from __future__ import annotations

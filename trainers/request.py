@@ -4,8 +4,9 @@
     fullrank request --export=serving/me --json=request.json
 
 A request has the row format, `{"instances": [{input: value, ...}, ...]}`, or the column format, `{"inputs": {input:
-[value, ...], ...}}`; the answer has `predictions` or `outputs`. `assets/inputs.json` of the export describes each
-input, and the mark of a missing value (-1, NaN or the empty text); a JSON null is an error.
+[value, ...], ...}}`, which --signature=serving_request needs, because it holds the user once; the answer has
+`predictions` or `outputs`. `assets/inputs.json` of the export describes each input, and the mark of a missing value
+(-1, NaN or the empty text); a JSON null is an error.
 """
 
 from __future__ import annotations

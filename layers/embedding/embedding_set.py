@@ -123,7 +123,6 @@ class EmbeddingSet(keras.layers.Layer):
         for run in self._runs:
             starts = np.cumsum([0, *(table.rows for table in run)])
             self._offset.update({table.name: int(start) for table, start in zip(run, starts, strict=False)})
-        self._blocks = plan.blocks(self._variable_of)
 
     def build(self, input_shape: Any) -> None:
         """Creates the table variables; they are the `weights` of the layer, in the order of `plan.merged`."""
@@ -139,8 +138,11 @@ class EmbeddingSet(keras.layers.Layer):
 
     def call(self, lookups: Lookups) -> tf.Tensor:
         """Returns the fields, `[B, F, d]`."""
-        lookups = self._checked(lookups)
-        parts = [self._pooled(block, lookups) for block in self._blocks]
+        return self.of_plan(self.plan, self._checked(lookups))
+
+    def of_plan(self, plan: LookupPlan, lookups: Lookups) -> tf.Tensor:
+        """Returns the fields of a plan that has some of this set's fields, looked up in its tables. Needs `build`."""
+        parts = [self._pooled(block, lookups, plan.unweighted) for block in plan.blocks(self._variable_of)]
         return parts[0] if len(parts) == 1 else tf.concat(parts, axis=1)
 
     def _checked(self, given: Any) -> Lookups:
@@ -160,13 +162,13 @@ class EmbeddingSet(keras.layers.Layer):
                 raise ValueError(f"{message} shape {shape}.")
         return lookups
 
-    def _pooled(self, block: Block, lookups: Lookups) -> tf.Tensor:
+    def _pooled(self, block: Block, lookups: Lookups, first: int) -> tf.Tensor:
+        """The fields of a block; `first` is the first lookup that has a weight."""
         field = block.fields[0]
         offsets = np.repeat([self._offset[f.table] for f in block.fields], field.lookups)
         rows = lookups.rows[:, block.start : block.stop]
         embedded = self._gather(block.variable, rows, offsets)
         if field.weighted:
-            first = self.plan.unweighted
             weights = lookups.weights[:, block.start - first : block.stop - first]
             embedded *= tf.cast(weights, embedded.dtype)[:, :, tf.newaxis]
         if field.lookups == 1:

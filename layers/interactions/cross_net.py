@@ -10,6 +10,7 @@ import tf_keras as keras
 from fullrank.layers.checks.arguments import require_counts
 from fullrank.layers.checks.inputs import Input, takes
 from fullrank.layers.dense import Dense
+from fullrank.layers.split_fields import SplitFields
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
@@ -59,6 +60,15 @@ class CrossNetV2(keras.layers.Layer):
             x = cross(x0, x)
         return x
 
+    def of_split(self, fields: SplitFields) -> tf.Tensor:
+        """Returns what `call` does for `fields.whole`; the first product is split. Needs `build`."""
+        whole = fields.whole
+        x0 = tf.reshape(whole, (-1, whole.shape[1] * whole.shape[2]))
+        x = self._crosses[0].of_split(x0, fields)
+        for cross in self._crosses[1:]:
+            x = cross(x0, x)
+        return x
+
     @property
     def first_kernels(self) -> list[tf.Variable]:
         """`W_0` as a matrix `[F d, F d]`, or its factors `[F d, r]` and `[r, F d]`; empty before the layer is built.
@@ -91,3 +101,8 @@ class _Cross(keras.layers.Layer):
         """Returns the cross of x_0 and x."""
         inner = x if self._inner is None else self._inner(x)
         return x0 * self._outer(inner) + x
+
+    def of_split(self, x0: tf.Tensor, fields: SplitFields) -> tf.Tensor:
+        """Returns the cross of x_0 with itself, `fields` being x_0 in parts."""
+        crossed = fields.through(self._outer) if self._inner is None else self._outer(fields.through(self._inner))
+        return x0 * crossed + x0

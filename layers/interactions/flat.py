@@ -10,6 +10,7 @@ import tf_keras as keras
 from fullrank.layers.checks.arguments import require_counts, require_share
 from fullrank.layers.checks.inputs import Input, takes
 from fullrank.layers.dense import Dense
+from fullrank.layers.split_fields import SplitFields
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
@@ -55,6 +56,15 @@ class FlatDNN(keras.layers.Layer):
             hidden = dense(hidden)
             if self.dropout:
                 hidden = drop(hidden, training=training)
+        return hidden
+
+    def of_split(self, fields: SplitFields) -> tf.Tensor:
+        """Returns what `call` does for `fields.whole`, without dropout; the first product is split. Needs `build`."""
+        if not self._dense:
+            return self(fields.whole)
+        hidden = fields.through(self._dense[0])
+        for dense in self._dense[1:]:
+            hidden = dense(hidden)
         return hidden
 
     def get_config(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import tensorflow as tf
 import tf_keras as keras
@@ -10,6 +10,15 @@ import tf_keras as keras
 from fullrank.layers.checks.arguments import require_counts, require_share
 from fullrank.layers.checks.inputs import Input, takes
 from fullrank.layers.dense import Dense
+from fullrank.layers.split_fields import SplitFields
+
+
+@runtime_checkable
+class ReadsSplit(Protocol):
+    """An interaction that uses that examples share some of their fields."""
+
+    def of_split(self, fields: SplitFields) -> tf.Tensor:
+        """The interaction of `fields.whole`, `[N, n]`."""
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
@@ -57,11 +66,21 @@ class Expert(keras.layers.Layer):
 
     def call(self, fields: tf.Tensor, side: tf.Tensor | None = None, training: bool | None = None) -> tf.Tensor:
         """Returns the expert's output, `[B, H]`."""
-        interacted = self.interaction(fields)
+        hidden = self._projected(self.interaction(fields), side)
+        return self._drop(hidden, training=training) if self.dropout else hidden
+
+    def of_split(self, fields: SplitFields, side: tf.Tensor | None = None) -> tf.Tensor:
+        """Returns what `call` does for `fields.whole`, without dropout.
+
+        An interaction that has `of_split` computes once what depends on the shared fields alone. Needs `build`.
+        """
+        splits = isinstance(self.interaction, ReadsSplit)
+        return self._projected(self.interaction.of_split(fields) if splits else self.interaction(fields.whole), side)
+
+    def _projected(self, interacted: tf.Tensor, side: tf.Tensor | None) -> tf.Tensor:
         if side is not None:
             interacted = tf.concat([interacted, tf.cast(side, interacted.dtype)], axis=1)
-        hidden = self._projection(interacted)
-        return self._drop(hidden, training=training) if self.dropout else hidden
+        return self._projection(interacted)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, with the interaction serialised."""

@@ -80,6 +80,47 @@ class TargetAttention(keras.layers.Layer):
         weights = tf.cast(self._weights(behaviours, target, mask), behaviours.dtype)
         return tf.matmul(weights[:, tf.newaxis], behaviours)[:, 0]
 
+    def of_targets(self, behaviours: tf.Tensor, target: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """Returns the interest of one user in many targets, `[N, d]`, as `call` does for N copies of the behaviours.
+
+        A behaviour has the kernel `K_l = (W_v - W_d) + diag(e_l) W_p` for targets, so that the first layer of all pairs
+        is one product of the targets with kernels that depend on the user alone. A PReLU is
+        `s x + (1 - s) max(x, 0)`, and what is linear in x is multiplied by the next layer's kernel before x is formed:
+        of the L x N pairs only maxima are taken, which the runtime does within its products. Needs `build`.
+
+        Args:
+          behaviours: `[1, L, d]`.
+          target: `[N, d]`.
+          mask: `[1, L]`.
+        """
+        target, known = tf.cast(target, behaviours.dtype), known_places(behaviours, mask)[0]
+        scores = self._scores_of_pairs(known, target)
+        scores = tf.cast(scores, exact_dtype(self.compute_dtype))
+        if self.normalise:
+            scores = tf.nn.softmax(tf.where(mask, scores, tf.constant(-1e9, scores.dtype)), axis=1)
+        return tf.matmul(tf.cast(known_places(scores, mask), behaviours.dtype), known)
+
+    def _scores_of_pairs(self, behaviours: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+        """Scores `[N, L]` of behaviours `[L, d]` and targets `[N, d]`."""
+        dtype = behaviours.dtype
+        weights = (self._of_behaviour, self._of_product, self._of_target.kernel)
+        of_behaviour, of_product, of_target = (tf.cast(weight, dtype) for weight in weights)
+        # [d, L, h] and [L, h]: a behaviour's affine map of the target.
+        kernels = of_target[:, tf.newaxis] + tf.transpose(behaviours)[:, :, tf.newaxis] * of_product[:, tf.newaxis]
+        constants = tf.matmul(behaviours, of_behaviour) + tf.cast(self._of_target.bias, dtype)
+        hidden = _affine(target, kernels, constants)
+        for number, (dense, bend) in enumerate(zip([*self._deeper, self._score], self._bends, strict=True)):
+            kernel, slopes = tf.cast(dense.kernel, dtype), tf.cast(bend.alpha[0], dtype)[:, tf.newaxis]
+            maxima = tf.tensordot(tf.nn.relu(hidden), (1.0 - slopes) * kernel, 1)
+            if number == 0:
+                kernels, constants = (tf.tensordot(part, slopes * kernel, 1) for part in (kernels, constants))
+                hidden = maxima + _affine(target, kernels, constants)
+            else:
+                hidden = maxima + tf.tensordot(hidden, slopes * kernel, 1)
+            if dense.use_bias:
+                hidden += tf.cast(dense.bias, dtype)
+        return hidden[:, :, 0]
+
     def _weights(self, behaviours: tf.Tensor, target: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """Weights `[B, L]`, 0 where there is no behaviour."""
         kernels = self._of_behaviour + target[:, :, tf.newaxis] * self._of_product
@@ -120,3 +161,10 @@ class SequenceMean(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """No arguments of its own."""
         return dict(super().get_config())
+
+
+def _affine(target: tf.Tensor, kernels: tf.Tensor, constants: tf.Tensor) -> tf.Tensor:
+    """`v K_l + c_l` for targets `[N, d]`, kernels `[d, L, h]` and constants `[L, h]`: `[N, L, h]`."""
+    width, number = kernels.shape[0], kernels.shape[2]
+    flat = tf.nn.bias_add(tf.matmul(target, tf.reshape(kernels, (width, -1))), tf.reshape(constants, [-1]))
+    return tf.reshape(flat, (-1, tf.shape(kernels)[1], number))

@@ -139,6 +139,35 @@ class TemporalInterest(keras.layers.Layer):
         interest = pooled * (target / self.scale) if self.representation else pooled
         return tf.cast(interest, behaviours.dtype)
 
+    def of_targets(
+        self, behaviours: tf.Tensor, target: tf.Tensor, mask: tf.Tensor, intervals: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """Returns the interest of one user in many targets, `[N, d]`, as `call` does for N copies of the behaviours.
+
+        Scores and sums are products of all targets with the encoded behaviours `[L, d]`. Needs `build`.
+
+        Args:
+          behaviours: `[1, L, d]`.
+          target: `[N, d]`.
+          mask: `[1, L]`.
+          intervals: `[1, L]`.
+        """
+        exact = exact_dtype(self.compute_dtype)
+        temporal = self._temporal(mask, intervals)
+        encoded = tf.cast(known_places(behaviours, mask), exact)[0]
+        encoded += sum(tf.gather(table, places[0]) for table, places in temporal)
+        given, target = target, tf.cast(target, exact) + sum(table[0] for table, _ in temporal)
+        if self.attention:
+            scores = tf.matmul(
+                target / (self.scale**2 * math.sqrt(encoded.shape[-1])), tf.cast(encoded, exact), transpose_b=True
+            )
+            weights = known_places(tf.nn.softmax(tf.where(mask, scores, tf.constant(-1e9, exact)), axis=1), mask)
+        else:
+            weights = self._even_weights(mask)
+        pooled = tf.matmul(weights, encoded)
+        interest = pooled * (target / self.scale) if self.representation else pooled + tf.zeros_like(target)
+        return tf.cast(interest, given.dtype)
+
     def attention_of(
         self, behaviours: tf.Tensor, target: tf.Tensor, mask: tf.Tensor, intervals: tf.Tensor | None = None
     ) -> tf.Tensor:
@@ -173,8 +202,7 @@ class TemporalInterest(keras.layers.Layer):
     ) -> tf.Tensor:
         """Weights `[B, L]` that sum to 1, or are all 0 where there is no behaviour."""
         if not self.attention:
-            valid = tf.cast(mask, exact_dtype(self.compute_dtype))
-            return tf.math.divide_no_nan(valid, tf.reduce_sum(valid, axis=1, keepdims=True))
+            return self._even_weights(mask)
         target = target / (self.scale**2 * math.sqrt(behaviours.shape[-1]))
         scores = tf.matmul(behaviours, tf.cast(target, behaviours.dtype)[:, :, tf.newaxis])[:, :, 0]
         scores = tf.cast(scores, exact_dtype(self.compute_dtype))
@@ -182,6 +210,10 @@ class TemporalInterest(keras.layers.Layer):
             scores += tf.gather(tf.matmul(target, table, transpose_b=True), places, batch_dims=1)
         scores = tf.where(mask, scores, tf.constant(-1e9, scores.dtype))
         return known_places(tf.nn.softmax(scores, axis=1), mask)
+
+    def _even_weights(self, mask: tf.Tensor) -> tf.Tensor:
+        valid = tf.cast(mask, exact_dtype(self.compute_dtype))
+        return tf.math.divide_no_nan(valid, tf.reduce_sum(valid, axis=1, keepdims=True))
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

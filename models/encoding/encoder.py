@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,8 @@ class FeatureEncoder(tf.Module):
       bases: Numeral systems of `mns`, for features that name none.
       bits: Range of `mns`, for features that do not say: numbers map to 0..2^bits-1.
       unknown_share: Share of the ids of vocabularies that training reads as unknown.
+      only: Names of the features to encode; all if `None`.
+      known_of: An encoder of the same schema and at least these features, whose hash table of ids is taken.
     """
 
     def __init__(
@@ -49,18 +51,22 @@ class FeatureEncoder(tf.Module):
         bases: tuple[int, ...] = (2, 3),
         bits: int = 8,
         unknown_share: float = 0.0,
+        only: Collection[str] | None = None,
+        known_of: FeatureEncoder | None = None,
     ) -> None:
         super().__init__(name="encoder")
-        self._sparse = tuple(f for f in schema.features if isinstance(f, Sparse))
-        real = () if numeric in numbers.NETWORKS else tuple(f for f in schema.features if isinstance(f, Numeric))
+        features = [f for f in schema.features if only is None or f.name in only]
+        self._sparse = tuple(f for f in features if isinstance(f, Sparse))
+        real = () if numeric in numbers.NETWORKS else tuple(f for f in features if isinstance(f, Numeric))
         self._numeric = numbers.by_systems(real, bases=bases, bits=bits)
-        self._bits = tuple(f for f in schema.features if isinstance(f, Bits))
-        self._sequences = tuple(f for f in schema.features if isinstance(f, Sequence))
+        self._bits = tuple(f for f in features if isinstance(f, Bits))
+        self._sequences = tuple(f for f in features if isinstance(f, Sequence))
+        # Behaviours are looked up in the tables of codes of any feature.
+        self._code_lengths = {f.name: f.length for f in schema.features if isinstance(f, Bits)}
         self._code = _number_code(self._numeric, numeric=numeric, buckets=buckets, bases=bases, bits=bits)
         columns = [
             IdColumn(name=f.name, dtype=f.dtype, width=f.max_values, table=f.table or f.name) for f in self._sparse
         ]
-        self._code_lengths = {f.name: f.length for f in self._bits}
         for sequence in self._sequences:
             dtypes = {column.name: column.dtype for column in schema.feature_columns(sequence)}
             columns += [
@@ -70,8 +76,14 @@ class FeatureEncoder(tf.Module):
             ]
         self._owners = schema.tables
         maps = {owner.name: owner.ids for owner in self._owners}
-        self._id_rows = (
-            IdRows(columns=columns, maps=maps, vocabularies=vocabularies, unknown_share=unknown_share)
+        self._id_rows: IdRows | None = (
+            IdRows(
+                columns=columns,
+                maps=maps,
+                vocabularies=vocabularies,
+                unknown_share=unknown_share,
+                known_of=None if known_of is None else known_of._id_rows,
+            )
             if columns
             else None
         )
@@ -81,7 +93,7 @@ class FeatureEncoder(tf.Module):
         code = self._code
         tables = [Table(name=owner.name, rows=owner.ids.rows) for owner in self._owners]
         tables += [Table(name=f.name, rows=rows) for f, rows in zip(self._numeric, code.rows, strict=True)]
-        tables += [Table(name=f.name, rows=bit_table_rows(f.length)) for f in self._bits]
+        tables += [Table(name=name, rows=bit_table_rows(length)) for name, length in self._code_lengths.items()]
         fields = [
             Field(name=f.name, table=f.table or f.name, lookups=f.max_values, weighted=f.max_values > 1)
             for f in self._sparse

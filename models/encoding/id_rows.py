@@ -45,6 +45,7 @@ class IdRows(tf.Module):
       maps: Table -> its id map.
       vocabularies: Table -> its known ids (int64, or objects of bytes), row 2 first, for tables with a vocabulary.
       unknown_share: Share of the ids of vocabularies that training reads as unknown.
+      known_of: One of the same maps, of these columns and perhaps more, whose hash table is taken for this one's.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class IdRows(tf.Module):
         maps: Mapping[str, IdMap],
         vocabularies: Mapping[str, np.ndarray[Any, Any]],
         unknown_share: float = 0.0,
+        known_of: IdRows | None = None,
     ) -> None:
         super().__init__(name="id_rows")
         order = {"identity": 0, "hash": 1, "vocabulary": 2}
@@ -65,7 +67,9 @@ class IdRows(tf.Module):
                 )
         self._salts = {table: np.uint64((k + 1) * _GOLDEN % 2**64) for k, table in enumerate(sorted(maps))}
         self._maps = dict(maps)
-        self._known = self._build_table(vocabularies)
+        self._known: tf.lookup.StaticHashTable | None = (
+            self._build_table(vocabularies) if known_of is None else known_of._known
+        )
         # Without a share there is no generator either, which checkpoints of runs written before do not hold.
         self._unknown = UnknownIds(unknown_share) if unknown_share else None
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from fullrank.data.schema.columns import Column
 from fullrank.data.schema.schema import Schema
+from fullrank.models.encoding.request_parts import columns_once
 from fullrank.models.serving.request_inputs import input_name
 
 INPUTS_ASSET: Final = "inputs.json"
@@ -20,16 +21,19 @@ _TYPES: Final = {"int64": "int64", "float32": "float32", "bytes": "string"}
 def input_guide(schema: Schema) -> list[dict[str, Any]]:
     """The inputs of `serving_default`, in the order of the schema, as JSON values.
 
-    Each has the name of the `input`, the `column` of the records, the `dtype`, the `shape` in words, and `absent`,
-    which marks a missing value and pads a list on its right. NaN, which JSON lacks, is the text "NaN" here; a request
+    Each has the name of the `input`, the `column` of the records, the `dtype`, the `shape` in words, `once`, which says
+    whether `serving_request` (where there is one) takes it with one row, and `absent`, which marks a missing value and
+    pads a list on its right. NaN, which JSON lacks, is the text "NaN" here; a request
     has it without quotation marks, which TensorFlow Serving reads.
     """
+    once = columns_once(schema)
     return [
         {
             "input": input_name(column.name),
             "column": column.name,
             "dtype": _TYPES[column.dtype],
             "shape": _shape(column),
+            "once": column.name in once,
             "absent": _absent(column),
         }
         for column in schema.input_columns

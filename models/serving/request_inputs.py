@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -33,11 +33,15 @@ def _in_ascii(character: str) -> str:
     return character if character.isalnum() else "_"
 
 
-def input_specs(schema: Schema) -> dict[str, tf.TensorSpec]:
+def input_specs(schema: Schema, *, once: Collection[str] = ()) -> dict[str, tf.TensorSpec]:
     """Signature input -> spec, one for each column that the model reads.
 
     `one` is `[None]`, `fixed` is `[None, length]`, `many` is `[None, None]`: a request may be narrower or wider than
     the records were.
+
+    Args:
+      schema: The model's schema.
+      once: Columns that a request holds once, whatever its number of rows: their first axis has size 1.
 
     Raises:
       SchemaError: If two columns would have one input name.
@@ -52,7 +56,8 @@ def input_specs(schema: Schema) -> dict[str, tf.TensorSpec]:
                 f"{name!r} of the served model: rename one of them."
             )
         columns[name] = column.name
-        shape = {"one": [None], "many": [None, None], "fixed": [None, column.length]}[column.form]
+        rows = 1 if column.name in once else None
+        shape = {"one": [rows], "many": [rows, None], "fixed": [rows, column.length]}[column.form]
         specs[name] = tf.TensorSpec(shape, _DTYPES[column.dtype], name=name)
     return specs
 

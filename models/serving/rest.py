@@ -68,7 +68,7 @@ def inputs_of(content: Any, *, form: Form, specs: Mapping[str, Any]) -> dict[str
     """
     columns = _columns_of_rows(content, specs) if form == "row" else _columns(content, specs)
     arrays = {name: _array(name, values, specs[name]) for name, values in columns.items()}
-    rows = {name: len(values) for name, values in arrays.items() if values.ndim}
+    rows = {name: len(values) for name, values in arrays.items() if not _is_once(specs[name])}
     if len(set(rows.values())) > 1:
         shown = ", ".join(f"{name}: {number}" for name, number in rows.items())
         raise RequestError(f"The inputs have different numbers of rows. Received: {shown}.")
@@ -89,7 +89,7 @@ def request_json(inputs: Mapping[str, Array], *, form: Form, signature: str) -> 
     """The body of a request with these inputs."""
     named = {} if signature == DEFAULT_SIGNATURE else {"signature_name": signature}
     values = {name: _plain(array) for name, array in inputs.items()}
-    if form == "column" or not all(array.ndim for array in inputs.values()):
+    if form == "column" or len({array.shape[:1] for array in inputs.values()}) > 1:
         return {**named, "inputs": values}
     if len(values) == 1:
         return {**named, "instances": next(iter(values.values()))}
@@ -97,9 +97,9 @@ def request_json(inputs: Mapping[str, Array], *, form: Form, signature: str) -> 
 
 
 def _columns_of_rows(content: Any, specs: Mapping[str, Any]) -> dict[str, Any]:
-    scalar = [name for name, spec in specs.items() if spec.shape.rank == 0]
-    if scalar:
-        raise RequestError(f"Input {scalar[0]!r} is one value for the whole request: use the column format, 'inputs'.")
+    once = [name for name, spec in specs.items() if _is_once(spec)]
+    if once:
+        raise RequestError(f"Input {once[0]!r} is one value for the whole request: use the column format, 'inputs'.")
     if not isinstance(content, list) or not content:
         raise RequestError(f"instances is a list with one object per row. Received: {_short(content)}.")
     if len(specs) == 1 and not (isinstance(content[0], dict) and set(content[0]) != {"b64"}):
@@ -109,6 +109,11 @@ def _columns_of_rows(content: Any, specs: Mapping[str, Any]) -> dict[str, Any]:
             raise RequestError(f"instances[{number}] is an object of inputs. Received: {_short(row)}.")
         _check_names(row, specs, place=f"instances[{number}]")
     return {name: [row[name] for row in content] for name in specs}
+
+
+def _is_once(spec: Any) -> bool:
+    """Whether an input is one for the whole request: it has no rows, or always the same number of them."""
+    return spec.shape.rank == 0 or spec.shape[0] is not None
 
 
 def _columns(content: Any, specs: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,8 @@ Every input of a TensorFlow signature is required. A client that cannot fill a c
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +19,14 @@ from fullrank.data.records.encode_examples import encode_examples
 from fullrank.data.records.example_layout import example_parser
 from fullrank.data.schema.schema import Schema
 from fullrank.data.schema.value_rules import aligned_columns
+from fullrank.models.one_user import OneUser
+from fullrank.models.serving.one_user import (
+    first_user_expected,
+    first_user_request,
+    of_one_user,
+    request_name,
+    why_no_request,
+)
 from fullrank.models.serving.packed_inputs import pack, packed_specs, unpack
 from fullrank.models.serving.request_inputs import input_name, input_specs, to_batch, without_zeros
 from fullrank.models.serving.sample_rows import Rows, to_columns
@@ -49,18 +58,18 @@ class Served:
       expected: From model and batch to what such a request should be answered.
     """
 
-    function: Callable[[keras.Model, Schema], Signature]
+    function: Callable[..., Signature]
     request: Callable[[Schema, Rows], dict[str, np.ndarray[Any, Any]]]
     expected: Callable[[Any, Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]
 
 
-def named_tensors(model: keras.Model, schema: Schema) -> Signature:
+def named_tensors(model: keras.Model | OneUser, schema: Schema, once: Collection[str] = ()) -> Signature:
     """Raw columns by name, as `request_inputs.input_specs` lists them, to `{task: probability [B]}`."""
 
     def score(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return _probabilities(model(to_batch(inputs, schema=schema), training=False))
 
-    signature: Signature = tf.function(score, input_signature=[input_specs(schema)], autograph=False)
+    signature: Signature = tf.function(score, input_signature=[input_specs(schema, once=once)], autograph=False)
     return signature
 
 
@@ -133,7 +142,20 @@ GROUPS: Final[dict[str, Served]] = {
 def served(model: Any) -> dict[str, Served]:
     """The signatures of a model by name."""
     uncertain = isinstance(model, Uncertain) and getattr(model, "is_uncertain", True)
-    return {**SIGNATURES, **(UNCERTAIN if uncertain else {}), **(GROUPS if has_groups(model) else {})}
+    more = {**(UNCERTAIN if uncertain else {}), **(GROUPS if has_groups(model) else {})}
+    found = {**SIGNATURES, **more}
+    if why_no_request(model) is None:
+        by_name = {"serving_default": SIGNATURES["serving_default"], **more}
+        found |= {request_name(name): _for_one_user(each) for name, each in by_name.items()}
+    return found
+
+
+def _for_one_user(each: Served) -> Served:
+    return Served(
+        function=of_one_user(each.function),
+        request=functools.partial(first_user_request, each.request),
+        expected=functools.partial(first_user_expected, each.expected),
+    )
 
 
 def serving_signatures(model: keras.Model, schema: Schema) -> dict[str, Signature]:

@@ -7,7 +7,7 @@ ids of an example, coarse to fine ([Meta] §3.1).
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
@@ -54,22 +54,22 @@ def thompson_answers(model: Uncertain, batch: Mapping[str, tf.Tensor], seed: tf.
     return found
 
 
-def posterior_signature(model: Any, schema: Schema) -> Any:
+def posterior_signature(model: Any, schema: Schema, once: Collection[str] = ()) -> Any:
     """Raw columns by name to mean and variance of each task's logit."""
 
     def score(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return posterior_answers(model, to_batch(inputs, schema=schema))
 
-    return tf.function(score, input_signature=[input_specs(schema)], autograph=False)
+    return tf.function(score, input_signature=[input_specs(schema, once=once)], autograph=False)
 
 
-def thompson_signature(model: Any, schema: Schema) -> Any:
+def thompson_signature(model: Any, schema: Schema, once: Collection[str] = ()) -> Any:
     """Raw columns by name, and `seed`, two int32 numbers, to a sampled probability of each task.
 
     Raises:
       ValueError: If a column is called `seed`.
     """
-    specs = input_specs(schema)
+    specs = input_specs(schema, once=once)
     if SEED_INPUT in specs:
         raise ValueError(f"The signature 'thompson' has an input {SEED_INPUT!r}: rename that column.")
 
@@ -102,10 +102,10 @@ def group_answers(model: Any, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Te
     return {place: tf.identity(each, name=place) for place, each in codes.items()}
 
 
-def groups_signature(model: Any, schema: Schema) -> Any:
+def groups_signature(model: Any, schema: Schema, once: Collection[str] = ()) -> Any:
     """Raw columns by name to the codes of each place."""
 
     def score(inputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return group_answers(model, to_batch(inputs, schema=schema))
 
-    return tf.function(score, input_signature=[input_specs(schema)], autograph=False)
+    return tf.function(score, input_signature=[input_specs(schema, once=once)], autograph=False)

@@ -9,6 +9,7 @@ from fullrank.analysis.comparisons.tables import format_table
 from fullrank.data.schema.json import read_schema
 from fullrank.models.serving import Exported, export_model
 from fullrank.models.serving.export import WARMUP_ROWS, check_free
+from fullrank.models.serving.one_user import why_no_request
 from fullrank.models.serving.request_inputs import input_specs
 from fullrank.models.serving.sample_rows import Rows, drawn_rows, recorded_rows
 from fullrank.trainers.evaluation.configs import ExportConfig
@@ -32,6 +33,9 @@ def export_run(config: ExportConfig) -> Exported:
     tasks = [task for task in wiring.tasks if task not in wiring.auxiliary]
     print(f"{exported.path}: {', '.join(tasks)} from {', '.join(inputs)}")
     print(format_table(rows=[_row(replayed) for replayed in exported.replayed], columns=_COLUMNS))
+    missing = why_no_request(loaded.model)
+    if missing is not None:
+        print(f"Signature serving_request is left out: {missing}.")
     print(f"Next: fullrank request --export={shlex.quote(config.output)} --example=2")
     return exported
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from fullrank.models.serving.one_user import REQUEST_ENDING
 from fullrank.models.serving.rest import DEFAULT_SIGNATURE, answer_json, inputs_of, parse_body, request_json
+from fullrank.models.serving.uncertain import SEED_INPUT
 from fullrank.models.serving.warmup import WARMUP_FILE, read_warmup
 from fullrank.trainers.evaluation.configs import RequestConfig
 from fullrank.trainers.evaluation.scorer import version_directory
@@ -46,11 +48,14 @@ def _example(config: RequestConfig, directory: Path) -> dict[str, Any]:
         raise ValueError(f"{directory} has no {WARMUP_FILE}, from which examples are taken.")
     found: dict[str, int] = {}
     for name, inputs in read_warmup(directory):
-        rows = min(len(value) for value in inputs.values() if value.ndim)
+        # A seed and the columns of the user are one for the whole request.
+        rows = max(len(value) for key, value in inputs.items() if value.ndim and key != SEED_INPUT)
         found[name] = max(found.get(name, 0), rows)
         if name == wanted and rows >= config.example:
-            cut = {key: value[: config.example] if value.ndim else value for key, value in sorted(inputs.items())}
-            return request_json(cut, form=config.format, signature=wanted)
+            of_rows = [k for k, v in inputs.items() if v.ndim and k != SEED_INPUT and len(v) == rows]
+            cut = {k: v[: config.example] if k in of_rows else v for k, v in sorted(inputs.items())}
+            whole = SEED_INPUT in inputs or name.endswith(REQUEST_ENDING)
+            return request_json(cut, form="column" if whole else config.format, signature=wanted)
     if wanted in found:
         raise ValueError(
             f"--example={config.example}: {directory} has example requests of at most {found[wanted]} rows."

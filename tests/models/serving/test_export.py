@@ -63,7 +63,7 @@ def test_the_command_prints_inputs_and_the_time_of_each_request(exported: tuple[
     lines = exported[1].splitlines()
     assert lines[0] == f"{exported[0]}: click, like from user, item, tags, age"
     assert lines[1].split() == ["signature", "rows", "ms", "difference"]
-    assert len(lines) == 3 + 9 + 1
+    assert len(lines) == 3 + 12 + 1
     assert lines[3].startswith("serving_default")
     assert lines[-1] == f"Next: fullrank request --export={exported[0].parent} --example=2"
 

@@ -62,8 +62,9 @@ def test_tables_are_fused_into_one_variable_a_set(exported: Exported, model: mod
 
 def test_warmup_asks_every_signature_for_each_size(exported: Exported) -> None:
     requests = list(read_warmup(exported.path))
-    assert [name for name, _ in requests] == list(SIGNATURES) * 3
-    assert [len(next(iter(inputs.values()))) for _, inputs in requests] == [1, 1, 1, 100, 100, 100, 500, 500, 500]
+    assert [name for name, _ in requests] == [*SIGNATURES, "serving_request"] * 3
+    lengths = [{len(value) for value in inputs.values()} for _, inputs in requests]
+    assert lengths == [{1}, {1}, {1}, {1}, {100}, {100}, {100}, {1, 100}, {500}, {500}, {500}, {1, 500}]
     assert requests[0][1]["user_id"].dtype == np.int64
     assert {name: set(inputs) for name, inputs in requests[1:3]} == {
         "serving_packed": {"int64", "float32", "bytes"},
@@ -73,7 +74,7 @@ def test_warmup_asks_every_signature_for_each_size(exported: Exported) -> None:
 
 def test_replay_is_reported(exported: Exported) -> None:
     assert [(r.signature, r.rows) for r in exported.replayed] == [
-        (name, rows) for rows in (1, 100, 500) for name in SIGNATURES
+        (name, rows) for rows in (1, 100, 500) for name in (*SIGNATURES, "serving_request")
     ]
     assert all(0 < replayed.seconds < 60 for replayed in exported.replayed)
     assert all(replayed.difference <= 1e-5 for replayed in exported.replayed)

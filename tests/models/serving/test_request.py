@@ -154,6 +154,49 @@ def test_an_example_is_answered_as_the_model_answers(
     np.testing.assert_array_equal(np.array(clicks, np.float32), expected["click"].numpy())
 
 
+def test_an_example_for_one_user_holds_the_user_once(
+    export: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, body, _ = ask(capsys, f"--export={export}", "--example=3", "--signature=serving_request")
+    given = json.loads(body)
+    assert code == 0
+    assert given["signature_name"] == "serving_request"
+    assert {name: len(values) for name, values in given["inputs"].items()} == {
+        "user": 1,
+        "item": 3,
+        "tags": 3,
+        "age": 1,
+    }
+    guide = json.loads((export / "1" / "assets" / "inputs.json").read_text(encoding="utf-8"))
+    assert {entry["input"]: entry["once"] for entry in guide} == {
+        "user": True,
+        "item": False,
+        "tags": False,
+        "age": True,
+    }
+    flat = {name: values * (3 // len(values)) for name, values in given["inputs"].items()}
+    answers = []
+    for inputs, signature in ((given["inputs"], "serving_request"), (flat, "serving_default")):
+        (tmp_path / "request.json").write_text(json.dumps({"inputs": inputs, "signature_name": signature}))
+        code, printed, _ = ask(capsys, f"--export={export}", f"--json={tmp_path / 'request.json'}")
+        assert code == 0
+        answers.append(json.loads(printed)["outputs"]["click"])
+    np.testing.assert_allclose(answers[0], answers[1], atol=1e-6)
+    rows = {"instances": as_rows(flat), "signature_name": "serving_request"}
+    (tmp_path / "request.json").write_text(json.dumps(rows))
+    code, _, error = ask(capsys, f"--export={export}", f"--json={tmp_path / 'request.json'}")
+    assert code == 1
+    assert "is one value for the whole request: use the column format" in error
+
+
+def test_a_seed_is_no_row_of_a_request() -> None:
+    specs = {"item": SPECS["item"], "seed": tf.TensorSpec([2], tf.int32)}
+    arrays = inputs_of({"item": [1, 2, 3], "seed": [4, 5]}, form="column", specs=specs)
+    assert {name: len(values) for name, values in arrays.items()} == {"item": 3, "seed": 2}
+    with pytest.raises(RequestError, match="'seed' is one value for the whole request: use the column format"):
+        inputs_of(as_rows({"item": [1, 2], "seed": [4, 5]}), form="row", specs=specs)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -22,7 +22,7 @@ from fullrank.models.serving import check as check_module
 from fullrank.models.serving import export as export_module
 from fullrank.models.serving.check import ExportMismatchError
 from fullrank.models.serving.sample_rows import drawn_rows
-from fullrank.models.serving.signatures import SIGNATURES
+from fullrank.models.serving.signatures import served
 
 # What a client without fullrank does. It prints JSON: by case, the outputs.
 TASKS = ("click", "like")
@@ -231,7 +231,7 @@ def test_an_export_that_answers_otherwise_is_thrown_away(
 ) -> None:
     def tampered(directory: Path, answers: Path, *, working: str) -> None:
         del directory, working
-        sizes = [rows for rows in (1, 100, 500) for _ in SIGNATURES]
+        sizes = [rows for rows in (1, 100, 500) for _ in served(model)]
         wrong: dict[str, Any] = {
             f"{k}/{task}": np.full(rows, 2.0, np.float32) for k, rows in enumerate(sizes) for task in TASKS
         }
