@@ -141,7 +141,7 @@ def compared(title: str, features: tuple[Feature, ...], sequence: EncoderName, *
         inputs = one_user_rows(schema, model)
     made = calls(loaded, inputs)
     once, flat = made[ONCE](), made[FLAT]()
-    if not 0.01 < flat.std() < 0.5:
+    if not 0.001 < flat.std() < 0.5:
         raise RuntimeError(f"the outputs of the model say nothing: their standard deviation is {flat.std():.3g}")
     np.testing.assert_allclose(once, flat, atol=1e-6)
     timing = report.alternate(made[ONCE], made[FLAT], rounds=rounds, warmup=5)
