@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from fullrank.trainers import export
 from fullrank.trainers.search import run
 
 _FLAGS = ("--model=single", "--experts=flat", "--hidden=4", "--tower=", "--batch_size=64", "--epochs=2", "--monitor=ne")
@@ -52,13 +53,14 @@ def test_refused_before_anything_runs(
 
 
 @pytest.mark.slow
-def test_killed_resumed_and_the_best_run_is_ready(toy_records: Path, tmp_path: Path) -> None:
+def test_killed_resumed_and_the_best_run_is_ready(
+    toy_records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     output = tmp_path / "out"
-    command = [sys.executable, "-m", "fullrank.trainers.search"]
-    arguments = _command(toy_records, output, "--trials=4", "--workers=1")[1:]
-
+    command = _command(toy_records, output, "--trials=3", "--workers=1")
+    module = [sys.executable, "-m", "fullrank.trainers.search"]
     first = subprocess.Popen(
-        [*command, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        [*module, *command[1:]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     deadline = time.monotonic() + 300
     while not list(output.glob("runs/trial-1/checkpoints/*.index")) and first.poll() is None:
@@ -68,12 +70,11 @@ def test_killed_resumed_and_the_best_run_is_ready(toy_records: Path, tmp_path: P
     assert first.wait() == -signal.SIGKILL
     begun = (output / "runs/trial-1/config.json").read_text()
 
-    again = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
-    assert "3 of 4 trials to do" in again.stdout
+    run(command)
+    assert "2 of 3 trials to do" in capsys.readouterr().out
     with open(output / "trials.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [row["state"] for row in rows] == ["complete"] * 4
+    assert [row["state"] for row in rows] == ["complete"] * 3
     # The killed trial's run was resumed by the next one, with the same flags.
     taken_up = [row for row in rows if row["trial"] == "2"]
     assert f'"--learning_rate={taken_up[0]["learning_rate"]}"' in begun
@@ -84,26 +85,20 @@ def test_killed_resumed_and_the_best_run_is_ready(toy_records: Path, tmp_path: P
     ]
     assert (output / "search.png").stat().st_size > 10_000
 
-    finished = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
-    assert "0 of 4 trials to do" in finished.stdout
-    other = subprocess.run([*command, *arguments, "--batch_size=32"], capture_output=True, text=True, check=False)
-    assert other.returncode == 1
-    assert "holds another search (flags differ)" in other.stderr
+    run(command)
+    assert "0 of 3 trials to do" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        run([*command, "--batch_size=32"])
+    assert "holds another search (flags differ)" in capsys.readouterr().err
 
-    exported = subprocess.run(
-        [sys.executable, "-m", "fullrank.trainers.export", f"--run={best['run']}", f"--output={tmp_path / 'export'}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert exported.returncode == 0, exported.stderr
+    export.run(["export", f"--run={best['run']}", f"--output={tmp_path / 'export'}"])
 
 
 @pytest.mark.slow
-def test_failed_trials_are_counted_and_their_reason_is_kept(toy_records: Path, tmp_path: Path) -> None:
+def test_failed_trials_are_counted_and_their_reason_is_kept(
+    toy_records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     output = tmp_path / "out"
-    command = [sys.executable, "-m", "fullrank.trainers.search"]
-    arguments = _command(toy_records, output, "--trials=1", "--space=learning_rate=1e30..1e31")[1:]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "no trial succeeded" in done.stderr
+    with pytest.raises(SystemExit):
+        run(_command(toy_records, output, "--trials=1", "--space=learning_rate=1e30..1e31"))
+    assert "no trial succeeded" in capsys.readouterr().err
