@@ -18,7 +18,7 @@ import tensorflow as tf
 import sources
 
 # What compares with another library needs an environment in which that is installed.
-WITH_PEERS = {"peers.py", "peers_fuxictr.py"}
+WITH_PEERS = {"peers.py", "peers_als.py", "peers_fuxictr.py"}
 BENCHMARKS = sorted(
     path.name
     for path in (sources.ROOT / "benchmarks").glob("*.py")
