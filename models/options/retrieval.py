@@ -50,6 +50,12 @@ class RetrievalOptions(TowerOptions):
         "Binary labels that make an example a positive, as label:weight, weight 1 where not given; weights of several "
         "add up. The schema's first binary label if none is given.",
     )
+    interests: int = setting(
+        1,
+        "Vectors of each query, one for each of as many learned targets of the attention over its history; an ad has "
+        "the score of the one that fits it best. More than 1 needs --sequence=tim, din or self_attention.",
+        minimum=1,
+    )
     temperature: float = setting(0.1, "The softmax is taken of scores divided by this.", above=0)
     log_q: bool = setting(
         True, "Subtract the logarithm of the probability that an ad is in the batch, by counts of the positives so far."

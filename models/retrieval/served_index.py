@@ -10,6 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from fullrank.layers.legacy_keras import tfrs
+from fullrank.models.retrieval.interests import best_of_interests
 from fullrank.models.retrieval.query_inputs import QueryInputs
 from fullrank.models.retrieval.two_tower import TwoTower
 
@@ -79,18 +80,27 @@ class ServedIndex(tf.Module):
           exclusions: Ids of ads that are not found, `[B, E]`. What is left with fewer than K ads ends in the place N
             with a score of minus infinity.
         """
-        queries = self.model.query_vectors(batch, training=False)
         if exclusions is None:
-            scores, places = self._search(queries, k=self.at)
-            return scores, places
+            return self._best(batch, self.at)
         exclusions = exclusions[:, -self.most_exclusions :]
-        scores, places = self._search(queries, k=min(self.at + self.most_exclusions, self.ads))
+        scores, places = self._best(batch, min(self.at + self.most_exclusions, self.ads))
         ids = tf.gather(self.ids, places)
         left_out = tf.reduce_any(tf.equal(ids[:, :, tf.newaxis], exclusions[:, tf.newaxis, :]), axis=2)
         scores = tf.where(left_out, tf.constant(-np.inf, tf.float32), scores)
         scores, order = tf.math.top_k(scores, self.at)
         places = tf.gather(places, order, batch_dims=1)
         return scores, tf.where(tf.math.is_finite(scores), places, self.ads)
+
+    def _best(self, batch: Mapping[str, tf.Tensor], number: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Scores and places of the ads of the highest scores, `[B, number]`."""
+        queries = self.model.query_vectors(batch, training=False)
+        interests = self.model.options.interests
+        if interests == 1:
+            scores, places = self._search(queries, k=number)
+            return scores, places
+        scores, places = self._search(tf.reshape(queries, [-1, queries.shape[2]]), k=number)
+        each = [-1, interests, number]
+        return best_of_interests(tf.reshape(scores, each), tf.reshape(places, each), at=number)
 
     def answer(self, batch: Mapping[str, tf.Tensor], exclusions: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         """`ids` and `scores` `[B, K]` of what `search` finds, a missing id where it finds none."""

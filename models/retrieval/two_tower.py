@@ -17,6 +17,7 @@ from fullrank.models.encoding.encoder import FeatureEncoder
 from fullrank.models.encoding.missing_batch import missing_batch
 from fullrank.models.options import RankerOptions
 from fullrank.models.options.retrieval import RetrievalOptions
+from fullrank.models.retrieval.interests import Interests, fitting_interest
 from fullrank.models.retrieval.positives import PositiveCounts, positive_labels, positive_weights
 from fullrank.models.retrieval.sampled_softmax import SampledSoftmax, negative_shares, other_positives
 from fullrank.models.retrieval.sides import ad_columns, item_feature, without_pairs
@@ -34,7 +35,8 @@ class TwoTower(tfrs.Model):
     query is encoded as if its ad were missing: an attention over its history compares behaviours with the rows of
     missing ads, which become a learned vector.
 
-    Calling the model with a batch gives `{"query": [B, D], "ad": [B, D]}`; the score of a pair is their product.
+    Calling the model with a batch gives `{"query": [B, D], "ad": [B, D]}`; the score of a pair is their product. With
+    several interests a query is `[B, K, D]`, see `Interests`.
 
     Args:
       schema: What the batches hold, with fitted statistics; the directory it was read from holds the vocabularies.
@@ -55,6 +57,11 @@ class TwoTower(tfrs.Model):
         name: str = "two_tower",
     ) -> None:
         super().__init__(name=name, autocast=False)
+        if options.interests > 1 and options.sequence == "mean":
+            raise ValueError(
+                f"--interests={options.interests} reads the history with as many targets, but --sequence=mean has "
+                "none: choose --sequence=tim, din or self_attention."
+            )
         schema = without_pairs(schema)
         self.schema, self.options, self._seed = schema, options, seed
         self.item = item_feature(schema, options.item)
@@ -74,6 +81,12 @@ class TwoTower(tfrs.Model):
         self._sets = [
             SetInputs(self._encoder, self._dense, schema, width=width, options=_ranker_options(options), name=name_of)
             for name_of, width in zip(_set_names(options), options.widths, strict=True)
+        ]
+        if options.interests > 1 and not any(read.sequences for read in self._sets):
+            raise ValueError(f"--interests={options.interests} needs a history, and schema {schema.name!r} has none.")
+        self._interests = [
+            Interests(options.interests, scale=options.initial_scale, name=f"{name_of}_interests")
+            for name_of in (_set_names(options) if options.interests > 1 else ())
         ]
         side_of = {feature.name: feature.side for feature in schema.features}
         self._is_ad = np.array([side_of[field] == "ad" for field in self._sets[0].field_names])
@@ -117,16 +130,26 @@ class TwoTower(tfrs.Model):
         return [table for layer in layers for table in getattr(layer, "small_tables", ())]
 
     def call(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> dict[str, tf.Tensor]:
-        """Vectors of the queries and of the ads of a batch, `[B, D]` each."""
+        """Vectors of the queries and of the ads of a batch, `[B, D]` each, `[B, K, D]` of K interests."""
         queries, ads = self._parts(batch)
         return {
-            "query": self._towers["query"](queries, training=training),
+            "query": self._queries(batch, queries, training),
             "ad": self._towers["ad"](ads, training=training),
         }
 
     def query_vectors(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
-        """Vectors of the queries, `[B, D]`; columns of the ad side are not needed."""
-        return self._towers["query"](self._parts(self._completed(batch))[0], training=training)
+        """Vectors of the queries, as a call gives them; columns of the ad side are not needed."""
+        batch = self._completed(batch)
+        return self._queries(batch, None if self._interests else self._parts(batch)[0], training)
+
+    def _queries(self, batch: Mapping[str, tf.Tensor], parts: Parts | None, training: bool | None) -> tf.Tensor:
+        """From what the query tower reads, or with several interests would read of each, to its vectors."""
+        if not self._interests:
+            return self._towers["query"](parts, training=training)
+        number = self.options.interests
+        repeated = {column.name: tf.repeat(batch[column.name], number, axis=0) for column in self.schema.input_columns}
+        vectors = self._towers["query"](self._parts(repeated, of_interests=True)[0], training=training)
+        return tf.reshape(vectors, [-1, number, self.options.vector_width])
 
     def ad_vectors(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
         """Vectors of ads, `[N, D]`, from the columns of the ad side."""
@@ -165,7 +188,7 @@ class TwoTower(tfrs.Model):
             shares = negative_shares(self.counts(places), positives=tf.size(chosen), drawn=drawn, catalogue=self.ads)
         users = None if self.user is None else tf.gather(inputs[self.user], chosen)
         return self._loss(
-            vectors["query"],
+            fitting_interest(vectors["query"], vectors["ad"]),
             ads,
             weights=weights,
             others=other_positives(users, ids, queries=tf.size(chosen)),
@@ -184,16 +207,26 @@ class TwoTower(tfrs.Model):
         others = [column for column in self.schema.input_columns if column.name not in batch]
         return {**missing_batch(others, size), **batch}
 
-    def _parts(self, batch: Mapping[str, tf.Tensor]) -> tuple[Parts, Parts]:
-        """What the towers of queries and of ads read of each set."""
+    def _parts(self, batch: Mapping[str, tf.Tensor], *, of_interests: bool = False) -> tuple[Parts, Parts]:
+        """What the towers of queries and of ads read of each set.
+
+        Args:
+          batch: Columns.
+          of_interests: Whether the batch holds each query K times, once for each interest.
+        """
         lookups, dense, elapsed = self._encoder(batch), self._dense(batch), elapsed_seconds(batch, schema=self.schema)
         blank = self._encoder(missing_batch(self.schema.input_columns, 1))
         size = tf.shape(next(iter(batch.values())))[0]
         places = {True: np.flatnonzero(self._is_ad), False: np.flatnonzero(~self._is_ad)}
         queries: Parts = []
         ads: Parts = []
-        for read in self._sets:
-            compared = tf.repeat(read.embeddings(blank), size, axis=0) if read.sequences else None
+        for place, read in enumerate(self._sets):
+            compared = None
+            if read.sequences and of_interests:
+                targets = self._interests[place](read.embeddings(blank))
+                compared = tf.tile(targets, [size // self.options.interests, 1, 1])
+            elif read.sequences:
+                compared = tf.repeat(read.embeddings(blank), size, axis=0)
             fields, side = read(lookups, dense, elapsed, compared)
             # A query that has a history alone has one field of zeros.
             alone = tf.zeros([size, 1, fields.shape[2]], fields.dtype)

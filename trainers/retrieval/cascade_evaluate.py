@@ -10,6 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from fullrank.models.retrieval.cascade import Cascade
+from fullrank.models.retrieval.interests import interest_scores
 from fullrank.trainers.retrieval.survivors import StageScores
 
 _PAIRS = 16_384
@@ -68,7 +69,7 @@ class WholeCatalogue:
     def _some(self, batch: Mapping[str, tf.Tensor], places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         cascade = self._cascade
         queries = cascade.index.model.query_vectors(batch, training=False)
-        retrieval = tf.matmul(queries, tf.gather(self._vectors, places), transpose_b=True)
+        retrieval = interest_scores(queries, tf.gather(self._vectors, places))
         repeated = tf.tile(places[tf.newaxis, :], [tf.shape(queries)[0], 1])
         prerank = retrieval if cascade.prerank is None else cascade.prerank.scores(batch, repeated)
         read = {column.name: batch[column.name] for column in cascade.rank.schema.input_columns}

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from fullrank.data.schema.features import Sequence as SequenceFeature
 from fullrank.data.schema.schema import Schema
+from fullrank.models.retrieval.interests import interest_scores
 from fullrank.models.retrieval.two_tower import TwoTower
 from fullrank.trainers.retrieval.rank_metrics import exposure_metrics, rank_metrics
 
@@ -96,7 +97,7 @@ class CatalogueRanking:
         """Ranks `[B]`, places of the positives `[B]`, and places of the first ads `[B, K]`."""
         model = self._model
         places = model.places(batch[model.item.name])
-        scores = tf.matmul(model.query_vectors(batch, training=False), ads, transpose_b=True)
+        scores = interest_scores(model.query_vectors(batch, training=False), ads)
         own = tf.gather(scores, tf.minimum(places, model.ads - 1), batch_dims=1)
         if self._seen:
             past = model.places(tf.concat([batch[name] for name in self._seen], axis=1))

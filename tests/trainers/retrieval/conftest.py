@@ -55,11 +55,12 @@ def shop_records(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def shop_towers(shop_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of `fullrank retrieve`."""
+    """A run of `fullrank retrieve` with two interests."""
     output = tmp_path_factory.mktemp("shop") / "towers"
-    retrieve.run(
-        ["retrieve", f"--data={shop_records}", f"--output={output}", "--vector_width=6", "--widths=4", *_SMALL]
-    )
+    retrieve.run([
+        "retrieve", f"--data={shop_records}", f"--output={output}", "--vector_width=6", "--widths=4", "--interests=2",
+        "--sequence=tim", *_SMALL,
+    ])  # fmt: skip
     return output
 
 
