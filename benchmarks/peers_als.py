@@ -17,6 +17,7 @@ implicit is not among the library's requirements:
 from __future__ import annotations
 
 import argparse
+import importlib
 import itertools
 import json
 import os
@@ -95,14 +96,12 @@ def _places(ids: npt.NDArray[Any], ads: npt.NDArray[Any]) -> npt.NDArray[np.int6
 
 def als_scores(train: Split, split: Split, *, factors: int, regularisation: float, alpha: float, seed: int) -> Floats:
     """Scores of all ads for each query of a split, `[Q, N]`."""
-    from implicit.cpu.als import AlternatingLeastSquares
-
     users, rows = np.unique(train.users, return_inverse=True)
     known = train.own < train.ads
     cells = (np.ones(known.sum(), np.float32), (rows[known], train.own[known]))
     positives = scipy.sparse.csr_matrix(cells, shape=(len(users), train.ads))
     positives.data[:] = 1.0
-    model = AlternatingLeastSquares(
+    model = importlib.import_module("implicit.cpu.als").AlternatingLeastSquares(
         factors=factors, regularization=regularisation, alpha=alpha, iterations=20, random_state=seed, num_threads=1
     )
     model.fit(positives, show_progress=False)
@@ -143,7 +142,7 @@ def main() -> None:
     )
     best: tuple[float, dict[str, Any]] = (-1.0, {})
     for factors, regularisation, alpha in itertools.product(FACTORS, REGULARISATION, ALPHA):
-        settings = {"factors": factors, "regularisation": regularisation, "alpha": alpha}
+        settings: dict[str, Any] = {"factors": factors, "regularisation": regularisation, "alpha": alpha}
         found = rank_metrics(validation.ranks(als_scores(train, validation, **settings, seed=0)), at=AT)["recall@100"]
         print(f"{settings}: recall@100 {found:.4f} on the validation split", flush=True)
         best = max(best, (found or 0.0, settings), key=lambda each: each[0])

@@ -75,7 +75,7 @@ def searches(vectors: Floats, directory: Path) -> dict[str, Search]:
 
 def _traced(layer: keras.layers.Layer) -> Search:
     run = tf.function(lambda query: layer(query)[1], input_signature=[tf.TensorSpec([1, WIDTH])])
-    return lambda query: run(tf.constant(query)).numpy()  # type: ignore[no-any-return]
+    return lambda query: run(tf.constant(query)).numpy()
 
 
 def search_rows(ads: int, queries: int) -> list[report.Row]:
