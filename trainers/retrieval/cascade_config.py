@@ -58,6 +58,8 @@ class CascadeConfig:
             raise ValueError("--keep and --try_keep have no effect without --prerank: leave them out, or name its run.")
         if self.keep is not None and self.keep > self.retrieve:
             raise ValueError(f"--keep={self.keep} is more than --retrieve={self.retrieve} ads can leave.")
+        if not self.grid():
+            raise ValueError("--try_keep names no number of ads that any of --try_retrieve can leave.")
         if self.json is not None and not self.queries:
             raise ValueError("--json writes the evaluation, which --queries=0 leaves out.")
 

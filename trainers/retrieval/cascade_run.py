@@ -79,15 +79,18 @@ def _build(config: CascadeConfig, runs: _Runs) -> tuple[Cascade, npt.NDArray[np.
     towers = runs.retrieval.model
     file = Path(config.ads) if config.ads is not None else runs.retrieval.directory.path / FILE
     ads = load_catalogue(file, schema=runs.retrieval.schema)
-    if len(ads[towers.item.name]) < config.retrieve:
-        raise ValueError(
-            f"--retrieve={config.retrieve} ads cannot be answered by an index of {len(ads[towers.item.name]):,} ads."
-        )
+    number = len(ads[towers.item.name])
+    if number < config.retrieve:
+        raise ValueError(f"--retrieve={config.retrieve} ads cannot be answered by an index of {number:,} ads.")
+    if number < max(config.try_retrieve, default=0):
+        raise ValueError(f"--try_retrieve={max(config.try_retrieve)} is more than the {number:,} ads of the index.")
     ids, vectors = ads[towers.item.name], vectors_of(towers, ads)
     index = ServedIndex(towers, ids=ids, vectors=vectors, at=config.retrieve, most_exclusions=config.most_exclusions)
     prerank = None
     if runs.prerank is not None:
-        light = runs.prerank.model
+        light, teacher = runs.prerank.model, runs.prerank.config.prerank.teacher
+        if Path(teacher).resolve() != Path(config.rank).resolve():
+            print(f"The pre-ranker learned the order of {teacher}, and {config.rank} ranks: these may differ.")
         own = vectors_of(light.towers, load_catalogue(file, schema=light.towers.schema))
         prerank = PrerankStage(light, vectors=own, kept=config.kept)
     ranker, schema = _served(runs.rank.model), runs.rank.schema
@@ -144,8 +147,7 @@ def _evaluated(
     with explained(records, splits=[config.split]):
         batches = read_records(records, split=config.split, batch_size=min(config.queries, 1024))
         scores = WholeCatalogue(cascade, vectors=vectors).scores(batches, queries=config.queries, label=label)
-    grid = [(one, two) for one, two in config.grid() if one <= cascade.index.ads]
-    rows = cascade_metrics(scores, grid=grid, answered=config.answered, task=task if binary else None)
+    rows = cascade_metrics(scores, grid=config.grid(), answered=config.answered, task=task if binary else None)
     number = len(scores.own)
     print(
         f"{number:,} queries of the {config.split} split, {int(scores.positive.sum()):,} of them positive. top is the "

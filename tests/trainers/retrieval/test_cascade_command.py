@@ -157,6 +157,8 @@ def test_bad_input(
     assert "--retrieve=31 ads cannot be answered by an index of 30 ads" in refused("--retrieve=31")
     assert "--keep=20 is more than --retrieve=12" in refused("--retrieve=12", "--keep=20")
     assert "has no output 'clik'" in refused("--retrieve=12", "--task=clik")
+    assert "--try_keep names no number" in refused("--try_retrieve=5", "--try_keep=9")
+    assert "--try_retrieve=31 is more than the 30 ads" in refused("--retrieve=12", "--try_retrieve=31")
     assert "--json writes the evaluation" in refused("--queries=0", "--json=found.json")
     assert "--keep and --try_keep have no effect without --prerank" in refused(
         "--keep=3", stages=(stages[0], stages[2])
