@@ -11,10 +11,10 @@ from fullrank.layers.checks.inputs import Input, takes
 @keras.saving.register_keras_serializable(package="fullrank")
 @takes(inputs=Input("[B, ..., n]", known="n"))
 class Dense(keras.layers.Dense):
-    """`act(x W + b)`: `keras.layers.Dense`, but for the gradient of b under mixed_bfloat16.
+    """`act(x W + b)`: `keras.layers.Dense`, except for the gradient of b under mixed_bfloat16.
 
-    Keras adds b by `tf.nn.bias_add`, whose gradient, on a CPU, is summed over the batch in bfloat16 itself: of 2,048
-    ones it makes 256, since 256 + 1 is 256 in 8 bits. Here b is added by broadcasting, whose gradient is summed in
+    Keras adds b by `tf.nn.bias_add`, whose gradient, on a CPU, is summed over the batch in bfloat16: 2,048 ones sum to
+    256, since 256 + 1 is 256 in 8 bits. Here b is added by broadcasting, whose gradient is summed in
     float32 and rounded once. In other dtypes this is Keras' layer, operation by operation.
 
     Call arguments:

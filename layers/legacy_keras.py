@@ -1,8 +1,8 @@
 """The one place that loads TensorFlow Recommenders and TensorFlow Probability, which look for Keras by themselves.
 
-TensorFlow Recommenders builds on `tf.keras` and refuses Keras 3; TensorFlow Probability takes what `tf.keras` is.
-TensorFlow decides which Keras that is when it is first touched, by the environment variable `TF_USE_LEGACY_KERAS`. This
-module sets the variable, and says what to do when the process has decided otherwise already. Everything else imports
+TensorFlow Recommenders builds on `tf.keras` and rejects Keras 3; TensorFlow Probability uses whatever `tf.keras` is.
+TensorFlow decides which Keras that is at the first access, by the environment variable `TF_USE_LEGACY_KERAS`. This
+module sets the variable, and says what to do if the process has already decided otherwise. Everything else imports
 `keras`, `tfrs` and `tfp` from here, or `tf_keras`. `tfp` takes as long to load as the whole package, so it is loaded
 where it is first imported: in the functions of Gaussian processes that use it.
 """
@@ -44,11 +44,11 @@ sys.modules.setdefault("tensorflow.compat.v2.keras", importlib.import_module("tf
 
 @contextlib.contextmanager
 def _past_scann_that_does_not_load() -> Iterator[None]:
-    """Lets TensorFlow Recommenders be imported where there is a ScaNN that was built for another TensorFlow.
+    """Lets TensorFlow Recommenders be imported if the installed ScaNN was built for another TensorFlow.
 
-    TensorFlow Recommenders imports `scann` where it is installed, and does without it only on an ImportError. One whose
-    operators do not fit fails with an error of TensorFlow's instead. Here, it counts as not installed while TensorFlow
-    Recommenders is imported; whoever imports `scann` afterwards sees its own error. Nothing in fullrank needs it.
+    TensorFlow Recommenders imports `scann` if it is installed, and does without it only on an ImportError. A `scann`
+    whose operators do not fit raises an error of TensorFlow instead. Here, it counts as not installed while TensorFlow
+    Recommenders is imported; a later import of `scann` shows its own error. Nothing in fullrank needs it.
     """
     modules: dict[str, Any] = sys.modules
     try:

@@ -72,7 +72,7 @@ def derived_seed(seed: int | None, *parts: str | int) -> int | None:
 
     Args:
       seed: Seed of the whole, any integer.
-      parts: What distinguishes the part from the others.
+      parts: Names or numbers that identify the part.
 
     Returns:
       From 0 to 2^31 - 1.

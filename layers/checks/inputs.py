@@ -1,8 +1,8 @@
 """Inputs of a layer, checked before TensorFlow sees them: number, type, rank, and sizes that have to agree.
 
-The module also holds what every layer does with its inputs: masked places of a sequence contribute neither a value nor
-a gradient, and operations that low precision would spoil (sums over a batch, softmaxes, differences that cancel) are
-computed exactly.
+The module also holds functions that layers apply to their inputs: masked places of a sequence contribute neither a
+value nor a gradient, and operations that low precision would spoil (sums over a batch, softmaxes, differences that
+cancel) are computed in float32 at least.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Input:
     """The declaration of one input of a layer.
 
     Args:
-      shape: As docstrings write it, `[B, F, d]`; alternatives are joined by ` or `. A letter means one size in all
+      shape: Written as in docstrings, `[B, F, d]`; alternatives are joined by ` or `. A letter means one size in all
         inputs of a layer; except for B, L and S, the size of the first call applies from then on. `[..., d]` is any
         number of axes before d.
       kind: `floating`, `number` (integers too) or `bool`.
@@ -64,7 +64,7 @@ def takes(**inputs: Input) -> Callable[[LayerType], LayerType]:
         def checked(self: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
             args, kwargs, sizes = _checked(self, inputs, args, kwargs)
             output = inherited(self, *args, **kwargs)
-            # Past Keras, which would track it. Kept now that the layer has accepted the inputs and is built.
+            # Set without Keras, which would track it, and only now that the layer has accepted the inputs and is built.
             vars(self).setdefault("_sizes_of_axes", sizes)
             return output
 
@@ -162,7 +162,7 @@ def _named(layer: keras.layers.Layer) -> str:
 
 
 def known_places(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Values where the mask is true, 0 elsewhere, whatever stands there: 0 times NaN would be NaN.
+    """Values where the mask is true, and 0 elsewhere, even in place of NaN: 0 times NaN would be NaN.
 
     The gradient at a masked place is exactly 0.
 

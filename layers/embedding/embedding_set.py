@@ -1,6 +1,6 @@
 """An embedding set: every feature looked up with one width ([Tencent] §4.2).
 
-The first values of a table are drawn in place, without a copy of it.
+The initial values of a table are drawn in place, without a copy of it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from fullrank.layers.embedding.lookup_plan import (
 class UniformRows(keras.initializers.Initializer):
     """Uniform values in ±`scale`, as `keras.initializers.RandomUniform`, at half the time and a third of the memory.
 
-    Keras scales and shifts the random numbers in separate operations, each with a result of its own: a table of
+    Keras scales and shifts the random numbers in separate operations, each with its own result: a table of
     10 M rows of width 16, 0.64 GB, temporarily needs 1.9 GB. In one graph the operations work in place.
 
     The same seed and shape give the same values. A shard of a table on parameter servers draws only its own part.
@@ -89,7 +89,7 @@ class EmbeddingSet(keras.layers.Layer):
       Fields `[B, F, d]`, in the order of `plan.field_names`.
 
     Args:
-      plan: What is looked up.
+      plan: The plan of the lookups.
       width: d, the width of every row.
       table_variables: Number of variables into which the tables are merged; `None` for one per table.
       initial_scale: Rows start uniform in ±`initial_scale`.

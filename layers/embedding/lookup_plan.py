@@ -1,6 +1,6 @@
 """The static plan of a model's embedding lookups, and the tensors that fill it ([Tencent] §4.2).
 
-Whatever the kind of feature, encoding ends in the same form: field f is a (weighted) sum of rows of one table,
+For every kind of feature, encoding ends in the same form: field f is a (weighted) sum of rows of one table,
 
     e_f = sum_k w_k E_t(f)[row_k].
 
@@ -58,7 +58,7 @@ class BehaviourSequence:
     length: int
 
     def __post_init__(self) -> None:
-        """Rejects behaviours of which no part has a counterpart in the target."""
+        """Rejects behaviours without a part that has a counterpart in the target."""
         if not self.targets:
             raise ValueError(f"Sequence {self.name!r} has no part that is compared with a field.")
 

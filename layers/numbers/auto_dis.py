@@ -20,9 +20,9 @@ class AutoDis(keras.layers.Layer):
     """Embeds a number by soft buckets that are learned with their embeddings.
 
     `h = leaky_relu(w x)`, `x~ = W h + alpha h`, `e = sum_k softmax(x~ / tau)_k M_k` with H meta-embeddings `M_k`. Near
-    numbers have near embeddings, unlike in buckets with fixed boundaries. Every number has weights of its own; a
-    missing one (NaN) has a row of its own, not in the paper. `alpha` and `tau` are constants here; their defaults, the
-    slope of the leaky ReLU and the first weights are our choice. Give standardised numbers.
+    numbers have near embeddings, unlike in buckets with fixed boundaries. Every number has its own weights; a missing
+    one (NaN) has its own row, which is not in the paper. `alpha` and `tau` are constants here; their defaults, the
+    slope of the leaky ReLU and the initial weights are our choice. Give standardised numbers.
 
     Call arguments:
       values: `[B]`, or `[B, n]` for n numbers at once.
@@ -33,8 +33,8 @@ class AutoDis(keras.layers.Layer):
     Args:
       width: d.
       buckets: H, the meta-embeddings of a number.
-      alpha: Share of h that goes past W.
-      temperature: tau; the lower, the nearer to one bucket per number.
+      alpha: Share of h that bypasses W.
+      temperature: tau; the lower it is, the closer to one bucket per number.
       slope: Slope of the leaky ReLU, below 0.
     """
 
@@ -90,7 +90,7 @@ class AutoDis(keras.layers.Layer):
         return with_missing(embedded, values, self._missing)
 
     def shares(self, values: tf.Tensor) -> tf.Tensor:
-        """How much of each bucket every number has, `[B, n, H]` in the weights' type; a missing one counts as 0."""
+        """The share of each bucket in every number, `[B, n, H]` in the weights' type; a missing one counts as 0."""
         numbers = tf.cast(as_columns(values), self._first.dtype)
         known = known_numbers(numbers, limit=_LARGEST)[:, :, tf.newaxis]
         hidden = tf.nn.leaky_relu(known * self._first, alpha=self.slope)

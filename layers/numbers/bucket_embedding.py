@@ -37,7 +37,7 @@ class BucketEmbedding(keras.layers.Layer):
     that of the lowest bucket.
 
     Call arguments:
-      values: `[B]`, or `[B, n]` for n numbers with rows of their own.
+      values: `[B]`, or `[B, n]` for n numbers, each with its own rows.
 
     Returns:
       `[B, d]`, or `[B, n, d]`.
@@ -60,7 +60,7 @@ class BucketEmbedding(keras.layers.Layer):
         super().__init__(name=name, dtype=dtype, trainable=trainable, autocast=False)
         table = ascending(boundaries)
         if table is None:
-            raise ValueError(f"boundaries must be numbers that do not fall. Received: {boundaries}.")
+            raise ValueError(f"boundaries must be numbers that do not decrease. Received: {boundaries}.")
         require_counts("BucketEmbedding", width=width)
         self.width = width
         self.boundaries = boundaries

@@ -39,17 +39,17 @@ class MultipleNumeralSystem(keras.layers.Layer):
 
     [Tencent] Eq. 2: `f(v) = sum_k X_{2k + B_k} + sum_k X_{3k + C_k} + ...`, with `B` the binary digits of v, `C` the
     ternary ones, and one row of X for each digit value at each place. Near numbers share most digits, so the order of
-    numbers survives; a second base repairs what one alone gets wrong: all binary digits of 127 and 128 differ.
+    numbers is preserved; a second base corrects the errors of one alone: all binary digits of 127 and 128 differ.
 
     The paper leaves open how a real number becomes an integer: here by a map, piecewise linear between `knots`, to
-    0..2^bits-1; see `scaled_integers`. A missing number (NaN) has a row of its own, which stands in place of the sum;
-    one out of range is clipped.
+    0..2^bits-1; see `scaled_integers`. A missing number (NaN) has its own row, which replaces the sum; one out of range
+    is clipped.
 
-    The map is computed in float64, so that it is exact for what the numbers' own type can hold: 24 bits of float32, 53
-    of float64, all of an integer. Numbers of a type with fewer bits than the range are refused.
+    The map is computed in float64, so that it is exact for all values of the numbers' own type: 24 bits of float32, 53
+    of float64, all of an integer. Numbers of a type with fewer bits than the range are rejected.
 
     Call arguments:
-      values: `[B]`, or `[B, n]` for n numbers with rows of their own; floating or integer.
+      values: `[B]`, or `[B, n]` for n numbers, each with its own rows; floating or integer.
 
     Returns:
       `[B, d]`, or `[B, n, d]`.
@@ -84,7 +84,7 @@ class MultipleNumeralSystem(keras.layers.Layer):
         table = ascending(self.knots)
         if table is None or table.shape[1] < 2 or np.abs(table).max() > _LARGEST_KNOT:
             raise ValueError(
-                f"knots must be two or more numbers of float32 and must not fall; low < high. Received: {self.knots}."
+                f"knots must be two or more float32 numbers that do not decrease; low < high. Received: {self.knots}."
             )
         self.width = width
         self.bases = tuple(bases)
@@ -92,7 +92,7 @@ class MultipleNumeralSystem(keras.layers.Layer):
         self._rows = table_rows(bases=self.bases, bits=bits)
 
     def build(self, input_shape: Any) -> None:
-        """Creates the digits' rows X of every number, below each other."""
+        """Creates the digits' rows X of every number, stacked."""
         columns = columns_in(input_shape, layer=self.name)
         self._knots_of = per_column(self.knots, columns=columns, rank=2, layer=self.name)
         self._table = add_stacked_tables(self, name="digits", columns=columns, rows=self._rows, width=self.width)
@@ -100,7 +100,7 @@ class MultipleNumeralSystem(keras.layers.Layer):
 
     @property
     def small_tables(self) -> list[tf.Variable]:
-        """The digits' rows: of rows that few examples need, as those of an embedding table."""
+        """The digits' rows; few examples need each row, as in an embedding table."""
         return [self._table]
 
     def call(self, values: tf.Tensor) -> tf.Tensor:
@@ -113,7 +113,7 @@ class MultipleNumeralSystem(keras.layers.Layer):
             rows = digit_rows(integers, bases=self.bases, bits=self.bits)
             found = gather_stacked(self._table, rows, rows=self._rows)
             embedded = tf.reduce_sum(found * missing_once(rows, found.dtype)[..., tf.newaxis], axis=2)
-        # Cast after the lookup: its gradient is summed over the batch in the dtype of what is looked up.
+        # Cast after the lookup, whose gradient is summed over the batch in the dtype of the table.
         embedded = tf.cast(embedded, self.compute_dtype)
         return shaped_like(embedded, values)
 
@@ -121,7 +121,7 @@ class MultipleNumeralSystem(keras.layers.Layer):
         """The numbers as integers, `[B, n]`; -1 if missing."""
         require_exact(values.dtype, bits=self.bits, who=f"Layer {self.name!r}")
         numbers = as_columns(values)
-        # Rounded as the numbers are: one that was on a knot still is.
+        # Rounded like the numbers, so that one that was on a knot still is.
         knots = tf.cast(tf.constant(self._knots_of, numbers.dtype), tf.float64)
         return scaled_integers(tf.cast(numbers, tf.float64), knots, bits=self.bits)
 

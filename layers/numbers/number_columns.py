@@ -1,4 +1,4 @@
-"""The numbers of an example as columns, each with weights of its own: what all layers that embed numbers share."""
+"""The numbers of an example as columns, each with its own weights: functions that all layers for numbers share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def as_columns(values: tf.Tensor) -> tf.Tensor:
 
 
 def columns_in(input_shape: Any, *, layer: str) -> int:
-    """How many numbers an example has, given the shape of a layer's input.
+    """Number of numbers in an example, given the shape of a layer's input.
 
     Raises:
       ValueError: If the input is neither `[B]` nor `[B, n]`; the message names the layer.

@@ -1,7 +1,7 @@
 """Integers as digits of several numeral systems, each digit a row of one table ([Tencent] §3.2).
 
-A missing number reads one row, however many a known one reads, and edges are counted by operations that every converter
-of a graph knows.
+A missing number reads one row, regardless of how many a known one reads, and edges are counted by operations that every
+graph converter supports.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SIGNIFICANT_BITS: Final = {tf.bfloat16: 8, tf.float16: 11, tf.float32: 24, tf.f
 
 
 def missing_once(rows: tf.Tensor, dtype: tf.DType | str = tf.float32) -> tf.Tensor:
-    """Weights with which a sum over rows contains the missing row once at most, and every other row as it is.
+    """Weights with which a sum over rows contains the missing row at most once, and every other row unchanged.
 
     K times the row would be an embedding K times as large, with a gradient K times that of a digit's row: it would take
     K^2 times the step of plain gradient descent.
@@ -40,10 +40,10 @@ def missing_once(rows: tf.Tensor, dtype: tf.DType | str = tf.float32) -> tf.Tens
 def reached_edges(values: tf.Tensor, edges: tf.Tensor) -> tf.Tensor:
     """The number of edges that are `<= value`, by bisection.
 
-    It is `tf.searchsorted(edges, values, side="right")` by columns, whose operations `UpperBound` and `LowerBound` no
-    converter knows (ONNX, OpenVINO). K edges take `log2(K + 1)` steps of a gather, a comparison and a sum on `[B, n]`,
-    in about the time of `tf.searchsorted`; comparing with all edges at once would take `[B, n, K]`, and 7 times as long
-    at 256 edges.
+    It is `tf.searchsorted(edges, values, side="right")` per column, whose operations `UpperBound` and `LowerBound` the
+    converters to ONNX and OpenVINO do not support. K edges take `log2(K + 1)` steps of a gather, a comparison and a sum
+    on `[B, n]`, in about the time of `tf.searchsorted`; comparing with all edges at once would take `[B, n, K]`, and 7
+    times as long at 256 edges.
 
     Args:
       values: `[B, n]`; NaN has reached no edge.
@@ -54,7 +54,7 @@ def reached_edges(values: tf.Tensor, edges: tf.Tensor) -> tf.Tensor:
     """
     columns, number = edges.shape
     steps = number.bit_length()
-    # Filled up to 2^steps - 1 by what only an infinite value reaches, and one that is never looked at.
+    # Filled up to 2^steps - 1 with edges that only an infinite value reaches, and one that is never read.
     filled = tf.pad(edges, [[0, 0], [0, 2**steps - number]], constant_values=edges.dtype.as_numpy_dtype("inf"))
     flat, starts = tf.reshape(filled, [-1]), 2**steps * tf.range(columns)
     found = tf.zeros_like(values, tf.int32)
@@ -67,7 +67,7 @@ def reached_edges(values: tf.Tensor, edges: tf.Tensor) -> tf.Tensor:
 def passed_edges(values: tf.Tensor, edges: tf.Tensor) -> tf.Tensor:
     """The number of edges that are `< value`: `tf.searchsorted` with `side="left"`. As `reached_edges` otherwise.
 
-    The edges from the other side: those that are not `>= value`, which the negative numbers have reached in turn.
+    It counts the edges that are not `>= value`, by `reached_edges` of the negative numbers.
     """
     return edges.shape[1] - reached_edges(-values, tf.reverse(-edges, [1]))
 
@@ -80,7 +80,7 @@ def digits_of(*, base: int, bits: int) -> int:
 
 
 def table_rows(*, bases: Sequence[int], bits: int) -> int:
-    """Rows of the table: one for a missing number, then n rows a digit in base n.
+    """Rows of the table: one for a missing number, then n rows per digit in base n.
 
     Raises:
       ValueError: If there is no base, or one twice, which would only double its rows.
@@ -120,12 +120,12 @@ def digit_rows(integers: tf.Tensor, *, bases: Sequence[int], bits: int) -> tf.Te
 
 
 def require_exact(dtype: tf.DType, *, bits: int, who: str) -> None:
-    """Refuses numbers of a type that cannot hold every integer of the range.
+    """Rejects numbers of a type that cannot hold every integer of the range.
 
     Args:
       dtype: Type of the numbers.
       bits: The range, 0..2^bits-1.
-      who: What takes the numbers, for the error.
+      who: Name of the user of the numbers, for the error.
 
     Raises:
       ValueError: If the type has fewer significant bits, so that neighbours would have become one number.
@@ -133,7 +133,7 @@ def require_exact(dtype: tf.DType, *, bits: int, who: str) -> None:
     held = _SIGNIFICANT_BITS.get(dtype, bits)
     if bits > held:
         raise ValueError(
-            f"{who} tells the integers below 2^{bits} apart, and {dtype.name} holds only those below 2^{held}: "
+            f"{who} distinguishes the integers below 2^{bits}, but {dtype.name} holds only those below 2^{held}: "
             f"neighbours would have one code. Give numbers in float64 or as integers, or at most {held} bits. "
             f"Received: bits={bits}, {dtype.name}."
         )

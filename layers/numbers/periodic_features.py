@@ -20,9 +20,9 @@ _LARGEST = 1e6
 class PeriodicFeatures(keras.layers.Layer):
     """`e = relu(W [sin(2 pi c x), cos(2 pi c x)] + b)` with k trained frequencies c that start as N(0, sigma).
 
-    The paper's "PLR" embedding. Every number has c, W and b of its own; a missing number (NaN) has a row of its own,
-    not in the paper. The larger sigma, the finer the steps of x that can be told apart from the start; the paper tunes
-    it for each data set, the defaults are our choice. Give standardised numbers.
+    The paper's "PLR" embedding. Every number has its own c, W and b; a missing number (NaN) has its own row, which is
+    not in the paper. The larger sigma is, the finer are the initially distinguishable steps of x; the paper tunes it
+    for each data set, the defaults are our choice. Give standardised numbers.
 
     Call arguments:
       values: `[B]`, or `[B, n]` for n numbers at once.
@@ -33,7 +33,7 @@ class PeriodicFeatures(keras.layers.Layer):
     Args:
       width: d.
       frequencies: k.
-      sigma: Standard deviation of the first frequencies, in periods for each unit of x.
+      sigma: Standard deviation of the initial frequencies, in periods per unit of x.
     """
 
     def __init__(

@@ -43,7 +43,7 @@ def piecewise_rows(values: tf.Tensor, knots: tf.Tensor) -> tuple[tf.Tensor, tf.T
     first = tf.range(columns) * (most + 1)
     flat = tf.reshape(knots, [-1])
     low, high = tf.gather(flat, place + first), tf.gather(flat, above + first)
-    # A gap to infinity gives 0; there is none behind the last knot.
+    # A gap to infinity gives 0; there is none after the last knot.
     share = tf.cast(tf.math.divide_no_nan(known - low, high - low), values.dtype)
     share = tf.where(missing, tf.zeros([], values.dtype), share)
     rows = tf.where(missing[..., tf.newaxis], tf.zeros([], tf.int64), tf.stack([place, above], axis=-1) + 1)
@@ -57,14 +57,14 @@ class PiecewiseEmbedding(keras.layers.Layer):
 
     A continuous function of x, linear between knots, one row E per knot: a linear map of the piecewise linear
     encoding of Gorishniy et al. 2022, Eq. 1, here as a lookup of two rows for any number of knots. Beyond the outer
-    knots it is constant, where theirs continues. Unlike in buckets, near numbers have near embeddings, and no
-    number is lost within a bucket; a frequent value that is a knot, such as 0, still has a row to itself. Row 0 is that
-    of a missing number (NaN), not in the paper.
+    knots it is constant, where theirs continues. Unlike in buckets, near numbers have near embeddings, and no number is
+    lost within a bucket; a frequent value that is a knot, such as 0, still has its own row. Row 0 is that of a missing
+    number (NaN), which is not in the paper.
 
     With knots 0, 10 and 30 the number 15 has `0.75 E_2 + 0.25 E_3`.
 
     Call arguments:
-      values: `[B]`, or `[B, n]` for n numbers with rows of their own.
+      values: `[B]`, or `[B, n]` for n numbers, each with its own rows.
 
     Returns:
       `[B, d]`, or `[B, n, d]`.
@@ -75,7 +75,7 @@ class PiecewiseEmbedding(keras.layers.Layer):
         up with infinity).
 
     Raises:
-      ValueError: If knots fall, are NaN, or begin with infinity.
+      ValueError: If knots decrease, are NaN, or begin with infinity.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class PiecewiseEmbedding(keras.layers.Layer):
         super().__init__(name=name, dtype=dtype, trainable=trainable, autocast=False)
         table = ascending(knots)
         if table is None or not table.size or not np.isfinite(table[:, 0]).all():
-            raise ValueError(f"knots must be numbers that do not fall, the first one finite. Received: {knots}.")
+            raise ValueError(f"knots must be numbers that do not decrease, the first one finite. Received: {knots}.")
         require_counts("PiecewiseEmbedding", width=width)
         self.width = width
         self.knots = knots

@@ -1,4 +1,4 @@
-"""A number as a multiple of one direction: the plainest encoding, and a baseline of [Tencent] §3.2."""
+"""A number as a multiple of one direction: the simplest encoding, and a baseline of [Tencent] §3.2."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ class ScaledNumber(keras.layers.Layer):
     """`e = z v` with `z = (x - mean) / std` clipped to ±`limit`, and a learned row where the number is missing (NaN).
 
     Call arguments:
-      values: `[B]`, or `[B, n]` for n numbers with a direction each.
+      values: `[B]`, or `[B, n]` for n numbers, each with its own direction.
 
     Returns:
       `[B, d]`, or `[B, n, d]`.
 
     Args:
       width: d.
-      mean: Subtracted: one, or one per number.
-      std: Divided by, positive: one, or one per number.
+      mean: Mean of the numbers: one, or one per number.
+      std: Standard deviation of the numbers, positive: one, or one per number.
       limit: Largest size of z, in standard deviations.
     """
 

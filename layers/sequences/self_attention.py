@@ -37,7 +37,7 @@ class SelfAttention(keras.layers.Layer):
       output.
 
     Args:
-      max_length: The largest relative position with an embedding of its own. L may exceed it; the older behaviours
+      max_length: The largest relative position with its own embedding. L may exceed it; the older behaviours
         then share the embedding of position `max_length`.
       blocks: Transformer blocks, one or more.
       heads: Attention heads, each of width `max(1, d // heads)`.

@@ -1,4 +1,4 @@
-"""Baselines of [Tencent] §3.1: target attention (DIN), which weighs behaviours by an MLP, and the mean."""
+"""Baselines of [Tencent] §3.1: target attention (DIN), which weights behaviours by an MLP, and the mean."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TargetAttention(keras.layers.Layer):
 
     The first hidden layer never forms its input of width 4d. By parts of the input, its kernel gives
     `W_e e + W_v v + W_d (e - v) + W_p (e * v) = (W_e + W_d) e + (W_v - W_d) v + W_p (e * v)`, so that `e - v` needs no
-    kernel of its own; and `W_p (e * v) = (W_p diag(v)) e`, so that the behaviours of an example are multiplied by one
+    separate kernel; and `W_p (e * v) = (W_p diag(v)) e`, so that the behaviours of an example are multiplied by one
     kernel, `W_e + W_p diag(v)`, in one product.
 
     Call arguments:
@@ -68,7 +68,7 @@ class TargetAttention(keras.layers.Layer):
         self._score = Dense(1, use_bias=not normalise, name="score", dtype=dtype)
 
     def build(self, input_shape: Any) -> None:
-        """Creates the first layer's kernels of behaviour and product; the target's is in a layer of its own."""
+        """Creates the first layer's kernels of behaviour and product; the target's is in a separate layer."""
         shape = (int(input_shape[-1]), self.hidden[0])
         self._of_behaviour = self.add_weight(name="behaviour", shape=shape, initializer="glorot_uniform")
         self._of_product = self.add_weight(name="product", shape=shape, initializer="glorot_uniform")

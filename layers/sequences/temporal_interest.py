@@ -29,8 +29,8 @@ class TemporalInterest(keras.layers.Layer):
     [Tencent] Eq. 1: `u = sum_i alpha(e~_i, v~_t) (e~_i * v~_t)` with `e~_i = e_i + p_i` and `*` element-wise. Here
     `alpha = softmax_i(<e~_i, v~_t> / sqrt(d))` over the valid behaviours, and `p_i` is the sum of an embedding of the
     relative position (the most recent behaviour has 1, the target 0) and one of the time interval to the target, in
-    logarithmic buckets. The target is encoded alike, at position 0 and interval 0. Because `v~_t` does not depend on i,
-    `u = v~_t * sum_i alpha_i e~_i`, which is what is computed. Nor is `e~_i` formed: the small tables of p are
+    logarithmic buckets. The target is encoded likewise, at position 0 and interval 0. Because `v~_t` does not depend on
+    i, `u = v~_t * sum_i alpha_i e~_i`, which is what is computed. Nor is `e~_i` formed: the small tables of p are
     multiplied by the target once, each behaviour gathers its term of the score from the result, and the weights of
     equal p are summed before they are multiplied by the table. So no tensor of size `[B, L, d]` is created apart from
     the behaviours themselves; terms of p and the softmax are computed in float32 at least.
@@ -59,7 +59,7 @@ class TemporalInterest(keras.layers.Layer):
       `[B, d]`; zero where there is no behaviour.
 
     Args:
-      max_length: The largest relative position with an embedding of its own. L may exceed it; the older behaviours
+      max_length: The largest relative position with its own embedding. L may exceed it; the older behaviours
         then share the embedding of position `max_length`.
       position: Whether the relative position is encoded.
       interval: Whether the time interval is encoded.

@@ -60,8 +60,8 @@ def cross_covariance(
 ) -> tf.Tensor:
     """`k(x, z)` of a `covariance_kernel` between a batch and the inducing points.
 
-    For the RBF part, logarithm, norms and inner product of `log a^2 - |x - z|^2 / 2 l^2` come out of one matrix product
-    of vectors with two more entries, so that `[B, M]` numbers are read twice instead of ten times, and as rarely in the
+    For the RBF part, logarithm, norms and inner product of `log a^2 - |x - z|^2 / 2 l^2` result from one matrix product
+    of vectors with two more entries, so that `[B, M]` numbers are read twice instead of ten times, and likewise in the
     gradient. Other kernels use TensorFlow Probability.
 
     Args:

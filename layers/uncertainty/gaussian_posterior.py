@@ -27,7 +27,7 @@ class GaussianPosterior(tf.Module):
     W b is the `alpha = K_zz^-1 (E u - m)` of textbooks, and `W diag(p) W^T` the matrix of their quadratic form;
     multiplied out, its entries cancel, so that in float32 the error of a variance exceeds the variance.
 
-    It holds copies of the head's weights, so that further training does not change half of an output; `refresh` updates
+    It holds copies of the head's weights, so that further training does not change part of an output; `refresh` updates
     them without a new trace.
 
     Args:
@@ -119,7 +119,7 @@ class GaussianPosterior(tf.Module):
 def _posterior(head: GaussianProcessHead, dtype: tf.DType) -> dict[str, tf.Tensor]:
     """The parts of a head that serving needs: adapter, kernel and points, and q in terms of eigenvectors.
 
-    Whatever depends on weights alone is computed here, because with a hundred candidates each small op matters.
+    Everything that depends only on weights is computed here, because with a hundred candidates each small op matters.
     """
     location, scale = (tf.cast(value, tf.float64) for value in head.variational())
     unit = tf.eye(head.inducing_points, dtype=tf.float64)

@@ -77,7 +77,7 @@ class GaussianProcessHead(keras.layers.Layer):
     click rate of 1/2.
 
     Kernels are those of TensorFlow Probability, and `distribution` gives the same process as its object. The few lines
-    above are written out because it computes in one type throughout: here `K_zz` and its factor are in float64, which
+    above are written out because TFP computes in one type throughout: here `K_zz` and its factor are in float64, which
     they need, and products with the batch in float32. Each of T tasks has its own process; all are computed at once.
 
     With `training=True` the first batch places the inducing points, by k-means on its x.
@@ -93,8 +93,8 @@ class GaussianProcessHead(keras.layers.Layer):
       base_rate: Share of positives, between 0 and 1; one, or one per task. The prior's mean is its logit.
       features: Width D of x.
       kernel: `rbf`, `matern_1_2`, `matern_3_2`, `matern_5_2` or `linear_rbf`.
-      amplitude: Initial value of the prior's standard deviation of f, which is trained.
-      length_scale: Initial value of the distance over which f changes, which is trained; x has norm 1.
+      amplitude: Initial value of the prior's standard deviation of f; it is trained.
+      length_scale: Initial value of the distance over which f changes; it is trained, and x has norm 1.
       normalize: Whether x is scaled to norm 1, so that the length scale keeps its meaning while W is trained.
       jitter: The first jitter tried, relative to the kernel's variance; see `stable_cholesky`.
       k_means_steps: Iterations of k-means at the start; 0 takes random rows of the batch.

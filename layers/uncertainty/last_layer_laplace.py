@@ -25,7 +25,7 @@ from fullrank.layers.uncertainty.task_logits import (
 @keras.saving.register_keras_serializable(package="fullrank")
 @takes(inputs=Input("[B, U] or [B, T, U]", known="T U"))
 class LastLayerLaplace(keras.layers.Layer):
-    """`f = m + w^T x~`, `w ~ N(w_MAP, H^-1)`, `H = lambda I + sum_i p_i (1 - p_i) x~_i x~_i^T`, x~ being x and a 1.
+    """`f = m + w^T x~`, `w ~ N(w_MAP, H^-1)`, `H = lambda I + sum_i p_i (1 - p_i) x~_i x~_i^T`, where x~ is x and a 1.
 
         mean = m + w_MAP^T x~,   variance = x~^T H^-1 x~
 

@@ -38,7 +38,7 @@ def cholesky(matrix: tf.Tensor, *, jitter: float = SMALLEST_JITTER) -> tf.Tensor
     def failed(found: tf.Tensor) -> tf.Tensor:
         return tf.logical_not(tf.math.is_finite(tf.reduce_sum(found, axis=[-2, -1])))
 
-    def goes_on(relative: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
+    def unfinished(relative: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
         return tf.reduce_any(tf.logical_and(failed(found), relative[..., 0] < 0.99 * LARGEST_JITTER))
 
     def grow(relative: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -48,7 +48,7 @@ def cholesky(matrix: tf.Tensor, *, jitter: float = SMALLEST_JITTER) -> tf.Tensor
 
     first = tf.fill(tf.shape(scale), tf.constant(jitter, tf.float64))
     first.set_shape(scale.shape)
-    return tf.while_loop(goes_on, grow, (first, factor(first)))[1]
+    return tf.while_loop(unfinished, grow, (first, factor(first)))[1]
 
 
 def inverse_cholesky(matrix: tf.Tensor, *, jitter: float = SMALLEST_JITTER, dtype: tf.DType = tf.float64) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""Uncertain logits of one or several tasks ([Tencent] §6.4): how inputs and base rates are read, and the result."""
+"""Uncertain logits of one or several tasks ([Tencent] §6.4): checks of inputs and base rates, and the result."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def test_near_numbers_have_near_embeddings() -> None:
 
 @pytest.mark.parametrize("knots", [(1.0,), (2.0, 1.0)])
 def test_knots_that_make_no_map(knots: tuple[float, ...]) -> None:
-    with pytest.raises(ValueError, match="must not fall"):
+    with pytest.raises(ValueError, match="do not decrease"):
         layers.MultipleNumeralSystem(4, knots=knots)
 
 
