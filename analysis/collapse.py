@@ -141,15 +141,15 @@ def _define_flags(flag_values: flags.FlagValues) -> None:
         1,
         **at,
     )
-    flags.DEFINE_integer("max_width", MAX_WIDTH, "Like --min_rows: most columns.", 1, **at)
+    flags.DEFINE_integer("max_width", MAX_WIDTH, "Like --min_rows: largest number of columns.", 1, **at)
     flags.DEFINE_string(
         "frequencies",
         None,
-        "An .npz with the number of lookups of each row, by name of the table: adds spectra weighted by it.",
+        "An .npz with the number of lookups of each row, by name of the table: adds spectra weighted by them.",
         **at,
     )
     flags.DEFINE_string("initial", None, "The same model before training, in any form that --input takes.", **at)
-    flags.DEFINE_bool("overwrite", False, "Replace an analysis that is in --output already.", **at)
+    flags.DEFINE_bool("overwrite", False, "Replace an analysis that is already in --output.", **at)
 
 
 if __name__ == "__main__":

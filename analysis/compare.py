@@ -137,7 +137,7 @@ def _define_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_string("key", None, "Column whose values are independent; the schema's first key if not given.", **at)
     flags.DEFINE_list("segments", [], "Columns to compare by; the schema's if not given.", **at)
     flags.DEFINE_integer("draws", 1000, "Draws of the bootstrap.", 1, **at)
-    flags.DEFINE_bool("overwrite", False, "Replace a comparison that is in --output already.", **at)
+    flags.DEFINE_bool("overwrite", False, "Replace a comparison that is already in --output.", **at)
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def summary(content: dict[str, Any]) -> str:
     lines += [f"Not counted: {name}: {why}." for name, why in content["left_out"].items()]
     if content["pairs"]:
         lines.append(
-            "\nInteraction information of pairs, the most that two tell together beyond each alone, and the least:"
+            "\nInteraction information, what two features tell together beyond each alone: largest and smallest pairs:"
         )
         shown = content["pairs"]
         shown = shown if len(shown) <= 2 * _SHOWN else [*shown[:_SHOWN], *shown[-_SHOWN:]]
@@ -223,7 +223,7 @@ def _define_flags(flag_values: flags.FlagValues) -> None:
     )
     flags.DEFINE_integer("figures", 3, "Target categories to draw maps of.", 1, **at)
     flags.DEFINE_integer("seed", default.seed, "Seed of the permutations.", 0, **at)
-    flags.DEFINE_bool("overwrite", False, "Replace an analysis that is in --output already.", **at)
+    flags.DEFINE_bool("overwrite", False, "Replace an analysis that is already in --output.", **at)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ r"""Shows whether embeddings can represent contradictory interests of two tasks 
         --runs=ple:runs/ple,stem:runs/stem --user=user_id --item=ad_id --data=records --output=entangled
 
 --first and --second are single-task runs: by their embeddings, pairs are selected that are near in one task and far in
-the other. The figure has their distances in every embedding set of every run; the table shows how well each set
+the other. The figure shows their distances in every embedding set of every run; the table shows how well each set
 separates the pairs for either task. One set has one distance for a pair, so its two numbers sum to 1. A model may give
 the product a negative weight, so that near pairs are the negatives: with --data such a set is inverted.
 """
@@ -118,12 +118,12 @@ def _define_flags(flag_values: flags.FlagValues) -> None:
         "data", None, "Records that the runs were trained on, to find sets in which near pairs are the negatives.", **at
     )
     flags.DEFINE_string("split", "validation", "Split of --data to read.", **at)
-    flags.DEFINE_integer("examples", 100_000, "Most examples of --data to read.", 100, **at)
+    flags.DEFINE_integer("examples", 100_000, "Maximum number of examples of --data to read.", 100, **at)
     flags.DEFINE_string("output", None, "Directory to write.", required=True, **at)
     flags.DEFINE_integer("pairs", 200_000, "Pairs of users and items to draw.", 100, **at)
     flags.DEFINE_float("share", 0.2, "Nearest and farthest share of the pairs that count as near and far.", **at)
     flags.DEFINE_integer("seed", 1, "Seed of the draw.", 0, **at)
-    flags.DEFINE_bool("overwrite", False, "Replace an analysis that is in --output already.", **at)
+    flags.DEFINE_bool("overwrite", False, "Replace an analysis that is already in --output.", **at)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Draws how well HashIDs preserve the similarity of the vectors that they were made of.
+"""Draws how well HashIDs preserve the similarity of the vectors that they were made from.
 
     fullrank hamming --input=hamming.json --output=hamming.png
 

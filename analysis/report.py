@@ -32,7 +32,7 @@ def report(flag_values: flags.FlagValues) -> None:
     """
     output = Path(flag_values.output)
     if output.suffix not in (".html", ".htm"):
-        raise UsageError(f"--output={output}: the page is an .html file.")
+        raise UsageError(f"--output={output}: the page must be an .html file.")
     # Loaded only for a valid command line, so that --help and errors are fast.
     from fullrank.analysis.pages.build import report as page_of
 

@@ -1,4 +1,4 @@
-"""How differently a model scores items that differ only in their ids ([Tencent] §3.2)."""
+"""The inconsistency of a model's scores for items that differ only in their ids ([Tencent] §3.2)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def inconsistency(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
     """
     p, q = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if p.shape != q.shape or p.ndim != 1:
-        raise ValueError(f"Pairs need two [N]. Received: {p.shape} and {q.shape}.")
+        raise ValueError(f"Pairs need two arrays [N]. Received: {p.shape} and {q.shape}.")
     if (p < 0).any() or (q < 0).any():
         raise ValueError("Predictions cannot be negative.")
     if not p.size:

@@ -60,7 +60,7 @@ class SegmentGain:
         return _verdict(self.low_of_all, self.high_of_all, keys=self.keys)
 
     def describe_as_worst(self, name: str) -> str:
-        """A line about the segment `name`, which was chosen because its gain is the least."""
+        """A line about the segment `name`, which was chosen because its gain is the smallest."""
         interval = f"[{self.low_of_all:+.3f}, {self.high_of_all:+.3f}] for all segments at once"
         return (
             f"{name}, NE gain {self.gain:+.3f} % {interval}, {self.examples:,} examples of {self.keys:,} keys: "
@@ -76,7 +76,7 @@ class PairedGain:
     segments: tuple[SegmentGain, ...]
 
     def worst(self, *, min_keys: int = LEAST_KEYS) -> SegmentGain | None:
-        """The segment with the least gain among those with an interval and enough keys; `None` if there is none."""
+        """The segment with the smallest gain among those with an interval and enough keys; `None` if there is none."""
         known = [s for s in self.segments if s.keys >= min_keys and not np.isnan(s.low_of_all)]
         return min(known, key=lambda s: s.gain, default=None)
 

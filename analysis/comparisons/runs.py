@@ -84,7 +84,7 @@ class RunComparison:
     scored: Scored
 
     def worst(self, task: str, run: str) -> tuple[str, SegmentGain] | None:
-        """Segment column and value with the least gain, of those with enough keys; `None` without one."""
+        """Segment column and value with the smallest gain among those with enough keys; `None` without one."""
         found = [(column, gain.worst()) for column, gain in self.gains[task][run].items() if column]
         known = [(column, entry) for column, entry in found if entry is not None]
         return min(known, key=lambda item: item[1].gain, default=None)
@@ -249,7 +249,7 @@ def _check_same(tables: Mapping[str, pa.Table]) -> None:
     for other, table in others:
         if table.num_rows != first.num_rows:
             raise ValueError(
-                f"{name} has {first.num_rows:,} examples and {other} {table.num_rows:,}: they are of other data."
+                f"{name} has {first.num_rows:,} examples and {other} {table.num_rows:,}: their data differ."
             )
         for column in first.column_names:
             shared = column in table.column_names and not column.endswith(ENDING) and not column.endswith("_mean")
@@ -306,7 +306,7 @@ def _numbers(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
 
 
 def _codes(table: pa.Table, name: str) -> npt.NDArray[np.int64]:
-    """A code for each key; each missing key is one of its own."""
+    """A code for each key; each missing key has its own code."""
     values = table[name].combine_chunks()
     codes: npt.NDArray[np.int64] = values.dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False)
     nothing: Any = -1 if pa.types.is_integer(values.type) else ""

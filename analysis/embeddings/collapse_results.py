@@ -63,7 +63,7 @@ class PartnerAbundance:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Collapse:
-    """The result of a comparison."""
+    """The result of a collapse analysis."""
 
     given: Input
     tables: tuple[TableSpectrum, ...]

@@ -1,4 +1,4 @@
-"""How differently two embedding sets embed the same field ([Tencent] §4.2, after Guo et al. 2023).
+"""The diversity of two embedding sets of the same field ([Tencent] §4.2, after Guo et al. 2023).
 
 Spectra of sub-embeddings: a field's embeddings after projection for each partner ([Tencent] §4.1, §4.4).
 

@@ -82,8 +82,8 @@ def labelled_pairs(
       user: Feature of users.
       item: Feature of items.
       tasks: Two labels.
-      split: Which split to read.
-      examples: Most examples to read.
+      split: Split to read.
+      examples: Maximum number of examples to read.
     """
     rows, labels, count = [], [], 0
     for batch in read_records(schema, split=split, batch_size=min(4096, examples)):

@@ -42,7 +42,7 @@ class Distances:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Entanglement:
-    """The result of a comparison.
+    """The result of an entanglement analysis.
 
     Attributes:
       tasks: The two tasks.

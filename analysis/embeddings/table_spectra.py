@@ -87,7 +87,7 @@ def table_spectra(
 
 def _of_variable(source: TableSource, frequencies: Mapping[str, Array], initial: Input | None) -> list[TableSpectrum]:
     counts = {table.name: _counts(source.set, table, frequencies) for table in source.tables}
-    # Slots can be as large as the table, so they are gone before it is read.
+    # Slots can be as large as the table, so they are released before it is read.
     touched = None
     if initial is None and any(count is None for count in counts.values()):
         touched = rows_with_touched_slots(source.variable)

@@ -40,7 +40,7 @@ def abundance_bars(
     with figure(path=path, width=7.5, height=1.7 + 0.27 * len(drawn)) as axes:
         places = range(len(drawn))
         axes.barh(places, [entry[0] for _, entry in drawn], height=0.7, color=BLUE)
-        # The numbers are in a column of their own, where no line crosses them.
+        # The numbers are in a separate column, where no line crosses them.
         for place, (_, (relative, absolute, _)) in enumerate(drawn):
             axes.annotate(
                 f"{relative:.2f}  (IA {absolute:.1f})",
@@ -72,7 +72,7 @@ def spectra_heatmap(
     """Draws one row per table and one column per singular value; the colour is log10 of sigma_k / sigma_1.
 
     A table that uses all its dimensions equally is light from left to right; one that has collapsed turns dark early.
-    Rows are blank beyond min(N, d). The table with the least sum over its row, the smallest IA / min(N, d), is on top.
+    Rows are blank beyond min(N, d). The table with the smallest IA / min(N, d), the mean of its row, is on top.
 
     Args:
         spectra: Label of each table -> its singular values, largest first.

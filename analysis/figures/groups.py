@@ -39,7 +39,7 @@ def usage_lines(*, shares: Sequence[npt.ArrayLike], place: str, path: str | os.P
             used = ordered[ordered > 0]
             label = f"level {number}: {len(used)} of {len(ordered)} used"
             axes.plot(np.arange(1, len(used) + 1), 100 * used, color=color, marker="o", markersize=3, label=label)
-        axes.axhline(100 / most, color=GREY, linewidth=1.2, linestyle="--", label="all alike")
+        axes.axhline(100 / most, color=GREY, linewidth=1.2, linestyle="--", label="equal use")
         axes.set_yscale("log")
         axes.set_xlabel("code, the most frequent first")
         axes.set_ylabel("% of examples")
@@ -85,4 +85,4 @@ def meaning_bars(*, bars: Sequence[Bar], sizes: Mapping[str, float], place: str,
         axes.set_xlabel("% of examples that have the value")
         axes.grid(axis="y", visible=False)
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, -0.02))
-        axes.set_title(f"What the largest groups are, {place}")
+        axes.set_title(f"What distinguishes the largest groups, {place}")

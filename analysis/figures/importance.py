@@ -1,4 +1,4 @@
-"""How much worse predictions get without each feature."""
+"""The figure of feature importance: how much worse predictions get without each feature."""
 
 from __future__ import annotations
 

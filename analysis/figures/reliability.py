@@ -63,7 +63,7 @@ def reliability_diagram(
             )
         for axis in (axes.xaxis, axes.yaxis):
             if logarithmic:
-                axis.set_major_locator(LogLocator(subs=_ticks_a_decade(high / low)))
+                axis.set_major_locator(LogLocator(subs=_ticks_per_decade(high / low)))
                 axis.set_minor_locator(NullLocator())
             axis.set_major_formatter(FuncFormatter(_percent))
         axes.set_xlabel("mean predicted probability")
@@ -72,8 +72,8 @@ def reliability_diagram(
         axes.legend(loc="upper left")
 
 
-def _ticks_a_decade(span: float) -> tuple[float, ...]:
-    """The number of labels that fit next to each other."""
+def _ticks_per_decade(span: float) -> tuple[float, ...]:
+    """The ticks of a decade whose labels fit next to each other."""
     if span < 150.0:
         return (1.0, 2.0, 5.0)
     return (1.0, 3.0) if span < 3000.0 else (1.0,)

@@ -59,7 +59,7 @@ def segment_bars(
             height=0.7,
             color=BLUE,
         )
-        # The numbers are in a column of their own, where no line crosses them.
+        # The numbers are in a separate column, where no line crosses them.
         for place, (_, entry) in enumerate(drawn):
             value = entry[statistic]
             axes.annotate(

@@ -21,15 +21,15 @@ def stated_deviation(
     """Draws the quantiles of the deviation, and predicted and observed rates of examples sorted by it.
 
     Args:
-      quantiles: Of the deviation of the logit over examples, evenly spaced from the least to the largest.
-      groups: The surest first: `examples`, and means of `predicted` and `observed`.
+      quantiles: Quantiles of the deviation of the logit over examples, evenly spaced from 0 to 1.
+      groups: The most certain first: `examples`, and means of `predicted` and `observed`.
       task: Name for the title.
       path: The file to write.
     """
     size, predicted, observed = (
         np.array([group[name] for group in groups], np.float64) for name in ("examples", "predicted", "observed")
     )
-    # Each group stands in the middle of the examples that it holds.
+    # Each group is drawn at the middle of its examples.
     place = 100 * (np.cumsum(size) - size / 2) / size.sum()
     low, high = wilson_interval(rate=observed, examples=size)
     with panels(path=path, rows=1, columns=2, width=8.4, height=3.7) as (spread, rates):
@@ -41,7 +41,7 @@ def stated_deviation(
         rates.plot(place, observed, "o", color=BLUE, markersize=5, label="observed, 95 % interval")
         rates.plot(place, predicted, "s", color=ORANGE, markersize=5, fillstyle="none", label="predicted")
         rates.axhline(0.0, color=GREY, linewidth=0.8)
-        rates.set_xlabel("examples, the surest first [%]")
+        rates.set_xlabel("examples, the most certain first [%]")
         rates.set_ylabel(f"rate of {task}")
         rates.legend(loc="best", fontsize=9)
         spread.figure.suptitle(f"Stated uncertainty of {task}", fontsize=11)

@@ -1,4 +1,4 @@
-"""The semantic-temporal map: what behaviours of a category, at a position or an interval, tell of a target's label."""
+"""The semantic-temporal map: information of behaviours, by category and by position or interval, about a label."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _MILLISECONDS: Final = 1000
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MapOptions:
-    """What is mapped.
+    """The settings of a map.
 
     Attributes:
       target: Column of the target's category.
       behaviours: Column of the behaviours' categories, oldest first, of the same table.
-      kept: Which behaviours count; `None` for all. Others keep their position, but are in no cell.
+      kept: Constraint on the behaviours that count; `None` for all. Others keep their position, but are in no cell.
       times: Column of the behaviours' times; `None` for a map of positions alone.
       now: Column of the event time; needed with `times`.
       time_unit: Unit of both.
       categories: K rows of the table, of targets and of behaviours.
       names: Their names.
-      positions: Most recent behaviours looked at, P.
+      positions: P, the number of most recent behaviours.
       edges: Inner edges of the interval buckets in seconds, increasing; T - 1.
     """
 
@@ -54,12 +54,12 @@ class MapOptions:
 class CellMap:
     """Counts along one axis. A cell is a behaviour category (one of K, or all others) in a column of the axis.
 
-    X of a cell is whether the example has such a behaviour, Y its label, or what a run predicts for it: both sides are
-    measured alike, `MI(X_{C(X)=c_b and P(X)=p}, Y_{C(Y)=c_t})` ([Tencent] Eq. 7). A predicted probability p adds p
-    positives and 1 - p negatives.
+    X of a cell is whether the example has such a behaviour, Y its label, or a run's prediction for it: both are
+    measured in the same way, `MI(X_{C(X)=c_b and P(X)=p}, Y_{C(Y)=c_t})` ([Tencent] Eq. 7). A predicted probability p
+    adds p positives and 1 - p negatives.
 
     Attributes:
-      axis: What the columns are.
+      axis: Axis of the columns.
       targets: Names of the K target categories.
       columns: Names of the columns: positions from 1, or interval buckets.
       places: `[columns]`, the position, or the mean interval of the bucket's behaviours in seconds; NaN without one.
@@ -67,7 +67,7 @@ class CellMap:
       present: `[K, K + 1, columns]`, examples with such a behaviour.
       positives: Source (`label`, or a run) -> `[K]`.
       present_positives: Source -> `[K, K + 1, columns]`.
-      noise: Source -> `[K]`, variance against that of a drawn label.
+      noise: Source -> `[K]`, variance relative to that of a drawn label.
     """
 
     axis: Axis
@@ -114,7 +114,7 @@ class CellMap:
         common the behaviour is.
 
         Returns:
-          Two of `[K, K + 1, columns]`; NaN without an example on one of the sides.
+          Two arrays `[K, K + 1, columns]`; NaN without an example on one of the sides.
         """
         tables = self.tables(source)
         usable = (tables.sum(-1) > 0).all(-1)
@@ -140,12 +140,12 @@ class CellMap:
 
 
 class MapCounts:
-    """Counts the map over batches; a batch costs a product of a matrix of examples and cells.
+    """Counts the map over batches; a batch costs one matrix product of examples and cells.
 
     Args:
-      options: What is mapped.
+      options: The settings of the map.
       rows: Rows of the table that target and behaviours share.
-      sources: Names of the runs whose predictions are mapped beside the label.
+      sources: Names of the runs whose predictions are mapped in addition to the label.
     """
 
     def __init__(self, options: MapOptions, *, rows: TableRows, sources: Sequence[str] = ()) -> None:
@@ -197,7 +197,7 @@ class MapCounts:
             self._of_cell[axis] += (weights.T @ present).reshape(self._of_cell[axis].shape)
 
     def result(self) -> dict[Axis, CellMap]:
-        """The map of positions, and that of intervals where there are times."""
+        """The map of positions, and that of intervals if there are times."""
         return {axis: self._map(axis, columns) for axis, columns in self._axes.items()}
 
     def _map(self, axis: Axis, columns: int) -> CellMap:

@@ -34,14 +34,14 @@ _SIGNS: Final[dict[str, Callable[[Any, Any], Any]]] = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Condition:
-    """What one column must be.
+    """A condition on one column.
 
     Attributes:
       column: The column.
-      position: Of a behaviour, from 1, the most recent one; `any` if one of the values suffices; `None` for a column of
-        one value.
+      position: Position of a behaviour, from 1, the most recent one; `any` if one of the values suffices; `None` for a
+        column of one value.
       sign: One of `= != < <= > >=`.
-      value: What it is compared with, as the column holds it.
+      value: The value that it is compared with, in the form of the column.
       text: The condition as it was written.
     """
 
@@ -52,7 +52,7 @@ class Condition:
     text: str
 
     def holds(self, batch: Arrays) -> Mask:
-        """Whether each example satisfies it, `[B]`; one without the value does not, unless the value is missing itself.
+        """Whether each example satisfies it, `[B]`; one without a value does not, unless `value` means missing.
 
         Args:
           batch: Column -> values, as records give them.
@@ -82,8 +82,8 @@ class Constraint:
     """Conditions that all hold.
 
     Attributes:
-      conditions: They; every example satisfies none of them.
-      text: As written.
+      conditions: The conditions; without any, every example satisfies the constraint.
+      text: The constraint as it was written.
     """
 
     conditions: tuple[Condition, ...]
@@ -97,13 +97,13 @@ class Constraint:
         return found
 
     def each(self, batch: Arrays) -> Mask:
-        """Whether each behaviour satisfies it, `[B, L]`; needs a condition, and conditions on aligned columns alone."""
+        """Whether each behaviour satisfies it, `[B, L]`; needs a condition, and only conditions on aligned columns."""
         found = [condition.each(batch) for condition in self.conditions]
         return np.asarray(np.logical_and.reduce(found), np.bool_)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """What it reads."""
+        """The columns that it reads."""
         return tuple(dict.fromkeys(condition.column.name for condition in self.conditions))
 
 
@@ -112,7 +112,7 @@ def parse_constraint(text: str, *, schema: Schema, flag: str) -> Constraint:
 
     Args:
       text: The conditions; empty for none.
-      schema: Says which columns there are.
+      schema: Schema that declares the columns.
       flag: Name of the flag, for messages.
 
     Raises:
@@ -180,7 +180,7 @@ def _value(text: str, column: Column, *, flag: str) -> int | float | bytes:
 
 
 def lengths(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """How many values each row of a padded column has, `[B, L]` -> `[B]`; they are on the left."""
+    """Number of values in each row of a padded column, `[B, L]` -> `[B]`; they are left-aligned."""
     missing: Any = MISSING_BYTES if values.dtype.kind in "OS" else MISSING_INT
     there = np.asarray(values != missing, np.bool_)
     last = there.shape[1] - np.argmax(there[:, ::-1], axis=1)

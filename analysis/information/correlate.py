@@ -37,12 +37,12 @@ from fullrank.data.schema.value_rules import without_features
 Arrays = dict[str, npt.NDArray[Any]]
 Codes = npt.NDArray[np.int64]
 SAMPLE: Final = 200_000
-"""Examples at the start of the split that tell which values are frequent."""
+"""Examples at the start of the split from which the frequent values are determined."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ranked:
-    """One X and what it tells."""
+    """One X and its information about the label."""
 
     name: str
     kind: str
@@ -55,21 +55,21 @@ class Ranked:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Correlation:
-    """What was found.
+    """The result of a correlation analysis.
 
     Attributes:
-      title: Which examples.
-      label: Which label.
+      title: Description of the examples.
+      label: The label.
       examples: Examples counted.
       positives: Those with label 1.
       ranking: Features and constraints, the most informative first.
       left_out: Features that cannot be counted -> why.
-      pairs: Pairs of features, the greatest interaction first; empty if not asked for.
-      learned_pairs: Expert -> how the strengths that it learned agree with them; empty if not asked for.
+      pairs: Pairs of features, the largest interaction first; empty if not requested.
+      learned_pairs: Expert -> how the strengths that it learned agree with them; empty if not requested.
       maps: By axis; empty without behaviours.
-      decays: Of every axis and source, same category and others.
+      decays: One per axis and source, for the same category and for the others.
       agreements: Run -> axis -> rank correlation with the truth.
-      behaviour: What the maps are of, in words.
+      behaviour: Description of the behaviours and the target of the maps.
     """
 
     title: str
@@ -92,7 +92,7 @@ class Correlation:
         return float(-sum(p * np.log(p) for p in (rate, 1 - rate) if p > 0))
 
     def to_json(self) -> dict[str, Any]:
-        """All numbers, as `correlation.json` holds them."""
+        """All numbers, as in `correlation.json`."""
         return {
             "title": self.title,
             "label": self.label,
@@ -113,16 +113,16 @@ class Correlation:
 def correlate(
     schema: Schema, request: Request, *, scores: Mapping[str, Path] | None = None, strengths: Strengths | None = None
 ) -> Correlation:
-    """Measures what features, pairs and behaviours tell of a label.
+    """Measures what features, pairs and behaviours tell about a label.
 
     Args:
       schema: A schema that was read from a directory of records.
-      request: What is measured.
+      request: What to measure.
       scores: Name of a run -> its predictions for the split; it gets a learned map.
       strengths: What experts of a run learned for pairs; needs a request of pairs.
 
     Raises:
-      ValueError: If something is not there, or no example is left.
+      ValueError: If something requested does not exist, or no example is left.
     """
     return _Stream(schema, request, scores or {}, strengths or {}).run()
 
@@ -249,7 +249,7 @@ class _Stream:
             )
 
     def _batches(self, scores: Mapping[str, Path]) -> Iterator[tuple[Arrays, Arrays]]:
-        """Columns of the examples that count, and their responses: the label and what each run predicts."""
+        """Columns of the examples that count, and their responses: the label and the predictions of each run."""
         request = self._request
         readers = {name: ScoreReader(file, task=self._label) for name, file in scores.items()}
         columns = self._columns()
@@ -299,7 +299,7 @@ class _Stream:
 
 
 def _count(counts: Codes, codes: Codes, label: Codes) -> None:
-    """Adds a batch; a large table is touched only where the batch is."""
+    """Adds a batch; in a large table, only the cells of the batch are touched."""
     places, flat = codes * 2 + label, counts.reshape(-1)
     if flat.size > 4 * places.size:
         np.add.at(flat, places, 1)
@@ -308,6 +308,6 @@ def _count(counts: Codes, codes: Codes, label: Codes) -> None:
 
 
 def _most_frequent(seen: Codes, number: int) -> Codes:
-    """Codes that were seen, the most frequent first; equals in their order."""
+    """Codes that were seen, the most frequent first; ties in their order."""
     order = np.argsort(-seen, kind="stable")[:number]
     return order[seen[order] > 0]

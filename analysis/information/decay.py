@@ -1,4 +1,4 @@
-"""How fast a map decays, and how alike a learned map is to the truth."""
+"""The decay of a map, and the agreement of a learned map with the truth."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Decay:
     """The effect of behaviours over positions or intervals, pooled over targets.
 
     Attributes:
-      axis: What `places` are.
+      axis: Axis of `places`.
       source: The label, or a run.
-      same: Whether of the target's own category, or of the other ones that were chosen.
+      same: Whether the behaviours are of the target's own category, or of the other chosen ones.
       places: `[columns]`.
       effects: `[columns]`, mean log odds ratio over targets (and behaviours), weighted by its precision.
       errors: `[columns]`, its standard error.
       constant: tau of `a exp(-x / tau) + level`, fitted to the effects, in the unit of `places`; NaN if no decay fits.
       error: Standard error of tau.
-      level: What the effect decays to.
+      level: Level that the effect decays to.
     """
 
     axis: Axis
@@ -43,7 +43,7 @@ class Decay:
     level: float
 
     def to_json(self) -> dict[str, Any]:
-        """All numbers; what is not defined is None."""
+        """All numbers; undefined ones are None."""
         found = dataclasses.asdict(self)
         for name in ("places", "effects", "errors"):
             found[name] = [_number(value) for value in found[name]]
@@ -56,7 +56,7 @@ def decay_of(cells: CellMap, *, source: str, same: bool = True) -> Decay:
     Args:
       cells: The map.
       source: The label, or a run.
-      same: Which cells.
+      same: Whether to pool the cells of the targets' own category, or the others.
     """
     effects, errors = cells.effects(source)
     own = np.eye(len(cells.targets), dtype=bool)
@@ -82,7 +82,7 @@ def decay_of(cells: CellMap, *, source: str, same: bool = True) -> Decay:
 
 
 def _fitted(places: Floats, effects: Floats, errors: Floats) -> tuple[float, float, float]:
-    """tau, its standard error, and the level; NaN if it cannot be told."""
+    """tau, its standard error, and the level; NaN if they cannot be estimated."""
     known = np.isfinite(places) & np.isfinite(effects) & np.isfinite(errors)
     nothing = (math.nan, math.nan, math.nan)
     if known.sum() < 4:
@@ -98,7 +98,7 @@ def _fitted(places: Floats, effects: Floats, errors: Floats) -> tuple[float, flo
             )
     except (RuntimeError, ValueError, optimize.OptimizeWarning):
         return nothing
-    # A fit whose amplitude is not told from zero has no time constant.
+    # A fit whose amplitude cannot be distinguished from zero has no time constant.
     if not np.isfinite(covariance).all() or abs(found[0]) < 2.0 * math.sqrt(covariance[0, 0]):
         return nothing
     constant = unit * math.exp(found[1])
@@ -119,9 +119,9 @@ def agreement(cells: CellMap, *, source: str, least: int) -> dict[str, Any]:
       least: Examples with the behaviour, and without it, that a cell needs.
 
     Returns:
-      `correlation` over all cells of all targets, `own_category` over those of the targets' own category, where only
-      time tells cells apart, `cells`, and `missed`: the five cells whose rank the run most
-      underestimates, as the part of the pattern that it has not learned.
+      `correlation` over all cells of all targets, `own_category` over those of the targets' own category, which differ
+      only in time, `cells`, and `missed`: the five cells whose rank the run most underestimates, as the part of the
+      pattern that it has not learned.
     """
     enough = (cells.present >= least) & (cells.examples[:, np.newaxis, np.newaxis] - cells.present >= least)
     enough[:, -1] = False

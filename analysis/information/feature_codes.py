@@ -1,4 +1,4 @@
-"""Features as whole numbers, one for each example, that can be counted."""
+"""Features as whole numbers, one per example, that can be counted."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _SETS: Final = 2**16
 
 
 class Coded(NamedTuple):
-    """What stands for one X.
+    """The codes of one X.
 
     Attributes:
-      name: What it is called: a feature, the latest value of a behaviour's column, or a constraint.
+      name: Its name: a feature, the latest value of a behaviour's column, or a constraint.
       feature: The feature that it belongs to; empty for a constraint.
-      columns: What it reads.
-      size: Codes are below it.
-      codes: Batch -> `[B]`.
-      kind: What X is, in words.
+      columns: The columns that it reads.
+      size: Number of codes.
+      codes: Batch -> `[B]`, from 0 to `size - 1`.
+      kind: Description of X.
     """
 
     name: str
@@ -51,7 +51,7 @@ def coded_features(schema: Schema, *, buckets: int) -> tuple[list[Coded], dict[s
       buckets: Quantile buckets of a number, at most.
 
     Returns:
-      What stands for them, and the features that were left out, with the reason.
+      Their codes, and the features that were left out, with the reason.
     """
     found: list[Coded] = []
     left_out: dict[str, str] = {}
@@ -113,7 +113,7 @@ def _set_codes(rows: Codes) -> Codes:
 
 
 def _number(feature: Numeric, quantiles: tuple[float, ...], buckets: int) -> Coded:
-    # Of many equal numbers several quantiles are one edge; the number itself is then a bucket of its own.
+    # If many numbers are equal, several quantiles are one edge; that number then has its own bucket.
     inner = np.quantile(np.asarray(quantiles, np.float64), np.linspace(0, 1, buckets + 1)[1:-1])
     edges = np.unique(inner.astype(np.float32))
     repeated = (

@@ -28,9 +28,9 @@ def draw_correlation(found: Correlation, directory: Path, *, targets: int, endin
     """Writes the figures.
 
     Args:
-      found: What was found.
-      directory: Where to.
-      targets: Categories of the target that get a map.
+      found: The result.
+      directory: Directory to write to.
+      targets: Number of target categories that get a map.
       ending: `png` or `svg`.
 
     Returns:
@@ -55,7 +55,7 @@ def draw_correlation(found: Correlation, directory: Path, *, targets: int, endin
 
 
 def draw_ranking(found: Correlation, *, path: Path) -> None:
-    """A bar per feature: what it tells of the label, in percent of the label's entropy, beyond chance."""
+    """Draws one bar per feature: its information about the label beyond chance, in percent of the label's entropy."""
     drawn, scale = found.ranking[:_MOST_BARS], 100.0 / found.entropy if found.entropy > 0 else 0.0
     with figure(path=path, width=7.5, height=1.4 + 0.27 * len(drawn)) as axes:
         for place, each in enumerate(drawn):
@@ -81,11 +81,11 @@ def draw_ranking(found: Correlation, *, path: Path) -> None:
         axes.set_ylabel("feature (values)")
         axes.set_xlabel(f"mutual information with {found.label}, beyond chance [% of its entropy]")
         some = f", the first {_MOST_BARS} of {len(found.ranking)}" if len(found.ranking) > _MOST_BARS else ""
-        axes.set_title(f"What each feature tells of {found.label}{some}", pad=22)
+        axes.set_title(f"What each feature tells about {found.label}{some}", pad=22)
 
 
 def draw_map(cells: CellMap, *, target: int, label: str, path: Path) -> None:
-    """The map of one target category, a panel for the label and one for each run; its own category is on top."""
+    """Draws the map of one target category, one panel for the label and one per run; its own category is on top."""
     order = [target, *(place for place in range(len(cells.targets)) if place != target), len(cells.targets)]
     names = [shortened(cells.behaviours[place], longest=20) for place in order]
     sources, columns = cells.sources, cells.columns
@@ -114,7 +114,7 @@ def draw_map(cells: CellMap, *, target: int, label: str, path: Path) -> None:
 
 
 def draw_decay(decays: Sequence[Decay], *, cells: CellMap, label: str, path: Path) -> None:
-    """Effects of behaviours of the target's own category over positions or intervals, beside those of other ones."""
+    """Draws the effects of behaviours of the target's own category and of others over positions or intervals."""
     sources = list(dict.fromkeys(decay.source for decay in decays))
     with figure(path=path, width=7.0, height=4.4) as axes:
         axes.axhline(0.0, color=GREY, linewidth=0.8)
@@ -132,12 +132,12 @@ def draw_decay(decays: Sequence[Decay], *, cells: CellMap, label: str, path: Pat
         axes.set_xticks(x, cells.columns, fontsize=8, rotation=90 if cells.axis == "interval" else 0)
         axes.set_xlabel(_UNITS[cells.axis])
         axes.set_ylabel(f"log odds ratio of {label}")
-        axes.set_title("Behaviours of the target's own category: how fast they lose their say")
+        axes.set_title("Behaviours of the target's own category: decay of their effect")
         axes.legend(loc="best", fontsize=9)
 
 
 def draw_pairs(found: Correlation, *, path: Path) -> None:
-    """Interaction information of each pair: orange where two features tell the same, purple where more together."""
+    """Draws the interaction information of each pair: orange if redundant, purple if both tell more together."""
     names = [each.name for each in found.ranking if any(each.name in (p.first, p.second) for p in found.pairs)]
     names = names[:_MOST_BARS]
     values = np.full((len(names), len(names)), np.nan)
@@ -159,7 +159,7 @@ def draw_pairs(found: Correlation, *, path: Path) -> None:
 
 
 def draw_learned_pairs(learned: Mapping[str, Any], *, expert: str, label: str, path: Path) -> None:
-    """Each pair as a point: what it tells by its interaction, and what the expert learned of it."""
+    """Draws each pair as a point: its interaction information, and the strength that the expert learned."""
     told = np.array([1e3 * pair["interaction"] for pair in learned["pairs"]])
     strength = np.array([pair["strength"] for pair in learned["pairs"]])
     with figure(path=path, width=7.0, height=4.6) as axes:
@@ -183,7 +183,8 @@ def draw_learned_pairs(learned: Mapping[str, Any], *, expert: str, label: str, p
         axes.set_ylabel(f"strength that {expert} learned (1 at the start)")
         rank = learned["interaction"]
         axes.set_title(
-            "Pairs: what they tell, and what was learned" + ("" if rank is None else f"; rank correlation {rank:.2f}")
+            "Pairs: measured information and learned strength"
+            + ("" if rank is None else f"; rank correlation {rank:.2f}")
         )
 
 

@@ -1,4 +1,4 @@
-"""The strengths that a model learned for pairs of fields, beside what the pairs tell ([Tencent] §4.3, §7.1)."""
+"""The strengths that a model learned for pairs of fields, and the information of the pairs ([Tencent] §4.3, §7.1)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scipy import stats
 from fullrank.analysis.information.pair_counts import Pair
 
 Strengths = dict[str, dict[frozenset[str], float]]
-"""Expert -> pair of features -> strength, 1 for one that training left where it started."""
+"""Expert -> pair of features -> strength, 1 for a pair that training did not change."""
 
 
 def read_strengths(file: str | Path) -> Strengths:
@@ -49,7 +49,7 @@ def beside(pairs: Sequence[Pair], strengths: Strengths) -> dict[str, dict[str, A
 
     Returns:
       For each expert the `pairs` that both know, with `first`, `second`, `strength`, `joint` and `interaction`, and
-      Spearman's rank correlation of the strength with each of the two, `None` where it is not defined.
+      Spearman's rank correlation of the strength with each of the two, `None` where it is undefined.
     """
     found = {}
     for expert, of_pair in strengths.items():

@@ -1,4 +1,4 @@
-"""Mutual information of counts, its bias, and what chance alone would give."""
+"""Mutual information of counts, its bias, and its value by chance alone."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Information:
     Attributes:
       examples: Examples counted.
       values: Values of X that occurred.
-      plugin: What the observed shares give. It is too large, the more so the more values X has.
+      plugin: Its value for the observed shares. It is biased upwards, more so if X has more values.
       miller_madow: `plugin` minus the first-order bias.
-      chance: Mean over all permutations of the labels, exactly: what an X without any relation gives.
+      chance: Exact mean over all permutations of the labels: its value for an unrelated X.
       low: Lower end of the interval that 95 % of drawn permutations lie in (not an interval for the truth).
       high: Upper end; above it X tells more than chance.
       p_value: Share of permutations at least as large as `plugin`, by `(1 + k) / (1 + draws)`.
@@ -48,7 +48,7 @@ class Information:
         return self.plugin - self.chance
 
     def to_json(self) -> dict[str, Any]:
-        """All numbers; what is not defined is None."""
+        """All numbers; undefined ones are None."""
         numbers = {**dataclasses.asdict(self), "corrected": self.corrected}
         return {name: None if math.isnan(value) else value for name, value in numbers.items()}
 
@@ -57,8 +57,8 @@ def mutual_information(counts: npt.ArrayLike) -> Floats:
     """`MI(X, Y) = sum_xy p(x, y) log(p(x, y) / (p(x) p(y)))` of observed shares, in nats ([Tencent] Eq. 6).
 
     Args:
-      counts: `[..., R, C]`, not negative: how often the R values of X met the C values of Y. They may be sums of
-        probabilities of Y, as a model predicts them.
+      counts: `[..., R, C]`, not negative: how often each of the R values of X occurred with each of the C values of Y.
+        They may be sums of predicted probabilities of Y.
 
     Returns:
       `[...]`; NaN where nothing was counted.
@@ -75,11 +75,11 @@ def mutual_information(counts: npt.ArrayLike) -> Floats:
 
 
 def miller_madow_bias(counts: npt.ArrayLike, *, noise: npt.ArrayLike = 1.0) -> Floats:
-    """The first-order bias of `mutual_information`, `(K_xy - K_x - K_y + 1) / 2 N` K being numbers of nonzero counts.
+    """The first-order bias of `mutual_information`, `(K_xy - K_x - K_y + 1) / 2 N`; K are numbers of nonzero counts.
 
     Args:
       counts: `[..., R, C]`.
-      noise: `[...]`, variance of Y given its mean against that of a drawn label, `Var(Y) / (p (1 - p))`: 1 for
+      noise: `[...]`, variance of Y given its mean relative to that of a drawn label, `Var(Y) / (p (1 - p))`: 1 for
         labels, less for predicted probabilities, which are not drawn.
 
     Returns:
@@ -137,10 +137,10 @@ def _log_choose(n: int, k: Floats) -> Floats:
 
 
 def information(counts: npt.ArrayLike, *, draws: int, seed: int) -> Information:
-    """Everything on one X.
+    """All measures of one X.
 
     Args:
-      counts: `[R, 2]`, whole numbers: how often each value of X came with label 0 and 1.
+      counts: `[R, 2]`, whole numbers: how often each value of X occurred with label 0 and with label 1.
       draws: Permutations of the labels to draw for the interval. They are drawn as tables with the same sums, so that
         their cost depends on R, not on the examples.
       seed: Seed of the draws.
@@ -174,7 +174,7 @@ def permuted_information(counts: npt.ArrayLike, *, draws: int, seed: int) -> Flo
 
     Args:
       counts: `[R, 2]`, whole numbers.
-      draws: How many.
+      draws: Number of draws.
       seed: Seed of the draws.
     """
     table = _checked(counts)

@@ -39,10 +39,10 @@ class Pair:
 class PairCounts:
     """Counts all pairs at once, by a sparse product of examples and values.
 
-    Each feature keeps its most frequent values; all others are one. Both terms of the interaction see the same values.
+    Each feature keeps its most frequent values; all others are pooled. Both terms of the interaction use the same ones.
 
     Args:
-      features: What is paired.
+      features: The features to pair.
       values: Feature -> its codes that are kept, from a sample.
     """
 
@@ -72,7 +72,7 @@ class PairCounts:
             self._counts[label] += (hot.T @ hot).toarray()
 
     def result(self) -> list[Pair]:
-        """All pairs, the greatest interaction first."""
+        """All pairs, the largest interaction first."""
         number, width = len(self._features), self._width
         first, second = np.triu_indices(number, 1)
         counts = self._counts.reshape(2, number, width, number, width)

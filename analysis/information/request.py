@@ -1,4 +1,4 @@
-"""What a correlation is asked for, and how that is found in a schema."""
+"""The request for a correlation analysis, and how it is resolved against a schema."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is measured, by names.
+    """What to measure, by names.
 
     Attributes:
       split: Split of the records.
       label: Binary label; `None` for the first one.
       where: Constraint on examples; empty for all.
-      constraints: Constraints that are an X each, beside the features.
+      constraints: Constraints, each of which is an X in addition to the features.
       features: Features to rank; all if empty.
       buckets: Quantile buckets of a number.
       draws: Permutations drawn for each interval.
-      pairs: Whether to measure pairs of features, too.
+      pairs: Whether to also measure pairs of features.
       pair_values: Most frequent values of a feature in a pair.
       behaviour: Column of behaviours for the map; `None` for that of the smallest table with a target.
       behaviour_where: Constraint on single behaviours, by columns of their sequence; empty for all.
@@ -63,7 +63,7 @@ class Request:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MapColumns:
-    """The columns of a map: behaviours, the target of the same table, times if there are any, and what counts."""
+    """The columns of a map: behaviours, the target of the same table, times if there are any, and the constraint."""
 
     behaviours: str
     table: str
@@ -89,7 +89,7 @@ def binary_label(schema: Schema, name: str | None) -> str:
 
 
 def constraints_of(request: Request, schema: Schema) -> tuple[Constraint, list[Constraint]]:
-    """The constraint on examples, and those that are an X each.
+    """The constraint on examples, and those that each are an X.
 
     Raises:
       ValueError: If one cannot be read.
@@ -102,7 +102,7 @@ def constraints_of(request: Request, schema: Schema) -> tuple[Constraint, list[C
 
 
 def check_features(request: Request, schema: Schema) -> None:
-    """Refuses a feature that is not there.
+    """Rejects a feature that the schema does not have.
 
     Raises:
       SchemaError: If there is one.
@@ -116,10 +116,10 @@ def check_features(request: Request, schema: Schema) -> None:
 
 
 def map_columns(request: Request, schema: Schema) -> MapColumns | None:
-    """The columns of the map; `None` if none is asked for and there are no behaviours with a target.
+    """The columns of the map; `None` if none is requested and there are no behaviours with a target.
 
     Raises:
-      SchemaError: If what is asked for is not there.
+      SchemaError: If a requested column does not exist.
     """
     sparse = [feature.name for feature in schema.features if isinstance(feature, Sparse)]
     found = {
@@ -142,8 +142,8 @@ def map_columns(request: Request, schema: Schema) -> MapColumns | None:
         column = request.behaviour
         if column not in found:
             raise SchemaError(
-                f"--behaviour={column}: no column of a sequence that is compared with a sparse feature. Those are: "
-                f"{', '.join(found) or 'none'}."
+                f"--behaviour={column} is not a column of a sequence that is compared with a sparse feature. Those "
+                f"are: {', '.join(found) or 'none'}."
             )
     sequence, compared, shared = found[column]
     target = request.target if request.target is not None else compared

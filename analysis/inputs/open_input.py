@@ -66,7 +66,7 @@ def open_input(
       tables: Regular expression that is searched in the name of a table (`set/table` if sets are known). If given, it
         alone decides.
       min_rows: Fewest rows of a table.
-      max_width: Most columns of a table.
+      max_width: Largest number of columns of a table.
 
     Raises:
       ValueError: If nothing can be read, or there is no table.

@@ -1,4 +1,4 @@
-"""The report of a run: what its files tell, as one page.
+"""The report of a run: the results in its files, as one page.
 
 May import: analysis/comparisons, analysis/embeddings, analysis/figures, analysis/inputs.
 """

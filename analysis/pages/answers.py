@@ -1,4 +1,4 @@
-"""The five questions, answered by rules that the page names."""
+"""Answers the five questions of the page, by rules that the page states."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from fullrank.analysis.pages.page import Verdict
 BETTER: Final = "Is it better than the baseline, on every segment?"
 RIGHT: Final = "Are the probabilities right?"
 COLLAPSED: Final = "Did the embeddings keep their rank?"
-ENTANGLED: Final = "Do the tasks leave each other alone?"
-READS: Final = "What does it read?"
+ENTANGLED: Final = "Are the tasks free of conflicts?"
+READS: Final = "Which features does it use?"
 TOLERANCE: Final = 0.05
 """Relative bias up to which probabilities count as right."""
 GROUP_TOLERANCE: Final = 0.15
@@ -25,7 +25,7 @@ GROUP_TOLERANCE: Final = 0.15
 LOW_RANK: Final = 0.25
 """IA / min(N, d) below which a table has collapsed."""
 CONFLICT: Final = -0.1
-"""Cosine of two tasks' gradients below which they undo each other's work."""
+"""Cosine of two tasks' gradients below which they conflict."""
 
 
 def better(found: RunComparison | None, *, run: str) -> Verdict:
@@ -59,7 +59,7 @@ def right(biases: Mapping[str, tuple[float, float]] | None, *, errors: Mapping[s
 
     Args:
       biases: Task -> predicted / observed, and half the width of its 95 % interval by chance of the labels.
-      errors: Task -> by how much of the base rate groups of neighbouring predictions are off beyond chance.
+      errors: Task -> error of groups of neighbouring predictions beyond chance, relative to the base rate.
     """
     place: Any = {"question": RIGHT, "section": "calibration"}
     known = {task: found for task, found in (biases or {}).items() if math.isfinite(found[0])}
@@ -72,13 +72,15 @@ def right(biases: Mapping[str, tuple[float, float]] | None, *, errors: Mapping[s
     uneven = {task: error for task, error in (errors or {}).items() if error > GROUP_TOLERANCE}
     if uneven:
         worst = max(uneven, key=uneven.__getitem__)
-        groups = f"groups of like predictions of {worst} are off by {uneven[worst]:.0%} of its base rate, beyond chance"
+        groups = (
+            f"groups of similar predictions of {worst} are off by {uneven[worst]:.0%} of its base rate, beyond chance"
+        )
         return Verdict(**place, state="bad", answer=f"On average, {groups}. In total, {most}.")
     if off:
         others = "" if len(known) == 1 else f" {len(off)} of {len(known)} tasks are off by more than 5 %."
         return Verdict(**place, state="bad", answer=f"{most}.{others}")
     if unsure:
-        return Verdict(**place, state="open", answer=f"{most}; the labels are too few to tell 5 %.")
+        return Verdict(**place, state="open", answer=f"{most}; there are too few labels to resolve 5 %.")
     return Verdict(**place, state="good", answer=f"At worst, {most}: within 5 %.")
 
 
@@ -105,7 +107,7 @@ def apart(conflicts: Mapping[str, Any] | None, *, tasks: int, command: str) -> V
     """Whether gradients of two tasks point against each other on a set that both train."""
     place: Any = {"question": ENTANGLED, "section": "entanglement"}
     if tasks < 2:
-        return Verdict(**place, state="good", word="One task", answer="The run predicts one task alone.")
+        return Verdict(**place, state="good", word="One task", answer="The run predicts only one task.")
     if conflicts is None:
         return Verdict(**place, state="unknown", answer=f"Not measured yet: {command}")
     cosines = [
@@ -118,16 +120,16 @@ def apart(conflicts: Mapping[str, Any] | None, *, tasks: int, command: str) -> V
     if not cosines:
         return Verdict(**place, state="good", answer="No embedding set is trained by two tasks.")
     value, name, first, second = min(cosines)
-    least = f"The gradients of {first} and {second} on {name} have a cosine of {value:+.2f}, the least of all pairs"
+    least = f"The gradients of {first} and {second} on {name} have a cosine of {value:+.2f}, the smallest of all pairs"
     against = sum(each[0] < CONFLICT for each in cosines)
     if against:
-        pairs = f"{against} of {len(cosines)} pairs of tasks pull apart"
+        pairs = f"{against} of {len(cosines)} pairs of tasks conflict"
         return Verdict(**place, state="bad", answer=f"{pairs}. {least}.")
-    return Verdict(**place, state="good", answer=f"{least}; below {CONFLICT} they would undo each other's work.")
+    return Verdict(**place, state="good", answer=f"{least}; below {CONFLICT} they would conflict.")
 
 
 def reads(importance: Mapping[str, Any] | None, *, command: str) -> Verdict:
-    """The features that it needs most, and those that it does not need."""
+    """The features that the model needs most, and those that it does not need."""
     place: Any = {"question": READS, "section": "features"}
     if importance is None:
         return Verdict(**place, state="unknown", answer=f"Not measured yet: {command}")

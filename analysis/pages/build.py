@@ -1,4 +1,4 @@
-"""Puts the page together: reads a run, scores it if it can be scored, answers and draws."""
+"""Builds the page: reads a run, scores it if possible, and adds answers and figures."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def report(
       data: Directory of the records; `None` for the one that the run was trained on.
       split: Split to score.
       predictions: Files that `fullrank predict` wrote for the run (and the baseline), to be read instead of scoring.
-      score: Whether the run is scored; otherwise what needs that is missing, and said so.
-      directory: Where files are kept meanwhile.
+      score: Whether the run is scored; otherwise the page says what is missing.
+      directory: Directory for temporary files.
 
     Raises:
-      ValueError: If the run or the baseline is none, or they are of different data.
+      ValueError: If the run or the baseline is not a run, or they were trained on different data.
     """
     files = read_run(run)
     if baseline is not None:
@@ -100,7 +100,7 @@ def report(
 
 
 def _illustrated(verdict: Verdict, sections: list[Section]) -> Verdict:
-    """With the first figure of its section that a small card can show, under identifiers of its own."""
+    """Adds the first figure of its section that fits a small card, with its own identifiers."""
     shown = (picture for s in sections if s.name == verdict.section for picture in s.pictures)
     first = next((picture for picture in shown if _fits(picture)), None)
     if first is None:
@@ -110,7 +110,7 @@ def _illustrated(verdict: Verdict, sections: list[Section]) -> Verdict:
 
 
 def _fits(picture: Picture) -> bool:
-    """Whether a figure is not much higher than wide."""
+    """Whether a figure is not much taller than wide."""
     box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', picture.content)
     return box is not None and float(box[2]) <= 1.05 * float(box[1])
 
@@ -127,7 +127,7 @@ def _scored(
     """The comparison, the baseline first; or why there is none."""
     records = Path(data) if data is not None else Path(files.data)
     if not (records / "schema.json").is_file():
-        return None, f"The records are not in {records} any more: give --data=DIRECTORY."
+        return None, f"The records are no longer in {records}: give --data=DIRECTORY."
     name = files.path.name
     if baseline is None:
         runs = {name: sources[0]}
@@ -163,7 +163,7 @@ def _first_label(files: RunFiles) -> tuple[str, ...]:
 
 
 def _check_same_data(files: RunFiles, other: RunFiles) -> None:
-    """Refuses a baseline that was trained on records of another name or size.
+    """Rejects a baseline that was trained on records of another name or size.
 
     Raises:
       ValueError: If it was.

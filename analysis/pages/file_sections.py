@@ -1,4 +1,4 @@
-"""Sections that rest on the files of a run: training, tables, tasks, features, groups, and the model card."""
+"""Sections made from the files of a run: training, tables, tasks, features, groups, and the model card."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def training_section(run: RunFiles, *, tasks: Sequence[str], pictures: Pictures)
     """Curves of the first tasks."""
     lines = [line for line in run.lines if line.get("kind") == "epoch"]
     if not lines:
-        return Section(name="training", title="Training", missing=[("The run has finished no epoch.", "")])
+        return Section(name="training", title="Training", missing=[("The run has not finished an epoch.", "")])
     best = ((run.result or {}).get("best") or {}).get("step")
     drawn = []
     for task in tasks[:_MOST_TASKS]:
@@ -46,7 +46,7 @@ def training_section(run: RunFiles, *, tasks: Sequence[str], pictures: Pictures)
                     best=best,
                     metric=name,
                 ),
-                caption="Training falls while validation rises: it learns by heart. Both still fall: train longer.",
+                caption="If training falls while validation rises, it overfits. If both still fall, train longer.",
                 alt=f"{name} after each epoch",
             )
         )
@@ -78,7 +78,7 @@ def collapse_section(tables: Sequence[TableSpectrum] | None, *, why: str, pictur
             ),
             pictures.drawn(
                 functools.partial(spectra_heatmap, spectra=spectra, title=name, max_rows=30),
-                caption="A table that is light from left to right uses all dimensions alike; dark ones collapsed.",
+                caption="A table that is light from left to right uses all dimensions equally; dark ones collapsed.",
                 alt=f"Singular values of the tables of {name}",
             ),
         ]
@@ -89,7 +89,7 @@ def collapse_section(tables: Sequence[TableSpectrum] | None, *, why: str, pictur
 
 
 def entanglement_section(run: RunFiles, *, tasks: Sequence[str], pictures: Pictures) -> Section:
-    """What each gate reads, where gradients of two tasks pull apart, and pairs that two tasks see differently."""
+    """The inputs of each gate, conflicts between the gradients of tasks, and pairs that two tasks see differently."""
     title = "Tasks and gates"
     if len(tasks) < 2:
         return Section(name="entanglement", title=title, lead="The run predicts one task, which shares nothing.")
@@ -97,13 +97,13 @@ def entanglement_section(run: RunFiles, *, tasks: Sequence[str], pictures: Pictu
     missing = []
     found = run.parts.get("conflicts")
     if found is None:
-        missing.append(("What gates read, and whether tasks pull apart.", run.command("conflicts")))
+        missing.append(("What gates read, and whether tasks conflict.", run.command("conflicts")))
     else:
         gates = found["gates"]
         drawn.append(
             pictures.drawn(
                 functools.partial(_matrix, gates, title="What each task reads", scale="mean gate weight"),
-                caption="Light cells are experts that a task leans on. Rows that are all alike share everything.",
+                caption="Light cells are experts that a task relies on. Tasks with equal rows share everything.",
                 alt="Mean gate weights",
             )
         )
@@ -111,7 +111,7 @@ def entanglement_section(run: RunFiles, *, tasks: Sequence[str], pictures: Pictu
             drawn.append(
                 pictures.drawn(
                     functools.partial(_matrix, matrix, title=f"Gradients on {name}", scale="cosine", smallest=-1.0),
-                    caption="Cosine of two tasks' gradients: below zero they undo each other's work.",
+                    caption="Cosine of two tasks' gradients: below zero they work against each other.",
                     alt=f"Cosines of gradients on {name}",
                 )
             )
@@ -136,13 +136,13 @@ def features_section(run: RunFiles, *, pictures: Pictures) -> Section:
             drawn.append(
                 pictures.drawn(
                     functools.partial(importance_bars, importance=found, task=task),
-                    caption="Features that tell the same stand in for each other, so that each can look idle alone.",
+                    caption="Redundant features replace each other, so each one alone can look unimportant.",
                     alt=f"Importance of features for {task}",
                 )
             )
     if correlation is None:
         missing.append(
-            ("What features and behaviours tell of the label, and what was learned of it.", run.command("correlation"))
+            ("What features and behaviours tell about the label, and what was learned.", run.command("correlation"))
         )
     else:
         drawn += _files(
@@ -159,7 +159,7 @@ def features_section(run: RunFiles, *, pictures: Pictures) -> Section:
 
 
 def groups_section(run: RunFiles) -> Section | None:
-    """Learned groups, of a run that has them."""
+    """Learned groups; `None` for a run without them."""
     if not run.model.get("group_places"):
         return None
     title = "Learned groups"
@@ -176,7 +176,7 @@ def groups_section(run: RunFiles) -> Section | None:
     table = Table(
         columns=("place", "level", "codes in use", "perplexity", "left over"),
         rows=tuple(rows),
-        caption="Perplexity is the number of codes that are used as if evenly.",
+        caption="Perplexity is the effective number of codes in use.",
     )
     return Section(
         name="groups", title=title, pictures=_files(run, "groups", "Use and meaning of codes."), tables=[table]
@@ -184,7 +184,7 @@ def groups_section(run: RunFiles) -> Section | None:
 
 
 def card_section(run: RunFiles, *, tasks: Sequence[str]) -> Section:
-    """Data, use, limits, versions and command: what a person needs who was not there."""
+    """The model card: data, use, limits, versions and command."""
     config, model = run.config, run.model
     data = config.get("data", {})
     examples = ", ".join(f"{name} {number:,}" for name, number in data.get("examples", {}).items())
@@ -211,7 +211,7 @@ def card_section(run: RunFiles, *, tasks: Sequence[str]) -> Section:
             "use",
             f"Scores examples of {run.schema.get('name')} as they were when it was trained, to rank and to price them.",
         ),
-        ("limits", "Intervals tell what other users would give, not another training. Associations are not causes."),
+        ("limits", "Intervals cover other users, not another training. Associations are not causes."),
     ]
     return Section(name="card", title="Model card", tables=[Table(columns=("what", "value"), rows=tuple(rows))])
 
@@ -221,7 +221,7 @@ def _joined(given: Sequence[Any] | None) -> str:
 
 
 def _command(given: Sequence[str]) -> str:
-    """The command line; its first word may be of several, `fullrank train`."""
+    """The command line; its first argument may be several words, such as `fullrank train`."""
     return " ".join([*given[:1], shlex.join(given[1:])])
 
 

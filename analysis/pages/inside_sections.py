@@ -1,4 +1,4 @@
-"""Sections that rest on what `fullrank inspect-run` measured: parts that sleep, learned pairs, stated uncertainty."""
+"""Sections made from the output of `fullrank inspect-run`: sleeping parts, learned pairs, stated uncertainty."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST_EXPERTS: Final = 4
 
 
 def parts_section(run: RunFiles, *, pictures: Pictures) -> Section:
-    """Parts that are asleep, what each part is worth, and the pairs of fields that experts weigh."""
+    """Parts that are asleep, the contribution of each part, and the pairs of fields that experts weight."""
     title, found = "Parts of the model", run.parts.get("inspect")
     if found is None:
         missing = [("Which parts of the model work and which are asleep.", run.command("inspect"))]
@@ -43,7 +43,7 @@ def parts_section(run: RunFiles, *, pictures: Pictures) -> Section:
         Table(
             columns=("part", "share of the predictions", "size", "evenness of its attention"),
             rows=worth,
-            caption="What each part is worth",
+            caption="Contribution of each part",
             folded=True,
         )
     ]
@@ -58,25 +58,25 @@ def parts_section(run: RunFiles, *, pictures: Pictures) -> Section:
 
 
 def uncertainty_section(run: RunFiles, *, pictures: Pictures) -> Section | None:
-    """How sure a head says it is, of a run whose head says so."""
+    """The uncertainty that the head states; `None` for a run whose head states none."""
     head = run.model.get("head", "logit")
     if head == "logit":
         return None
     found = (run.parts.get("inspect") or {}).get("uncertainty") or {}
     lead = (
         f"The head is {head}: its export has the signatures posterior (mean, variance, calibrated probability) and "
-        "thompson. How much exploring by it earns is told by the replay of a log."
+        "thompson. The replay of a log measures how much exploration with it earns."
     )
     drawn = [
         pictures.drawn(
             functools.partial(stated_deviation, quantiles=of_task["quantiles"], groups=of_task["groups"], task=task),
-            caption="A flat line on the left says the same of every example. On the right, predicted rates should lie "
-            "within the intervals of the observed ones, for the least sure examples, too.",
+            caption="A flat line on the left states the same for every example. On the right, predicted rates should "
+            "lie within the intervals of the observed ones, also for the least certain examples.",
             alt=f"Deviation of the logit of {task}",
         )
         for task, of_task in list(found.items())[:_MOST_TASKS]
     ]
-    missing = [] if drawn else [("How sure it is of which examples.", run.command("inspect"))]
+    missing = [] if drawn else [("How certain the model is about each example.", run.command("inspect"))]
     return Section(name="uncertainty", title="Uncertainty", lead=lead, pictures=drawn, missing=missing)
 
 
@@ -96,7 +96,7 @@ def _pairs(pairs: Sequence[dict[str, Any]], *, expert: str, pictures: Pictures) 
             values[first, second] = values[second, first] = pair["strength"]
     some = f" The {_MOST_FIELDS} fields whose pairs moved the most." if len(names) > _MOST_FIELDS else ""
     return pictures.drawn(
-        functools.partial(_draw, values=values, names=kept, title=f"Pairs that {expert} weighs"),
+        functools.partial(_draw, values=values, names=kept, title=f"Pairs that {expert} weights"),
         caption=f"Strength of each pair; training began at 1 for all.{some}",
         alt=f"Strengths of the pairs of {expert}",
     )

@@ -24,7 +24,7 @@ class Verdict:
       question: As a person asks it.
       state: How good the answer is.
       word: The answer in a word or two; that of the state if empty.
-      answer: The answer in a sentence or two, with the numbers that it rests on.
+      answer: The answer in a sentence or two, with its numbers.
       section: The section that shows more.
       picture: The figure that shows it; `None` without one.
     """
@@ -44,7 +44,7 @@ class Verdict:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows of cells under a header; numbers stand on the right.
+    """Rows of cells under a header; numbers are right-aligned.
 
     Attributes:
       columns: Names of the columns.
@@ -69,7 +69,7 @@ class Section:
       lead: What it says, in a sentence or two.
       pictures: Its figures.
       tables: Its tables.
-      missing: What would be here, and the command that it would come of.
+      missing: Descriptions of missing parts, and the commands that write them.
     """
 
     name: str
@@ -87,7 +87,7 @@ def render(
 
     Args:
       title: Its title.
-      subtitle: Beneath it.
+      subtitle: Line below the title.
       facts: Short facts in a line.
       verdicts: The answers on top.
       sections: The parts below.

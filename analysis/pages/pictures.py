@@ -30,10 +30,10 @@ class Picture:
 
 
 class Pictures:
-    """Draws figures and numbers them, so that no two parts of a page have one identifier.
+    """Draws figures and numbers them, so that no two parts of a page have the same identifier.
 
     Args:
-      directory: Where files are drawn meanwhile.
+      directory: Directory for temporary files.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -45,7 +45,7 @@ class Pictures:
         Args:
           draw: Function that draws the figure into the file `path`.
           caption: What to see.
-          alt: What the figure is, for who does not see it.
+          alt: Text alternative of the figure.
         """
         self._number += 1
         file = self._directory / f"figure{self._number}.svg"
@@ -67,8 +67,8 @@ def inline(svg: str, *, prefix: str, alt: str) -> str:
 
     Args:
       svg: The file.
-      prefix: What identifiers begin with.
-      alt: What the figure is.
+      prefix: Prefix of identifiers.
+      alt: Text alternative of the figure.
 
     Raises:
       ValueError: If it is not an SVG.

@@ -1,4 +1,4 @@
-"""Everything that a run directory holds, each part there or not."""
+"""The files of a run directory, most of which may be missing."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ EXTRA: Final = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunFiles:
-    """What was found.
+    """The contents of a run directory.
 
     Attributes:
       path: The run directory.
       config: `config.json`.
       schema: `schema.json`.
-      result: `result.json`; `None` of a run that is not finished.
+      result: `result.json`; `None` for a run that is not finished.
       lines: Lines of `metrics.jsonl`.
       parts: Name of a part, as in `EXTRA` -> its content.
     """
@@ -62,7 +62,7 @@ class RunFiles:
         return f"fullrank {EXTRA[part][1]}".format(run=self.path, data=self.data)
 
     def pictures(self, part: str) -> list[Path]:
-        """The figures beside a part's file."""
+        """The figures next to a part's file."""
         return sorted((self.path / EXTRA[part][0]).parent.glob("*.png"))
 
 
@@ -77,14 +77,14 @@ def read_run(path: str | Path) -> RunFiles:
         raise ValueError(f"{path} is not a run directory: it has no config.json and schema.json.")
     config = _object(path / "config.json")
     if "data" not in config.get("config", {}) or "model" not in config["config"]:
-        raise ValueError(f"{path / 'config.json'} is of no run: it holds no configuration of data and model.")
+        raise ValueError(f"{path / 'config.json'} is not of a run: it holds no configuration of data and model.")
     metrics = path / "metrics.jsonl"
     lines = []
     for text in metrics.read_text(encoding="utf-8").splitlines() if metrics.is_file() else ():
         try:
             lines.append(json.loads(text))
         except json.JSONDecodeError:
-            break  # a kill has cut the last line off
+            break  # a kill cut off the last line
     files = {part: path / file for part, (file, _) in EXTRA.items()}
     return RunFiles(
         path=path,

@@ -1,4 +1,4 @@
-"""Sections that rest on scored examples: gain over the baseline, metrics, calibration."""
+"""Sections made from scored examples: gain over the baseline, metrics, calibration."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fullrank.analysis.pages.page import Section, Table
 from fullrank.analysis.pages.pictures import Picture, Pictures
 
 _MOST_FIGURES: Final = 6
-"""Tasks, or tasks and segments, that get a figure of their own; the others are in the table."""
+"""Number of tasks, or of tasks and segments, that get their own figure; the others are in the table."""
 _GROUPS: Final = 15
 _DRAWS: Final = 300
 
@@ -52,7 +52,7 @@ def baseline_section(found: RunComparison | None, *, run: str, pictures: Picture
                     task=task,
                     max_lines=20,
                 ),
-                caption=f"Each value of {column} by itself, the largest on top. Orange lost.",
+                caption=f"Each value of {column} separately, the largest on top. Orange is a loss.",
                 alt=f"NE gain of {task} by {column}",
             )
         )
@@ -88,7 +88,7 @@ def metrics_section(found: RunComparison, *, run: str) -> Section:
         Table(
             columns=("task", "examples", "rate", "AUC", "NE", "NE low", "NE high", "bias"),
             rows=tuple(rows),
-            caption="NE is 1 for who knows only the base rate, lower is better; bias is predicted / observed.",
+            caption="NE is 1 if only the base rate is known, lower is better; bias is predicted / observed.",
         )
     ]
     if by_segment:
@@ -99,7 +99,7 @@ def metrics_section(found: RunComparison, *, run: str) -> Section:
 
 
 def calibration_section(found: RunComparison, *, run: str, pictures: Pictures) -> Section:
-    """Reliability of the tasks, the one that is off the most first."""
+    """Reliability of the tasks, the most biased first."""
     scored = found.scored
     biases = {task: bias_with_reach(scored.labels[task], s[run], scored.weights) for task, s in scored.scores.items()}
     ranked = sorted(biases, key=lambda task: -abs(biases[task][0] - 1.0) if math.isfinite(biases[task][0]) else 1.0)
@@ -119,14 +119,14 @@ def calibration_section(found: RunComparison, *, run: str, pictures: Pictures) -
                         examples=sizes,
                         task=task,
                     ),
-                    caption="Points on the dashed line are right; below it the model promises too much.",
+                    caption="Points on the dashed line are right; below it the model predicts too much.",
                     alt=f"Observed against predicted rate of {task}",
                 )
             )
     table = Table(
         columns=("task", "examples", "predicted / observed", "±", f"mean error of {_GROUPS} groups"),
         rows=tuple(rows),
-        caption="The interval is what chance does to the labels, if every prediction were right.",
+        caption="The interval is the effect of chance on the labels if every prediction is right.",
     )
     few = (
         f" Figures are of the {_MOST_FIGURES} most biased of {len(ranked)} tasks."

@@ -178,7 +178,7 @@ code { font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; backg
 {% endif %}
 {% endfor %}
 {% for what, command in section.missing %}
-<p class="missing">{{ what }} {% if command %}It comes with <code>{{ command }}</code>{% endif %}</p>
+<p class="missing">{{ what }} {% if command %}Create it with <code>{{ command }}</code>{% endif %}</p>
 {% endfor %}
 </section>
 {% endfor %}

@@ -180,7 +180,7 @@ def test_predictions_get_a_map_of_their_own(
         (["--label=like"], "has no label 'like'"),
         (
             ["--behaviour=device"],
-            "--behaviour=device: no column of a sequence that is compared with a sparse feature. Those are: past.",
+            "--behaviour=device is not a column of a sequence that is compared with a sparse feature. Those are: past.",
         ),
         (["--target=device"], "--target=device: behaviours of past share a table with category"),
         (["--behaviour_where=age>3"], "age>3 is not a condition on a single behaviour of history"),

@@ -55,7 +55,7 @@ def test_groups_that_are_off_although_the_total_is_right() -> None:
     assert group_error(labels, truth) < 0.01
     found = right({"a": (1.0, 0.01)}, errors={"a": group_error(labels, flat)})
     assert found.state == "bad"
-    assert "groups of like predictions of a are off by 4" in found.answer
+    assert "groups of similar predictions of a are off by 4" in found.answer
 
 
 def test_tasks() -> None:

@@ -37,7 +37,7 @@ def test_a_run_is_scored_and_everything_else_is_said_to_be_missing(
     assert "No baseline was given" in card(page, "Is it better than the baseline, on every segment?")
     assert "is predicted" in card(page, "Are the probabilities right?")
     assert "Information abundance is" in card(page, "Did the embeddings keep their rank?")
-    assert f"fullrank conflicts --run={toy_run}" in card(page, "Do the tasks leave each other alone?")
+    assert f"fullrank conflicts --run={toy_run}" in card(page, "Are the tasks free of conflicts?")
     for command in ("importance", "correlation", "entanglement"):
         assert f"<code>fullrank {command} " in page
     assert "Reliability of click" in page
@@ -111,7 +111,7 @@ def test_how_sure_it_is_of_an_uncertain_head(toy_run: Path, tmp_path: Path) -> N
     config["config"]["model"]["head"] = "gp"
     (full / "config.json").write_text(json.dumps(config))
     page = report(tmp_path / "e.html", f"--run={full}", "--noscore")
-    assert "How sure it is of which examples." in page
+    assert "How certain the model is about each example." in page
     groups = [
         {"examples": 50, "deviation": 0.1, "predicted": 0.3, "observed": 0.28},
         {"examples": 50, "deviation": 0.6, "predicted": 0.4, "observed": 0.5},
@@ -175,7 +175,7 @@ def test_many_fields_and_tasks(wide: Path, tmp_path: Path) -> None:
     assert page.count("Reliability of") <= 2 * 6 + 1
     assert "Figures are of the 6 most biased of 30 tasks" in page
     assert "conversion_type_29" in page
-    assert "435 of 435 pairs of tasks pull apart" in page
+    assert "435 of 435 pairs of tasks conflict" in page
     assert len(page) < 4_000_000
 
 
@@ -224,5 +224,5 @@ def test_bad_input_gets_one_line(toy_run: Path, tmp_path: Path, capsys: pytest.C
         assert said in line
     with pytest.raises(SystemExit):
         report(tmp_path / "no.txt", f"--run={toy_run}")
-    assert "the page is an .html file" in capsys.readouterr().err
+    assert "the page must be an .html file" in capsys.readouterr().err
     assert not (tmp_path / "no.html").exists()
