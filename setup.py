@@ -58,7 +58,7 @@ PACKAGES = find_packages(where=str(ROOT), include=[pattern for name in FOLDERS f
 
 
 class BuildWithoutThisFile(build_py):
-    """Leaves setup.py, which lies beside __main__.py, out of the package."""
+    """Leaves setup.py, which is next to __main__.py, out of the package."""
 
     def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
         """The modules of a package as (package, module, file)."""

@@ -1,4 +1,4 @@
-"""The index of the papers: which definition bears which equation or section, what tests it, where it departs.
+"""The index of the papers: the definitions of each equation and section, their tests, and departures.
 
 A mark is the paper's name in brackets and what it numbers, in a docstring of the package: `[Tencent] Eq. 4, §4.3`. An
 equation is marked once, where it is implemented; other places name that definition.
@@ -30,7 +30,7 @@ _GENERAL = re.compile(r"conformance|imports|docs_pages|packaging|code_pages")
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """What a docstring's mark names.
+    """A mark in a docstring: a paper's equation or section, and the definition that names it.
 
     Attributes:
       paper: `Tencent` or `Meta`.
@@ -39,7 +39,7 @@ class Place:
       line: Line of the mark.
       name: The definition, or an empty text for the module.
       docstring: All of it.
-      leading: Whether the mark stands in its first paragraph.
+      leading: Whether the mark is in its first paragraph.
     """
 
     paper: str

@@ -1,4 +1,4 @@
-"""What the pictures of the documentation share: colours, boxes, arrows."""
+"""The style that the documentation's pictures share: colours, boxes, arrows."""
 
 from __future__ import annotations
 

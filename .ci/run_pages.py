@@ -34,7 +34,7 @@ def blocks(page: str) -> list[tuple[str, str]]:
 
 
 def figures(page: str) -> dict[str, str]:
-    """Figure beside the page -> the file that the page's commands write."""
+    """Figure next to the page -> the file that the page's commands write."""
     return dict(_FIGURE.findall(page))
 
 
@@ -68,7 +68,7 @@ def run(command: list[str], *, folder: Path) -> None:
 
 
 def run_guide(root: Path, name: str, *, folder: Path) -> dict[str, Path]:
-    """Runs a guide; returns its figures as name beside the page -> file that was written."""
+    """Runs a guide; returns its figures as name next to the page -> file that was written."""
     page = (root / "docs" / "guides" / f"{name}.md").read_text(encoding="utf-8")
     run([sys.executable, "-c", program(page)], folder=folder)
     return {figure: folder / file for figure, file in figures(page).items()}

@@ -1,4 +1,4 @@
-"""Which Python files the project has, and what each of them imports."""
+"""The project's Python files and the imports of each."""
 
 from __future__ import annotations
 

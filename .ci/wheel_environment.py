@@ -16,11 +16,11 @@ from pathlib import Path
 
 from sources import FOLDERS, MAIN, ROOT, folder_files, needs_source_tree
 
-# What packaging reads besides the package itself.
+# Files that packaging reads in addition to the package itself.
 PACKAGING_FILES = (MAIN, "LICENSE", "README.md", "pyproject.toml", "setup.py")
 
 # Makes distutils importable where only setuptools provides it, as the line that setuptools puts into an environment of
-# its own does. Lines of .pth files in a folder that a .pth file names are not run, so it has to be said again.
+# its own does. Lines of .pth files in a folder that a .pth file names are not run, so it has to be repeated.
 _DISTUTILS = "import importlib.util as u; u.find_spec('_distutils_hack') and __import__('_distutils_hack').add_shim()"
 
 

@@ -1,7 +1,7 @@
 """A Ranker that is a DCN V2, as an ONNX graph with the same weights, inputs and outputs.
 
-Written by hand, so that it has no operation that the network does not need: rows by comparison, one gather from one
-table, three crosses beside a perceptron, two projections, their mean, one output.
+Written operation by operation, so that it holds only those that the network needs: rows by comparison, one gather from
+one table, three crosses parallel to a perceptron, two projections, their mean, one output.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ class DcnWeights(NamedTuple):
       table: `[N, d]`, the tables of all fields below each other, in the order of the fields.
       starts: `[n]`, the first row of each field.
       crosses: Kernels `[n d, n d]` and biases of the crosses.
-      hidden: Kernels and biases of the perceptron beside them.
+      hidden: Kernels and biases of the perceptron, which is parallel to the crosses.
       projections: Those of crosses and perceptron to H.
       head: Kernel `[H, 1]` and bias of the logit.
     """

@@ -1,9 +1,9 @@
-"""What the feature encoders cost: the Temporal Interest Module over histories, and numbers by their digits.
+"""The cost of the feature encoders: the Temporal Interest Module over histories, and numbers by their digits.
 
 * TIM ([Tencent] §3.1) over DIN (hidden layers 64, 32), both of width 32, for histories of L = 50, 200 and 1,000; and
   the time of TIM for each behaviour at L over that at 50, which must not grow. Forward and backward passes, down to the
   gradients of embeddings and weights.
-* Multiple Numeral Systems ([Tencent] §3.2) of bases 2, 3 and 5 over one lookup a number in a table of 256 rows: 13
+* Multiple Numeral Systems ([Tencent] §3.2) of bases 2, 3 and 5 over one lookup per number in a table of 256 rows: 13
   numbers of 8 bits, width 16, batches of 4,096. Training steps: Adam for the digits, whose gradient is dense, and lazy
   Adagrad for the table that is looked up.
 """

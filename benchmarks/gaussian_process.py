@@ -1,4 +1,4 @@
-"""What the Gaussian-process head costs, in serving and in training.
+"""The cost of the Gaussian-process head in serving and in training.
 
 Serving, B = 100 candidates and 256 inducing points, from the input of the head to mean and variance:
 

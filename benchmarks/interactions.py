@@ -1,10 +1,10 @@
-"""What the interactions of experts cost: in training, by fields, and beside the layers that users would take instead.
+"""The cost of the experts' interactions in training: by fields, and compared with the layers users would take instead.
 
-* Every expert: examples per second, forward and backward down to the embeddings, and bytes an example that its
-  activations take (peak of memory over batch size, in processes of their own). 40 fields of width 16, batches of 2,048;
+* Every expert: examples per second, forward and backward down to the embeddings, and bytes per example that its
+  activations take (peak of memory over batch size, in separate processes). 40 fields of width 16, batches of 2,048;
   FFM has rows of width 40 there, and the group layout of GwPFM is the paper's: two parts, the ad's fields a quarter of
   all and one group, the others in 20 groups.
-* The same layer of TFRS and DeepCTR where they have it, alone as ours. DeepCTR 0.9.3 does not import on a current
+* The same layer of TFRS and DeepCTR where they have it, alone like ours. DeepCTR 0.9.3 does not import on a current
   TensorFlow; its file of interactions does. `pip install --no-deps deepctr==0.9.3`, or it is left out.
 * GwPFM at 100 fields: seconds to build and trace, and time of a step over a flat DNN (128, 64) of the same output
   width; time of a step at 25 to 400 fields over that at 100.
@@ -119,7 +119,7 @@ def child(size: int) -> None:
 
 
 def others(rounds: int) -> Iterator[report.Row]:
-    """Layers of ours beside the same ones of others."""
+    """Our layers against the same ones of other libraries."""
     for name, ours, theirs in _pairs():
         fields = embeddings("", batch=BATCH)
         timing = report.alternate(step(ours, fields), step(theirs, fields), rounds=rounds)

@@ -1,6 +1,6 @@
-"""What the objectives of the papers add to a training step.
+"""The time that the objectives of the papers add to a training step.
 
-A DCN V2: 26 fields of width 16 in an `EmbeddingSet` of 260 k rows, three cross layers beside an MLP of 400-400-400,
+A DCN V2: 26 fields of width 16 in an `EmbeddingSet` of 260 k rows, three cross layers parallel to an MLP 400-400-400,
 batches of 4,096, lazy Adagrad on tables and Adam on the rest. The reference is this model with cross entropy alone.
 
 * Ranking: `classification_and_ranking` over the whole batch, at 1 % positives (all 41 x 4,055 pairs) and at 50 %, where

@@ -1,6 +1,6 @@
-"""Training from files, end to end: DCN V2 here and in FuxiCTR, each in a process and with a Python of its own.
+"""Training from files, end to end: DCN V2 here and in FuxiCTR, each in its own process with its own Python.
 
-39 embedded fields (26 sparse, 13 numeric) of width 16, three cross layers beside an MLP 400-400-400, batches of 2,048;
+39 embedded fields (26 sparse, 13 numeric) of width 16, three crosses parallel to an MLP 400-400-400, batches of 2,048;
 tables of 1e5 and of 2e6 rows together. Both sides train on the same rows, ours from block records, FuxiCTR from .npz
 files through its own loader (its default format), with the optimisers that each takes by default: ours row-wise Adagrad
 for tables and Adam for the rest, FuxiCTR Adam. Its L2 penalty on embeddings is off, which is to its advantage in speed.
@@ -55,7 +55,7 @@ FACTORS = 4
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """How much is trained: `parts` parts of `rows` rows after one of warm-up, on tables of `table_rows` together."""
+    """The size of a training: `parts` parts of `rows` rows after one of warm-up, on tables of `table_rows` in all."""
 
     table_rows: int
     parts: int
@@ -243,7 +243,7 @@ def rows_of(size: Size, turns: dict[str, list[Any]], areas: dict[str, float]) ->
 
 
 def _bound(name: str, turns: list[Any]) -> report.Row:
-    """How far a step is from the least that its matrix products take."""
+    """The time of a step against the least time of its matrix products."""
     steps, products = ([turn[key] for turn in turns] for key in ("seconds", "products"))
     return report.compare(
         name=name, ours=report.Sample(tuple(steps)), reference=report.Sample(tuple(products)), unit="s"
@@ -265,7 +265,7 @@ def area_under_curve(labels: np.ndarray[Any, Any], scores: np.ndarray[Any, Any])
 
 
 def matrix_units() -> tuple[str, ...]:
-    """What the processor has for products of bfloat16 matrices, by the kernel's names."""
+    """The processor's units for products of bfloat16 matrices, by the kernel's names."""
     try:
         words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
     except OSError:
@@ -275,7 +275,7 @@ def matrix_units() -> tuple[str, ...]:
 
 def main() -> None:
     """Reads the flags and runs both sizes, or one side when it is called by itself."""
-    parser = argparse.ArgumentParser(description="Training from files, end to end, beside FuxiCTR.")
+    parser = argparse.ArgumentParser(description="Training from files, end to end, against FuxiCTR.")
     parser.add_argument("--peer_python", help="a Python that has fuxictr 2.3.10")
     parser.add_argument("--threads", type=int, default=0, help="threads of every side; 0 leaves it to the libraries")
     parser.add_argument("--quick", action="store_true", help="small sizes: shows that it runs")

@@ -24,7 +24,7 @@ from fuxictr.pytorch.models import BaseModel
 
 
 class DCNv2(BaseModel):
-    """Three cross layers beside an MLP 400-400-400, joined by a linear layer."""
+    """Three cross layers parallel to an MLP 400-400-400, joined by a linear layer."""
 
     def __init__(self, features: Any, *, width: int, directory: Path) -> None:
         super().__init__(features, verbose=0, model_root=str(directory), metrics=["AUC"])

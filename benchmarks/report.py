@@ -1,7 +1,7 @@
-"""What all benchmarks share: their two flags, alternating timing, the table they print and the JSON they write.
+"""The parts that all benchmarks share: two flags, alternating timing, the table they print and the JSON they write.
 
 A benchmark measures our side and a reference side *alternately* in one process, so that a busy machine slows both, and
-reports medians with the spread beside them. It exits with 0 whether a goal holds or not: timing decides no test.
+reports medians with their spread. It exits with 0 whether a goal holds or not: no test depends on timing.
 
     import report
 
@@ -47,7 +47,7 @@ class Sample:
     """Repeated measurements of one quantity.
 
     Args:
-      values: one number a round, in the order in which they were measured.
+      values: one number per round, in the order of measurement.
     """
 
     values: tuple[float, ...]
@@ -265,11 +265,11 @@ def _number(value: float) -> str:
 
 
 def in_child(script: str, size: int) -> dict[str, float]:
-    """Runs `script --child size` in a process of its own, so that its peak of memory is its own, and reads its figures.
+    """Runs `script --child size` in a separate process, for a peak of memory of its own, and reads its figures.
 
     Args:
       script: The benchmark's file; called so, it prints one JSON object.
-      size: What it is to measure.
+      size: The size that it measures.
     """
     child = subprocess.run(
         [sys.executable, script, "--child", str(size)], stdout=subprocess.PIPE, text=True, check=True
@@ -282,9 +282,9 @@ def bounded(found: Mapping[str, float], figures: Sequence[tuple[str, str, float 
     """A row for each figure, as a share of its bound where it has one.
 
     Args:
-      found: Figure -> what was measured.
+      found: Figure -> measured value.
       figures: Figure, unit and bound.
-      size: What it was measured on, for the names.
+      size: The size that was measured, for the names.
     """
     return [
         compare(

@@ -1,12 +1,12 @@
 """Scoring 1, 100 and 500 candidates from the SavedModel: fused export, unfused graph, ONNX Runtime.
 
 The model is a DCN V2 with random weights: 39 embedded fields (26 ids, 13 numbers in buckets) x 16, three cross layers
-beside an MLP of 400-400-400. Two SavedModels are made of it: the fused export, as `fullrank export` writes it,
+parallel to an MLP 400-400-400. Two SavedModels are made of it: the fused export, as `fullrank export` writes it,
 and the unfused graph, with one variable and one gather per table. All sides give equal outputs, which is checked first.
 
 * request: a call of the loaded signature from Python, inputs ready as tensors, the answer as an array. The export takes
   it in packed tensors (`serving_packed`: one of ids, one of numbers); the rows "named" give it one tensor per column
-  (`serving_default`), as the unfused graph gets it. The goal stands on both: named is like for like, packed is what
+  (`serving_default`), as the unfused graph gets it. The goal holds for both: named is like for like, packed is what
   an export offers beyond the graph.
 * graph: the same signature by the call operation alone, without what Python does for each input: a server's share.
 

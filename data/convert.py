@@ -110,7 +110,7 @@ def _inputs(flag_values: flags.FlagValues) -> dict[str, tuple[Path, ...]]:
 
 
 def _how(flag_values: flags.FlagValues, schema: Schema, *, sources: int) -> str:
-    """How rows are divided: `source`, `column`, `time` or `random`."""
+    """The split rule: `source`, `column`, `time` or `random`."""
     how: str = flag_values.split
     if sources > 1:
         if how != "auto":
@@ -136,7 +136,7 @@ def _divided(builder: Builder, flag_values: flags.FlagValues, how: str) -> Split
 
 
 def summary(schema: Schema) -> str:
-    """What was written, for a person."""
+    """A readable summary of what was written."""
     lines = [f"Wrote {schema.directory}, {schema.layout} layout{', gzip' if schema.compression else ''}:"]
     for split in schema.splits:
         files = f"{len(split.shards)} file{'s' if len(split.shards) > 1 else ''}"

@@ -44,7 +44,7 @@ _CONE: Final = 0.3
 
 
 class Hashing(NamedTuple):
-    """How vectors become bits; `center` is `None` or `[D]`."""
+    """The parameters of the hash; `center` is `None` or `[D]`."""
 
     bits: int
     seed: int
@@ -52,7 +52,7 @@ class Hashing(NamedTuple):
 
 
 class Hashed(NamedTuple):
-    """What happened to the vectors of a file."""
+    """Counts over the vectors of a file, and a sample of them with their bits."""
 
     rows: int
     not_finite: int
@@ -90,7 +90,7 @@ def hash_id(flag_values: flags.FlagValues) -> None:
 
 
 def summary(vectors: VectorFile, how: Hashing, done: Hashed, measured: Hamming | None) -> str:
-    """What was hashed and what the bits preserve, for a person."""
+    """A readable summary of what was hashed and of what the bits preserve."""
     centred = ", centred" if how.center is not None else ""
     lines = [f"{done.rows:,} vectors of {vectors.dimension} numbers as {how.bits} bits (seed {how.seed}{centred})."]
     missing = done.not_finite + done.without_direction

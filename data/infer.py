@@ -205,7 +205,7 @@ def _next_command(flag_values: flags.FlagValues, schema: Path) -> str:
 
 
 def _split_flag(proposal: Proposal) -> str:
-    """What convert needs to be told where rows lack the time by which it would divide them."""
+    """The flag that convert needs if rows lack the time by which it would split them; "" if none do."""
     time = proposal.schema.time
     missing = proposal.decisions.profiles[time].missing if time is not None else 0.0
     return "" if not missing else " --on_bad_record=skip" if missing <= FEW_GAPS else " --split=random"

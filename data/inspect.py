@@ -61,7 +61,7 @@ def inspect(flag_values: flags.FlagValues) -> int:
 
 
 def find_problems(schema: Schema, *, splits: Sequence[str], at_most: int) -> list[str]:
-    """What is wrong with vocabularies and records, one line each."""
+    """The problems of vocabularies and records, one line each."""
     from fullrank.data.reading.bad_records import verify
     from fullrank.data.reading.sequence_order import out_of_order
 

@@ -17,7 +17,7 @@ _FIELDS: Final[tuple[GroupPlace, ...]] = ("user", "user_ad")
 
 
 class FoundGroups(NamedTuple):
-    """What a batch's groups are.
+    """The learned groups of a batch.
 
     Attributes:
       codes: Place -> `[B, Q]` int32, coarse to fine.

@@ -46,7 +46,7 @@ class Mixture(keras.layers.Layer):
         ]
 
     def call(self, experts: tf.Tensor, means: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
-        """Returns what each tower reads."""
+        """Returns the inputs of the towers."""
         experts, seen = self._below_towers(experts, means, training)
         return self.gates[-1](experts, seen)
 
@@ -64,7 +64,7 @@ class Mixture(keras.layers.Layer):
     def _below_towers(
         self, experts: tf.Tensor, means: Mapping[str, tf.Tensor], training: bool | None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The outputs of the last level's experts, and what its gates look at."""
+        """The outputs of the last level's experts, and the inputs of its gates."""
         seen = self._seen(means, self._wiring.stages[0][0])
         for level, stacked, gate, (above, _) in zip(
             self._wiring.levels, self.levels, self.gates[:-1], self._wiring.stages[1:], strict=True
@@ -76,7 +76,7 @@ class Mixture(keras.layers.Layer):
         return experts, seen
 
     def _seen(self, means: Mapping[str, tf.Tensor], readers: tuple[Reader, ...]) -> tf.Tensor:
-        """What the first gates look at: `[B, m]`, or `[B, G, m]` where not all see and train all."""
+        """Inputs of the first gates: `[B, m]`, or `[B, G, m]` unless every gate sees and trains all sets."""
         seen = tf.concat([means[spec.name] for spec in self._wiring.sets], axis=1)
         access = [self._wiring.access_to_sets(reader) for reader in readers]
         if all(entry == "train" for row in access for entry in row):

@@ -18,7 +18,7 @@ def pair_strengths(model: Ranker) -> dict[str, npt.NDArray[np.float64]]:
 
     GwPFM: `|r_{G(i),G(j)}|`, as `GroupWeightedFM` has it. FwFM: `|r_ij|`. FmFM and FvFM: the root mean square of the
     factors by which `W_{i->j}` scales a direction, `||W_{i->j}||_F / sqrt(d)`. All of them start at 1, so that an
-    untrained pair is told from a pair that was learned to be strong. Experts without a weight per pair, and low-rank
+    untrained pair differs from one that became strong in training. Experts without a weight per pair, and low-rank
     projections, whose factors many pairs share, are left out.
     """
     found = {}

@@ -37,14 +37,14 @@ _UNKNOWN_EXAMPLES: Final = 1_000_000
 
 
 class Inside(NamedTuple):
-    """What a batch is turned into on its way.
+    """Predictions and inner tensors of a batch.
 
     Attributes:
-      predicted: What is predicted.
+      predicted: The predictions.
       fields: `[B, F, d]` of each set, in the wiring's order, without those that groups add.
       gates: `[B, G, E]`, how each tower mixes the experts of the last level.
       read: `[B, G, H]`, what the towers read; G = T unless the wiring groups tasks.
-      groups: What group structure learning found at each of its places.
+      groups: Results of group structure learning at each of its places.
     """
 
     predicted: Predicted
@@ -61,13 +61,13 @@ class Ranker(tfrs.Model):
     `{task: prediction [B]}`, a probability or the mean of a value; `fit` minimises the tasks' mean loss, weighted.
 
     Args:
-      schema: What the batches hold, with fitted statistics; the directory it was read from holds the vocabularies.
+      schema: Schema of the batches, with fitted statistics; the directory it was read from holds the vocabularies.
       wiring: Sets, experts and readers. Its tasks must be labels of the schema.
-      options: What a wiring leaves open.
+      options: Settings that a wiring leaves open.
       vocabularies: Feature -> known ids; read from the schema's directory if `None`.
       objective: How binary tasks are learned; by cross entropy alone if `None`.
       taught: Whether training also learns from a teacher, which `learn_from` is given ([Meta] §3.2).
-      train_split: What it is trained on; of the largest split if the schema has none of this name.
+      train_split: Split that it is trained on; the largest split if the schema has none of this name.
       tables_of: A ranker of the same schema, wiring and options, whose embedding sets are taken for this one's.
     """
 
@@ -122,7 +122,7 @@ class Ranker(tfrs.Model):
 
     @property
     def objective(self) -> Objective:
-        """What training minimises."""
+        """The objective that training minimises."""
         return self.learning.objective
 
     @property
@@ -140,7 +140,7 @@ class Ranker(tfrs.Model):
         unknown = next((name for name in given if name not in names), None)
         if unknown is not None:
             raise ValueError(
-                f"L2 penalties (--field_l2) name {unknown!r}, which is no field. Fields: {', '.join(names)}."
+                f"L2 penalties (--field_l2) name {unknown!r}, which is not a field. Fields: {', '.join(names)}."
             )
         return tuple(given.get(name, self.options.embedding_l2) for name in names)
 
@@ -167,11 +167,11 @@ class Ranker(tfrs.Model):
         return bool(self.trunk.groups.learners)
 
     def representation(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
-        """What each tower reads, `[B, G, H]`; G = T unless the wiring groups tasks."""
+        """Inputs of the towers, `[B, G, H]`; G = T unless the wiring groups tasks."""
         return self.trunk(batch, training=training).read
 
     def inside(self, batch: Mapping[str, tf.Tensor]) -> Inside:
-        """What an analysis looks at, without dropout."""
+        """Predictions and inner tensors of a batch, without dropout, for analyses."""
         mixed = self.trunk(batch, training=False)
         predicted = self.predicted_from(mixed, batch)
         gates = self.trunk.mixture.weights_of(mixed.experts, mixed.means)

@@ -1,4 +1,4 @@
-"""What the experts of one embedding set read."""
+"""The inputs of the experts that read one embedding set."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ class SetInputs(keras.layers.Layer):
     """One set's view of a batch: the fields that interact, and the side that joins after the interaction.
 
     Call arguments:
-      lookups: What the feature encoder found.
+      lookups: Result of the feature encoder.
       dense: The batch's numbers and vectors that no table is looked up for.
       elapsed: Sequence -> seconds from each behaviour to the event, `[B, L]`.
       compared: Fields `[B, F, d]` that sequences are compared with, in place of the batch's own; `None` for these.
 
     Returns:
-      Fields `[B, F, d]`, in the order of `field_names`, and side `[B, m]`, or `None` if nothing is encoded besides.
+      Fields `[B, F, d]`, in the order of `field_names`, and side `[B, m]`, or `None` if the set has no side.
       The side holds encoded sequences, then encoded similarities ([Tencent] §3.3), then vectors as they are.
 
     Attributes:
       plan: The lookups of its fields and sequences.
       field_names: The F axis: fields of the plan, then numbers that a network embeds, then projected vectors.
-      side_names: What the side is made of: sequences by name, similarities, vectors.
-      side_widths: How many columns of the side each of them has.
+      side_names: The parts of the side: sequences by name, similarities, vectors.
+      side_widths: Columns of each part of the side.
 
     Args:
       encoder: The model's feature encoder.
       dense: The model's encoder of numbers and vectors.
-      schema: What the batches hold.
+      schema: Schema of the batches.
       width: d.
-      options: What the wiring leaves open.
+      options: Settings that the wiring leaves open.
     """
 
     def __init__(

@@ -25,14 +25,14 @@ from fullrank.models.wirings.wiring import Wiring, set_scopes
 
 
 class Mixed(NamedTuple):
-    """What a batch is turned into.
+    """The tensors that the trunk makes of a batch.
 
     Attributes:
-      read: What each tower reads, `[B, G, H]`.
+      read: Inputs of the towers, `[B, G, H]`.
       fields: Set -> its fields `[B, F, d]`, without those that groups add.
       experts: Outputs of the first level's experts, `[B, E, H]`.
       means: Set -> mean of its fields, `[B, d]`, which the gates look at.
-      groups: What group structure learning found at each of its places.
+      groups: Results of group structure learning at each of its places.
     """
 
     read: tf.Tensor
@@ -43,7 +43,7 @@ class Mixed(NamedTuple):
 
 
 class Trunk(keras.layers.Layer):
-    """What all towers of a model stand on.
+    """The part of a model that all towers share.
 
     Call arguments:
       batch: Flat dict of columns.
@@ -62,9 +62,9 @@ class Trunk(keras.layers.Layer):
       mixture: The gates, and further levels of experts.
 
     Args:
-      schema: What the batches hold, with fitted statistics.
+      schema: Schema of the batches, with fitted statistics.
       wiring: Sets, experts and readers.
-      options: What a wiring leaves open.
+      options: Settings that a wiring leaves open.
       vocabularies: Feature -> known ids.
       tables_of: One of the same arguments, whose embedding sets are taken for this one's.
     """

@@ -1,4 +1,4 @@
-"""What every command has: flags, help, one line per error, and a quiet TensorFlow.
+"""The parts that all commands share: flags, help, one line per error, and a quiet TensorFlow.
 
 May import: data/files.
 """

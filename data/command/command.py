@@ -1,4 +1,4 @@
-"""What every command does the same way: flags, help, one-line errors and exit codes.
+"""The behaviour that all commands share: flags, help, one-line errors and exit codes.
 
 A command module defines its flags in `run`, and hands its main function to `run_command`:
 

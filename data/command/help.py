@@ -15,7 +15,7 @@ from fullrank.data.files.printable import printable
 
 HELP_FLAGS: Final = frozenset({"--help", "-help", "-h", "--h", "-?", "--helpshort", "--helpfull", "-helpfull"})
 SECTION: Final = "fullrank: "
-"""What a flag's module name begins with when the rest of it is the heading of a section of its own."""
+"""Prefix of a flag's module name whose rest is the heading of a separate section."""
 
 _TYPES: Final = {"string": "TEXT", "int": "N", "float": "X", "comma separated list of strings": "A,B,..."}
 

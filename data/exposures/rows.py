@@ -28,13 +28,13 @@ def exposure_extras(spec: ExposureSpec) -> dict[str, str]:
 
 
 def add_exposures(rows: StagedRows, spec: ExposureSpec, *, part_rows: int = _PART_ROWS) -> str:
-    """Fills in the two columns of `exposed_schema` for all rows, in whichever split they are.
+    """Fills in the two columns of `exposed_schema` for the rows of all splits.
 
     A row without a user, an ad or a time is not an exposure: it is not counted, and its two columns are missing.
 
     Args:
       rows: All rows, with `exposure_extras`.
-      spec: What to count.
+      spec: Columns and settings of the count.
       part_rows: About how many rows are counted at a time; it changes no result.
 
     Returns:

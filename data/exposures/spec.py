@@ -17,7 +17,7 @@ GAP: Final = "repeat_gap_days"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExposureSpec:
-    """How exposures are counted.
+    """The columns and settings by which exposures are counted.
 
     Attributes:
       user: Column of the user.

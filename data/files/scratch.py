@@ -2,8 +2,8 @@
 
 The scratch directory for `records` is `records.writing-<16 random hexadecimal digits>` next to it. Its owner holds a
 lock on the file `lock` in it. The kernel drops that lock when the process ends, however it ends, so a scratch directory
-without one is a leftover. Whoever next makes a scratch directory in the same folder deletes it. Locks work across PID
-namespaces, where process ids say nothing: in a container every command is process 1.
+without one is a leftover. The next process that makes a scratch directory in the same folder deletes it. Locks work
+across PID namespaces, where process ids identify nothing: in a container every command is process 1.
 
 A file system without locks (`flock`) cannot tell a leftover from a directory in use: leftovers stay there, and a
 warning names them. A network file system whose locks other machines do not see (NFS with `local_lock`) is safe only if
@@ -39,7 +39,7 @@ def scratch_directory(target: Path, *, alone: bool, mode: int = 0o777) -> Iterat
     """Makes a scratch directory for `target`, and deletes it at the end together with what is still in it.
 
     Args:
-      target: What will be written; its folder must exist.
+      target: Path that will be written; its folder must exist.
       alone: Whether another process that is writing `target` is an error. If not, the last one to finish wins.
       mode: Permissions of the directory, less those that the process's umask takes away.
 
@@ -70,7 +70,7 @@ def clear_leftovers(target: Path, *, own: Path | None = None) -> bool:
     """Deletes the scratch directories in the folder of `target` whose processes have ended.
 
     Args:
-      target: What is to be written, whose folder is looked through.
+      target: Path that will be written, whose folder is searched.
       own: A scratch directory to pass over.
 
     Returns:
@@ -89,7 +89,7 @@ def clear_leftovers(target: Path, *, own: Path | None = None) -> bool:
 
 
 def target_of(scratch: Path) -> Path:
-    """What a scratch directory is for."""
+    """The path that a scratch directory was made for."""
     match = _NAME.fullmatch(scratch.name)
     if match is None:
         raise ValueError(f"This is not the name of a scratch directory. Received: {scratch.name!r}.")

@@ -53,7 +53,7 @@ def file_aside(file: Path, *, alone: bool = False) -> Iterator[Path]:
     """Gives a path to write to, which becomes `file` when the block ends without an error; makes its folder.
 
     Args:
-      file: What is written or replaced.
+      file: The file that is written or replaced.
       alone: Whether another process that is writing it is an error, as it should be where writing takes long.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Planted worlds: examples drawn without end from known truths, one file a mechanism that a paper's part is made for.
+"""Planted worlds: endless examples from known truths; one file per mechanism that a part of a paper is made for.
 
 May import: data/content, data/schema, data/writing.
 """

@@ -34,7 +34,7 @@ class ClickGraph:
     Effects: `affinity`, <p_u, q_a>.
 
     Attributes:
-      embed: What makes the vectors.
+      embed: Makes the vectors.
       users: People.
       ads: Ads.
       rank: Length of latent vectors.

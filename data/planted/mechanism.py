@@ -1,4 +1,4 @@
-"""What a planted mechanism is: columns that a model sees, and effects of theirs that logits are made of."""
+"""The interface of a planted mechanism: columns that a model sees, and their effects, which logits are made of."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Drawn:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Draw:
-    """What is asked of a planted mechanism: so many rows of a split.
+    """A request to a planted mechanism for rows of a split.
 
     Attributes:
       random: The generator of these rows.
       rows: How many.
-      split: Which split they belong to; only what arrives new depends on it.
+      split: The split that they belong to; only what arrives new depends on it.
     """
 
     random: np.random.Generator
@@ -59,11 +59,11 @@ def unit(vectors: Floats) -> Floats:
 
 
 class Mechanism(Protocol):
-    """A frozen dataclass of sizes; its truth is drawn once a world."""
+    """A frozen dataclass of sizes; its truth is drawn once per world."""
 
     @property
     def features(self) -> tuple[Feature, ...]:
-        """What a model sees of it."""
+        """The features by which a model sees it."""
 
     def plant(self, random: np.random.Generator) -> Planted:
         """Draws the truth."""

@@ -54,11 +54,11 @@ class Task:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class World:
-    """What is planted, without its truth, which `PlantedWorld` draws by a seed.
+    """Mechanisms and tasks, without their truth, which `PlantedWorld` draws from a seed.
 
     Attributes:
       mechanisms: Name -> mechanism; their columns must differ.
-      tasks: Label -> what its logit is made of.
+      tasks: Label -> the terms of its logit.
     """
 
     mechanisms: Mapping[str, Mechanism]

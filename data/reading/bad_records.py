@@ -72,8 +72,8 @@ def explain(error: Exception, *, schema: Schema, split: str) -> BadDataError:
     """Turns an error of the input pipeline into one that names file, record and feature, by reading the split again.
 
     Args:
-      error: What was raised while a dataset of `read_records` was used: one of `pipeline.INPUT_ERRORS`.
-      schema: What was read.
+      error: Raised while a dataset of `read_records` was used: one of `pipeline.INPUT_ERRORS`.
+      schema: Schema of the data that was read.
       split: Name of the split.
 
     Returns:

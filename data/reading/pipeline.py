@@ -93,7 +93,7 @@ def batches(
 
     dataset = rows.rebatch(batch_size, drop_remainder=drop_remainder)
     if packing is None:
-        # Reading goes on while every core parses.
+        # Reading continues while every core parses.
         dataset = dataset.prefetch(2)
     dataset = dataset.map(_as_is(to_batch), num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
     return dataset.with_options(_options(order))
@@ -188,7 +188,7 @@ def _check_lengths(path: Path, compression: str, _size: int, _changed: int) -> N
 
 
 def _in_order(files: list[str] | tf.Tensor, read: Callable[[tf.Tensor], tf.data.Dataset]) -> tf.data.Dataset:
-    """What is read from one file after the other; every element costs a call, so they should not be single rows."""
+    """Reads one file after the other; every element costs a call, so elements should not be single rows."""
     return tf.data.Dataset.from_tensor_slices(files).flat_map(_as_is(read))
 
 

@@ -39,7 +39,7 @@ class Scanned:
     Attributes:
       record: Its good part, as a record; `None` if there is none.
       examples: Good examples in it.
-      problems: What is wrong with it.
+      problems: The faults that were found in it.
     """
 
     record: bytes | None

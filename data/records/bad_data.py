@@ -15,7 +15,7 @@ class BadRecord:
 
     Attributes:
       file: Path of the file.
-      reason: What is wrong, without the value, so that equal reasons can be counted.
+      reason: Description of the fault, without the value, so that equal reasons can be counted.
       record: Number of the record in the file, from 0; `None` for the file as a whole.
       row: Row within a block, from 0; `None` for the whole record.
       feature: The column at fault, if it is one.

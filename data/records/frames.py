@@ -32,7 +32,7 @@ class Frame(NamedTuple):
     Attributes:
       record: Its number, from 0.
       data: Its content, or `None` if it is damaged.
-      reason: What is wrong with it; empty if nothing is.
+      reason: Description of its fault; empty if it has none.
       end: Where it ends, in bytes of the decompressed file; 0 where the file cannot be followed.
     """
 

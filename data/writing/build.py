@@ -65,7 +65,7 @@ def build_records(
 
     Args:
       splits: Split name to a function that gives its rows, in order. `train` must be among them.
-      schema: What to convert; its statistics, vocabulary sizes and splits are filled in.
+      schema: Schema of the rows; its statistics, vocabulary sizes and splits are filled in.
       output: Directory to write.
       layout: `block` or `example`; `None` for the schema's.
       compression: `""` or `"GZIP"`; `None` for the schema's.
@@ -111,7 +111,7 @@ class Sources:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Building:
-    """How records are written; see `build_records`."""
+    """The settings for writing records; see `build_records`."""
 
     schema: Schema
     layout: Literal["block", "example"] | None = None

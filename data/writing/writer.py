@@ -90,7 +90,7 @@ class RecordWriter:
 
         Args:
           directory: An existing directory, which also holds `schema.json` in the end.
-          schema: What the columns are; its layout and compression say how to write them.
+          schema: The columns; its layout and compression say how to write them.
           split: Name of the split.
           shard: Number of this shard, from 0.
           shards: How many there will be.

@@ -70,7 +70,7 @@ class IdRows(tf.Module):
         self._known: tf.lookup.StaticHashTable | None = (
             self._build_table(vocabularies) if known_of is None else known_of._known
         )
-        # Without a share there is no generator either, which checkpoints of runs written before do not hold.
+        # Without a share there is no generator, which checkpoints of older runs do not hold.
         self._unknown = UnknownIds(unknown_share) if unknown_share else None
 
     def _build_table(self, vocabularies: Mapping[str, np.ndarray[Any, Any]]) -> tf.lookup.StaticHashTable | None:

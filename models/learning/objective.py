@@ -1,4 +1,4 @@
-"""What training minimises: the losses of the tasks, weighted into one.
+"""The loss that training minimises: the weighted sum of the tasks' losses.
 
 Weights are fixed, or learned from the uncertainty of each task (Kendall, Gal and Cipolla 2018).
 """

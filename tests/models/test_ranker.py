@@ -221,7 +221,7 @@ def test_a_field_has_a_penalty_of_its_own(rankers: Any, make_batch: Any) -> None
     weights = np.full(len(squares), 0.5)
     weights[model.trunk.looked_up_fields.index("item")] = 2.0
     np.testing.assert_allclose(float(model.compute_loss(batch)) - plain, squares @ weights / 4, rtol=1e-4)
-    with pytest.raises(ValueError, match="name 'items', which is no field"):
+    with pytest.raises(ValueError, match="name 'items', which is not a field"):
         rankers(WIRINGS[models.single], field_penalties=(("items", 1.0),))
 
 

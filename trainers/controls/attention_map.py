@@ -1,4 +1,4 @@
-"""How much attention a trained TIM gives behaviours of an age, beside what was planted ([Tencent] §3.1, §7.1)."""
+"""The attention of a trained TIM to behaviours by age, next to the planted one ([Tencent] §3.1, §7.1)."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class SageVectors:
     Attributes:
       width: Length of a vector.
       epochs: Passes over the clicks.
-      batch_size: Clicks a step.
+      batch_size: Clicks per step.
     """
 
     width: int = 16

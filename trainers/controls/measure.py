@@ -1,4 +1,4 @@
-"""What a trained model is worth on held-out planted rows, and what the truth itself is worth there."""
+"""Metrics of a trained model, and of the truth itself, on held-out planted rows."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def _output_ranks(model: Ranker, rows: Rows) -> dict[str, float]:
 
 
 def _group_information(model: Ranker, rows: Rows) -> float:
-    """What the first code, or without learned groups a cluster of the user's values, tells of the planted group."""
+    """Information of the first code, or of a cluster of the user's values, about the planted group."""
     truth = rows[GROUP][:_CLUSTERED]
     batches = list(batches_of(model, {name: each[:_CLUSTERED] for name, each in rows.items()}))
     if model.learns_groups:

@@ -29,14 +29,14 @@ _MEASURED_BLOCKS: Final = 6
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VariantJob:
-    """What to train.
+    """The runs to train for one variant of a control.
 
     Attributes:
       control: The control, with its rows.
-      side: Which of its worlds.
-      variant: Which of its variants.
+      side: The side whose world is used.
+      variant: Name of the variant.
       seeds: Seeds of worlds and weights that are missing.
-      tuned: Rate -> what it came to, of the tuning runs that are done.
+      tuned: Rate -> its value of `Control.tuned_by`, for the tuning runs that are done.
     """
 
     control: Control

@@ -32,8 +32,8 @@ _FLOORS: Final = {
     "nmi": 0.0,
 }
 _STRUCTURE: Final = ("ia", "untrained ia", "ia_isotropic", "rank_experts", "rank_read")
-"""What is shown beside an information abundance: that of the untrained table, that of random numbers of its shape, and
-the effective rank of what experts give and towers read."""
+"""Figures shown next to an information abundance: that of the untrained table, that of random numbers of its shape, and
+the effective rank of the experts' outputs and of the towers' inputs."""
 Values = Mapping[int, Mapping[str, Any]]
 """Seed -> the line of a run."""
 
@@ -50,8 +50,8 @@ class _Found:
         metric = self.control.metric
         return {seed: line["values"][metric] for seed, line in self.runs[variant].items()}
 
-    def beside(self, part: str) -> list[float]:
-        """What the untrained model or the oracle has of the metric, in every run."""
+    def references(self, part: str) -> list[float]:
+        """The metric of the untrained model or of the oracle, in every run."""
         lines = [line for runs in self.runs.values() for line in runs.values()]
         return [line[part][self.control.metric] for line in lines if self.control.metric in line[part]]
 
@@ -104,8 +104,8 @@ def _found(control: Control, side: Side, results: Sequence[Mapping[str, Any]], s
 
 def _cells(found: _Found, claim: Claim, seeds: int) -> list[str]:
     metric = found.control.metric
-    floors = [_FLOORS[metric]] if metric in _FLOORS else found.beside("untrained")
-    oracles = found.beside("oracle")
+    floors = [_FLOORS[metric]] if metric in _FLOORS else found.references("untrained")
+    oracles = found.references("oracle")
     difference = found.difference(claim)
     means = [_mean(list(found.values(variant).values())) for variant in (claim.baseline, claim.method)]
     if difference.pairs < 2:
@@ -157,7 +157,7 @@ def _details(control: Control, found: Mapping[tuple[str, Side], _Found]) -> Iter
 
 
 def _maps(control: Control, found: _Found) -> Iterator[str]:
-    """What the method of the first claim attends to, by the age of a behaviour; means over seeds."""
+    """The attention of the first claim's method by the age of a behaviour; means over seeds."""
     maps = [line["map"] for line in found.runs[control.claims[0].method].values() if line.get("map")]
     if maps:
         yield "Attention by the age of a behaviour, times the number of behaviours, so that 1 is a plain mean:"

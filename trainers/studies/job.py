@@ -28,7 +28,7 @@ ABUNDANCE: Final = ("ia", "ia_share")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
-    """What to train, and where.
+    """A run to train and evaluate.
 
     Attributes:
       variant: Its name.
