@@ -34,7 +34,7 @@ class Pages:
 
     Args:
       root: The source tree.
-      texts: File below docs -> its text, for the files that are generated anew.
+      texts: File below docs -> its text, for the generated files.
     """
 
     def __init__(self, root: Path, texts: Mapping[str, str]) -> None:

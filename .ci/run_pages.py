@@ -1,7 +1,7 @@
 """Runs the commands and programs that a page prints, in its order and in one folder, as a reader would.
 
 Blocks marked `bash`, `python` and `python keras3` run, others (`console`, `text`) do not. All `python` blocks of a page
-are one program, so that a name of an early block is known in a later one; a `python keras3` block is one by itself,
+are one program, so that a name of an early block is known in a later one; a `python keras3` block is a separate one,
 because a process has one version of Keras.
 
 Usage: `run_pages.py FOLDER` runs all guides in FOLDER, one after the other, and copies their figures to

@@ -10,7 +10,7 @@ import tf_keras as keras
 
 
 def seconds(model: Any, *, batch: int, steps: int) -> float:
-    """Seconds of the products of so many steps.
+    """Seconds that the products of the given steps take.
 
     Args:
       model: A built Keras model. Its dense layers' kernels are the matrices; tables and stacked kernels do not count.

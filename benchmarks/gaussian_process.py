@@ -45,7 +45,7 @@ STEPS_A_CALL: Final = 3
 
 
 def trained_head(examples: int, *, inducing: int = INDUCING) -> GaussianProcessHead:
-    """A head after one pass over so many examples of 64 inputs."""
+    """A head after one pass over `examples` examples of 64 inputs."""
     keras.utils.set_random_seed(1)
     head = GaussianProcessHead(inducing, base_rate=0.1, length_scale=1.5, seed=1)
     optimizer = keras.optimizers.Adam(0.01)

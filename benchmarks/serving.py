@@ -70,7 +70,7 @@ class Side:
         self._answer()
 
     def outputs(self, rows: int) -> np.ndarray[Any, Any]:
-        """The probabilities of the request of so many rows."""
+        """The probabilities of the request of `rows` rows."""
         return np.array(self._ask({"rows": rows}))
 
     def milliseconds(self, rows: int) -> float:

@@ -68,7 +68,7 @@ class Ranker(tfrs.Model):
       objective: How binary tasks are learned; by cross entropy alone if `None`.
       taught: Whether training also learns from a teacher, which `learn_from` is given ([Meta] §3.2).
       train_split: Split that it is trained on; the largest split if the schema has none of this name.
-      tables_of: A ranker of the same schema, wiring and options, whose embedding sets are taken for this one's.
+      tables_of: A ranker of the same schema, wiring and options, whose embedding sets this one uses.
     """
 
     def __init__(

@@ -66,7 +66,7 @@ class Trunk(keras.layers.Layer):
       wiring: Sets, experts and readers.
       options: Settings that a wiring leaves open.
       vocabularies: Feature -> known ids.
-      tables_of: One of the same arguments, whose embedding sets are taken for this one's.
+      tables_of: A trunk with the same arguments, whose embedding sets this one uses.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Trunk(keras.layers.Layer):
         self.mixture = Mixture(wiring, dropout=options.dropout, name="mixture")
 
     def call(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> Mixed:
-        """Returns what the towers read, and what it was made of."""
+        """Returns the inputs of the towers, and the tensors that they were made from."""
         return self.mixed(self.of_sets(batch, training=training), training=training)
 
     def of_sets(

@@ -39,7 +39,7 @@ class ClickGraph:
       ads: Ads.
       rank: Length of latent vectors.
       clicks: Earlier clicks of each person.
-      sharpness: How much they tell of the affinity; 0 for nothing.
+      sharpness: How much they tell about the affinity; 0 for nothing.
     """
 
     embed: GraphVectors
@@ -61,7 +61,7 @@ class ClickGraph:
         )
 
     def plant(self, random: np.random.Generator) -> Planted:
-        """Draws the latent vectors and the clicks, and has vectors made of these."""
+        """Draws the latent vectors and the clicks, and makes the vectors from the clicks."""
         people = random.normal(size=(self.users, self.rank))
         wanted = random.normal(size=(self.ads, self.rank))
         affinity = people @ wanted.T

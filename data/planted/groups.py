@@ -26,9 +26,9 @@ class HiddenGroups:
       fields: Fields of a person.
       values: Values of each.
       kinds: Kinds of ads.
-      clarity: How much a field tells of the group; 0 for nothing.
+      clarity: How much a field tells about the group; 0 for nothing.
       others: Fields that depend on the other group.
-      other_clarity: How much these tell of it.
+      other_clarity: How much these tell about it.
     """
 
     groups: int = 8

@@ -163,7 +163,7 @@ class PlantedWorld:
                 yield {name: values[start : start + batch_size] for name, values in block.items()}
 
     def schema(self, *, train_rows: int) -> Schema:
-        """The schema, with statistics of a sample, for so many rows of training."""
+        """The schema, with statistics of a sample, for `train_rows` training rows."""
         return self._schema_of(train_rows)
 
     @functools.cached_property

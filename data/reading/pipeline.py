@@ -102,9 +102,9 @@ def batches(
 def _options(order: Order) -> tf.data.Options:
     options = tf.data.Options()
     options.deterministic = order.deterministic or order.seed is None
-    # TensorFlow's tuning thread can miss the end of its iterator and then holds up whoever ends it until its period,
-    # which doubles up to a minute, is over: a pass of 6 s was seen to take 10.4. Without it, AUTOTUNE below means one
-    # call per core.
+    # TensorFlow's tuning thread can miss the end of its iterator and then blocks the deletion of the iterator until its
+    # period, which doubles up to a minute, is over: a pass of 6 s was seen to take 10.4. Without it, AUTOTUNE below
+    # means one call per core.
     options.autotune.enabled = False
     # Files are shared out by `worker` and `workers`; tf.distribute must not share them out again.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF

@@ -96,7 +96,7 @@ def block_parser(
 ) -> Callable[[tf.Tensor], Packed]:
     """Makes the function that decodes a window of blocks.
 
-    Every block is checked by itself, including columns that are not wanted, before any part of the window is used:
+    Every block is checked separately, including columns that are not wanted, before any part of the window is used:
     one block whose parts do not fit together would move the rows of those after it.
 
     Args:

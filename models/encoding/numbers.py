@@ -77,7 +77,7 @@ def _bins(feature: Numeric, buckets: int) -> npt.NDArray[np.float32] | None:
     if values.shape != shares.shape or not (np.diff(values) > 0).all() or not (shares > 0).all():
         raise ValueError(
             f"The bins of numeric feature {feature.name!r} in the schema need ascending values, each with a share "
-            f"above 0: write the records anew with fullrank convert. "
+            f"above 0: write the records again with fullrank convert. "
             f"Received: {len(values)} values, {len(shares)} shares."
         )
     return values[bin_starts(shares, bins=buckets)]
@@ -114,7 +114,7 @@ def dot_product_knots(vector: Vector, *, number: int = 257) -> npt.NDArray[np.fl
     if vector.statistics is None:
         raise ValueError(
             f"Vector feature {vector.name!r} has no statistics of its dot product with {vector.pair!r} in the schema: "
-            "write the records anew with fullrank convert, or use the similarity 'cosine'."
+            "write the records again with fullrank convert, or use the similarity 'cosine'."
         )
     return _interpolated(vector.statistics.quantiles or (0.0,), np.linspace(0, 1, number)).astype(np.float32)
 

@@ -94,7 +94,7 @@ def edge_batches(
     """One pass over all edges in random order; all edges of a batch belong to one domain, and so do its negatives.
 
     The edge to be predicted is left out of the neighbourhoods of both its ends; otherwise a node with few neighbours
-    would learn that its partner is whoever is in the sample. Pairs of an end and a random node that are edges
+    would learn that its partner is the node in its sample. Pairs of an end and a random node that are edges
     themselves are marked, because they are not left out.
 
     Args:

@@ -19,11 +19,11 @@ from fullrank.trainers.studies.pool import appended_to, read_results, run_jobs
 RESULTS: Final = "controls.jsonl"
 PAGE: Final = "controls.md"
 _PORTION: Final = 3
-"""Variants after which the page is written anew, and workers are replaced."""
+"""Variants after which the page is rewritten, and workers are replaced."""
 
 
 def run_controls(config: ControlConfig) -> int:
-    """Runs controls to their end, or resumes them; the page is written anew as results come.
+    """Runs controls to their end, or resumes them; the page is rewritten as results arrive.
 
     Returns:
       How many runs failed.

@@ -12,7 +12,7 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 _EVICTED: Final = 16
-"""When there is no room, one of so many keys is evicted: the least recent ones."""
+"""When there is no room, one in this many keys is evicted, the least recent ones."""
 _COLUMNS: Final = ("clicks", "squares", "conversions", "past_clicks", "past_conversions")
 
 

@@ -71,7 +71,7 @@ def test_parts_of_a_run_and_a_baseline_are_shown(toy_run: Path, tmp_path: Path) 
     page = report(tmp_path / "b.html", f"--run={full}", f"--baseline={toy_run}")
     assert "1 part of it is asleep" in page
     assert "<td>its attention is a plain mean</td>" in page
-    assert "Pairs that gwpfm weighs" in page
+    assert "Pairs that gwpfm weights" in page
     assert "0 of 2 tasks gain; no task and no segment is known to lose" in page
     assert "click by region" in page
     assert "click and like on set0 have a cosine of -0.50" in page
@@ -133,7 +133,7 @@ def test_a_run_that_cannot_be_scored_shows_its_evaluation(toy_run: Path, tmp_pat
     assert f"<code>fullrank evaluate --run={alone} --json={alone}/eval.json</code>" in page
     (alone / "eval.json").write_text(json.dumps({"click": metrics}))
     page = report(tmp_path / "c.html", f"--run={alone}", f"--data={tmp_path}")
-    assert "The records are not in" in page
+    assert "The records are no longer in" in page
     assert "0.7000" in page
 
 
