@@ -67,7 +67,7 @@ def test_what_is_not_defined_has_no_interval() -> None:
     np.testing.assert_array_equal(same.together[:2], 0.0)
 
 
-def test_models_that_are_nearly_alike_keep_their_digits() -> None:
+def test_nearly_equal_models_keep_their_digits() -> None:
     """Differences of 1e-9 of a loss: squares of losses would lose them."""
     draw = np.random.default_rng(0)
     b, change, keys = 1.0 + draw.random(200), draw.normal(size=200), np.arange(200) // 2

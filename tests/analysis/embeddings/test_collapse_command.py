@@ -240,7 +240,7 @@ def _usage(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().err
 
 
-def test_a_run_without_tables_json_says_what_to_do(crossed_run: Path, tmp_path: Path) -> None:
+def test_a_run_without_tables_json_gets_a_hint(crossed_run: Path, tmp_path: Path) -> None:
     for name in ("config.json", "schema.json"):
         (tmp_path / name).write_bytes((crossed_run / name).read_bytes())
     with pytest.raises(ValueError, match=r"holds no tables\.json.*--input=.*best"):

@@ -68,14 +68,14 @@ def test_only_rows_that_count_are_compared() -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 3, 4])
-def test_a_field_of_few_rows_says_nothing(rows: int) -> None:
+def test_a_field_of_few_rows_has_no_verdict(rows: int) -> None:
     draw = np.random.default_rng(5)
     found = diversity(draw.normal(size=(rows, 4)), draw.normal(size=(rows, 4)))
     assert found.index is None
     assert found.at_random is None
 
 
-def test_a_table_of_zeros_says_nothing() -> None:
+def test_a_table_of_zeros_has_no_verdict() -> None:
     assert diversity(np.zeros((9, 2)), np.ones((9, 2))).index is None
 
 

@@ -113,7 +113,7 @@ def test_tiny_and_huge_tables_do_not_under_or_overflow() -> None:
         assert found["participation_ratio"] == pytest.approx(21**2 / 273)
 
 
-def test_what_is_no_table_is_refused() -> None:
+def test_invalid_tables_rows_and_weights() -> None:
     table = np.ones((4, 2))
     with pytest.raises(ValueError, match=r"two axes, rows and width\. Received: shape \(4,\)"):
         spectrum_of(np.ones(4))

@@ -169,5 +169,5 @@ def test_format_table() -> None:
     )
 
 
-def test_format_table_of_nothing() -> None:
+def test_format_table_without_rows() -> None:
     assert format_table(rows=[], columns=["task", "auc"]) == "task  auc\n----  ---"

@@ -61,7 +61,7 @@ def test_conditions_hold_for(every_kind: tuple[Schema, Any], text: str, expected
         ("picture=1", "picture is a vector"),
     ],
 )
-def test_what_cannot_be_asked_is_said(every_kind: tuple[Schema, Any], text: str, said: str) -> None:
+def test_invalid_requests_are_reported(every_kind: tuple[Schema, Any], text: str, said: str) -> None:
     with pytest.raises((ValueError, SchemaError), match=said) as caught:
         parse_constraint(text, schema=every_kind[0], flag="where")
     assert str(caught.value).startswith("--where: ")

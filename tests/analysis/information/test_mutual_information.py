@@ -123,7 +123,7 @@ def test_permutations_spread_around_chance_and_cover_independent_columns() -> No
     assert drawn.mean() == pytest.approx(chance_information(table), abs=4 * drawn.std() / 4000**0.5)
 
 
-def test_what_depends_is_told_from_chance_and_a_constant_is_not() -> None:
+def test_dependence_is_distinguished_from_chance() -> None:
     found = information(np.array([[900, 100], [700, 300]]), draws=200, seed=1)
     assert (found.examples, found.values) == (2000, 2)
     assert found.corrected > found.high - found.chance > 0

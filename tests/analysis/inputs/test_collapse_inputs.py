@@ -104,7 +104,7 @@ def test_a_checkpoint_that_knows_names_only(tmp_path: Path) -> None:
     assert (found.name, found.spectrum.rows, found.known_by) == ("tower/user", 20, "optimizer slots")
 
 
-def test_a_damaged_checkpoint_is_said_to_be(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_reported(tmp_path: Path) -> None:
     keras_model("sgd").save_weights(tmp_path / "weights")
     (tmp_path / "weights.data-00000-of-00001").write_bytes(b"short")
     with pytest.raises(ValueError, match="cannot be read"):
@@ -139,7 +139,7 @@ def test_npz(tmp_path: Path) -> None:
     ]
 
 
-def test_npz_that_is_none(tmp_path: Path) -> None:
+def test_npz_that_is_not_an_archive(tmp_path: Path) -> None:
     file = tmp_path / "a.npz"
     file.write_bytes(b"PK no zip at all")
     with pytest.raises(ValueError, match=r"a\.npz is not an \.npz file, or is damaged"):
@@ -242,7 +242,7 @@ def test_safetensors_that_end_before_they_begin(size: int, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("kind", ["missing", "file", "empty directory"])
-def test_what_cannot_be_read_is_said_to_be(kind: str, tmp_path: Path) -> None:
+def test_unreadable_files_are_reported(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "what"
     if kind == "file":
         path.write_text("hello")
@@ -252,7 +252,7 @@ def test_what_cannot_be_read_is_said_to_be(kind: str, tmp_path: Path) -> None:
         open_input(path)
 
 
-def test_nothing_that_could_be_a_table_lists_what_there_is(tmp_path: Path) -> None:
+def test_without_a_candidate_table_the_error_lists_all_tables(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", user=np.ones((30, 2)))
     with pytest.raises(ValueError, match=r"no table of --min_rows=1000 and .*Its largest matrices: user \[30, 2\]\."):
         open_input(tmp_path / "a.npz")
@@ -295,7 +295,7 @@ def test_frequencies_and_initial_values_come_before_slots(tmp_path: Path) -> Non
         analyse_collapse(given, initial=other)
 
 
-def test_a_table_with_what_is_no_number_is_named(tmp_path: Path) -> None:
+def test_a_table_with_values_that_are_not_numbers_is_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", user=np.full((30, 2), np.nan))
     with pytest.raises(ValueError, match="Table user: the table holds values that are not finite"):
         analyse_collapse(open_input(tmp_path / "a.npz", tables="user"))

@@ -29,7 +29,7 @@ def card(page: str, question: str) -> str:
     return page.split(f"<h2>{question}</h2>")[1].split("</article>")[0]
 
 
-def test_a_run_is_scored_and_everything_else_is_said_to_be_missing(
+def test_a_run_is_scored_and_everything_else_is_reported_missing(
     toy_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = report(tmp_path / "a.html", f"--run={toy_run}")
@@ -79,7 +79,7 @@ def test_parts_of_a_run_and_a_baseline_are_shown(toy_run: Path, tmp_path: Path) 
     assert "What each task reads" in page
 
 
-def test_cosines_below_zero_are_told_from_zero(toy_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cosines_below_zero_differ_from_zero(toy_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The scale of cosines goes from -1 to 1; that of gates from 0 to 1."""
     drawn: dict[str, dict[str, Any]] = {}
 
@@ -104,7 +104,7 @@ def test_cosines_below_zero_are_told_from_zero(toy_run: Path, tmp_path: Path, mo
     assert "-0.50" in page.replace("\N{MINUS SIGN}", "-")
 
 
-def test_how_sure_it_is_of_an_uncertain_head(toy_run: Path, tmp_path: Path) -> None:
+def test_stated_uncertainty_of_a_head(toy_run: Path, tmp_path: Path) -> None:
     full = tmp_path / "full"
     shutil.copytree(toy_run, full)
     config = json.loads((full / "config.json").read_text())
@@ -180,7 +180,7 @@ def test_many_fields_and_tasks(wide: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="apt-get install chromium")
-def test_a_browser_shows_it_without_a_complaint(wide: Path, tmp_path: Path) -> None:
+def test_a_browser_shows_the_page_without_errors(wide: Path, tmp_path: Path) -> None:
     report(tmp_path / "wide.html", f"--run={wide / 'run'}", f"--predictions={wide / 'scores.parquet'}")
     flags = [
         "--headless",

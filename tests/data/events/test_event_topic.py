@@ -47,7 +47,7 @@ def test_partitions_are_read_in_order_of_time_and_resumed_anywhere(cluster: tupl
     np.testing.assert_array_equal(np.concatenate(seen), columns["event_id"])
 
 
-def test_a_topic_that_has_not_ended_goes_on_later(cluster: tuple[Any, str]) -> None:
+def test_a_topic_that_has_not_ended_continues_later(cluster: tuple[Any, str]) -> None:
     producer, servers = cluster
     columns = stream_columns(clicks=100)
     send(producer, "growing", columns, partitions=1)

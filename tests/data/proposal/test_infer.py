@@ -281,7 +281,7 @@ def test_a_column_that_tells_the_label_is_left_out() -> None:
     assert leak_hint.single_column_auc(profiles["click"], profiles["hour"]) is None
 
 
-def test_dates_are_pointed_out() -> None:
+def test_dates_are_reported() -> None:
     draw = np.random.default_rng(0)
     times = 1_650_000_000 + np.sort(draw.integers(0, 10 * 86_400, ROWS))
     rare = np.where(draw.uniform(size=ROWS) < 0.01, draw.integers(1, 9, ROWS), 0)
@@ -341,7 +341,7 @@ def test_zeros_that_do_not_fill_up() -> None:
     assert profile([[3, 4, 0], [5, 0, 0], [6, 7, 8]]).padded
 
 
-def test_two_units_in_one_time_are_pointed_out() -> None:
+def test_two_units_in_one_time_are_reported() -> None:
     times = [1_700_000_000 * (1000 if row % 2 else 1) for row in range(ROWS)]
     found = proposed({"event_time": times, "x": DRAW.normal(size=ROWS)})
     assert "are of two units, seconds and milliseconds" in found.decisions.notes["event_time"]

@@ -18,7 +18,7 @@ from fullrank.data.tables.database import open_database
 from fullrank.data.tables.files import Dialect, TableFiles
 
 
-def test_what_infer_says_of_a_date_in_digits_works(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_what_infer_advises_for_a_date_in_digits_works(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     rows = [f"{k % 2},141021{k // 20:02d},{k % 7}" for k in range(400)]
     (tmp_path / "log.csv").write_text("\n".join(["click,hour,item_id", *rows]) + "\n")
     command = ["infer", f"--input={tmp_path}/log.csv", "--label=click"]

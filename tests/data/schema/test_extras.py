@@ -81,7 +81,7 @@ def test_an_extra_is_a_column_of_its_own(extras: tuple[str, ...], problem: str) 
         _schema(*extras)
 
 
-def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+def test_a_name_that_is_not_text(tmp_path: Path) -> None:
     (tmp_path / "schema.json").write_text(json.dumps({**schema_to_json(_schema()), "extras": [1]}))
     with pytest.raises(SchemaError, match=r"extras\[0\]: expected text"):
         data.read_schema(tmp_path)
@@ -115,7 +115,7 @@ def test_convert_keeps_them_and_a_missing_one_is_nan(
 
 
 @pytest.mark.parametrize("value", ["inf", "-inf", "1e99", "many"])
-def test_convert_refuses_what_is_no_finite_number(
+def test_convert_rejects_values_that_are_not_finite_numbers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], value: str
 ) -> None:
     (tmp_path / "log.csv").write_text(f"user,age,click,weight,at,teacher\n1,1,1,1,1,.5\n2,2,0,1,2,{value}\n")

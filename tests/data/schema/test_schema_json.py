@@ -165,7 +165,7 @@ def test_a_column_of_behaviours_may_own_its_table_or_hold_a_hash_id() -> None:
         dataclasses.replace(schema, features=(*schema.features, data.Sparse(name="past_word")))
 
 
-def test_one_feature_stands_on_one_line(tmp_path: Path) -> None:
+def test_one_feature_is_on_one_line(tmp_path: Path) -> None:
     schema = data.Schema(
         name="small",
         features=(
@@ -322,7 +322,7 @@ def test_errors_name_file_and_place(tmp_path: Path, change: dict[str, Any], word
         ("\ud800", ["not valid JSON"]),
     ],
 )
-def test_text_that_is_no_json_object(tmp_path: Path, text: str, words: list[str]) -> None:
+def test_text_that_is_not_a_json_object(tmp_path: Path, text: str, words: list[str]) -> None:
     (tmp_path / "schema.json").write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(data.SchemaError) as error:
         data.read_schema(tmp_path)

@@ -52,7 +52,7 @@ def test_what_depends_on_a_feature_goes_with_it() -> None:
     assert {column.name for column in left.input_columns} == {"shop", "last_shop", "past_shop", "user_vector"}
 
 
-def test_a_sequence_keeps_what_is_no_longer_compared_beside_what_is() -> None:
+def test_a_sequence_keeps_columns_that_are_no_longer_compared() -> None:
     columns = (
         BehaviourColumn(name="past_item", table="item", target="item"),
         BehaviourColumn(name="past_shop", table="shop", target="last_shop"),
@@ -111,7 +111,7 @@ def test_rows_that_had_nothing_else_are_read_as_missing(tmp_path: Path, on_bad_r
     assert (found.record, found.received) == (1, "shop")
 
 
-def test_left_out_columns_add_up_and_are_no_part_of_the_schema() -> None:
+def test_left_out_columns_add_up_and_are_not_in_the_schema() -> None:
     left = without_features(without_features(SCHEMA, ["history"]), ["last_shop", "user_vector"])
     assert left.left_out == ("past_item", "past_shop", "last_shop", "user_vector")
     assert left == dataclasses.replace(left, left_out=())

@@ -47,7 +47,7 @@ def test_the_columns_that_an_expression_names(expression: str, columns: tuple[st
 
 
 @pytest.mark.parametrize("expression", list(REFUSED))
-def test_what_is_no_expression_of_one_row_is_refused(expression: str) -> None:
+def test_expressions_other_than_of_one_row_are_rejected(expression: str) -> None:
     with pytest.raises(data.SchemaError, match=rf"^Column 'z' = .* cannot be computed: .*({REFUSED[expression]})"):
         columns_in(expression, name="z")
 

@@ -123,7 +123,7 @@ def test_an_example_of_another_type_in_a_later_batch(tmp_path: Path, capsys: pyt
     assert "record 3000: feature 'x' is float_list, but int64_list in earlier records." in capsys.readouterr().err
 
 
-def test_records_that_are_no_examples_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_records_that_are_not_examples_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content = bytearray(framed([*EXAMPLES, b"\xff", *EXAMPLES]))
     content[-5] ^= 1  # the last byte of the last example
     (tmp_path / "log.tfrecord").write_bytes(content)
@@ -143,7 +143,7 @@ def test_records_that_are_no_examples_are_counted(tmp_path: Path, capsys: pytest
         (b"", "it holds no tf.train.Example with a value."),
     ],
 )
-def test_files_that_are_no_table(
+def test_files_that_are_not_tables(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, message: str
 ) -> None:
     (tmp_path / "log.tfrecord").write_bytes(content)

@@ -85,7 +85,7 @@ def out_of_order() -> dict[str, Any]:
     return table
 
 
-def test_no_order_is_said_and_mended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_order_is_reported_and_repaired(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, _, plain = converted(tmp_path, columns(), capsys=capsys)
     said, _, mended = converted(tmp_path, out_of_order(), capsys=capsys)
     assert "history: on 50.0% of the rows its times do not run from the oldest to the newest: it is sorted" in said

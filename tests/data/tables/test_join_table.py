@@ -115,7 +115,7 @@ def test_a_table_that_cannot_be_joined(
         joined(tmp_path, table, pa.array([1]), **given)
 
 
-def test_keys_that_are_none(tmp_path: Path) -> None:
+def test_invalid_keys(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"log.parquet, column 'id' holds .*, but a key is"):
         joined(tmp_path, SMALL, pa.array([[1]]))
     found, report = joined(tmp_path, {**SMALL, "id": pa.array([None] * 4, pa.int64())}, pa.array([1, -1]))
@@ -277,7 +277,7 @@ def test_wrong_joins_are_one_line(
     assert message.format(d=tmp_path) in err
 
 
-def test_a_key_that_finds_nothing_is_pointed_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_key_without_matches_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_logs(tmp_path)
     pq.write_table(pa.table({"item_id": [900, 901], "code": [1, 2]}), tmp_path / "codes.parquet")
     features = (data.Sparse(name="item_id"), data.Sparse(name="code"))

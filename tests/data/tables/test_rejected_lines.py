@@ -115,7 +115,7 @@ def test_lines_are_counted_as_an_editor_does(tmp_path: Path, name: str, dialect:
     assert [row for _, row, _ in bad_rows.rejects] == ([8, 11] if dialect.comment else [2, 6, 8, 11])
 
 
-def test_rows_that_are_bad_are_told_one_by_one_whatever_breaks_their_lines(tmp_path: Path) -> None:
+def test_bad_rows_are_reported_one_by_one_whatever_breaks_their_lines(tmp_path: Path) -> None:
     # Lines end with returns, and a line feed stands in a cell.
     write(tmp_path / "a.csv", b'"x","y"\r"1","a\nb"\r"2","\xa8\xb9"\r"3","\xa8\xb9"\r"4","d"\r')
     bad_rows = BadRows(on_bad_record="skip", max_fraction=1.0)

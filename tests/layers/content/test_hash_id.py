@@ -98,7 +98,7 @@ def test_sums_are_exact_at_the_widest_vectors() -> None:
         hash_id.projections(2, dimension=wide + 1, seed=0)
 
 
-def test_more_bits_begin_with_fewer_and_both_sides_draw_alike() -> None:
+def test_more_bits_begin_with_fewer_and_both_sides_draw_equally() -> None:
     long = hash_id.projections(64, dimension=5, seed=9)
     np.testing.assert_array_equal(hash_id.projections(32, dimension=5, seed=9), long[:32])
     np.testing.assert_array_equal(numpy_side.projections(64, dimension=5, seed=9), long)

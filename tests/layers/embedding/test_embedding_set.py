@@ -63,7 +63,7 @@ def test_lookups_by_hand(table_variables: int | None) -> None:
 
 
 @pytest.mark.parametrize("table_variables", [None, 1, 2])
-def test_behaviours_stand_side_by_side_and_share_the_target_tables(table_variables: int | None) -> None:
+def test_behaviours_are_concatenated_and_share_the_target_tables(table_variables: int | None) -> None:
     embedding_set = filled(table_variables)
     behaviours = embedding_set.behaviours(PLAN.sequences[0], lookups()).numpy()
     np.testing.assert_allclose(behaviours[0], [[101.0, -101.0, 304.0, -304.0], [100.0, -100.0, 300.0, -300.0]])

@@ -118,7 +118,7 @@ def test_a_gate_reads_its_context_alone() -> None:
     np.testing.assert_array_equal(gradient[:, [0, 2]], 0.0)
 
 
-def test_two_streams_refuse_what_cannot_be() -> None:
+def test_two_streams_reject_invalid_arguments() -> None:
     with pytest.raises(ValueError, match="multiple of heads"):
         layers.TwoStream((5,), heads=2)
     with pytest.raises(ValueError, match="two gates"):

@@ -174,7 +174,7 @@ def test_low_rank_projection_of_full_rank_is_the_full_one() -> None:
     close(low, fields, full(fields))
 
 
-def test_projection_starts_as_fm_where_it_is_told_to() -> None:
+def test_projection_starts_as_fm_on_request() -> None:
     fields = fields_of(4, 5, 3)
     for form in ("full", "diagonal"):
         close(layers.FieldPairProjection(form, start="identity"), fields, layers.FactorizationMachine()(fields))
@@ -195,13 +195,13 @@ def test_projections_start_as_orthogonal_matrices_each_its_own() -> None:
 
 
 @pytest.mark.parametrize("start", ["random", None])
-def test_projection_refuses_a_start_that_cannot_be(start: Any) -> None:
+def test_projection_rejects_an_invalid_start(start: Any) -> None:
     with pytest.raises(ValueError, match="start must be orthogonal or identity"):
         layers.FieldPairProjection(start=start)
 
 
 @pytest.mark.parametrize(("form", "rank"), [("full", 2), ("low_rank", None), ("half", None)])
-def test_projection_refuses_a_form_that_cannot_be(form: Any, rank: int | None) -> None:
+def test_projection_rejects_an_invalid_form(form: Any, rank: int | None) -> None:
     with pytest.raises(ValueError, match=r"form|rank"):
         layers.FieldPairProjection(form, rank=rank)
 

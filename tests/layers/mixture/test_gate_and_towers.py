@@ -127,7 +127,7 @@ def test_a_head_trains_its_own_kernel_and_tower() -> None:
     assert np.flatnonzero(np.abs(below).sum(axis=(0, 2))).tolist() == [2]
 
 
-def test_heads_that_cannot_be() -> None:
+def test_invalid_heads() -> None:
     for tower_of in ((), (-1,)):
         with pytest.raises(ValueError, match="tower_of needs a tower"):
             layers.TaskHeads(tower_of)

@@ -202,7 +202,7 @@ def test_the_largest_of_31_bits_is_not_rounded_out_of_the_range() -> None:
 
 
 @pytest.mark.parametrize("name", ["autodis", "periodic", "mns", "buckets", "scaled", "piecewise"])
-def test_numbers_are_told_apart_in_float32_under_mixed_bfloat16(name: str) -> None:
+def test_numbers_are_compared_in_float32_under_mixed_bfloat16(name: str) -> None:
     policy = keras.mixed_precision.Policy("mixed_bfloat16")
     make: dict[str, Callable[[], Any]] = {
         "autodis": lambda: layers.AutoDis(8, temperature=1e-3, dtype=policy),
@@ -238,6 +238,6 @@ def test_numbers_are_told_apart_in_float32_under_mixed_bfloat16(name: str) -> No
         (lambda: layers.AutoDis(2)(tf.zeros([1, 2, 3])), r"takes values \[B\] or \[B, n\] of numbers"),
     ],
 )
-def test_arguments_that_cannot_be(make: Callable[[], Any], message: str) -> None:
+def test_invalid_arguments(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()

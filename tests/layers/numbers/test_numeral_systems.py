@@ -33,7 +33,7 @@ def test_the_papers_example() -> None:
     assert digits(51, base=3, bits=6) == [1, 2, 2, 0]
 
 
-def test_127_and_128_share_no_binary_digit_but_a_ternary_one() -> None:
+def test_127_and_128_share_no_binary_digit_but_one_ternary_digit() -> None:
     # 127 = 11201 and 128 = 11202 in base 3: all but the last digit are the same.
     assert all(a != b for a, b in zip(digits(127, base=2, bits=8), digits(128, base=2, bits=8), strict=True))
     ternary = digits(127, base=3, bits=8), digits(128, base=3, bits=8)
@@ -117,7 +117,7 @@ def test_knots_that_make_no_map(knots: tuple[float, ...]) -> None:
 
 
 @pytest.mark.parametrize(("base", "bits"), [(1, 8), (2, 0), (2, 32)])
-def test_numeral_systems_that_are_none(base: int, bits: int) -> None:
+def test_invalid_numeral_systems(base: int, bits: int) -> None:
     with pytest.raises(ValueError, match="base >= 2 and 1 to 31 bits"):
         digits_of(base=base, bits=bits)
 
@@ -178,7 +178,7 @@ def test_no_base_or_one_twice_is_refused(bases: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("knots", [(0.0, float("inf")), (-1e39, 1e39), (0.0, float("nan"))])
-def test_knots_that_are_no_numbers_are_refused(knots: tuple[float, ...]) -> None:
+def test_knots_that_are_not_numbers_are_rejected(knots: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="Received: "):
         layers.MultipleNumeralSystem(1, knots=knots)
 

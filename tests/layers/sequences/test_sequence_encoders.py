@@ -62,7 +62,7 @@ def test_normalised_target_attention_is_a_mean() -> None:
 @pytest.mark.parametrize(
     "layer", [layers.TargetAttention(), layers.SelfAttention(4), layers.SelfAttention(4, blocks=2)]
 )
-def test_padding_says_nothing_and_no_history_is_zero(layer: keras.layers.Layer) -> None:
+def test_padding_has_no_effect_and_no_history_is_zero(layer: keras.layers.Layer) -> None:
     behaviours, target = drawn()
     first = layer(behaviours, target, MASK).numpy()
     other = np.where(MASK[:, :, np.newaxis], behaviours, np.float32(7.0))

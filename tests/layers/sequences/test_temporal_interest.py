@@ -166,7 +166,7 @@ def test_interval_buckets_are_the_same_under_xla(dtype: tf.DType, per_octave: in
     assert eager.min() == 0
 
 
-def test_an_interval_that_is_no_number_counts_as_none() -> None:
+def test_an_interval_of_nan_counts_as_none() -> None:
     layer = layers.TemporalInterest(3)
     behaviours, target = tf.ones([1, 3, 2]), tf.ones([1, 2])
     mask = tf.constant([[True, True, False]])

@@ -58,7 +58,7 @@ def test_negative_elbo_by_hand() -> None:
     )
 
 
-def test_negative_elbo_of_several_tasks_and_of_nothing() -> None:
+def test_negative_elbo_of_several_tasks_and_of_no_labels() -> None:
     labels = tf.constant([[1.0, float("nan")], [0.0, float("nan")]])
     found = negative_elbo(
         labels=labels,

@@ -90,7 +90,7 @@ def test_random_features_have_the_kernel() -> None:
     np.testing.assert_allclose(features @ features.T, 2.25 * np.exp(-squares / (2 * 0.64)), atol=0.15)
 
 
-def test_random_features_are_sure_near_the_data_and_have_the_prior_far_away() -> None:
+def test_random_features_are_certain_near_the_data_and_have_the_prior_far_away() -> None:
     layer = RandomFeatureGP(1024, base_rate=0.1, length_scale=1.0, normalize=False, seed=1)
     data, far = 0.3 * normal(500, 3), 50.0 + normal(20, 3)
     before = layer(data)

@@ -48,7 +48,7 @@ def test_long_history_neither_overflows_nor_forgets() -> None:
     assert history.earlier_count[1000] == 1000
 
 
-def test_history_of_nothing_and_of_bad_columns() -> None:
+def test_history_without_columns_or_with_bad_ones() -> None:
     assert [len(column) for column in exposure_history(users=[], ads=[], times=[])] == [0, 0, 0]
     with pytest.raises(ValueError, match="received 1 times and 2 users"):
         exposure_history(users=[1, 2], ads=[1, 2], times=[0])

@@ -158,7 +158,7 @@ TRUTH, IN_TIME = 0.3, 0.4
 
 
 @pytest.mark.parametrize("late", ["naive", "fnw", "fnc", "es_dfm", "dfm"])
-def test_a_whole_stream_is_at_rest_at_the_truth(late: str) -> None:
+def test_gradients_over_a_whole_stream_vanish_at_the_truth(late: str) -> None:
     """Expected gradients at the true rate, over everything a stream holds of a click, with its shares as weights."""
     p = TRUTH
     f = tf.fill([4], math.log(p / (1 - p)))

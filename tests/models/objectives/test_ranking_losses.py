@@ -57,7 +57,7 @@ def test_within_keys_by_hand() -> None:
 
 
 @pytest.mark.parametrize("keys", [[7, 7, -1, -1, -1], ["a", "a", "", "", ""]])
-def test_rows_without_a_key_are_no_pairs_of_one_another(keys: list[Any]) -> None:
+def test_rows_without_a_key_form_no_pairs(keys: list[Any]) -> None:
     # The pair of key 7 alone: ln 4. Without a key there is no pair, and no gradient.
     labels = tf.constant([1.0, 0.0, 1.0, 0.0, 0.0])
     logits = tf.constant([0.0, np.log(3.0), np.log(3.0), 0.0, 9.0], tf.float32)

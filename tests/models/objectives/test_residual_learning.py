@@ -155,7 +155,7 @@ def test_ema_by_hand() -> None:
 
 
 @pytest.mark.parametrize("fits", [1, 2])
-def test_ema_teacher_follows_fit_also_when_it_goes_on(fits: int) -> None:
+def test_ema_teacher_follows_fit_also_when_resumed(fits: int) -> None:
     student, teacher = (keras.Sequential([keras.layers.Dense(1, use_bias=False)]) for _ in range(2))
     for model in (student, teacher):
         model.build((None, 1))
