@@ -111,15 +111,19 @@ class TargetAttention(keras.layers.Layer):
         hidden = _affine(target, kernels, constants)
         for number, (dense, bend) in enumerate(zip([*self._deeper, self._score], self._bends, strict=True)):
             kernel, slopes = tf.cast(dense.kernel, dtype), tf.cast(bend.alpha[0], dtype)[:, tf.newaxis]
-            maxima = tf.tensordot(tf.nn.relu(hidden), (1.0 - slopes) * kernel, 1)
             if number == 0:
+                # The maxima are taken before the reshape, where the runtime does it within the product.
                 kernels, constants = (tf.tensordot(part, slopes * kernel, 1) for part in (kernels, constants))
-                hidden = maxima + _affine(target, kernels, constants)
+                if dense.use_bias:
+                    constants += tf.cast(dense.bias, dtype)
+                straight = tf.reshape(_affine(target, kernels, constants), (-1, kernel.shape[1]))
+                maxima = tf.reshape(tf.nn.relu(hidden), (-1, kernel.shape[0]))
             else:
-                hidden = maxima + tf.tensordot(hidden, slopes * kernel, 1)
-            if dense.use_bias:
-                hidden += tf.cast(dense.bias, dtype)
-        return hidden[:, :, 0]
+                straight, maxima = tf.matmul(hidden, slopes * kernel), tf.nn.relu(hidden)
+                if dense.use_bias:
+                    straight += tf.cast(dense.bias, dtype)
+            hidden = tf.matmul(maxima, (1.0 - slopes) * kernel) + straight
+        return tf.reshape(hidden, (-1, tf.shape(behaviours)[0]))
 
     def _weights(self, behaviours: tf.Tensor, target: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """Weights `[B, L]`, 0 where there is no behaviour."""
@@ -164,7 +168,6 @@ class SequenceMean(keras.layers.Layer):
 
 
 def _affine(target: tf.Tensor, kernels: tf.Tensor, constants: tf.Tensor) -> tf.Tensor:
-    """`v K_l + c_l` for targets `[N, d]`, kernels `[d, L, h]` and constants `[L, h]`: `[N, L, h]`."""
-    width, number = kernels.shape[0], kernels.shape[2]
-    flat = tf.nn.bias_add(tf.matmul(target, tf.reshape(kernels, (width, -1))), tf.reshape(constants, [-1]))
-    return tf.reshape(flat, (-1, tf.shape(kernels)[1], number))
+    """`v K_l + c_l` for targets `[N, d]`, kernels `[d, L, h]` and constants `[L, h]`: `[N, L h]`."""
+    product = tf.matmul(target, tf.reshape(kernels, (kernels.shape[0], -1)))
+    return tf.nn.bias_add(product, tf.reshape(constants, [-1]))
