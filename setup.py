@@ -46,6 +46,7 @@ COMMANDS = {
     "fullrank-report": "analysis.report",
 }
 APPROXIMATE = ["faiss-cpu>=1.12,<2"]
+CONVERTING = ["onnx>=1.17,<2", "onnxruntime>=1.20,<2", "tf2onnx>=1.17,<2"]
 SEARCHING = ["optuna>=4.5,<6"]
 STREAMING = ["confluent-kafka>=2.6,<3"]
 TESTING = [*APPROXIMATE, *SEARCHING, *STREAMING, "hypothesis", "jsonschema", "pytest>=8", "pytest-xdist"]
@@ -120,6 +121,7 @@ setup(
     extras_require={
         "ann": APPROXIMATE,
         "kafka": STREAMING,
+        "onnx": CONVERTING,
         "search": SEARCHING,
         "test": TESTING,
         "dev": TESTING + DEVELOPING,

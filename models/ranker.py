@@ -90,12 +90,12 @@ class Ranker(tfrs.Model):
         check_scenario_column(schema, wiring, options.scenario)
         self.schema, self.wiring, self.options = schema, wiring, options
         self._train_split = train_split
-        self._vocabularies = read_vocabularies(schema) if vocabularies is None else vocabularies
+        self.vocabularies = read_vocabularies(schema) if vocabularies is None else vocabularies
         self.trunk: Trunk = Trunk(
             schema,
             wiring,
             options,
-            vocabularies=self._vocabularies,
+            vocabularies=self.vocabularies,
             tables_of=None if tables_of is None else tables_of.trunk,
         )
         self._penalties = self._field_penalties()
@@ -316,7 +316,7 @@ class Ranker(tfrs.Model):
             self.schema,
             self.wiring,
             dataclasses.replace(self.options, table_variables=table_variables),
-            vocabularies=self._vocabularies,
+            vocabularies=self.vocabularies,
             name=self.name,
         )
         copy_weights(self, other)
@@ -334,7 +334,7 @@ class Ranker(tfrs.Model):
         chain = chain_without(self.options.chain, tasks=tasks)
         scenario = self.options.scenario if wiring.scenarios else None
         options = dataclasses.replace(self.options, task_weights=weights, chain=chain, scenario=scenario)
-        other = Ranker(self.schema, wiring, options, vocabularies=self._vocabularies, name=self.name)
+        other = Ranker(self.schema, wiring, options, vocabularies=self.vocabularies, name=self.name)
         copy_weights(self, other)
         return other
 

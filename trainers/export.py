@@ -1,6 +1,7 @@
 """Exports the best weights of a run as a SavedModel that TensorFlow Serving loads.
 
     fullrank export --run=runs/me --output=serving/me
+    fullrank export --run=runs/me --output=serving/me --format=onnx
 
 Writes DIR/<version>/ with these signatures, whose outputs are equal, the schema in assets/ and warm-up requests in
 assets.extra/:

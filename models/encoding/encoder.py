@@ -116,6 +116,16 @@ class FeatureEncoder(tf.Module):
         )
         return LookupPlan.ordered(tables=tuple(tables), fields=tuple(fields), sequences=sequences)
 
+    @property
+    def known_ids(self) -> tf.lookup.StaticHashTable | None:
+        """The hash table of the ids in vocabularies; `None` without any."""
+        return None if self._id_rows is None else self._id_rows.known
+
+    @property
+    def hashed_texts(self) -> tuple[str, ...]:
+        """The columns of texts whose rows are hashes."""
+        return () if self._id_rows is None else self._id_rows.hashed_texts
+
     def __call__(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> Lookups:
         """Encodes a batch of raw columns."""
         rows: list[NamedColumns] = []

@@ -20,6 +20,7 @@ from fullrank.data.schema.features import IdMap
 from fullrank.models.encoding.named_columns import NamedColumns
 from fullrank.models.encoding.unknown_ids import UnknownIds
 
+UNKNOWN_ROW = 1
 FIRST_KNOWN_ROW = 2
 _BUCKETS = 2**63 - 1
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -39,6 +40,10 @@ class IdColumn:
 
 class IdRows(tf.Module):
     """Maps the id columns of a batch to rows.
+
+    Attributes:
+      columns: The id columns.
+      known: The hash table of the ids in vocabularies; `None` without any.
 
     Args:
       columns: The id columns.
@@ -67,8 +72,8 @@ class IdRows(tf.Module):
                 )
         self._salts = {table: np.uint64((k + 1) * _GOLDEN % 2**64) for k, table in enumerate(sorted(maps))}
         self._maps = dict(maps)
-        self._known: tf.lookup.StaticHashTable | None = (
-            self._build_table(vocabularies) if known_of is None else known_of._known
+        self.known: tf.lookup.StaticHashTable | None = (
+            self._build_table(vocabularies) if known_of is None else known_of.known
         )
         # Without a share there is no generator, which checkpoints of older runs do not hold.
         self._unknown = UnknownIds(unknown_share) if unknown_share else None
@@ -89,7 +94,12 @@ class IdRows(tf.Module):
                 "twice. Remove the repeated line, or give the feature an id map of kind 'hash'."
             )
         initializer = tf.lookup.KeyValueTensorInitializer(tf.constant(merged), tf.constant(np.concatenate(rows)))
-        return tf.lookup.StaticHashTable(initializer, default_value=1, name="known_ids")
+        return tf.lookup.StaticHashTable(initializer, default_value=UNKNOWN_ROW, name="known_ids")
+
+    @property
+    def hashed_texts(self) -> tuple[str, ...]:
+        """The columns of texts whose rows are hashes."""
+        return tuple(c.name for c in self.columns if c.dtype == "bytes" and self._maps[c.table].kind == "hash")
 
     def __call__(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> NamedColumns:
         """Rows of every id column, int64."""
@@ -118,13 +128,18 @@ class IdRows(tf.Module):
             return tf.where(inside, ids + FIRST_KNOWN_ROW, tf.ones([], tf.int64))
         salts = tf.constant(np.repeat(np.array([self._salts[c.table] for c in columns]), widths))
         keys = _mixed(ids, salts)
-        if kind == "vocabulary" and self._known is not None:
-            return self._known.lookup(keys)
+        if kind == "vocabulary" and self.known is not None:
+            return self.known.lookup(keys)
         return tf.math.floormod(keys, sizes) + FIRST_KNOWN_ROW
 
 
+def text_codes(texts: tf.Tensor) -> tf.Tensor:
+    """The fingerprints of texts, 0 to 2^63 - 2."""
+    return tf.strings.to_hash_bucket_fast(texts, _BUCKETS)
+
+
 def _as_integers(ids: tf.Tensor) -> tf.Tensor:
-    return tf.strings.to_hash_bucket_fast(ids, _BUCKETS) if ids.dtype == tf.string else tf.cast(ids, tf.int64)
+    return text_codes(ids) if ids.dtype == tf.string else tf.cast(ids, tf.int64)
 
 
 def _is_missing(ids: tf.Tensor) -> tf.Tensor:

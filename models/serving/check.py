@@ -58,7 +58,7 @@ def check_export(
         with np.load(answers) as loaded:
             arrays = dict(loaded)
     return [
-        _compared(number, signature, outputs, arrays, tolerance) for number, (signature, outputs) in enumerate(expected)
+        compared(number, signature, outputs, arrays, tolerance) for number, (signature, outputs) in enumerate(expected)
     ]
 
 
@@ -83,13 +83,25 @@ def _replay(directory: Path, answers: Path, *, working: str) -> None:
         )
 
 
-def _compared(
+def compared(
     number: int,
     signature: str,
     expected: Mapping[str, np.ndarray[Any, Any]],
     arrays: Mapping[str, np.ndarray[Any, Any]],
     tolerance: float,
 ) -> Replayed:
+    """Compares the answers to one request with what was expected.
+
+    Args:
+      number: Its number, which the names of its arrays begin with.
+      signature: Its signature.
+      expected: Output -> values.
+      arrays: `number/output` -> the answer, and `number/seconds`.
+      tolerance: Largest difference allowed, relative to values above 1.
+
+    Raises:
+      ExportMismatchError: If an output differs or is missing.
+    """
     difference, rows = 0.0, 0
     for task, values in expected.items():
         answer = arrays.get(f"{number}/{task}")

@@ -15,6 +15,7 @@ from fullrank.data.files.write_aside import written_aside
 from fullrank.data.schema.schema import Schema
 from fullrank.models.ranker import Ranker
 from fullrank.models.serving.check import Replayed, check_export
+from fullrank.models.serving.onnx_graph import check_convertible, check_onnx, require_onnx, write_onnx
 from fullrank.models.serving.sample_rows import Rows, take
 from fullrank.models.serving.saved_model import write_saved_model
 from fullrank.models.serving.signatures import served, serving_signatures
@@ -43,7 +44,7 @@ class Exported:
 
     Attributes:
       path: The version directory.
-      replayed: One entry per warm-up request.
+      replayed: One entry per warm-up request, and one for `model.onnx`.
     """
 
     path: Path
@@ -51,7 +52,13 @@ class Exported:
 
 
 def export_model(
-    model: Fusible, *, output: str | Path, rows: Rows, version: int | None = None, tolerance: float | None = None
+    model: Fusible,
+    *,
+    output: str | Path,
+    rows: Rows,
+    version: int | None = None,
+    tolerance: float | None = None,
+    onnx: bool = False,
 ) -> Exported:
     """Writes `output/<version>/` for TensorFlow Serving.
 
@@ -65,15 +72,22 @@ def export_model(
       version: A number that does not exist yet; `None` for the next one.
       tolerance: Largest difference allowed in a probability; `None` for 1e-5, or 0.02 where the model computes in half
         precision, whose rounding depends on the order of operations.
+      onnx: Whether to write `model.onnx`, too, of a `Ranker`.
 
     Raises:
-      ValueError: If the version exists or is not a positive number.
+      ValueError: If the version exists or is not a positive number, or ONNX cannot hold the model.
       ExportMismatchError: If the SavedModel does not predict what the model does.
       OSError: If it cannot be written.
     """
     target = check_free(output, version)
     if isinstance(model, Ranker) and model.wiring.auxiliary:
         model = model.without(tasks=model.wiring.auxiliary)
+    if onnx:
+        require_onnx()
+        if not isinstance(model, Ranker):
+            raise ValueError(f"Only a Ranker is exported as ONNX. Received: {type(model).__name__}.")
+        check_convertible(model)
+    tolerance = _tolerance(model) if tolerance is None else tolerance
     with written_aside(target, overwrite=False, made_of="saved_model.pb") as aside:
         requests, expected = _requests(model, rows)
         fused = model.merged(table_variables=1)
@@ -87,9 +101,13 @@ def export_model(
             layout=table_layout(fused) if isinstance(fused, Ranker) else None,
         )
         write_warmup(aside, requests)
-        replayed = check_export(
-            aside, expected=expected, tolerance=_tolerance(model) if tolerance is None else tolerance
-        )
+        replayed = check_export(aside, expected=expected, tolerance=tolerance)
+        if onnx and isinstance(fused, Ranker):
+            write_onnx(aside, model=fused, schema=model.schema)
+            number = max(WARMUP_ROWS)
+            sample = take(rows, number=number, columns=model.schema.input_columns)
+            answers = next(a for s, a in expected if s == "serving_default" and len(next(iter(a.values()))) == number)
+            replayed.append(check_onnx(aside, schema=model.schema, rows=sample, expected=answers, tolerance=tolerance))
         # Another export may have taken the version in the meantime.
         check_free(output, int(target.name))
     return Exported(path=target, replayed=tuple(replayed))

@@ -33,7 +33,7 @@ def _in_ascii(character: str) -> str:
     return character if character.isalnum() else "_"
 
 
-def input_specs(schema: Schema, *, once: Collection[str] = ()) -> dict[str, tf.TensorSpec]:
+def input_specs(schema: Schema, *, once: Collection[str] = (), widths: bool = False) -> dict[str, tf.TensorSpec]:
     """Signature input -> spec, one for each column that the model reads.
 
     `one` is `[None]`, `fixed` is `[None, length]`, `many` is `[None, None]`: a request may be narrower or wider than
@@ -42,6 +42,7 @@ def input_specs(schema: Schema, *, once: Collection[str] = ()) -> dict[str, tf.T
     Args:
       schema: The model's schema.
       once: Columns that a request holds once, whatever its number of rows: their first axis has size 1.
+      widths: Whether `many` columns have the width of the records, `[None, length]`.
 
     Raises:
       SchemaError: If two columns would have one input name.
@@ -57,7 +58,9 @@ def input_specs(schema: Schema, *, once: Collection[str] = ()) -> dict[str, tf.T
             )
         columns[name] = column.name
         rows = 1 if column.name in once else None
-        shape = {"one": [rows], "many": [rows, None], "fixed": [rows, column.length]}[column.form]
+        shape = {"one": [rows], "many": [rows, column.length if widths else None], "fixed": [rows, column.length]}[
+            column.form
+        ]
         specs[name] = tf.TensorSpec(shape, _DTYPES[column.dtype], name=name)
     return specs
 

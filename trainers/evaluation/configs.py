@@ -144,6 +144,10 @@ class ExportConfig:
         "drawn from the schema's statistics; auto uses records if they can be read.",
     )
     data: str | None = setting(None, "Directory of the records; where the run was trained if not given.")
+    format: Literal["saved_model", "onnx"] = setting(
+        "saved_model",
+        "What is written: a SavedModel, or with onnx also model.onnx next to it, for ONNX Runtime and other runtimes.",
+    )
 
     def __post_init__(self) -> None:
         """Validates the settings."""

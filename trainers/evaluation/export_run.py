@@ -10,6 +10,7 @@ from fullrank.data.schema.json import read_schema
 from fullrank.models.serving import Exported, export_model
 from fullrank.models.serving.export import WARMUP_ROWS, check_free
 from fullrank.models.serving.one_user import why_no_request
+from fullrank.models.serving.onnx_graph import require_onnx
 from fullrank.models.serving.request_inputs import input_specs
 from fullrank.models.serving.sample_rows import Rows, drawn_rows, recorded_rows
 from fullrank.trainers.evaluation.configs import ExportConfig
@@ -25,9 +26,12 @@ def export_run(config: ExportConfig) -> Exported:
       OSError: If it cannot be written.
     """
     check_free(config.output, config.version)
+    onnx = config.format == "onnx"
+    if onnx:
+        require_onnx()
     loaded = load_run(config.run, best_of=config.best_of)
     exported = export_model(
-        loaded.model, output=config.output, rows=_warmup_rows(config, loaded), version=config.version
+        loaded.model, output=config.output, rows=_warmup_rows(config, loaded), version=config.version, onnx=onnx
     )
     inputs, wiring = input_specs(loaded.schema), loaded.model.wiring
     tasks = [task for task in wiring.tasks if task not in wiring.auxiliary]

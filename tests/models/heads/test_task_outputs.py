@@ -270,7 +270,7 @@ def test_a_ranking_loss_orders_values(build: Build, batches: Any, value_loss: An
     weights = plain.get_weights()
     schema, options = plain.schema, plain.options
     objective = models.ObjectiveOptions(ranking="pairwise", ranking_weight=0.25, ranking_key="user")
-    model = models.Ranker(schema, MMOE, options, vocabularies=plain._vocabularies, objective=objective)
+    model = models.Ranker(schema, MMOE, options, vocabularies=plain.vocabularies, objective=objective)
     model.set_weights(weights)
     predicted = plain._predict(batch, False)
     labels = plain.outputs.rows.labels(batch)
@@ -294,7 +294,7 @@ def test_a_ranking_loss_orders_values(build: Build, batches: Any, value_loss: An
 def test_a_model_of_values_alone_takes_the_pairwise_loss(build: Build, batches: Any) -> None:
     wiring = models.single(tasks=("spend",), width=4, experts=("flat",), expert_width=6)
     plain = build(wiring, chain=())
-    given: dict[str, Any] = {"vocabularies": plain._vocabularies}
+    given: dict[str, Any] = {"vocabularies": plain.vocabularies}
     objective = models.ObjectiveOptions(ranking="pairwise")
     model = models.Ranker(plain.schema, wiring, plain.options, objective=objective, **given)
     model.compile(optimizer=keras.optimizers.Adam(0.01))

@@ -8,22 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from both_sides import IDS, SCHEMA, SIZES, TASKS, with_random_weights
 from one_user_requests import check_requests
 
 from fullrank import models
 from fullrank.data import (
-    BehaviourColumn,
-    Bits,
-    Feature,
-    IdMap,
-    Label,
-    Numeric,
-    NumericStatistics,
-    Schema,
     SchemaError,
-    Sequence,
     Sparse,
-    Vector,
 )
 from fullrank.layers.dense import Dense
 from fullrank.layers.interactions.cross_net import CrossNetV2
@@ -35,51 +26,7 @@ from fullrank.models.encoding.request_parts import request_parts
 from fullrank.models.one_user import OneUser
 from fullrank.models.serving.sample_rows import drawn_rows
 
-NUMBER = NumericStatistics(
-    mean=5.0, std=3.0, minimum=0.0, maximum=10.0, missing=0.1, quantiles=tuple(float(x) for x in range(11))
-)
-IDS = IdMap(kind="identity", size=40)
-TASKS = ("click", "like")
-FEATURES: tuple[Feature, ...] = (
-    Sparse(name="user", side="user", ids=IDS),
-    Sparse(name="item", side="ad", ids=IDS),
-    Sparse(name="words", side="ad", ids=IdMap(kind="hash", size=9), max_values=3),
-    Sparse(name="likes", ids=IdMap(kind="hash", size=9), max_values=3, weights="like_weights"),
-    Sparse(name="hour", ids=IdMap(kind="identity", size=24)),
-    Numeric(name="age", side="user", statistics=NUMBER),
-    Numeric(name="price", side="ad", statistics=NUMBER),
-    Sequence(
-        name="history",
-        behaviour=(
-            BehaviourColumn(name="seen", table="item", target="item"),
-            BehaviourColumn(name="seen_hour", table="hour", target="hour"),
-        ),
-        times="seen_at",
-        max_length=5,
-    ),
-    Vector(name="taste", length=3, side="user", pair="content"),
-    Vector(name="content", length=3, side="ad"),
-    Vector(name="face", length=2, side="user"),
-    Bits(name="code", length=4),
-)
-SCHEMA = Schema(
-    name="sides",
-    features=FEATURES,
-    labels=tuple(Label(name=task, mean=0.2, observed=1.0) for task in TASKS),
-    time="now",
-)
 GROUPS = models.GroupOptions(places=("user", "user_ad", "representation"), levels=2, codes=4, width=4, hidden=(4,))
-SIZES: dict[str, Any] = {"widths": (4, 4), "expert_width": 8}
-
-
-def built(wiring: models.Wiring, **options: Any) -> models.Ranker:
-    """A ranker with weights of a size at which all inputs count."""
-    sizes = models.InteractionOptions(hidden=(8,), cross_depth=2)
-    model = models.Ranker(SCHEMA, wiring, models.RankerOptions(tower=(8,), **{"interactions": sizes, **options}))
-    random = np.random.default_rng(3)
-    for variable in model.trainable_variables:
-        variable.assign(random.normal(scale=0.4, size=variable.shape))
-    return model
 
 
 @pytest.mark.slow
@@ -104,7 +51,7 @@ def built(wiring: models.Wiring, **options: Any) -> models.Ranker:
 def test_answers_are_those_of_repeated_rows(wiring: models.Wiring, options: dict[str, Any]) -> None:
     rows = drawn_rows(SCHEMA, number=33, seed=4)
     rows["seen"][0, 3:] = -1  # a short history
-    model = built(wiring, **options)
+    model = with_random_weights(SCHEMA, wiring, **options)
     found = check_requests(model, rows)
     uncertain = {"posterior_request", "thompson_request"} if "head" in options else set()
     groups = {"groups_request"} if "group_structure" in options else set()
@@ -114,7 +61,7 @@ def test_answers_are_those_of_repeated_rows(wiring: models.Wiring, options: dict
 
 
 def test_a_user_without_history_and_a_request_without_ads() -> None:
-    one = OneUser(built(models.single(width=4, tasks=TASKS, expert_width=8)))
+    one = OneUser(with_random_weights(SCHEMA, models.single(width=4, tasks=TASKS, expert_width=8)))
     rows = drawn_rows(SCHEMA, number=7)
     rows["seen"][:], rows["seen_hour"][:] = -1, -1
     check_requests(one.ranker, rows)
