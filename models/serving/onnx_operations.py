@@ -35,7 +35,8 @@ def handlers(model: Ranker, onnx: Any) -> dict[str, tuple[Handler, list[str]]]:
     Raises:
       ValueError: If a known text is not UTF-8.
     """
-    types, found = onnx.TensorProto, {"Bitcast": (_cast, ["Cast"]), "FloorMod": (_mod, ["Mod"])}
+    types = onnx.TensorProto
+    found: dict[str, tuple[Handler, list[str]]] = {"Bitcast": (_cast, ["Cast"]), "FloorMod": (_mod, ["Mod"])}
 
     def encoded(graph: Any, source: str, shape: Any, *, attributes: dict[str, Any], **kept: Any) -> Any:
         return graph.make_node(
