@@ -116,7 +116,10 @@ class Control:
         return max(self.rates, key=lambda rate: sign * tuned[rate])
 
     def digest(self, side: Side, variant: str) -> str:
-        """Changes with everything that a result depends on: a result of another plan is not one of this."""
+        """Changes with the world, the flags and the rates: a result of another plan is not one of this.
+
+        It does not change with the defaults of flags that a control leaves out: remove the results of older defaults.
+        """
         parts = (self.world(side), self.flags, self.variants[variant], self.rows, self.rates, self.field)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
