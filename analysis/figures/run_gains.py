@@ -6,9 +6,7 @@ import os
 from collections.abc import Mapping
 
 from fullrank.analysis.comparisons.paired_gain import SegmentGain
-from fullrank.analysis.figures.style import BLUE, GREY, ORANGE, figure, shortened
-
-_COLORS = {"better": BLUE, "worse": ORANGE, "not resolved": GREY, "too few keys": GREY}
+from fullrank.analysis.figures.style import GREY, VERDICT_COLORS, figure, shortened
 
 
 def run_gains(
@@ -31,7 +29,7 @@ def run_gains(
         axes.axvline(0.0, color=GREY, linewidth=1.0)
         labels = []
         for place, (task, run, entry) in enumerate(lines):
-            color = _COLORS[entry.verdict]
+            color = VERDICT_COLORS[entry.verdict]
             axes.plot([entry.low, entry.high], [place, place], color=color, solid_capstyle="butt")
             axes.plot([entry.gain], [place], "o", color=color, markersize=5)
             shown = run if names is None else names.get(run, run)

@@ -9,15 +9,12 @@ from typing import Any
 import numpy as np
 
 from fullrank.analysis.comparisons.paired_gain import SegmentGain
-from fullrank.analysis.figures.style import BLUE, GREY, ORANGE, count, figure, shortened
+from fullrank.analysis.figures.style import BLUE, GREY, ORANGE, VERDICT_COLORS, count, figure, shortened
 
 # Where a bar begins: the value of a model without skill (AUC, NE) or without bias; 0 for the others.
 BASELINES = {"auc": 0.5, "gauc": 0.5, "ne": 1.0, "bias": 1.0}
 _NAMES = {"auc": "AUC", "gauc": "GAUC", "ne": "normalised entropy", "ece": "calibration error", "log_loss": "log loss"}
 _UNITS = {"bias": " (predicted / observed)", "log_loss": " [nats]"}
-
-
-_COLORS = {"better": BLUE, "worse": ORANGE, "not resolved": GREY, "too few keys": GREY}
 
 
 def segment_bars(
@@ -74,7 +71,9 @@ def segment_bars(
             axes.axvline(overall, color=ORANGE, linewidth=1.4, linestyle="--", label=f"all examples: {overall:.4g}")
             axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2)
         axes.set_yticks(
-            range(len(drawn)), [f"{_short(label)}  ({count(entry['examples'])})" for label, entry in drawn], fontsize=9
+            range(len(drawn)),
+            [f"{shortened(label, longest=24)}  ({count(entry['examples'])})" for label, entry in drawn],
+            fontsize=9,
         )
         axes.set_ylim(len(drawn) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
@@ -82,10 +81,6 @@ def segment_bars(
         axes.set_xlabel(_NAMES.get(statistic, statistic.replace("_", " ")) + _UNITS.get(statistic, ""))
         some = f", the {max_bars} largest of {len(ranked)} values" if len(ranked) > max_bars else ""
         axes.set_title(f"{task} by {segment}{some}", pad=22 if overall is not None else 6)
-
-
-def _short(label: str) -> str:
-    return label if len(label) <= 24 else label[:23] + "…"
 
 
 def segment_gains(
@@ -120,7 +115,7 @@ def segment_gains(
     with figure(path=path, width=7.5, height=1.3 + 0.3 * len(drawn)) as axes:
         axes.axvline(0.0, color=GREY, linewidth=1.0)
         for place, entry in enumerate(drawn):
-            color = _COLORS[entry.verdict]
+            color = VERDICT_COLORS[entry.verdict]
             axes.plot([entry.low, entry.high], [place, place], color=color, solid_capstyle="butt")
             axes.plot([entry.gain], [place], "o", color=color, markersize=5)
         axes.axhline(0.5, color=GREY, linewidth=0.6)

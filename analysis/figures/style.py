@@ -19,6 +19,8 @@ from fullrank.data.files.write_aside import file_aside
 BLUE = "#0072B2"
 ORANGE = "#D55E00"
 GREY = "#777777"
+VERDICT_COLORS = {"better": BLUE, "worse": ORANGE, "not resolved": GREY, "too few keys": GREY}
+"""The verdict of a gain -> the colour of its bar."""
 
 _SETTINGS: dict[Any, Any] = {
     "axes.axisbelow": True,

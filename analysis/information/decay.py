@@ -126,7 +126,7 @@ def agreement(cells: CellMap, *, source: str, least: int) -> dict[str, Any]:
     enough = (cells.present >= least) & (cells.examples[:, np.newaxis, np.newaxis] - cells.present >= least)
     enough[:, -1] = False
     truth, learned = cells.information(TRUTH)[enough], cells.information(source)[enough]
-    correlation = _rank_correlation(truth, learned)
+    correlation = rank_correlation(truth, learned)
     if correlation is None:
         return {"correlation": None, "own_category": None, "cells": len(truth), "missed": []}
     ranks = stats.rankdata(truth) - stats.rankdata(learned)
@@ -146,16 +146,17 @@ def agreement(cells: CellMap, *, source: str, least: int) -> dict[str, Any]:
     ]
     return {
         "correlation": correlation,
-        "own_category": _rank_correlation(truth[own], learned[own]),
+        "own_category": rank_correlation(truth[own], learned[own]),
         "cells": len(truth),
         "missed": missed,
     }
 
 
-def _rank_correlation(truth: Floats, learned: Floats) -> float | None:
-    if len(truth) < 3 or np.ptp(truth) == 0 or np.ptp(learned) == 0:
+def rank_correlation(first: Floats, second: Floats) -> float | None:
+    """Spearman's rank correlation; `None` of fewer than three values, or of values that are all equal."""
+    if len(first) < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return None
-    return float(stats.spearmanr(truth, learned).statistic)
+    return float(stats.spearmanr(first, second).statistic)
 
 
 def _number(value: Any) -> float | None:

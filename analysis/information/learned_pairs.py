@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
+from fullrank.analysis.information.decay import rank_correlation
 from fullrank.analysis.information.pair_counts import Pair
 
 Strengths = dict[str, dict[frozenset[str], float]]
@@ -58,16 +58,12 @@ def beside(pairs: Sequence[Pair], strengths: Strengths) -> dict[str, dict[str, A
             for pair in pairs
             if frozenset((pair.first, pair.second)) in of_pair
         ]
-        known = {name: [float(row[name]) for row in both] for name in ("strength", "joint", "interaction")}
+        known = {
+            name: np.array([row[name] for row in both], np.float64) for name in ("strength", "joint", "interaction")
+        }
         found[expert] = {
             "pairs": both,
-            "joint": _rank_correlation(known["strength"], known["joint"]),
-            "interaction": _rank_correlation(known["strength"], known["interaction"]),
+            "joint": rank_correlation(known["strength"], known["joint"]),
+            "interaction": rank_correlation(known["strength"], known["interaction"]),
         }
     return found
-
-
-def _rank_correlation(first: Sequence[float], second: Sequence[float]) -> float | None:
-    if len(first) < 3 or not np.ptp(first) or not np.ptp(second):
-        return None
-    return float(stats.spearmanr(first, second).statistic)

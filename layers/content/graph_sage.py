@@ -45,8 +45,6 @@ class MeanAggregator(keras.layers.Layer):
         dtype: Any = None,
         trainable: bool = True,
     ) -> None:
-        if units < 1:
-            raise ValueError(f"MeanAggregator needs units >= 1. Received: {units}.")
         super().__init__(name=name, dtype=dtype, trainable=trainable)
         require_counts("MeanAggregator", units=units)
         self.units = units

@@ -62,8 +62,6 @@ class HashID(keras.layers.Layer):
         trainable: bool = True,
     ) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable, autocast=False)
-        if bits < 1:
-            raise ValueError(f"HashID needs bits >= 1. Received: {bits}.")
         if not 0 <= seed < 2**32:
             raise ValueError(f"HashID needs a seed in 0..2^32-1. Received: {seed}.")
         require_counts("HashID", bits=bits)

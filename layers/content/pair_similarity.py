@@ -113,7 +113,7 @@ class VectorProjection(keras.layers.Layer):
     def call(self, vector: tf.Tensor) -> tf.Tensor:
         """Returns the field, `[B, d]`."""
         missing = tf.reduce_any(tf.logical_not(tf.math.is_finite(vector)), axis=-1, keepdims=True)
-        known = self._linear(tf.clip_by_value(tf.where(missing, tf.zeros([], vector.dtype), vector), -1e6, 1e6))
+        known = self._linear(tf.clip_by_value(tf.where(missing, tf.zeros([], vector.dtype), vector), -LARGEST, LARGEST))
         return tf.where(missing, tf.cast(self._missing, known.dtype), known)
 
     def get_config(self) -> dict[str, Any]:

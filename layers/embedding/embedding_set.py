@@ -109,8 +109,6 @@ class EmbeddingSet(keras.layers.Layer):
         trainable: bool = True,
     ) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable)
-        if width < 1:
-            raise ValueError(f"width must be at least 1. Received: {width}.")
         require_counts("EmbeddingSet", width=width)
         self.plan = plan
         self.width = width

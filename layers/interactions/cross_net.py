@@ -45,8 +45,6 @@ class CrossNetV2(keras.layers.Layer):
         trainable: bool = True,
     ) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable)
-        if depth < 1:
-            raise ValueError(f"depth must be at least 1. Received: {depth}.")
         require_counts("CrossNetV2", depth=depth, projection_dim=1 if projection_dim is None else projection_dim)
         self.depth = depth
         self.projection_dim = projection_dim

@@ -52,11 +52,6 @@ class FieldAttention(keras.layers.Layer):
         trainable: bool = True,
     ) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable)
-        if min(depth, heads, width) < 1:
-            raise ValueError(
-                f"FieldAttention needs 1 or more layers, heads and dimensions. Received: depth={depth}, "
-                f"heads={heads}, width={width}."
-            )
         require_counts("FieldAttention", depth=depth, heads=heads, width=width)
         self.depth = depth
         self.heads = heads

@@ -59,8 +59,6 @@ class SelfAttention(keras.layers.Layer):
         trainable: bool = True,
     ) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable)
-        if blocks < 1:
-            raise ValueError(f"SelfAttention needs at least one block. Received: blocks={blocks}.")
         require_counts("SelfAttention", max_length=max_length, blocks=blocks, heads=heads)
         self.max_length = max_length
         self.blocks = blocks

@@ -69,8 +69,8 @@ class Platform:
         time = np.sort(draw.random(self.clicks)) * self.days
         ad = np.empty(self.clicks, np.int64)
         edges = np.searchsorted(time, np.arange(0.0, self.days + 0.25, 0.25))
-        for first, last in itertools.pairwise(edges):  # six hours each, with the ads that run at their start
-            now = 0.25 * (np.searchsorted(edges, first))
+        for window, (first, last) in enumerate(itertools.pairwise(edges)):  # six hours, with the ads of their start
+            now = 0.25 * window
             runs = (starts <= now) & (now < starts + self.life)
             ad[first:last] = draw.choice(self.ads, last - first, p=popularity * runs / (popularity * runs).sum())
         user = {name: draw.integers(0, _SIZES[name], self.clicks) for name in ("segment", "device")}

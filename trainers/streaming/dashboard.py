@@ -17,6 +17,7 @@ from fullrank.trainers.streaming.progressive import GROUPS
 from fullrank.trainers.studies.report import markdown
 
 REPORT: Final = "online.md"
+WINDOWS: Final = "windows.json"
 _COLOURS: Final = {"all": BLUE, "young": ORANGE}
 _NAMES: Final = {"all": "all ads", "young": "young ads"}
 _METRICS: Final = ("examples", "ne", "auc", "bias")
@@ -58,7 +59,7 @@ def write_dashboard(directory: Path, *, windows: Sequence[Mapping[str, Any]], nu
 
 def read_dashboard(run: Path) -> list[dict[str, Any]]:
     """The stretches of time of a run; none before its first checkpoint."""
-    file = run / "windows.json"
+    file = run / WINDOWS
     windows: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
     return windows
 

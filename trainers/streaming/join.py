@@ -21,7 +21,6 @@ from fullrank.trainers.streaming.training_rows import COMPLETE, ENDED, LATE, NEG
 from fullrank.trainers.streaming.waiting_clicks import RELEASED, WAITING, WaitingClicks
 
 Late = Literal["naive", "oracle", "fnw", "fnc", "es_dfm", "dfm"]
-LATE_CONVERSIONS: Final = ("naive", "oracle", "fnw", "fnc", "es_dfm", "dfm")
 COUNTERS: Final = (
     "impressions", "clicks", "conversions", "in_time", "late", "duplicates", "without_click", "evicted", "flushed",
     "without_label",

@@ -23,7 +23,7 @@ from fullrank.trainers.run.metrics_log import MetricsLog, cut_events_after
 from fullrank.trainers.run.run_directory import RunDirectory, write_json
 from fullrank.trainers.run.weights import BEST_KEPT, remove_debris, save_best
 from fullrank.trainers.streaming.config import OnlineConfig
-from fullrank.trainers.streaming.dashboard import read_dashboard, write_dashboard
+from fullrank.trainers.streaming.dashboard import WINDOWS, read_dashboard, write_dashboard
 from fullrank.trainers.streaming.delay_model import build_delay_model
 from fullrank.trainers.streaming.late_training import LateTraining
 from fullrank.trainers.streaming.online_setup import Setup, build_join, build_online_model, read_columns, set_up
@@ -31,7 +31,6 @@ from fullrank.trainers.streaming.online_state import OnlineState, Trace
 from fullrank.trainers.streaming.versions import Versions
 
 SETTINGS: Final = "online.json"
-WINDOWS: Final = "windows.json"
 TRACE: Final = "trained.bin"
 
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from fullrank.data.events.delay_laws import Bursts, LogNormal
 from fullrank.data.events.delayed_events import Delays, read_rows, write_delayed
+from fullrank.data.events.event_files import END
 from fullrank.data.schema.json import read_schema
 from fullrank.data.sources import hillstrom
 from fullrank.data.writing.build import build_records
@@ -22,6 +23,7 @@ from fullrank.trainers.config.optimizer import OptimizerConfig
 from fullrank.trainers.run.run_directory import write_json
 from fullrank.trainers.streaming.click_platform import Platform
 from fullrank.trainers.streaming.config import OnlineConfig
+from fullrank.trainers.streaming.dashboard import read_dashboard
 from fullrank.trainers.streaming.online_run import train_online
 from fullrank.trainers.streaming.replay_config import ReplayConfig
 from fullrank.trainers.streaming.replay_page import write_page
@@ -72,7 +74,7 @@ def replay(config: ReplayConfig) -> list[dict[str, Any]]:
         for seed, method in progress:
             progress.set_description(f"{method}, seed {seed}")
             events = output / f"events-{seed}"
-            if not (events / "END").exists():
+            if not (events / END).exists():
                 for old in output.glob("events-*"):
                     shutil.rmtree(old)
                 stream.write(events, seed)
@@ -123,7 +125,7 @@ def _run(config: ReplayConfig, stream: _Stream, events: Path, *, method: str, se
         model=ModelConfig(**_MODEL, tasks=(stream.label,)),
         optimizer=OptimizerConfig(),
     )
-    windows = json.loads((run / "windows.json").read_text(encoding="utf-8"))
+    windows = read_dashboard(run)
     shutil.rmtree(run)
     kept = {name: result[name] for name in ("steps", "metrics", "counters", "decisions", "waits")}
     return {**kept, "windows": windows}

@@ -56,11 +56,6 @@ class WaitingClicks:
         """Clicks held."""
         return len(self._index)
 
-    @property
-    def waiting(self) -> int:
-        """Clicks held that were not released yet."""
-        return int(np.count_nonzero(self.fields["state"] == WAITING))
-
     def holds(self, ids: Ints) -> npt.NDArray[np.bool_]:
         """Whether a click of each id is held, `[n]`."""
         return self.places(ids) >= 0
@@ -79,7 +74,16 @@ class WaitingClicks:
         order = np.lexsort((self.fields["id"][held], self.fields["clicked"][held]))
         return held[order[:missing]]
 
-    def add(self, batch: Batch, *, ids: Ints, clicked: Floats, waits: Floats, **fields: npt.NDArray[Any]) -> Ints:
+    def add(
+        self,
+        batch: Batch,
+        *,
+        ids: Ints,
+        clicked: Floats,
+        waits: Floats,
+        predicted: npt.NDArray[np.float32],
+        young: npt.NDArray[np.bool_],
+    ) -> Ints:
         """Holds clicks, and starts their timers; returns their places, `[n]`.
 
         Args:
@@ -87,7 +91,8 @@ class WaitingClicks:
           ids: Their ids, none of which is held.
           clicked: Seconds.
           waits: Seconds; a click with a wait of 0 is released by the caller at once.
-          **fields: `predicted` and `young`.
+          predicted: Their predictions before any training on them.
+          young: Whether their ads are young.
         """
         while len(self._free) < len(ids):
             self._grow()
@@ -95,7 +100,7 @@ class WaitingClicks:
         self._index.update(zip(ids.tolist(), places.tolist(), strict=True))
         given = {
             **{"id": ids, "state": WAITING, "clicked": clicked, "release": clicked + waits, "converted": np.nan},
-            **{"in_time": False, **fields},
+            **{"in_time": False, "predicted": predicted, "young": young},
         }
         for name, values in given.items():
             self.fields[name][places] = values

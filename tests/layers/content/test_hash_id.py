@@ -108,7 +108,7 @@ def test_more_bits_begin_with_fewer_and_both_sides_draw_equally() -> None:
 
 
 def test_wrong_arguments() -> None:
-    with pytest.raises(ValueError, match=r"bits >= 1. Received: 0"):
+    with pytest.raises(ValueError, match=r"bits of whole numbers >= 1. Received: bits=0"):
         layers.HashID(0, seed=1)
     with pytest.raises(ValueError, match=r"a seed in 0..2\^32-1. Received: -1"):
         layers.HashID(4, seed=-1)

@@ -54,7 +54,7 @@ def test_layer_agrees_with_a_loop_and_a_node_without_neighbours_reads_itself() -
 
 
 def test_errors_of_the_layer() -> None:
-    with pytest.raises(ValueError, match=r"units >= 1\. Received: 0"):
+    with pytest.raises(ValueError, match=r"units of whole numbers >= 1\. Received: units=0"):
         MeanAggregator(0)
     with pytest.raises(ValueError, match="known width"):
         MeanAggregator(2).build((None, None))
