@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,6 +73,7 @@ def cascade_run(config: CascadeConfig) -> dict[str, Any]:
         content |= _evaluated(config, cascade, records, vectors=vectors)
         if config.json is not None:
             write_json(content, Path(config.json))
+    print(f"Next: fullrank request --export={shlex.quote(config.output)} --example=2")
     return content
 
 

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from fullrank.data import read_records, read_schema
-from fullrank.trainers import cascade
+from fullrank.trainers import cascade, request
 from fullrank.trainers.retrieval.catalogue import FILE
 from fullrank.trainers.training.load_run import load_run
 
@@ -96,6 +96,20 @@ def test_exclusions_unknown_ads_and_draws(whole: tuple[Path, dict[str, Any]]) ->
     np.testing.assert_array_equal(one["click"], same["click"])
     assert (one["click"].numpy() != other["click"].numpy()).any()
     assert (np.diff(one["click"]) <= 0).all()
+
+
+def test_a_request_in_json(
+    whole: tuple[Path, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the command prints it: a query is the user and the history."""
+    request.run(["request", f"--export={whole[0].parent}", "--example=2"])
+    example = capsys.readouterr().out
+    rows = json.loads(example)["instances"]
+    assert [sorted(row) for row in rows] == [["past", "user"]] * 2
+    (tmp_path / "request.json").write_text(example)
+    request.run(["request", f"--export={whole[0].parent}", f"--json={tmp_path / 'request.json'}"])
+    answers = json.loads(capsys.readouterr().out)["predictions"]
+    assert [(sorted(answer), len(answer["ids"])) for answer in answers] == [(["buy", "click", "ids"], K3)] * 2
 
 
 def test_it_is_evaluated_as_one_system(whole: tuple[Path, dict[str, Any]], shop_records: Path) -> None:
