@@ -41,7 +41,7 @@ from fullrank.trainers.retrieval.evaluate import history_columns
 from fullrank.trainers.retrieval.rank_metrics import rank_metrics
 
 AT: Final = (10, 100)
-FACTORS, REGULARISATION, ALPHA = (16, 32, 64), (0.01, 0.1, 1.0, 10.0), (1.0, 5.0, 20.0)
+FACTORS, REGULARISATION, ALPHA = (8, 16, 32, 64), (0.1, 1.0, 10.0, 30.0, 100.0), (1.0, 5.0, 20.0)
 Floats = npt.NDArray[np.float32]
 
 
