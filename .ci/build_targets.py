@@ -58,6 +58,7 @@ DISTRIBUTIONS: Mapping[str, str] = {
     "tensorflow_serving": "tensorflow_serving_api",
     "tf_keras": "tf_keras",
     "tqdm": "tqdm",
+    "yaml": "pyyaml",
 }
 # What a benchmark may compare with when it happens to be installed; it is not locked, so Bazel cannot provide it.
 OPTIONAL = frozenset({"fuxictr", "implicit", "onnx", "onnxruntime", "tf2onnx", "torch"})

@@ -15,6 +15,7 @@ from fullrank.layers.embedding.embedding_set import EmbeddingSet, variables_by_n
 from fullrank.layers.legacy_keras import tfrs
 from fullrank.layers.mixture.task_heads import TaskHeads
 from fullrank.layers.mixture.towers import Towers
+from fullrank.layers.replicas import own_rows, share_of_mean
 from fullrank.models.copy_weights import copy_weights
 from fullrank.models.encoding.missing_batch import missing_batch
 from fullrank.models.group_places import FoundGroups
@@ -85,6 +86,8 @@ class Ranker(tfrs.Model):
         name: str = "ranker",
     ) -> None:
         super().__init__(name=name, autocast=False)
+        # What a step reports is the same on every replica; Keras would add it up over processes.
+        self.distribute_reduction_method = "first"
         options = options or RankerOptions()
         self.outputs = TaskOutputs(schema, wiring, options)
         check_scenario_column(schema, wiring, options.scenario)
@@ -244,7 +247,10 @@ class Ranker(tfrs.Model):
         return self.outputs.named(self._predict(batch, training))
 
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
-        """The objective, plus the losses of groups and the penalty on looked-up rows; updates the metrics."""
+        """The objective, plus the losses of groups and the penalty on looked-up rows; updates the metrics.
+
+        On several replicas `inputs` are the rows of this one, and the losses of all add up to that of the batch.
+        """
         mixed = self.trunk(inputs, training=training)
         top = self.tower(mixed.read, training=training)
         predicted = self._ended(top, inputs, training)
@@ -258,7 +264,7 @@ class Ranker(tfrs.Model):
                 self.counts.observe(tf.math.count_nonzero(weights, axis=0), self.outputs.rows.labels_in(inputs))
                 share = self.counts.share()
             self.head.observe(top, weights, share)
-        return loss + self._penalty(mixed)
+        return loss + share_of_mean(self._penalty(mixed), rows=tf.shape(mixed.read)[0])
 
     def logits_and_penalty(self, batch: Mapping[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """For a training loss of one's own: the logits as in training, and what does not depend on labels, a scalar.
@@ -283,11 +289,19 @@ class Ranker(tfrs.Model):
         return penalty
 
     def train_step(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """One step of gradient descent; returns the epoch's mean losses so far and `task_metric` values."""
+        """One step of gradient descent; returns the epoch's mean losses so far and `task_metric` values.
+
+        On several replicas, those of one process share `inputs`.
+        """
+        inputs = own_rows(inputs, of_worker=True)
         return self._reported(inputs, super().train_step(inputs))
 
     def test_step(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Mean losses so far and `task_metric` values without a step."""
+        """Mean losses so far and `task_metric` values without a step.
+
+        On several replicas, all of them share `inputs`, which every process reads in full.
+        """
+        inputs = own_rows(inputs, of_worker=False)
         return self._reported(inputs, super().test_step(inputs))
 
     def _reported(self, inputs: Mapping[str, tf.Tensor], results: dict[str, Any]) -> dict[str, tf.Tensor]:

@@ -16,6 +16,7 @@ import wheel_environment
 SCRIPTS = {
     "fullrank",
     "fullrank-train",
+    "fullrank-cluster",
     "fullrank-evaluate",
     "fullrank-export",
     "fullrank-predict",

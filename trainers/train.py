@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from fullrank.data.command.command import new_flags, run_command
+from fullrank.data.command.quiet_tensorflow import import_tensorflow_quietly
 from fullrank.trainers.config.flags import define_run, read_run
 
 
@@ -25,14 +26,15 @@ def run(argv: Sequence[str] | None = None) -> None:
     def main() -> None:
         config = read_run(flag_values)
         # TensorFlow is loaded only for a valid command line, so that --help and errors are fast.
+        import_tensorflow_quietly(starts=config.distribution.strategy == "none")
         from fullrank.trainers.training.memory import keep_freed_memory
         from fullrank.trainers.training.train_model import train_model
 
         keep_freed_memory()
-        train_model(config, command=arguments)
-        print(f"Next: fullrank evaluate --run={shlex.quote(config.train.output)}")
+        if train_model(config, command=arguments):
+            print(f"Next: fullrank evaluate --run={shlex.quote(config.train.output)}")
 
-    run_command(main, flag_values=flag_values, argv=arguments, tensorflow=True)
+    run_command(main, flag_values=flag_values, argv=arguments)
 
 
 if __name__ == "__main__":

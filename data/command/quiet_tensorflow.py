@@ -19,11 +19,14 @@ import tempfile
 from collections.abc import Iterator
 
 
-def import_tensorflow_quietly() -> None:
+def import_tensorflow_quietly(*, starts: bool = True) -> None:
     """Imports TensorFlow with Keras 2, and looks for GPUs; what it logs on the way is shown only if it fails.
 
     Afterwards TensorFlow has its threads: their numbers are set before, by TF_NUM_INTRAOP_THREADS and
     TF_NUM_INTEROP_THREADS.
+
+    Args:
+      starts: Whether TensorFlow starts, after which devices cannot be divided and processes cannot be joined.
     """
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0" or "tensorflow" in sys.modules:
         return
@@ -33,8 +36,9 @@ def import_tensorflow_quietly() -> None:
     with _held_back_stderr():
         tensorflow = importlib.import_module("tensorflow")
         tensorflow.config.list_physical_devices("GPU")
-        with tensorflow.device("CPU"):
-            tensorflow.transpose(tensorflow.zeros([1, 2], tensorflow.int32))
+        if starts:
+            with tensorflow.device("CPU"):
+                tensorflow.transpose(tensorflow.zeros([1, 2], tensorflow.int32))
 
 
 @contextlib.contextmanager

@@ -7,6 +7,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.replicas import summed
+
 
 class LabelCounts(keras.layers.Layer):
     """The share of a label's observations that belong to each head's own scenario.
@@ -30,8 +32,8 @@ class LabelCounts(keras.layers.Layer):
 
     def observe(self, own: tf.Tensor, every: tf.Tensor) -> None:
         """Adds a batch: labels of each head's own scenario, and of all scenarios, `[C]` each."""
-        self._own.assign_add(tf.cast(own, tf.float64))
-        self._all.assign_add(tf.cast(every, tf.float64))
+        self._own.assign_add(summed(tf.cast(own, tf.float64)))
+        self._all.assign_add(summed(tf.cast(every, tf.float64)))
 
     def share(self) -> tf.Tensor:
         """The share of each head, `[C]` float32, above 0."""

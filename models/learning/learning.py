@@ -14,6 +14,7 @@ import tf_keras as keras
 
 from fullrank.data.schema.schema import Schema
 from fullrank.layers.mixture.training_heads import TrainingHeads
+from fullrank.layers.replicas import replicas, summed, whole_batch
 from fullrank.models.heads.task_outputs import Predicted, TaskOutputs
 from fullrank.models.learning.objective import Objective
 from fullrank.models.learning.objective_inputs import (
@@ -27,6 +28,7 @@ from fullrank.models.learning.objective_inputs import (
 )
 from fullrank.models.learning.sample_weights import SampleWeights
 from fullrank.models.metrics import StreamingTasks, StreamingValues
+from fullrank.models.metrics.replicated import REPLICATED
 from fullrank.models.options import ObjectiveOptions, RankerOptions
 from fullrank.models.wirings.wiring import Wiring
 
@@ -38,26 +40,34 @@ _OF_A_LIKELIHOOD: Final = ("gp", "rff_gp", "laplace")
 """Heads whose distribution is learned from the likelihood of the labels."""
 
 
+class _Means(keras.metrics.MeanTensor):
+    """Keras's mean, whose state is the same on every replica."""
+
+    def add_weight(self, name: str, **settings: Any) -> tf.Variable:
+        return super().add_weight(name, **{**settings, **REPLICATED})
+
+
 class LossMeans(keras.layers.Layer):
     """Means of the losses over the examples since the metrics were last reset, which `fit` does at every epoch.
 
     The loss of a batch of B examples counts B times, so that a smaller last batch counts less. The means are metrics of
-    the model: a checkpoint within an epoch holds them.
+    the model: a checkpoint within an epoch holds them. The losses of several replicas are shares that add up.
     """
 
     def __init__(self, *, name: str) -> None:
         super().__init__(name=name, autocast=False)
-        self._means = keras.metrics.MeanTensor(name="loss_means", dtype="float32", shape=(len(LOSSES),))
+        self._means = _Means(name="loss_means", dtype="float32", shape=(len(LOSSES),))
 
     def replaced(self, results: Mapping[str, Any], *, examples: tf.Tensor) -> dict[str, Any]:
         """Returns the results of a step with each loss replaced by its mean.
 
         Args:
           results: The results of a model's step, with the losses of its batch as scalars.
-          examples: B, a scalar.
+          examples: B, a scalar; on several replicas, of this one.
         """
-        losses = tf.stack([tf.cast(results[name], tf.float32) for name in LOSSES])
-        self._means.update_state(losses, sample_weight=tf.cast(examples, tf.float32))
+        shares = tf.stack([tf.cast(value, tf.float32) for value in (*(results[name] for name in LOSSES), examples)])
+        sums = summed(shares)
+        self._means.update_state(sums[:-1], sample_weight=sums[-1])
         means = dict(zip(LOSSES, tf.unstack(self._means.result()), strict=True))
         return {name: means.get(name, value) for name, value in results.items() if name != self._means.name}
 
@@ -109,7 +119,7 @@ class Learning(keras.layers.Layer):
       training: Whether training-only heads are included.
 
     Returns:
-      A scalar.
+      A scalar; on N replicas, the loss of the whole batch divided by N, to which every replica contributes its rows.
 
     Attributes:
       teacher: The teacher set by `learn_from`, for a model that is taught.
@@ -208,7 +218,8 @@ class Learning(keras.layers.Layer):
         given = batch[self._schema.weight] if self._schema.weight is not None else None
         self.task_metrics.update(targets.labels, self._outputs.predictions(predicted), given)
         inputs = self._inputs(batch, read, step=step, training=training)
-        return self.objective(predicted, targets.labels, targets.weights, inputs)
+        predicted, inputs, targets = _of_whole_batch(predicted, inputs, targets)
+        return self.objective(predicted, targets.labels, targets.weights, inputs) / replicas()
 
     def _inputs(
         self, batch: Mapping[str, tf.Tensor], read: tf.Tensor, *, step: tf.Tensor | None, training: bool
@@ -226,6 +237,26 @@ class Learning(keras.layers.Layer):
             teacher = self._outputs.rows.of_own_domain(teacher, batch)
         heads = {part: self._outputs.of_own_scenario(each, batch) for part, each in self.heads(read).items()}
         return ObjectiveInputs(heads, teacher=teacher, keys=keys, seed=seed)
+
+
+def _of_whole_batch(
+    predicted: Predicted, inputs: ObjectiveInputs, targets: Targets
+) -> tuple[Predicted, ObjectiveInputs, Targets]:
+    """What the losses read, of all replicas: means over observed labels, lists and pairs are those of the batch."""
+    if replicas() == 1:
+        return predicted, inputs, targets
+    keys = inputs.keys
+    if keys is not None and keys.dtype == tf.string:
+        # Processes exchange numbers only, and a key is only compared for equality.
+        inputs = inputs._replace(keys=tf.strings.to_hash_bucket_fast(keys, 2**62))
+    # Without a row for each example: the divergence of a head, and the seed of a step.
+    rows = (predicted._replace(divergence=None), inputs._replace(seed=None), targets)
+    predicted_of_all, inputs_of_all, targets = whole_batch(rows)
+    return (
+        predicted_of_all._replace(divergence=predicted.divergence),
+        inputs_of_all._replace(seed=inputs.seed),
+        targets,
+    )
 
 
 def _check(

@@ -10,6 +10,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank.data.schema.schema import Schema
+from fullrank.layers.replicas import own_rows, summed, whole_batch
+from fullrank.models.metrics.replicated import REPLICATED
 from fullrank.models.objectives.exposure import exposure_weights, repetition_weights
 from fullrank.models.objectives.losses import observed_weights
 from fullrank.models.options import Repetition
@@ -38,9 +40,9 @@ class RepetitionStatistics(keras.metrics.Metric):
     def __init__(self, tasks: Sequence[str], *, name: str = "repetition", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self._tasks = tuple(tasks)
-        self._rows = self.add_weight("rows", shape=(3,), dtype="float64", initializer="zeros")
+        self._rows = self.add_weight("rows", shape=(3,), dtype="float64", **REPLICATED)
         shape = (2, len(self._tasks))
-        self._negatives = self.add_weight("negatives", shape=shape, dtype="float64", initializer="zeros")
+        self._negatives = self.add_weight("negatives", shape=shape, dtype="float64", **REPLICATED)
 
     @tf.autograph.experimental.do_not_convert
     def update_state(self, repetition: Any, repeated: Any, labels: Any, sample_weight: Any = None) -> None:
@@ -54,10 +56,10 @@ class RepetitionStatistics(keras.metrics.Metric):
         """
         own, again = (tf.cast(values, tf.float64) for values in (repetition, repeated))
         sums = [tf.reduce_sum(values) for values in (tf.ones_like(again), again, again * own)]
-        self._rows.assign_add(tf.stack(sums))
+        self._rows.assign_add(summed(tf.stack(sums)))
         weights = tf.cast(tf.where(labels > 0.5, 0.0, observed_weights(labels, sample_weight)), tf.float64)
         of_negatives = [tf.reduce_sum(weights, axis=0), tf.reduce_sum(weights * own[:, tf.newaxis], axis=0)]
-        self._negatives.assign_add(tf.stack(of_negatives))
+        self._negatives.assign_add(summed(tf.stack(of_negatives)))
 
     @tf.autograph.experimental.do_not_convert
     def result(self) -> dict[str, Any]:
@@ -129,14 +131,18 @@ class SampleWeights(keras.layers.Layer):
             tau_days=wanted.tau_days,
             recency=wanted.recency,
         )
-        weights = exposure_weights(labels=labels, repetition=repetition, weights=given)
-        if not self._is_binary.all():
-            plain = exposure_weights(labels=labels, repetition=tf.ones_like(repetition), weights=given)
-            weights = tf.where(self._is_binary, weights, plain)
+        weights = own_rows({"": self._of_batch(*whole_batch((labels, repetition, given)))}, of_worker=False)[""]
         binary = np.flatnonzero(self._is_binary)
         of_binary = tf.gather(labels, binary, axis=1)
         self.statistics.update_state(repetition, count > 0.0, of_binary, sample_weight=given)
         return weights
+
+    def _of_batch(self, labels: tf.Tensor, repetition: tf.Tensor, given: tf.Tensor | None) -> tf.Tensor:
+        weights = exposure_weights(labels=labels, repetition=repetition, weights=given)
+        if self._is_binary.all():
+            return weights
+        plain = exposure_weights(labels=labels, repetition=tf.ones_like(repetition), weights=given)
+        return tf.where(self._is_binary, weights, plain)
 
 
 def of_tasks(weights: tf.Tensor | None, take: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor | None:

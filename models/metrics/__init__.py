@@ -1,6 +1,6 @@
 """Metrics of ranking models: streaming ones for training, and evaluators that also handle keys and segments.
 
-May import: data.
+May import: data, layers.
 """
 
 from __future__ import annotations

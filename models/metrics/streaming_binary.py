@@ -7,8 +7,10 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.replicas import summed
 from fullrank.models.metrics.binary_formulas import STATISTICS, TOTALS, binary_rows, binary_statistics
 from fullrank.models.metrics.logit_grid import LogitGrid
+from fullrank.models.metrics.replicated import REPLICATED
 from fullrank.models.metrics.tensorflow_ops import TENSORFLOW, row_tensors
 
 
@@ -54,8 +56,8 @@ class StreamingBinary(keras.metrics.Metric):
         self._prefix = f"{name}_" if prefix is None else prefix
         self._from_logits = from_logits
         self._grid = LogitGrid(bins=bins)
-        self._histogram = self.add_weight("histogram", shape=(3, bins), dtype="float64", initializer="zeros")
-        self._totals = self.add_weight("totals", shape=(TOTALS,), dtype="float64", initializer="zeros")
+        self._histogram = self.add_weight("histogram", shape=(3, bins), dtype="float64", **REPLICATED)
+        self._totals = self.add_weight("totals", shape=(TOTALS,), dtype="float64", **REPLICATED)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -87,8 +89,8 @@ class StreamingBinary(keras.metrics.Metric):
         # One sum over 3 B numbers; a negative bin is dropped in any column.
         places = tf.concat([tf.where(rows.bin < 0, rows.bin, rows.bin + column * bins) for column in range(3)], axis=0)
         sums = tf.math.unsorted_segment_sum(tf.concat(rows.columns, axis=0), places, 3 * bins)
-        self._histogram.assign_add(tf.reshape(sums, [3, bins]))
-        self._totals.assign_add(tf.reduce_sum(tf.stack(rows.totals), axis=1))
+        self._histogram.assign_add(summed(tf.reshape(sums, [3, bins])))
+        self._totals.assign_add(summed(tf.reduce_sum(tf.stack(rows.totals), axis=1)))
 
     @tf.autograph.experimental.do_not_convert
     def result(self) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.replicas import summed
 from fullrank.models.metrics.regression_evaluator import STATISTICS, TOTALS, regression_rows, regression_statistics
+from fullrank.models.metrics.replicated import REPLICATED
 from fullrank.models.metrics.tensorflow_ops import TENSORFLOW, row_tensors
 
 
@@ -28,7 +30,7 @@ class StreamingRegression(keras.metrics.Metric):
     def __init__(self, name: str = "regression", *, prefix: str | None = None, dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self._prefix = f"{name}_" if prefix is None else prefix
-        self._totals = self.add_weight("totals", shape=(TOTALS,), dtype="float64", initializer="zeros")
+        self._totals = self.add_weight("totals", shape=(TOTALS,), dtype="float64", **REPLICATED)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -49,7 +51,7 @@ class StreamingRegression(keras.metrics.Metric):
         """
         labels, predictions, weights = row_tensors(y_true, y_pred, sample_weight)
         rows = regression_rows(labels=labels, predictions=predictions, weights=weights, ops=TENSORFLOW)
-        self._totals.assign_add(tf.reduce_sum(tf.stack(rows), axis=1))
+        self._totals.assign_add(summed(tf.reduce_sum(tf.stack(rows), axis=1)))
 
     @tf.autograph.experimental.do_not_convert
     def result(self) -> dict[str, Any]:
@@ -86,7 +88,7 @@ class StreamingValues(keras.metrics.Metric):
         super().__init__(name=name, dtype=dtype)
         self._tasks = tuple(tasks)
         shape = (TOTALS, len(self._tasks))
-        self._totals = self.add_weight("totals", shape=shape, dtype="float64", initializer="zeros")
+        self._totals = self.add_weight("totals", shape=shape, dtype="float64", **REPLICATED)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -107,7 +109,7 @@ class StreamingValues(keras.metrics.Metric):
         if sample_weight is not None:
             weights *= tf.cast(sample_weight, tf.float64)[:, tf.newaxis]
         rows = regression_rows(labels=labels, predictions=predictions, weights=weights, ops=TENSORFLOW)
-        self._totals.assign_add(tf.reduce_sum(tf.stack(rows), axis=1))
+        self._totals.assign_add(summed(tf.reduce_sum(tf.stack(rows), axis=1)))
 
     @tf.autograph.experimental.do_not_convert
     def result(self) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.replicas import summed
 from fullrank.models.metrics.binary_formulas import STATISTICS, TOTALS, binary_rows, binary_statistics
 from fullrank.models.metrics.logit_grid import LogitGrid
+from fullrank.models.metrics.replicated import REPLICATED
 from fullrank.models.metrics.tensorflow_ops import TENSORFLOW
 
 
@@ -38,8 +40,8 @@ class StreamingTasks(keras.metrics.Metric):
         self._tasks = tuple(tasks)
         self._grid = LogitGrid(bins=bins)
         shape = (len(self._tasks), 3, bins)
-        self._histogram = self.add_weight("histogram", shape=shape, dtype="float64", initializer="zeros")
-        self._totals = self.add_weight("totals", shape=(shape[0], TOTALS), dtype="float64", initializer="zeros")
+        self._histogram = self.add_weight("histogram", shape=shape, dtype="float64", **REPLICATED)
+        self._totals = self.add_weight("totals", shape=(shape[0], TOTALS), dtype="float64", **REPLICATED)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -71,13 +73,13 @@ class StreamingTasks(keras.metrics.Metric):
         first = rows.bin + task * (3 * bins)
         slots = tf.concat([tf.where(rows.bin < 0, rows.bin, first + column * bins) for column in range(3)], axis=0)
         sums = tf.math.unsorted_segment_sum(tf.concat(rows.columns, axis=0), slots, tasks * 3 * bins)
-        self._histogram.assign_add(tf.reshape(sums, [tasks, 3, bins]))
-        self._totals.assign_add(tf.math.unsorted_segment_sum(tf.stack(rows.totals, axis=1), task, tasks))
+        self._histogram.assign_add(summed(tf.reshape(sums, [tasks, 3, bins])))
+        self._totals.assign_add(summed(tf.math.unsorted_segment_sum(tf.stack(rows.totals, axis=1), task, tasks)))
 
     @tf.autograph.experimental.do_not_convert
     def result(self) -> dict[str, Any]:
         """Returns the statistics of all rows so far, each a float64 scalar."""
-        found = _of_all(self._histogram.value(), self._totals.value())
+        found = _of_all(tf.convert_to_tensor(self._histogram), tf.convert_to_tensor(self._totals))
         flat = tf.unstack(tf.reshape(found, [-1]), num=len(self.keys))
         return dict(zip(self.keys, flat, strict=True))
 

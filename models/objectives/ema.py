@@ -77,7 +77,7 @@ class EmaTeacher(keras.callbacks.Callback):
     @property
     def _steps(self) -> int:
         # Keras numbers batches from the start of an epoch, where a resumed run does not begin.
-        return int(self.model.optimizer.iterations)
+        return int(self.model.optimizer.iterations.numpy())
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Updates the teacher if it is due; one call of the compiled function may have taken several steps."""

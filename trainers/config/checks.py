@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Final, Literal
 
+from fullrank.trainers.config.distribution import DistributionConfig
 from fullrank.trainers.config.model import ModelConfig
 
 ONE_SET: Final = ("single", "shared_bottom", "omoe", "mmoe", "ple")
@@ -34,6 +35,28 @@ def check_paradigm(config: ModelConfig) -> None:
     _check_scenarios(config)
     _check_auxiliary(config)
     task_weights(config.task_weights)
+
+
+def check_distribution(config: DistributionConfig, model: ModelConfig) -> None:
+    """Rejects models whose training keeps what it has seen of all examples in a way that replicas cannot share.
+
+    Raises:
+      ValueError: If the model is such a one.
+    """
+    if config.strategy == "none":
+        return
+    if model.head in ("gp", "rff_gp", "laplace"):
+        raise ValueError(
+            f"--strategy={config.strategy} cannot train --head={model.head}: its inducing points or its precision come "
+            "from the examples of whole batches, of which each replica sees a part. Take --head=logit or dropout, or "
+            "--strategy=none."
+        )
+    if model.group_places:
+        raise ValueError(
+            f"--strategy={config.strategy} cannot train --group_places={','.join(model.group_places)}: codes start "
+            "from a whole batch, and unused ones start again from it, of which each replica sees a part. Leave it out, "
+            "or take --strategy=none."
+        )
 
 
 def _check_auxiliary(config: ModelConfig) -> None:

@@ -11,10 +11,12 @@ from typing import Literal
 
 from fullrank.models.options import Recency, Repetition
 from fullrank.models.options.setting import REQUIRED, check_settings, same_as, setting
-from fullrank.trainers.config.checks import check_paradigm
+from fullrank.trainers.config.checks import check_distribution, check_paradigm
+from fullrank.trainers.config.distribution import DistributionConfig
 from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.config.objective import ObjectiveConfig
 from fullrank.trainers.config.optimizer import OptimizerConfig
+from fullrank.trainers.config.warm_start import WarmStartConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -137,11 +139,14 @@ class RunConfig:
     optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
     objective: ObjectiveConfig = dataclasses.field(default_factory=ObjectiveConfig)
     exposure: ExposureConfig = dataclasses.field(default_factory=ExposureConfig)
+    distribution: DistributionConfig = dataclasses.field(default_factory=DistributionConfig)
+    warm_start: WarmStartConfig = dataclasses.field(default_factory=WarmStartConfig)
     train: TrainConfig
 
     def __post_init__(self) -> None:
         """Validates the parts together."""
         check_paradigm(self.model)
+        check_distribution(self.distribution, self.model)
         plateau, patience = self.optimizer.plateau_patience, self.train.patience
         if plateau is not None and patience is not None and plateau >= patience:
             raise ValueError(

@@ -24,6 +24,8 @@ TITLES: Final = {
     "optimizer": "Optimisation",
     "objective": "Objective",
     "exposure": "Repeated exposures",
+    "distribution": "Several devices or machines",
+    "warm_start": "Start from another run",
     "train": "Training",
 }
 _FORMS: Final = {str: "string", int: "int", float: "float", bool: "bool"}

@@ -104,13 +104,16 @@ def read_parts(path: Path) -> dict[str, dict[str, Any]]:
 
 def differences(old: Any, new: Any) -> list[str]:
     """`--flag was X, is now Y` for each field that changes the result of a run."""
+    return [each for part in parts_of(type(old)) for each in differing_fields(getattr(old, part), getattr(new, part))]
+
+
+def differing_fields(old: Any, new: Any) -> list[str]:
+    """What `differences` says about one part of a configuration."""
     found = []
-    for part in parts_of(type(old)):
-        before, after = getattr(old, part), getattr(new, part)
-        for field in dataclasses.fields(before):
-            was, now = getattr(before, field.name), getattr(after, field.name)
-            if was != now and not field.metadata["operational"]:
-                found.append(f"--{field.name} was {_shown(was)}, is now {_shown(now)}")
+    for field in dataclasses.fields(old):
+        was, now = getattr(old, field.name), getattr(new, field.name)
+        if was != now and not field.metadata["operational"]:
+            found.append(f"--{field.name} was {_shown(was)}, is now {_shown(now)}")
     return found
 
 

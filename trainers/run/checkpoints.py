@@ -17,6 +17,7 @@ import tf_keras as keras
 
 from fullrank.trainers.run.weights import (
     READING_ERRORS,
+    create_counter,
     describe_not_finite,
     is_misfit,
     newest_first,
@@ -74,26 +75,20 @@ class TrainingState(tf.train.experimental.PythonState):
         self.progress = Progress(**json.loads(string_value))
 
 
-class Stream(keras.utils.experimental.DatasetCreator):
+class Stream(tf.distribute.DistributedDataset):
     """Gives `Model.fit` one iterator for all epochs, and keeps a reference to it.
 
     `fit` creates its own iterator of a dataset and keeps it to itself, so that nothing could save the position in the
-    data. It asks a `DatasetCreator` for a dataset once, and iterates over it once; here both return this object's own
-    iterator. `tf.train.Checkpoint(iterator=stream.iterator)` then saves and restores the very position from which `fit`
-    takes its next batch, between any two steps.
+    data. It iterates over a `DistributedDataset` once; here it gets this object's own iterator, of plain batches, which
+    the replicas of a strategy divide among themselves. `tf.train.Checkpoint(iterator=stream.iterator)` then saves and
+    restores the very position from which `fit` takes its next batch, between any two steps.
 
     Args:
       dataset: Endless batches; `fit` has to be told `steps_per_epoch`.
     """
 
     def __init__(self, dataset: tf.data.Dataset) -> None:
-        super().__init__(lambda _: dataset)
         self.iterator = iter(dataset)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Stream:
-        """Called by `fit` to get a dataset."""
-        del args, kwargs
-        return self
 
     def __iter__(self) -> Any:
         """Called by `fit` to get an iterator."""
@@ -110,6 +105,7 @@ class Checkpoints:
       directory: Directory of the checkpoints; the last two are kept.
       averages: Weights of a teacher that moves with the model.
       parts: Further parts of a checkpoint by name, such as a second model and its optimiser.
+      writes: Whether this process writes them; one that only reads keeps the state of its random generators.
 
     Attributes:
       step: Step of the last checkpoint that was saved or restored; `None` before.
@@ -124,25 +120,29 @@ class Checkpoints:
         directory: Path,
         averages: Sequence[tf.Variable] = (),
         parts: Mapping[str, Any] | None = None,
+        writes: bool = True,
     ) -> None:
         # Slot variables must exist; otherwise restoring could not check that it found everything.
-        model.optimizer.build(model.trainable_variables)
+        with model.distribute_strategy.scope():
+            model.optimizer.build(model.trainable_variables)
         self._checkpoint = tf.train.Checkpoint(
             model=model,
             optimizer=model.optimizer,
             **({} if stream is None else {"iterator": stream.iterator}),
             **(parts or {}),
             state=state,
-            generators=random_generators(model),
+            **({"generators": random_generators(model)} if writes else {}),
             averages=list(averages),
         )
+        create_counter(self._checkpoint)
         self._averages, self._state = averages, state
         self.step: int | None = None
         self._directory = directory
         self._manager = tf.train.CheckpointManager(
             self._checkpoint, str(directory), max_to_keep=KEPT, checkpoint_name="state"
         )
-        remove_debris(directory, keep=KEPT)
+        if writes:
+            remove_debris(directory, keep=KEPT)
 
     def save(self) -> str:
         """Writes a checkpoint; an incomplete one is never used."""

@@ -4,6 +4,7 @@ config.json       configuration, versions, git commit, command line, fingerprint
 schema.json       the data's schema, and with vocabulary/ all that the model needs of the data
 tables.json       which rows of which variable are which embedding table
 checkpoints/      the latest state of training; best/ holds the best weights, best-TASK/ those of one task
+workers/          parts of the checkpoints of the other processes, if several train
 metrics.jsonl     one line every few steps and every epoch
 events/           event files for TensorBoard
 result.json       best epoch and its metrics; only a finished run has it
@@ -130,6 +131,7 @@ class RunDirectory:
         self.tables_file = self.path / table_layout.FILE_NAME
         self.checkpoints = self.path / "checkpoints"
         self.best = self.path / "best"
+        self.workers = self.path / "workers"
         self.metrics_file = self.path / "metrics.jsonl"
         self.events = self.path / "events"
         self.repaired = self.path / "repaired"
@@ -253,6 +255,19 @@ class RunDirectory:
         difference = self._difference(config, schema)
         if difference is not None:
             raise ValueError(difference)
+
+    def check_processes(self, count: int) -> None:
+        """Rejects to resume with another number of processes, each of which has a place in files of its own.
+
+        Raises:
+          ValueError: If the checkpoints are of another number.
+        """
+        before = 1 + sum(entry.is_dir() for entry in self.workers.glob("*"))
+        if before != count:
+            raise ValueError(
+                f"{self.path}: its checkpoints are of {before} process(es), each with a place in files of its own, but "
+                f"{count} would resume it: start {before}, or start over with --overwrite."
+            )
 
     def check_not_diverged(self, config: Any, schema: Schema) -> None:
         """Rejects a run that has diverged with the same configuration and data.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -100,14 +100,33 @@ def _manager(model: keras.Model, directory: Path) -> tf.train.CheckpointManager:
 
 def save_best(model: keras.Model, directory: Path) -> None:
     """Replaces the best weights by the model's; the old ones are kept until the new ones are complete."""
+    saver_of_best(model, directory)()
+
+
+def saver_of_best(model: keras.Model, directory: Path) -> Callable[[], None]:
+    """Makes the function that does what `save_best` does; made outside of `fit`, it creates no variable within."""
     manager = _manager(model, directory)
-    # A new number each time: files of the same name would be replaced one by one, and a kill could leave them mixed.
-    last = next(iter(newest_first(manager, directory)), None)
-    number = int(last.rsplit("-", 1)[1]) + 1 if last else 1
-    try:
-        manager.save(checkpoint_number=number)
-    finally:
-        remove_debris(directory, keep=BEST_KEPT)
+    create_counter(manager.checkpoint)
+
+    def save() -> None:
+        # A new number each time: files of the same name would be replaced one by one, and a kill could leave them
+        # mixed.
+        last = next(iter(newest_first(manager, directory)), None)
+        number = int(last.rsplit("-", 1)[1]) + 1 if last else 1
+        try:
+            manager.save(checkpoint_number=number)
+        finally:
+            remove_debris(directory, keep=BEST_KEPT)
+
+    return save
+
+
+def create_counter(checkpoint: tf.train.Checkpoint) -> None:
+    """Creates the variable that counts the saves of a checkpoint, which TensorFlow would do at the first one.
+
+    In the scope of a strategy a variable is created by all processes, for all of them; but one of them saves alone.
+    """
+    _ = checkpoint.save_counter
 
 
 def restore_best(model: keras.Model, directory: Path) -> None:

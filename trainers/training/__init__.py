@@ -1,4 +1,5 @@
 """Builds and trains a model from a configuration.
 
-May import: data, layers, models, trainers/config, trainers/run, trainers/training/callbacks.
+May import: data, layers, models, trainers/config, trainers/run, trainers/strategies,
+trainers/training/callbacks.
 """

@@ -15,9 +15,11 @@ from fullrank.data.command.command import saying_what_is_kept
 from fullrank.layers.legacy_keras import keras
 from fullrank.trainers.config.config import TrainConfig
 from fullrank.trainers.run.checkpoints import Checkpoints, Stream, TrainingState
+from fullrank.trainers.run.follower import FollowerCheckpoints
 from fullrank.trainers.run.metrics_log import MetricsLog, cut_events_after
 from fullrank.trainers.run.run_directory import RunDirectory
-from fullrank.trainers.run.weights import BEST_KEPT, remove_debris, save_best
+from fullrank.trainers.run.weights import BEST_KEPT, remove_debris, saver_of_best
+from fullrank.trainers.strategies.workers import Workers
 from fullrank.trainers.training.callbacks.early_stopping import EarlyStopping
 from fullrank.trainers.training.callbacks.metrics_lines import Events, MetricsLines, ProgressBar
 from fullrank.trainers.training.callbacks.saving import Counting, Resume, Saving
@@ -37,6 +39,7 @@ class Fitting:
       batch_size: Examples of a step.
       monitor: Name in the logs of what selects the best weights; `None` without validation.
       averages: Weights of a teacher that moves with the model.
+      workers: The processes that train together, of which the chief alone writes and speaks; `None` for one.
 
     Attributes:
       state: The run's counters.
@@ -53,9 +56,11 @@ class Fitting:
         batch_size: int,
         monitor: str | None,
         averages: Sequence[tf.Variable] = (),
+        workers: Workers | None = None,
     ) -> None:
         self._model, self._run, self._config = model, run, config
         self._steps, self._batch_size, self._monitor, self._averages = steps, batch_size, monitor, averages
+        self._workers = workers or Workers(tf.distribute.get_strategy())
         self.state = TrainingState()
         self.log = MetricsLog(run.metrics_file)
 
@@ -63,39 +68,43 @@ class Fitting:
         self,
         batches: tf.data.Dataset,
         *,
-        validation: tf.data.Dataset | None = None,
+        validation: tf.data.Dataset | tf.distribute.DistributedDataset | None = None,
+        validation_steps: int | None = None,
         shown: Sequence[str] = (),
         measures: Callbacks = (),
         after: Callbacks = (),
         last: Callbacks = (),
         on_undefined: Callable[[int, Mapping[str, Any]], None] | None = None,
+        begin: Callable[[], None] | None = None,
     ) -> None:
         """Trains from where the run stands to its end.
 
         Args:
           batches: Endless.
           validation: Read once after each epoch.
+          validation_steps: Batches of a `DistributedDataset`.
           shown: Tasks whose metrics the progress bar shows.
           measures: Callbacks that add to the logs, before the best weights are selected by them.
           after: Callbacks right after that.
           last: Callbacks after everything was saved.
           on_undefined: Takes epoch and logs of a validation whose monitored metric was undefined.
+          begin: Called before the first step of a run that has no checkpoint, when the slots of the optimiser exist.
         """
         stream = Stream(batches)
-        checkpoints = Checkpoints(
-            model=self._model,
-            stream=stream,
-            state=self.state,
-            directory=self._run.checkpoints,
-            averages=self._averages,
-        )
-        for kept in self._run.path.glob(f"{self._run.best.name}*"):
-            remove_debris(kept, keep=BEST_KEPT)
-        if checkpoints.restore(say=say):
-            self._say_resumed()
+        writes = self._workers.is_chief
+        checkpoints = self._checkpoints(stream)
+        keep_best = saver_of_best(self._model, self._run.best)
+        if checkpoints.restore(say=say if writes else silent):
+            if writes:
+                self._say_resumed()
+        elif begin is not None:
+            begin()
         progress = self.state.progress
-        self.log.cut_after(progress.global_step)
-        cut_events_after(self._run.events, progress.global_step)
+        if writes:
+            for directory in self._run.path.glob(f"{self._run.best.name}*"):
+                remove_debris(directory, keep=BEST_KEPT)
+            self.log.cut_after(progress.global_step)
+            cut_events_after(self._run.events, progress.global_step)
         if progress.epoch == self._config.epochs or progress.stopped:
             return
         watch = StopOnNaN(self.state, every=self._config.log_steps, variables=checkpoints.variables)
@@ -103,21 +112,32 @@ class Fitting:
             self.state,
             monitor=self._monitor,
             patience=self._config.patience,
-            save_best=lambda: save_best(self._model, self._run.best),
-            on_undefined=on_undefined,
+            save_best=keep_best if writes else _nothing,
+            on_undefined=on_undefined if writes else None,
         )
-        first = [Resume(self.state), ProgressBar(tasks=shown), Counting(self.state), watch]
-        logs_and_saving = [*self._logs(), self._saving(checkpoints, watch)]
-        with quiet_callbacks(), saying_what_is_kept(lambda: self._what_is_kept(checkpoints)):
+        first = [Resume(self.state), *([ProgressBar(tasks=shown)] if writes else []), Counting(self.state), watch]
+        logs_and_saving = [*(self._logs() if writes else []), self._saving(checkpoints, watch)]
+        kept = saying_what_is_kept(lambda: self._what_is_kept(checkpoints)) if writes else contextlib.nullcontext()
+        with quiet_callbacks(), kept:
             self._model.fit(
                 stream,
                 steps_per_epoch=self._steps,
                 initial_epoch=progress.epoch,
                 epochs=self._config.epochs,
                 validation_data=validation,
+                validation_steps=validation_steps,
                 callbacks=[*first, *measures, stopping, *after, *logs_and_saving, *last],
-                verbose=_verbosity(self._config.progress),
+                verbose=_verbosity(self._config.progress if writes else "none"),
             )
+
+    def _checkpoints(self, stream: Stream) -> Checkpoints | FollowerCheckpoints:
+        model, state, directory, averages = self._model, self.state, self._run.checkpoints, self._averages
+        if self._workers.is_chief:
+            return Checkpoints(model=model, stream=stream, state=state, directory=directory, averages=averages)
+        own = self._run.workers / str(self._workers.number)
+        return FollowerCheckpoints(
+            model=model, stream=stream, state=state, directory=directory, own=own, averages=averages
+        )
 
     def _logs(self) -> list[keras.callbacks.Callback]:
         every = self._config.log_steps
@@ -128,17 +148,29 @@ class Fitting:
             found.append(Events(self._run.events, self.state, every=every))
         return found
 
-    def _saving(self, checkpoints: Checkpoints, watch: StopOnNaN) -> Saving:
+    def _saving(self, checkpoints: Checkpoints | FollowerCheckpoints, watch: StopOnNaN) -> Saving:
+        workers = self._workers
+
+        def save() -> None:
+            if workers.is_chief:
+                workers.wait()
+                checkpoints.save()
+            else:
+                checkpoints.save()
+                workers.wait()
+
         return Saving(
             self.state,
-            save=checkpoints.save,
+            save=save,
             check=watch.check,
             steps_per_epoch=self._steps,
             minutes=self._config.checkpoint_minutes,
             steps=self._config.checkpoint_steps,
+            agree=None if workers.count == 1 else lambda late: bool(workers.of_chief(float(late))),
+            agree_every=self._config.log_steps,
         )
 
-    def _what_is_kept(self, checkpoints: Checkpoints) -> str:
+    def _what_is_kept(self, checkpoints: Checkpoints | FollowerCheckpoints) -> str:
         stopped = f"{self._run.path}: stopped after step {self.state.progress.global_step:,}."
         if checkpoints.step is None:
             return f"{stopped} Nothing had been saved: the same command starts over."
@@ -203,6 +235,14 @@ def summary(result: Mapping[str, Any]) -> str:
         )
     why = f"; stopped: {result['stopped']}" if result["stopped"] else ""
     return f"{best} after epoch {result['best_epoch']} of {result['epochs']}{why}"
+
+
+def _nothing() -> None:
+    """Takes the place of saving the best weights in a process that is not the chief."""
+
+
+def silent(text: str) -> None:
+    """Takes the place of `say` in a process that is not the chief."""
 
 
 def say(text: str) -> None:

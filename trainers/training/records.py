@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -48,7 +49,7 @@ def read_split(
       schema: Schema of the records.
       split: Name of the split.
       cache: Where repaired copies of bad files are kept; `None` if bad records are not left out.
-      **order: `seed`, `epochs` and `deterministic` of `read_records`, which rejects any other.
+      **order: `seed`, `epochs`, `deterministic`, `worker` and `workers` of `read_records`, which rejects any other.
     """
     skips = config.on_bad_record == "skip"
     return read_records(
@@ -150,13 +151,17 @@ def check_splits(config: DataConfig, schema: Schema) -> None:
         )
 
 
-def training_batches(config: RunConfig, schema: Schema, *, cache: Path) -> tf.data.Dataset:
-    """Endless batches of the training split."""
+def training_batches(
+    config: RunConfig, schema: Schema, *, cache: Path, worker: int = 0, workers: int = 1
+) -> tf.data.Dataset:
+    """Endless batches of the training split; of several workers, each reads its share of them from its own files."""
     seed = config.train.seed if config.data.shuffle else None
     return read_split(
-        config.data,
+        dataclasses.replace(config.data, batch_size=batch_size_of(config.data) // workers),
         schema,
         split=config.data.train_split,
+        worker=worker,
+        workers=workers,
         cache=cache,
         seed=seed,
         epochs=None,
@@ -167,3 +172,17 @@ def training_batches(config: RunConfig, schema: Schema, *, cache: Path) -> tf.da
 def validation_batches(config: DataConfig, schema: Schema, *, cache: Path) -> tf.data.Dataset | None:
     """The validation split once, in order; `None` without validation."""
     return read_split(config, schema, split=config.validation_split, cache=cache) if config.validation_split else None
+
+
+def batches_of_split(config: DataConfig, schema: Schema, *, split: str, batches: tf.data.Dataset) -> int:
+    """How many batches one pass over a split has.
+
+    Args:
+      config: Batch size, and how to treat bad records.
+      schema: Schema of the records.
+      split: Name of the split.
+      batches: What `read_split` gives for it, which is counted where bad records are left out.
+    """
+    if config.on_bad_record == "skip":
+        return int(batches.reduce(tf.constant(0, tf.int64), lambda count, _: count + 1))
+    return math.ceil(schema.split(split).examples / batch_size_of(config))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from fullrank.data.files.scratch import clear_leftovers
-from fullrank.data.schema.json import read_schema
+from fullrank.data.schema.json import read_schema, write_schema
 from fullrank.data.schema.saved_tables import layout_json
 from fullrank.data.schema.schema import Schema
 from fullrank.layers.legacy_keras import keras
@@ -17,7 +18,9 @@ from fullrank.models import Ranker
 from fullrank.models.table_layout import table_layout
 from fullrank.trainers.config.config import RunConfig
 from fullrank.trainers.run.run_directory import RunDirectory, write_json
-from fullrank.trainers.run.weights import save_best
+from fullrank.trainers.run.weights import saver_of_best
+from fullrank.trainers.strategies.whole_dataset import WholeDataset
+from fullrank.trainers.strategies.workers import Workers, join
 from fullrank.trainers.training.build_model import build_model, compile_model
 from fullrank.trainers.training.callbacks.averaging import AveragedWeights
 from fullrank.trainers.training.callbacks.best_of_tasks import BestOfTasks
@@ -29,10 +32,11 @@ from fullrank.trainers.training.callbacks.early_stopping import (
 )
 from fullrank.trainers.training.callbacks.measures import Collapse, Groups
 from fullrank.trainers.training.callbacks.stop_on_nan import TrainingDivergedError
-from fullrank.trainers.training.fitting import Fitting, say, summary
+from fullrank.trainers.training.fitting import Fitting, say, silent, summary
 from fullrank.trainers.training.gradient_log import gradient_log
 from fullrank.trainers.training.records import (
     batch_size_of,
+    batches_of_split,
     check_splits,
     explained,
     sized,
@@ -41,6 +45,7 @@ from fullrank.trainers.training.records import (
     validation_batches,
 )
 from fullrank.trainers.training.teachers import Taught, averaged_weights, give_teacher
+from fullrank.trainers.training.warm_start import check_start, warm_start, with_statistics_of
 from fullrank.trainers.training.warnings import (
     exposure_report,
     few_steps_warning,
@@ -63,27 +68,56 @@ def train_model(
 
     Returns:
       The content of `result.json`: `best_epoch`, `epochs`, `stopped`, the metrics of the best epoch and the number of
-      trainable weights.
+      trainable weights. Empty in a process that is not the chief of those that train together.
 
     Raises:
       ValueError: If data, configuration and run directory do not fit together, or training diverges.
     """
-    schema = read_schema(config.data.data)
-    config = sized(config, schema)
     run = RunDirectory(config.train.output)
-    with run.locked():
-        if not run.exists:
-            run.check_free()
-        elif not config.train.overwrite:
-            if run.resumable:
-                run.check_resumable(config, schema)
-            run.check_not_diverged(config, schema)
-            result = run.result()
-            if result is not None:
-                clear_leftovers(run.result_file)
-                say(f"{run.path} is finished: {summary(result)}. Give --overwrite to start over.")
-                return result
-        return _Training(config, schema, run, after_epoch=after_epoch).run(command)
+    schema = _schema_of(config, run)
+    config = sized(config, schema)
+    workers = join(config.distribution)
+    size = batch_size_of(config.data)
+    if size % workers.replicas:
+        raise ValueError(
+            f"--batch_size={size} cannot be divided among {workers.replicas} devices: it is the number of examples of "
+            "all of them together."
+        )
+    with run.locked() if workers.is_chief else contextlib.nullcontext():
+        goes_on, finished = workers.led(lambda: _finished(config, schema, run, workers=workers))
+        if not goes_on:
+            return finished or {}
+        return _Training(config, schema, run, workers=workers, after_epoch=after_epoch).run(command)
+
+
+def _schema_of(config: RunConfig, run: RunDirectory) -> Schema:
+    """The schema of the data, with the statistics of the run that the training starts from."""
+    schema = read_schema(config.data.data)
+    if config.warm_start.start is None:
+        return schema
+    holds = run if run.resumable and not config.train.overwrite else RunDirectory(config.warm_start.start)
+    return with_statistics_of(holds.schema(), schema)
+
+
+def _finished(config: RunConfig, schema: Schema, run: RunDirectory, *, workers: Workers) -> dict[str, Any] | None:
+    """The result of a finished run, or `None` if there is something to train."""
+    if not run.exists:
+        run.check_free()
+    elif not config.train.overwrite:
+        if run.resumable:
+            run.check_resumable(config, schema)
+        run.check_not_diverged(config, schema)
+        result = run.result()
+        if result is not None:
+            clear_leftovers(run.result_file)
+            say(f"{run.path} is finished: {summary(result)}. Give --overwrite to start over.")
+            return result
+        if run.resumable:
+            run.check_processes(workers.count)
+            return None
+    if config.warm_start.start is not None:
+        check_start(config, schema)
+    return None
 
 
 class _Training:
@@ -95,14 +129,16 @@ class _Training:
         schema: Schema,
         run: RunDirectory,
         *,
+        workers: Workers,
         after_epoch: Callable[[int, float], None] | None = None,
     ) -> None:
+        self._workers = workers
         self._config, self._schema, self._run, self._after_epoch = config, schema, run, after_epoch
         self._steps = steps_per_epoch(config, schema)
         keras.utils.set_random_seed(config.train.seed)
         if config.train.deterministic:
             tf.config.experimental.enable_op_determinism()
-        with tf.distribute.get_strategy().scope():
+        with workers.strategy.scope():
             self._model = build_model(
                 config.model,
                 schema,
@@ -132,20 +168,27 @@ class _Training:
             batch_size=batch_size_of(config.data),
             monitor=self._monitor,
             averages=[*self._taught.averages, *(self._averaged.averages if self._averaged else ())],
+            workers=workers,
         )
+        # Of each process, because several may repair files at the same time.
+        self._cache = run.repaired if workers.is_chief else run.repaired / str(workers.number)
 
     def run(self, command: Sequence[str]) -> dict[str, Any]:
         """Fits, and writes the result."""
-        if self._config.train.overwrite or not self._run.resumable:
-            self._run.create(self._config, self._schema, command=command)
-        write_json(layout_json(table_layout(self._model)), self._run.tables_file)
+        self._workers.led(lambda: self._prepare(command))
         data = self._config.data
         with explained(self._schema, splits=[split for split in (data.train_split, data.validation_split) if split]):
-            self._warn()
+            if self._workers.is_chief:
+                self._warn()
             try:
-                self._train()
+                with self._workers.together():
+                    self._train()
             except TrainingDivergedError as error:
+                if not self._workers.is_chief:
+                    raise
                 raise TrainingDivergedError(self._run.note_divergence(str(error))) from error
+        if not self._workers.is_chief:
+            return {}
         result = self._result()
         write_json(result, self._run.result_file)
         if self._config.exposure.repetition_weight:
@@ -155,6 +198,17 @@ class _Training:
         say(f"{self._run.path} is finished: {summary(result)}.")
         return result
 
+    def _prepare(self, command: Sequence[str]) -> None:
+        if self._config.train.overwrite or not self._run.resumable:
+            starts = self._config.warm_start.start is not None
+            self._run.create(
+                self._config,
+                self._schema,
+                command=command,
+                more=(lambda directory: write_schema(self._schema, directory)) if starts else None,
+            )
+        write_json(layout_json(table_layout(self._model)), self._run.tables_file)
+
     def _warn(self) -> None:
         """Prints warnings about wiring and labels before time is spent on training."""
         of_labels = label_warnings(
@@ -162,7 +216,7 @@ class _Training:
             self._schema,
             outputs=self._model.outputs,
             monitor=self._monitor,
-            cache=self._run.repaired,
+            cache=self._cache,
         )
         of_steps = few_steps_warning(self._config, steps=self._steps)
         of_tasks = one_task_warning(self._config.model, self._schema, self._model.wiring)
@@ -178,15 +232,36 @@ class _Training:
             *([Groups()] if model.learns_groups else []),
             *([self._gradients()] if self._config.objective.log_gradients else []),
         ]
+        workers = self._workers
+        validation, steps = self._validation()
         self._fitting.fit(
-            training_batches(self._config, self._schema, cache=self._run.repaired),
-            validation=validation_batches(self._config.data, self._schema, cache=self._run.repaired),
+            training_batches(
+                self._config, self._schema, cache=self._cache, worker=workers.number, workers=workers.count
+            ),
+            validation=validation,
+            validation_steps=steps,
             shown=model.wiring.tasks,
             measures=measures,
             after=[*self._best_of_tasks(), *([self._averaged.leave] if self._averaged else []), *self._plateau()],
             last=self._told() if told is not None else (),
             on_undefined=self._say_undefined,
+            begin=None if self._config.warm_start.start is None else self._start,
         )
+
+    def _start(self) -> None:
+        started = warm_start(self._model, self._config)
+        if self._workers.is_chief:
+            say(f"{self._run.path}: starts from {self._config.warm_start.start}: {started}")
+
+    def _validation(self) -> tuple[Any, int | None]:
+        """The validation split, and its number of batches where Keras has to be told."""
+        data = self._config.data
+        batches = validation_batches(data, self._schema, cache=self._cache)
+        is_shared = self._workers.replicas > 1
+        if batches is None or not (is_shared or self._config.train.steps_per_execution > 1):
+            return batches, None
+        steps = batches_of_split(data, self._schema, split=data.validation_split, batches=batches)
+        return WholeDataset(batches) if is_shared else batches, steps
 
     def _teach(self) -> Taught:
         def twin() -> Ranker:
@@ -214,7 +289,7 @@ class _Training:
                 monitor=self._monitor,
                 patience=how.plateau_patience,
                 factor=how.plateau_factor,
-                say=say,
+                say=say if self._workers.is_chief else silent,
             )
         ]
 
@@ -226,16 +301,19 @@ class _Training:
             task: f"val_{task}_{'ne' if place in binary else 'rmse'}"
             for place, task in enumerate(self._model.wiring.tasks)
         }
+        savers: dict[str, Callable[[], None]] = {}
+        if self._workers.is_chief:
+            savers = {task: saver_of_best(self._model, self._run.best_of(task)) for task in monitors}
         return [
             BestOfTasks(
                 self._fitting.state,
                 monitors=monitors,
-                save=lambda task: save_best(self._model, self._run.best_of(task)),
+                save=lambda task: savers[task]() if task in savers else None,
             )
         ]
 
     def _gradients(self) -> keras.callbacks.Callback:
-        return gradient_log(self._model, self._config, self._schema, cache=self._run.repaired)
+        return gradient_log(self._model, self._config, self._schema, cache=self._cache)
 
     def _monitored(self, model: Ranker) -> str | None:
         if not self._config.data.validation_split:

@@ -61,8 +61,9 @@ class MetricsLines(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Writes the epoch's line."""
         values = dict(logs or {})
-        rate = self.model.optimizer.learning_rate
-        values["learning_rate"] = rate(self.model.optimizer.iterations) if callable(rate) else rate
+        optimizer = self.model.optimizer
+        rate = optimizer.learning_rate
+        values["learning_rate"] = rate(optimizer.iterations) if callable(rate) else tf.convert_to_tensor(rate)
         self._log.append(kind="epoch", epoch=epoch + 1, step=self._state.progress.global_step, values=values)
 
 

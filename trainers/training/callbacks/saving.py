@@ -47,6 +47,9 @@ class Saving(keras.callbacks.Callback):
       steps_per_epoch: Steps of an epoch.
       minutes: Save when the last checkpoint is this old.
       steps: Save after this many steps of an epoch; `None` to save only by time.
+      agree: Asks the processes that train together whether the time has come: takes what this one would say, and
+        returns what holds for all. `None` where there is one process.
+      agree_every: Steps between such questions.
     """
 
     def __init__(
@@ -58,6 +61,8 @@ class Saving(keras.callbacks.Callback):
         steps_per_epoch: int,
         minutes: float,
         steps: int | None,
+        agree: Callable[[bool], bool] | None = None,
+        agree_every: int = 1,
     ) -> None:
         super().__init__()
         self._supports_tf_logs = True
@@ -67,12 +72,14 @@ class Saving(keras.callbacks.Callback):
         self._steps_per_epoch = steps_per_epoch
         self._seconds = minutes * 60.0
         self._due = Milestones(steps) if steps is not None else None
+        self._agree, self._questions = agree, Milestones(agree_every)
         self._saved_at = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Counts steps from the start of the epoch."""
         if self._due is not None:
             self._due.start(self._state.progress.step)
+        self._questions.start(self._state.progress.step)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Saves if it is time."""
@@ -80,13 +87,19 @@ class Saving(keras.callbacks.Callback):
         if progress.step >= self._steps_per_epoch:
             return
         due = self._due is not None and self._due.passed(progress.step)
-        if due or time.monotonic() - self._saved_at >= self._seconds:
+        if due or self._is_late(progress.step):
             self._check(logs)
             self._now()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Saves."""
         self._now()
+
+    def _is_late(self, step: int) -> bool:
+        late = time.monotonic() - self._saved_at >= self._seconds
+        if self._agree is None:
+            return late
+        return self._questions.passed(step) and self._agree(late)
 
     def _now(self) -> None:
         self._save()

@@ -1,0 +1,70 @@
+"""The local cluster with processes that only sleep, write and end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fullrank.trainers.strategies.local_cluster import free_ports, run_cluster
+
+
+def program(text: str) -> list[str]:
+    """A Python program that knows its number among the processes as `index`."""
+    known = "import json, os, sys, time; task = json.loads(os.environ['TF_CONFIG']); index = task['task']['index']; "
+    return [sys.executable, "-c", known + text]
+
+
+def test_every_process_gets_its_place_and_its_lines_are_named(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    kept = f"open({str(tmp_path)!r} + f'/{{index}}', 'w').write(json.dumps(task))"
+    text = f"{kept}; print('here', flush=True); time.sleep(1)"
+    assert run_cluster(program(text), workers=2) == 0
+    tasks = [json.loads((tmp_path / str(index)).read_text()) for index in range(2)]
+    assert [task["task"] for task in tasks] == [{"type": "worker", "index": index} for index in range(2)]
+    assert tasks[0]["cluster"] == tasks[1]["cluster"]
+    assert len(set(tasks[0]["cluster"]["worker"])) == 2
+    assert {"[worker 0] here", "[worker 1] here"} == set(capfd.readouterr().out.splitlines())
+
+
+def test_the_others_end_with_the_chief() -> None:
+    began = time.monotonic()
+    assert run_cluster(program("time.sleep(60 * index); sys.exit(7)"), workers=3) == 7
+    assert time.monotonic() - began < 20
+
+
+def test_a_worker_that_fails_ends_all() -> None:
+    text = "sys.exit(5) if index else time.sleep(60)"
+    assert run_cluster(program(text), workers=2, to_report=0.5) == 5
+
+
+def test_a_killed_worker_has_the_code_of_a_shell() -> None:
+    text = "os.kill(os.getpid(), 9) if index else time.sleep(60)"
+    assert run_cluster(program(text), workers=2, to_report=0.5) == 137
+
+
+def test_ports_are_distinct() -> None:
+    assert len(set(free_ports(20))) == 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "flags of `fullrank train` are missing"),
+        (("--workers=0", "--", "--data=x"), "--workers=0"),
+        (("--", "--data=x", "--output=y", "--no_such_flag=1"), "no_such_flag"),
+        (("--", "--data=x", "--output=y", "--head=gp"), "--strategy=multi_worker cannot train --head=gp"),
+        (("--", "--data=x", "--output=y", "--group_places=user"), "cannot train --group_places=user"),
+    ],
+)
+def test_a_wrong_command_line_starts_nothing(arguments: tuple[str, ...], said: str) -> None:
+    command = [sys.executable, "-m", "fullrank.trainers.cluster", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,176 @@
+"""Starts a training from the weights of another run, whose vocabularies may have been others."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from fullrank.data.schema.features import Numeric
+from fullrank.data.schema.schema import Schema, SchemaError
+from fullrank.data.schema.value_rules import without_features
+from fullrank.data.schema.vocabulary import read_vocabularies
+from fullrank.models import Ranker
+from fullrank.models.table_layout import table_layout
+from fullrank.models.table_rows import Rows, kept_rows
+from fullrank.trainers.config.config import RunConfig
+from fullrank.trainers.config.json import differing_fields
+from fullrank.trainers.run.checkpoints import Checkpoints, TrainingState
+from fullrank.trainers.run.run_directory import RunDirectory
+from fullrank.trainers.run.same_schema import check_same_columns
+from fullrank.trainers.run.weights import restore_best
+from fullrank.trainers.training.build_model import build_model, compile_model
+
+_RATE: Final = "learning_rate"
+"""Name of the optimiser's variable that the flags of the new run set."""
+
+
+class Started(NamedTuple):
+    """What a warm start took over.
+
+    Attributes:
+      kept: Rows of tables whose id is known to both.
+      new: Rows that are new.
+      with_state: Whether the optimisers' state came along; without a checkpoint of the run it starts anew.
+    """
+
+    kept: int
+    new: int
+    with_state: bool
+
+    def __str__(self) -> str:
+        """One sentence."""
+        state = "with" if self.with_state else "without"
+        return f"{self.kept:,} rows of tables keep their values, {self.new:,} are new; {state} the optimisers' state."
+
+
+def check_start(config: RunConfig, schema: Schema) -> None:
+    """Rejects to start from a run whose model means something else.
+
+    Args:
+      config: Of the training that starts.
+      schema: Of its data.
+
+    Raises:
+      ValueError: If the flags of the model differ, a learning rate depends on the step, or there is no run.
+      SchemaError: If the columns differ.
+    """
+    run = RunDirectory(str(config.warm_start.start))
+    if run.path.resolve() == Path(config.train.output).resolve():
+        raise ValueError(f"--start={run.path} is also --output: write the new run into another directory.")
+    started = run.config()
+    different = differing_fields(started.model, config.model)
+    if different:
+        raise ValueError(
+            f"--start={run.path} has another model: {'; '.join(different)}. Give the same flags; --config="
+            f"{run.config_file} gives all of that run."
+        )
+    same = ("table_optimizer", "dense_optimizer", "small_tables")
+    other = [name for name in same if getattr(started.optimizer, name) != getattr(config.optimizer, name)]
+    if other:
+        raise ValueError(f"--start={run.path} was trained with another --{other[0]}: give the same.")
+    if config.objective.is_taught or started.objective.is_taught:
+        raise ValueError(f"--start={run.path} does not go with a teacher: leave out --teacher and --teacher_columns.")
+    if config.optimizer.schedule != "constant" or config.optimizer.warmup_steps:
+        raise ValueError(
+            "--start goes on with the steps of the run that it names, past the end of a learning rate that falls or "
+            "rises: leave out --schedule and --warmup_steps."
+        )
+    before, after = (without_features(each, config.model.without_features) for each in (run.schema(), schema))
+    check_same_columns(before, after, columns=[column.name for column in before.input_columns])
+
+
+def with_statistics_of(held: Schema, schema: Schema) -> Schema:
+    """A schema with the numbers and labels of another one, so that a model reads them as before.
+
+    Args:
+      held: Whose means, quantiles and label means count.
+      schema: Whose columns, id maps, splits and directory count.
+
+    Raises:
+      SchemaError: If a label is of another type.
+    """
+    numbers = {feature.name: feature for feature in held.features if isinstance(feature, Numeric)}
+    labels = {label.name: label for label in held.labels}
+    for label in schema.labels:
+        if label.name in labels and labels[label.name].type != label.type:
+            raise SchemaError(
+                f"{schema.directory}: label {label.name!r} is {label.type}, but {labels[label.name].type} in the run "
+                "of --start."
+            )
+    features = tuple(numbers.get(feature.name, feature) for feature in schema.features)
+    return dataclasses.replace(
+        schema, features=features, labels=tuple(labels.get(label.name, label) for label in schema.labels)
+    )
+
+
+def warm_start(model: Ranker, config: RunConfig) -> Started:
+    """Gives a compiled model with all its slots the weights and the optimisers' state of the run `--start`.
+
+    Predictions for ids that both runs know are those of the best weights of the run; rows of new ids keep their first
+    values, and their state is that of rows that no step has touched.
+
+    Args:
+      model: Of the training that starts.
+      config: Its configuration, for which `check_start` found nothing.
+
+    Raises:
+      ValueError: If the run has no weights, or they cannot be read.
+    """
+    run = RunDirectory(str(config.warm_start.start))
+    old = build_model(config.model, run.schema(), objective=config.objective, exposure=config.exposure)
+    compile_model(old, config.optimizer, total_steps=1)
+    checkpoints = Checkpoints(model=old, stream=None, state=TrainingState(), directory=run.checkpoints, writes=False)
+    with_state = checkpoints.restore()
+    restore_best(old, run.best)
+    rows = _rows_of_tables(old, model)
+    of_metrics = {variable.ref() for metric in model.metrics for variable in metric.variables}
+    for theirs, ours in zip(old.weights, model.weights, strict=True):
+        if ours.ref() not in of_metrics:
+            _take_over(theirs, ours, rows)
+    if with_state:
+        for theirs, ours in zip(old.optimizer.variables, model.optimizer.variables, strict=True):
+            if not _name(ours).startswith(_RATE):
+                _take_over(theirs, ours, rows)
+    kept = sum(len(each.new) for each in rows.values())
+    there = sum(int(variable.shape[0]) for variable in model.table_variables.values())
+    return Started(kept, there - kept, with_state)
+
+
+def _rows_of_tables(old: Ranker, new: Ranker) -> dict[str, Rows]:
+    """Name of an embedding variable -> its rows that both models have."""
+    vocabularies = read_vocabularies(old.schema), read_vocabularies(new.schema)
+    found = {}
+    for was, now in zip(table_layout(old).variables, table_layout(new).variables, strict=True):
+        parts = []
+        for before, after in zip(was.tables, now.tables, strict=True):
+            kept = kept_rows(
+                old.schema,
+                new.schema,
+                table=after.name,
+                rows=(before.rows, after.rows),
+                vocabularies=vocabularies,
+            )
+            parts.append(Rows(kept.old + before.start, kept.new + after.start))
+        found[now.variable] = Rows(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+    return found
+
+
+def _take_over(theirs: tf.Variable, ours: tf.Variable, rows: Mapping[str, Rows]) -> None:
+    """Copies a weight or a slot: of an embedding variable the rows that both have, else all of it."""
+    name = _name(ours)
+    kept = next((each for table, each in rows.items() if name == table or name.endswith(f"/{table}")), None)
+    if kept is None:
+        ours.assign(theirs)
+        return
+    values = ours.numpy()
+    values[kept.new] = theirs.numpy()[kept.old]
+    ours.assign(values)
+
+
+def _name(variable: tf.Variable) -> str:
+    return str(variable.name).removesuffix(":0")
