@@ -204,7 +204,7 @@ class RunDirectory:
         schema: Schema,
         *,
         command: Sequence[str],
-        more: Callable[[Path], None] | None = None,
+        more: Callable[[Path], Any] | None = None,
     ) -> None:
         """Creates the directory atomically; a run that it already holds is replaced by the new one.
 
