@@ -32,6 +32,7 @@ from fullrank.data.schema.json import read_schema
 from fullrank.data.schema.vocabulary import read_vocabularies
 
 _SERIALS: Final = re.compile(rb"(?<![0-9a-z])s[0-9]{6}(?![0-9])")
+_ENCODING: Final = "--encoding="
 _NO_ROWS: Final = re.compile(r"Lines of the sample that are not rows: ([\d,]+)\.")
 _NOTE: Final = ": quotes in this file are ordinary characters (--quote=none says so)."
 _COMMAND: Final = re.compile(r"^  fullrank convert (.*)$", re.MULTILINE | re.DOTALL)
@@ -111,7 +112,11 @@ def _lost(drawn: Drawn, records: Path, rejected: int) -> str:
     if "--encoding=utf-16" in drawn.flags:
         return ""  # a byte too many leaves nothing of the text below it
     kept = b"\n".join(value for ids in read_vocabularies(schema).values() for value in ids if isinstance(value, bytes))
+    encoding = next((flag.removeprefix(_ENCODING) for flag in drawn.flags if flag.startswith(_ENCODING)), None)
     given = b"".join(_unpacked(name, content) for name, content in drawn.files.items())
+    if encoding is not None:
+        # A changed byte may be the first half of a character whose second half was a letter of the serial.
+        given = given.decode(encoding, "replace").encode()
     lost = set(_SERIALS.findall(given)) - set(_SERIALS.findall(kept))
     # Every reject is a row, though what DuckDB shows of it may be the text of another.
     return f"{len(lost)} rows and {left_out} rejects, such as {sorted(lost)[0]!r}" if len(lost) > left_out else ""
