@@ -29,10 +29,19 @@ class PrerankStage(tf.Module):
       model: The pre-ranker.
       vectors: Of all ads, by its ad tower, `[N, D]`.
       kept: K2.
+
+    Raises:
+      ValueError: If the vectors have another width than those of its queries.
     """
 
     def __init__(self, model: PreRanker, *, vectors: npt.NDArray[np.float32], kept: int) -> None:
         super().__init__(name="prerank_stage")
+        width = model.towers.options.vector_width
+        if vectors.ndim != 2 or vectors.shape[1] != width:
+            raise ValueError(
+                f"The vectors of the ads have the shape {vectors.shape}, but queries of the pre-ranker are of width "
+                f"{width}: make them by the same run."
+            )
         self.model, self.kept, self.ads = model, kept, len(vectors)
         self._vectors = tf.Variable(np.pad(vectors, [(0, 1), (0, 0)]), trainable=False, name="prerank_vectors")
 
