@@ -69,14 +69,15 @@ def _requests(cascade: Cascade, signatures: dict[str, Any]) -> tuple[list[Reques
     """Requests of each signature and size, and what it answers here."""
     requests: list[Request] = []
     expected: list[tuple[str, Answers]] = []
+    concrete = {name: signature.get_concrete_function() for name, signature in signatures.items()}
     for number in _WARMUP_ROWS:
         drawn: dict[str, Any] = {}
         for schema in cascade.schemas.values():
             drawn |= {name: values for name, values in drawn_rows(schema, number=number).items() if name not in drawn}
         inputs = {input_name(column.name): drawn[column.name] for column in cascade.query_columns}
         tensors = {name: tf.constant(v.tolist() if v.dtype == object else v) for name, v in inputs.items()}
-        retrieved = signatures["retrieve"](tensors)
-        for name, signature in signatures.items():
+        retrieved = concrete["retrieve"](tensors)
+        for name, signature in concrete.items():
             more = further_inputs(name, retrieved)
             answer = signature({**tensors, **{key: tf.constant(value) for key, value in more.items()}})
             requests.append((name, {**inputs, **more}))
