@@ -38,7 +38,7 @@ test: setup  ## run the tests not marked slow
 	$(BIN)/pytest -n $(JOBS) --dist loadfile -m "not slow" $(TESTS)
 
 test-all: setup  ## run every test, as continuous integration does
-	$(BIN)/pytest -n $(JOBS) --dist loadfile $(TESTS)
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --durations=40 $(TESTS)
 
 test-wheel: setup  ## build the wheel and run the fast tests against it, away from the checkout
 	$(BIN)/python .ci/wheel_environment.py -n $(JOBS) --dist loadfile -m "not slow"
