@@ -24,7 +24,7 @@ from fullrank.models.heads.task_outputs import Predicted, TaskOutputs
 from fullrank.models.heads.uncertain import UncertainHeads, uncertain_heads
 from fullrank.models.learning.label_counts import LabelCounts
 from fullrank.models.learning.learning import Learning
-from fullrank.models.learning.objective import Objective, embedding_penalty
+from fullrank.models.learning.objective import Objective, embedding_penalty, field_penalties
 from fullrank.models.learning.objective_inputs import Teacher
 from fullrank.models.objectives.losses import observed_weights
 from fullrank.models.options import ObjectiveOptions, RankerOptions
@@ -101,7 +101,7 @@ class Ranker(tfrs.Model):
             vocabularies=self.vocabularies,
             tables_of=None if tables_of is None else tables_of.trunk,
         )
-        self._penalties = self._field_penalties()
+        self._penalties = field_penalties(options, fields=self.trunk.looked_up_fields)
         self.tower = Towers(options.tower, dropout=options.dropout, name="towers")
         self.head = self._heads()
         self.counts: LabelCounts | None = None
@@ -132,20 +132,6 @@ class Ranker(tfrs.Model):
     def _examples(self) -> int:
         sizes = {split.name: split.examples for split in self.schema.splits}
         return sizes.get(self._train_split, max(sizes.values(), default=_UNKNOWN_EXAMPLES)) or _UNKNOWN_EXAMPLES
-
-    def _field_penalties(self) -> tuple[float, ...]:
-        """The weight of the L2 penalty of each field.
-
-        Raises:
-          ValueError: If the options name a field that the model does not have.
-        """
-        given, names = dict(self.options.field_penalties), self.trunk.looked_up_fields
-        unknown = next((name for name in given if name not in names), None)
-        if unknown is not None:
-            raise ValueError(
-                f"L2 penalties (--field_l2) name {unknown!r}, which is not a field. Fields: {', '.join(names)}."
-            )
-        return tuple(given.get(name, self.options.embedding_l2) for name in names)
 
     def learn_from(self, teacher: Teacher) -> None:
         """Sets the teacher of a model that was built to be taught; nothing of it is saved with the model."""

@@ -20,7 +20,7 @@ from fullrank.models.objectives.losses import observed_share, observed_weights, 
 from fullrank.models.objectives.ranking import value_pairwise_loss
 from fullrank.models.objectives.residual import distillation_loss, residual_loss
 from fullrank.models.objectives.zero_inflated_lognormal import ziln_loss
-from fullrank.models.options import ObjectiveOptions, TaskWeights
+from fullrank.models.options import ObjectiveOptions, RankerOptions, TaskWeights
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
@@ -242,3 +242,18 @@ def embedding_penalty(fields: Sequence[tf.Tensor], weights: Sequence[float]) -> 
     """
     squares = [tf.reduce_sum(tf.square(tf.cast(each, tf.float32)), axis=[0, 2]) for each in fields]
     return tf.reduce_sum(tf.add_n(squares) * tf.constant(weights)) / tf.cast(tf.shape(fields[0])[0], tf.float32)
+
+
+def field_penalties(options: RankerOptions, *, fields: Sequence[str]) -> tuple[float, ...]:
+    """The weight of the L2 penalty of each field.
+
+    Raises:
+      ValueError: If the options name a field that the model does not have.
+    """
+    given = dict(options.field_penalties)
+    unknown = next((name for name in given if name not in fields), None)
+    if unknown is not None:
+        raise ValueError(
+            f"L2 penalties (--field_l2) name {unknown!r}, which is not a field. Fields: {', '.join(fields)}."
+        )
+    return tuple(given.get(name, options.embedding_l2) for name in fields)
