@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from fullrank.trainers.run.origin import git_commit
-from fullrank.trainers.run.run_directory import 
 
 
 def test_a_run_names_the_commit_of_its_checkout(repository: Path) -> None:
