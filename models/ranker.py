@@ -274,6 +274,8 @@ class Ranker(tfrs.Model):
             penalty += embedding_penalty(list(mixed.fields.values()), self._penalties)
         return penalty
 
+    # Nothing below a step branches in Python on a tensor, and converting its code costs more than tracing it.
+    @tf.autograph.experimental.do_not_convert
     def train_step(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """One step of gradient descent; returns the epoch's mean losses so far and `task_metric` values.
 
@@ -282,6 +284,7 @@ class Ranker(tfrs.Model):
         inputs = own_rows(inputs, of_worker=True)
         return self._reported(inputs, super().train_step(inputs))
 
+    @tf.autograph.experimental.do_not_convert
     def test_step(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Mean losses so far and `task_metric` values without a step.
 
