@@ -70,7 +70,8 @@ def training(tasks: int, towers: int, fields: int, size: int) -> tuple[Callable[
 
     @tf.function
     def step(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return model.train_step(batch)
+        results: dict[str, tf.Tensor] = model.train_step(batch)
+        return results
 
     float(step(data[0])["loss"])
     traced = time.perf_counter() - start
