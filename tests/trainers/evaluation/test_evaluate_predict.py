@@ -104,7 +104,9 @@ def test_rows_without_an_id_are_told_how_to_get_one(
     advice = "Rows keep the order of the input; --columns=NAME copies a column, such as an id."
     for keys, columns, told in ((scorer.schema.keys, (), False), ((), (), True), ((), ("region",), False)):
         found = dataclasses.replace(scorer, schema=dataclasses.replace(scorer.schema, keys=keys))
-        monkeypatch.setattr("fullrank.trainers.evaluation.predict_run.scorer_of_run", lambda _, found=found: found)
+        monkeypatch.setattr(
+            "fullrank.trainers.evaluation.predict_run.scorer_of_run", lambda path, found=found, **_: found
+        )
         predict_run(dataclasses.replace(config, columns=columns))
         assert (advice in capsys.readouterr().out.splitlines()) == told
 
