@@ -135,16 +135,17 @@ class SplitInputs:
             "mask": tf.reduce_any(lookups > 0, axis=2),
             "intervals": intervals,
         }
-        is_once = sequence.name in self._parts.features and not (
-            "intervals" in reads and self._schema.time not in self._parts.columns
-        )
+        held = {"behaviours", "mask"} if sequence.name in self._parts.features else set()
+        if held and self._schema.time in self._parts.columns:
+            held.add("intervals")
+        is_once = held >= set(reads) - {"target"}
         if is_once and "target" not in reads:
             return repeated_rows(encode(*(given[name] for name in reads)), rows=rows)
         given["target"] = inputs.embeddings.target(sequence, fields.whole)
         if is_once and hasattr(encode, "of_targets"):
             encoded: tf.Tensor = encode.of_targets(*(given[name] for name in reads))
             return encoded
-        return encode(*(repeated_rows(given[name], rows=rows) for name in reads))
+        return encode(*(repeated_rows(given[name], rows=rows) if name in held else given[name] for name in reads))
 
 
 def candidates(batch: Mapping[str, tf.Tensor], parts: RequestParts) -> tf.Tensor:
