@@ -22,6 +22,8 @@ _COLUMNS: Final = (
     ("all", "ne", "NE"), ("all", "auc", "AUC"), ("all", "bias", "bias"), ("young", "bias", "bias of young ads"),
     ("young", "ne", "NE of young ads"),
 )  # fmt: skip
+_TALLEST: Final = 2.5
+"""Bias up to which the figure goes; a method that predicts more is cut off there."""
 _LINES: Final = {
     "naive": ("#777777", "-"), "fixed": ("#D55E00", "-"), "rule": ("#0072B2", "-"), "fnw": ("#009E73", "--"),
     "es_dfm": ("#CC79A7", "-"), "dfm": ("#E69F00", "--"), "rule_es_dfm": ("#56B4E9", "-"), "oracle": ("#000000", ":"),
@@ -109,6 +111,7 @@ def _figure(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
                 "Bias of all ads, by day" if group == "all" else "Bias of ads younger than 3 days, by day"
             )
             axes[place].set_ylabel("predicted / observed")
+            axes[place].set_ylim(0.0, min(axes[place].get_ylim()[1], _TALLEST))
         axes[0].legend(ncols=4, fontsize=8)
         axes[-1].tick_params(axis="x", rotation=30)
 
