@@ -2,7 +2,7 @@
 
 100,000 ads: 500 of them are retrieved by all products of width 64, a pre-ranker of width 32 keeps 100, and a
 multi-embedding ranker of two sets of width 16 with a history of 50 ads scores these; 20 are answered. `serving_default`
-is compared with its parts in a row, which have to check and to hand over the columns of the query three times. Ranking
+is compared with its parts in a row, each of which checks the columns of the query and passes them on. Ranking
 all 500 without a pre-ranker shows what that saves. Weights are random: time does not depend on them.
 """
 
@@ -90,7 +90,7 @@ def query(ads: int, draw: np.random.Generator) -> dict[str, tf.Tensor]:
 
 
 def measured(saved: Path, ads: int, calls: int) -> dict[str, np.ndarray[Any, Any]]:
-    """Seconds of each call: the whole, each stage, the stages in a row, and all that is retrieved ranked."""
+    """Seconds per call: of the whole, each stage, the stages in a row, and ranking all that is retrieved."""
     loaded = tf.saved_model.load(str(saved))
     signatures, draw = loaded.signatures, np.random.default_rng(2)
     seconds: dict[str, list[float]] = {}
@@ -115,7 +115,7 @@ def measured(saved: Path, ads: int, calls: int) -> dict[str, np.ndarray[Any, Any
 
 
 def rows_of(found: dict[str, np.ndarray[Any, Any]], sizes: dict[str, str]) -> list[report.Row]:
-    """Each quantity at both quantiles; the whole over its parts in a row, and over ranking all that is retrieved."""
+    """Rows of the report, at both quantiles: each time, and the whole relative to the other ways to the same answer."""
 
     def quantile(name: str, at: int) -> report.Sample:
         return report.Sample((float(np.percentile(found[name], at)) * 1e3,))

@@ -120,7 +120,7 @@ def popularity(train: Split) -> Floats:
 
 
 def metrics(split: Split, ranks: npt.NDArray[np.float64]) -> dict[str, Any]:
-    """Of all queries, and of those with and without a history of any kind."""
+    """The metrics of all queries, and of those with and without a history of any kind."""
     some = (split.seen < split.ads).any(axis=1)
     parts = {"all": np.ones(len(ranks), bool), "history=some": some, "history=none": ~some}
     return {name: {"queries": int(rows.sum()), **rank_metrics(ranks[rows], at=AT)} for name, rows in parts.items()}

@@ -295,7 +295,7 @@ class Ranker(tfrs.Model):
 
     def _reported(self, inputs: Mapping[str, tf.Tensor], results: dict[str, Any]) -> dict[str, tf.Tensor]:
         examples = tf.shape(next(iter(inputs.values())))[0]
-        return _flat(self.learning.loss_means.replaced(results, examples=examples))
+        return self.learning.loss_means.reported(results, examples=examples)
 
     @property
     def sets(self) -> dict[str, EmbeddingSet]:
@@ -340,14 +340,6 @@ class Ranker(tfrs.Model):
         other = Ranker(self.schema, wiring, options, vocabularies=self.vocabularies, name=self.name)
         copy_weights(self, other)
         return other
-
-
-def _flat(results: dict[str, Any]) -> dict[str, tf.Tensor]:
-    """Lifts the values of metrics that report several out of their dicts."""
-    flat: dict[str, tf.Tensor] = {}
-    for name, value in results.items():
-        flat.update(value if isinstance(value, dict) else {name: value})
-    return flat
 
 
 __all__ = ["Ranker"]

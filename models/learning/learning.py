@@ -58,8 +58,8 @@ class LossMeans(keras.layers.Layer):
         super().__init__(name=name, autocast=False)
         self._means = _Means(name="loss_means", dtype="float32", shape=(len(LOSSES),))
 
-    def replaced(self, results: Mapping[str, Any], *, examples: tf.Tensor) -> dict[str, Any]:
-        """Returns the results of a step with each loss replaced by its mean.
+    def reported(self, results: Mapping[str, Any], *, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The results of a step by name: each loss replaced by its mean, and each of the values of a metric by itself.
 
         Args:
           results: The results of a model's step, with the losses of its batch as scalars.
@@ -69,7 +69,11 @@ class LossMeans(keras.layers.Layer):
         sums = summed(shares)
         self._means.update_state(sums[:-1], sample_weight=sums[-1])
         means = dict(zip(LOSSES, tf.unstack(self._means.result()), strict=True))
-        return {name: means.get(name, value) for name, value in results.items() if name != self._means.name}
+        flat: dict[str, tf.Tensor] = {}
+        for name, value in results.items():
+            if name != self._means.name:
+                flat.update(value if isinstance(value, dict) else {name: means.get(name, value)})
+        return flat
 
 
 class TaskMetrics(keras.layers.Layer):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -169,12 +169,10 @@ def test_a_run_does_not_start_from_itself(toy_records: Path, old_run: Path) -> N
 
 def test_hashed_ids_keep_their_map(toy_records: Path) -> None:
     schema = read_schema(toy_records)
-    known: Callable[[int, int], Any] = lambda old, new: kept_rows(  # noqa: E731
-        schema, schema, table="tags", rows=(old, new), vocabularies=({}, {})
-    )
-    np.testing.assert_array_equal(known(10, 10).old, np.arange(10))
+    known = functools.partial(kept_rows, schema, schema, table="tags", vocabularies=({}, {}))
+    np.testing.assert_array_equal(known(rows=(10, 10)).old, np.arange(10))
     with pytest.raises(SchemaError, match="Table 'tags' had 10 rows of kind 'hash', and has 12"):
-        known(10, 12)
+        known(rows=(10, 12))
 
 
 def test_rows_by_hand(toy_records: Path) -> None:
