@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
@@ -32,6 +34,8 @@ class Workers:
     def __init__(self, strategy: tf.distribute.Strategy, place: Place = ALONE) -> None:
         self.strategy = strategy
         self.number, self.count = place
+        # One trace per process: a number given as a tensor does not make another one.
+        self._sum = tf.function(self._sum_of_replicas)
 
     @property
     def is_chief(self) -> bool:
@@ -47,18 +51,16 @@ class Workers:
         """The number that the chief calls this with; those of the others do not count."""
         if self.count == 1:
             return value
-        given = value if self.is_chief else 0.0
+        given = tf.constant(value if self.is_chief else 0.0, tf.float32)
+        return float(self.strategy.experimental_local_results(self._sum(given))[0])
 
-        @tf.function
-        def ask() -> Any:
-            def share() -> Any:
-                context = tf.distribute.get_replica_context()
-                first = tf.equal(context.replica_id_in_sync_group, 0)
-                return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(first, given, 0.0))
+    def _sum_of_replicas(self, given: tf.Tensor) -> Any:
+        def share() -> Any:
+            context = tf.distribute.get_replica_context()
+            first = tf.equal(context.replica_id_in_sync_group, 0)
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(first, given, 0.0))
 
-            return self.strategy.run(share)
-
-        return float(self.strategy.experimental_local_results(ask())[0])
+        return self.strategy.run(share)
 
     def wait(self) -> None:
         """Waits until every process is here."""
@@ -126,7 +128,18 @@ def join(config: DistributionConfig) -> Workers:
         raise ValueError(
             f"--strategy=multi_worker has to be the first use of TensorFlow in a process: {error}"
         ) from error
+    _handle_termination_again()
     return Workers(strategy, place)
+
+
+def _handle_termination_again() -> None:
+    """Gives SIGTERM back to Python, from which TensorFlow's coordination service has taken it.
+
+    Its handler only notes the signal, so that the process would train on.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is threading.main_thread() and handler is not None:
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _devices(replicas: int | None) -> list[str]:
