@@ -128,7 +128,9 @@ def test_two_processes_take_the_steps_of_one_and_resume(
     arguments = [*started, *flags(toy_records, output, "--checkpoint_steps=7")]
     ended = _terminated(arguments, output)
     assert ended.returncode == 143, ended.stderr
-    assert ended.stderr.count("error: terminated.") >= 2, ended.stderr  # by SIGTERM, before the cluster resorts to SIGKILL
+    assert ended.stderr.count("error: terminated.") >= 2, (
+        ended.stderr
+    )  # by SIGTERM, before the cluster resorts to SIGKILL
     assert not _processes_of(output)
     assert not (output / "result.json").exists()
     done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=400)
