@@ -43,7 +43,7 @@ def test_killed_while_reading_a_directory(tmp_path: Path) -> None:
     write_stream(work / "events", clicks=2000)
     found = kills.kills(
         kills.build_shim(tmp_path), work, "--source=events", "--output=run", *FLAGS,
-        module="fullrank.trainers.online", imports=IMPORTS, sample=20,
+        module="fullrank.trainers.online", imports=IMPORTS, sample=6,
     )  # fmt: skip
     same_rows(found, work)
 
@@ -57,6 +57,6 @@ def test_killed_while_reading_a_topic(tmp_path: Path) -> None:
         end(producer, "clicks", partitions=4)
         found = kills.kills(
             kills.build_shim(tmp_path), work, f"--source=kafka://{servers}/clicks", "--schema=described",
-            "--output=run", *FLAGS, module="fullrank.trainers.online", imports=IMPORTS, sample=20,
+            "--output=run", *FLAGS, module="fullrank.trainers.online", imports=IMPORTS, sample=6,
         )  # fmt: skip
         same_rows(found, work)
