@@ -23,6 +23,7 @@ from absl import flags
 from fullrank.data.command.command import new_flags, run_command
 from fullrank.data.command.help import text_table
 from fullrank.data.command.quiet_tensorflow import import_tensorflow_quietly
+from fullrank.data.files.printable import text_of
 from fullrank.data.schema.columns import Column
 from fullrank.data.schema.describe import describe_features, describe_header, describe_splits
 from fullrank.data.schema.json import read_schema
@@ -131,7 +132,7 @@ def _cell(column: Column, value: Any) -> str:
 
 def _word(value: Any) -> str:
     if isinstance(value, bytes):
-        return value.decode("utf-8", errors="backslashreplace")[:_WIDTH]
+        return text_of(value)[:_WIDTH]
     return f"{value:.6g}" if isinstance(value, (float, np.floating)) else str(value)
 
 

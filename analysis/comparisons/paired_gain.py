@@ -11,6 +11,7 @@ from scipy.special import xlog1py, xlogy
 
 from fullrank.analysis.comparisons.key_bootstrap import LEAST_KEYS, ratio_intervals
 from fullrank.analysis.comparisons.tables import format_table
+from fullrank.data.files.printable import text_of
 
 CLIP: Final = 1e-7
 """Probabilities are clipped to [CLIP, 1 - CLIP], as in the evaluation."""
@@ -170,7 +171,7 @@ def paired_gain(
     reach, together = 100.0 * drawn.reach, 100.0 * drawn.together
     found = [
         SegmentGain(
-            segment=ALL if place == number else _text(names[place]),
+            segment=ALL if place == number else text_of(names[place]),
             examples=int(examples[place]),
             keys=int(drawn.keys[place]),
             ne_baseline=float(ne_old[place]),
@@ -205,7 +206,3 @@ def _entropy(positives: npt.NDArray[np.float64], negatives: npt.NDArray[np.float
     entropy = -xlogy(positives, rate) - xlog1py(negatives, -rate)
     both: npt.NDArray[np.float64] = np.where((positives > 0) & (negatives > 0), entropy, np.nan)
     return both
-
-
-def _text(value: object) -> str:
-    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)

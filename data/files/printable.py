@@ -1,7 +1,8 @@
 """Escapes text for a terminal: names from other people's files must not control it.
 
 An escape sequence in a column's name, a file's name or a segment's value could clear the screen, change its title or
-hide a line. Text written to a file or a pipe is left as it is. `closest` finds the name that was probably meant.
+hide a line. Text written to a file or a pipe is left as it is. `text_of` decodes ids, and `closest` finds the
+name that was probably meant.
 """
 
 from __future__ import annotations
@@ -62,6 +63,11 @@ class _Guarded:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+def text_of(value: object) -> str:
+    r"""Bytes as text, with `\\xff` for those that are not UTF-8; anything else as `str` gives it."""
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:

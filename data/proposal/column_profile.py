@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fullrank.data.files.printable import text_of
 from fullrank.data.tables.arrow_columns import is_list, is_text, list_lengths, plain
 from fullrank.data.tables.canonical import FLOATS, INTEGERS, MOMENTS, TEXTS, WrongTypeError, cell
 from fullrank.data.tables.columns import LIST_DELIMITER
@@ -247,7 +248,7 @@ def _values_before_padding(flat: pa.Array, lengths: npt.NDArray[np.int32]) -> np
 
 def _as_text(values: pa.Array) -> pa.Array:
     if pa.types.is_binary(values.type):
-        return pa.array([None if value is None else _text(value) for value in values.to_pylist()], pa.string())
+        return pa.array([None if value is None else text_of(value) for value in values.to_pylist()], pa.string())
     return pc.cast(values, pa.string())
 
 
@@ -271,7 +272,3 @@ def _looks_listed(cells: pa.Array, delimiter: str) -> bool:
         return True
     split = int(pc.sum(pc.match_substring(texts, delimiter.encode())).as_py())
     return split >= _LIST_SHARE * len(texts)
-
-
-def _text(value: object) -> str:
-    return value.decode("utf-8", errors="backslashreplace") if isinstance(value, bytes) else str(value)

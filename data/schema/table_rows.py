@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from fullrank.data.files.printable import text_of
 from fullrank.data.schema.columns import MISSING_BYTES, MISSING_INT
 from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.data.schema.vocabulary import KNOWN_FROM, read_vocabulary
@@ -76,7 +77,7 @@ class TableRows:
         place = row - KNOWN_FROM
         if self._owner.ids.kind == "vocabulary":
             value = self._vocabulary[place]
-            return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+            return text_of(value)
         return f"bucket {place}" if self._owner.ids.kind == "hash" else str(place)
 
 

@@ -9,9 +9,14 @@ import tf_keras as keras
 
 from fullrank.layers.checks.arguments import require_counts
 from fullrank.layers.checks.inputs import Input, takes
-from fullrank.layers.numbers.number_columns import add_missing_rows, as_columns, columns_in, known_numbers, with_missing
-
-_LARGEST = 1e6
+from fullrank.layers.numbers.number_columns import (
+    LARGEST_NUMBER,
+    add_missing_rows,
+    as_columns,
+    columns_in,
+    known_numbers,
+    with_missing,
+)
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
@@ -92,7 +97,7 @@ class AutoDis(keras.layers.Layer):
     def shares(self, values: tf.Tensor) -> tf.Tensor:
         """The share of each bucket in every number, `[B, n, H]` in the weights' type; a missing one counts as 0."""
         numbers = tf.cast(as_columns(values), self._first.dtype)
-        known = known_numbers(numbers, limit=_LARGEST)[:, :, tf.newaxis]
+        known = known_numbers(numbers, limit=LARGEST_NUMBER)[:, :, tf.newaxis]
         hidden = tf.nn.leaky_relu(known * self._first, alpha=self.slope)
         scores = tf.einsum("bnh,nhk->bnk", hidden, self._second) + self.alpha * hidden
         return tf.nn.softmax(scores / self.temperature, axis=-1)

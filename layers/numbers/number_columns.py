@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +54,10 @@ def ascending(given: Sequence[Any]) -> npt.NDArray[np.float64] | None:
     """One list of edges, or one per number, as an array `[1, K]` or `[n, K]`; `None` if one is NaN or a list falls."""
     table = np.array(given, np.float64, ndmin=2)
     return table if (table[:, 1:] >= table[:, :-1]).all() and not np.isnan(table).any() else None
+
+
+LARGEST_NUMBER: Final = 1e6
+"""Standardised numbers beyond plus or minus this are clipped before they are multiplied by a weight."""
 
 
 def known_numbers(numbers: tf.Tensor, *, limit: float | None = None) -> tf.Tensor:

@@ -10,9 +10,14 @@ import tf_keras as keras
 
 from fullrank.layers.checks.arguments import require_counts
 from fullrank.layers.checks.inputs import Input, takes
-from fullrank.layers.numbers.number_columns import add_missing_rows, as_columns, columns_in, known_numbers, with_missing
-
-_LARGEST = 1e6
+from fullrank.layers.numbers.number_columns import (
+    LARGEST_NUMBER,
+    add_missing_rows,
+    as_columns,
+    columns_in,
+    known_numbers,
+    with_missing,
+)
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
@@ -79,7 +84,7 @@ class PeriodicFeatures(keras.layers.Layer):
     def call(self, values: tf.Tensor) -> tf.Tensor:
         """Returns the fields, `[B, d]` or `[B, n, d]`."""
         numbers = tf.cast(as_columns(values), self._frequencies.dtype)
-        known = known_numbers(numbers, limit=_LARGEST)[:, :, tf.newaxis]
+        known = known_numbers(numbers, limit=LARGEST_NUMBER)[:, :, tf.newaxis]
         phases = 2.0 * math.pi * self._frequencies * known
         waves = tf.cast(tf.concat([tf.sin(phases), tf.cos(phases)], axis=-1), self.compute_dtype)
         linear = tf.einsum("bnk,nkd->bnd", waves, tf.cast(self._kernel, self.compute_dtype))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from fullrank.data.files.printable import text_of
 from fullrank.data.schema.columns import MISSING_BYTES, MISSING_INT
 from fullrank.models.metrics.factorise import factorise
 
@@ -75,4 +76,4 @@ def segment_name(value: int | bytes) -> str:
     """The value of a segment as text; `MISSING` where there is none."""
     if value in (MISSING_INT, MISSING_BYTES):
         return MISSING
-    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+    return text_of(value)

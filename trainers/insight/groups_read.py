@@ -9,6 +9,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from tqdm import tqdm
 
+from fullrank.data.files.printable import text_of
 from fullrank.data.schema.columns import Column
 from fullrank.models import Ranker
 
@@ -89,7 +90,7 @@ def numbered_values(column: Column, values: npt.NDArray[np.generic]) -> tuple[np
         places = numbers.astype(np.int64)
         if len(missing):
             places[places == missing[0]] = -1
-        return places, [_text(name) for name in names.tolist()]
+        return places, [text_of(name) for name in names.tolist()]
     reals = values.astype(np.float64)
     known = np.isfinite(reals)
     if not known.any():
@@ -99,7 +100,3 @@ def numbered_values(column: Column, values: npt.NDArray[np.generic]) -> tuple[np
     places = np.where(known, np.searchsorted(inner, np.where(known, reals, 0.0), side="right"), -1)
     ends = [(edges[n], edges[min(n + 1, len(edges) - 1)]) for n in range(len(inner) + 1)]
     return places.astype(np.int64), [f"{low:.3g} to {high:.3g}" for low, high in ends]
-
-
-def _text(name: object) -> str:
-    return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from fullrank.data.files.printable import text_of
 from fullrank.data.schema.features import Sequence as SequenceFeature
 from fullrank.data.schema.schema import Schema
 from fullrank.models.retrieval.interests import interest_scores
@@ -158,13 +159,12 @@ def retrieval_metrics(found: Ranked, *, at: Sequence[int], popularity: npt.NDArr
         result |= {f"{name}@{k}": value for name, value in exposure.items()}
     result["segments"] = {
         segment: {
-            _text(value): {"queries": int((values == value).sum()), **rank_metrics(found.ranks[values == value], at=at)}
+            text_of(value): {
+                "queries": int((values == value).sum()),
+                **rank_metrics(found.ranks[values == value], at=at),
+            }
             for value in np.unique(values)
         }
         for segment, values in found.segments.items()
     }
     return result
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from tqdm import tqdm
 
-from fullrank.data.events.delay_laws import Bursts, LogNormal
+from fullrank.data.events.delay_laws import Bursts, delay_law
 from fullrank.data.events.delayed_events import Delays, read_rows, write_delayed
 from fullrank.data.events.event_files import END
 from fullrank.data.schema.json import read_schema
@@ -138,7 +138,7 @@ def _delays(config: ReplayConfig, *, label: str, advertiser: str, seed: int) -> 
         advertiser=advertiser,
         days=config.days,
         hide_label=False,
-        law=LogNormal(median=3600.0 * config.median_hours, sigma=config.sigma),
+        law=delay_law(config.law, median=3600.0 * config.median_hours, sigma=config.sigma, file=None),
         spread=config.spread,
         bursts=bursts if bursts.share else None,
         seed=seed,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from fullrank import models
+from fullrank.data.files.printable import text_of
 from fullrank.data.schema.features import Sparse
 from fullrank.data.schema.schema import Schema
 from fullrank.data.schema.vocabulary import read_vocabulary
@@ -182,7 +183,7 @@ def _check_known(config: ModelConfig, schema: Schema, *, scenarios: tuple[int | 
         known = f"0 to {owner.ids.size - 1:,}"
     else:
         vocabulary = read_vocabulary(schema=schema, feature=owner.name)
-        texts = [i.decode("utf-8", "backslashreplace") if isinstance(i, bytes) else i for i in vocabulary.tolist()]
+        texts = [text_of(i) if isinstance(i, bytes) else i for i in vocabulary.tolist()]
         unknown = [id_ for id_ in scenarios if id_ not in texts]
         more = f" and {len(texts) - _SHOWN:,} more" if len(texts) > _SHOWN else ""
         known = ", ".join(map(str, texts[:_SHOWN])) + more
