@@ -9,7 +9,7 @@ from fullrank.data.planted.groups import HiddenGroups
 from fullrank.data.planted.pairs import LatentPairs
 from fullrank.data.planted.repeats import Repeats
 from fullrank.data.planted.world import Task, World
-from fullrank.trainers.controls.plan import Claim, Control
+from fullrank.trainers.controls.plan import MANY, Claim, Control
 
 
 def _evidence(rate: float) -> World:
@@ -45,6 +45,7 @@ _RANKING: Final = Control(
     },
     metric="ne",
     rates=(0.003, 0.03, 0.3),
+    seeds=MANY,
 )
 
 
@@ -125,6 +126,7 @@ _GSL_NE: Final = Control(
     variants={"none": (), "groups": _GROUPED},
     metric="ne",
     rows=307_200,
+    seeds=MANY,
 )
 
 

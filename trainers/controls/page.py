@@ -61,15 +61,14 @@ class _Found:
         return paired_difference(values=[method[s] for s in seeds], baseline=[baseline[s] for s in seeds])
 
 
-def write_page(controls: Sequence[Control], results: Sequence[Mapping[str, Any]], *, seeds: Sequence[int]) -> str:
+def write_page(controls: Sequence[Control], results: Sequence[Mapping[str, Any]]) -> str:
     """The whole page, in Markdown.
 
     Args:
-      controls: The controls to show.
+      controls: The controls to show; what is missing of their seeds is said.
       results: Lines of finished and failed runs; those of another plan are left out.
-      seeds: Seeds that are wanted; what is missing of them is said.
     """
-    found = {(c.name, side): _found(c, side, results, seeds) for c in controls for side in SIDES}
+    found = {(c.name, side): _found(c, side, results) for c in controls for side in SIDES}
     header = ["claim", "metric"]
     for side in SIDES:
         header += [f"{side}: floor", "baseline", "method", "oracle", "difference", "verdict"]
@@ -77,7 +76,7 @@ def write_page(controls: Sequence[Control], results: Sequence[Mapping[str, Any]]
         [
             claim.text,
             control.metric,
-            *(cell for side in SIDES for cell in _cells(found[control.name, side], claim, len(seeds))),
+            *(cell for side in SIDES for cell in _cells(found[control.name, side], claim)),
         ]
         for control in controls
         for claim in control.claims
@@ -88,22 +87,22 @@ def write_page(controls: Sequence[Control], results: Sequence[Mapping[str, Any]]
         parts += [control.note] if control.note else []
         parts += list(_details(control, found))
         parts += list(_maps(control, found[control.name, "positive"]))
-    parts += list(_missing(controls, found, results, seeds))
+    parts += list(_missing(controls, found, results))
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
 
-def _found(control: Control, side: Side, results: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> _Found:
+def _found(control: Control, side: Side, results: Sequence[Mapping[str, Any]]) -> _Found:
     runs: dict[str, dict[int, Mapping[str, Any]]] = {variant: {} for variant in control.variants_of(side)}
     for line in results:
         mine = (line["control"], line["side"]) == (control.name, side) and line["variant"] in runs
-        wanted = mine and line["seed"] != TUNING_SEED and line["seed"] in seeds and "error" not in line
+        wanted = mine and line["seed"] != TUNING_SEED and line["seed"] in control.seeds and "error" not in line
         if wanted and line["plan"] == control.digest(side, line["variant"]):
             runs[line["variant"]][line["seed"]] = line
     return _Found(control=control, side=side, runs=runs)
 
 
-def _cells(found: _Found, claim: Claim, seeds: int) -> list[str]:
-    metric = found.control.metric
+def _cells(found: _Found, claim: Claim) -> list[str]:
+    metric, seeds = found.control.metric, len(found.control.seeds)
     floors = [_FLOORS[metric]] if metric in _FLOORS else found.references("untrained")
     oracles = found.references("oracle")
     difference = found.difference(claim)
@@ -178,13 +177,12 @@ def _missing(
     controls: Sequence[Control],
     found: Mapping[tuple[str, Side], _Found],
     results: Sequence[Mapping[str, Any]],
-    seeds: Sequence[int],
 ) -> Iterator[str]:
     lines = []
     for control in controls:
         for side in SIDES:
             for variant, runs in found[control.name, side].runs.items():
-                wanted = [str(seed) for seed in seeds if seed not in runs]
+                wanted = [str(seed) for seed in control.seeds if seed not in runs]
                 if wanted:
                     lines.append(f"* {control.name}, {side}, {variant}: seeds {', '.join(wanted)}")
     failed = {

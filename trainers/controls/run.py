@@ -31,7 +31,7 @@ def run_controls(config: ControlConfig) -> int:
     Raises:
       ValueError: If a control is unknown, or a flag of a variant is refused.
     """
-    controls = [_sized(control, config.rows) for control in chosen(config.controls)]
+    controls = [_adapted(control, config) for control in chosen(config.controls)]
     sides = [side for side in SIDES if side in config.sides]
     for control in controls:
         for variant in control.variants:
@@ -39,21 +39,19 @@ def run_controls(config: ControlConfig) -> int:
     output = Path(config.output)
     output.mkdir(parents=True, exist_ok=True)
     file = output / RESULTS
-    shown = [_sized(control, config.rows) for control in CONTROLS.values()]
-    missing = [
-        job for job in jobs_of(controls, sides=sides, results=read_results(file), seeds=config.seeds) if job.seeds
-    ]
+    shown = [_adapted(control, config) for control in CONTROLS.values()]
+    missing = [job for job in jobs_of(controls, sides=sides, results=read_results(file)) if job.seeds]
     print(f"{len(missing)} variants to train, {config.workers} at a time.", flush=True)
     for start in range(0, len(missing), _PORTION * config.workers):
         portion = missing[start : start + _PORTION * config.workers]
         with appended_to(file) as done:
             run_jobs(portion, run_variant, done=done, workers=config.workers, title="controls", unit="variant")
-        write_text(output / PAGE, write_page(shown, read_results(file), seeds=config.seeds))
+        write_text(output / PAGE, write_page(shown, read_results(file)))
     results = read_results(file)
-    page = write_page(shown, results, seeds=config.seeds)
+    page = write_page(shown, results)
     write_text(output / PAGE, page)
     print(f"Everything is in {output}: {PAGE} and {RESULTS}.")
-    left = jobs_of(controls, sides=sides, results=results, seeds=config.seeds)
+    left = jobs_of(controls, sides=sides, results=results)
     return sum(len(job.seeds) for job in left)
 
 
@@ -76,11 +74,10 @@ def jobs_of(
     *,
     sides: Sequence[Side],
     results: Sequence[Mapping[str, Any]],
-    seeds: Sequence[int],
 ) -> list[VariantJob]:
     """A job for each variant, with the seeds that results lack; what first claims compare comes first."""
     jobs = [
-        (_turn(control, variant), _job(control, side, variant, results, seeds))
+        (_turn(control, variant), _job(control, side, variant, results))
         for side in sides
         for control in controls
         for variant in control.variants_of(side)
@@ -94,9 +91,7 @@ def _turn(control: Control, variant: str) -> int:
     return 0 if variant in claims[0] else 1 if variant in set().union(*claims) else 2
 
 
-def _job(
-    control: Control, side: Side, variant: str, results: Sequence[Mapping[str, Any]], seeds: Sequence[int]
-) -> VariantJob:
+def _job(control: Control, side: Side, variant: str, results: Sequence[Mapping[str, Any]]) -> VariantJob:
     mine = [
         line
         for line in results
@@ -106,9 +101,9 @@ def _job(
     ]
     done = {line["seed"] for line in mine}
     tuned = {line["rate"]: line["values"][control.tuned_by] for line in mine if line["seed"] == TUNING_SEED}
-    left = tuple(seed for seed in seeds if seed not in done)
+    left = tuple(seed for seed in control.seeds if seed not in done)
     return VariantJob(control=control, side=side, variant=variant, seeds=left, tuned=tuned)
 
 
-def _sized(control: Control, rows: int | None) -> Control:
-    return control if rows is None else dataclasses.replace(control, rows=rows)
+def _adapted(control: Control, config: ControlConfig) -> Control:
+    return dataclasses.replace(control, rows=config.rows or control.rows, seeds=config.seeds or control.seeds)

@@ -68,7 +68,7 @@ def test_verdicts_by_hand() -> None:
     # Differences -.0101, -.01, -.0099.
     gains += [line("negative", "a", seed, 0.5) for seed in (1, 2, 3)]
     gains += [line("negative", "b", seed, 0.4898 + 0.0001 * seed) for seed in (1, 2, 3)]
-    cells = row_of(write_page([CONTROL], gains, seeds=(1, 2, 3)))
+    cells = row_of(write_page([CONTROL], gains))
     assert cells[1:8] == [
         "auc",
         "0.5000",
@@ -80,29 +80,31 @@ def test_verdicts_by_hand() -> None:
     ]
     assert cells[-1] == "kept"
     lower = dataclasses.replace(CONTROL, metric="ne")
-    cells = row_of(write_page([lower], gains, seeds=(1, 2, 3)))
+    cells = row_of(write_page([lower], gains))
     # By NE, which is 1 - AUC here, b is .01 worse on the negative side, and both floors are 1.
     assert (cells[2], cells[8], cells[-1]) == ("1.0000", "1.0000", "kept")
     better = [*gains, *(line("positive", "b", seed, 0.9 + 0.0001 * seed) for seed in (1, 2, 3))]
-    assert row_of(write_page([CONTROL], better, seeds=(1, 2, 3)))[7] == "**won**"
-    assert row_of(write_page([CONTROL], better, seeds=(1, 2, 3, 4)))[7] == "**won** (3 of 4 seeds)"
+    assert row_of(write_page([CONTROL], better))[7] == "**won**"
+    assert row_of(write_page([dataclasses.replace(CONTROL, seeds=(1, 2, 3, 4))], better))[7] == "**won** (3 of 4 seeds)"
     wins = [*gains, *(line("negative", "b", seed, 0.9 + 0.0001 * seed) for seed in (1, 2, 3))]
-    assert row_of(write_page([CONTROL], wins, seeds=(1, 2, 3)))[-1] == "not kept"
+    assert row_of(write_page([CONTROL], wins))[-1] == "not kept"
 
 
 def test_the_page_says_what_is_missing_and_what_failed() -> None:
     failed = {**line("positive", "b", 2, 0.0), "error": "boom"}
-    page = write_page([CONTROL], [line("positive", "a", 1, 0.7), failed], seeds=(1, 2))
+    control = dataclasses.replace(CONTROL, seeds=(1, 2))
+    page = write_page([control], [line("positive", "a", 1, 0.7), failed])
     assert "* c, positive, a: seeds 2" in page
     assert "* c, positive, b, seed 2: boom" in page
     assert "0 of 2 seeds" in page
-    other = dataclasses.replace(CONTROL, rows=16_384)
-    assert "* c, positive, a: seeds 1, 2" in write_page([other], [line("positive", "a", 1, 0.7)], seeds=(1, 2))
+    other = dataclasses.replace(control, rows=16_384)
+    assert "* c, positive, a: seeds 1, 2" in write_page([other], [line("positive", "a", 1, 0.7)])
 
 
 def test_what_is_missing_is_a_job_and_claims_come_first() -> None:
     done = [line("positive", "a", 1, 0.7), line("positive", "a", 0, 0.6, rate=0.01)]
-    jobs = jobs_of([CONTROL], sides=("positive", "negative"), results=done, seeds=(1, 2))
+    control = dataclasses.replace(CONTROL, seeds=(1, 2))
+    jobs = jobs_of([control], sides=("positive", "negative"), results=done)
     assert [(job.side, job.variant, job.seeds) for job in jobs] == [
         ("positive", "a", (2,)),
         ("positive", "b", (1, 2)),
