@@ -6,11 +6,15 @@ Usage:
   fullrank convert --input=log.csv --split_column=fold --schema=schema.json --output=records
   fullrank convert --input=log.csv --join=bits.parquet --on=item_id --schema=schema.json --output=records
   fullrank convert --input=log.csv --exposures=user_id:item_id --schema=schema.json --output=records
+  fullrank convert --input=log.csv --group_by=request_id --schema=schema.json --output=records
 
 `fullrank infer` proposes the schema, `fullrank inspect` shows the result.
 
 Sequences of the tables have to run from the oldest to the newest and to end before the row's own time: behaviours that
 were not known then are a leak. --only_earlier and --sort_by_time mend them; the schema may ask for that, too.
+
+--group_by is for logs in which one user in one context met many ads: the columns of user and context, histories among
+them, are stored once per request instead of once per row. Everything that reads records reads these, too.
 
 Statistics and vocabularies come from the training split only. Files may be larger than memory. The output appears as a
 whole when everything is written, and does not depend on --workers. How cells are read is stated in docs/tables.md.
@@ -33,7 +37,8 @@ from fullrank.data.exposures.spec import exposed_schema
 from fullrank.data.files.find_files import find_files
 from fullrank.data.files.write_aside import check_replaceable
 from fullrank.data.schema.json import FILE_NAME, read_schema
-from fullrank.data.schema.schema import Schema
+from fullrank.data.schema.request_parts import request_parts
+from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.data.tables.bad_rows import BadRows
 from fullrank.data.tables.columns import BAD
 from fullrank.data.tables.files import TableFiles
@@ -41,6 +46,7 @@ from fullrank.data.tables.flags import define_table_flags, open_joins, read_dial
 from fullrank.data.tables.given_sequences import check_order, order_of_sequences
 from fullrank.data.tables.history_rows import add_earlier_rows
 from fullrank.data.tables.join import names_with_joins
+from fullrank.data.tables.request_rows import add_requests, request_extras
 from fullrank.data.tables.sequence_flags import define_mending_flags, with_mending
 from fullrank.data.tables.staged_rows import ROWS
 from fullrank.data.writing.build import Builder, Building, Sources
@@ -62,6 +68,8 @@ def convert(flag_values: flags.FlagValues) -> None:
         schema = exposed_schema(schema, exposures)
     dialect, joins = read_dialect(flag_values), read_joins(flag_values)
     schema = with_mending(dataclasses.replace(schema, reading=read_reading(flag_values, schema.reading)), flag_values)
+    per_request = _per_request(schema, flag_values)
+    group_by = flag_values.group_by or []
     inputs = _inputs(flag_values)
     how = _how(flag_values, schema, sources=len(inputs))
     extras = {} if exposures is None else exposure_extras(exposures)
@@ -73,12 +81,17 @@ def convert(flag_values: flags.FlagValues) -> None:
         shards=flag_values.shards,
         workers=flag_values.workers,
         progress=flag_values.progress,
+        per_request=per_request,
     )
     sources = Sources(
         bad_rows=bad_rows,
         optional=frozenset((*schema.filled, *(() if exposures is None else schema.extras[-2:]))),
         joins=len(joins),
-        extras={**extras, **({SPLIT_COLUMN: flag_values.split_column} if how == "column" else {})},
+        extras={
+            **extras,
+            **request_extras(group_by),
+            **({SPLIT_COLUMN: flag_values.split_column} if how == "column" else {}),
+        },
         readable=[file for files in (*inputs.values(), *(join.files for join in joins)) for file in files],
     )
     with building.into(output, overwrite=flag_values.overwrite, sources=sources) as builder:
@@ -91,6 +104,9 @@ def convert(flag_values: flags.FlagValues) -> None:
                 check_exposable(names, exposures, schema, source=str(paths[0]))
             if how == "column" and flag_values.split_column not in names:
                 raise ValueError(f"{paths[0]} has no column {flag_values.split_column!r}, which --split_column names.")
+            for column in group_by:
+                if column not in names:
+                    raise ValueError(f"{paths[0]} has no column {column!r}, which --group_by names.")
             rows.add_files(name, files, joins=tables)
         add_earlier_rows(rows)
         good = f"(SELECT * FROM {ROWS} WHERE {BAD} IS NULL)"
@@ -98,10 +114,26 @@ def convert(flag_values: flags.FlagValues) -> None:
         notes = [table.report(rows.partners(number), rows.total) for number, table in enumerate(tables)]
         if exposures is not None:
             notes.append(add_exposures(rows, exposures))
+        if group_by:
+            add_requests(rows, group_by)
         written = builder.write(_divided(builder, flag_values, how))
+        notes.append(builder.requests.report())
     for report in filter(None, [bad_rows.report(), *notes]):
         print(report)
     print(summary(written))
+
+
+def _per_request(schema: Schema, flag_values: flags.FlagValues) -> tuple[str, ...]:
+    """The columns that are stored once per request; none without --group_by."""
+    if not flag_values.group_by:
+        return ()
+    if (flag_values.layout or schema.layout) != "block":
+        raise UsageError("--group_by needs the block layout: a record of the example layout is one row.")
+    try:
+        once = request_parts(schema).columns
+    except SchemaError as error:
+        raise UsageError(f"--group_by stores the columns of user and context once per request, but {error}.") from error
+    return tuple(column.name for column in schema.columns if column.name in once)
 
 
 def _inputs(flag_values: flags.FlagValues) -> dict[str, tuple[Path, ...]]:
@@ -198,6 +230,13 @@ def _define_flags(flag_values: flags.FlagValues) -> None:
     )
     flags.DEFINE_list("split_fractions", ["0.8", "0.1", "0.1"], "Shares of train, validation and test.", **at)
     flags.DEFINE_string("split_column", None, "Column that holds train, validation or test.", **at)
+    flags.DEFINE_list(
+        "group_by",
+        None,
+        "Columns of the tables that say which rows are one request, e.g. request_id or user_id,time: the columns of "
+        "user and context are stored once for all of them, and no split divides them.",
+        **at,
+    )
     flags.DEFINE_integer("seed", 0, "Of --split=random.", lower_bound=0, **at)
     flags.DEFINE_enum("layout", None, ["block", "example"], "Layout of the records. By default the schema's.", **at)
     flags.DEFINE_enum("compression", None, list(COMPRESSIONS), "Of the records. By default the schema's.", **at)

@@ -47,6 +47,8 @@ def inspect(flag_values: flags.FlagValues) -> int:
     print("\n\n".join([describe_header(schema), describe_splits(schema), describe_features(schema)]))
     # Only here, because TensorFlow takes seconds and the schema alone is worth reading.
     import_tensorflow_quietly()
+    if schema.layout == "block" and (shared := per_request(schema, split=split.name)):
+        print(f"\nheld once per request: {', '.join(shared)}")
     if flag_values.validate:
         chosen = [split.name] if flag_values.split else [each.name for each in schema.splits]
         problems = find_problems(schema, splits=chosen, at_most=_PROBLEMS)
@@ -59,6 +61,18 @@ def inspect(flag_values: flags.FlagValues) -> int:
     if flag_values.rows:
         print(f"\n{first_rows(schema, split=split.name, rows=flag_values.rows)}")
     return 0
+
+
+def per_request(schema: Schema, *, split: str) -> tuple[str, ...]:
+    """The columns that records of a split hold once per request; none where that cannot be found out."""
+    from fullrank.data.records.bad_data import BadDataError
+    from fullrank.data.records.shard_files import check_split
+
+    try:
+        packing = check_split(schema, split=split)
+    except BadDataError:
+        return ()
+    return () if packing is None else packing.per_request
 
 
 def find_problems(schema: Schema, *, splits: Sequence[str], at_most: int) -> list[str]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from fullrank.data.schema.request_parts import request_parts
 from fullrank.layers.split_fields import repeated_rows
-from fullrank.models.encoding.request_parts import request_parts
 from fullrank.models.heads.task_outputs import Predicted
 from fullrank.models.ranker import Ranker
 from fullrank.models.split_inputs import SplitInputs, candidates

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from fullrank.data.schema.features import Numeric, Sequence, Vector
+from fullrank.data.schema.request_parts import RequestParts
 from fullrank.data.schema.schema import Schema
 from fullrank.layers.embedding.lookup_plan import BehaviourSequence, Lookups
 from fullrank.layers.split_fields import SplitFields, repeated_rows
 from fullrank.models.encoding.dense_inputs import DenseEncoder, DenseInputs, elapsed_seconds
 from fullrank.models.encoding.encoder import FeatureEncoder
-from fullrank.models.encoding.request_parts import RequestParts
 from fullrank.models.options import RankerOptions
 from fullrank.models.set_inputs import SetInputs
 

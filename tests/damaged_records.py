@@ -13,7 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from fullrank import data
-from fullrank.data.records.encode_block import Packing, encode_block
+from fullrank.data.records.encode_block import encode_block
+from fullrank.data.records.packing import Packing
 from fullrank.data.schema.ragged import take_rows
 
 ROWS = 40

@@ -32,9 +32,10 @@ from fullrank import data
 from fullrank.data.reading.pipeline import INPUT_ERRORS
 from fullrank.data.reading.scan import scan_frames
 from fullrank.data.records.block_layout import block_parser, decode_block, unpacker
-from fullrank.data.records.encode_block import Packing, encode_block
+from fullrank.data.records.encode_block import encode_block
 from fullrank.data.records.example_layout import ExampleError, decode_examples, example_parser
 from fullrank.data.records.frames import Frame, framed, read_frames
+from fullrank.data.records.packing import Packing
 from fullrank.data.schema.json import read_schema, schema_from_json, schema_to_json
 from fullrank.data.schema.ragged import take_rows
 from fullrank.data.schema.value_rules import aligned_columns, batch_check, value_rules

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from fullrank import models
-from fullrank.models.encoding.request_parts import request_parts
+from fullrank.data.schema.request_parts import request_parts
 from fullrank.models.serving.one_user import request_name
 from fullrank.models.serving.request_inputs import input_name
 from fullrank.models.serving.sample_rows import Rows

@@ -121,7 +121,7 @@ def read_rows(schema: Schema, *, splits: Sequence[str]) -> dict[str, npt.NDArray
         for frame in read_frames(schema.directory / shard.file, compression=schema.compression):
             if frame.data is None:
                 raise ValueError(f"{schema.directory / shard.file}, record {frame.record}: {frame.reason}.")
-            parts.append(decode_block(frame.data)[1])
+            parts.append(decode_block(frame.data).of_rows())
     if not parts:
         raise ValueError(f"{schema.directory}: the splits {', '.join(splits)} hold no rows.")
     rows: dict[str, npt.NDArray[Any] | Ragged] = {}

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fullrank.data.records.encode_block import Packing
+from fullrank.data.records.packing import Packing
 from fullrank.data.schema.columns import Column
 from fullrank.data.schema.ragged import Ragged
 from fullrank.data.schema.schema import Schema, SchemaError

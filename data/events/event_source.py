@@ -10,7 +10,7 @@ import numpy as np
 from fullrank.data.events.event_columns import CLICK, CONVERTED, EVENT_COLUMNS, ID, KIND, TIME, UNIT, Events, as_batch
 from fullrank.data.files.printable import printable
 from fullrank.data.records.block_layout import decode_block
-from fullrank.data.records.encode_block import BlockError
+from fullrank.data.records.packing import BlockError
 from fullrank.data.schema.ragged import Ragged, take_rows
 from fullrank.data.schema.schema import Schema
 from fullrank.data.schema.value_rules import aligned_columns, value_rules, violations
@@ -59,7 +59,9 @@ class BlockReader:
     def events(self, block: bytes, *, place: str) -> Events | None:
         """The events of a block; `None` if it is damaged, which is counted."""
         try:
-            packing, columns = decode_block(block)
+            packing, columns, sizes = decode_block(block)
+            if sizes is not None:
+                raise BlockError("a block of requests, which holds no events")
             lacking = packing.lacks(self._wanted)
             if lacking is not None:
                 raise BlockError(f"no column {lacking[0].name!r} as the schema of the stream has it")

@@ -2,7 +2,8 @@
 
 Shuffling happens on three levels, each cheap: the order of the files, the order of chunks of records drawn from several
 files at once through a buffer, and the rows of a window of several chunks. A chunk is one record of the block layout
-or `CHUNK` records of the example layout, so that no operation runs per row.
+or `CHUNK` records of the example layout, so that no operation runs per row. Where blocks hold requests, a window
+shuffles these instead of rows: the rows of a request remain together, and its columns are repeated only in the batch.
 
 Everything random is a function of (seed, epoch) or (seed, window), never of hidden state, so that an iterator that was
 saved resumes exactly where it stood.
@@ -20,11 +21,13 @@ from typing import Any, Final
 import numpy as np
 import tensorflow as tf
 
+from fullrank.data.reading.request_batches import permuted_requests, request_batches
 from fullrank.data.records.bad_data import BadDataError, BadRecord
-from fullrank.data.records.block_layout import block_parser, unpacker
-from fullrank.data.records.encode_block import BLOCK_ROWS, Packing
+from fullrank.data.records.block_layout import OWNER, block_parser, unpacker
+from fullrank.data.records.encode_block import BLOCK_ROWS
 from fullrank.data.records.example_layout import example_parser
 from fullrank.data.records.frames import fault_in_lengths
+from fullrank.data.records.packing import Packing
 from fullrank.data.schema.schema import Schema
 from fullrank.data.schema.value_rules import aligned_columns, batch_check, value_rules
 
@@ -91,7 +94,13 @@ def batches(
         check(batch)
         return batch
 
-    dataset = rows.rebatch(batch_size, drop_remainder=drop_remainder)
+    if packing is None or packing.requests is None:
+        dataset = rows.rebatch(batch_size, drop_remainder=drop_remainder)
+    else:
+        ends = order.epochs is not None
+        dataset = request_batches(
+            rows, packing=packing, batch_size=batch_size, drop_remainder=drop_remainder, ends=ends
+        )
     if packing is None:
         # Reading continues while every core parses.
         dataset = dataset.prefetch(2)
@@ -145,6 +154,9 @@ def _block_rows(schema: Schema, files: list[str] | tf.Tensor, packing: Packing, 
         packed = parse(blocks)
         if order.seed is None:
             return packed
+        if packing.requests is not None:
+            requests = packed[OWNER][-1] + 1
+            return permuted_requests(packed, _permutation(requests, order, number), packing=packing)
         permutation = _permutation(tf.shape(next(iter(packed.values())))[0], order, number)
         return {name: tf.gather(value, permutation) for name, value in packed.items()}
 

@@ -14,17 +14,16 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from fullrank.data.reading.pipeline import INPUT_ERRORS, Order, batches
 from fullrank.data.records.bad_data import BadDataError, BadRecord
-from fullrank.data.records.block_layout import block_parser, decode_block, unpacker
-from fullrank.data.records.encode_block import BlockError, Packing, encode_block
+from fullrank.data.records.block_layout import Block, block_parser, decode_block, unpacker
 from fullrank.data.records.example_layout import ExampleError, check_has_columns, decode_examples, example_parser
 from fullrank.data.records.frames import Frame, read_frames
+from fullrank.data.records.packing import BlockError, Packing
 from fullrank.data.records.shard_files import check_file, check_first_record, directory_of
-from fullrank.data.schema.ragged import Columns, Ragged, take_rows
+from fullrank.data.schema.ragged import Ragged
 from fullrank.data.schema.schema import Schema, Shard
 from fullrank.data.schema.value_rules import Violation, aligned_columns, batch_check, value_rules, violations
 
@@ -119,29 +118,30 @@ def scan_frames(schema: Schema, path: str, frames: Iterator[Frame]) -> Iterator[
 
 def _scan_blocks(schema: Schema, path: str, frames: Iterator[Frame]) -> Iterator[Scanned]:
     packing: Packing | None = None
-    rules, aligned = value_rules(schema), aligned_columns(schema)
+    aligned = aligned_columns(schema)
     read: Callable[[tf.Tensor], Any] | None = None
     for frame in frames:
         try:
             data = _data_of(frame, path)
-            found, columns = decode_block(data)
-            lacking = found.lacks(schema.columns)
+            block = decode_block(data)
+            lacking, divided = block.packing.lacks(schema.columns), block.packing.divides(aligned)
             if lacking is not None:
                 raise BlockError("not here as the schema says", feature=lacking[0].name, received=lacking[1])
-            if packing is not None and found != packing:
+            if divided is not None:
+                raise BlockError("only some columns of a feature are held once per request", feature=divided[0])
+            if packing is not None and block.packing != packing:
                 raise BlockError("the columns of this block are not those of the first one")
         except (BadDataError, BlockError) as error:
             yield Scanned(record=None, examples=0, problems=(_problem(path, frame, error),))
             continue
-        packing, read = found, read or _block_reader(schema, found)
-        rows = len(next(c.lengths if isinstance(c, Ragged) else c for c in columns.values()))
-        wrong = [*violations(columns, {}, aligned=aligned), *violations(_as_read(columns, schema), rules)]
+        packing, read = block.packing, read or _block_reader(schema, block.packing)
+        wrong = violations_of_block(block, schema)
         if wrong:
-            good = np.setdiff1d(np.arange(rows), [violation.row for violation in wrong])
+            good = np.setdiff1d(np.arange(block.rows), [row for row, _ in wrong])
             yield Scanned(
-                record=encode_block(take_rows(columns, good), packing=found) if good.size else None,
+                record=block.with_rows(good) if good.size else None,
                 examples=int(good.size),
-                problems=tuple(_violation(path, frame, violation, violation.row) for violation in wrong),
+                problems=tuple(_violation(path, frame, violation, row) for row, violation in wrong),
             )
             continue
         try:
@@ -150,7 +150,7 @@ def _scan_blocks(schema: Schema, path: str, frames: Iterator[Frame]) -> Iterator
             problem = BadRecord(file=path, record=frame.record, reason=_first_line(error))
             yield Scanned(record=None, examples=0, problems=(problem,))
         else:
-            yield Scanned(record=data, examples=rows)
+            yield Scanned(record=data, examples=block.rows)
 
 
 def _block_reader(schema: Schema, packing: Packing) -> Callable[[tf.Tensor], Any]:
@@ -167,10 +167,19 @@ def _block_reader(schema: Schema, packing: Packing) -> Callable[[tf.Tensor], Any
     return reader
 
 
-def _as_read(columns: Columns, schema: Schema) -> dict[str, npt.NDArray[Any] | Ragged]:
-    """The columns of the schema, and of a long row of `many` the values that are kept."""
-    wanted = {column.name: (columns[column.name], column.length) for column in schema.columns}
-    return {name: data.last(length) if isinstance(data, Ragged) else data for name, (data, length) in wanted.items()}
+def violations_of_block(block: Block, schema: Schema) -> list[tuple[int, Violation]]:
+    """The row of each violation, with one for every row of a request whose own columns are wrong."""
+    rules, aligned = value_rules(schema), aligned_columns(schema)
+    wanted = {column.name: column.length for column in schema.columns}
+    found = []
+    for part in block.packing.parts:
+        columns = {column.name: block.columns[column.name] for column in part.columns}
+        # The columns of the schema, and of a long row of `many` the values that are kept.
+        as_read = {n: c.last(wanted[n]) if isinstance(c, Ragged) else c for n, c in columns.items() if n in wanted}
+        together = [group for group in aligned if set(group) <= columns.keys()]
+        wrong = [*violations(columns, {}, aligned=together), *violations(as_read, rules)]
+        found += [(row, each) for each in wrong for row in block.rows_at(part, each.row)]
+    return found
 
 
 def _scan_examples(schema: Schema, path: str, frames: Iterator[Frame]) -> Iterator[Scanned]:

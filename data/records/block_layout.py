@@ -4,34 +4,87 @@ A block is a `tf.train.Example` with few, large features. All `one` and `fixed` 
 matrix, so that a whole window of blocks is decoded, permuted and sliced into batches by one operation per dtype instead
 of one per column. A `many` column is its values and its lengths. Numbers are raw little-endian bytes.
 
+A block may hold some columns once per request: in a log of requests, the user's columns and histories are the same for
+all ads that a request was about. These columns lie in features of their own, `request:...`, with a row per request, and
+`request:sizes` is the number of rows of each request. A request has at least one row, its rows follow each other, and
+it lies in one block. A graph keeps both parts as they are up to the batch: there a row finds the columns of its request
+by its number (`OWNER`). So requests are read, checked and shuffled as a whole, and nothing is repeated per row before a
+batch is made.
+
+The part of the rows and that of the requests are the same kind of thing, `packing.Part`, encoded, checked and decoded
+by the same code. A batch has `batch_size` rows in either case, so that steps, epochs, learning rates and losses mean
+the same; a request that a batch has no room for is continued in the next one.
+
 A header lists the columns. It distinguishes a block from any other record, lets a reader find the columns it wants
 among those that were written, and makes blocks of another data set an error instead of wrong numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from fullrank.data.records.encode_block import HEADER, MATRICES, ROWS, BlockError, Packing
+from fullrank.data.records.block_checks import MOST_ROWS, check_lengths, check_requests, check_sizes, number_of
+from fullrank.data.records.encode_block import Sizes, encode_block
 from fullrank.data.records.example_bytes import checked_examples, is_example
 from fullrank.data.records.example_layout import padded_last
+from fullrank.data.records.packing import HEADER, MATRICES, ROWS, SIZES, BlockError, Packing, Part
 from fullrank.data.schema.columns import Column
-from fullrank.data.schema.ragged import Ragged
-
-_MOST_ROWS: Final = 1 << 24
+from fullrank.data.schema.ragged import Ragged, take_rows, taken
 
 
-def decode_block(record: bytes) -> tuple[Packing, dict[str, npt.NDArray[Any] | Ragged]]:
+class Block(NamedTuple):
+    """What a block holds.
+
+    Attributes:
+      packing: The layout of its columns.
+      columns: All columns; those of requests have one row per request.
+      sizes: Rows of each request, `[R]`; `None` in a block without requests.
+    """
+
+    packing: Packing
+    columns: dict[str, npt.NDArray[Any] | Ragged]
+    sizes: Sizes | None
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        first = self.columns[self.packing.rows.columns[0].name]
+        return first.rows if isinstance(first, Ragged) else len(first)
+
+    def rows_at(self, part: Part, place: int) -> range:
+        """The rows that a row of a part belongs to: itself, or all rows of a request."""
+        if self.sizes is None or part == self.packing.rows:
+            return range(place, place + 1)
+        end = int(self.sizes[: place + 1].sum(dtype=np.int64))
+        return range(end - int(self.sizes[place]), end)
+
+    def with_rows(self, rows: npt.NDArray[np.intp]) -> bytes:
+        """A block of some of the rows, at least one, in ascending order; a request that keeps none is left out."""
+        if self.sizes is None:
+            return encode_block(take_rows(self.columns, rows), packing=self.packing)
+        owner = np.repeat(np.arange(len(self.sizes)), self.sizes)[rows]
+        requests, sizes = np.unique(owner, return_counts=True)
+        shared = self.packing.per_request
+        columns = {name: taken(each, requests if name in shared else rows) for name, each in self.columns.items()}
+        return encode_block(columns, packing=self.packing, sizes=sizes.astype(np.int32))
+
+    def of_rows(self) -> dict[str, npt.NDArray[Any] | Ragged]:
+        """All columns with one row per row of the block."""
+        if self.sizes is None:
+            return self.columns
+        owner = np.repeat(np.arange(len(self.sizes)), self.sizes)
+        shared = self.packing.per_request
+        return {name: taken(each, owner) if name in shared else each for name, each in self.columns.items()}
+
+
+def decode_block(record: bytes) -> Block:
     """The inverse of `encode_block`, for looking into blocks outside a graph.
-
-    Returns:
-      The layout of the columns in the block, and all columns.
 
     Raises:
       BlockError: If the record is not a block, or its parts do not fit together.
@@ -46,28 +99,39 @@ def decode_block(record: bytes) -> tuple[Packing, dict[str, npt.NDArray[Any] | R
     if not is_example(record) or features.keys() != packing.features():
         raise BlockError("damaged block: it is not as it was written")
     rows = int(_one_of(features[ROWS].int64_list.value, ROWS))
-    if not 1 <= rows <= _MOST_ROWS:
+    if not 1 <= rows <= MOST_ROWS:
         raise BlockError("damaged block: an impossible number of rows", received=str(rows))
+    columns = _decoded(features, packing.rows, rows)
+    if packing.requests is None:
+        return Block(packing, columns, None)
+    sizes = _array_of(features[SIZES], "int32")
+    if sizes.min(initial=1) < 1 or int(sizes.sum(dtype=np.int64)) != rows:
+        received = f"{len(sizes)} requests of {sizes.min(initial=0)} rows and more, {sizes.sum(dtype=np.int64)} in all"
+        raise BlockError(f"damaged block: {rows} rows", received=received)
+    return Block(packing, {**columns, **_decoded(features, packing.requests, len(sizes))}, sizes)
+
+
+def _decoded(features: Any, part: Part, rows: int) -> dict[str, npt.NDArray[Any] | Ragged]:
+    """The columns of a part with this many rows."""
     columns: dict[str, npt.NDArray[Any] | Ragged] = {}
-    for dtype, width in packing.widths().items():
-        matrix = _array_of(features[dtype], dtype)
+    for dtype, width in part.widths().items():
+        matrix = _array_of(features[f"{part.prefix}{dtype}"], dtype)
         if len(matrix) != rows * width:
-            reason = f"damaged block: {rows} rows of {width} {dtype} columns"
+            reason = f"damaged block: {rows} {part.of} of {width} {dtype} columns"
             raise BlockError(reason, received=f"{len(matrix)} values")
         matrix = matrix.reshape(rows, width)
-        offset = 0
-        for column in packing.matrix(dtype):
-            part = matrix[:, offset : offset + column.length]
-            columns[column.name] = part[:, 0] if column.form == "one" else part
-            offset += column.length
-    for column in packing.many:
-        values = _array_of(features[f"values:{column.name}"], column.dtype)
-        lengths = _array_of(features[f"lengths:{column.name}"], "int32")
+        for column in part.matrix(dtype):
+            offset = part.offset(column.name)
+            values = matrix[:, offset : offset + column.length]
+            columns[column.name] = values[:, 0] if column.form == "one" else values
+    for column in part.many:
+        values = _array_of(features[f"{part.prefix}values:{column.name}"], column.dtype)
+        lengths = _array_of(features[f"{part.prefix}lengths:{column.name}"], "int32")
         if len(lengths) != rows or lengths.min() < 0 or int(lengths.sum(dtype=np.int64)) != len(values):
             received = f"{len(lengths)} lengths from {lengths.min(initial=0)}, {len(values)} values"
-            raise BlockError(f"damaged block: {rows} rows", feature=column.name, received=received)
+            raise BlockError(f"damaged block: {rows} {part.of}", feature=column.name, received=received)
         columns[column.name] = Ragged(values, lengths)
-    return packing, columns
+    return columns
 
 
 def _array_of(feature: Any, dtype: str) -> npt.NDArray[Any]:
@@ -88,7 +152,13 @@ def _one_of(values: Any, part: str) -> Any:
 
 
 Packed = dict[str, tf.Tensor]
-"""Rows of blocks in a graph: matrices by dtype `[W, width]`, and each `many` column as `many:<name>` `[W, L]`."""
+"""Rows of blocks in a graph: matrices by dtype `[W, width]`, and each `many` column as `many:<name>` `[W, L]`.
+
+With requests, the columns of these are in `request:<dtype>` `[R, width]` and `request:many:<name>` `[R, L]`, and
+`OWNER`, int32 `[W]`, is the request of each row; the rows of a request follow each other."""
+
+OWNER: Final = "owner"
+Aligned = tuple[tuple[str, ...], ...]
 
 
 def block_parser(
@@ -102,112 +172,104 @@ def block_parser(
     Args:
       packing: How the blocks were written.
       columns: Columns that are wanted, with the `length` wanted of each `many` column.
-      aligned: Groups of `many` columns that must have equally many values in a row.
+      aligned: Groups of `many` columns that must have equally many values in a row. No group is divided between rows
+        and requests.
 
     Returns:
       A function of serialized blocks `[K]` that gives all their rows in order, packed. A bad block stops it with one of
       `pipeline.INPUT_ERRORS`.
     """
-    many = tuple(column for column in columns if column.form == "many")
+    wanted = {column.name: column for column in columns}
     groups = tuple(aligned)
-    widths = packing.widths()
     spec: dict[str, Any] = {HEADER: tf.io.FixedLenFeature([], tf.string), ROWS: tf.io.FixedLenFeature([], tf.int64)}
-    for dtype in widths:
-        spec[dtype] = _feature_spec(dtype)
-    for column in packing.many:
-        spec[f"values:{column.name}"] = _feature_spec(column.dtype)
-        spec[f"lengths:{column.name}"] = tf.io.FixedLenFeature([], tf.string)
+    for part in packing.parts:
+        for dtype in part.widths():
+            spec[f"{part.prefix}{dtype}"] = _feature_spec(dtype)
+        for column in part.many:
+            spec[f"{part.prefix}values:{column.name}"] = _feature_spec(column.dtype)
+            spec[f"{part.prefix}lengths:{column.name}"] = tf.io.FixedLenFeature([], tf.string)
+    if packing.requests is not None:
+        spec[SIZES] = tf.io.FixedLenFeature([], tf.string)
 
     def parse(serialized: tf.Tensor) -> Packed:
         parsed = tf.io.parse_example(checked_examples(serialized, features=len(spec)), spec)
-        with tf.control_dependencies([_check_sizes(parsed, packing)]):
-            rows = tf.identity(parsed[ROWS])
-        lengths = {
-            column.name: tf.io.decode_raw(tf.strings.reduce_join(parsed[f"lengths:{column.name}"]), tf.int32)
-            for column in packing.many
-        }
-        with tf.control_dependencies([rows, *_check_lengths(parsed, lengths, rows, packing, groups)]):
-            total = tf.reduce_sum(rows)
-        packed = {
-            dtype: tf.reshape(_joined(parsed[dtype], dtype), tf.stack([total, width]))
-            for dtype, width in widths.items()
-        }
-        for column in many:
-            values = _joined(parsed[f"values:{column.name}"], column.dtype)
-            with tf.control_dependencies([total]):
-                splits = tf.concat([[0], tf.cumsum(lengths[column.name])], axis=0)
-            packed[f"many:{column.name}"] = padded_last(values, splits, length=column.length, missing=column.missing)
+        counts = {"": parsed[ROWS]}
+        if packing.requests is not None:
+            counts[packing.requests.prefix] = number_of(parsed[SIZES], "int32")
+        with tf.control_dependencies([check_sizes(parsed, counts, packing)]):
+            counts = {prefix: tf.identity(count) for prefix, count in counts.items()}
+        packed: Packed = {}
+        if packing.requests is not None:
+            requests = counts[packing.requests.prefix]
+            sizes = tf.io.decode_raw(tf.strings.reduce_join(parsed[SIZES]), tf.int32)
+            with tf.control_dependencies([check_requests(sizes, requests=requests, rows=counts[""])]):
+                packed[OWNER] = tf.repeat(tf.range(tf.size(sizes)), sizes)
+        for part in packing.parts:
+            packed |= _parsed(parsed, part, counts[part.prefix], wanted, groups)
         return packed
 
     return parse
 
 
-def _check_sizes(parsed: dict[str, Any], packing: Packing) -> tf.Operation:
-    """Stops at a block of other columns, or one whose parts do not have the size that its number of rows implies."""
-    rows = parsed[ROWS]
-    good = [(parsed[HEADER] == packing.header()) & (rows >= 1) & (rows <= _MOST_ROWS)]
-    good += [_number_of(parsed[dtype], dtype) == rows * width for dtype, width in packing.widths().items()]
-    good += [_number_of(parsed[f"lengths:{column.name}"], "int32") == rows for column in packing.many]
-    message = "fullrank: blocks of different columns in one split, or a block whose parts do not fit together"
-    return tf.debugging.Assert(tf.reduce_all(tf.stack(good)), [message])
-
-
-def _check_lengths(
-    parsed: dict[str, Any],
-    lengths: dict[str, tf.Tensor],
-    rows: tf.Tensor,
-    packing: Packing,
-    aligned: tuple[tuple[str, ...], ...],
-) -> list[tf.Operation]:
-    """Stops at a block in which the lengths of a column are not those of its values, or not those of another column."""
-    last = tf.cumsum(rows) - 1
-    good = []
-    for column in packing.many:
-        # If the lengths count all values up to the end of each block, they do so in every block.
-        found = tf.gather(tf.cumsum(tf.cast(lengths[column.name], tf.int64)), last)
-        values = tf.cumsum(_number_of(parsed[f"values:{column.name}"], column.dtype))
-        good += [tf.reduce_all(found == values), tf.reduce_all(lengths[column.name] >= 0)]
-    good += [tf.reduce_all(lengths[first] == lengths[other]) for first, *others in aligned for other in others]
-    message = "fullrank: a block whose lengths do not fit its values, or those of another column"
-    return [tf.debugging.Assert(tf.reduce_all(tf.stack(good)), [message])] if good else []
-
-
-def _number_of(part: Any, dtype: str) -> tf.Tensor:
-    """How many values each block has in a part, int64 `[K]`; -1 where its bytes are not a whole number of values."""
-    if dtype == "bytes":
-        return tf.cast(part.row_lengths(), tf.int64)
-    size = np.dtype(MATRICES.get(dtype, "<i4")).itemsize
-    bytes_found = tf.cast(tf.strings.length(part), tf.int64)
-    return tf.where(bytes_found % size == 0, bytes_found // size, -1)
+def _parsed(
+    parsed: dict[str, Any], part: Part, counts: tf.Tensor, wanted: Mapping[str, Column], groups: Aligned
+) -> Packed:
+    """The rows of a part, from blocks that have `counts` of them each, `[K]`."""
+    lengths = {
+        column.name: tf.io.decode_raw(tf.strings.reduce_join(parsed[f"{part.prefix}lengths:{column.name}"]), tf.int32)
+        for column in part.many
+    }
+    with tf.control_dependencies(check_lengths(parsed, lengths, counts, part, groups)):
+        total = tf.reduce_sum(counts)
+    packed = {
+        f"{part.prefix}{dtype}": tf.reshape(_joined(parsed[f"{part.prefix}{dtype}"], dtype), tf.stack([total, width]))
+        for dtype, width in part.widths().items()
+    }
+    for name in (column.name for column in part.many if column.name in wanted):
+        column = wanted[name]
+        values = _joined(parsed[f"{part.prefix}values:{name}"], column.dtype)
+        with tf.control_dependencies([total]):
+            splits = tf.concat([[0], tf.cumsum(lengths[name])], axis=0)
+        padded = padded_last(values, splits, length=column.length, missing=column.missing)
+        packed[f"{part.prefix}many:{name}"] = padded
+    return packed
 
 
 def unpacker(packing: Packing, *, columns: Iterable[Column]) -> Callable[[Packed], dict[str, tf.Tensor]]:
-    """Makes the function that cuts packed rows into columns.
-
-    Args:
-      packing: How the blocks were written.
-      columns: Columns that are wanted.
-
-    Returns:
-      A function of packed rows that gives every column as a dense tensor, as in `Column`.
-    """
+    """Makes the function that cuts packed rows into the columns that are wanted, each with one row per row."""
     wanted = tuple(columns)
-    offsets = {column.name: packing.offset(column.name) for column in wanted}
+    part_of = {column.name: part for part in packing.parts for column in part.columns}
+    offsets = {column.name: part_of[column.name].offset(column.name) for column in wanted if column.form != "many"}
 
     def unpack(packed: Packed) -> dict[str, tf.Tensor]:
-        split = {dtype: tf.unstack(packed[dtype], num=width, axis=1) for dtype, width in packing.widths().items()}
+        rows = of_rows(packed, packing)
+        split = {
+            f"{part.prefix}{dtype}": tf.unstack(rows[f"{part.prefix}{dtype}"], num=width, axis=1)
+            for part in packing.parts
+            for dtype, width in part.widths().items()
+        }
         batch = {}
         for column in wanted:
-            offset = offsets[column.name]
+            prefix = part_of[column.name].prefix
             if column.form == "many":
-                batch[column.name] = packed[f"many:{column.name}"]
-            elif column.form == "one":
-                batch[column.name] = split[column.dtype][offset]
+                batch[column.name] = rows[f"{prefix}many:{column.name}"]
+                continue
+            offset, matrix = offsets[column.name], f"{prefix}{column.dtype}"
+            if column.form == "one":
+                batch[column.name] = split[matrix][offset]
             else:
-                batch[column.name] = packed[column.dtype][:, offset : offset + column.length]
+                batch[column.name] = rows[matrix][:, offset : offset + column.length]
         return batch
 
     return unpack
+
+
+def of_rows(packed: Packed, packing: Packing) -> Packed:
+    """The same columns with one row per row: those of requests are repeated."""
+    if packing.requests is None:
+        return packed
+    prefix = packing.requests.prefix
+    return {name: tf.gather(v, packed[OWNER]) if name.startswith(prefix) else v for name, v in packed.items()}
 
 
 def _feature_spec(dtype: str) -> Any:

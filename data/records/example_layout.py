@@ -16,8 +16,8 @@ import numpy.typing as npt
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from fullrank.data.records.encode_block import HEADER
 from fullrank.data.records.example_bytes import checked_examples, checked_names, is_example
+from fullrank.data.records.packing import HEADER
 from fullrank.data.schema.columns import Column
 from fullrank.data.schema.ragged import Ragged
 from fullrank.data.schema.value_rules import ABSENT, ABSENT_BITS

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from fullrank.data.records.bad_data import BadDataError, BadRecord
 from fullrank.data.records.block_layout import decode_block
-from fullrank.data.records.encode_block import BlockError, Packing
 from fullrank.data.records.example_layout import ExampleError, check_has_columns
 from fullrank.data.records.frames import read_frames
+from fullrank.data.records.packing import BlockError, Packing
 from fullrank.data.schema.schema import Schema, SchemaError, Shard
+from fullrank.data.schema.value_rules import aligned_columns
 
 
 def directory_of(schema: Schema) -> Path:
@@ -85,7 +86,7 @@ def check_first_record(path: Path, schema: Schema) -> Packing | None:
         if schema.layout == "example":
             check_has_columns(frame.data, schema_columns=schema.columns, left_out=schema.left_out)
             return None
-        packing = decode_block(frame.data)[0]
+        packing = decode_block(frame.data).packing
     except (ExampleError, BlockError) as error:
         bad = BadRecord(file=str(path), record=0, feature=error.feature, reason=error.reason, received=error.received)
         raise BadDataError(str(bad)) from error
@@ -105,6 +106,12 @@ def check_packing(packing: Packing, schema: Schema, path: Path) -> None:
         raise BadDataError(
             f"{path}: feature {column.name!r} is not here as the schema says ({column.form} {column.dtype}). "
             f"Received: {instead}. Do the schema and the file belong to the same data set?"
+        )
+    divided = packing.divides(aligned_columns(schema))
+    if divided is not None:
+        raise BadDataError(
+            f"{path}: columns {', '.join(divided)} belong together, but only some of them are held once per request. "
+            "Do the schema and the file belong to the same data set?"
         )
 
 
@@ -126,7 +133,7 @@ def check_split(schema: Schema, *, split: str) -> Packing | None:
         path = directory / shard.file
         check_file(path, shard)
         packing = check_first_record(path, schema)
-        if first is not None and packing is not None and packing.columns != first.columns:
+        if first is not None and packing is not None and packing != first:
             raise BadDataError(f"{path}: its blocks hold other columns than those of {directory / shards[0].file}.")
         first = first or packing
     if first is None and schema.layout == "block":

@@ -55,9 +55,14 @@ Columns = Mapping[str, npt.NDArray[Any] | Ragged]
 """A column batch: column name -> `[n]` (`one`), `[n, length]` (`fixed`) or `Ragged` of n rows (`many`)."""
 
 
+def taken(column: Any, rows: npt.NDArray[np.intp]) -> Any:
+    """The given rows of a column: an array of NumPy, a one-dimensional one of Arrow, or a `Ragged`."""
+    return column[rows] if isinstance(column, np.ndarray) else column.take(rows)
+
+
 def take_rows(columns: Columns, rows: npt.NDArray[np.intp]) -> dict[str, npt.NDArray[Any] | Ragged]:
     """The given rows of every column."""
-    return {name: column.take(rows) if isinstance(column, Ragged) else column[rows] for name, column in columns.items()}
+    return {name: taken(column, rows) for name, column in columns.items()}
 
 
 def _ranges(starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:

@@ -25,6 +25,8 @@ from fullrank.data.tables.row_columns import without_halves
 ROWS: Final = "staged"
 SOURCE: Final = "source"
 """Column of `ROWS`: the number of the source that a row came from."""
+REQUEST: Final = "request"
+"""Column of `StagedRows.batches`: the request of a row."""
 PLACE: Final = "place"
 _PARTNER: Final = "partner"
 _INSERTED_ROWS: Final = 65_536
@@ -44,6 +46,10 @@ class StagedRows:
       optional: Columns that an input may lack.
       joins: How many tables `add_files` joins.
       extras: Name in `ROWS` -> column of the inputs, kept as canonical text although the schema does not name it.
+
+    Attributes:
+      request: How a query of `relation` writes the request of a row, the `rowid` of its first good row; `None` if rows
+        are not grouped by request.
     """
 
     def __init__(
@@ -60,6 +66,7 @@ class StagedRows:
         self.schema = schema
         self.bad_rows = bad_rows
         self.sources: list[str] = []
+        self.request: str | None = None
         self._beside: list[str] = []
         self._instead: dict[str, str] = {}
         self._reading = schema.reading or Reading()
@@ -130,10 +137,18 @@ class StagedRows:
     def batches(
         self, where: str, lengths: Iterator[int], *, columns: Collection[Column] | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """The rows of a split in order, each batch with the next of `lengths` rows; the last one has the rest."""
+        """The rows of a split in order, each batch with the next of `lengths` rows; the last one has the rest.
+
+        If rows are grouped and all columns are wanted, requests come in the order of their first rows, each with its
+        rows in theirs, and a further column `REQUEST` holds the request.
+        """
         chosen = [stored(k) for k, column in enumerate(self.schema.columns) if columns is None or column in columns]
         cells = [f"{self._instead[name]} AS {name}" if name in self._instead else name for name in chosen]
-        query = f"SELECT {', '.join(cells) or SOURCE} FROM {self.relation} WHERE {where}"
+        order = ""
+        if self.request is not None and columns is None:
+            cells.append(f"{self.request} AS {REQUEST}")
+            order = f" ORDER BY {REQUEST}, {ROWS}.rowid"
+        query = f"SELECT {', '.join(cells) or SOURCE} FROM {self.relation} WHERE {where}{order}"
         # A separate cursor, because other queries run while rows are read.
         yield from _cut(self.connection.cursor().sql(query).to_arrow_reader(_READ_ROWS), lengths)
 

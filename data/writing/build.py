@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 from typing import Final, Literal
 
+import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
@@ -28,6 +29,7 @@ from fullrank.data.tables.bad_rows import BadRows
 from fullrank.data.tables.database import cores, open_database
 from fullrank.data.tables.staged_rows import StagedRows
 from fullrank.data.writing.encode_chunk import encode_chunk, in_order
+from fullrank.data.writing.request_counts import RequestCounts, chunk_lengths, request_ends
 from fullrank.data.writing.splits import Splits, by_source
 from fullrank.data.writing.statistics import SplitStatistics
 
@@ -111,7 +113,11 @@ class Sources:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Building:
-    """The settings for writing records; see `build_records`."""
+    """The settings for writing records; see `build_records`.
+
+    Attributes:
+      per_request: Columns that are held once per request, if the rows are grouped by request (`add_requests`).
+    """
 
     schema: Schema
     layout: Literal["block", "example"] | None = None
@@ -119,6 +125,7 @@ class Building:
     shards: int | None = None
     workers: int | None = None
     progress: bool = True
+    per_request: tuple[str, ...] = ()
 
     @contextlib.contextmanager
     def into(self, output: str | Path, *, overwrite: bool, sources: Sources) -> Iterator[Builder]:
@@ -153,11 +160,13 @@ class Builder:
     Attributes:
       rows: The staged rows, to which rows are added.
       scratch: A directory for temporary files until the records are written.
+      requests: How many requests were written, if rows are grouped by request.
     """
 
     def __init__(self, building: Building, rows: StagedRows, output: Path, aside: Path, scratch: Path) -> None:
         self.rows = rows
         self.scratch = scratch
+        self.requests = RequestCounts()
         self._building = building
         self._output = output
         self._aside = aside
@@ -196,9 +205,14 @@ class Builder:
             raise ValueError(f"The split {name!r} has no rows: leave it out, or change how rows are split.")
         shards = min(rows, self._building.shards or default_shards(rows))
         ends = [rows * (shard + 1) // shards for shard in range(shards)]
-        chunks = self.rows.batches(where, _chunk_lengths(ends))
+        whole = None if self.rows.request is None else request_ends(self.rows, where)
+        if whole is not None:
+            ends = np.unique(whole[np.searchsorted(whole, ends)]).tolist()
+            shards = len(ends)
+        chunks = self.rows.batches(where, chunk_lengths(ends, at_most=CHUNK_ROWS, whole=whole))
         threads = self._building.workers or cores()
-        encoded = in_order(functools.partial(encode_chunk, schema=schema), chunks, threads=threads)
+        encode = functools.partial(encode_chunk, schema=schema, per_request=self._building.per_request)
+        encoded = in_order(encode, chunks, threads=threads)
         done = 0
         written: list[Shard] = []
         with _bar(f"writing {name}", rows, self._building.progress) as bar:
@@ -210,6 +224,8 @@ class Builder:
                         piece = next(encoded)
                         output.write(piece.content)
                         done += piece.examples
+                        if piece.requests is not None:
+                            self.requests.add(piece.requests)
                         bar.update(piece.examples)
                     size = output.tell()
                 written.append(Shard(file=file, examples=done - begin, size=size))
@@ -249,16 +265,6 @@ def _write_vocabularies(statistics: SplitStatistics, schema: Schema, directory: 
             ids = statistics.vocabulary(feature)
             sizes[feature.name] = write_distinct_ids(ids, directory=directory, feature=feature.name)
     return sizes
-
-
-def _chunk_lengths(ends: list[int]) -> Iterator[int]:
-    """Lengths of chunks such that none crosses the end of a shard."""
-    done = 0
-    for end in ends:
-        while done < end:
-            length = min(CHUNK_ROWS, end - done)
-            yield length
-            done += length
 
 
 def _bar(description: str, total: int | None, progress: bool) -> tqdm:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from fullrank.data.tables.columns import BAD
+from fullrank.data.tables.request_rows import REQUEST_TIME
 from fullrank.data.tables.staged_rows import ROWS, SOURCE, StagedRows
 
 SPLITS: Final = ("train", "validation", "test")
@@ -30,7 +31,8 @@ def by_time(rows: StagedRows, *, fractions: Sequence[float]) -> Splits:
     """The oldest good rows become `train`, the next `validation`, the newest `test`.
 
     The split is exactly that of a stable sort by time: among rows of the time at which a split ends, those that come
-    first belong to the earlier one.
+    first belong to the earlier one. Rows that are grouped by request follow the earliest time of their request, and a
+    split ends where a request does.
 
     Args:
       rows: Whose schema has a time.
@@ -42,6 +44,7 @@ def by_time(rows: StagedRows, *, fractions: Sequence[float]) -> Splits:
     if rows.schema.time is None:
         raise ValueError('--split=time needs a time column in the schema: set its "time", or use --split=random.')
     time = rows.stored_as(rows.schema.time)
+    at, first = (time, f"{ROWS}.rowid") if rows.request is None else (REQUEST_TIME, rows.request)
     without = f"SELECT rowid FROM {ROWS} WHERE {BAD} IS NULL AND {time} IS NULL ORDER BY rowid"
     for (row,) in rows.connection.execute(without).fetchall():
         file, number = rows.where(row)
@@ -56,19 +59,22 @@ def by_time(rows: StagedRows, *, fractions: Sequence[float]) -> Splits:
     begins = ["TRUE"]
     for share in np.cumsum(fractions)[:-1]:
         found = rows.connection.execute(
-            f"SELECT {time}, rowid FROM {ROWS} WHERE {good} ORDER BY {time}, rowid LIMIT 1 "
+            f"SELECT {at}, {first} FROM {rows.relation} WHERE {good} ORDER BY {at}, {first} LIMIT 1 "
             f"OFFSET {round(total * float(share))}"
         ).fetchall()
-        begins += [f"({time} > {at} OR ({time} = {at} AND {ROWS}.rowid >= {row}))" for at, row in found] or ["FALSE"]
+        begins += [f"({at} > {when} OR ({at} = {when} AND {first} >= {row}))" for when, row in found] or ["FALSE"]
     ends = [*(f"NOT {begin}" for begin in begins[1:]), "TRUE"]
     names = SPLITS[: len(fractions)]
     return {name: f"{good} AND {begin} AND {end}" for name, begin, end in zip(names, begins, ends, strict=True)}
 
 
 def at_random(rows: StagedRows, *, fractions: Sequence[float], seed: int = 0) -> Splits:
-    """Each row goes to a split by a hash of its number and `seed`, so that every run agrees."""
+    """Each row goes to a split by a hash of its number and `seed`, so that every run agrees; a request by its first."""
     limits = np.cumsum(fractions)[:-1]
     numbers = np.arange(rows.total, dtype=np.uint64)
+    if rows.request is not None:
+        found = rows.connection.execute(f"SELECT coalesce({rows.request}, 0) AS first FROM {rows.relation}")
+        numbers = found.fetchnumpy()["first"].astype(np.uint64)
     split = np.searchsorted(limits, _uniform(numbers, seed), side="right").astype(np.uint8)
     rows.put_beside("divided", pa.table({"split": split}))
     return {name: f"{BAD} IS NULL AND split = {number}" for number, name in enumerate(SPLITS[: len(fractions)])}

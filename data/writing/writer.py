@@ -14,9 +14,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from fullrank.data.files.write_aside import file_aside, written_aside
-from fullrank.data.records.encode_block import BLOCK_ROWS, Packing, encode_block
+from fullrank.data.records.encode_block import BLOCK_ROWS, encode_block
 from fullrank.data.records.encode_examples import encode_examples
 from fullrank.data.records.frames import shard_name
+from fullrank.data.records.packing import Packing
 from fullrank.data.schema.json import FILE_NAME, write_schema
 from fullrank.data.schema.ragged import Columns, Ragged, take_rows
 from fullrank.data.schema.schema import Schema, Shard, Split

@@ -10,8 +10,8 @@ import math
 from typing import Any, Final
 
 from fullrank.data.schema.columns import Column
+from fullrank.data.schema.request_parts import columns_once
 from fullrank.data.schema.schema import Schema
-from fullrank.models.encoding.request_parts import columns_once
 from fullrank.models.serving.request_inputs import input_name
 
 INPUTS_ASSET: Final = "inputs.json"

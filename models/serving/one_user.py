@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 import tensorflow as tf
 
+from fullrank.data.schema.request_parts import request_parts
 from fullrank.data.schema.schema import Schema, SchemaError
-from fullrank.models.encoding.request_parts import request_parts
 from fullrank.models.one_user import OneUser
 from fullrank.models.ranker import Ranker
 from fullrank.models.serving.sample_rows import Rows

@@ -15,8 +15,8 @@ from fullrank.data.reading.pipeline import INPUT_ERRORS
 from fullrank.data.reading.read import read_records
 from fullrank.data.reading.scan import scan_shard
 from fullrank.data.records.bad_data import BadDataError
-from fullrank.data.records.encode_block import HEADER
 from fullrank.data.records.frames import read_frames
+from fullrank.data.records.packing import HEADER
 from fullrank.data.schema.schema import Schema, Shard, Split
 
 FILES: Final = "files"

@@ -34,7 +34,8 @@ from damaged_records import (
 from fullrank import data
 from fullrank.data.reading.bad_records import bad_shards
 from fullrank.data.reading.repair import repair_split
-from fullrank.data.records.encode_block import Packing, encode_block
+from fullrank.data.records.encode_block import encode_block
+from fullrank.data.records.packing import Packing
 
 # Before the first step
 

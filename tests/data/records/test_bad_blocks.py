@@ -14,8 +14,9 @@ import tensorflow as tf
 from fullrank import data
 from fullrank.data.reading.scan import scan_frames
 from fullrank.data.records.block_layout import block_parser, decode_block
-from fullrank.data.records.encode_block import HEADER, BlockError, Packing, encode_block
+from fullrank.data.records.encode_block import encode_block
 from fullrank.data.records.frames import Frame
+from fullrank.data.records.packing import HEADER, BlockError, Packing
 from fullrank.data.schema.ragged import take_rows
 
 ROWS, BLOCK_ROWS = 12, 4

@@ -16,8 +16,9 @@ from random_rows import SCHEMA, as_bytes, random_columns
 
 from fullrank import data
 from fullrank.data.records.block_layout import block_parser, decode_block, unpacker
-from fullrank.data.records.encode_block import BlockError, Packing, encode_block
+from fullrank.data.records.encode_block import encode_block
 from fullrank.data.records.example_layout import ExampleError, decode_examples
+from fullrank.data.records.packing import BlockError, Packing
 from fullrank.data.schema.ragged import take_rows
 from fullrank.data.writing.writer import check_columns
 

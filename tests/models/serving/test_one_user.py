@@ -16,13 +16,13 @@ from fullrank.data import (
     SchemaError,
     Sparse,
 )
+from fullrank.data.schema.request_parts import request_parts
 from fullrank.layers.dense import Dense
 from fullrank.layers.interactions.cross_net import CrossNetV2
 from fullrank.layers.interactions.flat import FlatDNN
 from fullrank.layers.sequences.target_attention import TargetAttention
 from fullrank.layers.sequences.temporal_interest import TemporalInterest
 from fullrank.layers.split_fields import SplitFields
-from fullrank.models.encoding.request_parts import request_parts
 from fullrank.models.one_user import OneUser
 from fullrank.models.serving.sample_rows import drawn_rows
 
