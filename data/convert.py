@@ -117,8 +117,7 @@ def convert(flag_values: flags.FlagValues) -> None:
         if group_by:
             add_requests(rows, group_by)
         written = builder.write(_divided(builder, flag_values, how))
-        notes.append(builder.requests.report())
-    for report in filter(None, [bad_rows.report(), *notes]):
+    for report in filter(None, [bad_rows.report(), *notes, builder.requests.report()]):
         print(report)
     print(summary(written))
 

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from fullrank.data.records.per_request import PerRequest
 from fullrank.data.schema.schema import Schema
 from fullrank.data.schema.vocabulary import read_vocabularies
 from fullrank.layers.embedding.embedding_set import EmbeddingSet, variables_by_name
@@ -294,7 +295,7 @@ class Ranker(tfrs.Model):
         return self._reported(inputs, super().test_step(inputs))
 
     def _reported(self, inputs: Mapping[str, tf.Tensor], results: dict[str, Any]) -> dict[str, tf.Tensor]:
-        examples = tf.shape(next(iter(inputs.values())))[0]
+        examples = tf.shape(next(value for value in inputs.values() if not isinstance(value, PerRequest)))[0]
         return self.learning.loss_means.reported(results, examples=examples)
 
     @property

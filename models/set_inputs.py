@@ -16,7 +16,7 @@ from fullrank.layers.numbers.multiple_numeral_system import MultipleNumeralSyste
 from fullrank.layers.numbers.periodic_features import PeriodicFeatures
 from fullrank.models.encoding.dense_inputs import DenseEncoder, DenseInputs, timed_sequences
 from fullrank.models.encoding.encoder import FeatureEncoder
-from fullrank.models.encoding.sequence_encoders import sequence_encoder
+from fullrank.models.encoding.sequence_encoders import SequenceEncoder, encoded_requests, sequence_encoder
 from fullrank.models.options import RankerOptions
 
 
@@ -26,7 +26,7 @@ class SetInputs(keras.layers.Layer):
     Call arguments:
       lookups: Result of the feature encoder.
       dense: The batch's numbers and vectors that no table is looked up for.
-      elapsed: Sequence -> seconds from each behaviour to the event, `[B, L]`.
+      elapsed: Sequence -> seconds from each behaviour to the event, `[B, L]`; `[R, L]` if it is held once per request.
       compared: Fields `[B, F, d]` that sequences are compared with, in place of the batch's own; `None` for these.
 
     Returns:
@@ -152,7 +152,11 @@ class SetInputs(keras.layers.Layer):
         fields: tf.Tensor,
         elapsed: Mapping[str, tf.Tensor],
     ) -> tf.Tensor:
-        return encode(*self._read(reads, sequence, lookups, fields, elapsed))
+        inputs = self._read(reads, sequence, lookups, fields, elapsed)
+        if sequence.name in lookups.owners:
+            encoder, named = SequenceEncoder(layer=encode, reads=tuple(reads)), dict(zip(reads, inputs, strict=True))
+            return encoded_requests(encoder, named, owner=lookups.owners[sequence.name])
+        return encode(*inputs)
 
     def _read(
         self,

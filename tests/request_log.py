@@ -42,11 +42,13 @@ def log(*, requests: int, seed: int = 0) -> tuple[dict[str, Any], np.ndarray[Any
     sizes = draw.integers(1, 9, requests).astype(np.int32)
     rows = int(sizes.sum())
     lengths, tags = (draw.integers(0, most, requests).astype(np.int32) for most in (6, 3))
+    # Behaviours come in the order of their times, all before the request.
+    order = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     columns = {
         "user": np.arange(requests) % 50,
         "tags": data.Ragged(draw.integers(0, 9, tags.sum()), tags),
         "seen": data.Ragged(draw.integers(0, 50, lengths.sum()), lengths),
-        "at": data.Ragged(draw.integers(0, 90, lengths.sum()), lengths),
+        "at": data.Ragged(order, lengths),
         "time": np.arange(requests) + 100,
         "item": np.arange(rows) % 50,
         "click": (draw.random(rows) < 0.5).astype(np.float32),

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,6 +69,7 @@ def batches(
     batch_size: int,
     drop_remainder: bool,
     order: Order,
+    shared: Collection[str] = (),
 ) -> tf.data.Dataset:
     """Builds the pipeline.
 
@@ -79,6 +80,7 @@ def batches(
       batch_size: Rows of a batch.
       drop_remainder: Whether a last batch that is not full is dropped.
       order: In which order rows come.
+      shared: Columns of requests that batches hold as `PerRequest`.
     """
     check = batch_check(value_rules(schema), explicit_nan=schema.layout == "example")
     finish: Callable[[Any], dict[str, tf.Tensor]]
@@ -87,7 +89,7 @@ def batches(
         finish = example_parser(schema.columns, aligned=aligned_columns(schema), left_out=schema.left_out)
     else:
         rows = _block_rows(schema, files, packing, order)
-        finish = unpacker(packing, columns=schema.columns)
+        finish = unpacker(packing, columns=schema.columns, shared=shared)
 
     def to_batch(part: Any) -> dict[str, tf.Tensor]:
         batch = finish(part)

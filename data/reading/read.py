@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from fullrank.data.reading.pipeline import Order, batches
 from fullrank.data.reading.repair import repair_split
+from fullrank.data.records.per_request import shared_histories
 from fullrank.data.records.shard_files import check_split, directory_of, shards_of_worker, with_shards
 from fullrank.data.schema.json import read_schema
 from fullrank.data.schema.schema import Schema
@@ -32,6 +33,7 @@ def read_records(
     on_bad_record: Literal["fail", "skip"] = "fail",
     max_bad_fraction: float = 0.01,
     cache_directory: str | Path | None = None,
+    histories: Literal["per_row", "per_request"] = "per_row",
 ) -> tf.data.Dataset:
     """Reads a split as batches: column name -> dense tensor, for every column of the schema.
 
@@ -54,6 +56,8 @@ def read_records(
         reports which, and reads the rest; files found to be good are not checked again.
       max_bad_fraction: With `skip`, the largest share of the split's examples that may be left out.
       cache_directory: With `skip`, where repaired copies and the list of good files are kept.
+      histories: `per_request` leaves histories that records hold once per request as they are: these columns are
+        `PerRequest`, which a `Ranker` reads. Otherwise, and where records do not hold them so, they have a row per row.
 
     Returns:
       A dataset whose iterator can be saved and restored by `tf.train.Checkpoint(iterator=...)`. The content of its
@@ -74,7 +78,9 @@ def read_records(
         repaired = repair_split(schema, split=split, cache_directory=cache_directory, max_bad_fraction=max_bad_fraction)
         schema = repaired.schema
     packing = check_split(schema, split=split)
-    directory = directory_of(schema)
+    directory, shared = directory_of(schema), frozenset[str]()
+    if histories == "per_request" and packing is not None:
+        shared = shared_histories(schema, per_request=packing.per_request)
     return batches(
         schema,
         files=[str(directory / shard.file) for shard in schema.split(split).shards if shard.examples],
@@ -82,6 +88,7 @@ def read_records(
         batch_size=batch_size,
         drop_remainder=drop_remainder,
         order=Order(seed=seed, shuffle_examples=shuffle_examples, epochs=epochs, deterministic=deterministic),
+        shared=shared,
     )
 
 

@@ -21,7 +21,7 @@ among those that were written, and makes blocks of another data set an error ins
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -34,6 +34,7 @@ from fullrank.data.records.encode_block import Sizes, encode_block
 from fullrank.data.records.example_bytes import checked_examples, is_example
 from fullrank.data.records.example_layout import padded_last
 from fullrank.data.records.packing import HEADER, MATRICES, ROWS, SIZES, BlockError, Packing, Part
+from fullrank.data.records.per_request import PerRequest
 from fullrank.data.schema.columns import Column
 from fullrank.data.schema.ragged import Ragged, take_rows, taken
 
@@ -235,22 +236,38 @@ def _parsed(
     return packed
 
 
-def unpacker(packing: Packing, *, columns: Iterable[Column]) -> Callable[[Packed], dict[str, tf.Tensor]]:
-    """Makes the function that cuts packed rows into the columns that are wanted, each with one row per row."""
+def unpacker(
+    packing: Packing, *, columns: Iterable[Column], shared: Collection[str] = ()
+) -> Callable[[Packed], dict[str, Any]]:
+    """Makes the function that cuts packed rows into columns.
+
+    Args:
+      packing: How the blocks were written.
+      columns: Columns that are wanted.
+      shared: `many` columns of requests that stay as they are.
+
+    Returns:
+      A function of packed rows that gives every column as a dense tensor, as in `Column`, or, if it is among `shared`,
+      as `PerRequest`.
+    """
     wanted = tuple(columns)
     part_of = {column.name: part for part in packing.parts for column in part.columns}
     offsets = {column.name: part_of[column.name].offset(column.name) for column in wanted if column.form != "many"}
 
-    def unpack(packed: Packed) -> dict[str, tf.Tensor]:
-        rows = of_rows(packed, packing)
+    def unpack(packed: Packed) -> dict[str, Any]:
+        held = {name: f"{part_of[name].prefix}many:{name}" for name in shared}
+        rows = _of_rows({name: value for name, value in packed.items() if name not in held.values()}, packing)
         split = {
             f"{part.prefix}{dtype}": tf.unstack(rows[f"{part.prefix}{dtype}"], num=width, axis=1)
             for part in packing.parts
             for dtype, width in part.widths().items()
         }
-        batch = {}
+        batch: dict[str, Any] = {}
         for column in wanted:
             prefix = part_of[column.name].prefix
+            if column.name in held:
+                batch[column.name] = PerRequest(packed[held[column.name]], packed[OWNER])
+                continue
             if column.form == "many":
                 batch[column.name] = rows[f"{prefix}many:{column.name}"]
                 continue
@@ -264,7 +281,7 @@ def unpacker(packing: Packing, *, columns: Iterable[Column]) -> Callable[[Packed
     return unpack
 
 
-def of_rows(packed: Packed, packing: Packing) -> Packed:
+def _of_rows(packed: Packed, packing: Packing) -> Packed:
     """The same columns with one row per row: those of requests are repeated."""
     if packing.requests is None:
         return packed

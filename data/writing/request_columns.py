@@ -57,7 +57,7 @@ def _differs(column: Any) -> npt.NDArray[np.bool_]:
     if isinstance(column, Ragged):
         return _lists_differ(column)
     unequal = _unequal(column[1:], column[:-1])
-    return unequal if unequal.ndim == 1 else unequal.any(axis=1)
+    return unequal if unequal.ndim == 1 else np.asarray(unequal.any(axis=1))
 
 
 def _lists_differ(column: Ragged) -> npt.NDArray[np.bool_]:

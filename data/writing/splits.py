@@ -44,7 +44,9 @@ def by_time(rows: StagedRows, *, fractions: Sequence[float]) -> Splits:
     if rows.schema.time is None:
         raise ValueError('--split=time needs a time column in the schema: set its "time", or use --split=random.')
     time = rows.stored_as(rows.schema.time)
-    at, first = (time, f"{ROWS}.rowid") if rows.request is None else (REQUEST_TIME, rows.request)
+    at, first, relation = time, f"{ROWS}.rowid", ROWS
+    if rows.request is not None:
+        at, first, relation = REQUEST_TIME, rows.request, rows.relation
     without = f"SELECT rowid FROM {ROWS} WHERE {BAD} IS NULL AND {time} IS NULL ORDER BY rowid"
     for (row,) in rows.connection.execute(without).fetchall():
         file, number = rows.where(row)
@@ -59,7 +61,7 @@ def by_time(rows: StagedRows, *, fractions: Sequence[float]) -> Splits:
     begins = ["TRUE"]
     for share in np.cumsum(fractions)[:-1]:
         found = rows.connection.execute(
-            f"SELECT {at}, {first} FROM {rows.relation} WHERE {good} ORDER BY {at}, {first} LIMIT 1 "
+            f"SELECT {at}, {first} FROM {relation} WHERE {good} ORDER BY {at}, {first} LIMIT 1 "
             f"OFFSET {round(total * float(share))}"
         ).fetchall()
         begins += [f"({at} > {when} OR ({at} = {when} AND {first} >= {row}))" for when, row in found] or ["FALSE"]

@@ -75,12 +75,15 @@ class Lookups(NamedTuple):
       rows: `[B, W]`, the row of every lookup within its own table, in the order of `LookupPlan.fields`.
       weights: `[B, W - U]`, the weights of the weighted fields, which come after the U unweighted lookups.
       sequences: Sequence name -> `[B, L, n]`, one column per part: its row, or 1 plus the code of a HashID, whose bit k
-        is bit k; 0 is missing or padding.
+        is bit k; 0 is missing or padding. A sequence among `owners` has one row per request, `[R, L, n]`.
+      owners: Sequence name -> the request of each example, int32 `[B]`; empty unless a batch holds histories once per
+        request.
     """
 
     rows: Any
     weights: Any
     sequences: dict[str, Any]
+    owners: Any = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ import tf_keras as keras
 from fullrank.layers.checks.arguments import require_counts
 from fullrank.layers.checks.inputs import Input, exact_dtype, known_places, takes
 from fullrank.layers.numbers.numeral_systems import reached_edges
+from fullrank.layers.sequences.request_tiles import request_tiles
 
 _OCTAVES = 31
 
@@ -168,6 +169,47 @@ class TemporalInterest(keras.layers.Layer):
         interest = pooled * (target / self.scale) if self.representation else pooled + tf.zeros_like(target)
         return tf.cast(interest, given.dtype)
 
+    def of_requests(
+        self,
+        behaviours: tf.Tensor,
+        target: tf.Tensor,
+        mask: tf.Tensor,
+        intervals: tf.Tensor | None = None,
+        *,
+        owner: tf.Tensor,
+    ) -> tf.Tensor:
+        """Returns the interest of R users in the targets of each, `[B, d]`, as `call` does for repeated behaviours.
+
+        The encoded behaviours are formed once per request, and scores and sums are products of them with all targets of
+        the request (`request_tiles`). Gradients flow to everything that they flow to in `call`. Needs `build`.
+
+        Args:
+          behaviours: `[R, L, d]`.
+          target: `[B, d]`.
+          mask: `[R, L]`.
+          intervals: `[R, L]`.
+          owner: The request of each target, int32 `[B]`: ascending, from 0 to R - 1.
+        """
+        exact, tiles = exact_dtype(self.compute_dtype), request_tiles(owner)
+        temporal = self._temporal(mask, intervals)
+        encoded = tf.cast(known_places(behaviours, mask), exact)
+        for table, places in temporal:
+            encoded += _rows_of(tf.convert_to_tensor(table), places)
+        encoded, mask = tf.gather(encoded, tiles.request), tf.gather(mask, tiles.request)
+        given, target = target, tf.cast(target, exact) + sum(table[0] for table, _ in temporal)
+        if self.attention:
+            scores = tf.matmul(
+                tiles.put(target / (self.scale**2 * math.sqrt(encoded.shape[-1]))), encoded, transpose_b=True
+            )
+            scores = tf.where(mask[:, tf.newaxis], scores, tf.constant(-1e9, exact))
+            weights = known_places(tf.nn.softmax(scores, axis=2), mask[:, tf.newaxis])
+            pooled = tiles.take(tf.matmul(weights, encoded))
+        else:
+            mean = tf.matmul(self._even_weights(mask)[:, tf.newaxis], encoded)[:, 0]
+            pooled = tf.gather(mean, tiles.places[:, 0])
+        interest = pooled * (target / self.scale) if self.representation else pooled
+        return tf.cast(interest, given.dtype)
+
     def attention_of(
         self, behaviours: tf.Tensor, target: tf.Tensor, mask: tf.Tensor, intervals: tf.Tensor | None = None
     ) -> tf.Tensor:
@@ -227,6 +269,18 @@ class TemporalInterest(keras.layers.Layer):
             "scale": self.scale,
         }
         return {**super().get_config(), **own}
+
+
+@tf.custom_gradient
+def _rows_of(table: tf.Tensor, places: tf.Tensor) -> Any:
+    """Rows of a small table, `[R, L, d]`; its gradient is dense, as that of `call` is."""
+    number = table.shape[0]
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, None]:
+        flat = tf.reshape(upstream, (-1, table.shape[1]))
+        return tf.math.unsorted_segment_sum(flat, tf.reshape(places, [-1]), number), None
+
+    return tf.gather(table, places), gradient
 
 
 def _sums_by_place(weights: tf.Tensor, places: tf.Tensor, number: int) -> tf.Tensor:

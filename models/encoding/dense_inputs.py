@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from fullrank.data.records.per_request import PerRequest
 from fullrank.data.schema.features import Numeric, Sequence, Vector
 from fullrank.data.schema.schema import Schema
 from fullrank.layers.content.pair_similarity import LARGEST, PairSimilarity
@@ -107,13 +108,17 @@ def timed_sequences(schema: Schema) -> dict[str, str]:
     return {f.name: f.times for f in schema.features if isinstance(f, Sequence) and f.times is not None}
 
 
-def elapsed_seconds(batch: Mapping[str, tf.Tensor], *, schema: Schema) -> dict[str, tf.Tensor]:
-    """Sequence -> seconds from each behaviour to the event, `[B, L]` float32.
+def elapsed_seconds(batch: Mapping[str, Any], *, schema: Schema) -> dict[str, tf.Tensor]:
+    """Sequence -> seconds from each behaviour to the event, `[B, L]` float32; of times per request `[R, L]`.
 
     Integers are subtracted before the cast: a float32 of milliseconds since 1970 is exact to 131 seconds only.
     """
     scale = 1000.0 if schema.time_unit == "ms" else 1.0
-    return {
-        name: tf.cast(batch[str(schema.time)][:, tf.newaxis] - batch[times], tf.float32) / scale
-        for name, times in timed_sequences(schema).items()
-    }
+    elapsed = {}
+    for name, column in timed_sequences(schema).items():
+        times, event = batch[column], batch[str(schema.time)]
+        if isinstance(times, PerRequest):
+            # Where times are held per request, all its rows have one event time.
+            times, event = times.values, tf.math.segment_max(event, times.owner)
+        elapsed[name] = tf.cast(event[:, tf.newaxis] - times, tf.float32) / scale
+    return elapsed

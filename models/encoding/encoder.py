@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from fullrank.data.records.per_request import PerRequest
 from fullrank.data.schema.features import BehaviourColumn, Bits, Numeric, Sequence, Sparse
 from fullrank.data.schema.schema import Schema
 from fullrank.layers.content.bit_code import bit_rows, bit_table_rows
@@ -126,14 +127,21 @@ class FeatureEncoder(tf.Module):
         """The columns of texts whose rows are hashes."""
         return () if self._id_rows is None else self._id_rows.hashed_texts
 
-    def __call__(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> Lookups:
-        """Encodes a batch of raw columns."""
+    def __call__(self, batch: Mapping[str, Any], training: bool | None = None) -> Lookups:
+        """Encodes a batch of raw columns, of which those of sequences may be `PerRequest`."""
         rows: list[NamedColumns] = []
         weights: list[NamedColumns] = []
-        ids = None
+        shared = {name: column for name, column in batch.items() if isinstance(column, PerRequest)}
+        of_requests = {name: column.values for name, column in shared.items()}
+        ids = ids_of_requests = None
         if self._id_rows is not None:
-            ids = self._id_rows(batch, training=training)
-            rows.append(ids)
+            known = {column.name for column in self._id_rows.columns}
+            if known & shared.keys():
+                ids_of_requests = self._id_rows(of_requests, training=training, columns=known & shared.keys())
+            if known - shared.keys():
+                ids = self._id_rows(batch, training=training, columns=known - shared.keys())
+                rows.append(ids)
+        if ids is not None:
             for feature in self._sparse:
                 if feature.max_values > 1:
                     given = None if feature.weights is None else batch[feature.weights]
@@ -152,7 +160,15 @@ class FeatureEncoder(tf.Module):
         return Lookups(
             rows=arranged(rows, order=self.plan.field_names),
             weights=arranged(weights, order=[f.name for f in self.plan.fields if f.weighted]),
-            sequences={f.name: self._behaviours(f, batch, ids) for f in self._sequences},
+            sequences={
+                f.name: self._behaviours(f, of_requests, ids_of_requests)
+                if f.behaviour[0].name in shared
+                else self._behaviours(f, batch, ids)
+                for f in self._sequences
+            },
+            owners={
+                f.name: shared[f.behaviour[0].name].owner for f in self._sequences if f.behaviour[0].name in shared
+            },
         )
 
     def _behaviours(self, sequence: Sequence, batch: Mapping[str, tf.Tensor], ids: NamedColumns | None) -> tf.Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -101,23 +101,30 @@ class IdRows(tf.Module):
         """The columns of texts whose rows are hashes."""
         return tuple(c.name for c in self.columns if c.dtype == "bytes" and self._maps[c.table].kind == "hash")
 
-    def __call__(self, batch: Mapping[str, tf.Tensor], training: bool | None = None) -> NamedColumns:
-        """Rows of every id column, int64."""
+    def __call__(
+        self,
+        batch: Mapping[str, tf.Tensor],
+        training: bool | None = None,
+        *,
+        columns: Collection[str] | None = None,
+    ) -> NamedColumns:
+        """Rows of the named id columns, int64; of every one by default."""
+        wanted = [column for column in self.columns if columns is None or column.name in columns]
         found: list[tf.Tensor] = []
         for kind in ("identity", "hash", "vocabulary"):
-            columns = [c for c in self.columns if self._maps[c.table].kind == kind]
-            if columns:
+            of_kind = [c for c in wanted if self._maps[c.table].kind == kind]
+            if of_kind:
                 # Columns of one dtype are concatenated before anything is computed: for a request of one row, one
                 # operation per column would cost more than all the arithmetic.
-                runs = [list(run) for _, run in itertools.groupby(columns, key=lambda c: c.dtype)]
+                runs = [list(run) for _, run in itertools.groupby(of_kind, key=lambda c: c.dtype)]
                 raw = [_side_by_side([batch[c.name] for c in run]) for run in runs]
                 ids = _joined([_as_integers(part) for part in raw])
                 missing = _joined([_is_missing(part) for part in raw])
-                rows = self._rows(kind, columns, ids)
+                rows = self._rows(kind, of_kind, ids)
                 if kind == "vocabulary" and self._unknown is not None:
                     rows = self._unknown(rows, training=training)
                 found.append(tf.where(missing, tf.zeros([], tf.int64), rows))
-        names, widths = zip(*((column.name, column.width) for column in self.columns), strict=True)
+        names, widths = zip(*((column.name, column.width) for column in wanted), strict=True)
         return NamedColumns(names, widths, _joined(found))
 
     def _rows(self, kind: str, columns: Sequence[IdColumn], ids: tf.Tensor) -> tf.Tensor:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, get_args
+
+import tensorflow as tf
 
 from fullrank.layers.legacy_keras import keras
 from fullrank.layers.sequences.self_attention import SelfAttention
@@ -56,6 +58,29 @@ def sequence_encoder(
     if kind == "tim":
         return _tim(frozenset(without), scale, length, timed, name)
     return _ENCODERS[kind](length, name)
+
+
+def encoded_requests(encoder: SequenceEncoder, inputs: Mapping[str, tf.Tensor], *, owner: tf.Tensor) -> tf.Tensor:
+    """The encoded sequence of every example, from behaviours that are held once per request.
+
+    An encoder without a target runs once per request, one with `of_requests` forms the behaviours once; the others read
+    repeated behaviours.
+
+    Args:
+      encoder: What encodes it.
+      inputs: What it reads: `target` `[B, d]`, the others `[R, L, ...]`.
+      owner: The request of each example, `[B]`.
+
+    Returns:
+      `[B, d]`.
+    """
+    if "target" not in encoder.reads:
+        return tf.gather(encoder.layer(*(inputs[name] for name in encoder.reads)), owner)
+    if hasattr(encoder.layer, "of_requests"):
+        encoded: tf.Tensor = encoder.layer.of_requests(*(inputs[name] for name in encoder.reads), owner=owner)
+        return encoded
+    repeated = {name: value if name == "target" else tf.gather(value, owner) for name, value in inputs.items()}
+    return encoder.layer(*(repeated[name] for name in encoder.reads))
 
 
 def check_without(kind: str, without: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import tensorflow as tf
 
@@ -21,6 +21,8 @@ from fullrank.trainers.config.config import DataConfig, RunConfig, TrainConfig
 
 _BATCH_SIZES: Final = (2048, 1024, 512, 256, 128)
 _STEPS: Final = 128
+
+Histories = Literal["per_row", "per_request"]
 
 
 class ReadingConfig(Protocol):
@@ -49,7 +51,8 @@ def read_split(
       schema: Schema of the records.
       split: Name of the split.
       cache: Where repaired copies of bad files are kept; `None` if bad records are not left out.
-      **order: `seed`, `epochs`, `deterministic`, `worker` and `workers` of `read_records`, which rejects any other.
+      **order: `seed`, `epochs`, `deterministic`, `worker`, `workers` and `histories` of `read_records`, which rejects
+        any other.
     """
     skips = config.on_bad_record == "skip"
     return read_records(
@@ -152,9 +155,18 @@ def check_splits(config: DataConfig, schema: Schema) -> None:
 
 
 def training_batches(
-    config: RunConfig, schema: Schema, *, cache: Path, worker: int = 0, workers: int = 1
+    config: RunConfig,
+    schema: Schema,
+    *,
+    cache: Path,
+    worker: int = 0,
+    workers: int = 1,
+    histories: Histories = "per_row",
 ) -> tf.data.Dataset:
-    """Endless batches of the training split; of several workers, each reads its share of them from its own files."""
+    """Endless batches of the training split; of several workers, each reads its share of them from its own files.
+
+    `histories` is that of `read_records`.
+    """
     seed = config.train.seed if config.data.shuffle else None
     return read_split(
         dataclasses.replace(config.data, batch_size=batch_size_of(config.data) // workers),
@@ -166,12 +178,17 @@ def training_batches(
         seed=seed,
         epochs=None,
         deterministic=config.train.deterministic,
+        histories=histories,
     )
 
 
-def validation_batches(config: DataConfig, schema: Schema, *, cache: Path) -> tf.data.Dataset | None:
-    """The validation split once, in order; `None` without validation."""
-    return read_split(config, schema, split=config.validation_split, cache=cache) if config.validation_split else None
+def validation_batches(
+    config: DataConfig, schema: Schema, *, cache: Path, histories: Histories = "per_row"
+) -> tf.data.Dataset | None:
+    """The validation split once, in order; `None` without validation. `histories` is that of `read_records`."""
+    if not config.validation_split:
+        return None
+    return read_split(config, schema, split=config.validation_split, cache=cache, histories=histories)
 
 
 def batches_of_split(config: DataConfig, schema: Schema, *, split: str, batches: tf.data.Dataset) -> int:

@@ -35,6 +35,7 @@ from fullrank.trainers.training.callbacks.stop_on_nan import TrainingDivergedErr
 from fullrank.trainers.training.fitting import Fitting, say, silent, summary
 from fullrank.trainers.training.gradient_log import gradient_log
 from fullrank.trainers.training.records import (
+    Histories,
     batch_size_of,
     batches_of_split,
     check_splits,
@@ -236,7 +237,12 @@ class _Training:
         validation, steps = self._validation()
         self._fitting.fit(
             training_batches(
-                self._config, self._schema, cache=self._cache, worker=workers.number, workers=workers.count
+                self._config,
+                self._schema,
+                cache=self._cache,
+                worker=workers.number,
+                workers=workers.count,
+                histories=self._histories,
             ),
             validation=validation,
             validation_steps=steps,
@@ -253,10 +259,15 @@ class _Training:
         if self._workers.is_chief:
             say(f"{self._run.path}: starts from {self._config.warm_start.start}: {started}")
 
+    @property
+    def _histories(self) -> Histories:
+        """Replicas divide a batch by its rows, so each needs the histories of all of them."""
+        return "per_row" if self._workers.replicas > 1 else "per_request"
+
     def _validation(self) -> tuple[Any, int | None]:
         """The validation split, and its number of batches where Keras has to be told."""
         data = self._config.data
-        batches = validation_batches(data, self._schema, cache=self._cache)
+        batches = validation_batches(data, self._schema, cache=self._cache, histories=self._histories)
         is_shared = self._workers.replicas > 1
         if batches is None or not (is_shared or self._config.train.steps_per_execution > 1):
             return batches, None

@@ -36,7 +36,7 @@ def test_batches_in_order_are_those_of_the_flat_data_set(
 
 
 def test_shuffling_keeps_requests_together_and_loses_nothing(both: tuple[Path, Path]) -> None:
-    batches = read(both[0], batch_size=7, seed=3, shuffle_examples=64)
+    batches = read(both[0], batch_size=7, seed=3, shuffle_examples=64, deterministic=True)
     flat = read(both[1], batch_size=1000)[0]
     times = np.concatenate([batch["time"] for batch in batches])
     items = np.concatenate([batch["item"] for batch in batches])

@@ -183,7 +183,7 @@ def test_both_layouts_decode_to_what_was_encoded(rows: list[dict[str, Any]], cut
     order = np.arange(len(rows))
     parts = [order[:cut], order[cut:]]
     blocks = [encode_block(take_rows(columns, part), packing=packing) for part in parts if part.size]
-    found, first = decode_block(blocks[0])
+    found, first, _ = decode_block(blocks[0])
     assert found.header() == packing.header()
     cut_columns = {name: c.last(3) if isinstance(c, data.Ragged) else c for name, c in columns.items()}
     assert_columns_equal(first, take_rows(cut_columns, next(part for part in parts if part.size)))
