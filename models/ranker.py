@@ -298,6 +298,10 @@ class Ranker(tfrs.Model):
         examples = tf.shape(next(value for value in inputs.values() if not isinstance(value, PerRequest)))[0]
         return self.learning.loss_means.reported(results, examples=examples)
 
+    def metrics_so_far(self) -> dict[str, tf.Tensor]:
+        """What a step reports, of the steps since the metrics were last reset."""
+        return self.learning.loss_means.so_far({metric.name: metric.result() for metric in self.metrics})
+
     @property
     def sets(self) -> dict[str, EmbeddingSet]:
         """The embedding sets by name."""

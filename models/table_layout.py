@@ -7,6 +7,7 @@ import itertools
 from fullrank.data.schema.saved_tables import CrossMatrix, StoredTable, TableLayout, TableVariable
 from fullrank.layers.embedding.embedding_set import EmbeddingSet
 from fullrank.layers.interactions.cross_net import CrossNetV2
+from fullrank.layers.remote_rows import full_name
 from fullrank.models.ranker import Ranker
 
 
@@ -24,7 +25,7 @@ def table_layout(model: Ranker) -> TableLayout:
                     set=spec.set,
                     fields=model.trunk.field_names,
                     tables=tuple(tables.get(name) for name in model.trunk.field_names),
-                    scope=_full_name(expert.interaction.first_kernels[0]).rsplit("/", 2)[0],
+                    scope=full_name(expert.interaction.first_kernels[0]).rsplit("/", 2)[0],
                 )
             )
     return TableLayout(variables=tuple(variables), crosses=tuple(crosses))
@@ -32,15 +33,11 @@ def table_layout(model: Ranker) -> TableLayout:
 
 def _variables(name: str, layer: EmbeddingSet) -> list[TableVariable]:
     found = []
-    for variable, run in zip(layer.weights, layer.plan.merged(layer.table_variables), strict=True):
+    for variable, run in zip(layer.variables_of_tables, layer.plan.merged(layer.table_variables), strict=True):
         starts = itertools.accumulate((table.rows for table in run), initial=0)
         tables = tuple(
             StoredTable(name=table.name, start=start, rows=table.rows)
             for table, start in zip(run, starts, strict=False)
         )
-        found.append(TableVariable(variable=_full_name(variable), set=name, width=layer.width, tables=tables))
+        found.append(TableVariable(variable=full_name(variable), set=name, width=layer.width, tables=tables))
     return found
-
-
-def _full_name(variable: object) -> str:
-    return str(getattr(variable, "name", "")).removesuffix(":0")

@@ -17,9 +17,16 @@ from fullrank.data.command.command import new_flags
 from fullrank.trainers.config.config import RunConfig
 from fullrank.trainers.config.flags import define, run_config
 from fullrank.trainers.evaluation.configs import ExportConfig
-from fullrank.trainers.strategies.tf_config import read_place
+from fullrank.trainers.strategies.tf_config import read_place, read_task
 
-MANIFESTS = ("compose.yaml", "kubernetes.yaml", "serving.yaml", "tfjob.yaml")
+MANIFESTS = (
+    "compose.yaml",
+    "compose_servers.yaml",
+    "kubernetes.yaml",
+    "serving.yaml",
+    "tfjob.yaml",
+    "tfjob_servers.yaml",
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +38,11 @@ def documents(file: Path) -> list[Any]:
     return list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
 
 
-def check_training(command: Sequence[str], *, mounted: str) -> None:
+def check_training(command: Sequence[str], *, mounted: str, strategy: str = "multi_worker") -> None:
     """A command of the manifests trains by several processes, from and to what is mounted."""
     assert command[:2] == ["fullrank", "train"]
     config: RunConfig = run_config(command[2:])
-    assert config.distribution.strategy == "multi_worker"
+    assert config.distribution.strategy == strategy
     assert config.data.data.startswith(mounted + "/")
     assert config.train.output.startswith(mounted + "/")
     assert (config.data.batch_size or 0) % 2 == 0
@@ -45,18 +52,26 @@ def test_every_file_is_tested(deploy: Path) -> None:
     assert {file.name for file in deploy.iterdir()} == {*MANIFESTS, "Dockerfile"}
 
 
-def test_the_tfjob_trains_with_a_chief_and_workers(deploy: Path) -> None:
-    (job,) = documents(deploy / "tfjob.yaml")
+@pytest.mark.parametrize(
+    ("file", "roles", "strategy"),
+    [
+        ("tfjob.yaml", {"Chief", "Worker"}, "multi_worker"),
+        ("tfjob_servers.yaml", {"Chief", "Worker", "PS"}, "parameter_server"),
+    ],
+)
+def test_a_tfjob_trains_with_a_chief_and_others(deploy: Path, file: str, roles: set[str], strategy: str) -> None:
+    (job,) = documents(deploy / file)
     assert (job["apiVersion"], job["kind"]) == ("kubeflow.org/v1", "TFJob")
     specs = job["spec"]["tfReplicaSpecs"]
-    assert set(specs) == {"Chief", "Worker"}
+    assert set(specs) == roles
     assert specs["Chief"]["replicas"] == 1
     for role in specs.values():
         (container,) = role["template"]["spec"]["containers"]
         # The operator sets TF_CONFIG in the container of this name alone.
         assert container["name"] == "tensorflow"
         (mount,) = container["volumeMounts"]
-        check_training([*container["command"], *container["args"]], mounted=mount["mountPath"])
+        command = [*container["command"], *container["args"]]
+        check_training(command, mounted=mount["mountPath"], strategy=strategy)
 
 
 def test_the_pods_of_the_job_know_their_places(deploy: Path, tmp_path: Path) -> None:
@@ -105,6 +120,16 @@ def test_the_containers_of_compose_train_and_serve(deploy: Path) -> None:
     host, container, _ = services["serving"]["volumes"][0].split(":")
     assert container == f"/models/{model}"
     assert f"/data{host.removeprefix('./data')}" == values["output"].value
+
+
+def test_the_containers_with_servers_know_their_roles(deploy: Path) -> None:
+    (compose,) = documents(deploy / "compose_servers.yaml")
+    for name, service in compose["services"].items():
+        task = read_task({"TF_CONFIG": service["environment"]["TF_CONFIG"]})
+        assert {host.split(":")[0] for hosts in task.cluster.values() for host in hosts} == set(compose["services"])
+        assert task.cluster[task.role][task.number].split(":")[0] == name
+        mounted = service["volumes"][0].split(":")[1]
+        check_training(service["command"], mounted=mounted, strategy="parameter_server")
 
 
 def test_the_server_answers_the_request_of_the_comments(deploy: Path) -> None:

@@ -1,9 +1,11 @@
-"""Tries training on several machines on this one: starts a process for each worker, and ends them together.
+"""Tries training on several machines on this one: starts a process for each of them, and ends them together.
 
     fullrank cluster --workers=2 -- --data=records --model=me --output=runs/me
+    fullrank cluster --workers=2 --servers=2 -- --data=records --model=me --output=runs/me
 
-What follows `--` are flags of `fullrank train`, which runs with --strategy=multi_worker in every process. On real
-machines each process is started with the same flags and a TF_CONFIG of its own: see deploy/.
+What follows `--` are flags of `fullrank train`, which runs with --strategy=multi_worker in every process, or, with
+parameter servers, with --strategy=parameter_server in a chief, the workers and the servers. On real machines each
+process is started with the same flags and a TF_CONFIG of its own: see deploy/.
 """
 
 from __future__ import annotations
@@ -18,8 +20,6 @@ from fullrank.data.command.errors import UsageError
 from fullrank.trainers.config.flags import run_config
 from fullrank.trainers.strategies.local_cluster import run_cluster
 
-_STRATEGY = "multi_worker"
-
 
 def run(argv: Sequence[str] | None = None) -> None:
     """Runs the command."""
@@ -29,13 +29,21 @@ def run(argv: Sequence[str] | None = None) -> None:
     flags.DEFINE_integer(
         "workers",
         2,
-        "Processes that train together; the first one is the chief.",
+        "Processes that train together; without servers, the first one is the chief.",
         lower_bound=1,
+        flag_values=flag_values,
+    )
+    flags.DEFINE_integer(
+        "servers",
+        0,
+        "Parameter servers, which hold the weights and tables; 0: every worker holds all of them.",
+        lower_bound=0,
         flag_values=flag_values,
     )
 
     def main() -> int:
-        train_flags = [*arguments[end + 1 :], f"--strategy={_STRATEGY}"]
+        strategy = "parameter_server" if flag_values.servers else "multi_worker"
+        train_flags = [*arguments[end + 1 :], f"--strategy={strategy}"]
         if not arguments[end + 1 :]:
             raise UsageError("flags of `fullrank train` are missing: fullrank cluster -- --data=records --output=run")
         try:
@@ -43,7 +51,7 @@ def run(argv: Sequence[str] | None = None) -> None:
         except ValueError as error:
             raise UsageError(str(error)) from error
         command = [sys.executable, "-m", "fullrank", "train", *train_flags]
-        return run_cluster(command, workers=flag_values.workers)
+        return run_cluster(command, workers=flag_values.workers, servers=flag_values.servers)
 
     run_command(main, flag_values=flag_values, argv=arguments[:end])
 

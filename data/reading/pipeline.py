@@ -40,8 +40,28 @@ CHUNK: Final = 128
 _CYCLE: Final = 8
 _WINDOW_ROWS: Final = 16384
 _READ_BUFFER: Final = 1 << 20
+_MOST_PASSES: Final = 1 << 40
+"""More than one iterator makes, of passes or of windows: apart by this, seeds of several readers do not meet."""
 _REMEMBERED: Final = 1 << 16
 """Files whose record lengths a process checks only once, as long as they do not change."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Share:
+    """The files that one of several iterators reads in each pass, with a graph that is the same for all of them.
+
+    Pass e of number n reads the files at the places p with p = n + e (mod `readers`) of the list of files, which a seed
+    mixes anew for each pass. Numbers 0 to `readers` - 1 together read every file once in each pass. A later number,
+    that of an iterator that takes the place of a lost one, mixes the list in another way, so that no file is left out
+    for good.
+
+    Attributes:
+      number: Of the iterator, from 0, an int64 scalar that may be known only when the graph runs.
+      readers: How many iterators read at the same time.
+    """
+
+    number: tf.Tensor
+    readers: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,12 +73,15 @@ class Order:
       shuffle_examples: Rows in the buffer that chunks are drawn from.
       epochs: Passes; `None` never ends.
       deterministic: Whether the order must be the same in every run.
+      share: Which files; `None` for all. With a share the graph runs in any process, and lengths of records are not
+        checked: see `check_lengths`.
     """
 
     seed: int | None = None
     shuffle_examples: int = 65536
     epochs: int | None = 1
     deterministic: bool = True
+    share: Share | None = None
 
 
 def batches(
@@ -128,13 +151,18 @@ def _options(order: Order) -> tf.data.Options:
 def _example_rows(schema: Schema, files: list[str] | tf.Tensor, batch_size: int, order: Order) -> tf.data.Dataset:
     """Serialized examples in vectors of any length."""
     if order.seed is None:
-        return _passes(lambda _: _in_order(files, lambda file: _records(file, schema).batch(batch_size)), order)
+        return _passes(
+            lambda epoch: _in_order(
+                _files_of_pass(files, order, epoch), lambda file: _records(file, schema, order).batch(batch_size)
+            ),
+            order,
+        )
 
     def permuted(number: tf.Tensor, window: tf.Tensor) -> tf.Tensor:
         return tf.gather(window, _permutation(tf.size(window), order, number))
 
     def one_pass(epoch: tf.Tensor) -> tf.data.Dataset:
-        chunks = _shuffled(files, lambda file: _records(file, schema).batch(CHUNK), CHUNK, order, epoch)
+        chunks = _shuffled(files, lambda file: _records(file, schema, order).batch(CHUNK), CHUNK, order, epoch)
         return chunks.rebatch(_window_rows(order))
 
     windows = _passes(one_pass, order)
@@ -148,8 +176,9 @@ def _block_rows(schema: Schema, files: list[str] | tf.Tensor, packing: Packing, 
 
     def one_pass(epoch: tf.Tensor) -> tf.data.Dataset:
         if order.seed is None:
-            return _in_order(files, lambda file: _records(file, schema)).batch(blocks_a_window)
-        blocks = _shuffled(files, lambda file: _records(file, schema), BLOCK_ROWS, order, epoch)
+            read = _files_of_pass(files, order, epoch)
+            return _in_order(read, lambda file: _records(file, schema, order)).batch(blocks_a_window)
+        blocks = _shuffled(files, lambda file: _records(file, schema, order), BLOCK_ROWS, order, epoch)
         return blocks.batch(blocks_a_window)
 
     def window(number: tf.Tensor, blocks: tf.Tensor) -> Any:
@@ -176,8 +205,9 @@ def _window_rows(order: Order) -> int:
     return min(_WINDOW_ROWS, max(1, order.shuffle_examples))
 
 
-def _records(file: tf.Tensor, schema: Schema) -> tf.data.Dataset:
-    checked = checked_file(file, compression=schema.compression)
+def _records(file: tf.Tensor, schema: Schema, order: Order) -> tf.data.Dataset:
+    # The check is a Python function, which only the process that made it can run.
+    checked = checked_file(file, compression=schema.compression) if order.share is None else file
     return tf.data.TFRecordDataset(checked, compression_type=schema.compression or None, buffer_size=_READ_BUFFER)
 
 
@@ -186,12 +216,20 @@ def checked_file(file: tf.Tensor, *, compression: str) -> tf.Tensor:
 
     def check(path: Any) -> Any:
         path = np.array(path, object)
-        name = Path(os.fsdecode(path.item()))
-        stat = name.stat()
-        _check_lengths(name, compression, stat.st_size, stat.st_mtime_ns)
+        check_lengths(Path(os.fsdecode(path.item())), compression=compression)
         return path
 
     return tf.ensure_shape(tf.numpy_function(check, [file], tf.string), [])
+
+
+def check_lengths(path: Path, *, compression: str) -> None:
+    """Reads the lengths of all records of a file, unless it was done before and the file has not changed since.
+
+    Raises:
+      BadDataError: If `fault_in_lengths` finds a fault.
+    """
+    stat = path.stat()
+    _check_lengths(path, compression, stat.st_size, stat.st_mtime_ns)
 
 
 @functools.lru_cache(_REMEMBERED)
@@ -222,9 +260,8 @@ def _shuffled(
     """One pass over the chunks of all files, shuffled."""
     # Within this function, which is traced as a graph of its own, it keeps the program's global seed out of the order.
     tf.random.set_seed(1)
-    drawn = tf.random.stateless_uniform([], seed=tf.stack([_seed(order), epoch]), maxval=2**31 - 1, dtype=tf.int64)
-    mixed = tf.random.experimental.stateless_shuffle(files, seed=tf.stack([drawn, 0]))
-    dataset = tf.data.Dataset.from_tensor_slices(mixed)
+    drawn = _drawn(order, epoch)
+    dataset = tf.data.Dataset.from_tensor_slices(_files_of_pass(files, order, epoch))
     dataset = dataset.interleave(
         read,
         cycle_length=min(len(files), _CYCLE),
@@ -235,7 +272,27 @@ def _shuffled(
     return dataset.shuffle(chunks, seed=drawn, reshuffle_each_iteration=False)
 
 
+def _files_of_pass(files: list[str] | tf.Tensor, order: Order, epoch: tf.Tensor) -> list[str] | tf.Tensor:
+    """The files that a pass reads, in its order."""
+    mixed = files
+    if order.seed is not None:
+        mixed = tf.random.experimental.stateless_shuffle(files, seed=tf.stack([_drawn(order, epoch), 0]))
+    share = order.share
+    if share is None:
+        return mixed
+    return tf.convert_to_tensor(mixed)[(share.number + epoch) % share.readers :: share.readers]
+
+
+def _drawn(order: Order, epoch: tf.Tensor) -> tf.Tensor:
+    """The seed of a pass, which all readers share but those that take the place of lost ones."""
+    if order.share is not None:
+        epoch += order.share.number // order.share.readers * _MOST_PASSES
+    return tf.random.stateless_uniform([], seed=tf.stack([_seed(order), epoch]), maxval=2**31 - 1, dtype=tf.int64)
+
+
 def _permutation(rows: tf.Tensor, order: Order, number: tf.Tensor) -> tf.Tensor:
+    if order.share is not None:
+        number += order.share.number * _MOST_PASSES
     return tf.random.experimental.stateless_shuffle(tf.range(rows), seed=tf.stack([_seed(order) + 1, number]))
 
 

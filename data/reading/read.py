@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import tensorflow as tf
 
-from fullrank.data.reading.pipeline import Order, batches
+from fullrank.data.reading.pipeline import Order, Share, batches, check_lengths
 from fullrank.data.reading.repair import repair_split
 from fullrank.data.records.per_request import shared_histories
 from fullrank.data.records.shard_files import check_split, directory_of, shards_of_worker, with_shards
@@ -90,6 +90,61 @@ def read_records(
         order=Order(seed=seed, shuffle_examples=shuffle_examples, epochs=epochs, deterministic=deterministic),
         shared=shared,
     )
+
+
+def read_share(
+    source: str | Path | Schema,
+    *,
+    split: str,
+    batch_size: int,
+    readers: int,
+    seed: int | None = None,
+    shuffle_examples: int = 65536,
+    deterministic: bool = False,
+) -> Callable[[tf.Tensor], tf.data.Dataset]:
+    """Prepares to read a split by several iterators in processes that only run graphs, such as those of servers.
+
+    All files are checked now, by this process: later a fault is an error that names no record.
+
+    Args:
+      source: As for `read_records`, like all arguments but `readers`.
+      split: Name of the split.
+      batch_size: Rows of a batch.
+      readers: How many iterators read at the same time.
+      seed: `None` reads the files of a pass in their order.
+      shuffle_examples: Rows in the buffer that each reader draws chunks from.
+      deterministic: Whether a seed and a number must give the same order in every run.
+
+    Returns:
+      A function of the number of an iterator, an int64 scalar, that gives its endless batches: see `Share`.
+
+    Raises:
+      SchemaError: If there is no such split.
+      BadDataError: If a file is missing, damaged in a length, or of another data set.
+      ValueError: If an argument is out of range.
+    """
+    _check_arguments(batch_size, shuffle_examples, None, "fail")
+    if readers < 1:
+        raise ValueError(f"readers is at least 1. Received: {readers}.")
+    schema = source if isinstance(source, Schema) else read_schema(source)
+    packing = check_split(schema, split=split)
+    paths = [directory_of(schema).absolute() / shard.file for shard in schema.split(split).shards if shard.examples]
+    for path in paths:
+        check_lengths(path, compression=schema.compression)
+
+    def read(number: tf.Tensor) -> tf.data.Dataset:
+        order = Order(
+            seed=seed,
+            shuffle_examples=shuffle_examples,
+            epochs=None,
+            deterministic=deterministic,
+            # A reader without a file in a pass would only wait: those beyond the number of files mix them anew.
+            share=Share(number=number, readers=min(readers, len(paths))),
+        )
+        files = [str(path) for path in paths]
+        return batches(schema, files=files, packing=packing, batch_size=batch_size, drop_remainder=False, order=order)
+
+    return read
 
 
 def _check_arguments(batch_size: int, shuffle_examples: int, epochs: int | None, on_bad_record: str) -> None:

@@ -23,6 +23,7 @@ from fullrank.layers.embedding.lookup_plan import (
     Lookups,
     Table,
 )
+from fullrank.layers.remote_rows import full_name, gather_rows
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
@@ -123,8 +124,8 @@ class EmbeddingSet(keras.layers.Layer):
             self._offset.update({table.name: int(start) for table, start in zip(run, starts, strict=False)})
 
     def build(self, input_shape: Any) -> None:
-        """Creates the table variables; they are the `weights` of the layer, in the order of `plan.merged`."""
-        for v, run in enumerate(self._runs):
+        """Creates the table variables, in the order of `plan.merged`."""
+        added = [
             self.add_weight(
                 name=run[0].name if len(run) == 1 else f"tables_{v}",
                 shape=(sum(table.rows for table in run), self.width),
@@ -132,7 +133,15 @@ class EmbeddingSet(keras.layers.Layer):
                 initializer=UniformRows(self.initial_scale, derived_seed(self.seed, v)),
                 experimental_autocast=False,
             )
+            for v, run in enumerate(self._runs)
+        ]
+        self._stacked = self._no_dependency(added)
         super().build(input_shape)
+
+    @property
+    def variables_of_tables(self) -> list[tf.Variable]:
+        """The table variables, in the order of `plan.merged`; each may be in shards, which `weights` lists singly."""
+        return list(self._stacked)
 
     def call(self, lookups: Lookups) -> tf.Tensor:
         """Returns the fields, `[B, F, d]`."""
@@ -209,19 +218,19 @@ class EmbeddingSet(keras.layers.Layer):
 
     def _gather(self, variable: int, rows: tf.Tensor, offsets: np.ndarray[Any, Any]) -> tf.Tensor:
         rows = rows + tf.constant(offsets, dtype=rows.dtype)
-        return tf.cast(tf.gather(self.weights[variable], rows), self.compute_dtype)
+        return tf.cast(gather_rows(self._stacked[variable], rows), self.compute_dtype)
 
     def table(self, name: str) -> tf.Tensor:
         """The rows of one table, `[N, d]`, cut out of its variable."""
         start = self._offset[name]
         rows = next(table.rows for table in self.plan.tables if table.name == name)
-        return self.weights[self._variable_of[name]][start : start + rows]
+        return self._stacked[self._variable_of[name]][start : start + rows]
 
     def assign_tables(self, source: EmbeddingSet) -> None:
         """Copies every table from a set of the same plan and width; how tables are merged into variables may differ."""
         if source.width != self.width or source.plan != self.plan:
             raise ValueError(f"Set {self.name!r} can only take tables from a set of equal plan and width.")
-        for variable, run in zip(self.weights, self._runs, strict=True):
+        for variable, run in zip(self._stacked, self._runs, strict=True):
             variable.assign(tf.concat([source.table(table.name) for table in run], axis=0))
 
     def get_config(self) -> dict[str, Any]:
@@ -263,7 +272,7 @@ def _bits_of(codes: tf.Tensor, bits: int, dtype: tf.DType) -> tf.Tensor:
 def variables_by_name(sets: Mapping[str, EmbeddingSet]) -> dict[str, tf.Variable]:
     """The embedding variables of sets by `set/table`, or `set/tables_v` where tables share a variable."""
     return {
-        f"{name}/{variable.name.split('/')[-1].split(':')[0]}": variable
+        f"{name}/{full_name(variable).rpartition('/')[2]}": variable
         for name, layer in sets.items()
-        for variable in layer.weights
+        for variable in layer.variables_of_tables
     }

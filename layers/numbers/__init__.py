@@ -1,4 +1,4 @@
 """Encodings of numbers ([Tencent] §3.1): numeral systems, buckets and their relatives.
 
-May import: layers/checks.
+May import: layers/checks, layers/remote_rows.py.
 """

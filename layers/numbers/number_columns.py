@@ -10,6 +10,8 @@ import numpy.typing as npt
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.remote_rows import gather_rows
+
 
 def as_columns(values: tf.Tensor) -> tf.Tensor:
     """Numbers `[B]` or `[B, n]` as `[B, n]`, one number being the case of n = 1.
@@ -103,4 +105,4 @@ def gather_stacked(tables: tf.Tensor, places: tf.Tensor, *, rows: int) -> tf.Ten
       `[B, n, d]` or `[B, n, K, d]`.
     """
     starts = rows * tf.range(places.shape[1], dtype=tf.int64)
-    return tf.gather(tables, places + tf.reshape(starts, [-1, *[1] * (places.shape.rank - 2)]))
+    return gather_rows(tables, places + tf.reshape(starts, [-1, *[1] * (places.shape.rank - 2)]))

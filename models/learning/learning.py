@@ -68,12 +68,16 @@ class LossMeans(keras.layers.Layer):
         shares = tf.stack([tf.cast(value, tf.float32) for value in (*(results[name] for name in LOSSES), examples)])
         sums = summed(shares)
         self._means.update_state(sums[:-1], sample_weight=sums[-1])
+        return self.so_far(results)
+
+    def so_far(self, results: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+        """The results of metrics by name, each of the values of a metric by itself, and the mean losses."""
         means = dict(zip(LOSSES, tf.unstack(self._means.result()), strict=True))
         flat: dict[str, tf.Tensor] = {}
         for name, value in results.items():
             if name != self._means.name:
-                flat.update(value if isinstance(value, dict) else {name: means.get(name, value)})
-        return flat
+                flat.update(value if isinstance(value, dict) else {name: value})
+        return {**flat, **means}
 
 
 class TaskMetrics(keras.layers.Layer):

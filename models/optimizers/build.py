@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fullrank.layers.remote_rows import full_name
 from fullrank.models.optimizers import grouped, spec
 
 
@@ -50,15 +50,11 @@ def build_optimizer(
 
 def table_name(variable: Any) -> str:
     """The last part of a variable's name: "user" for "embedding_set/user:0" and for "embedding_set/user/part_2:0"."""
-    return _full_name(variable).rsplit("/", 1)[-1]
-
-
-def _full_name(variable: Any) -> str:
-    return re.sub(r"(/part_\d+)?(:\d+)?$", "", variable.name)
+    return full_name(variable).rsplit("/", 1)[-1]
 
 
 def _names(variable: Any) -> tuple[str, str]:
-    return table_name(variable), _full_name(variable)
+    return table_name(variable), full_name(variable)
 
 
 def _spec_of(

@@ -9,6 +9,8 @@ import tensorflow as tf
 import tf_keras as keras
 from absl import logging
 
+from fullrank.layers.remote_rows import with_shards
+
 
 @keras.saving.register_keras_serializable(package="fullrank")
 class GroupedOptimizer(keras.optimizers.Optimizer):
@@ -54,7 +56,7 @@ class GroupedOptimizer(keras.optimizers.Optimizer):
         self._group_of = self._no_dependency({})
         self._can_build = groups is not None or positions is not None
         for number, group in enumerate(groups or (), start=1):
-            for variable in _with_shards(group):
+            for variable in with_shards(group):
                 key = self._var_key(variable)
                 if key in self._group_of:
                     raise ValueError(f"{variable.name} is in two groups of GroupedOptimizer; it can be in one")
@@ -170,8 +172,3 @@ def _share(optimizer: Any, main: Any) -> float | None:
         return None
     rate, reference = (float(keras.backend.get_value(each.learning_rate)) for each in (optimizer, main))
     return rate / reference if reference > 0.0 else None
-
-
-def _with_shards(variables: Iterable[Any]) -> list[Any]:
-    """Replaces each table that a parameter server strategy has sharded by its shards."""
-    return [shard for variable in variables for shard in getattr(variable, "variables", (variable,))]

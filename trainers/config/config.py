@@ -11,7 +11,7 @@ from typing import Literal
 
 from fullrank.models.options import Recency, Repetition
 from fullrank.models.options.setting import REQUIRED, check_settings, same_as, setting
-from fullrank.trainers.config.checks import check_distribution, check_paradigm
+from fullrank.trainers.config.checks import check_distribution, check_paradigm, check_servers
 from fullrank.trainers.config.distribution import DistributionConfig
 from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.config.objective import ObjectiveConfig
@@ -147,6 +147,7 @@ class RunConfig:
         """Validates the parts together."""
         check_paradigm(self.model)
         check_distribution(self.distribution, self.model)
+        check_servers(self)
         plateau, patience = self.optimizer.plateau_patience, self.train.patience
         if plateau is not None and patience is not None and plateau >= patience:
             raise ValueError(

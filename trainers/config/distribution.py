@@ -12,10 +12,11 @@ from fullrank.models.options.setting import check_settings, setting
 class DistributionConfig:
     """The `tf.distribute` strategy of a run."""
 
-    strategy: Literal["none", "mirrored", "multi_worker"] = setting(
+    strategy: Literal["none", "mirrored", "multi_worker", "parameter_server"] = setting(
         "none",
-        "How the examples of a step are shared: mirrored, by devices of this machine; multi_worker, by the processes "
-        "that the environment variable TF_CONFIG lists, each of which is started with the same flags.",
+        "Who takes steps: mirrored, devices of this machine that share each one; multi_worker, the processes that the "
+        "environment variable TF_CONFIG lists, which share each one and are started with the same flags; "
+        "parameter_server, the workers of TF_CONFIG, each at its own pace, with the weights on its servers (ps).",
         operational=True,
     )
     replicas: int | None = setting(
@@ -25,9 +26,18 @@ class DistributionConfig:
         operational=True,
     )
 
+    shard_kib: int = setting(
+        256,
+        "With --strategy=parameter_server: smallest part of a table, in KiB, that a server of its own holds.",
+        minimum=1,
+        operational=True,
+    )
+
     def __post_init__(self) -> None:
         """Validates the settings."""
         check_settings(self)
+        if self.shard_kib != 256 and self.strategy != "parameter_server":
+            raise ValueError(f"--shard_kib={self.shard_kib} takes effect only with --strategy=parameter_server.")
         if self.replicas is not None and self.strategy != "mirrored":
             raise ValueError(
                 f"--replicas={self.replicas} takes effect only with --strategy=mirrored: leave it out, or give that, "

@@ -15,6 +15,7 @@ from typing import Any, Final
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.layers.remote_rows import with_shards
 from fullrank.trainers.run.weights import (
     READING_ERRORS,
     create_counter,
@@ -27,6 +28,7 @@ from fullrank.trainers.run.weights import (
 )
 
 KEPT: Final = 2
+_POSITION: Final = "iterator/"
 
 
 @dataclasses.dataclass
@@ -183,12 +185,13 @@ class Checkpoints:
         """The variables of a checkpoint except the metrics: weights, optimiser slots, a teacher's averages."""
         model = self._checkpoint.model
         of_metrics = {variable.ref() for metric in model.metrics for variable in metric.variables}
-        found = [*model.weights, *model.optimizer.variables, *self._averages]
+        found = with_shards([*model.weights, *model.optimizer.variables, *self._averages])
         return [variable for variable in found if variable.ref() not in of_metrics]
 
     def _restored(self, path: str) -> str | None:
         """Restores a checkpoint; returns what is wrong with it, `None` if it was restored."""
         try:
+            self._check_position(path)
             self._checkpoint.restore(path).assert_existing_objects_matched()
         except READING_ERRORS as error:
             if is_misfit(error):
@@ -201,6 +204,14 @@ class Checkpoints:
         if broken:
             return f"The checkpoint {path} holds NaN or infinite numbers in {describe_not_finite(broken)}."
         return None
+
+    def _check_position(self, path: str) -> None:
+        saved = tf.train.load_checkpoint(path).get_variable_to_shape_map()
+        if hasattr(self._checkpoint, "iterator") and not any(name.startswith(_POSITION) for name in saved):
+            raise ValueError(
+                "it was written with --strategy=parameter_server, whose workers keep no position in the data; resume "
+                "with that, too"
+            )
 
 
 def random_generators(model: keras.Model) -> list[tf.random.Generator]:

@@ -55,7 +55,10 @@ def describe_not_finite(names: Sequence[str]) -> str:
 
 
 def _is_finite(variable: tf.Variable) -> bool:
-    if math.isfinite(float(tf.reduce_sum(variable))):
+    # At a parameter server, if that holds the variable.
+    with tf.device(variable.device):
+        total = tf.reduce_sum(variable)
+    if math.isfinite(float(total)):
         return True
     flat = tf.reshape(variable, [-1])
     blocks = (flat[start : start + _BLOCK] for start in range(0, int(tf.size(flat)), _BLOCK))

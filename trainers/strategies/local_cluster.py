@@ -15,10 +15,10 @@ from contextlib import ExitStack
 from typing import IO, Final
 
 from fullrank.data.command.command import FAILED
-from fullrank.trainers.strategies.tf_config import VARIABLE
+from fullrank.trainers.strategies.tf_config import CHIEF, SERVER, VARIABLE, WORKER
 
 _HOST: Final = "127.0.0.1"
-_ROLE: Final = "worker"
+_SHOWN: Final = {SERVER: "server"}
 _POLL: Final = 0.2
 _TO_REPORT: Final = 30.0
 """Seconds in which the others may report what went wrong, once one has failed."""
@@ -26,27 +26,32 @@ _TO_END: Final = 10.0
 """Seconds from SIGTERM to SIGKILL."""
 
 
-def run_cluster(command: Sequence[str], *, workers: int, to_report: float = _TO_REPORT) -> int:
-    """Runs a command once for each worker, with TF_CONFIG, until the chief ends.
+def run_cluster(command: Sequence[str], *, workers: int, servers: int = 0, to_report: float = _TO_REPORT) -> int:
+    """Runs a command once for each process of a cluster, with TF_CONFIG, until the chief ends.
 
-    The chief is worker 0. Each line that a process writes is shown after its name. When the chief has ended, the others
-    are ended; when another one has failed, the chief has `to_report` seconds to end by itself. No process is left,
-    whatever ends this function.
+    The chief is worker 0; with parameter servers it is one more process, which goes on without a worker that fails as
+    long as there is another. Each line that a process writes is shown after its name. When the chief has ended, the
+    others are ended; when one that it needs has failed, the chief has `to_report` seconds to end by itself. No process
+    is left, whatever ends this function.
 
     Args:
       command: Program and arguments.
-      workers: How many processes.
+      workers: How many workers.
+      servers: How many parameter servers; 0 for workers that need none.
       to_report: Seconds.
 
     Returns:
       The exit code of the first process that failed, or that of the chief.
     """
-    hosts = [f"{_HOST}:{port}" for port in free_ports(workers)]
+    numbers = {CHIEF: 1, WORKER: workers, SERVER: servers} if servers else {WORKER: workers}
+    hosts = iter([f"{_HOST}:{port}" for port in free_ports(sum(numbers.values()))])
+    cluster = {role: [next(hosts) for _ in range(number)] for role, number in numbers.items()}
+    tasks = [(role, index) for role, number in numbers.items() for index in range(number)]
     processes: list[subprocess.Popen[str]] = []
     readers: list[threading.Thread] = []
     try:
-        for index in range(workers):
-            task = {"cluster": {_ROLE: hosts}, "task": {"type": _ROLE, "index": index}}
+        for role, index in tasks:
+            task = {"cluster": cluster, "task": {"type": role, "index": index}}
             # A session of its own: an interrupt at the terminal reaches this process alone, which ends the others.
             process = subprocess.Popen(  # noqa: S603
                 command,
@@ -58,11 +63,12 @@ def run_cluster(command: Sequence[str], *, workers: int, to_report: float = _TO_
                 start_new_session=True,
             )
             processes.append(process)
+            name = role if role == CHIEF else f"{_SHOWN.get(role, role)} {index}"
             for source, target in ((process.stdout, sys.stdout), (process.stderr, sys.stderr)):
-                reader = threading.Thread(target=_copy, args=(source, target, f"{_ROLE} {index}"), daemon=True)
+                reader = threading.Thread(target=_copy, args=(source, target, name), daemon=True)
                 reader.start()
                 readers.append(reader)
-        code = _wait(processes, to_report=to_report)
+        code = _wait(processes, spared=range(1, 1 + workers) if servers else range(0), to_report=to_report)
     finally:
         _end(processes)
         for reader in readers:
@@ -79,11 +85,18 @@ def free_ports(number: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def _wait(processes: Sequence[subprocess.Popen[str]], *, to_report: float) -> int:
+def _wait(processes: Sequence[subprocess.Popen[str]], *, spared: range, to_report: float) -> int:
+    """Waits for the chief, the first process; the spared ones may fail until none of them is left."""
     failed, since = 0, 0.0
+    lost: list[int] = []
     while processes[0].poll() is None:
         if not failed:
-            failed = next((_code(process) for process in processes if process.poll()), 0)
+            for place in spared:
+                if processes[place].poll() and place not in lost:
+                    lost.append(place)
+                    print(f"[worker {place - spared[0]}] has ended; training goes on without it.", file=sys.stderr)
+            needed = [process for place, process in enumerate(processes) if place not in lost or lost == [*spared]]
+            failed = next((_code(process) for process in needed if process.poll()), 0)
             since = time.monotonic()
         elif time.monotonic() - since > to_report:
             return failed

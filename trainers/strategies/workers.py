@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
 import tensorflow as tf
 
 from fullrank.trainers.config.distribution import DistributionConfig
-from fullrank.trainers.strategies.tf_config import Place, read_place
+from fullrank.trainers.strategies.servers import Servers, handle_termination_again
+from fullrank.trainers.strategies.tf_config import CHIEF, Place, read_place, read_task
 
 Answer = TypeVar("Answer")
 
@@ -29,10 +28,13 @@ class Workers:
     Args:
       strategy: What shares a step among their devices.
       place: The place of this process.
+      servers: Where the chief hands steps to workers that have no place; `None` where each process takes them itself.
     """
 
-    def __init__(self, strategy: tf.distribute.Strategy, place: Place = ALONE) -> None:
-        self.strategy = strategy
+    def __init__(
+        self, strategy: tf.distribute.Strategy, place: Place = ALONE, *, servers: Servers | None = None
+    ) -> None:
+        self.strategy, self.servers = strategy, servers
         self.number, self.count = place
         # One trace per process: a number given as a tensor does not make another one.
         self._sum = tf.function(self._sum_of_replicas)
@@ -77,8 +79,13 @@ class Workers:
             yield
         except tf.errors.OpError as error:
             lost = isinstance(error, tf.errors.UnavailableError) or _LOST in str(error)
-            if self.count == 1 or not lost:
+            if not lost or (self.count == 1 and self.servers is None):
                 raise
+            if self.servers is not None:
+                raise ValueError(
+                    "a parameter server has ended or cannot be reached, and the weights that it held are lost. Start "
+                    "all processes again with the same commands: training resumes from the last checkpoint."
+                ) from error
             raise ValueError(
                 "another process of this training has ended or cannot be reached; its own output says why. Start all "
                 "of them again with the same commands: training resumes from the last checkpoint."
@@ -121,6 +128,12 @@ def join(config: DistributionConfig) -> Workers:
         return Workers(tf.distribute.get_strategy())
     if config.strategy == "mirrored":
         return Workers(tf.distribute.MirroredStrategy(_devices(config.replicas)))
+    if config.strategy == "parameter_server":
+        task = read_task()
+        if task.role != CHIEF:
+            raise ValueError(f"The process {task.role} {task.number} serves, and trains only what the chief hands it.")
+        servers = Servers(task, shard_kib=config.shard_kib)
+        return Workers(servers.strategy, servers=servers)
     place = read_place()
     try:
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
@@ -128,18 +141,8 @@ def join(config: DistributionConfig) -> Workers:
         raise ValueError(
             f"--strategy=multi_worker has to be the first use of TensorFlow in a process: {error}"
         ) from error
-    _handle_termination_again()
+    handle_termination_again()
     return Workers(strategy, place)
-
-
-def _handle_termination_again() -> None:
-    """Gives SIGTERM back to Python, from which TensorFlow's coordination service has taken it.
-
-    Its handler only notes the signal, so that the process would train on.
-    """
-    handler = signal.getsignal(signal.SIGTERM)
-    if threading.current_thread() is threading.main_thread() and handler is not None:
-        signal.signal(signal.SIGTERM, handler)
 
 
 def _devices(replicas: int | None) -> list[str]:

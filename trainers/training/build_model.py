@@ -32,6 +32,7 @@ def build_model(
     seed: int = 0,
     train_split: str = "train",
     tables_of: Ranker | None = None,
+    machines: int = 1,
 ) -> Ranker:
     """Builds the model with all its weights; call it in the scope of a distribution strategy if there is one.
 
@@ -44,6 +45,7 @@ def build_model(
       seed: Seed of what groups and objective draw, whose generators a checkpoint could not save.
       train_split: What it is trained on, whose labels are counted.
       tables_of: A model of the same configuration whose embedding sets are taken for this one's.
+      machines: How many machines share the tables, each with as much memory as this one.
       exposure: What training does about repeated exposures; `None` for nothing, as to a model that is only used.
 
     Raises:
@@ -52,7 +54,7 @@ def build_model(
     schema = without_features(schema, config.without_features)
     wiring = wiring_of_data(config, schema)
     if tables_of is None:
-        check_tables_fit(schema, widths=[each.width for each in wiring.sets])
+        check_tables_fit(schema, widths=[each.width for each in wiring.sets], machines=machines)
     options = part_of(
         config,
         of=RankerOptions,

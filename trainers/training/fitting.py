@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import tensorflow as tf
 
@@ -24,8 +25,11 @@ from fullrank.trainers.training.callbacks.early_stopping import EarlyStopping
 from fullrank.trainers.training.callbacks.metrics_lines import Events, MetricsLines, ProgressBar
 from fullrank.trainers.training.callbacks.saving import Counting, Resume, Saving
 from fullrank.trainers.training.callbacks.stop_on_nan import StopOnNaN
+from fullrank.trainers.training.coordinated_steps import CoordinatedSteps
 
 Callbacks = Sequence[keras.callbacks.Callback]
+
+_SAVER: Final = "MultiDeviceSaver"
 
 
 class Fitting:
@@ -66,7 +70,7 @@ class Fitting:
 
     def fit(
         self,
-        batches: tf.data.Dataset,
+        batches: tf.data.Dataset | CoordinatedSteps,
         *,
         validation: tf.data.Dataset | tf.distribute.DistributedDataset | None = None,
         validation_steps: int | None = None,
@@ -80,7 +84,7 @@ class Fitting:
         """Trains from where the run stands to its end.
 
         Args:
-          batches: Endless.
+          batches: Endless; or the steps that workers take on batches of their own.
           validation: Read once after each epoch.
           validation_steps: Batches of a `DistributedDataset`.
           shown: Tasks whose metrics the progress bar shows.
@@ -90,9 +94,10 @@ class Fitting:
           on_undefined: Takes epoch and logs of a validation whose monitored metric was undefined.
           begin: Called before the first step of a run that has no checkpoint, when the slots of the optimiser exist.
         """
-        stream = Stream(batches)
+        stream = Stream(batches) if isinstance(batches, tf.data.Dataset) else None
         writes = self._workers.is_chief
-        checkpoints = self._checkpoints(stream)
+        parts = None if isinstance(batches, tf.data.Dataset) else batches.parts
+        checkpoints = self._checkpoints(stream, parts)
         keep_best = saver_of_best(self._model, self._run.best)
         if checkpoints.restore(say=say if writes else silent):
             if writes:
@@ -119,8 +124,8 @@ class Fitting:
         logs_and_saving = [*(self._logs() if writes else []), self._saving(checkpoints, watch)]
         kept = saying_what_is_kept(lambda: self._what_is_kept(checkpoints)) if writes else contextlib.nullcontext()
         with quiet_callbacks(), kept:
-            self._model.fit(
-                stream,
+            fit = batches.fit if stream is None else functools.partial(self._model.fit, stream)
+            fit(
                 steps_per_epoch=self._steps,
                 initial_epoch=progress.epoch,
                 epochs=self._config.epochs,
@@ -130,10 +135,12 @@ class Fitting:
                 verbose=_verbosity(self._config.progress if writes else "none"),
             )
 
-    def _checkpoints(self, stream: Stream) -> Checkpoints | FollowerCheckpoints:
+    def _checkpoints(self, stream: Stream | None, parts: Mapping[str, Any] | None) -> Checkpoints | FollowerCheckpoints:
         model, state, directory, averages = self._model, self.state, self._run.checkpoints, self._averages
-        if self._workers.is_chief:
-            return Checkpoints(model=model, stream=stream, state=state, directory=directory, averages=averages)
+        if stream is None or self._workers.is_chief:
+            return Checkpoints(
+                model=model, stream=stream, state=state, directory=directory, averages=averages, parts=parts
+            )
         own = self._run.workers / str(self._workers.number)
         return FollowerCheckpoints(
             model=model, stream=stream, state=state, directory=directory, own=own, averages=averages
@@ -206,14 +213,15 @@ class Fitting:
 
 @contextlib.contextmanager
 def quiet_callbacks() -> Iterator[None]:
-    """Drops the warning that callbacks are slow.
+    """Drops warnings that nobody could act on.
 
-    Keras times them at the first few steps of a process, in which they wait for graphs to be traced and files to be
-    created; nobody could act on it.
+    Keras times callbacks at the first few steps of a process, in which they wait for graphs to be traced and files to
+    be created. TensorFlow traces a new graph for each checkpoint whose variables several devices hold.
     """
 
     def wanted(record: logging.LogRecord) -> bool:
-        return "is slow compared to the batch time" not in str(record.msg)
+        text = record.getMessage()
+        return "is slow compared to the batch time" not in text and _SAVER not in text
 
     logger = logging.getLogger("tensorflow")
     logger.addFilter(wanted)

@@ -17,7 +17,7 @@ _LIMITS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.lim
 _UNITS: Final = ("B", "KB", "MB", "GB", "TB", "PB", "EB")
 
 
-def check_tables_fit(schema: Schema, *, widths: Sequence[int], memory: int | None = None) -> None:
+def check_tables_fit(schema: Schema, *, widths: Sequence[int], memory: int | None = None, machines: int = 1) -> None:
     """Rejects float32 tables that together exceed the memory of the machine or of its container.
 
     A feature's table has `rows x width x 4` bytes in every embedding set; the optimiser's slots are not counted, so a
@@ -27,11 +27,13 @@ def check_tables_fit(schema: Schema, *, widths: Sequence[int], memory: int | Non
       schema: Schema of the data, whose sparse features have the tables.
       widths: Widths of the embedding sets.
       memory: Memory in bytes; that of the machine or container if `None`.
+      machines: How many machines of as much memory share the tables.
 
     Raises:
       ValueError: If they are too large; the message names the largest table.
     """
     there = total_memory() if memory is None else memory
+    there = None if there is None else there * machines
     width = sum(widths)
     sizes = {feature.name: feature.ids.rows * width * _BYTES for feature in schema.tables}
     needed = sum(sizes.values())

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from fullrank.data.reading.bad_records import diagnose, explain
 from fullrank.data.reading.pipeline import INPUT_ERRORS
-from fullrank.data.reading.read import read_records
+from fullrank.data.reading.read import read_records, read_share
 from fullrank.data.records.bad_data import BadDataError
 from fullrank.data.schema.schema import Schema
 from fullrank.trainers.config.config import DataConfig, RunConfig, TrainConfig
@@ -179,6 +179,17 @@ def training_batches(
         epochs=None,
         deterministic=config.train.deterministic,
         histories=histories,
+    )
+
+
+def batches_of_readers(config: RunConfig, schema: Schema, *, readers: int) -> Callable[[tf.Tensor], tf.data.Dataset]:
+    """The training split for several readers: number of an iterator -> its endless batches, see `read_share`."""
+    return read_share(
+        schema,
+        split=config.data.train_split,
+        batch_size=batch_size_of(config.data),
+        readers=readers,
+        seed=config.train.seed if config.data.shuffle else None,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from fullrank.data.files.scratch import clear_leftovers
-from fullrank.data.schema.json import read_schema, write_schema
+from fullrank.data.schema.json import write_schema
 from fullrank.data.schema.saved_tables import layout_json
 from fullrank.data.schema.schema import Schema
 from fullrank.layers.legacy_keras import keras
@@ -32,6 +32,7 @@ from fullrank.trainers.training.callbacks.early_stopping import (
 )
 from fullrank.trainers.training.callbacks.measures import Collapse, Groups
 from fullrank.trainers.training.callbacks.stop_on_nan import TrainingDivergedError
+from fullrank.trainers.training.coordinated_steps import steps_of_workers
 from fullrank.trainers.training.fitting import Fitting, say, silent, summary
 from fullrank.trainers.training.gradient_log import gradient_log
 from fullrank.trainers.training.records import (
@@ -46,7 +47,7 @@ from fullrank.trainers.training.records import (
     validation_batches,
 )
 from fullrank.trainers.training.teachers import Taught, averaged_weights, give_teacher
-from fullrank.trainers.training.warm_start import check_start, warm_start, with_statistics_of
+from fullrank.trainers.training.warm_start import check_start, schema_of, warm_start
 from fullrank.trainers.training.warnings import (
     exposure_report,
     few_steps_warning,
@@ -75,7 +76,7 @@ def train_model(
       ValueError: If data, configuration and run directory do not fit together, or training diverges.
     """
     run = RunDirectory(config.train.output)
-    schema = _schema_of(config, run)
+    schema = schema_of(config, run)
     config = sized(config, schema)
     workers = join(config.distribution)
     size = batch_size_of(config.data)
@@ -89,15 +90,6 @@ def train_model(
         if not goes_on:
             return finished or {}
         return _Training(config, schema, run, workers=workers, after_epoch=after_epoch).run(command)
-
-
-def _schema_of(config: RunConfig, run: RunDirectory) -> Schema:
-    """The schema of the data, with the statistics of the run that the training starts from."""
-    schema = read_schema(config.data.data)
-    if config.warm_start.start is None:
-        return schema
-    holds = run if run.resumable and not config.train.overwrite else RunDirectory(config.warm_start.start)
-    return with_statistics_of(holds.schema(), schema)
 
 
 def _finished(config: RunConfig, schema: Schema, run: RunDirectory, *, workers: Workers) -> dict[str, Any] | None:
@@ -149,6 +141,7 @@ class _Training:
                 exposure=config.exposure,
                 seed=config.train.seed,
                 train_split=config.data.train_split,
+                machines=1 if workers.servers is None else workers.servers.count,
             )
             compile_model(
                 self._model,
@@ -225,18 +218,20 @@ class _Training:
             print(f"warning: {sentence}", file=sys.stderr, flush=True)
 
     def _train(self) -> None:
-        told, model = self._after_epoch, self._model
+        told, model, data = self._after_epoch, self._model, (self._config, self._schema)
         measures = [
             *self._taught.callbacks,
             *([self._averaged.follow, self._averaged.enter] if self._averaged else []),
             *([Collapse()] if self._config.train.log_collapse else []),
             *([Groups()] if model.learns_groups else []),
-            *([self._gradients()] if self._config.objective.log_gradients else []),
+            *([gradient_log(model, *data, cache=self._cache)] if self._config.objective.log_gradients else []),
         ]
         workers = self._workers
         validation, steps = self._validation()
         self._fitting.fit(
-            training_batches(
+            steps_of_workers(model, *data, servers=workers.servers)
+            if workers.servers is not None
+            else training_batches(
                 self._config,
                 self._schema,
                 cache=self._cache,
@@ -322,9 +317,6 @@ class _Training:
                 save=lambda task: savers[task]() if task in savers else None,
             )
         ]
-
-    def _gradients(self) -> keras.callbacks.Callback:
-        return gradient_log(self._model, self._config, self._schema, cache=self._cache)
 
     def _monitored(self, model: Ranker) -> str | None:
         if not self._config.data.validation_split:

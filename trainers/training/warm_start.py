@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from fullrank.data.schema.features import Numeric
+from fullrank.data.schema.json import read_schema
 from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.data.schema.value_rules import without_features
 from fullrank.data.schema.vocabulary import read_vocabularies
@@ -46,6 +47,15 @@ class Started(NamedTuple):
         """One sentence."""
         state = "with" if self.with_state else "without"
         return f"{self.kept:,} rows of tables keep their values, {self.new:,} are new; {state} the optimisers' state."
+
+
+def schema_of(config: RunConfig, run: RunDirectory) -> Schema:
+    """The schema of the data, with the statistics of the run that the training in `run` starts from."""
+    schema = read_schema(config.data.data)
+    if config.warm_start.start is None:
+        return schema
+    holds = run if run.resumable and not config.train.overwrite else RunDirectory(config.warm_start.start)
+    return with_statistics_of(holds.schema(), schema)
 
 
 def check_start(config: RunConfig, schema: Schema) -> None:

@@ -48,6 +48,30 @@ def test_a_killed_worker_has_the_code_of_a_shell() -> None:
     assert run_cluster(program(text), workers=2, to_report=0.5) == 137
 
 
+def test_servers_get_a_chief_and_roles(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    kept = f"open({str(tmp_path)!r} + '/{{type}} {{index}}'.format(**task['task']), 'w').write(json.dumps(task))"
+    text = f"{kept}; print('here', flush=True); time.sleep(2 if task['task']['type'] == 'chief' else 60)"
+    assert run_cluster(program(text), workers=2, servers=1) == 0
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["chief 0", "ps 0", "worker 0", "worker 1"]
+    cluster = json.loads((tmp_path / "ps 0").read_text())["cluster"]
+    assert {role: len(hosts) for role, hosts in cluster.items()} == {"chief": 1, "worker": 2, "ps": 1}
+    shown = {f"[{name}] here" for name in ("chief", "worker 0", "worker 1", "server 0")}
+    assert shown == set(capfd.readouterr().out.splitlines())
+
+
+def test_with_servers_a_worker_may_fail(capfd: pytest.CaptureFixture[str]) -> None:
+    seconds = "3 if task['task']['type'] == 'chief' else 60"
+    text = f"task['task'] == {{'type': 'worker', 'index': 1}} and sys.exit(5); time.sleep({seconds})"
+    assert run_cluster(program(text), workers=2, servers=1) == 0
+    assert "[worker 1] has ended; training goes on without it." in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("role", ["ps", "worker"])
+def test_servers_and_the_last_worker_are_needed(role: str) -> None:
+    text = f"sys.exit(5) if task['task']['type'] == {role!r} else time.sleep(60)"
+    assert run_cluster(program(text), workers=2, servers=2, to_report=0.5) == 5
+
+
 def test_ports_are_distinct() -> None:
     assert len(set(free_ports(20))) == 20
 

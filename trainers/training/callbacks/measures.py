@@ -13,6 +13,7 @@ import tf_keras as keras
 from fullrank.analysis.embeddings.spectrum import information_abundance, spectrum
 from fullrank.analysis.inputs.variables import touched_rows
 from fullrank.data.schema.saved_tables import StoredTable
+from fullrank.layers.remote_rows import full_name
 from fullrank.models.objectives import logit_gradients
 from fullrank.models.table_layout import table_layout
 
@@ -41,7 +42,7 @@ class Collapse(keras.callbacks.Callback):
         if logs is None:
             return
         layout = table_layout(self.model)
-        variables = {_full_name(variable): variable for variable in self.model.table_variables.values()}
+        variables = {full_name(variable): variable for variable in self.model.table_variables.values()}
         for entry in layout.variables:
             variable = variables[entry.variable]
             slots = _slots(self.model.optimizer, entry.variable, rows=int(variable.shape[0]))
@@ -65,12 +66,8 @@ def _slots(optimizer: Any, name: str, *, rows: int) -> list[tf.Variable]:
     return [
         variable
         for variable in optimizer.variables
-        if _full_name(variable).endswith(f"/{name}") and variable.shape.rank and variable.shape[0] == rows
+        if full_name(variable).endswith(f"/{name}") and variable.shape.rank and variable.shape[0] == rows
     ]
-
-
-def _full_name(variable: tf.Variable) -> str:
-    return str(variable.name).removesuffix(":0")
 
 
 class Groups(keras.callbacks.Callback):

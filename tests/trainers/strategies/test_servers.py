@@ -1,0 +1,99 @@
+"""Training by workers on the weights of parameter servers, all of them processes of this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+from small_runs import lines
+
+from fullrank.trainers.config.flags import run_config
+from fullrank.trainers.training.load_run import load_run
+from fullrank.trainers.training.train_model import train_model
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked up in /proc"),
+]
+
+FLAGS = [
+    *("--tasks=click,like", "--widths=8,8", "--expert_width=16", "--hidden=16", "--tower=16", "--batch_size=64"),
+    *("--table_learning_rate=0.2", "--learning_rate=0.005", "--epochs=4", "--patience=none", "--progress=none"),
+    *("--notensorboard", "--log_steps=6"),
+]
+"""76 steps."""
+
+
+def command(records: Path, output: Path) -> list[str]:
+    started = [sys.executable, "-m", "fullrank.trainers.cluster", "--workers=2", "--servers=2", "--"]
+    return [*started, f"--data={records}", f"--output={output}", *FLAGS, "--shard_kib=1", "--checkpoint_steps=6"]
+
+
+def kill(output: Path, *, role: str) -> None:
+    """Kills the first process of a role that trains into a directory."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            line, environment = (entry / "cmdline").read_text(), (entry / "environ").read_text(errors="replace")
+        except OSError:
+            continue
+        found = re.search(r"TF_CONFIG=([^\0]*)", environment)
+        if f"--output={output}" in line and found and json.loads(found[1])["task"] == {"type": role, "index": 0}:
+            os.kill(int(entry.name), signal.SIGKILL)
+            return
+    raise AssertionError(f"no {role} is running")
+
+
+def killed(arguments: list[str], output: Path, *, role: str, after: int) -> subprocess.CompletedProcess[str]:
+    """Runs a cluster, and kills one of its processes when this many steps are in the log."""
+    log = output / "metrics.jsonl"
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        last = time.monotonic() + 400
+        while process.poll() is None and time.monotonic() < last:
+            if log.exists() and len(lines(output, "train")) >= after:
+                kill(output, role=role)
+                break
+            time.sleep(0.1)
+        stdout, stderr = process.communicate(timeout=400)
+    return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+
+
+def shapes(run: Path) -> dict[str, Any]:
+    """What a checkpoint holds, except the positions in the data."""
+    reader = tf.train.load_checkpoint(str(run / "checkpoints"))
+    found = reader.get_variable_to_shape_map()
+    return {name: shape for name, shape in found.items() if not name.startswith("iterator")}
+
+
+def test_a_run_survives_the_loss_of_a_server_and_of_a_worker(toy_records: Path, tmp_path: Path) -> None:
+    output, reference = tmp_path / "run", tmp_path / "reference"
+    arguments = command(toy_records, output)
+    lost = killed(arguments, output, role="ps", after=2)
+    assert lost.returncode != 0
+    errors = [line for line in lost.stderr.splitlines() if line.startswith("[chief] error: ")]
+    assert len(errors) == 1
+    assert "a parameter server has ended or cannot be reached" in errors[0]
+    assert not (output / "result.json").exists()
+    done = killed(arguments, output, role="worker", after=len(lines(output, "train")) + 2)
+    assert done.returncode == 0, done.stderr
+    assert f"[chief] {output}: resumes after" in done.stdout
+    assert json.loads((output / "result.json").read_text())["steps"] == 76
+    best = max(line["val_click_auc"] for line in lines(output, "epoch"))
+    assert best > 0.75  # .5 without learning; one process reaches .85
+    given = [f"--data={toy_records}", f"--output={reference}", *FLAGS, "--epochs=1", "--steps_per_epoch=1"]
+    train_model(run_config(given))
+    assert shapes(output) == shapes(reference)
+    loaded = load_run(output)
+    found = loaded.model(loaded.model.example_batch(3))
+    assert all(bool(tf.reduce_all(tf.math.is_finite(values))) for values in found.values())
+    (output / "result.json").unlink()
+    with pytest.raises(ValueError, match="written with --strategy=parameter_server"):
+        train_model(run_config([f"--data={toy_records}", f"--output={output}", *FLAGS]))

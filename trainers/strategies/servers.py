@@ -1,0 +1,81 @@
+"""Parameter servers: who serves, and the chief that hands steps to the workers.
+
+A worker takes a step of its own batch on the weights that the servers hold at that moment, and they apply its
+gradients at once: steps of several workers overlap, and none waits for another (asynchronous gradient descent).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import Any, Final
+
+import tensorflow as tf
+
+from fullrank.trainers.strategies.tf_config import CHIEF, SERVER, WORKER, Task
+
+_PROTOCOL: Final = "grpc"
+
+
+def serve(task: Task) -> None:
+    """Lets other processes run their graphs in this one, a worker or a server, until SIGTERM."""
+    # A worker that waits for a server that is gone for good would never tell the chief.
+    os.environ.setdefault("GRPC_FAIL_FAST", "use_caller")
+    server = tf.distribute.Server(
+        tf.train.ClusterSpec(task.cluster), job_name=task.role, task_index=task.number, protocol=_PROTOCOL
+    )
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    name = "server" if task.role == SERVER else task.role
+    print(f"{name} {task.number} listens at {server.target.rpartition('/')[2]}.", flush=True)
+    ended.wait()
+
+
+class Servers:
+    """The workers and the parameter servers, seen from the chief.
+
+    Args:
+      task: The part of this process, the chief.
+      shard_kib: Smallest part of a variable, in KiB, that a server of its own holds.
+
+    Attributes:
+      strategy: In its scope variables are created on the servers: in turn, and by rows in as many parts of equal size
+        as there are servers, if each has at least `shard_kib`.
+      coordinator: Hands functions to the workers, and again to another one where a worker was lost.
+      workers: Number of workers.
+      count: Number of servers.
+
+    Raises:
+      ValueError: If a worker has several GPUs, or the cluster cannot be joined.
+    """
+
+    def __init__(self, task: Task, *, shard_kib: int) -> None:
+        self.workers, self.count = len(task.cluster[WORKER]), len(task.cluster[SERVER])
+        resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+            tf.train.ClusterSpec(task.cluster), task_type=CHIEF, task_id=0, rpc_layer=_PROTOCOL
+        )
+        partitioner = tf.distribute.experimental.partitioners.MinSizePartitioner(
+            min_shard_bytes=shard_kib * 1024, max_shards=len(task.cluster[SERVER])
+        )
+        try:
+            self.strategy: Any = tf.distribute.ParameterServerStrategy(resolver, variable_partitioner=partitioner)
+        except (RuntimeError, tf.errors.OpError) as error:
+            raise ValueError(f"--strategy=parameter_server cannot join the cluster: {error}") from error
+        if self.strategy.num_replicas_in_sync > 1:
+            raise ValueError(
+                f"--strategy=parameter_server uses one GPU of each worker, but a worker has "
+                f"{self.strategy.num_replicas_in_sync}: start more workers, each with CUDA_VISIBLE_DEVICES of its own."
+            )
+        self.coordinator: Any = tf.distribute.coordinator.ClusterCoordinator(self.strategy)
+        handle_termination_again()
+
+
+def handle_termination_again() -> None:
+    """Gives SIGTERM back to Python, from which TensorFlow's coordination service has taken it.
+
+    Its handler only notes the signal, so that the process would train on.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is threading.main_thread() and handler is not None:
+        signal.signal(signal.SIGTERM, handler)
