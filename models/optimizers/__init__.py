@@ -1,6 +1,6 @@
 """Optimisers whose step does not depend on the number of table rows, and the optimiser of a whole model.
 
-May import: layers/remote_rows.py.
+May import: layers.
 """
 
 from fullrank.models.optimizers.build import build_optimizer

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from fullrank.trainers.config.distribution import DistributionConfig
 from fullrank.trainers.config.model import ModelConfig
-
-if TYPE_CHECKING:
-    from fullrank.trainers.config.config import RunConfig
 
 ONE_SET: Final = ("single", "shared_bottom", "omoe", "mmoe", "ple")
 WITH_LEVELS: Final = ("ple", "stem")
@@ -60,32 +57,6 @@ def check_distribution(config: DistributionConfig, model: ModelConfig) -> None:
             "from a whole batch, and unused ones start again from it, of which each replica or worker sees a part. "
             "Leave it out, or take --strategy=none."
         )
-
-
-def check_servers(config: RunConfig) -> None:
-    """Rejects what needs every step of a training with parameter servers, or all of its weights, in one place.
-
-    Raises:
-      ValueError: If a setting does.
-    """
-    if config.distribution.strategy != "parameter_server":
-        return
-    objective, optimizer, train = config.objective, config.optimizer, config.train
-    every_step = "follows the weights step by step, and workers take steps at the same time"
-    whole = "reads or writes whole tables, which the servers hold in parts"
-    refused = (
-        (train.deterministic, "--deterministic", "the order in which workers take steps is never the same"),
-        (train.steps_per_execution > 1, "--steps_per_execution", "workers take steps one by one"),
-        (train.log_collapse, "--log_collapse", whole),
-        (config.warm_start.start is not None, f"--start={config.warm_start.start}", whole),
-        (optimizer.ema_decay is not None, f"--ema_decay={optimizer.ema_decay}", every_step),
-        (objective.is_taught, "--teacher or --teacher_columns", "a teacher is a second model, which no worker has"),
-        (objective.log_gradients, "--log_gradients", "it computes on the weights of one process"),
-        (config.data.on_bad_record == "skip", "--on_bad_record=skip", "workers read files as they are"),
-    )
-    for is_given, flag, reason in refused:
-        if is_given:
-            raise ValueError(f"--strategy=parameter_server cannot be combined with {flag}: {reason}. Leave it out.")
 
 
 def _check_auxiliary(config: ModelConfig) -> None:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from fullrank.models.options import Recency, Repetition
 from fullrank.models.options.setting import REQUIRED, check_settings, same_as, setting
-from fullrank.trainers.config.checks import check_distribution, check_paradigm, check_servers
+from fullrank.trainers.config.checks import check_distribution, check_paradigm
 from fullrank.trainers.config.distribution import DistributionConfig
 from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.config.objective import ObjectiveConfig
@@ -147,7 +147,7 @@ class RunConfig:
         """Validates the parts together."""
         check_paradigm(self.model)
         check_distribution(self.distribution, self.model)
-        check_servers(self)
+        _check_servers(self)
         plateau, patience = self.optimizer.plateau_patience, self.train.patience
         if plateau is not None and patience is not None and plateau >= patience:
             raise ValueError(
@@ -162,3 +162,29 @@ class RunConfig:
             raise ValueError(
                 "--final_rate takes effect only with a --schedule that falls: leave it out, or choose one."
             )
+
+
+def _check_servers(config: RunConfig) -> None:
+    """Rejects what needs every step of a training with parameter servers, or all of its weights, in one place.
+
+    Raises:
+      ValueError: If a setting does.
+    """
+    if config.distribution.strategy != "parameter_server":
+        return
+    objective, optimizer, train = config.objective, config.optimizer, config.train
+    every_step = "follows the weights step by step, and workers take steps at the same time"
+    whole = "reads or writes whole tables, which the servers hold in parts"
+    refused = (
+        (train.deterministic, "--deterministic", "the order in which workers take steps is never the same"),
+        (train.steps_per_execution > 1, "--steps_per_execution", "workers take steps one by one"),
+        (train.log_collapse, "--log_collapse", whole),
+        (config.warm_start.start is not None, f"--start={config.warm_start.start}", whole),
+        (optimizer.ema_decay is not None, f"--ema_decay={optimizer.ema_decay}", every_step),
+        (objective.is_taught, "--teacher or --teacher_columns", "a teacher is a second model, which no worker has"),
+        (objective.log_gradients, "--log_gradients", "it computes on the weights of one process"),
+        (config.data.on_bad_record == "skip", "--on_bad_record=skip", "workers read files as they are"),
+    )
+    for is_given, flag, reason in refused:
+        if is_given:
+            raise ValueError(f"--strategy=parameter_server cannot be combined with {flag}: {reason}. Leave it out.")
