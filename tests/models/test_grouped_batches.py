@@ -14,6 +14,7 @@ from request_log import SCHEMA, write_both
 
 from fullrank import data, models
 from fullrank.data.records.per_request import PerRequest, shared_histories
+from fullrank.layers import TemporalInterest
 from fullrank.trainers import evaluate, predict, train
 
 
@@ -53,7 +54,17 @@ def test_loss_and_gradients_are_those_of_the_flat_batch(both: tuple[Path, Path],
 
 
 @pytest.mark.slow
-def test_commands_give_the_same_on_both(both: tuple[Path, Path], tmp_path: Path) -> None:
+def test_commands_give_the_same_on_both(
+    both: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traced: list[str] = []
+    of_requests = TemporalInterest.of_requests
+
+    def counted(layer: TemporalInterest, *inputs: tf.Tensor, owner: tf.Tensor) -> tf.Tensor:
+        traced.append(directory.name)
+        return of_requests(layer, *inputs, owner=owner)
+
+    monkeypatch.setattr(TemporalInterest, "of_requests", counted)
     flags = ["--experts=gwpfm", "--widths=4", "--hidden=4", "--dropout=0", "--unknown_share=0"]
     flags += ["--validation_split="]
     flags += ["--noshuffle", "--epochs=2", "--batch_size=50", "--log_steps=1", "--progress=none", "--model=single"]
@@ -65,6 +76,7 @@ def test_commands_give_the_same_on_both(both: tuple[Path, Path], tmp_path: Path)
         losses[directory.name] = [line["loss"] for line in lines if "loss" in line]
         evaluate.run(["evaluate", f"--run={run}", "--split=train"])
         predict.run(["predict", f"--run={run}", "--split=train", f"--output={tmp_path}/{directory.name}.parquet"])
+    assert set(traced) == {"grouped"}
     assert len(losses["flat"]) > 6
     np.testing.assert_allclose(losses["grouped"], losses["flat"], atol=1e-6)
     of_grouped, of_flat = (pq.read_table(tmp_path / f"{directory.name}.parquet") for directory in both)
