@@ -43,11 +43,13 @@ _PROJECTION: Final = Control(
         Claim(text="So does CrossNet V2, whose matrix is one", method="crossnet", baseline="fm"),
     ),
     positive=_partners("same", values=20),
-    negative=_partners("full", values=200),
+    negative=_partners("full", values=20),
     flags=(_BATCH,),
     variants={kind: _single(kind, 16) for kind in ("fm", "fmfm", "crossnet", "gwpfm")},
     metric="ia",
     field="id",
+    note="In the negative world every partner asks for all directions, and FM keeps twice as many. A projection adds to "
+    "them there, too: it keeps directions whatever the partners ask for.",
 )
 
 _ME: Final = Control(
@@ -60,7 +62,7 @@ _ME: Final = Control(
         ),
     ),
     positive=_partners("one", values=3),
-    negative=_partners("full", values=200),
+    negative=_partners("full", values=20),
     flags=(_BATCH,),
     variants={
         "1 set of 32": _me("fm", 1, 32),
@@ -97,6 +99,8 @@ _ME_INNER: Final = Control(
         "1 set of 8": _me("ipnn", 1, 8),
     },
     rows=409_600,
+    note="K sets have K products for each pair of fields, one set has one, which is worth something also where a single "
+    "affinity is planted; it is worth more where context chooses among several.",
 )
 
 

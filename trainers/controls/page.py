@@ -120,9 +120,10 @@ def verdict(found: _Found, difference: PairedDifference) -> str:
     if found.control.metric in LOWER_IS_BETTER:
         low, high = -high, -low
     if found.side == "negative":
-        return "not kept" if low > 0 else "kept"
-    outcome = "**won**" if low > 0 else "lost" if high < 0 else "not resolved"
-    return outcome if low > 0 or not found.control.note else f"{outcome}: [why](#{found.control.name})"
+        outcome, expected = ("not kept", False) if low > 0 else ("kept", True)
+    else:
+        outcome, expected = ("**won**" if low > 0 else "lost" if high < 0 else "not resolved"), low > 0
+    return outcome if expected or not found.control.note else f"{outcome}: [why](#{found.control.name})"
 
 
 def _details(control: Control, found: Mapping[tuple[str, Side], _Found]) -> Iterator[str]:

@@ -88,6 +88,9 @@ def test_verdicts_by_hand() -> None:
     assert row_of(write_page([dataclasses.replace(CONTROL, seeds=(1, 2, 3, 4))], better))[7] == "**won** (3 of 4 seeds)"
     wins = [*gains, *(line("negative", "b", seed, 0.9 + 0.0001 * seed) for seed in (1, 2, 3))]
     assert row_of(write_page([CONTROL], wins))[-1] == "not kept"
+    noted = dataclasses.replace(CONTROL, note="It cannot be.")
+    assert row_of(write_page([noted], wins))[-1] == "not kept: [why](#c)"
+    assert row_of(write_page([noted], better))[7] == "**won**"
 
 
 def test_the_page_says_what_is_missing_and_what_failed() -> None:
