@@ -48,8 +48,8 @@ _PROJECTION: Final = Control(
     variants={kind: _single(kind, 16) for kind in ("fm", "fmfm", "crossnet", "gwpfm")},
     metric="ia",
     field="id",
-    note="In the negative world every partner asks for all directions, and FM keeps twice as many. A projection adds to "
-    "them there, too: it keeps directions whatever the partners ask for.",
+    note="In the negative world every partner asks for all directions, and FM keeps twice as many. A projection adds "
+    "to them there, too: it keeps directions whatever the partners ask for.",
 )
 
 _ME: Final = Control(
@@ -99,8 +99,8 @@ _ME_INNER: Final = Control(
         "1 set of 8": _me("ipnn", 1, 8),
     },
     rows=409_600,
-    note="K sets have K products for each pair of fields, one set has one, which is worth something also where a single "
-    "affinity is planted; it is worth more where context chooses among several.",
+    note="K sets have K products for each pair of fields, one set has one, which is worth something also where a "
+    "single affinity is planted; it is worth more where context chooses among several.",
 )
 
 

@@ -46,8 +46,8 @@ _RANKING: Final = Control(
     metric="ne",
     rates=(0.003, 0.03, 0.3),
     seeds=MANY,
-    note="Pairs give the few positives larger gradients, of which SGD makes use. Adam divides gradients by their size, so "
-    "that nothing of this is left, and half of the loss no longer says how high a probability is. With as many "
+    note="Pairs give the few positives larger gradients, of which SGD makes use. Adam divides gradients by their size, "
+    "so that nothing of this is left, and half of the loss no longer says how high a probability is. With as many "
     "positives as negatives, what pairs gain is below .001.",
 )
 
