@@ -119,6 +119,7 @@ class EmbeddingSet(keras.layers.Layer):
         self._runs = plan.merged(table_variables)
         self._variable_of = {table.name: v for v, run in enumerate(self._runs) for table in run}
         self._offset = {}
+        self._stacked = self._no_dependency([])  # a set without tables, as of a model that reads numbers alone
         for run in self._runs:
             starts = np.cumsum([0, *(table.rows for table in run)])
             self._offset.update({table.name: int(start) for table, start in zip(run, starts, strict=False)})

@@ -151,6 +151,10 @@ def test_variables_share_fields_evenly_and_keep_every_table() -> None:
     assert [len(run) for run in PLAN.merged(None)] == [1, 1, 1]
 
 
+def test_a_model_that_reads_numbers_alone_has_a_set_without_tables() -> None:
+    assert layers.EmbeddingSet(LookupPlan(tables=(), fields=()), 4).variables_of_tables == []
+
+
 def test_gradient_touches_looked_up_rows_only() -> None:
     embedding_set = filled(1)
     with tf.GradientTape() as tape:
