@@ -20,7 +20,7 @@ from fullrank.data.schema.schema import Schema
 from fullrank.trainers.config.config import RunConfig
 from fullrank.trainers.config.flags import run_config
 from fullrank.trainers.training.load_run import load_run
-from fullrank.trainers.training.records import training_batches
+from fullrank.trainers.training.records import Histories, training_batches
 from fullrank.trainers.training.train_model import train_model
 
 pytestmark = pytest.mark.slow
@@ -84,10 +84,13 @@ def test_two_devices_take_the_steps_of_one_process(toy_records: Path, of_one: Pa
 
 
 def _side_by_side(
-    config: RunConfig, schema: Schema, *, cache: Path, worker: int, workers: int
+    config: RunConfig, schema: Schema, *, cache: Path, worker: int, workers: int, histories: Histories
 ) -> tf.data.Dataset:  # the batches of two workers, as one process would read them
     assert (worker, workers) == (0, 1)
-    parts = [training_batches(config, schema, cache=cache, worker=number, workers=2) for number in range(2)]
+    parts = [
+        training_batches(config, schema, cache=cache, worker=number, workers=2, histories=histories)
+        for number in range(2)
+    ]
     return tf.data.Dataset.zip(tuple(parts)).map(lambda a, b: {name: tf.concat([a[name], b[name]], 0) for name in a})
 
 
