@@ -48,8 +48,8 @@ _PROJECTION: Final = Control(
     variants={kind: _single(kind, 16) for kind in ("fm", "fmfm", "crossnet", "gwpfm")},
     metric="ia",
     field="id",
-    note="In the negative world every partner asks for all directions, and FM keeps twice as many. A projection adds "
-    "to them there, too: it keeps directions whatever the partners ask for.",
+    note="In the negative world every partner asks for all directions, and FM keeps twice as many. Whether a "
+    "projection adds to them there as well, three seeds do not tell.",
 )
 
 _ME: Final = Control(

@@ -77,6 +77,8 @@ _ORDER: Final = Control(
             text="They beat one vector times the number where its effect is not linear", method="mns", baseline="scaled"
         ),
     ),
+    note="In the negative world near numbers are not alike, so that the effect is not linear there either: it is no "
+    "control of the second claim.",
     positive=_number("smooth", bits=15),
     negative=_number("unordered", bits=10),
     flags=_ONE_SET,
