@@ -35,6 +35,7 @@ from fullrank.data.exposures.flags import define_exposure_flags, read_exposures
 from fullrank.data.exposures.rows import add_exposures, check_exposable, exposure_extras
 from fullrank.data.exposures.spec import exposed_schema
 from fullrank.data.files.find_files import find_files
+from fullrank.data.files.printable import closest
 from fullrank.data.files.write_aside import check_replaceable
 from fullrank.data.schema.json import FILE_NAME, read_schema
 from fullrank.data.schema.request_parts import request_parts
@@ -106,7 +107,9 @@ def convert(flag_values: flags.FlagValues) -> None:
                 raise ValueError(f"{paths[0]} has no column {flag_values.split_column!r}, which --split_column names.")
             for column in group_by:
                 if column not in names:
-                    raise ValueError(f"{paths[0]} has no column {column!r}, which --group_by names.")
+                    meant = closest(column, names)
+                    hint = f" Did you mean {meant!r}?" if meant else ""
+                    raise ValueError(f"{paths[0]} has no column {column!r}, which --group_by names.{hint}")
             rows.add_files(name, files, joins=tables)
         add_earlier_rows(rows)
         good = f"(SELECT * FROM {ROWS} WHERE {BAD} IS NULL)"

@@ -66,7 +66,7 @@ def _escaped(character: str) -> str:
 
 
 def text_of(value: object) -> str:
-    r"""Bytes as text, with `\\xff` for those that are not UTF-8; anything else as `str` gives it."""
+    r"""Bytes as text, with `\xff` for those that are not UTF-8; anything else as `str` gives it."""
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
 
 

@@ -223,7 +223,7 @@ def checked_file(file: tf.Tensor, *, compression: str) -> tf.Tensor:
 
 
 def check_lengths(path: Path, *, compression: str) -> None:
-    """Reads the lengths of all records of a file, unless it was done before and the file has not changed since.
+    """Reads the lengths of all records of a file, unless they were read before and the file has not changed since.
 
     Raises:
       BadDataError: If `fault_in_lengths` finds a fault.

@@ -173,8 +173,8 @@ def block_parser(
     Args:
       packing: How the blocks were written.
       columns: Columns that are wanted, with the `length` wanted of each `many` column.
-      aligned: Groups of `many` columns that must have equally many values in a row. No group is divided between rows
-        and requests.
+      aligned: Groups of `many` columns that must have the same number of values in each row. No group is divided
+        between rows and requests.
 
     Returns:
       A function of serialized blocks `[K]` that gives all their rows in order, packed. A bad block stops it with one of

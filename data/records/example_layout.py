@@ -66,7 +66,7 @@ def example_parser(
 
     Args:
       columns: Columns to read.
-      aligned: Groups of `many` columns that must have equally many values in a row; anything else stops the pipeline.
+      aligned: Groups of `many` columns that must have the same number of values in each row; else the pipeline stops.
       left_out: Names of further columns of the data set, which are not read: `Schema.left_out`.
 
     Returns:

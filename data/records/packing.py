@@ -19,7 +19,7 @@ _OF_REQUESTS: Final = "request:"
 _FLAT, _GROUPED = 1, 2
 """The formats of blocks without and with columns that are held once per request."""
 _WIDEST: Final = 1 << 17
-"""The most values of one type in a row, apart from columns of variable length, for which batches can still be cut."""
+"""Largest number of values of one type per row, without columns of variable length, for which batches can be cut."""
 
 
 class BlockError(ValueError):

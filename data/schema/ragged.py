@@ -56,7 +56,7 @@ Columns = Mapping[str, npt.NDArray[Any] | Ragged]
 
 
 def taken(column: Any, rows: npt.NDArray[np.intp]) -> Any:
-    """The given rows of a column: an array of NumPy, a one-dimensional one of Arrow, or a `Ragged`."""
+    """The given rows of a column, which is a NumPy array, a one-dimensional Arrow array or a `Ragged`."""
     return column[rows] if isinstance(column, np.ndarray) else column.take(rows)
 
 

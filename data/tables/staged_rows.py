@@ -26,7 +26,7 @@ ROWS: Final = "staged"
 SOURCE: Final = "source"
 """Column of `ROWS`: the number of the source that a row came from."""
 REQUEST: Final = "request"
-"""Column of `StagedRows.batches`: the request of a row."""
+"""Column of `StagedRows.batches` with the request of each row."""
 PLACE: Final = "place"
 _PARTNER: Final = "partner"
 _INSERTED_ROWS: Final = 65_536
@@ -48,8 +48,8 @@ class StagedRows:
       extras: Name in `ROWS` -> column of the inputs, kept as canonical text although the schema does not name it.
 
     Attributes:
-      request: How a query of `relation` writes the request of a row, the `rowid` of its first good row; `None` if rows
-        are not grouped by request.
+      request: Expression in queries of `relation` for the request of a row, which is the `rowid` of its first good row;
+        `None` if rows are not grouped by request.
     """
 
     def __init__(

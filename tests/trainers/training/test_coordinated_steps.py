@@ -67,6 +67,11 @@ def read(records: Path) -> tf.data.Dataset:
     return read_records(records, split="train", batch_size=64, seed=2, epochs=None, deterministic=True)
 
 
+def coordinated(model: Ranker, batches: tf.data.Dataset, *, meet_every: int) -> CoordinatedSteps:
+    servers: Any = OneWorker()
+    return CoordinatedSteps(model, servers=servers, read=lambda number: batches, meet_every=meet_every)
+
+
 def validation(records: Path) -> tf.data.Dataset:
     return read_records(records, split="validation", batch_size=128)
 
@@ -74,12 +79,7 @@ def validation(records: Path) -> tf.data.Dataset:
 def test_the_steps_are_those_of_fit(toy_records: Path, tmp_path: Path) -> None:
     ours, theirs = built(toy_records, tmp_path), built(toy_records, tmp_path)
     first, second, batches = Seen(), Seen(), read(toy_records)
-    steps = CoordinatedSteps(
-        ours,
-        servers=OneWorker(),  # type: ignore[arg-type]
-        read=lambda number: batches,
-        meet_every=4,
-    )
+    steps = coordinated(ours, batches, meet_every=4)
     steps.fit(
         steps_per_epoch=6,
         initial_epoch=0,
@@ -109,12 +109,7 @@ def test_the_steps_are_those_of_fit(toy_records: Path, tmp_path: Path) -> None:
 def test_an_epoch_goes_on_at_its_step(toy_records: Path, tmp_path: Path) -> None:
     model, seen, state, batches = built(toy_records, tmp_path), Seen(), TrainingState(), read(toy_records)
     state.progress.epoch, state.progress.step, state.progress.global_step = 1, 5, 11
-    steps = CoordinatedSteps(
-        model,
-        servers=OneWorker(),  # type: ignore[arg-type]
-        read=lambda number: batches,
-        meet_every=2,
-    )
+    steps = coordinated(model, batches, meet_every=2)
     steps.fit(
         steps_per_epoch=6,
         initial_epoch=1,
