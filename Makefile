@@ -48,7 +48,7 @@ fuzz: setup  ## try 100,000 mutated records of each layout, 10,000 schemas and 1
 	$(BIN)/python tests/fuzz_tables.py --files=10000
 
 kills: setup  ## kill each command before each of its file operations, and run it again; takes hours
-	FULLRANK_KILLS=all $(BIN)/pytest -s tests/test_killed.py tests/trainers/streaming/test_online_killed.py
+	FULLRANK_KILLS=all $(BIN)/pytest -s --timeout=0 tests/test_killed.py tests/trainers/streaming/test_online_killed.py
 
 lint: lint-style lint-types lint-build  ## check format, rules, types, BUILD
 

@@ -50,7 +50,17 @@ APPROXIMATE = ["faiss-cpu>=1.12,<2"]
 CONVERTING = ["onnx>=1.17,<2", "onnxruntime>=1.20,<2", "tf2onnx>=1.17,<2"]
 SEARCHING = ["optuna>=4.5,<6"]
 STREAMING = ["confluent-kafka>=2.6,<3"]
-TESTING = [*APPROXIMATE, *SEARCHING, *STREAMING, "hypothesis", "jsonschema", "pytest>=8", "pytest-xdist", "pyyaml>=6"]
+TESTING = [
+    *APPROXIMATE,
+    *SEARCHING,
+    *STREAMING,
+    "hypothesis",
+    "jsonschema",
+    "pytest>=8",
+    "pytest-timeout",
+    "pytest-xdist",
+    "pyyaml>=6",
+]
 DEVELOPING = ["build", "mkdocstrings-python", "mypy", "pre-commit", "ruff", "setuptools>=65", "wheel", "zensical"]
 
 # The package has no __init__.py of its own: `fullrank` is a namespace whose parts are the top-level folders, and the

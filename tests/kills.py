@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from started import started
 
 EVERY: Final = os.environ.get("FULLRANK_KILLS") == "all"
 """With the environment variable FULLRANK_KILLS=all every state is tried, otherwise a seeded few (`make kills`)."""
@@ -167,9 +168,7 @@ def kills(
     environment = {**os.environ, "LD_PRELOAD": str(shim), "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, str(Path(__file__).with_name("killed_stage.py"))]
     tried = 0
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
+    with started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(json.dumps(task) + "\n")

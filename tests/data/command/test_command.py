@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from absl import flags
+from started import started
 
 from fullrank.data.command import command
 from fullrank.data.command import errors as command_errors
@@ -192,9 +193,7 @@ command.run_command(main, flag_values=command.new_flags(), argv=argv)
 
 
 def test_termination_unwinds() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", CHILD, "sleep"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as child:
+    with started([sys.executable, "-c", CHILD, "sleep"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         assert child.stdout is not None
         assert child.stderr is not None
         assert child.stdout.readline() == "started\n"
@@ -217,9 +216,7 @@ def test_a_stopped_command_says_what_is_kept(
 
 
 def test_a_closed_pipe_is_no_error() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", CHILD, "pipe"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as child:
+    with started([sys.executable, "-c", CHILD, "pipe"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         assert child.stdout is not None
         assert child.stderr is not None
         assert child.stdout.readline() == "0\n"

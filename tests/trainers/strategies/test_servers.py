@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import tensorflow as tf
 from small_runs import lines
+from started import started
 
 from fullrank.trainers.config.flags import run_config
 from fullrank.trainers.training.load_run import load_run
@@ -55,7 +56,7 @@ def kill(output: Path, *, role: str) -> None:
 def killed(arguments: list[str], output: Path, *, role: str, after: int) -> subprocess.CompletedProcess[str]:
     """Runs a cluster, and kills one of its processes when this many steps are in the log."""
     log = output / "metrics.jsonl"
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with started(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         last = time.monotonic() + 400
         while process.poll() is None and time.monotonic() < last:
             if log.exists() and len(lines(output, "train")) >= after:

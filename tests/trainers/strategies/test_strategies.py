@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from small_runs import lines
+from started import started
 
 from fullrank.data.schema.schema import Schema
 from fullrank.trainers.config.config import RunConfig
@@ -110,7 +111,7 @@ def _processes_of(output: Path) -> list[str]:
 def _terminated(arguments: Sequence[str], output: Path) -> subprocess.CompletedProcess[str]:
     """Ends the cluster by SIGTERM once it has written a checkpoint within the second epoch."""
     log = output / "metrics.jsonl"
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with started(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         last = time.monotonic() + 400
         while process.poll() is None and time.monotonic() < last:
             listed = tf.train.get_checkpoint_state(str(output / "checkpoints"))
