@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from typing import IO, Final
 
 from fullrank.data.command.command import FAILED
-from fullrank.trainers.strategies.tf_config import CHIEF, SERVER, VARIABLE, WORKER
+from fullrank.trainers.strategies.tf_config import CHIEF, JOINED, SERVER, VARIABLE, WORKER
 
 _HOST: Final = "127.0.0.1"
+_PORTS: Final = range(15000, 30000)
+_TRIES: Final = 10_000
 _SHOWN: Final = {SERVER: "server"}
 _POLL: Final = 0.2
 _TO_REPORT: Final = 30.0
@@ -30,9 +33,9 @@ def run_cluster(command: Sequence[str], *, workers: int, servers: int = 0, to_re
     """Runs a command once for each process of a cluster, with TF_CONFIG, until the chief ends.
 
     The chief is worker 0; with parameter servers it is one more process, which goes on without a worker that fails as
-    long as there is another. Each line that a process writes is shown after its name. When the chief has ended, the
-    others are ended; when one that it needs has failed, the chief has `to_report` seconds to end by itself. No process
-    is left, whatever ends this function.
+    long as there is another, once it has said that all have joined. Each line that a process writes is shown after its
+    name. When the chief has ended, the others are ended; when one that it needs has failed, the chief has `to_report`
+    seconds to end by itself. No process is left, whatever ends this function.
 
     Args:
       command: Program and arguments.
@@ -47,7 +50,8 @@ def run_cluster(command: Sequence[str], *, workers: int, servers: int = 0, to_re
     hosts = iter([f"{_HOST}:{port}" for port in free_ports(sum(numbers.values()))])
     cluster = {role: [next(hosts) for _ in range(number)] for role, number in numbers.items()}
     tasks = [(role, index) for role, number in numbers.items() for index in range(number)]
-    processes: list[subprocess.Popen[str]] = []
+    processes: dict[str, subprocess.Popen[str]] = {}
+    joined = threading.Event()
     readers: list[threading.Thread] = []
     try:
         for role, index in tasks:
@@ -62,46 +66,66 @@ def run_cluster(command: Sequence[str], *, workers: int, servers: int = 0, to_re
                 errors="replace",
                 start_new_session=True,
             )
-            processes.append(process)
             name = role if role == CHIEF else f"{_SHOWN.get(role, role)} {index}"
+            processes[name] = process
             for source, target in ((process.stdout, sys.stdout), (process.stderr, sys.stderr)):
-                reader = threading.Thread(target=_copy, args=(source, target, name), daemon=True)
+                reader = threading.Thread(target=_copy, args=(source, target, name, joined), daemon=True)
                 reader.start()
                 readers.append(reader)
-        code = _wait(processes, spared=range(1, 1 + workers) if servers else range(0), to_report=to_report)
+        spared = [f"{WORKER} {index}" for index in range(workers)] if servers else []
+        code = _wait(processes, spared=spared, joined=joined, to_report=to_report)
     finally:
-        _end(processes)
+        _end([*processes.values()])
         for reader in readers:
             reader.join(_TO_END)
     return code
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports of the loopback interface that nothing listens on; another program may still take them."""
+    """Ports of the loopback interface that nothing listens on.
+
+    They are below those that systems give to outgoing connections, one of which could take a port before the process
+    that it is meant for listens; another program that asks for the very port still may.
+    """
+    found: list[int] = []
+    draw = random.SystemRandom()
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for each in sockets:
-            each.bind((_HOST, 0))
-        return [each.getsockname()[1] for each in sockets]
+        for _ in range(_TRIES):
+            each = stack.enter_context(socket.socket())
+            with suppress(OSError):
+                each.bind((_HOST, draw.choice(_PORTS)))
+                found.append(each.getsockname()[1])
+            if len(found) == number:
+                return found
+    raise ValueError(f"{number} free ports were not found from {_PORTS.start} to {_PORTS.stop - 1} at {_HOST}.")
 
 
-def _wait(processes: Sequence[subprocess.Popen[str]], *, spared: range, to_report: float) -> int:
-    """Waits for the chief, the first process; the spared ones may fail until none of them is left."""
+def _wait(
+    processes: Mapping[str, subprocess.Popen[str]], *, spared: Sequence[str], joined: threading.Event, to_report: float
+) -> int:
+    """Waits for the chief, the first process; the spared ones may fail, once all have joined, until none is left.
+
+    Before, the chief would wait for them for ever.
+    """
+    chief = next(iter(processes.values()))
     failed, since = 0, 0.0
-    lost: list[int] = []
-    while processes[0].poll() is None:
+    lost: list[str] = []
+    while chief.poll() is None:
         if not failed:
-            for place in spared:
-                if processes[place].poll() and place not in lost:
-                    lost.append(place)
-                    print(f"[worker {place - spared[0]}] has ended; training goes on without it.", file=sys.stderr)
-            needed = [process for place, process in enumerate(processes) if place not in lost or lost == [*spared]]
-            failed = next((_code(process) for process in needed if process.poll()), 0)
+            for name in spared if joined.is_set() else ():
+                if processes[name].poll() and name not in lost:
+                    lost.append(name)
+                    print(f"[{name}] has ended; training goes on without it.", file=sys.stderr)
+            for name, process in processes.items():
+                if process.poll() and (name not in lost or len(lost) == len(spared)):
+                    failed = _code(process)
+                    print(f"[{name}] has ended with code {failed}; training needs it.", file=sys.stderr)
+                    break
             since = time.monotonic()
         elif time.monotonic() - since > to_report:
             return failed
         time.sleep(_POLL)
-    return failed or _code(processes[0])
+    return failed or _code(chief)
 
 
 def _code(process: subprocess.Popen[str]) -> int:
@@ -130,8 +154,10 @@ def _signal(process: subprocess.Popen[str], number: int) -> None:
         process.poll()
 
 
-def _copy(source: IO[str], target: IO[str], name: str) -> None:
+def _copy(source: IO[str], target: IO[str], name: str, joined: threading.Event) -> None:
     with source:
         for line in source:
+            if name == CHIEF and line.rstrip() == JOINED:
+                joined.set()
             target.write(f"[{name}] {line.rstrip()}\n")
             target.flush()

@@ -6,16 +6,22 @@ to them at once: steps of several workers overlap, and none waits for another (a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import threading
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import tensorflow as tf
 
-from fullrank.trainers.strategies.tf_config import CHIEF, SERVER, WORKER, Task
+from fullrank.trainers.strategies.tf_config import CHIEF, JOINED, SERVER, WORKER, Task
 
 _PROTOCOL: Final = "grpc"
+_BETWEEN_NOTICES: Final = 20.0
+_TO_ANSWER: Final = 2.0
+"""Seconds in which a process accepts a connection, or is said to be missing."""
 
 
 def serve(task: Task) -> None:
@@ -33,7 +39,7 @@ def serve(task: Task) -> None:
 
 
 class Servers:
-    """The workers and the parameter servers, seen from the chief.
+    """The workers and the parameter servers, seen from the chief, which waits until all of them are there.
 
     Args:
       task: The part of this process, the chief.
@@ -59,7 +65,8 @@ class Servers:
             min_shard_bytes=shard_kib * 1024, max_shards=len(task.cluster[SERVER])
         )
         try:
-            self.strategy: Any = tf.distribute.ParameterServerStrategy(resolver, variable_partitioner=partitioner)
+            with _naming_the_missing(task.cluster):
+                self.strategy: Any = tf.distribute.ParameterServerStrategy(resolver, variable_partitioner=partitioner)
         except (RuntimeError, tf.errors.OpError) as error:
             raise ValueError(f"--strategy=parameter_server cannot join the cluster: {error}") from error
         if self.strategy.num_replicas_in_sync > 1:
@@ -67,6 +74,7 @@ class Servers:
                 f"--strategy=parameter_server uses one GPU of each worker, but a worker has "
                 f"{self.strategy.num_replicas_in_sync}: start more workers, each with CUDA_VISIBLE_DEVICES of its own."
             )
+        print(JOINED, flush=True)
         self.coordinator: Any = tf.distribute.coordinator.ClusterCoordinator(self.strategy)
         handle_termination_again()
 
@@ -79,3 +87,36 @@ def handle_termination_again() -> None:
     handler = signal.getsignal(signal.SIGTERM)
     if threading.current_thread() is threading.main_thread() and handler is not None:
         signal.signal(signal.SIGTERM, handler)
+
+
+@contextlib.contextmanager
+def _naming_the_missing(cluster: Mapping[str, Sequence[str]]) -> Iterator[None]:
+    """Prints now and then which processes do not listen yet: TensorFlow waits for them for ever, without a word."""
+    ended = threading.Event()
+
+    def notice() -> None:
+        while not ended.wait(_BETWEEN_NOTICES):
+            absent = missing(cluster)
+            if absent:
+                print(f"Waits for {', '.join(absent)}.", flush=True)
+
+    thread = threading.Thread(target=notice, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def missing(cluster: Mapping[str, Sequence[str]]) -> list[str]:
+    """The workers and servers of a cluster that do not accept a connection, with their addresses."""
+    found = []
+    for role, name in ((WORKER, WORKER), (SERVER, "server")):
+        for number, address in enumerate(cluster[role]):
+            host, _, port = address.rpartition(":")
+            try:
+                socket.create_connection((host.strip("[]"), int(port)), timeout=_TO_ANSWER).close()
+            except OSError:
+                found.append(f"{name} {number} at {address}")
+    return found

@@ -13,6 +13,8 @@ WORKER: Final = "worker"
 SERVER: Final = "ps"
 ROLES: Final = (CHIEF, WORKER)
 """The roles that train together, in the order in which `tf.distribute` numbers their processes."""
+JOINED: Final = "All workers and servers have joined."
+"""What a chief of workers and servers prints then."""
 _EXAMPLE: Final = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
 _EXAMPLE_WITH_SERVERS: Final = (
     '{"cluster": {"chief": ["host1:2222"], "worker": ["host2:2222", "host3:2222"], "ps": ["host4:2222"]}, '

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -10,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from fullrank.trainers.strategies import local_cluster
 from fullrank.trainers.strategies.local_cluster import free_ports, run_cluster
+from fullrank.trainers.strategies.servers import missing
+from fullrank.trainers.strategies.tf_config import JOINED
 
 
 def program(text: str) -> list[str]:
@@ -60,10 +64,18 @@ def test_servers_get_a_chief_and_roles(tmp_path: Path, capfd: pytest.CaptureFixt
 
 
 def test_with_servers_a_worker_may_fail(capfd: pytest.CaptureFixture[str]) -> None:
-    seconds = "3 if task['task']['type'] == 'chief' else 60"
-    text = f"task['task'] == {{'type': 'worker', 'index': 1}} and sys.exit(5); time.sleep({seconds})"
+    text = (
+        f"role = task['task']['type']; role == 'chief' and print({JOINED!r}, flush=True); "
+        "time.sleep(1); role == 'worker' and index == 1 and sys.exit(5); time.sleep(3 if role == 'chief' else 60)"
+    )
     assert run_cluster(program(text), workers=2, servers=1) == 0
     assert "[worker 1] has ended; training goes on without it." in capfd.readouterr().err
+
+
+def test_a_worker_that_fails_before_all_have_joined_ends_all(capfd: pytest.CaptureFixture[str]) -> None:
+    text = "task['task'] == {'type': 'worker', 'index': 1} and sys.exit(5); time.sleep(60)"
+    assert run_cluster(program(text), workers=2, servers=1, to_report=0.5) == 5
+    assert capfd.readouterr().err == "[worker 1] has ended with code 5; training needs it.\n"
 
 
 @pytest.mark.parametrize("role", ["ps", "worker"])
@@ -72,8 +84,31 @@ def test_servers_and_the_last_worker_are_needed(role: str) -> None:
     assert run_cluster(program(text), workers=2, servers=2, to_report=0.5) == 5
 
 
-def test_ports_are_distinct() -> None:
-    assert len(set(free_ports(20))) == 20
+def test_ports_are_distinct_and_none_that_a_connection_could_take() -> None:
+    ports = free_ports(20)
+    assert len(set(ports)) == 20
+    assert all(15000 <= port < 30000 for port in ports)
+
+
+def test_taken_ports_are_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    (taken,) = free_ports(1)
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", taken))
+        held.listen()
+        monkeypatch.setattr(local_cluster, "_PORTS", range(taken, taken + 1))
+        monkeypatch.setattr(local_cluster, "_TRIES", 50)
+        with pytest.raises(ValueError, match=f"1 free ports were not found from {taken} to {taken}"):
+            free_ports(1)
+
+
+def test_the_missing_are_named() -> None:
+    with socket.socket() as here:
+        here.bind(("127.0.0.1", 0))
+        here.listen()
+        present = f"127.0.0.1:{here.getsockname()[1]}"
+        absent = f"127.0.0.1:{free_ports(1)[0]}"
+        cluster = {"chief": ["nowhere.invalid:1"], "worker": [present, absent], "ps": [absent, present]}
+        assert missing(cluster) == [f"worker 1 at {absent}", f"server 0 at {absent}"]
 
 
 @pytest.mark.parametrize(
