@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 from fullrank.data.schema.saved_tables import CrossMatrix, StoredTable, TableLayout, TableVariable
+from fullrank.layers.embedding.compact_rows import CompactRows
 from fullrank.layers.embedding.embedding_set import EmbeddingSet
 from fullrank.layers.interactions.cross_net import CrossNetV2
 from fullrank.layers.remote_rows import full_name
@@ -39,5 +40,16 @@ def _variables(name: str, layer: EmbeddingSet) -> list[TableVariable]:
             StoredTable(name=table.name, start=start, rows=table.rows)
             for table, start in zip(run, starts, strict=False)
         )
-        found.append(TableVariable(variable=full_name(variable), set=name, width=layer.width, tables=tables))
+        stored, scales = variable, None
+        if isinstance(variable, CompactRows):
+            stored, scales = variable.stored, variable.scales
+        found.append(
+            TableVariable(
+                variable=full_name(stored),
+                set=name,
+                width=layer.width,
+                tables=tables,
+                scales=None if scales is None else full_name(scales),
+            )
+        )
     return found

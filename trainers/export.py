@@ -2,6 +2,7 @@
 
     fullrank export --run=runs/me --output=serving/me
     fullrank export --run=runs/me --output=serving/me --format=onnx
+    fullrank export --run=runs/me --output=serving/me --weights=int8
 
 Writes DIR/<version>/ with these signatures, whose outputs are equal, the schema in assets/ and warm-up requests in
 assets.extra/:
@@ -16,6 +17,9 @@ logit) and `thompson` (a draw of the probabilities per seed) of --head=gp, lapla
 group ids of an example) of --group_places, each also with `_request` for one user and many candidates. Before an export
 appears, it is loaded and called in a process that has TensorFlow but not fullrank, and its outputs must equal the
 model's.
+
+With --weights=int8 or bfloat16, all signatures read tables in fewer bytes. What that costs is measured on the
+validation split, printed and written to assets/weights.json; more than --max_auc_loss or --max_difference is refused.
 """
 
 from __future__ import annotations

@@ -86,6 +86,43 @@ def read_checkpoint(prefix: str) -> list[StoredVariable]:
     ]
 
 
+def read_int8(prefix: str, *, codes: str, scales: str) -> StoredVariable:
+    """A matrix of int8 codes `[N, d]` whose rows are multiplied by scales `[N, 1]`, read as float32.
+
+    Args:
+      prefix: The checkpoint.
+      codes: Full name of the codes.
+      scales: Full name of the scales.
+
+    Raises:
+      ValueError: If it has no such variables, or cannot be read.
+    """
+    import_tensorflow_quietly()
+    import tensorflow as tf
+
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        keys = {name: key for key, name in _full_names(reader).items()}
+        shapes = reader.get_variable_to_shape_map()
+        shape, of_scales = (tuple(shapes[keys[name]]) for name in (codes, scales))
+    except KeyError as error:
+        raise ValueError(f"The checkpoint {prefix} has no variable {error}.") from error
+    except (tf.errors.OpError, *_DAMAGED) as error:
+        raise ValueError(f"The checkpoint {prefix} cannot be read: {_line(error)}") from error
+    if len(shape) != 2 or of_scales != (shape[0], 1):
+        raise ValueError(f"{scales} of the checkpoint {prefix} is {of_scales}, which does not fit {codes}, {shape}.")
+
+    def read() -> Array:
+        try:
+            stored, factors = (np.asarray(reader.get_tensor(keys[name])) for name in (codes, scales))
+        except (tf.errors.OpError, *_DAMAGED) as error:
+            raise ValueError(f"{codes} of the checkpoint {prefix} cannot be read: {_line(error)}") from error
+        values: Array = stored.astype(np.float32) * factors
+        return values
+
+    return StoredVariable(name=codes, shape=shape, read=read)
+
+
 def _full_names(reader: Any) -> dict[str, str]:
     """Key -> full name of the variable."""
     from tensorflow.core.protobuf import trackable_object_graph_pb2

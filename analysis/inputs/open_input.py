@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from fullrank.analysis.inputs.checkpoint import checkpoint_prefix, read_checkpoint
+from fullrank.analysis.inputs.checkpoint import checkpoint_prefix, read_checkpoint, read_int8
 from fullrank.analysis.inputs.npz import read_npz, read_safetensors
 from fullrank.analysis.inputs.variables import StoredVariable
 from fullrank.data.schema.saved_tables import FILE_NAME, CrossMatrix, StoredTable, TableLayout, read_layout
@@ -172,7 +172,11 @@ def _laid_out(
 
     sources = []
     for entry in layout.variables:
-        holder = variable(entry.variable)
+        if entry.scales is None:
+            holder = variable(entry.variable)
+        else:
+            prefix = str(Path(read) / "variables" / "variables") if kind == "SavedModel" else read
+            holder = read_int8(prefix, codes=entry.variable, scales=entry.scales)
         for table in entry.tables:
             if holder.shape[1] != entry.width or table.start + table.rows > holder.shape[0]:
                 raise ValueError(f"{read}: {entry.variable} is {holder.shape}, which {FILE_NAME} does not fit.")

@@ -35,12 +35,14 @@ class TableVariable:
       set: The embedding set that it belongs to.
       width: Width of every row.
       tables: The tables in it.
+      scales: Full name of the variable `[N, 1]` that its rows, of int8, are multiplied by; `None` for rows of floats.
     """
 
     variable: str
     set: str
     width: int
     tables: tuple[StoredTable, ...]
+    scales: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank.layers.checks.arguments import derived_seed, require_counts
+from fullrank.layers.embedding.compact_rows import CompactRows, RowDtype
 from fullrank.layers.embedding.lookup_plan import (
     BehaviourPart,
     BehaviourSequence,
@@ -119,6 +120,7 @@ class EmbeddingSet(keras.layers.Layer):
         self._runs = plan.merged(table_variables)
         self._variable_of = {table.name: v for v, run in enumerate(self._runs) for table in run}
         self._offset = {}
+        self.compact_tables: list[CompactRows] = []
         self._stacked = self._no_dependency([])  # a set without tables, as of a model that reads numbers alone
         for run in self._runs:
             starts = np.cumsum([0, *(table.rows for table in run)])
@@ -143,6 +145,17 @@ class EmbeddingSet(keras.layers.Layer):
     def variables_of_tables(self) -> list[tf.Variable]:
         """The table variables, in the order of `plan.merged`; each may be in shards, which `weights` lists singly."""
         return list(self._stacked)
+
+    def compact(self, dtype: RowDtype) -> None:
+        """Looks rows up in copies of the tables that take fewer bytes, for serving; do not train on.
+
+        `weights` keep the float32 rows, which nothing reads afterwards; `compact_tables` are what is read.
+
+        Raises:
+          ValueError: If a row is not finite.
+        """
+        self.compact_tables = [CompactRows(table, dtype) for table in self._stacked]
+        self._stacked = self._no_dependency(list(self.compact_tables))
 
     def call(self, lookups: Lookups) -> tf.Tensor:
         """Returns the fields, `[B, F, d]`."""
@@ -218,14 +231,16 @@ class EmbeddingSet(keras.layers.Layer):
         return tf.reshape(tf.gather(fields, places, axis=1), (-1, len(places) * self.width))
 
     def _gather(self, variable: int, rows: tf.Tensor, offsets: np.ndarray[Any, Any]) -> tf.Tensor:
-        rows = rows + tf.constant(offsets, dtype=rows.dtype)
-        return tf.cast(gather_rows(self._stacked[variable], rows), self.compute_dtype)
+        rows, table = rows + tf.constant(offsets, dtype=rows.dtype), self._stacked[variable]
+        found = table.gather(rows) if isinstance(table, CompactRows) else gather_rows(table, rows)
+        return tf.cast(found, self.compute_dtype)
 
     def table(self, name: str) -> tf.Tensor:
         """The rows of one table, `[N, d]`, cut out of its variable."""
         start = self._offset[name]
         rows = next(table.rows for table in self.plan.tables if table.name == name)
-        return self._stacked[self._variable_of[name]][start : start + rows]
+        stacked = self._stacked[self._variable_of[name]]
+        return stacked.part(start, start + rows) if isinstance(stacked, CompactRows) else stacked[start : start + rows]
 
     def assign_tables(self, source: EmbeddingSet) -> None:
         """Copies every table from a set of the same plan and width; how tables are merged into variables may differ."""

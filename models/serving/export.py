@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -15,6 +15,7 @@ from fullrank.data.files.write_aside import written_aside
 from fullrank.data.schema.schema import Schema
 from fullrank.models.ranker import Ranker
 from fullrank.models.serving.check import Replayed, check_export
+from fullrank.models.serving.compact import Weights, for_serving
 from fullrank.models.serving.onnx_graph import check_convertible, check_onnx, require_onnx, write_onnx
 from fullrank.models.serving.sample_rows import Rows, take
 from fullrank.models.serving.saved_model import write_saved_model
@@ -22,6 +23,10 @@ from fullrank.models.serving.signatures import served, serving_signatures
 from fullrank.models.serving.warmup import Request, write_warmup
 from fullrank.models.table_layout import table_layout
 
+Judge = Callable[[Ranker, Ranker], dict[str, Any]]
+"""From a model in float32 and its copy in fewer bytes to what has changed, as JSON values; raises to refuse it."""
+
+WEIGHTS_ASSET: Final = "weights.json"
 WARMUP_ROWS: Final = (1, 100, 500)
 """Rows of the warm-up requests; each number of rows is one request for each signature."""
 
@@ -59,11 +64,14 @@ def export_model(
     version: int | None = None,
     tolerance: float | None = None,
     onnx: bool = False,
+    weights: Weights = "float32",
+    judge: Judge | None = None,
 ) -> Exported:
     """Writes `output/<version>/` for TensorFlow Serving.
 
     The SavedModel is written to a directory next to it whose name is not a version, replayed from there in a process
-    without fullrank, and renamed once its predictions equal the model's. A failed export leaves no version behind.
+    without fullrank, and renamed once its predictions equal the model's. A failed export leaves no version behind. With
+    weights in fewer bytes, it has to predict what the model with these weights does; `judge` says what that costs.
 
     Args:
       model: What to export; the auxiliary tasks of a `Ranker` are left out ([Tencent] §5.2).
@@ -73,13 +81,19 @@ def export_model(
       tolerance: Largest difference allowed in a probability; `None` for 1e-5, or 0.02 where the model computes in half
         precision, whose rounding depends on the order of operations.
       onnx: Whether to write `model.onnx`, too, of a `Ranker`.
+      weights: What the weights of a `Ranker` are stored as; see `compact.for_serving`.
+      judge: Called before anything is written, if weights are stored in fewer bytes; what it returns is written to
+        `assets/weights.json`.
 
     Raises:
-      ValueError: If the version exists or is not a positive number, or ONNX cannot hold the model.
+      ValueError: If the version exists or is not a positive number, ONNX cannot hold the model, or a weight that is to
+        be stored in fewer bytes is not finite.
       ExportMismatchError: If the SavedModel does not predict what the model does.
       OSError: If it cannot be written.
     """
     target = check_free(output, version)
+    if weights != "float32" and (onnx or not isinstance(model, Ranker)):
+        raise ValueError(f"weights={weights!r} is for the SavedModel of a Ranker, and not for ONNX.")
     if isinstance(model, Ranker) and model.wiring.auxiliary:
         model = model.without(tasks=model.wiring.auxiliary)
     if onnx:
@@ -87,18 +101,22 @@ def export_model(
         if not isinstance(model, Ranker):
             raise ValueError(f"Only a Ranker is exported as ONNX. Received: {type(model).__name__}.")
         check_convertible(model)
-    tolerance = _tolerance(model) if tolerance is None else tolerance
     with written_aside(target, overwrite=False, made_of="saved_model.pb") as aside:
-        requests, expected = _requests(model, rows)
-        fused = model.merged(table_variables=1)
-        if isinstance(fused, Ranker):
-            fused.precompute()
+        fused = _fused(model, weights)
+        more: dict[str, Any] = {}
+        if weights != "float32":
+            changed = {} if judge is None else judge(_in_float32(model), fused)
+            more[WEIGHTS_ASSET] = {"weights": weights, **changed}
+        exact = model if weights == "float32" else fused
+        tolerance = _tolerance(exact) if tolerance is None else tolerance
+        requests, expected = _requests(exact, rows)
         write_saved_model(
             aside,
             model=fused,
             signatures=serving_signatures(fused, model.schema),
             schema=model.schema,
             layout=table_layout(fused) if isinstance(fused, Ranker) else None,
+            more=more,
         )
         write_warmup(aside, requests)
         replayed = check_export(aside, expected=expected, tolerance=tolerance)
@@ -111,6 +129,16 @@ def export_model(
         # Another export may have taken the version in the meantime.
         check_free(output, int(target.name))
     return Exported(path=target, replayed=tuple(replayed))
+
+
+def _fused(model: Any, weights: Weights) -> Any:
+    if isinstance(model, Ranker):
+        return for_serving(model, weights=weights)
+    return model.merged(table_variables=1)
+
+
+def _in_float32(model: Any) -> Any:
+    return model.merged(table_variables=1) if _computes_in_half(model) else model
 
 
 def check_free(output: str | Path, version: int | None) -> Path:
@@ -151,7 +179,11 @@ def _requests(model: Fusible, rows: Rows) -> tuple[list[Request], list[tuple[str
 
 
 def _tolerance(model: Any) -> float:
+    return 0.02 if _computes_in_half(model) else 1e-5
+
+
+def _computes_in_half(model: Any) -> bool:
     policies: Sequence[Any] = [
         layer.compute_dtype for layer in getattr(model, "submodules", ()) if hasattr(layer, "compute_dtype")
     ]
-    return 0.02 if any(policy in ("bfloat16", "float16") for policy in policies) else 1e-5
+    return any(policy in ("bfloat16", "float16") for policy in policies)

@@ -38,6 +38,7 @@ def write_saved_model(
     schema: Schema,
     layout: table_layout.TableLayout | None = None,
     guide: Any = None,
+    more: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes a SavedModel; its assets are the schema, what each input is, and the layouts of packed inputs and tables.
 
@@ -48,6 +49,7 @@ def write_saved_model(
       schema: The model's schema.
       layout: Where the model keeps its tables; not written if `None`.
       guide: What each input is, if it is not one for each column that the model reads; nothing is packed then.
+      more: Name of a further asset -> its JSON values.
     """
     with temporary_directory("assets") as temporary:
         described: dict[str, Any] = {INPUTS_ASSET: input_guide(schema) if guide is None else guide}
@@ -55,6 +57,7 @@ def write_saved_model(
             described[PACKED_ASSET] = packed_layout_json(schema)
         if layout is not None:
             described[table_layout.FILE_NAME] = table_layout.layout_json(layout)
+        described |= more or {}
         assets = [write_schema(schema, temporary / FILE_NAME)]
         for name, value in described.items():
             assets.append(temporary / name)

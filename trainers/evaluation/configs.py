@@ -148,6 +148,21 @@ class ExportConfig:
         "saved_model",
         "What is written: a SavedModel, or with onnx also model.onnx next to it, for ONNX Runtime and other runtimes.",
     )
+    weights: Literal["float32", "bfloat16", "int8"] = setting(
+        "float32",
+        "What weights are stored as: int8 for tables (a quarter of the bytes, with a scale for each row), bfloat16 for "
+        "tables and products (half the bytes; fast on processors with bfloat16 units, slow on others). Compared with "
+        "float32 on the validation split before anything is written.",
+    )
+    max_auc_loss: float = setting(
+        0.0005, "With --weights: refuse the export if the AUC of a task falls by more than this.", minimum=0
+    )
+    max_difference: float | None = setting(
+        None,
+        "With --weights: refuse the export if a prediction changes by more than this, relative to those above 1; 0.002 "
+        "for int8 and 0.02 for bfloat16 if not given.",
+        minimum=0,
+    )
 
     def __post_init__(self) -> None:
         """Validates the settings."""
@@ -155,8 +170,21 @@ class ExportConfig:
         for name in ("run", "output"):
             if not getattr(self, name):
                 raise ValueError(f"--{name} cannot be empty.")
-        if self.data is not None and self.warmup == "statistics":
+        if self.weights != "float32" and self.format == "onnx":
+            raise ValueError(
+                f"--weights={self.weights} is for --format=saved_model: ONNX files are written with float32 weights."
+            )
+        if self.weights == "float32" and (self.max_difference is not None or self.max_auc_loss != 0.0005):
+            raise ValueError("--max_auc_loss and --max_difference take effect only with --weights=int8 or bfloat16.")
+        if self.data is not None and self.warmup == "statistics" and self.weights == "float32":
             raise ValueError("--data has no effect with --warmup=statistics.")
+
+    @property
+    def largest_difference(self) -> float:
+        """By how much a prediction may change by the weights."""
+        if self.max_difference is not None:
+            return self.max_difference
+        return 0.02 if self.weights == "bfloat16" else 0.002
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -151,6 +151,19 @@ def test_an_exported_model_is_analysed_like_its_run(crossed_run: Path, tmp_path:
     np.testing.assert_allclose(exported.partners[0].abundance, best.partners[0].abundance, rtol=1e-4)
 
 
+@pytest.mark.parametrize("weights", ["int8", "bfloat16"])
+def test_an_export_in_fewer_bytes_is_analysed_too(crossed_run: Path, tmp_path: Path, weights: Any) -> None:
+    loaded = load_run(crossed_run)
+    rows = drawn_rows(loaded.schema, number=500)
+    export_model(loaded.model, output=tmp_path / "served", rows=rows, weights=weights)
+    exported = analyse_collapse(open_input(tmp_path / "served"))
+    best = {table.name: table.spectrum for table in analyse_collapse(open_input(crossed_run / "best")).tables}
+    assert len(exported.tables) == len(best) == 8
+    for table in exported.tables:
+        expected = best[table.name].singular_values
+        np.testing.assert_allclose(table.spectrum.singular_values, expected, atol=0.01 * expected.max())
+
+
 def test_tables_json_says_what_the_model_holds(crossed_run: Path) -> None:
     layout = read_layout(crossed_run / "tables.json")
     model = load_run(crossed_run).model

@@ -1,0 +1,145 @@
+"""What an export in fewer bytes costs: AUC, NE and predictions on records, against the same model in float32."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import tensorflow as tf
+
+from fullrank.analysis.comparisons.tables import format_table
+from fullrank.data.schema.schema import Schema
+from fullrank.models import Ranker
+from fullrank.models.metrics import BinaryEvaluator, RegressionEvaluator
+from fullrank.models.serving.compact import table_size
+from fullrank.trainers.evaluation.score import score_batches
+from fullrank.trainers.evaluation.scored_input import RecordInput
+from fullrank.trainers.training.records import ReadingConfig
+
+COLUMNS: Final = ("task", "examples", "auc_float32", "auc", "ne_float32", "ne", "rmse_float32", "rmse", "difference")
+_STATISTICS: Final = ("auc", "ne", "rmse")
+_BEFORE, _AFTER = "before/", "after/"
+
+
+class LossTooLargeError(ValueError):
+    """An export in fewer bytes predicts worse, or otherwise, than its limits allow."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The largest loss that is accepted.
+
+    Attributes:
+      auc: By how much the AUC of a task may fall.
+      difference: By how much a prediction may differ, relative to those above 1.
+    """
+
+    auc: float
+    difference: float
+
+
+class _Both:
+    """Scores batches by two models."""
+
+    def __init__(self, before: Ranker, after: Ranker) -> None:
+        self.schema: Schema = before.schema
+        self._models = {_BEFORE: before, _AFTER: after}
+
+    def __call__(self, batch: dict[str, tf.Tensor], training: bool) -> dict[str, tf.Tensor]:
+        answers = {prefix: model(batch, training=training) for prefix, model in self._models.items()}
+        return {prefix + task: values for prefix, scores in answers.items() for task, values in scores.items()}
+
+
+def measured_loss(
+    before: Ranker, after: Ranker, *, source: RecordInput, config: ReadingConfig, weight: str | None
+) -> dict[str, Any]:
+    """Scores a split by both models.
+
+    Args:
+      before: The model in float32.
+      after: The same with weights in fewer bytes.
+      source: The split.
+      config: How it is read.
+      weight: Column of sample weights, or `None`.
+
+    Returns:
+      JSON values: `records`, `table_bytes_float32`, `table_bytes`, and for each of `tasks` `auc`, `ne`, `rmse` and the
+      same with `_float32`, `None` where undefined, `examples`, and `difference`, the largest one of a prediction,
+      relative to those above 1.
+    """
+    evaluators = {prefix: _evaluators(before) for prefix in (_BEFORE, _AFTER)}
+    differences = dict.fromkeys(before.wiring.tasks, 0.0)
+    keep = tuple(dict.fromkeys((*before.outputs.rows.label_columns, *(() if weight is None else (weight,)))))
+    with source.batches(config, cache=None) as batches:
+        both = _Both(before, after)
+        for kept, scores in score_batches(both, batches, keep=keep, examples=source.examples, what="comparing"):
+            labels = dict(zip(before.wiring.tasks, before.outputs.rows.labels(kept).numpy().T, strict=True))
+            for prefix, of_tasks in evaluators.items():
+                for task, evaluator in of_tasks.items():
+                    weights = None if weight is None else kept[weight]
+                    evaluator.update(labels=labels[task], scores=scores[prefix + task], weights=weights)
+            for task in differences:
+                exact = scores[_BEFORE + task]
+                gaps = np.abs(scores[_AFTER + task] - exact) / np.maximum(1.0, np.abs(exact))
+                # A NaN stays one, and is refused.
+                differences[task] = float(np.maximum(differences[task], np.max(gaps, initial=0.0)))
+    results = {prefix: {t: e.result() for t, e in of.items()} for prefix, of in evaluators.items()}
+    return {
+        "records": source.title,
+        "table_bytes_float32": table_size(before),
+        "table_bytes": table_size(after),
+        "tasks": {
+            task: {**_statistics(results[_BEFORE][task], results[_AFTER][task]), "difference": difference}
+            for task, difference in differences.items()
+        },
+    }
+
+
+def check_loss(measured: Mapping[str, Any], *, limits: Limits, weights: str) -> None:
+    """Refuses a loss above the limits.
+
+    Raises:
+      LossTooLargeError: With one line.
+    """
+    for task, found in measured["tasks"].items():
+        fell = (found.get("auc_float32") or 0.0) - (found.get("auc") or 0.0)
+        if fell > limits.auc:
+            raise LossTooLargeError(
+                f"--weights={weights}: the AUC of {task} falls from {found['auc_float32']:.5f} to {found['auc']:.5f}, "
+                f"by more than --max_auc_loss={limits.auc:g}. Nothing was exported."
+            )
+        if not found["difference"] <= limits.difference:
+            raise LossTooLargeError(
+                f"--weights={weights}: a prediction of {task} changes by {found['difference']:.3g}, more than "
+                f"--max_difference={limits.difference:g}. Nothing was exported."
+            )
+
+
+def loss_lines(measured: Mapping[str, Any], *, weights: str) -> str:
+    """A table of the tasks, and the bytes of the tables."""
+    rows = [{"task": task, **found} for task, found in measured["tasks"].items()]
+    columns = [column for column in COLUMNS if any(row.get(column) is not None for row in rows)]
+    before, after = measured["table_bytes_float32"], measured["table_bytes"]
+    return (
+        f"--weights={weights} against float32 on {measured['records']}:\n"
+        f"{format_table(rows=rows, columns=columns)}\n"
+        f"Tables: {before:,} bytes in float32, {after:,} as {weights} ({after / max(1, before):.2f} of it)."
+    )
+
+
+def _evaluators(model: Ranker) -> dict[str, BinaryEvaluator | RegressionEvaluator]:
+    labels = {task: model.outputs.label(task).type for task in model.wiring.tasks}
+    return {
+        task: BinaryEvaluator(task=task) if kind == "binary" else RegressionEvaluator(task=task)
+        for task, kind in labels.items()
+    }
+
+
+def _statistics(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"examples": before["examples"]}
+    for name in _STATISTICS:
+        if name in before:
+            found |= {f"{name}_float32": before[name], name: after[name]}
+    return found
