@@ -49,6 +49,7 @@ COMMANDS = {
 APPROXIMATE = ["faiss-cpu>=1.12,<2"]
 CONVERTING = ["onnx>=1.17,<2", "onnxruntime>=1.20,<2", "tf2onnx>=1.17,<2"]
 SEARCHING = ["optuna>=4.5,<6"]
+BEAM = ["apache-beam>=2.77,<3"]
 STREAMING = ["confluent-kafka>=2.6,<3"]
 TESTING = [
     *APPROXIMATE,
@@ -131,6 +132,7 @@ setup(
     ],
     extras_require={
         "ann": APPROXIMATE,
+        "beam": BEAM,
         "kafka": STREAMING,
         "onnx": CONVERTING,
         "search": SEARCHING,

@@ -61,7 +61,7 @@ DISTRIBUTIONS: Mapping[str, str] = {
     "yaml": "pyyaml",
 }
 # What a benchmark may compare with when it happens to be installed; it is not locked, so Bazel cannot provide it.
-OPTIONAL = frozenset({"fuxictr", "implicit", "onnx", "onnxruntime", "tf2onnx", "torch"})
+OPTIONAL = frozenset({"apache_beam", "fuxictr", "implicit", "onnx", "onnxruntime", "tf2onnx", "torch"})
 
 # The script of every test target (see defs.bzl).
 TEST_MAIN = "tests/run_pytest.py"

@@ -29,6 +29,8 @@ from typing import Any, Final, Literal
 
 from absl import flags
 
+from fullrank.data.beam.convert import Tables, convert_on_beam
+from fullrank.data.beam.flags import define_beam_flags, read_runner
 from fullrank.data.command.command import new_flags, run_command
 from fullrank.data.command.errors import UsageError
 from fullrank.data.exposures.flags import define_exposure_flags, read_exposures
@@ -62,7 +64,7 @@ def convert(flag_values: flags.FlagValues) -> None:
     Raises:
       ValueError: If anything is wrong with flags, schema or tables.
     """
-    output = Path(flag_values.output)
+    output, runner = Path(flag_values.output), read_runner(flag_values)
     check_replaceable(output, overwrite=flag_values.overwrite, made_of=FILE_NAME)
     schema, exposures = read_schema(flag_values.schema), read_exposures(flag_values)
     if exposures is not None:
@@ -95,6 +97,26 @@ def convert(flag_values: flags.FlagValues) -> None:
         },
         readable=[file for files in (*inputs.values(), *(join.files for join in joins)) for file in files],
     )
+    if runner is not None:
+        tables_read = Tables(
+            inputs=inputs,
+            dialect=dialect,
+            joins=joins,
+            how=how,
+            fractions=tuple(_fractions(flag_values.split_fractions)),
+            seed=flag_values.seed,
+            split_column=flag_values.split_column,
+        )
+        written, reports = convert_on_beam(
+            output,
+            runner=runner,
+            building=building,
+            sources=sources,
+            tables=tables_read,
+            overwrite=flag_values.overwrite,
+        )
+        print("\n".join([*reports, summary(written)]))
+        return
     with building.into(output, overwrite=flag_values.overwrite, sources=sources) as builder:
         rows = builder.rows
         tables = open_joins(rows.connection, joins, builder.scratch)
@@ -209,6 +231,7 @@ def run(argv: Sequence[str] | None = None) -> None:
     define_table_flags(flag_values)
     define_exposure_flags(flag_values)
     define_mending_flags(flag_values)
+    define_beam_flags(flag_values)
     run_command(lambda: convert(flag_values), flag_values=flag_values, argv=argv)
 
 

@@ -21,12 +21,13 @@ def add_earlier_rows(rows: StagedRows) -> None:
       SchemaError: If a declaration names a column that the schema does not have, or the schema has no time.
     """
     for number, history in enumerate((rows.schema.reading or Reading()).histories):
-        _check(history, rows.schema)
-        _add(rows, history, f"history{number}")
+        check_history(history, rows.schema)
+        add_history(rows, history, name=f"history{number}")
     add_past(rows)
 
 
-def _add(rows: StagedRows, history: History, name: str) -> None:
+def add_history(rows: StagedRows, history: History, *, name: str) -> None:
+    """Fills the columns of one history, in a table of that name."""
     key, time = rows.stored_as(history.key), rows.stored_as(str(rows.schema.time))
     there = f"{key} IS NOT NULL AND {time} IS NOT NULL AND {BAD} IS NULL"
     event = there if history.where is None else f"({there} AND coalesce({rows.stored_as(history.where)} = 1, FALSE))"
@@ -63,7 +64,12 @@ def _add(rows: StagedRows, history: History, name: str) -> None:
     rows.put_query_beside(name, query, instead={column: f"l{number}" for number, column in enumerate(taken)})
 
 
-def _check(history: History, schema: Schema) -> None:
+def check_history(history: History, schema: Schema) -> None:
+    """Rejects a history that does not fit the schema.
+
+    Raises:
+      SchemaError: Naming what does not fit, and what would.
+    """
     columns = {column.name: column for column in schema.columns}
     if schema.time is None:
         raise SchemaError('A history needs to know what came first: set "time" in the schema to the time column.')

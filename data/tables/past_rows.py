@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from fullrank.data.files.printable import closest
@@ -15,15 +16,19 @@ _PARTS: Final = {"count": "n", "sum": "s", "mean": "ns", "last": "l"}
 """The parts of an aggregate: n, the count; s, the sum; l, the last value."""
 
 
-def add_past(rows: StagedRows) -> None:
+def add_past(rows: StagedRows, *, declared: Sequence[Past] | None = None) -> None:
     """Fills every column that the schema declares as computed from earlier rows.
 
     Earlier rows are the good rows of any split whose time is strictly before the row's own.
 
+    Args:
+      rows: All rows.
+      declared: Some of the declarations; `None` for all of them.
+
     Raises:
       SchemaError: If a declaration does not fit the schema.
     """
-    declared = (rows.schema.reading or Reading()).past
+    declared = (rows.schema.reading or Reading()).past if declared is None else declared
     if not declared:
         return
     for past in declared:

@@ -150,7 +150,7 @@ class StagedRows:
             order = f" ORDER BY {REQUEST}, {ROWS}.rowid"
         query = f"SELECT {', '.join(cells) or SOURCE} FROM {self.relation} WHERE {where}{order}"
         # A separate cursor, because other queries run while rows are read.
-        yield from _cut(self.connection.cursor().sql(query).to_arrow_reader(_READ_ROWS), lengths)
+        yield from cut(self.connection.cursor().sql(query).to_arrow_reader(_READ_ROWS), lengths)
 
     def value(self, query: str) -> Any:
         """The only value of a query."""
@@ -261,7 +261,8 @@ def _large(batches: Iterable[pa.RecordBatch], columns: list[str]) -> Iterator[pa
         yield pa.Table.from_batches(held)
 
 
-def _cut(batches: Iterable[pa.RecordBatch], lengths: Iterator[int]) -> Iterator[pa.RecordBatch]:
+def cut(batches: Iterable[pa.RecordBatch], lengths: Iterator[int]) -> Iterator[pa.RecordBatch]:
+    """The same rows in batches of the given lengths; the last one has the rest."""
     held: list[pa.RecordBatch] = []
     rows, length = 0, next(lengths, None)
     for batch in batches:

@@ -86,7 +86,7 @@ def build_records(
       SchemaError: If `splits` has no `train` or a name that cannot be part of a file name.
       ValueError: If a row cannot be converted and bad rows are not skipped; the message names file, row and column.
     """
-    _check(splits, shards=shards, workers=workers)
+    check_splits(splits, shards=shards, workers=workers)
     building = Building(
         schema=schema, layout=layout, compression=compression, shards=shards, workers=workers, progress=progress
     )
@@ -159,7 +159,8 @@ class Builder:
 
     Attributes:
       rows: The staged rows, to which rows are added.
-      scratch: A directory for temporary files until the records are written.
+      aside: The directory that becomes the data set.
+      scratch: A directory in it for temporary files until the records are written.
       requests: How many requests were written, if rows are grouped by request.
     """
 
@@ -169,7 +170,7 @@ class Builder:
         self.requests = RequestCounts()
         self._building = building
         self._output = output
-        self._aside = aside
+        self.aside = aside
 
     def write(self, splits: Splits) -> Schema:
         """Writes every split, vocabularies and the schema, which is returned.
@@ -178,33 +179,33 @@ class Builder:
           SchemaError: If there is no split `train`, or a split's name cannot be part of a file name.
           ValueError: If a split has no rows, or too many rows were bad.
         """
-        _check(splits)
-        bad_rows, progress = self.rows.bad_rows, self._building.progress
-        bad_rows.check()
+        check_splits(splits)
+        self.rows.bad_rows.check()
+        progress = self._building.progress
         statistics = SplitStatistics(self.rows, splits[TRAIN])
-        if not statistics.rows:
-            raise ValueError(f"The split {TRAIN!r} has no rows: there is nothing to write.")
+        check_training_rows(statistics.rows)
         with _bar(f"counting {TRAIN}", statistics.rows, progress) as bar:
             chunks = self.rows.batches(splits[TRAIN], itertools.repeat(CHUNK_ROWS), columns=statistics.columns)
             for chunk in chunks:
                 statistics.add(column_batch(chunk, self.rows.schema, columns=statistics.columns))
                 bar.update(chunk.num_rows)
-        fitted = statistics.fitted(_write_vocabularies(statistics, self.rows.schema, self._aside))
-        written = tuple(self._split(name, where) for name, where in splits.items())
-        fitted = dataclasses.replace(fitted, splits=written)
-        write_schema(fitted, self._aside)
-        if bad_rows.rejects:
-            with open(self._aside / REJECTS, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-                csv.writer(file).writerows([("file", "row", "reason"), *bad_rows.rejects])
+        return self.finish(statistics, tuple(self._split(name, where) for name, where in splits.items()))
+
+    def finish(self, statistics: SplitStatistics, splits: tuple[Split, ...]) -> Schema:
+        """Writes vocabularies, the schema and the list of bad rows next to the shards of all splits."""
+        fitted = statistics.fitted(_write_vocabularies(statistics, self.rows.schema, self.aside))
+        fitted = dataclasses.replace(fitted, splits=splits)
+        write_schema(fitted, self.aside)
+        if self.rows.bad_rows.rejects:
+            with open(self.aside / REJECTS, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+                csv.writer(file).writerows([("file", "row", "reason"), *self.rows.bad_rows.rejects])
         return dataclasses.replace(fitted, directory=self._output)
 
     def _split(self, name: str, where: str) -> Split:
         schema = self.rows.schema
         rows = int(self.rows.value(f"SELECT count(*) FROM {self.rows.relation} WHERE {where}"))
-        if not rows:
-            raise ValueError(f"The split {name!r} has no rows: leave it out, or change how rows are split.")
-        shards = min(rows, self._building.shards or default_shards(rows))
-        ends = [rows * (shard + 1) // shards for shard in range(shards)]
+        ends = shard_ends(rows, split=name, shards=self._building.shards)
+        shards = len(ends)
         whole = None if self.rows.request is None else request_ends(self.rows, where)
         if whole is not None:
             ends = np.unique(whole[np.searchsorted(whole, ends)]).tolist()
@@ -219,7 +220,7 @@ class Builder:
             for shard, end in enumerate(ends):
                 file = shard_name(split=name, shard=shard, shards=shards, compression=schema.compression)
                 begin = done
-                with open(self._aside / file, "wb") as output:
+                with open(self.aside / file, "wb") as output:
                     while done < end:
                         piece = next(encoded)
                         output.write(piece.content)
@@ -230,6 +231,18 @@ class Builder:
                     size = output.tell()
                 written.append(Shard(file=file, examples=done - begin, size=size))
         return Split(name=name, shards=tuple(written))
+
+
+def shard_ends(rows: int, *, split: str, shards: int | None) -> list[int]:
+    """After how many of its rows each shard of a split ends.
+
+    Raises:
+      ValueError: If the split has no rows.
+    """
+    if not rows:
+        raise ValueError(f"The split {split!r} has no rows: leave it out, or change how rows are split.")
+    shards = min(rows, shards or default_shards(rows))
+    return [rows * (shard + 1) // shards for shard in range(shards)]
 
 
 def default_shards(rows: int) -> int:
@@ -247,7 +260,23 @@ def _check_sizes(schema: Schema) -> None:
             )
 
 
-def _check(splits: Collection[str], *, shards: int | None = None, workers: int | None = None) -> None:
+def check_training_rows(rows: int) -> None:
+    """Rejects a training split without rows.
+
+    Raises:
+      ValueError: If there are none.
+    """
+    if not rows:
+        raise ValueError(f"The split {TRAIN!r} has no rows: there is nothing to write.")
+
+
+def check_splits(splits: Collection[str], *, shards: int | None = None, workers: int | None = None) -> None:
+    """Rejects names of splits that cannot be written, and numbers below 1.
+
+    Raises:
+      SchemaError: If there is no split `train`, or a name cannot be part of a file name.
+      ValueError: If a number is below 1.
+    """
     if TRAIN not in splits:
         raise SchemaError(f"A data set needs a split {TRAIN!r}. Received: {', '.join(splits) or 'none'}.")
     for name in splits:

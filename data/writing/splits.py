@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -58,22 +58,58 @@ def by_time(rows: StagedRows, *, fractions: Sequence[float]) -> Splits:
         )
     good = f"{BAD} IS NULL AND {time} IS NOT NULL"
     total = int(rows.value(f"SELECT count(*) FROM {ROWS} WHERE {good}"))
-    begins = ["TRUE"]
-    for share in np.cumsum(fractions)[:-1]:
+    starts: list[Start | None] = []
+    for place in places_in_time(total, fractions):
         found = rows.connection.execute(
-            f"SELECT {at}, {first} FROM {relation} WHERE {good} ORDER BY {at}, {first} LIMIT 1 "
-            f"OFFSET {round(total * float(share))}"
+            f"SELECT {at}, {first} FROM {relation} WHERE {good} ORDER BY {at}, {first} LIMIT 1 OFFSET {place}"
         ).fetchall()
-        begins += [f"({at} > {when} OR ({at} = {when} AND {first} >= {row}))" for when, row in found] or ["FALSE"]
+        starts.append(Start(*found[0]) if found else None)
+    return from_starts(good, at=at, first=first, starts=starts)
+
+
+class Start(NamedTuple):
+    """The first row of a split by time: its time, and its number."""
+
+    time: int
+    row: int
+
+
+def places_in_time(total: int, fractions: Sequence[float]) -> list[int]:
+    """How many rows, in the order of time, come before each split but the first."""
+    return [round(total * float(share)) for share in np.cumsum(fractions)[:-1]]
+
+
+def from_starts(good: str, *, at: str, first: str, starts: Sequence[Start | None]) -> Splits:
+    """The splits by time that begin at these rows.
+
+    Args:
+      good: Condition of the rows that belong to any split.
+      at: Expression of the time of a row.
+      first: Expression of its number.
+      starts: The first row of each split but the first; `None` for a split without rows.
+    """
+    begins = ["TRUE"]
+    for start in starts:
+        if start is None:
+            begins.append("FALSE")
+        else:
+            begins.append(f"({at} > {start.time} OR ({at} = {start.time} AND {first} >= {start.row}))")
     ends = [*(f"NOT {begin}" for begin in begins[1:]), "TRUE"]
-    names = SPLITS[: len(fractions)]
+    names = SPLITS[: len(begins)]
     return {name: f"{good} AND {begin} AND {end}" for name, begin, end in zip(names, begins, ends, strict=True)}
 
 
-def at_random(rows: StagedRows, *, fractions: Sequence[float], seed: int = 0) -> Splits:
-    """Each row goes to a split by a hash of its number and `seed`, so that every run agrees; a request by its first."""
+def at_random(rows: StagedRows, *, fractions: Sequence[float], seed: int = 0, before: int = 0) -> Splits:
+    """Each row goes to a split by a hash of its number and `seed`, so that every run agrees; a request by its first.
+
+    Args:
+      rows: Rows that are not yet divided.
+      fractions: Shares of one to three splits.
+      seed: Another seed gives another division.
+      before: How many rows of the inputs come before these.
+    """
     limits = np.cumsum(fractions)[:-1]
-    numbers = np.arange(rows.total, dtype=np.uint64)
+    numbers = np.arange(before, before + rows.total, dtype=np.uint64)
     if rows.request is not None:
         found = rows.connection.execute(f"SELECT coalesce({rows.request}, 0) AS first FROM {rows.relation}")
         numbers = found.fetchnumpy()["first"].astype(np.uint64)
@@ -88,11 +124,30 @@ def by_column(rows: StagedRows, *, column: str) -> Splits:
     Raises:
       ValueError: If a row has no value, or there are more than 20 different ones.
     """
+    names = names_of_splits(rows)
+    check_split_names(names, column=column)
+    return by_name(names)
+
+
+def names_of_splits(rows: StagedRows) -> list[str]:
+    """The different values of `SPLIT_COLUMN`, sorted, the first 21 of them; empty for a missing value."""
     query = f"SELECT DISTINCT {SPLIT_COLUMN} FROM {ROWS} WHERE {BAD} IS NULL ORDER BY ALL NULLS FIRST LIMIT {_MOST + 1}"
-    names = [(name or b"").decode(errors="replace") for (name,) in rows.connection.execute(query).fetchall()]
+    return [(name or b"").decode(errors="replace") for (name,) in rows.connection.execute(query).fetchall()]
+
+
+def check_split_names(names: Sequence[str], *, column: str) -> None:
+    """Rejects values of a column that cannot be names of splits.
+
+    Raises:
+      ValueError: If one is empty, or there are more than 20.
+    """
     if len(names) > _MOST or "" in names:
         shown = ", ".join(map(repr, names[:5]))
         raise ValueError(f"Column {column!r} must hold the name of a split on every row. It holds {shown}.")
+
+
+def by_name(names: Iterable[str]) -> Splits:
+    """Splits whose names are the values of `SPLIT_COLUMN`, the usual ones first."""
     ordered = sorted(names, key=lambda name: (SPLITS.index(name) if name in SPLITS else len(SPLITS), name))
     return {name: f"{BAD} IS NULL AND {SPLIT_COLUMN} = from_hex('{name.encode().hex()}')" for name in ordered}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -52,11 +52,7 @@ class SplitStatistics:
         self._rows = rows
         self._schema = rows.schema
         self._where = where
-        names = [
-            part.name for part in (*self._schema.features, *self._schema.labels) if isinstance(part, (Numeric, Label))
-        ]
-        names += [part.name for part in self._schema.features if isinstance(part, Vector) and part.pair is not None]
-        self._numbers = {name: Moments(seed=seed) for seed, name in enumerate(names)}
+        self._numbers = {name: Moments(seed=seed) for seed, name in enumerate(names_of_numbers(self._schema))}
         self.rows = int(rows.value(f"SELECT count(*) FROM {rows.relation} WHERE {where}"))
 
     @property
@@ -72,26 +68,21 @@ class SplitStatistics:
 
     def add(self, columns: Columns) -> None:
         """Adds the numbers of the next rows."""
+        for name, values in self.numbers(columns):
+            self._numbers[name].add(values)
+
+    def numbers(self, columns: Columns) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
+        """Name -> the numbers of some rows that are not missing; for a vector with a pair, the dot products."""
         for part in (*self._schema.features, *self._schema.labels):
             if isinstance(part, (Numeric, Label)):
                 values = _array(columns[part.name])
-                self._numbers[part.name].add(values[~np.isnan(values)])
+                yield part.name, values[~np.isnan(values)]
             elif isinstance(part, Vector) and part.pair is not None:
-                products = _dot_products(_array(columns[part.name]), _array(columns[part.pair]))
-                self._numbers[part.name].add(products)
+                yield part.name, _dot_products(_array(columns[part.name]), _array(columns[part.pair]))
 
     def vocabulary(self, feature: TableOwner) -> Iterator[pa.Array]:
         """The known ids of a table, each once, most frequent first: those of its feature and of all that share it."""
-        names = [feature.name]
-        for other in self._schema.features:
-            if isinstance(other, Sparse) and other.table == feature.name:
-                names.append(other.name)
-            elif isinstance(other, Sequence):
-                names.extend(column.name for column in other.behaviour if column.table == feature.name)
-        # A sequence may name the same column twice, for two tables; within one table it counts once.
-        # Histories of earlier rows repeat ids that are counted in their own rows, unless no other column has them.
-        own = [name for name in names if name not in self._schema.filled]
-        tables = [self._counted(name) for name in dict.fromkeys(own or names)]
+        tables = [self.counted(name) for name in columns_of_table(self._schema, feature)]
         each = " UNION ALL ".join(f"FROM {table}" for table in tables)
         counts = tables[0] if len(tables) == 1 else f"(SELECT id, sum(n) AS n FROM ({each}) GROUP BY id)"
         limit = "" if feature.ids.max_size is None else f" LIMIT {feature.ids.max_size}"
@@ -99,7 +90,7 @@ class SplitStatistics:
         for batch in self._rows.connection.sql(query).to_arrow_reader(_IDS):
             yield batch.column(0)
 
-    def _counted(self, name: str) -> str:
+    def counted(self, name: str) -> str:
         """The table of the ids of a column and their counts, `id`, `n`; the mark of a missing value is not counted."""
         column = next(column for column in self._schema.columns if column.name == name)
         stored, value = self._rows.stored_as(name), self._rows.value_of(name)
@@ -134,16 +125,21 @@ class SplitStatistics:
     def _sparse(self, feature: Sparse) -> SparseStatistics:
         rows = max(self.rows, 1)
         distinct, present = self._rows.connection.execute(
-            f"SELECT count(*), coalesce(CAST(sum(n) AS BIGINT), 0) FROM {self._counted(feature.name)}"
+            f"SELECT count(*), coalesce(CAST(sum(n) AS BIGINT), 0) FROM {self.counted(feature.name)}"
         ).fetchall()[0]
         if feature.max_values == 1:
             return SparseStatistics(distinct=distinct, missing=(self.rows - present) / rows, mean_length=1.0)
+        empty, values = self.lengths(feature)
+        return SparseStatistics(distinct=distinct, missing=empty / rows, mean_length=values / rows)
+
+    def lengths(self, feature: Sparse) -> tuple[int, int]:
+        """How many lists of a feature are empty, and how many values all of them hold."""
         stored = self._rows.stored_as(feature.name)
         empty, values = self._rows.connection.execute(
             f"SELECT count(*) FILTER (len({stored}) = 0), coalesce(sum(len({stored})), 0) FROM {self._rows.relation} "
             f"WHERE {self._where}"
         ).fetchall()[0]
-        return SparseStatistics(distinct=distinct, missing=empty / rows, mean_length=int(values) / rows)
+        return int(empty), int(values)
 
     def _label(self, label: Label) -> Label:
         moments = self._numbers[label.name]
@@ -156,49 +152,93 @@ class SplitStatistics:
         return dataclasses.replace(label, positive=moments.positive / moments.count, minimum=_short(moments.minimum))
 
 
+def names_of_numbers(schema: Schema) -> list[str]:
+    """The columns with moments: numbers, labels, and vectors with a pair; the place of each is its seed."""
+    names = [part.name for part in (*schema.features, *schema.labels) if isinstance(part, (Numeric, Label))]
+    return names + [part.name for part in schema.features if isinstance(part, Vector) and part.pair is not None]
+
+
+def columns_of_table(schema: Schema, feature: TableOwner) -> tuple[str, ...]:
+    """The columns whose ids are counted for the vocabulary of a table: its feature's, and those that share it."""
+    names = [feature.name]
+    for other in schema.features:
+        if isinstance(other, Sparse) and other.table == feature.name:
+            names.append(other.name)
+        elif isinstance(other, Sequence):
+            names.extend(column.name for column in other.behaviour if column.table == feature.name)
+    # A sequence may name the same column twice, for two tables; within one table it counts once.
+    # Histories of earlier rows repeat ids that are counted in their own rows, unless no other column has them.
+    own = [name for name in names if name not in schema.filled]
+    return tuple(dict.fromkeys(own or names))
+
+
+class Piece(NamedTuple):
+    """Count, mean, sum of squared distances from it, positive values, and range of at least one number."""
+
+    size: int
+    mean: float
+    squares: float
+    positive: int
+    minimum: float
+    maximum: float
+
+
+def piece_of(values: npt.NDArray[np.float32]) -> Piece:
+    """Sums and range of finite values, at least one."""
+    exact = values.astype(np.float64)
+    mean = float(exact.mean())
+    squares = float(np.square(exact - mean).sum())
+    return Piece(len(values), mean, squares, int((values > 0).sum()), float(values.min()), float(values.max()))
+
+
 class Moments:
     """Mean, spread, range and quantiles of a stream of numbers, in bounded memory."""
 
-    def __init__(self, *, seed: int) -> None:
-        """Starts with nothing; `seed` decides which values are kept once there are more than `SAMPLE`."""
+    def __init__(self, *, seed: int, before: int = 0) -> None:
+        """Starts with nothing; `seed` decides which values are kept once there are more than `SAMPLE`.
+
+        Args:
+          seed: Seed of the priorities.
+          before: How many values of the same stream are added elsewhere, before the first of these.
+        """
         self.count = 0
         self.positive = 0
         self.mean = 0.0
         self._squares = 0.0
         self.minimum = math.inf
         self._maximum = -math.inf
-        self._random = np.random.Generator(np.random.PCG64(seed))
+        self._random = np.random.Generator(np.random.PCG64(seed).advance(before))
         self._waiting: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]] = []
         self._limit = math.inf
 
     def add(self, values: npt.NDArray[np.float32]) -> None:
         """Adds finite values."""
-        if not len(values):
-            return
-        exact = values.astype(np.float64)
-        mean = float(exact.mean())
-        squares = float(np.square(exact - mean).sum())
-        total = self.count + len(values)
-        # Chan, Golub and LeVeque's update: stable, where sums of squares would cancel.
-        gap = mean - self.mean
-        self._squares += squares + gap * gap * self.count * len(values) / total
-        self.mean += gap * len(values) / total
-        self.count = total
-        self.positive += int((values > 0).sum())
-        self.minimum = min(self.minimum, float(values.min()))
-        self._maximum = max(self._maximum, float(values.max()))
-        self._keep(values)
+        if len(values):
+            self.add_piece(piece_of(values))
+            self.keep(values, self._random.random(len(values)))
 
-    def _keep(self, values: npt.NDArray[np.float32]) -> None:
+    def add_piece(self, piece: Piece) -> None:
+        """Adds values of which only the sums and the range are known; they are not in the sample."""
+        total = self.count + piece.size
+        # Chan, Golub and LeVeque's update: stable, where sums of squares would cancel.
+        gap = piece.mean - self.mean
+        self._squares += piece.squares + gap * gap * self.count * piece.size / total
+        self.mean += gap * piece.size / total
+        self.count = total
+        self.positive += piece.positive
+        self.minimum = min(self.minimum, piece.minimum)
+        self._maximum = max(self._maximum, piece.maximum)
+
+    def keep(self, values: npt.NDArray[np.float32], priorities: npt.NDArray[np.float64]) -> None:
         """Keeps the values of the lowest random priorities, which is a uniform sample without replacement."""
-        priorities = self._random.random(len(values))
         low = priorities < self._limit
         self._waiting.append((values[low], priorities[low]))
         if sum(len(each) for each, _ in self._waiting) > 2 * SAMPLE:
-            self._waiting = [self._sample()]
+            self._waiting = [self.sample()]
             self._limit = self._waiting[0][1].max()
 
-    def _sample(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+    def sample(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+        """At least one value was added: those that are kept, and their priorities."""
         values, priorities = map(np.concatenate, zip(*self._waiting, strict=True))
         lowest = np.argpartition(priorities, SAMPLE - 1)[:SAMPLE] if len(priorities) > SAMPLE else slice(None)
         return values[lowest], priorities[lowest]
@@ -208,7 +248,7 @@ class Moments:
         missing = (rows - self.count) / rows if rows else 1.0
         if not self.count:
             return NumericStatistics(mean=0.0, std=0.0, minimum=0.0, maximum=0.0, missing=missing)
-        sample = self._sample()[0]
+        sample = self.sample()[0]
         quantiles = np.quantile(sample.astype(np.float64), np.linspace(0, 1, QUANTILES))
         quantiles[[0, -1]] = self.minimum, self._maximum
         values, counts = np.unique(sample, return_counts=True)
