@@ -7,6 +7,7 @@ Usage:
   fullrank convert --input=log.csv --join=bits.parquet --on=item_id --schema=schema.json --output=records
   fullrank convert --input=log.csv --exposures=user_id:item_id --schema=schema.json --output=records
   fullrank convert --input=log.csv --group_by=request_id --schema=schema.json --output=records
+  fullrank convert --input='log/*.parquet' --schema=schema.json --output=records --runner=direct
 
 `fullrank infer` proposes the schema, `fullrank inspect` shows the result.
 
@@ -17,7 +18,8 @@ were not known then are a leak. --only_earlier and --sort_by_time mend them; the
 them, are stored once per request instead of once per row. Everything that reads records reads these, too.
 
 Statistics and vocabularies come from the training split only. Files may be larger than memory. The output appears as a
-whole when everything is written, and does not depend on --workers. How cells are read is stated in docs/tables.md.
+whole when everything is written, and does not depend on --workers, nor on --runner, which converts on Apache Beam
+(pip install 'fullrank[beam]'). How cells are read is stated in docs/tables.md.
 """
 
 from __future__ import annotations

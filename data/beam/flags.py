@@ -15,8 +15,9 @@ from fullrank.data.files.find_files import format_of
 from fullrank.data.files.printable import closest
 
 RUNNERS: Final = {
-    **{"direct": "DirectRunner", "flink": "FlinkRunner", "spark": "SparkRunner", "dataflow": "DataflowRunner"},
-    **{"portable": "PortableRunner", "prism": "PrismRunner"},
+    # What Beam calls DirectRunner first tries to download Prism, an executable, and then takes this one, too.
+    "direct": "apache_beam.runners.portability.fn_api_runner.FnApiRunner",
+    **{"flink": "FlinkRunner", "spark": "SparkRunner", "dataflow": "DataflowRunner", "portable": "PortableRunner"},
 }
 """Name -> Beam's name of the runner."""
 _TOGETHER: Final = {

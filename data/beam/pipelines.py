@@ -97,7 +97,7 @@ class Pipelines:
         except Exception as error:
             reason = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "")
             reason = reason or type(error).__name__
-            raise RuntimeError(f"{RUNNERS[self._runner.name]} failed while {what}: {reason}") from error
+            raise RuntimeError(f"--runner={self._runner.name} failed while {what}: {reason}") from error
 
 
 @contextlib.contextmanager
@@ -137,6 +137,6 @@ def _options(runner: Runner) -> Any:
         problem = said.getvalue().strip().splitlines()[-1:] or ["they are not valid"]
         raise UsageError(f"--beam_options={' '.join(runner.options)}: {problem[0].split('error: ')[-1]}.") from None
     unknown = sorted(given.keys() - known.keys())
-    if unknown and runner.name in ("direct", "prism"):
+    if unknown and runner.name == "direct":
         raise UsageError(f"--beam_options=--{unknown[0]} is not an option of Apache Beam.")
     return options

@@ -23,7 +23,8 @@ from beam_steps import StepByStep
 from fullrank.data import convert, infer
 from fullrank.data.beam import convert as beam_convert
 
-NAMES = COLUMNS if "click" in COLUMNS else [*COLUMNS, "click", "watch", "timestamp"]
+# Another test adds these names to COLUMNS, which both share.
+NAMES = [*COLUMNS[:8], "click", "watch", "timestamp"]
 ROWS = 900
 HISTORY = ["--history=user_id:item_id,category", "--history_where=click", "--history_length=3"]
 PAST = [
@@ -33,7 +34,7 @@ PAST = [
 ]
 
 
-@pytest.fixture(params=["direct", "steps"])
+@pytest.fixture(params=[pytest.param("direct", marks=pytest.mark.slow), "steps"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """What runs the steps, on several groups of keys."""
     monkeypatch.setattr(beam_convert, "GROUP_ROWS", 200)
@@ -99,7 +100,6 @@ def equal_directories(one: Path, other: Path) -> None:
     assert (differing, errors) == ([], [])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 @pytest.mark.parametrize(
     ("declared", "flags"),
@@ -129,7 +129,6 @@ def test_records_vocabularies_and_schema_are_those_of_the_local_conversion(
     assert "train:" in same(tmp_path, capsys, schema, given, *flags)[0]
 
 
-@pytest.mark.slow
 def test_inputs_joins_names_of_splits_and_computed_columns(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], engine: str
 ) -> None:
@@ -166,7 +165,7 @@ def poisoned(directory: Path, rows: list[list[Any]]) -> str:
     lines = file.read_bytes().split(b"\r\n")
     lines[3] += b",one cell too many"
     lines[5] = lines[5].rsplit(b",", 2)[0]
-    lines[7] = b'"7"x' + lines[7][lines[7].index(b",") :]
+    lines[7] = b'"7"x"' + lines[7][lines[7].index(b",") :]
     lines[9] = b"\xff" + lines[9]
     cells = lines[11].split(b",")
     lines[11] = b",".join([*cells[:-3], b"perhaps", *cells[-2:]])
@@ -175,7 +174,6 @@ def poisoned(directory: Path, rows: list[list[Any]]) -> str:
     return given
 
 
-@pytest.mark.slow
 def test_bad_lines_end_in_the_list_of_rejects_and_are_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: list[list[Any]], engine: str
 ) -> None:
@@ -228,6 +226,28 @@ def test_what_beam_cannot_honour_is_refused_with_its_reason(tmp_path: Path, caps
         assert code == 2
         assert message in err
         assert err.count("\n") == 1
+
+
+def broken(*arguments: Any) -> None:
+    """A step that fails."""
+    raise OSError(f"no space left for {len(arguments)} arguments")
+
+
+def test_a_step_that_fails_leaves_nothing_and_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, rows: list[list[Any]]
+) -> None:
+    pytest.importorskip("apache_beam", reason="pip install 'fullrank[beam]'")
+    schema, given = tmp_path / "schema.json", files(tmp_path, rows, kind="csv")
+    ran(capsys, infer.run, given, "--label=click,watch", f"--output={schema}")
+    monkeypatch.setattr("fullrank.data.beam.pipelines.count_file", broken)
+    code, _, err = ran(
+        capsys, convert.run, given, f"--schema={schema}", f"--output={tmp_path}/records", "--runner=direct"
+    )
+    assert code == 1
+    assert "error: RuntimeError: --runner=direct failed while counting: " in err
+    assert "no space left for 3 arguments" in err.splitlines()[-1]
+    assert not (tmp_path / "records").exists()
+    assert not list(tmp_path.glob("*.writing-*"))
 
 
 def test_the_missing_extra_is_named(
