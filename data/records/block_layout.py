@@ -21,6 +21,7 @@ among those that were written, and makes blocks of another data set an error ins
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -32,7 +33,7 @@ from google.protobuf.message import DecodeError
 from fullrank.data.records.block_checks import MOST_ROWS, check_lengths, check_requests, check_sizes, number_of
 from fullrank.data.records.encode_block import Sizes, encode_block
 from fullrank.data.records.example_bytes import checked_examples, is_example
-from fullrank.data.records.example_layout import padded_last
+from fullrank.data.records.example_layout import PARSERS, padded_last
 from fullrank.data.records.packing import HEADER, MATRICES, ROWS, SIZES, BlockError, Packing, Part
 from fullrank.data.records.per_request import PerRequest
 from fullrank.data.schema.columns import Column
@@ -180,8 +181,13 @@ def block_parser(
       A function of serialized blocks `[K]` that gives all their rows in order, packed. A bad block stops it with one of
       `pipeline.INPUT_ERRORS`.
     """
+    return _block_parser(packing, tuple(columns), tuple(aligned))
+
+
+# The pipelines of a process, for training, validation and looks at the labels, share one graph.
+@functools.lru_cache(PARSERS)
+def _block_parser(packing: Packing, columns: tuple[Column, ...], groups: Aligned) -> Callable[[tf.Tensor], Packed]:
     wanted = {column.name: column for column in columns}
-    groups = tuple(aligned)
     spec: dict[str, Any] = {HEADER: tf.io.FixedLenFeature([], tf.string), ROWS: tf.io.FixedLenFeature([], tf.int64)}
     for part in packing.parts:
         for dtype in part.widths():
@@ -192,6 +198,7 @@ def block_parser(
     if packing.requests is not None:
         spec[SIZES] = tf.io.FixedLenFeature([], tf.string)
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     def parse(serialized: tf.Tensor) -> Packed:
         parsed = tf.io.parse_example(checked_examples(serialized, features=len(spec)), spec)
         counts = {"": parsed[ROWS]}
@@ -209,7 +216,8 @@ def block_parser(
             packed |= _parsed(parsed, part, counts[part.prefix], wanted, groups)
         return packed
 
-    return parse
+    traced: Callable[[tf.Tensor], Packed] = parse
+    return traced
 
 
 def _parsed(

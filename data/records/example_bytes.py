@@ -59,7 +59,7 @@ def checked_examples(serialized: tf.Tensor, *, features: int | None = None) -> t
       serialized: Records `[B]`.
       features: How many features each must have; `None` for any number.
     """
-    counts = feature_counts(serialized)
+    counts = _counts_in_graph()(serialized)
     good = counts >= 0 if features is None else counts == features
     first_bad = tf.reduce_sum(tf.math.cumprod(tf.cast(good, tf.int32)))
     message = "fullrank: bytes that are not a tf.train.Example in the form that writers give it, at position"
@@ -68,7 +68,7 @@ def checked_examples(serialized: tf.Tensor, *, features: int | None = None) -> t
 
 
 def counts_at_once(records: Sequence[bytes]) -> npt.NDArray[np.int32]:
-    """The `feature_counts` of records in memory, `[B]`, from a graph that is traced once."""
+    """The `feature_counts` of records in memory, `[B]`."""
     counts: npt.NDArray[np.int32] = _counts_in_graph()(tf.constant(records, tf.string)).numpy()
     return counts
 
@@ -81,6 +81,7 @@ def is_example(record: bytes) -> bool:
         return False
 
 
+# Traced once in a process, since several pipelines and the checks of first records call it.
 @functools.cache
 def _counts_in_graph() -> Any:
     return tf.function(feature_counts, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)

@@ -8,6 +8,7 @@ example at all.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -23,6 +24,8 @@ from fullrank.data.schema.ragged import Ragged
 from fullrank.data.schema.value_rules import ABSENT, ABSENT_BITS
 
 _LIST_NAME: Final = {"bytes": "bytes_list", "float32": "float_list", "int64": "int64_list"}
+PARSERS: Final = 32
+"""The most parsers, each a graph, that a process keeps for later pipelines of the same columns."""
 _NO_EXAMPLE: Final = "this is not a tf.train.Example"
 
 
@@ -74,11 +77,26 @@ def example_parser(
       is `value_rules.ABSENT`, which is a NaN. Bytes that are not an example, and examples that have none of the columns
       nor of those left out, stop it with one of `pipeline.INPUT_ERRORS`.
     """
-    wanted = tuple(columns)
-    groups = tuple(aligned)
+    parse = _example_parser(tuple(columns), tuple(aligned), tuple(left_out))
+
+    def with_batch_size(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        parsed = parse(serialized)
+        for values in parsed.values():
+            values.set_shape([serialized.shape[0], *values.shape[1:]])
+        return parsed
+
+    return with_batch_size
+
+
+# The pipelines of a process, for training, validation and looks at the labels, share one graph.
+@functools.lru_cache(PARSERS)
+def _example_parser(
+    wanted: tuple[Column, ...], groups: tuple[tuple[str, ...], ...], left_out: tuple[str, ...]
+) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     spec = {column.name: _parse_spec(column) for column in wanted}
     names = (*spec, *left_out)
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         serialized = checked_examples(serialized)
         parsed = tf.io.parse_example(serialized, spec)
@@ -89,7 +107,8 @@ def example_parser(
                 tf.debugging.Assert(equal, ["fullrank: different numbers of values in", first, "and", other])
         return {column.name: _dense(column, parsed[column.name]) for column in wanted}
 
-    return parse
+    traced: Callable[[tf.Tensor], dict[str, tf.Tensor]] = parse
+    return traced
 
 
 def decode_examples(

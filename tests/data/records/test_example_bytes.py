@@ -158,4 +158,4 @@ def test_a_row_of_missing_values_is_told_from_a_record_of_another_data_set() -> 
 def test_the_graph_says_which_record() -> None:
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"not a tf\.train\.Example") as error:
         data.example_parser(COLUMNS)(tf.constant([example(a=[1]), example(a=[2]), b"", example(a=[3])]))
-    assert "\n2" in str(error.value)
+    assert "position] [2]" in str(error.value)
