@@ -10,7 +10,7 @@ from typing import Any, Final
 from fullrank.data.beam.count import COUNTS, MergedStatistics, places
 from fullrank.data.beam.declarations import check_declarations
 from fullrank.data.beam.divide import divided
-from fullrank.data.beam.flags import Runner, check_formats
+from fullrank.data.beam.flags import Runner, check_formats, check_paths
 from fullrank.data.beam.job import STAGED, InputFile, Job
 from fullrank.data.beam.numbers import merged_numbers
 from fullrank.data.beam.pipelines import Pipelines
@@ -83,7 +83,9 @@ def convert_on_beam(
       ValueError: If Apache Beam is not installed, or anything is wrong with the tables.
     """
     check_declarations(building.schema)
-    check_formats(file for files in tables.inputs.values() for file in files)
+    files = [file for files in tables.inputs.values() for file in files]
+    check_formats(files)
+    check_paths([*files, *(file for join in tables.joins for file in join.files)], runner)
     pipelines = Pipelines(runner)
     with building.into(output, overwrite=overwrite, sources=sources) as builder:
         joined = open_joins(builder.rows.connection, tables.joins, builder.scratch)
@@ -168,7 +170,7 @@ def _judge(found: Sequence[Mapping[str, Any]], bad_rows: BadRows) -> None:
         if "error" in each:
             raise ValueError(each["error"])
         _leave_out(each["rejects"], bad_rows)
-        bad_rows.saw(each["seen"])
+    bad_rows.saw(sum(each["seen"] for each in found))
 
 
 def _leave_out(rejects: Sequence[tuple[str, int, str]], bad_rows: BadRows) -> None:

@@ -100,6 +100,20 @@ def check_formats(files: Iterable[Path]) -> None:
             )
 
 
+def check_paths(files: Iterable[Path], runner: Runner) -> None:
+    """Rejects files that workers of other machines would look for in folders of their own.
+
+    Raises:
+      UsageError: Naming the first one.
+    """
+    for file in files:
+        if runner.name != "direct" and not file.is_absolute():
+            raise UsageError(
+                f"--runner={runner.name} may read {file} on other machines, whose working folders are others: give "
+                "absolute paths."
+            )
+
+
 def _words(text: str) -> list[str]:
     try:
         return shlex.split(text)

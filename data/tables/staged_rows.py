@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import duckdb
@@ -171,7 +172,7 @@ class StagedRows:
         for query, rejected in read_parts(
             self.connection, files, lambda part: self._insert_part(part, joins, optional)
         ):
-            self._judge(before, query, rejected)
+            self._judge(before, query, rejected, files=files.files)
             before = self.total
 
     def add_batches(self, name: str, batches: Iterable[pa.RecordBatch]) -> None:
@@ -195,7 +196,7 @@ class StagedRows:
                 before = self.total
                 query = self._insert(columns, "given", file="NULL", optional=self._optional)
                 self.connection.unregister("given")
-                self._judge(before, query, [])
+                self._judge(before, query, [], files=())
 
     def _insert_part(self, part: Part, joins: Sequence[JoinTable], optional: Collection[str]) -> TableColumns:
         sql, columns = part.sql, part.columns
@@ -228,8 +229,8 @@ class StagedRows:
         self.connection.execute(f"INSERT INTO {ROWS} SELECT {names} FROM ({query.query(sql, keep=keep)}){order}")
         return query
 
-    def _judge(self, before: int, query: TableColumns, rejected: list[RejectedLine]) -> None:
-        """Counts the bad ones among the rows from `before` on, and the lines that are not rows."""
+    def _judge(self, before: int, query: TableColumns, rejected: list[RejectedLine], *, files: Sequence[Path]) -> None:
+        """Counts the bad ones among the rows from `before` on, and the lines that are not rows, file by file."""
         found = self.connection.execute(
             f"SELECT rowid, {FILE}, {BAD} FROM {ROWS} WHERE rowid >= {before} AND {BAD} IS NOT NULL ORDER BY rowid"
         ).fetchall()
@@ -239,7 +240,8 @@ class StagedRows:
             number = row - first[file] + 1
             where = f"{file}, row {number}" if file is not None else f"{self.sources[-1]}, row {number}"
             bad.append((file or self.sources[-1], number, f"{where}, {query.describe(value)}"))
-        for file, number, message in bad:
+        order = {str(file): number for number, file in enumerate(files)}
+        for file, number, message in sorted(bad, key=lambda each: order.get(each[0], 0)):
             self.bad_rows.add(message, file=file, row=number)
         self.bad_rows.saw(self.total - before + len(rejected))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import filecmp
+import gzip
 import itertools
 import sys
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ HISTORY = ["--history=user_id:item_id,category", "--history_where=click", "--his
 PAST = [
     "--past=seen=count() by user_id, item_id",
     "--past=paid=sum(price) by user_id",
+    "--past=last=last(category) by item_id",
     "--past=rate=mean(click) by user_id",
 ]
 
@@ -80,10 +82,12 @@ def files(directory: Path, rows: Sequence[Sequence[Any]], *, kind: str, parts: i
     return f"--input={directory}/log-*.{kind}"
 
 
-def same(directory: Path, capsys: pytest.CaptureFixture[str], schema: Path, *flags: str) -> tuple[str, str]:
+def same(
+    directory: Path, capsys: pytest.CaptureFixture[str], schema: Path, *flags: str, options: str = ""
+) -> tuple[str, str]:
     """Converts locally and on Beam, checks that both say and write the same, and returns what they say."""
     said = []
-    for name, more in (("local", []), ("beam", ["--runner=direct"])):
+    for name, more in (("local", []), ("beam", ["--runner=direct", f"--beam_options={options}"])):
         given = [f"--schema={schema}", f"--output={directory}/{name}", "--noprogress", *flags, *more]
         code, out, err = ran(capsys, convert.run, *given)
         assert code == 0, err
@@ -158,9 +162,42 @@ def test_inputs_joins_names_of_splits_and_computed_columns(
     same(other, capsys, schema, f"--input={tmp_path}/part-0.csv,{tmp_path}/part-1.csv", later, *join)
 
 
+def test_foreign_text_in_folders_and_names_in_the_first_file_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], engine: str
+) -> None:
+    draw = np.random.default_rng(1)
+    for number, day in enumerate(("mon", "mon", "tue")):
+        lines = ["item;price;click", "# exported"] if number == 0 else ["# exported"]
+        lines += [f"é{draw.integers(9)};{draw.normal():.3f};{draw.integers(2)}" for _ in range(50)]
+        folder = tmp_path / f"day={day}"
+        folder.mkdir(exist_ok=True)
+        with gzip.open(folder / f"part-{number}.csv.gz", "wb") as file:
+            file.write("\n".join(lines).encode("cp1252") + b"\n")
+    schema = tmp_path / "schema.json"
+    given = [
+        f"--input={tmp_path}/day=*/*.csv.gz",
+        "--separator=;",
+        "--encoding=cp1252",
+        "--comment=#",
+        "--header=first",
+    ]
+    code, _, err = ran(capsys, infer.run, *given, "--label=click", f"--output={schema}")
+    assert code == 0, err
+    # Here the steps run in other processes.
+    options = "--direct_num_workers=2 --direct_running_mode=multi_processing"
+    same(tmp_path, capsys, schema, *given, "--split_fractions=0.5,0.5", options=options)
+    assert "é" in (tmp_path / "beam" / "vocabulary" / "item.txt").read_text(encoding="utf-8")
+    assert (tmp_path / "beam" / "vocabulary" / "day.txt").read_text().split() == ["mon", "tue"]
+
+
 def poisoned(directory: Path, rows: list[list[Any]]) -> str:
-    """The log with lines that are not rows, cells that cannot be read, and rows without a time."""
+    """The log with lines that are not rows, cells that cannot be read, and rows without a time, in two files."""
     given = files(directory, rows, kind="csv")
+    first = directory / "log-0.csv"
+    lines = first.read_bytes().split(b"\r\n")
+    lines[2] = lines[2].replace(b",", b"x,", 1)
+    lines[40] += b",more"
+    first.write_bytes(b"\r\n".join(lines))
     file = directory / "log-2.csv"
     lines = file.read_bytes().split(b"\r\n")
     lines[3] += b",one cell too many"
@@ -190,12 +227,12 @@ def test_bad_lines_end_in_the_list_of_rejects_and_are_counted(
     )
     given = poisoned(tmp_path, rows)
     out, _ = same(tmp_path, capsys, schema, given, "--on_bad_record=skip", "--max_bad_fraction=0.02")
-    assert "Left out 6 bad rows of 900." in out
+    assert "Left out 8 bad rows of 900." in out
     with open(tmp_path / "beam" / "rejects.csv", newline="") as file:
         found = list(csv.reader(file))
     reasons = ["cells instead of", "cells instead of", "a quote that", "is not utf-8", "'perhaps'", "is not a time"]
     assert all(any(reason in row[2] for row in found) for reason in reasons)
-    assert [row[1] for row in found if "cells instead of" in row[2]] == ["4", "6"]
+    assert [row[1] for row in found if "cells instead of" in row[2]] == ["41", "4", "6"]
     for flags in (["--on_bad_record=skip", "--max_bad_fraction=0.005"], []):
         said = []
         for name, more in (("one", []), ("two", ["--runner=direct"])):
@@ -264,22 +301,20 @@ def test_the_missing_extra_is_named(
 
 
 def test_declarations_and_files_that_no_worker_can_read_alone_are_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: list[list[Any]]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, rows: list[list[Any]]
 ) -> None:
-    schema, given = tmp_path / "schema.json", files(tmp_path, rows, kind="csv")
-    smoothed = "--past=rate=mean(click, 5) by item_id"
-    ran(capsys, infer.run, given, "--label=click,watch", "--time=timestamp", smoothed, f"--output={schema}")
+    given, smoothed = files(tmp_path, rows, kind="csv"), "--past=rate=mean(click, 5) by item_id"
+    for name, more in (("plain", []), ("past", ["--time=timestamp", smoothed])):
+        ran(capsys, infer.run, given, "--label=click,watch", *more, f"--output={tmp_path}/{name}.json")
     (tmp_path / "more.jsonl").write_text("{}\n")
-    for more, message in (
-        (given, "--runner cannot fill 'rate': it is smoothed towards the rate of all earlier rows"),
-        (f"--input={tmp_path}/more.jsonl", "--runner reads CSV, TSV, Parquet and Arrow, not"),
+    monkeypatch.chdir(tmp_path)
+    for flags, message in (
+        (["--schema=past.json", given], "--runner cannot fill 'rate': it is smoothed towards the rate of all earlier"),
+        (["--schema=plain.json", "--input=more.jsonl"], "--runner reads CSV, TSV, Parquet and Arrow, not more.jsonl: "),
+        (["--schema=plain.json", "--input=log-*.csv"], "--runner=flink may read log-0.csv on other machines, whose"),
     ):
-        if "jsonl" in more:
-            ran(capsys, infer.run, given, "--label=click,watch", "--overwrite", f"--output={schema}")
-        code, _, err = ran(
-            capsys, convert.run, more, f"--schema={schema}", f"--output={tmp_path}/records", "--runner=direct"
-        )
-        assert code == 2
+        code, _, err = ran(capsys, convert.run, *flags, "--output=records", "--runner=flink")
+        assert (code, err.count("\n")) == (2, 1)
         assert message in err
 
 
