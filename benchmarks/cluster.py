@@ -79,12 +79,11 @@ def convert_log(directory: Path, *, ids: int, rows: int) -> Path:
     return output
 
 
-def dense_weights(records: Path, output: Path) -> int:
+def dense_weights(records: Path, output: Path, *, ids: int) -> int:
     """Trainable weights outside the tables of ids."""
     config = run_config([f"--data={records}", f"--output={output}", *MODEL])
     model = build_model(config.model, data.read_schema(records))
-    tables = COLUMNS * WIDTH * data.read_schema(records).features[0].ids.size
-    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) - tables
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) - COLUMNS * WIDTH * ids
 
 
 def predicted_bytes(*, ids: int, dense: int) -> float:
@@ -179,7 +178,7 @@ def main() -> None:
         for ids in sizes:
             records = convert_log(directory, ids=ids, rows=BATCH * 40)
             output = directory / f"cluster_{ids}"
-            dense = dense_weights(records, output)
+            dense = dense_weights(records, output, ids=ids)
             found[ids] = run_of(command_of(records, output, steps=steps, cluster=True), output, steps=steps)
             rows.append(
                 report.compare(
