@@ -25,24 +25,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import tensorflow as tf
+from request_model import random_ranker, with_history, without_history
 from tensorflow_serving.apis import predict_pb2
 
 import report
-from fullrank import models
-from fullrank.data import (
-    BehaviourColumn,
-    Feature,
-    IdMap,
-    Label,
-    Numeric,
-    NumericStatistics,
-    Schema,
-    Sequence,
-    Sparse,
-    read_schema,
-    write_schema,
-    write_vocabulary,
-)
+from fullrank.data import Feature, Schema, Sequence
 from fullrank.models.options import EncoderName
 from fullrank.models.serving import serving_signatures
 from fullrank.models.serving.sample_rows import Rows, drawn_rows
@@ -53,48 +40,10 @@ CANDIDATES, HISTORY = 500, 200
 ONCE, FLAT = "serving_request", "serving_default"
 
 
-def with_history(*, length: int, ids: int) -> tuple[Feature, ...]:
-    """20 ids and a history of `length` ads."""
-    singles = [_id(f"U{k}", ids, "user") for k in range(10)] + [_id(f"A{k}", ids, "ad") for k in range(8)]
-    seen = (
-        BehaviourColumn(name="seen", table="item", target="item"),
-        BehaviourColumn(name="seen_kind", table="kind", target="kind"),
-    )
-    history = Sequence(name="history", behaviour=seen, times="seen_at", max_length=length)
-    return (*singles, _id("item", ids, "ad"), _id("kind", ids // 10, "ad"), history)
-
-
-def without_history(*, ids: int) -> tuple[Feature, ...]:
-    """26 ids and 13 numbers, every other one of the user, who has 20."""
-    numbers = NumericStatistics(
-        mean=5.0, std=3.0, minimum=0.0, maximum=10.0, missing=0.05, quantiles=tuple(np.linspace(0, 10, 65).tolist())
-    )
-    singles = [_id(f"C{k}", ids, "ad" if k % 2 else "user") for k in range(26)]
-    real = [Numeric(name=f"I{k}", statistics=numbers, side="ad" if k % 2 else "user") for k in range(13)]
-    return (*singles, *real)
-
-
-def _id(name: str, ids: int, side: Any) -> Sparse:
-    return Sparse(name=name, ids=IdMap(size=ids), side=side)
-
-
 def loaded_export(directory: Path, features: tuple[Feature, ...], sequence: EncoderName) -> tuple[Any, Any, Schema]:
     """The SavedModel of a ranker with random weights, loaded; the ranker; and its schema."""
-    timed = any(isinstance(feature, Sequence) for feature in features)
-    label = Label(name="click", mean=0.25, observed=1.0)
-    write_schema(Schema(name="request", features=features, labels=(label,), time="now" if timed else None), directory)
-    for feature in features:
-        if isinstance(feature, Sparse):
-            known = np.arange(feature.ids.size) * 7 + 1
-            write_vocabulary(known.tolist(), directory=directory, feature=feature.name)
-    schema = read_schema(directory)
-    options = models.RankerOptions(sequence=sequence, table_variables=1)
-    model = models.Ranker(schema, models.single(), options)
-    generator = np.random.default_rng(5)
-    for variable in model.trainable_variables:
-        # Rows of tables and kernels keep the size of what they are multiplied with.
-        scale = 0.3 if len(variable.shape) < 2 or variable.shape[-1] == 16 else variable.shape[-2] ** -0.5
-        variable.assign(generator.normal(scale=scale, size=variable.shape))
+    model = random_ranker(directory, features, sequence)
+    schema = model.schema
     signatures = serving_signatures(model, schema)
     write_saved_model(
         directory / "1", model=model, signatures={name: signatures[name] for name in (ONCE, FLAT)}, schema=schema

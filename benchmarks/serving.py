@@ -21,11 +21,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -36,87 +33,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import tqdm
+from dcn_model import dcn_v2
+from serving_process import PAUSE, Side
 
 import report
-from fullrank import models
-from fullrank.data import IdMap, Label, Numeric, NumericStatistics, Schema, Sparse
 from fullrank.models.serving import serving_signatures
 from fullrank.models.serving.sample_rows import drawn_rows, take
 from fullrank.models.serving.saved_model import write_saved_model
 from fullrank.models.serving.signatures import SIGNATURES
 
-IDS, NUMBERS, WIDTH = 26, 13, 16
 CALLS = {1: 60, 100: 12, 500: 4}
-PAUSE = 0.05  # seconds in which the threads of the side before go to sleep
 ONEDNN = "fused, graph, with oneDNN"
 NAMED, PACKED = "serving_default", "serving_packed"
-
-
-class Side:
-    """A process that holds one model; see `serving_side`."""
-
-    def __init__(self, how: str, model: Path, requests: Path, *, onednn: bool) -> None:
-        code = "import sys, serving_side; serving_side.main(*sys.argv[1:])"
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", code, how, str(model), str(requests)],
-            cwd=Path(__file__).resolve().parent,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": str(int(onednn))},
-        )
-        self._orders: Any = self._process.stdin
-        self._answers: Any = self._process.stdout
-        self._answer()
-
-    def outputs(self, rows: int) -> np.ndarray[Any, Any]:
-        """The probabilities of the request of `rows` rows."""
-        return np.array(self._ask({"rows": rows}))
-
-    def milliseconds(self, rows: int) -> float:
-        """The median time of a call now."""
-        return statistics.median(self._ask({"rows": rows, "calls": CALLS[rows]})) * 1e3
-
-    def close(self) -> None:
-        """Ends the process."""
-        self._orders.close()
-        self._process.wait()
-
-    def _ask(self, order: dict[str, int]) -> list[float]:
-        self._orders.write(json.dumps(order) + "\n")
-        self._orders.flush()
-        answer: list[float] = self._answer()
-        return answer
-
-    def _answer(self) -> Any:
-        line = self._answers.readline()
-        if not line:
-            raise RuntimeError(f"a side of the benchmark ended with exit code {self._process.wait()}")
-        return json.loads(line)
-
-
-def dcn_v2(*, table_rows: int) -> models.Ranker:
-    """The model, with `table_rows` rows in all tables of ids together, and all weights random."""
-    statistics_ = NumericStatistics(
-        mean=5.0, std=3.0, minimum=0.0, maximum=10.0, missing=0.05, quantiles=tuple(np.linspace(0, 10, 65).tolist())
-    )
-    ids = [Sparse(name=f"C{k}", ids=IdMap(kind="identity", size=table_rows // IDS)) for k in range(IDS)]
-    numbers = [Numeric(name=f"I{k}", statistics=statistics_) for k in range(NUMBERS)]
-    schema = Schema(name="dcn_v2", features=(*ids, *numbers), labels=(Label(name="click", mean=0.25, observed=1.0),))
-    options = models.RankerOptions(
-        numeric="buckets",
-        buckets=32,
-        tower=(),
-        interactions=models.InteractionOptions(hidden=(400, 400, 400), cross_depth=3),
-        initial_scale=1.0,
-        table_variables=None,
-    )
-    model = models.Ranker(schema, models.single(width=WIDTH, experts=("crossnet", "flat"), gate="mean"), options)
-    generator = np.random.default_rng(5)
-    for variable in model.trainable_variables:
-        if variable.shape.rank == 1:
-            variable.assign(generator.normal(scale=0.1, size=variable.shape))
-    return model
 
 
 def write_models(directory: Path, *, table_rows: int) -> None:
@@ -182,7 +110,7 @@ def measure(started: dict[str, Side], rounds: int) -> dict[tuple[str, int], list
         for name in names if number % 2 == 0 else reversed(names):
             for rows in CALLS:
                 time.sleep(PAUSE)
-                taken[name, rows].append(started[name].milliseconds(rows))
+                taken[name, rows].append(started[name].milliseconds(rows, calls=CALLS[rows]))
     return taken
 
 

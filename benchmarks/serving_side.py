@@ -2,7 +2,8 @@
 
 Each side has a process of its own, because the threads of a runtime wait for more work by spinning and would take the
 cores from the side that is measured next. It reads lines of JSON from standard input and answers each with one:
-`{"rows": B, "calls": n}` with the seconds of n calls, `{"rows": B}` with the probabilities.
+`{"rows": B, "calls": n}` with the seconds of n calls, `{"rows": B, "calls": n, "processor": true}` with the seconds of
+one by the clock and of the processor, `{"rows": B}` with the probabilities.
 """
 
 from __future__ import annotations
@@ -22,17 +23,20 @@ Score = Callable[[], np.ndarray[Any, Any]]
 _WARMUP = 5
 
 
-def main(how: str, model: str, requests: str) -> None:
+def main(how: str, model: str, requests: str, threads: str = "") -> None:
     """Serves until its input ends.
 
     Args:
       how: `call` for the signature as one calls it from Python, `graph` for its graph alone, `onnx`.
       model: A SavedModel, or an ONNX file.
       requests: Directory of `<rows>.npz` files, which hold the inputs by name; the name is that of the signature.
+      threads: Threads that ONNX Runtime computes with; its own choice if empty. TensorFlow reads the environment.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    load = {"call": _signature, "graph": _graph, "onnx": _onnx}[how]
-    scoring = load(model, Path(requests).name)
+    if how == "onnx":
+        scoring = _onnx(model, threads)
+    else:
+        scoring = {"call": _signature, "graph": _graph}[how](model, Path(requests).name)
     scores: dict[int, Score] = {}
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
@@ -43,8 +47,23 @@ def main(how: str, model: str, requests: str) -> None:
                 scores[rows] = scoring(dict(stored))
             for _ in range(_WARMUP):
                 scores[rows]()
-        answer = _seconds(scores[rows], order["calls"]) if "calls" in order else scores[rows]().tolist()
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(_answer(order, scores[rows])), flush=True)
+
+
+def _answer(order: dict[str, Any], score: Score) -> list[float]:
+    if "calls" not in order:
+        probabilities: list[float] = score().tolist()
+        return probabilities
+    return (_both_seconds if order.get("processor") else _seconds)(score, order["calls"])
+
+
+def _both_seconds(score: Score, calls: int) -> list[float]:
+    """Seconds of a call by the clock, and of all threads of the process together."""
+    score()
+    processor, start = time.process_time(), time.perf_counter()
+    for _ in range(calls):
+        score()
+    return [(time.perf_counter() - start) / calls, (time.process_time() - processor) / calls]
 
 
 def _seconds(score: Score, calls: int) -> list[float]:
@@ -79,10 +98,11 @@ def _graph(model: str, name: str) -> Callable[[dict[str, Any]], Score]:
     signature = loaded.signatures[name]
     captured = signature.captured_inputs
     names = [tensor.name.split(":")[0] for tensor in signature.inputs[: len(signature.inputs) - len(captured)]]
+    keys = {spec.name: key for key, spec in signature.structured_input_signature[1].items()}
     types = [tensor.dtype for tensor in signature.outputs]
 
     def scoring(inputs: dict[str, Any]) -> Score:
-        arguments = [*(tf.constant(inputs[key]) for key in names), *captured]
+        arguments = [*(tf.constant(inputs[keys[name]]) for name in names), *captured]
 
         def score(loaded: Any = loaded) -> np.ndarray[Any, Any]:
             outputs = tf.raw_ops.StatefulPartitionedCall(args=arguments, Tout=types, f=signature)
@@ -94,10 +114,18 @@ def _graph(model: str, name: str) -> Callable[[dict[str, Any]], Score]:
     return scoring
 
 
-def _onnx(model: str, name: str) -> Callable[[dict[str, Any]], Score]:
-    """ONNX Runtime with all its defaults."""
+def _onnx(model: str, threads: str) -> Callable[[dict[str, Any]], Score]:
+    """ONNX Runtime with all its defaults, or with a number of threads."""
     import onnxruntime
 
-    del name
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    return lambda inputs: lambda: session.run(None, inputs)[0]
+    options = onnxruntime.SessionOptions()
+    if threads:
+        options.intra_op_num_threads = int(threads)
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    read = {given.name for given in session.get_inputs()}
+
+    def scoring(inputs: dict[str, Any]) -> Score:
+        given = {name: values for name, values in inputs.items() if name in read}
+        return lambda: session.run(["click"], given)[0]
+
+    return scoring

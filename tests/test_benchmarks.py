@@ -50,6 +50,12 @@ def test_runs_small(repository: Path, tmp_path: Path, name: str) -> None:
         # Either it is measured, or the report says why it is not.
         assert ("graph: fused / ONNX Runtime" in run.stdout) == installed
         assert ("ONNX Runtime was left out" in run.stdout) != installed
+    if name in ("compact.py", "packed_weights.py"):
+        names = [row["name"] for row in rows]
+        assert any("bfloat16" in row for row in names)
+        assert any("int8" in row for row in names)
+        installed = all(importlib.util.find_spec(package) for package in ("onnx", "onnxruntime"))
+        assert any("onnx" in row.lower() for row in names) == installed
 
 
 def _requests(model: Any, rows: int) -> tuple[dict[str, tf.Tensor], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
