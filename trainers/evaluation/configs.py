@@ -157,10 +157,9 @@ class ExportConfig:
     max_auc_loss: float = setting(
         0.0005, "With --weights: refuse the export if the AUC of a task falls by more than this.", minimum=0
     )
-    max_difference: float | None = setting(
-        None,
-        "With --weights: refuse the export if a prediction changes by more than this, relative to those above 1; 0.002 "
-        "for int8 and 0.02 for bfloat16 if not given.",
+    max_difference: float = setting(
+        0.02,
+        "With --weights: refuse the export if a prediction changes by more than this, relative to those above 1.",
         minimum=0,
     )
 
@@ -174,17 +173,10 @@ class ExportConfig:
             raise ValueError(
                 f"--weights={self.weights} is for --format=saved_model: ONNX files are written with float32 weights."
             )
-        if self.weights == "float32" and (self.max_difference is not None or self.max_auc_loss != 0.0005):
+        if self.weights == "float32" and (self.max_difference != 0.02 or self.max_auc_loss != 0.0005):
             raise ValueError("--max_auc_loss and --max_difference take effect only with --weights=int8 or bfloat16.")
         if self.data is not None and self.warmup == "statistics" and self.weights == "float32":
             raise ValueError("--data has no effect with --warmup=statistics.")
-
-    @property
-    def largest_difference(self) -> float:
-        """By how much a prediction may change by the weights."""
-        if self.max_difference is not None:
-            return self.max_difference
-        return 0.02 if self.weights == "bfloat16" else 0.002
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -87,7 +87,7 @@ def _judge(config: ExportConfig, loaded: LoadedRun) -> Judge:
         reading = EvaluateConfig(run=config.run)
         measured = measured_loss(before, after, source=source, config=reading, weight=loaded.schema.weight)
         print(loss_lines(measured, weights=config.weights))
-        limits = Limits(auc=config.max_auc_loss, difference=config.largest_difference)
+        limits = Limits(auc=config.max_auc_loss, difference=config.max_difference)
         check_loss(measured, limits=limits, weights=config.weights)
         return measured
 
