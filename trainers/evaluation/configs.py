@@ -150,7 +150,7 @@ class ExportConfig:
     )
     weights: Literal["float32", "bfloat16", "int8"] = setting(
         "float32",
-        "What weights are stored as: int8 for tables (a quarter of the bytes, with a scale for each row), bfloat16 for "
+        "What weights are stored as: int8 for tables (a third of the bytes, with a scale per row), bfloat16 for "
         "tables and products (half the bytes; fast on processors with bfloat16 units, slow on others). Compared with "
         "float32 on the validation split before anything is written.",
     )
