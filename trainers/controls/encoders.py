@@ -58,8 +58,8 @@ _TIM: Final = Control(
     rates=(0.0007, 0.002, 0.006),
     note=(
         "The effect of a behaviour of the target's category falls by exp(-age / 2 hours). A sharper attention is not a "
-        "better one: with --sequence_scale of 0.15, 0.2, 0.25 in place of 0.3, its entropy / log n was .19, .61, .84 and "
-        "the AUC .830, .849, .877 (three seeds); with eight times the rows, .86 and .890."
+        "better one: with --sequence_scale of 0.15, 0.2, 0.25 in place of 0.3, its entropy / log n was .19, .61, .84 "
+        "and the AUC .830, .849, .877 (three seeds); with eight times the rows, .86 and .890."
     ),
     attends=("history_category", "category", "history_time", "timestamp"),
 )
