@@ -168,8 +168,8 @@ _RESIDUAL: Final = Control(
     metric="ne",
     rows=409_600,
     note=(
-        "A residual is the label minus the teacher's prediction, and the loss reads both already: it adds a weighting and "
-        "no information. Ten seeds of the positive side do not tell it from none."
+        "A residual is the label minus the teacher's prediction, and the loss reads both already: it adds a weighting "
+        "and no information. Ten seeds of the positive side do not tell it from none."
     ),
 )
 
