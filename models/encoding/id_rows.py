@@ -136,7 +136,8 @@ class IdRows(tf.Module):
         salts = tf.constant(np.repeat(np.array([self._salts[c.table] for c in columns]), widths))
         keys = _mixed(ids, salts)
         if kind == "vocabulary" and self.known is not None:
-            return self.known.lookup(keys)
+            # A lookup in a table hides the shape from converters of the graph.
+            return tf.ensure_shape(self.known.lookup(keys), keys.shape)
         return tf.math.floormod(keys, sizes) + FIRST_KNOWN_ROW
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import importlib.util
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -14,7 +14,17 @@ import tensorflow as tf
 from both_sides import FEATURES, SCHEMA, SIZES, TASKS, with_random_weights
 
 from fullrank import models
-from fullrank.data import IdMap, Schema, Sparse, read_schema, write_schema, write_vocabulary
+from fullrank.data import (
+    BehaviourColumn,
+    IdMap,
+    Label,
+    Schema,
+    Sequence,
+    Sparse,
+    read_schema,
+    write_schema,
+    write_vocabulary,
+)
 from fullrank.models.serving import export_model
 from fullrank.models.serving.check import ExportMismatchError
 from fullrank.models.serving.onnx_graph import ONNX_FILE, check_convertible, check_onnx, write_onnx
@@ -82,6 +92,26 @@ def test_a_graph_scores_as_the_model(
         check_onnx(
             tmp_path, schema=schema, rows=rows, expected=expected | {"click": 1 - expected["click"]}, tolerance=1e-5
         )
+
+
+@needs_onnx
+@pytest.mark.parametrize("kind", ["vocabulary", "identity"])
+def test_a_history_of_several_columns(tmp_path: Path, kind: Literal["vocabulary", "identity"]) -> None:
+    behaviour = tuple(BehaviourColumn(name=f"past_{name}", table=name, target=name) for name in ("item", "shop"))
+    features = (
+        *(Sparse(name=name, ids=IdMap(kind=kind, size=20)) for name in ("item", "shop")),
+        Sequence(name="history", behaviour=behaviour, times="past_time", max_length=5),
+    )
+    write_schema(Schema(name="log", features=features, labels=(Label(name="click"),), time="time"), tmp_path)
+    if kind == "vocabulary":
+        for name in ("item", "shop"):
+            write_vocabulary([7 * k for k in range(20)], directory=tmp_path, feature=name)
+    read = read_schema(tmp_path)
+    model = with_random_weights(read, models.single(width=4, tasks=("click",), expert_width=8))
+    rows = drawn_rows(read, number=50, seed=4)
+    expected = {t: v.numpy() for t, v in model({n: tf.constant(v) for n, v in rows.items()}, training=False).items()}
+    write_onnx(tmp_path, model=model, schema=read)
+    assert check_onnx(tmp_path, schema=read, rows=rows, expected=expected, tolerance=1e-5).rows == 50
 
 
 @needs_onnx
