@@ -98,11 +98,9 @@ def test_a_graph_scores_as_the_model(
 @pytest.mark.parametrize("kind", ["vocabulary", "identity"])
 def test_a_history_of_several_columns(tmp_path: Path, kind: Literal["vocabulary", "identity"]) -> None:
     behaviour = tuple(BehaviourColumn(name=f"past_{name}", table=name, target=name) for name in ("item", "shop"))
-    features = (
-        *(Sparse(name=name, ids=IdMap(kind=kind, size=20)) for name in ("item", "shop")),
-        Sequence(name="history", behaviour=behaviour, times="past_time", max_length=5),
-    )
-    write_schema(Schema(name="log", features=features, labels=(Label(name="click"),), time="time"), tmp_path)
+    ids = tuple(Sparse(name=name, ids=IdMap(kind=kind, size=20)) for name in ("item", "shop"))
+    history = Sequence(name="history", behaviour=behaviour, times="past_time", max_length=5)
+    write_schema(Schema(name="log", features=(*ids, history), labels=(Label(name="click"),), time="time"), tmp_path)
     if kind == "vocabulary":
         for name in ("item", "shop"):
             write_vocabulary([7 * k for k in range(20)], directory=tmp_path, feature=name)
