@@ -74,4 +74,5 @@ class BadRows:
         """One line for the user after a conversion that skipped rows; empty if it skipped none."""
         if not self.skipped:
             return ""
-        return f"Left out {self.skipped} bad rows of {self.seen}. The first: {' '.join(self.examples)}"
+        rows = "row" if self.skipped == 1 else "rows"
+        return f"Left out {self.skipped} bad {rows} of {self.seen}. The first: {' '.join(self.examples)}"
