@@ -93,13 +93,13 @@ def example_parser(
 def _example_parser(
     wanted: tuple[Column, ...], groups: tuple[tuple[str, ...], ...], left_out: tuple[str, ...]
 ) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    spec = {column.name: _parse_spec(column) for column in wanted}
-    names = (*spec, *left_out)
+    names = (*(column.name for column in wanted), *left_out)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         serialized = checked_examples(serialized)
-        parsed = tf.io.parse_example(serialized, spec)
+        # Within the function, since a specification holds tensors, which belong to the graph they were made in.
+        parsed = tf.io.parse_example(serialized, {column.name: _parse_spec(column) for column in wanted})
         _check_names(serialized, parsed, wanted, names)
         for first, *others in groups:
             for other in others:
