@@ -122,7 +122,7 @@ def logged_steps(output: Path) -> int:
 
 
 def run_of(command: Sequence[str], output: Path, *, steps: int) -> Measured:
-    """Measures a run between a third of its steps and its last but one logged steps, and ends it."""
+    """Measures a run from a third to two thirds of its steps, and ends it."""
     first, last = steps // 3, steps - steps // 3
     marks: dict[int, tuple[int, float]] = {}
     given_up = time.monotonic() + SECONDS
@@ -169,6 +169,7 @@ def time_of_a_step(records: Path, directory: Path, *, seconds: float, steps: int
 
 
 def main() -> None:
+    """Runs the benchmark."""
     options = report.arguments(__doc__.splitlines()[0])
     steps = 300 if options.quick else 600
     sizes = (2_000, 50_000) if options.quick else (20_000, 2_000_000)

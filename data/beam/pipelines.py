@@ -94,7 +94,7 @@ class Pipelines:
             with beam.Pipeline(runner=RUNNERS[self._runner.name], options=self._options) as pipeline:
                 numbers = pipeline | "files" >> beam.Create(range(len(job.files)))
                 yield _Start(beam, numbers | "spread" >> beam.Reshuffle())
-        except Exception as error:
+        except Exception as error:  # each runner has its own types for what a step raised; the user gets one line
             reason = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "")
             reason = reason or type(error).__name__
             raise RuntimeError(f"--runner={self._runner.name} failed while {what}: {reason}") from error

@@ -1,7 +1,7 @@
 """From a trained model to a directory that TensorFlow Serving loads.
 
-May import: data, layers, models/encoding, models/exploration, models/one_user.py,
-models/ranker.py, models/table_layout.py.
+May import: data, layers, models/encoding, models/exploration, models/one_user.py, models/ranker.py,
+models/table_layout.py.
 """
 
 from fullrank.models.serving.export import Exported, export_model, next_version

@@ -103,29 +103,33 @@ def free_ports(number: int) -> list[int]:
 def _wait(
     processes: Mapping[str, subprocess.Popen[str]], *, spared: Sequence[str], joined: threading.Event, to_report: float
 ) -> int:
-    """Waits for the chief, the first process; the spared ones may fail, once all have joined, until none is left.
+    """Waits for the chief, the first process; the spared ones may end, once all have joined, until none is left.
 
-    Before, the chief would wait for them for ever.
+    Before, the chief would wait for them for ever. Workers that serve a chief, and servers, do not end by themselves:
+    such an end is a failure whatever its code.
     """
-    chief = next(iter(processes.values()))
+    chief, *others = processes
     failed, since = 0, 0.0
     lost: list[str] = []
-    while chief.poll() is None:
+    while processes[chief].poll() is None:
         if not failed:
-            for name in spared if joined.is_set() else ():
-                if processes[name].poll() and name not in lost:
+            codes = {name: processes[name].poll() for name in others}
+            ended = [name for name, code in codes.items() if code or (spared and code == 0)]
+            for name in ended:
+                if joined.is_set() and name in spared and name not in lost:
                     lost.append(name)
                     print(f"[{name}] has ended; training goes on without it.", file=sys.stderr)
-            for name, process in processes.items():
-                if process.poll() and (name not in lost or len(lost) == len(spared)):
-                    failed = _code(process)
-                    print(f"[{name}] has ended with code {failed}; training needs it.", file=sys.stderr)
+            for name in ended:
+                if name not in lost or len(lost) == len(spared):
+                    code = _code(processes[name])
+                    print(f"[{name}] has ended with code {code}; training needs it.", file=sys.stderr)
+                    failed = code or FAILED
                     break
             since = time.monotonic()
         elif time.monotonic() - since > to_report:
             return failed
         time.sleep(_POLL)
-    return failed or _code(chief)
+    return failed or _code(processes[chief])
 
 
 def _code(process: subprocess.Popen[str]) -> int:

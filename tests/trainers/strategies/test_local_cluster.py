@@ -72,6 +72,11 @@ def test_with_servers_a_worker_may_fail(capfd: pytest.CaptureFixture[str]) -> No
     assert "[worker 1] has ended; training goes on without it." in capfd.readouterr().err
 
 
+def test_a_worker_that_ends_before_all_have_joined_is_a_failure_whatever_its_code() -> None:
+    text = "task['task'] == {'type': 'worker', 'index': 1} or time.sleep(60)"
+    assert run_cluster(program(text), workers=2, servers=1, to_report=0.5) == 1
+
+
 def test_a_worker_that_fails_before_all_have_joined_ends_all(capfd: pytest.CaptureFixture[str]) -> None:
     text = "task['task'] == {'type': 'worker', 'index': 1} and sys.exit(5); time.sleep(60)"
     assert run_cluster(program(text), workers=2, servers=1, to_report=0.5) == 5
