@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from logged_rows import COLUMNS, made_rows, write_csv
+from ran_commands import ran
 
 from beam_steps import StepByStep
 from fullrank.data import convert, infer
@@ -55,17 +56,6 @@ def rows() -> list[list[Any]]:
         row[0] %= 20
         row[-1] = 1_700_000_000 + row[-1] % 50
     return made
-
-
-def ran(capsys: pytest.CaptureFixture[str], run: Any, *arguments: str) -> tuple[int, str, str]:
-    """Exit code, output and error output of a command."""
-    code = 0
-    try:
-        run(["program", *arguments])
-    except SystemExit as end:
-        code = int(end.code or 0)
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 def files(directory: Path, rows: Sequence[Sequence[Any]], *, kind: str, parts: int = 3) -> str:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from logged_rows import COLUMNS, ROWS, expected_of, made_rows, write_csv
+from ran_commands import ran
 
 from fullrank import data
 from fullrank.data import convert, infer, inspect
@@ -41,17 +42,6 @@ def schema_file(logs: Path) -> Path:
     file = logs / "schema.json"
     infer.run(["infer", f"--input={logs}/*.csv", "--label=click,watch", f"--output={file}"])
     return file
-
-
-def ran(capsys: pytest.CaptureFixture[str], run: Any, *arguments: str) -> tuple[int, str, str]:
-    """Exit code, output and error output of a command."""
-    code = 0
-    try:
-        run(["program", *arguments])
-    except SystemExit as end:
-        code = int(end.code or 0)
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 def read(directory: Path, split: str) -> dict[str, np.ndarray[Any, Any]]:

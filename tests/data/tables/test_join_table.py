@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from ran_commands import ran
 
 from fullrank import data
 from fullrank.data import convert, hash_id, infer
@@ -133,16 +134,6 @@ def write_logs(directory: Path) -> list[list[int]]:
     columns = dict(zip(names, zip(*rows[250:], strict=True), strict=True))
     pq.write_table(pa.table(columns), directory / "2.parquet")
     return rows
-
-
-def ran(capsys: pytest.CaptureFixture[str], run: Any, *arguments: str) -> tuple[int, str, str]:
-    code = 0
-    try:
-        run(["program", *arguments])
-    except SystemExit as end:
-        code = int(end.code or 0)
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 def read(directory: Path) -> dict[str, np.ndarray[Any, Any]]:
