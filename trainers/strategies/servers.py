@@ -28,8 +28,15 @@ def serve(task: Task) -> None:
     """Lets other processes run their graphs in this one, a worker or a server, until SIGTERM."""
     # A worker that waits for a server that is gone for good would never tell the chief.
     os.environ.setdefault("GRPC_FAIL_FAST", "use_caller")
+    # A step blocks a thread of each process that it waits in. With no thread left for what it waits for, training
+    # would never end its first step, as on a machine of one core with TensorFlow's default of a thread per core.
+    threads = (os.cpu_count() or 1) + len(task.cluster[WORKER])
     server = tf.distribute.Server(
-        tf.train.ClusterSpec(task.cluster), job_name=task.role, task_index=task.number, protocol=_PROTOCOL
+        tf.train.ClusterSpec(task.cluster),
+        job_name=task.role,
+        task_index=task.number,
+        protocol=_PROTOCOL,
+        config=tf.compat.v1.ConfigProto(inter_op_parallelism_threads=threads),
     )
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,16 @@ def shapes(run: Path) -> dict[str, Any]:
     return {name: shape for name, shape in found.items() if not name.startswith("iterator")}
 
 
+@pytest.fixture
+def one_core() -> Iterator[None]:
+    """Processes that the test starts run on one core, where TensorFlow has a single thread by default."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    yield
+    os.sched_setaffinity(0, cores)
+
+
+@pytest.mark.usefixtures("one_core")
 def test_a_run_survives_the_loss_of_a_server_and_of_a_worker(toy_records: Path, tmp_path: Path) -> None:
     output, reference = tmp_path / "run", tmp_path / "reference"
     arguments = command(toy_records, output)
