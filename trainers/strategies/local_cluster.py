@@ -11,8 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from typing import IO, Final
 
 from fullrank.data.command.command import FAILED
@@ -22,6 +22,7 @@ _HOST: Final = "127.0.0.1"
 _PORTS: Final = range(15000, 30000)
 _TRIES: Final = 10_000
 _SHOWN: Final = {SERVER: "server"}
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM)
 _POLL: Final = 0.2
 _TO_REPORT: Final = 30.0
 """Seconds in which the others may report what went wrong, once one has failed."""
@@ -56,18 +57,20 @@ def run_cluster(command: Sequence[str], *, workers: int, servers: int = 0, to_re
     try:
         for role, index in tasks:
             task = {"cluster": cluster, "task": {"type": role, "index": index}}
-            # A session of its own: an interrupt at the terminal reaches this process alone, which ends the others.
-            process = subprocess.Popen(  # noqa: S603
-                command,
-                env={**os.environ, VARIABLE: json.dumps(task)},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
-                start_new_session=True,
-            )
             name = role if role == CHIEF else f"{_SHOWN.get(role, role)} {index}"
-            processes[name] = process
+            with _held_signals() as signals:
+                # A session of its own: an interrupt at the terminal reaches this process alone, which ends the others.
+                process = processes[name] = subprocess.Popen(  # noqa: S603
+                    command,
+                    env={**os.environ, VARIABLE: json.dumps(task)},
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    errors="replace",
+                    start_new_session=True,
+                )
+            if signals:
+                signal.raise_signal(signals[0])
             for source, target in ((process.stdout, sys.stdout), (process.stderr, sys.stderr)):
                 reader = threading.Thread(target=_copy, args=(source, target, name, joined), daemon=True)
                 reader.start()
@@ -139,16 +142,33 @@ def _code(process: subprocess.Popen[str]) -> int:
 
 
 def _end(processes: Sequence[subprocess.Popen[str]]) -> None:
-    for process in processes:
-        if process.poll() is None:
-            _signal(process, signal.SIGTERM)
-    last = time.monotonic() + _TO_END
-    for process in processes:
-        try:
-            process.wait(max(0.0, last - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            _signal(process, signal.SIGKILL)
+    """Ends all of them, and kills those that take too long; a signal meanwhile shortens the time that they have."""
+    with _held_signals() as signals:
+        for process in processes:
+            if process.poll() is None:
+                _signal(process, signal.SIGTERM)
+        last = time.monotonic() + _TO_END
+        while not signals and time.monotonic() < last and any(process.poll() is None for process in processes):
+            time.sleep(_POLL)
+        for process in processes:
+            if process.poll() is None:
+                _signal(process, signal.SIGKILL)
             process.wait()
+
+
+@contextmanager
+def _held_signals() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM in the list, in place of what else they would do to the block."""
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+    before = {number: signal.signal(number, lambda *given: came.append(given[0])) for number in _ENDING}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _signal(process: subprocess.Popen[str], number: int) -> None:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from started import started
 
 from fullrank.trainers.strategies import local_cluster
 from fullrank.trainers.strategies.local_cluster import free_ports, run_cluster
@@ -87,6 +88,26 @@ def test_a_worker_that_fails_before_all_have_joined_ends_all(capfd: pytest.Captu
 def test_servers_and_the_last_worker_are_needed(role: str) -> None:
     text = f"sys.exit(5) if task['task']['type'] == {role!r} else time.sleep(60)"
     assert run_cluster(program(text), workers=2, servers=2, to_report=0.5) == 5
+
+
+def test_a_second_signal_leaves_no_process(tmp_path: Path) -> None:
+    kept = f"open({str(tmp_path)!r} + f'/{{index}}', 'w').write(str(os.getpid()))"
+    text = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {kept}; time.sleep(60)"
+    launcher = (
+        "from fullrank.data.command.command import new_flags, run_command; "
+        "from fullrank.trainers.strategies.local_cluster import run_cluster; "
+        f"run_command(lambda: run_cluster({program(text)!r}, workers=3), flag_values=new_flags(), argv=['cluster'])"
+    )
+    with started([sys.executable, "-c", launcher], stderr=subprocess.PIPE) as process:
+        while len(list(tmp_path.iterdir())) < 3:
+            time.sleep(0.1)
+        process.terminate()
+        time.sleep(1)
+        process.terminate()
+        assert process.communicate(timeout=60)[1] == "error: terminated.\n"
+    assert process.returncode == 143
+    for file in tmp_path.iterdir():
+        assert not Path(f"/proc/{file.read_text()}").exists()
 
 
 def test_ports_are_distinct_and_none_that_a_connection_could_take() -> None:
