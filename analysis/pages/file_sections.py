@@ -16,7 +16,7 @@ from fullrank.analysis.figures.abundance import abundance_bars, spectra_heatmap
 from fullrank.analysis.figures.importance import importance_bars
 from fullrank.analysis.figures.matrix import matrix_heatmap
 from fullrank.analysis.figures.training import training_curves
-from fullrank.analysis.pages.page import Section, Table
+from fullrank.analysis.pages.page import CommandText, Section, Table
 from fullrank.analysis.pages.pictures import Picture, Pictures
 from fullrank.analysis.pages.run_files import RunFiles
 
@@ -220,9 +220,9 @@ def _joined(given: Sequence[Any] | None) -> str:
     return ", ".join(map(str, given)) if given else "as by default"
 
 
-def _command(given: Sequence[str]) -> str:
+def _command(given: Sequence[str]) -> CommandText:
     """The command line; its first argument may be several words, such as `fullrank train`."""
-    return " ".join([*given[:1], shlex.join(given[1:])])
+    return CommandText(" ".join([*given[:1], shlex.join(given[1:])]))
 
 
 def _files(run: RunFiles, part: str, caption: str) -> list[Picture]:

@@ -80,6 +80,12 @@ class Section:
     missing: Sequence[tuple[str, str]] = ()
 
 
+class CommandText(str):
+    """A command line as the value of a cell: its lines break between words only, not after the `--` of a flag."""
+
+    __slots__ = ()
+
+
 def render(
     *, title: str, subtitle: str, facts: Sequence[str], verdicts: Sequence[Verdict], sections: Sequence[Section]
 ) -> str:
@@ -96,6 +102,7 @@ def render(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["cell"] = cell
+    environment.tests["command_text"] = lambda value: isinstance(value, CommandText)
     template = environment.from_string(PAGE)
     return template.render(title=title, subtitle=subtitle, facts=facts, verdicts=verdicts, sections=sections)
 

@@ -79,6 +79,7 @@ summary { cursor: pointer; color: var(--accent); font-size: 15px; }
   color: var(--muted); }
 code { font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; background: var(--code); color: var(--ink);
   border-radius: 5px; padding: 2px 6px; overflow-wrap: anywhere; }
+code span { display: inline-block; max-width: 100%; }
 @media (min-width: 1000px) {
   .verdicts { grid-template-columns: repeat(6, minmax(0, 1fr)); }
   .verdict { grid-column: span 2; }
@@ -135,6 +136,12 @@ code { font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; backg
 <a href="#{{ section.name }}">{{ section.title }}</a>
 {% endfor %}
 </nav>
+{% macro command_line(command) %}
+<code>{% for word in command.split(" ") %}<span>{{ word }}</span>{{ "" if loop.last else " " }}{% endfor %}</code>
+{%- endmacro %}
+{% macro cell_of(value) %}
+{% if value is command_text %}{{ command_line(value) }}{% else %}{{ value | cell }}{% endif %}
+{%- endmacro %}
 {% macro table_of(table) %}
 <div class="table" tabindex="0"><table>
 <thead><tr>
@@ -144,7 +151,11 @@ code { font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; backg
 </tr></thead>
 <tbody>
 {% for row in table.rows %}
-<tr>{% for value in row %}<td{% if value is number %} class="number"{% endif %}>{{ value | cell }}</td>{% endfor %}</tr>
+<tr>
+{% for value in row %}
+<td{% if value is number %} class="number"{% endif %}>{{ cell_of(value) }}</td>
+{% endfor %}
+</tr>
 {% endfor %}
 </tbody>
 </table></div>
@@ -178,7 +189,7 @@ code { font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; backg
 {% endif %}
 {% endfor %}
 {% for what, command in section.missing %}
-<p class="missing">{{ what }} {% if command %}Create it with <code>{{ command }}</code>{% endif %}</p>
+<p class="missing">{{ what }} {% if command %}Create it with {{ command_line(command) }}{% endif %}</p>
 {% endfor %}
 </section>
 {% endfor %}

@@ -72,7 +72,7 @@ class Servers:
             min_shard_bytes=shard_kib * 1024, max_shards=len(task.cluster[SERVER])
         )
         try:
-            with _naming_the_missing(task.cluster):
+            with _naming_the_missing(task.cluster), ended_by_signals():
                 self.strategy: Any = tf.distribute.ParameterServerStrategy(resolver, variable_partitioner=partitioner)
         except (RuntimeError, tf.errors.OpError) as error:
             raise ValueError(f"--strategy=parameter_server cannot join the cluster: {error}") from error
@@ -94,6 +94,20 @@ def handle_termination_again() -> None:
     handler = signal.getsignal(signal.SIGTERM)
     if threading.current_thread() is threading.main_thread() and handler is not None:
         signal.signal(signal.SIGTERM, handler)
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Lets SIGINT and SIGTERM end the process at once: while TensorFlow waits, Python's handlers are not called."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import tensorflow as tf
 
 from fullrank.trainers.config.distribution import DistributionConfig
-from fullrank.trainers.strategies.servers import Servers, handle_termination_again
+from fullrank.trainers.strategies.servers import Servers, ended_by_signals, handle_termination_again
 from fullrank.trainers.strategies.tf_config import CHIEF, Place, read_place, read_task
 
 Answer = TypeVar("Answer")
@@ -136,7 +136,8 @@ def join(config: DistributionConfig) -> Workers:
         return Workers(servers.strategy, servers=servers)
     place = read_place()
     try:
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        with ended_by_signals():
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         raise ValueError(
             f"--strategy=multi_worker has to be the first use of TensorFlow in a process: {error}"

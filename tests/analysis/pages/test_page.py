@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import html.parser
 import itertools
 import re
@@ -11,7 +12,7 @@ import matplotlib as mpl
 import pytest
 
 from fullrank.analysis.figures.style import BLUE, GREY, figure
-from fullrank.analysis.pages.page import Section, Table, Verdict, cell, render
+from fullrank.analysis.pages.page import CommandText, Section, Table, Verdict, cell, render
 from fullrank.analysis.pages.pictures import Pictures, inline
 from fullrank.analysis.pages.template import PAGE
 
@@ -119,6 +120,20 @@ def test_names_are_text_and_the_page_is_whole() -> None:
 
     Parser().feed(text)
     assert opened == []
+
+
+def test_a_command_is_broken_between_words_only_and_copied_as_it_is() -> None:
+    command = "fullrank train --data=records '--note=<a> b'"
+    card = Section(
+        name="one", title="One", tables=[Table(columns=("what", "value"), rows=(("command", CommandText(command)),))]
+    )
+    absent = Section(name="two", title="Two", missing=[("Nothing.", command)])
+    page = render(title="Run", subtitle="", facts=(), verdicts=[VERDICT], sections=[card, absent])
+    found = re.findall(r"<code>(.*?)</code>", page)
+    assert len(found) == 2
+    for code in found:
+        assert "<span>--data=records</span>" in code
+        assert html.unescape(re.sub(r"</?span>", "", code)) == command
 
 
 @pytest.mark.parametrize(

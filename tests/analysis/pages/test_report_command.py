@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -21,7 +22,7 @@ from fullrank.data import IdMap, Label, Schema, Sparse, write_records
 
 def report(output: Path, *arguments: str) -> str:
     run(["report", *arguments, f"--output={output}"])
-    return output.read_text(encoding="utf-8")
+    return re.sub(r"</?span>", "", output.read_text(encoding="utf-8"))
 
 
 def card(page: str, question: str) -> str:

@@ -19,6 +19,7 @@ from small_runs import lines
 from started import started
 
 from fullrank.trainers.config.flags import run_config
+from fullrank.trainers.strategies.local_cluster import free_ports
 from fullrank.trainers.training.load_run import load_run
 from fullrank.trainers.training.train_model import train_model
 
@@ -109,3 +110,19 @@ def test_a_run_survives_the_loss_of_a_server_and_of_a_worker(toy_records: Path, 
     (output / "result.json").unlink()
     with pytest.raises(ValueError, match="written with --strategy=parameter_server"):
         train_model(run_config([f"--data={toy_records}", f"--output={output}", *FLAGS]))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_chief_that_waits_for_others_ends_on_a_signal(toy_records: Path, tmp_path: Path, number: int) -> None:
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(3)]
+    cluster = dict(zip(("chief", "worker", "ps"), ([address] for address in addresses), strict=True))
+    environment = {**os.environ, "TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "chief", "index": 0}})}
+    arguments = [sys.executable, "-m", "fullrank", "train", f"--data={toy_records}", f"--output={tmp_path / 'run'}"]
+    arguments.append("--strategy=parameter_server")
+    with started(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        assert any("Waits for worker 0 at" in line for line in lines)
+        process.send_signal(number)
+        process.communicate(timeout=60)
+    assert process.returncode == -number
