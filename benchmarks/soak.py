@@ -117,8 +117,6 @@ def soak(records: Path, output: Path, *, minutes: float, faults: int) -> Seen:
         resumed = re.search(r"resumes after (\d+) steps", text)
         if resumed:
             seen.cost.append(max(0, before - int(resumed[1])))
-        elif "All workers and servers have joined." in text and before:
-            raise SystemExit(f"a run with {before} steps was not resumed: {text[-2000:]}")
     return seen
 
 
