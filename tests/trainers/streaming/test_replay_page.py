@@ -53,8 +53,8 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, tuple[list[Any], li
         with panels(**how) as axes:
             yield axes
             for each in axes:
-                lines = {str(one.get_label()): one for one in each.get_lines()[1:]}
-                found.append({name: (list(one.get_xdata()), list(one.get_ydata())) for name, one in lines.items()})
+                lines: dict[str, Any] = {str(one.get_label()): one.get_data() for one in each.get_lines()[1:]}
+                found.append({name: (list(dates), list(values)) for name, (dates, values) in lines.items()})
 
     monkeypatch.setattr(replay_page, "panels", watched)
     return found
