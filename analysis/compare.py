@@ -41,7 +41,7 @@ def compare(flag_values: flags.FlagValues) -> None:
     check_replaceable(output, overwrite=flag_values.overwrite, made_of=RESULT)
     # Loaded only for a valid command line, so that --help and errors are fast.
     from fullrank.analysis.comparisons.runs import compare_runs
-    from fullrank.analysis.figures.run_gains import run_gains
+    from fullrank.analysis.figures.gains import run_gains
     from fullrank.analysis.figures.segments import segment_gains
 
     runs = named_runs(flag_values.runs)

@@ -25,8 +25,7 @@ from fullrank.models.heads.task_outputs import Predicted, TaskOutputs
 from fullrank.models.heads.uncertain import UncertainHeads, uncertain_heads
 from fullrank.models.learning.label_counts import LabelCounts
 from fullrank.models.learning.learning import Learning
-from fullrank.models.learning.objective import Objective, embedding_penalty, field_penalties
-from fullrank.models.learning.objective_inputs import Teacher
+from fullrank.models.learning.objective import Objective, Teacher, embedding_penalty, field_penalties
 from fullrank.models.objectives.losses import observed_weights
 from fullrank.models.options import ObjectiveOptions, RankerOptions
 from fullrank.models.trunk import Mixed, Trunk

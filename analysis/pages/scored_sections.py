@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from fullrank.analysis.comparisons.paired_gain import PairedGain, paired_gain
 from fullrank.analysis.comparisons.runs import RunComparison
+from fullrank.analysis.figures.gains import run_gains
 from fullrank.analysis.figures.reliability import reliability_diagram
-from fullrank.analysis.figures.run_gains import run_gains
 from fullrank.analysis.figures.segments import segment_gains
 from fullrank.analysis.pages.answers import bias_with_reach
 from fullrank.analysis.pages.page import Section, Table

@@ -14,21 +14,20 @@ import tf_keras as keras
 
 from fullrank.data.schema.schema import Schema
 from fullrank.layers.mixture.training_heads import TrainingHeads
-from fullrank.layers.replicas import replicas, summed, whole_batch
+from fullrank.layers.replicas import REPLICATED, replicas, summed, whole_batch
 from fullrank.models.heads.task_outputs import Predicted, TaskOutputs
-from fullrank.models.learning.objective import Objective
-from fullrank.models.learning.objective_inputs import (
+from fullrank.models.learning.objective import (
     LEVEL,
     NEGATIVE,
     POSITIVE,
     PSEUDO,
+    Objective,
     ObjectiveInputs,
     Teacher,
     predictions_of,
 )
 from fullrank.models.learning.sample_weights import SampleWeights
 from fullrank.models.metrics import StreamingTasks, StreamingValues
-from fullrank.models.metrics.replicated import REPLICATED
 from fullrank.models.options import ObjectiveOptions, RankerOptions
 from fullrank.models.wirings.wiring import Wiring
 

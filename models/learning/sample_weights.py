@@ -10,8 +10,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank.data.schema.schema import Schema
-from fullrank.layers.replicas import own_rows, summed, whole_batch
-from fullrank.models.metrics.replicated import REPLICATED
+from fullrank.layers.replicas import REPLICATED, own_rows, summed, whole_batch
 from fullrank.models.objectives.exposure import exposure_weights, repetition_weights
 from fullrank.models.objectives.losses import observed_weights
 from fullrank.models.options import Repetition

@@ -7,10 +7,9 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.layers.replicas import summed
+from fullrank.layers.replicas import REPLICATED, summed
 from fullrank.models.metrics.binary_formulas import STATISTICS, TOTALS, binary_rows, binary_statistics
 from fullrank.models.metrics.logit_grid import LogitGrid
-from fullrank.models.metrics.replicated import REPLICATED
 from fullrank.models.metrics.tensorflow_ops import TENSORFLOW, row_tensors
 
 

@@ -8,9 +8,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from fullrank.layers.replicas import summed
+from fullrank.layers.replicas import REPLICATED, summed
 from fullrank.models.metrics.regression_evaluator import STATISTICS, TOTALS, regression_rows, regression_statistics
-from fullrank.models.metrics.replicated import REPLICATED
 from fullrank.models.metrics.tensorflow_ops import TENSORFLOW, row_tensors
 
 

@@ -5,9 +5,10 @@ Flags and `config.json` are derived from these classes, so nothing here loads Te
 May import: data.
 """
 
-from fullrank.models.options.groups import GroupOptions, GroupPlace
 from fullrank.models.options.model import (
     EncoderName,
+    GroupOptions,
+    GroupPlace,
     InteractionOptions,
     ModelOptions,
     NumericEncoding,

@@ -16,7 +16,23 @@ from fullrank.trainers.config.distribution import DistributionConfig
 from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.config.objective import ObjectiveConfig
 from fullrank.trainers.config.optimizer import OptimizerConfig
-from fullrank.trainers.config.warm_start import WarmStartConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WarmStartConfig:
+    """Where the first weights come from."""
+
+    start: str | None = setting(
+        None,
+        "Run directory whose best weights, and whose optimisers' state, training starts from. Vocabularies may have "
+        "grown, shrunk or changed their order: every id that both know keeps its row, every new one gets a new row.",
+    )
+
+    def __post_init__(self) -> None:
+        """Validates the settings."""
+        check_settings(self)
+        if self.start == "":
+            raise ValueError("--start cannot be empty.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from fullrank.analysis.comparisons.inconsistency import inconsistency
+from fullrank.analysis.comparisons.paired import inconsistency
 from fullrank.data.schema.columns import MISSING_BYTES, MISSING_INT
 from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.models import Ranker

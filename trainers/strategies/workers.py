@@ -1,4 +1,4 @@
-"""The processes of a training, and what they have to agree on."""
+"""The processes of a training, what they have to agree on, and a data set that every one of them reads in full."""
 
 from __future__ import annotations
 
@@ -164,3 +164,20 @@ def _devices(replicas: int | None) -> list[str]:
             f"--replicas={replicas}: TensorFlow has divided the processor into {len(parts)} in this process already."
         )
     return parts[:wanted]
+
+
+class WholeDataset(tf.distribute.DistributedDataset):
+    """Keeps Keras from dividing batches, which `Ranker.test_step` does: every replica takes its rows of each batch.
+
+    So metrics are over every example once, whatever the number of files, and all processes take equally many steps.
+
+    Args:
+      dataset: Batches.
+    """
+
+    def __init__(self, dataset: tf.data.Dataset) -> None:
+        self._dataset = dataset
+
+    def __iter__(self) -> Iterator[object]:
+        """A new pass."""
+        return iter(self._dataset)

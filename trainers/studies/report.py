@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fullrank.analysis.comparisons.paired import PairedDifference, paired_difference
-from fullrank.analysis.figures.differences import difference_intervals
+from fullrank.analysis.figures.gains import difference_intervals
 from fullrank.data.files.write_aside import write_text
 from fullrank.trainers.studies.plan import LOWER_IS_BETTER, Study
 

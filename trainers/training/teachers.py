@@ -12,7 +12,7 @@ import tensorflow as tf
 from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.layers.legacy_keras import keras
 from fullrank.models import Ranker
-from fullrank.models.learning.objective_inputs import Teacher
+from fullrank.models.learning.objective import Teacher
 from fullrank.models.objectives import EmaTeacher
 from fullrank.models.serving.request_inputs import input_name
 from fullrank.trainers.config.objective import ObjectiveConfig

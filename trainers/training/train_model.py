@@ -19,12 +19,11 @@ from fullrank.models.table_layout import table_layout
 from fullrank.trainers.config.config import RunConfig
 from fullrank.trainers.run.run_directory import RunDirectory, write_json
 from fullrank.trainers.run.weights import saver_of_best
-from fullrank.trainers.strategies.whole_dataset import WholeDataset
-from fullrank.trainers.strategies.workers import Workers, join
+from fullrank.trainers.strategies.workers import WholeDataset, Workers, join
 from fullrank.trainers.training.build_model import build_model, compile_model
 from fullrank.trainers.training.callbacks.averaging import AveragedWeights
-from fullrank.trainers.training.callbacks.best_of_tasks import BestOfTasks
 from fullrank.trainers.training.callbacks.early_stopping import (
+    BestOfTasks,
     Plateau,
     monitored,
     monitored_value,

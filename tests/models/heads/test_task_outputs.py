@@ -13,7 +13,7 @@ import tf_keras as keras
 
 from fullrank import models
 from fullrank.data.schema.features import Label
-from fullrank.models.learning.objective_inputs import ObjectiveInputs
+from fullrank.models.learning.objective import ObjectiveInputs
 from fullrank.models.objectives import ziln_loss
 from fullrank.models.objectives.losses import binary_cross_entropy, squared_error
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank import models
-from fullrank.models.learning.objective_inputs import predictions_of
+from fullrank.models.learning.objective import predictions_of
 from fullrank.models.objectives import residual_learning_loss
 from fullrank.trainers.run.weights import restore_best, save_best
 

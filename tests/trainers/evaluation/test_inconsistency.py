@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fullrank.analysis.comparisons.inconsistency import inconsistency
+from fullrank.analysis.comparisons.paired import inconsistency
 from fullrank.data.schema.features import IdMap, Key, Label, Sparse
 from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.models import Ranker, single

@@ -14,7 +14,7 @@ from small_runs import lines, small
 from fullrank.trainers import evaluate, export, predict
 from fullrank.trainers.run.checkpoints import TrainingState
 from fullrank.trainers.run.run_directory import RunDirectory
-from fullrank.trainers.training.callbacks.best_of_tasks import BestOfTasks
+from fullrank.trainers.training.callbacks.early_stopping import BestOfTasks
 from fullrank.trainers.training.train_model import train_model
 
 
