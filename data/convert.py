@@ -35,8 +35,9 @@ from fullrank.data.beam.convert import Tables, convert_on_beam
 from fullrank.data.beam.flags import define_beam_flags, read_runner
 from fullrank.data.command.command import new_flags, run_command
 from fullrank.data.command.errors import UsageError
+from fullrank.data.exposures.flags import define_exposure_flags, read_exposures
 from fullrank.data.exposures.rows import add_exposures, check_exposable, exposure_extras
-from fullrank.data.exposures.spec import define_exposure_flags, exposed_schema, read_exposures
+from fullrank.data.exposures.spec import exposed_schema
 from fullrank.data.files.find_files import find_files
 from fullrank.data.files.printable import closest
 from fullrank.data.files.write_aside import check_replaceable

@@ -33,8 +33,9 @@ from absl import flags
 from fullrank.data.command.command import new_flags, run_command
 from fullrank.data.command.errors import UsageError
 from fullrank.data.convert import COMPRESSIONS, summary
+from fullrank.data.exposures.flags import define_exposure_flags, read_exposures
 from fullrank.data.exposures.rows import add_exposures, check_exposable, exposure_extras
-from fullrank.data.exposures.spec import define_exposure_flags, exposed_schema, read_exposures
+from fullrank.data.exposures.spec import exposed_schema
 from fullrank.data.files.write_aside import check_replaceable
 from fullrank.data.schema.json import FILE_NAME
 from fullrank.data.sources import census_income, criteo, hillstrom, kuairand, movielens, obd, synthetic

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import scipy.linalg
 import scipy.special
+import tensorflow as tf
+
+from fullrank.models.exploration.policies import POLICIES, joint_thompson
 
 Floats = npt.NDArray[np.float64]
 _NODES, _WEIGHTS = (np.asarray(each, np.float64) for each in np.polynomial.hermite_e.hermegauss(20))
@@ -101,3 +106,37 @@ def _expectations(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
     s = scipy.special.expit(f)
     weights = _WEIGHTS / _WEIGHTS.sum()
     return s @ weights, (s * (1.0 - s)) @ weights
+
+
+Scores = Callable[[CountedProcess, npt.NDArray[np.int64], tf.Tensor], npt.NDArray[np.float64]]
+
+
+def scores_of(policy: str, *, epsilon: float) -> Scores:
+    """How a policy scores.
+
+    Args:
+      policy: A name of `POLICIES`, or `joint_thompson`.
+      epsilon: Epsilon of `epsilon_greedy`.
+
+    Returns:
+      A function of the process, of cells `[R, C]` (the candidates of each request), and of a seed, two integers; it
+      returns scores `[R, C]` in logits.
+    """
+    if policy == "joint_thompson":
+
+        def joint(process: CountedProcess, cells: npt.NDArray[np.int64], seed: tf.Tensor) -> npt.NDArray[np.float64]:
+            drawn = joint_thompson(
+                mean=tf.constant(process.mean[cells]), covariance=tf.constant(process.covariance(cells)), seed=seed
+            )
+            return np.asarray(drawn.numpy(), np.float64)
+
+        return joint
+    chosen: Any = POLICIES[policy]
+    if policy == "epsilon_greedy":
+        chosen = functools.partial(chosen, epsilon=epsilon)
+
+    def alone(process: CountedProcess, cells: npt.NDArray[np.int64], seed: tf.Tensor) -> npt.NDArray[np.float64]:
+        mean, variance = (tf.constant(each[cells], tf.float32) for each in (process.mean, process.variance))
+        return np.asarray(chosen(mean=mean, variance=variance, seed=seed).numpy(), np.float64)
+
+    return alone

@@ -13,10 +13,10 @@ import tensorflow as tf
 from fullrank.analysis.figures.regret import draw_deviations, draw_rates
 from fullrank.analysis.policies.off_policy import PolicyValue, on_policy_value, policy_values, value_difference
 from fullrank.models.exploration import CountedProcess
+from fullrank.models.exploration.counted_process import scores_of
 from fullrank.trainers.exploration.config import ExploreConfig
 from fullrank.trainers.exploration.logs import BanditLog, read_hillstrom
 from fullrank.trainers.exploration.results import number, over_seeds, resumed, shown_and_deviation, written
-from fullrank.trainers.exploration.scores import scores_of
 from fullrank.trainers.studies.report import markdown
 
 _RATE: Final = (1e-4, 1 - 1e-4)

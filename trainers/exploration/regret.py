@@ -13,10 +13,10 @@ import tensorflow as tf
 from fullrank.analysis.comparisons.paired import paired_difference
 from fullrank.analysis.figures.regret import draw_deviations, draw_regret
 from fullrank.models.exploration import CountedProcess
+from fullrank.models.exploration.counted_process import scores_of
 from fullrank.trainers.exploration.config import ExploreConfig
 from fullrank.trainers.exploration.platform import AdPlatform, PlatformConfig
 from fullrank.trainers.exploration.results import number, over_seeds, resumed, shown_and_deviation, written
-from fullrank.trainers.exploration.scores import scores_of
 from fullrank.trainers.studies.report import markdown
 
 AMPLITUDE: Final = 1.5

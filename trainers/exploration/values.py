@@ -19,10 +19,10 @@ from fullrank.analysis.policies.off_policy import (
     widened,
 )
 from fullrank.models.exploration import CountedProcess
+from fullrank.models.exploration.counted_process import scores_of
 from fullrank.trainers.exploration.config import ExploreConfig
 from fullrank.trainers.exploration.logs import BanditLog, read_obd
 from fullrank.trainers.exploration.results import Results, number, resumed, written
-from fullrank.trainers.exploration.scores import scores_of
 from fullrank.trainers.studies.report import markdown
 
 Floats = npt.NDArray[np.float64]
