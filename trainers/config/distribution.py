@@ -28,7 +28,7 @@ class DistributionConfig:
 
     shard_kib: int = setting(
         256,
-        "With --strategy=parameter_server: smallest part of a table, in KiB, that a server of its own holds.",
+        "With --strategy=parameter_server: KiB of each part of a table; one that is not larger is not divided.",
         minimum=1,
         operational=True,
     )

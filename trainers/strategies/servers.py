@@ -50,11 +50,11 @@ class Servers:
 
     Args:
       task: The part of this process, the chief.
-      shard_kib: Smallest part of a variable, in KiB, that a server of its own holds.
+      shard_kib: KiB of a variable for each part of it.
 
     Attributes:
-      strategy: In its scope variables are created on the servers: in turn, and by rows in as many parts of equal size
-        as there are servers, if each has at least `shard_kib`.
+      strategy: In its scope variables are created on the servers: in turn, and those of more than `shard_kib` by rows
+        in parts of equal size, one for each `shard_kib` that they begin, but no more than there are servers.
       coordinator: Hands functions to the workers, and again to another one where a worker was lost.
       workers: Number of workers.
       count: Number of servers.
