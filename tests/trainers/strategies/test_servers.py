@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -55,13 +56,17 @@ def kill(output: Path, *, role: str) -> None:
     raise AssertionError(f"no {role} is running")
 
 
+def logged(output: Path) -> list[dict[str, Any]]:
+    """The lines of training in the log of a run, which may not have begun."""
+    return lines(output, "train") if (output / "metrics.jsonl").exists() else []
+
+
 def killed(arguments: list[str], output: Path, *, role: str, after: int) -> subprocess.CompletedProcess[str]:
     """Runs a cluster, and kills one of its processes when this many steps are in the log."""
-    log = output / "metrics.jsonl"
     with started(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         last = time.monotonic() + 400
         while process.poll() is None and time.monotonic() < last:
-            if log.exists() and len(lines(output, "train")) >= after:
+            if len(logged(output)) >= after:
                 kill(output, role=role)
                 break
             time.sleep(0.1)
@@ -110,6 +115,37 @@ def test_a_run_survives_the_loss_of_a_server_and_of_a_worker(toy_records: Path, 
     (output / "result.json").unlink()
     with pytest.raises(ValueError, match="written with --strategy=parameter_server"):
         train_model(run_config([f"--data={toy_records}", f"--output={output}", *FLAGS]))
+
+
+def test_a_worker_and_a_chief_that_are_started_again_take_part(toy_records: Path, tmp_path: Path) -> None:
+    output, ports = tmp_path / "run", free_ports(3)
+    cluster = {role: [f"127.0.0.1:{port}"] for role, port in zip(("chief", "worker", "ps"), ports, strict=True)}
+    arguments = [*command(toy_records, output), "--strategy=parameter_server"]
+    arguments = [sys.executable, "-m", "fullrank", "train", *arguments[arguments.index("--") + 1 :]]
+    with contextlib.ExitStack() as stack:
+        written = stack.enter_context(open(tmp_path / "log", "w", encoding="utf-8"))
+
+        def start(role: str) -> subprocess.Popen[str]:
+            task = json.dumps({"cluster": cluster, "task": {"type": role, "index": 0}})
+            environment = {**os.environ, "TF_CONFIG": task}
+            return stack.enter_context(started(arguments, env=environment, stdout=written, stderr=written))
+
+        def wait_for(number: int) -> None:
+            last = time.monotonic() + 200
+            while len(logged(output)) < number:
+                assert time.monotonic() < last, (tmp_path / "log").read_text()
+                time.sleep(0.1)
+
+        processes = {role: start(role) for role in cluster}
+        for role in ("worker", "chief"):
+            wait_for(len(logged(output)) + 2)
+            processes[role].kill()
+            processes[role].wait()
+            processes[role] = start(role)
+        # There is no other worker, and the servers are those of the chief before.
+        assert processes["chief"].wait(200) == 0, (tmp_path / "log").read_text()
+    assert json.loads((output / "result.json").read_text())["steps"] == 76
+    assert "resumes after" in (tmp_path / "log").read_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
