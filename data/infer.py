@@ -15,7 +15,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from absl import flags
 
@@ -27,7 +27,7 @@ from fullrank.data.files.printable import closest
 from fullrank.data.files.scratch import temporary_directory
 from fullrank.data.files.write_aside import check_new_file
 from fullrank.data.proposal.column_profile import ColumnProfile
-from fullrank.data.proposal.decisions import FEW_GAPS, Wishes
+from fullrank.data.proposal.decisions import FEW_GAPS, IdChoice, Wishes
 from fullrank.data.proposal.propose import Proposal, propose
 from fullrank.data.proposal.sample import profile_table, read_sample, rejected_note, with_derived
 from fullrank.data.schema.json import write_schema
@@ -140,6 +140,8 @@ def _wishes(flag_values: flags.FlagValues, names: list[str], labels: list[str]) 
     single = {"time": flag_values.time, "weight": flag_values.weight}
     several = {"label": labels}
     several |= {flag: list(flag_values[flag].value or []) for flag in ("sparse", "numeric", "ignore", "key", "segment")}
+    choices = _id_choices(flag_values.ids or [])
+    several["ids"] = list(choices)
     claimed: dict[str, str] = {}
     for flag, columns in {**several, **{flag: [column] for flag, column in single.items() if column}}.items():
         for column in columns:
@@ -148,15 +150,16 @@ def _wishes(flag_values: flags.FlagValues, names: list[str], labels: list[str]) 
                 hint = f" Did you mean {near!r}?" if near else f" There are: {', '.join(names[:20])}."
                 raise UsageError(f"--{flag}={column}: the input has no such column.{hint}")
             other = claimed.setdefault(column, flag)
-            if other != flag and not {other, flag} <= {"sparse", "key", "segment"}:
+            if other != flag and not {other, flag} <= {"sparse", "ids", "key", "segment"}:
                 raise UsageError(f"--{flag}={column}: the same column is given by --{other}.")
     if flag_values.metadata is not None:
         hints = read_metadata(Path(flag_values.metadata))
         for flag, hinted in hints._asdict().items():
             several[flag] += [column for column in names if column in hinted and column not in claimed]
     return Wishes(
+        ids=choices,
         labels=tuple(several["label"]),
-        sparse=frozenset(several["sparse"]),
+        sparse=frozenset([*several["sparse"], *choices]),
         numeric=frozenset(several["numeric"]),
         ignore=frozenset(several["ignore"]),
         keys=tuple(several["key"]),
@@ -164,6 +167,17 @@ def _wishes(flag_values: flags.FlagValues, names: list[str], labels: list[str]) 
         time=single["time"],
         weight=single["weight"],
     )
+
+
+def _id_choices(texts: Sequence[str]) -> dict[str, IdChoice]:
+    """Column -> kind, of `column:kind`."""
+    found: dict[str, IdChoice] = {}
+    for text in texts:
+        column, _, kind = text.rpartition(":")
+        if not column or kind not in get_args(IdChoice):
+            raise UsageError(f"--ids={text}: give COLUMN:KIND, where KIND is {', '.join(get_args(IdChoice))}.")
+        found[column] = kind
+    return found
 
 
 def _asked_columns(flag_values: flags.FlagValues) -> tuple[dict[str, str], list[str]]:
@@ -242,6 +256,13 @@ def run(argv: Sequence[str] | None = None) -> None:
     flags.DEFINE_string("name", None, "Name of the data set. By default that of the first file.", **at)
     flags.DEFINE_integer("sample_rows", 200_000, "Rows to look at, the first ones of every file.", lower_bound=1, **at)
     flags.DEFINE_list("sparse", None, "Columns of ids.", **at)
+    flags.DEFINE_list(
+        "ids",
+        None,
+        "How ids become rows, as in 'item_id:compositional': vocabulary (a row per id), hash (four rows per id, one of "
+        "which it reads) or compositional (one row per id, two of which it reads and adds: a quarter of the memory).",
+        **at,
+    )
     flags.DEFINE_list("numeric", None, "Columns of amounts.", **at)
     flags.DEFINE_list("ignore", None, "Columns to leave out.", **at)
     flags.DEFINE_list("key", None, "Columns that group examples, for GAUC: the first is the default.", **at)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fullrank.data.schema.features import IdMap
 from fullrank.data.schema.schema import Schema, SchemaError
 
 _RESERVED: Final = 2
@@ -47,7 +48,7 @@ def kept_rows(
     Raises:
       SchemaError: If the rows of the two cannot be compared.
     """
-    kinds = [{owner.name: owner.ids.kind for owner in schema.tables}.get(table, "fixed") for schema in (old, new)]
+    kinds = [{owner.name: _kind(owner.ids) for owner in schema.tables}.get(table, "fixed") for schema in (old, new)]
     if kinds[0] == kinds[1] == "vocabulary":
         before, after = (pa.array(ids[table]) for ids in vocabularies)
         if before.type != after.type:
@@ -64,3 +65,8 @@ def kept_rows(
         f"Table {table!r} had {rows[0]:,} rows of kind {kinds[0]!r}, and has {rows[1]:,} of kind {kinds[1]!r} now: "
         "only vocabularies and identity maps may change. Write the records with the id map of the run."
     )
+
+
+def _kind(ids: IdMap) -> str:
+    """The kind of a map, with the number of its hash functions if there are several."""
+    return ids.kind if ids.hashes == 1 else f"{ids.kind} ({ids.hashes} functions)"

@@ -84,7 +84,7 @@ def every_kind() -> tuple[Schema, dict[str, np.ndarray[Any, Any]]]:
         features=(
             Sparse(name="user", ids=IdMap(kind="vocabulary", size=3), side="user"),
             Sparse(name="item", ids=IdMap(kind="identity", size=50), side="ad"),
-            Sparse(name="shop", dtype="bytes", ids=IdMap(kind="hash", size=20), side="ad"),
+            Sparse(name="shop", dtype="bytes", ids=IdMap(kind="hash", size=20, hashes=2), side="ad"),
             Sparse(name="tags", dtype="bytes", max_values=3, weights="tag_weights", ids=IdMap(size=2), side="ad"),
             Sequence(
                 name="history",

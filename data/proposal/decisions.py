@@ -26,6 +26,9 @@ _YEAR_1990: Final = 631_152_000
 _YEAR_2100: Final = 4_102_444_800
 
 
+IdChoice = Literal["vocabulary", "hash", "compositional"]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Wishes:
     """The user's decisions, as names of columns."""
@@ -39,6 +42,8 @@ class Wishes:
     time: str | None = None
     weight: str | None = None
     gaps: frozenset[str] = frozenset()
+    ids: Mapping[str, IdChoice] = dataclasses.field(default_factory=dict)
+    """Column -> how its ids become rows."""
     computed_from: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Column -> the label that is computed from it."""
 
@@ -103,10 +108,9 @@ class Decisions:
 
     def add_sparse(self, profile: ColumnProfile, note: str | None = None, *, weights: str | None = None) -> None:
         """Records a sparse feature, of several values if rows hold lists."""
-        ids = IdMap()
-        if profile.distinct > MANY:
-            ids = IdMap(kind="hash", size=1 << (4 * profile.distinct - 1).bit_length())
-            note = f"very many ids: hashed into {ids.size:,} rows; a vocabulary gives each id its own row"
+        ids = id_map(profile.distinct, self.wishes.ids.get(profile.name))
+        if profile.distinct > MANY and profile.name not in self.wishes.ids:
+            note = f"very many ids: hashed into {ids.size:,} rows; --ids={profile.name}:vocabulary or :compositional"
         longest = int(profile.lengths.max())
         if longest > LONGEST:
             note = f"the longest has {longest} values; the last {LONGEST} are kept"
@@ -125,6 +129,17 @@ class Decisions:
         if profile.name not in self.keys:
             self.keys[profile.name] = group_by(profile)
             self.use(profile.name, "key")
+
+
+def id_map(distinct: int, choice: IdChoice | None) -> IdMap:
+    """The map of a column's ids; a choice, or a vocabulary unless there are very many of them.
+
+    `hash` has four rows per id, `compositional` one, with two hash functions; both are rounded up to a power of two.
+    """
+    if choice == "vocabulary" or (choice is None and distinct <= MANY):
+        return IdMap()
+    hashes, share = (2, 1) if choice == "compositional" else (1, 4)
+    return IdMap(kind="hash", size=1 << (share * distinct - 1).bit_length(), hashes=hashes)
 
 
 def group_by(profile: ColumnProfile) -> Key:

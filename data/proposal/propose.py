@@ -21,7 +21,7 @@ The rules, in the order in which they are tried; the first that fits decides:
     named like a label, or whose values rise with the event time.
 
 Ids get a vocabulary or, with more than 100,000 different ones in the sample, a hash map of four times as many rows,
-rounded up to a power of two.
+rounded up to a power of two, unless --ids says otherwise.
 """
 
 from __future__ import annotations

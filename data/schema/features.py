@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from fullrank.data.schema.columns import Column
 
 Side = Literal["user", "ad", "context"]
 Pooling = Literal["mean", "sum", "sqrtn"]
 NumberMap = Literal["quantile", "log", "linear"]
+MOST_HASHES: Final = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,17 +30,25 @@ class IdMap:
       size: Number of known ids, or of buckets. For a vocabulary it is filled in when the vocabulary is built.
       min_count: An id that occurs less often in the training split is left out of the vocabulary.
       max_size: Maximum number of ids of a vocabulary, the most frequent ones; `None` for all.
+      hashes: Number of hash functions of `hash`, 1 to 8. With k of them an id reads k rows, and its vector is their
+        sum: two ids have the same vector only if they meet in all k buckets, so that fewer buckets do.
     """
 
     kind: Literal["identity", "vocabulary", "hash"] = "vocabulary"
     size: int = 0
     min_count: int = 1
     max_size: int | None = None
+    hashes: int = 1
 
     def __post_init__(self) -> None:
-        """Rejects a map without rows."""
+        """Rejects a map without rows, and hash functions that nothing would call."""
         if self.kind != "vocabulary" and self.size < 1:
             raise ValueError(f"An id map of kind {self.kind!r} needs size >= 1. Received: {self.size}.")
+        if not 1 <= self.hashes <= MOST_HASHES or (self.hashes > 1 and self.kind != "hash"):
+            raise ValueError(
+                f"An id map has 1 hash function, or up to {MOST_HASHES} if its kind is 'hash'. "
+                f"Received: {self.hashes} of kind {self.kind!r}."
+            )
 
     @property
     def rows(self) -> int:

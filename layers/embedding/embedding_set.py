@@ -207,18 +207,20 @@ class EmbeddingSet(keras.layers.Layer):
         """
         compared: list[tf.Tensor] = []
         alone: list[tf.Tensor] = []
-        for k, part in enumerate(sequence.parts):
-            found = self._behaviour(part, lookups.sequences[sequence.name][:, :, k])
-            (alone if part.target is None else compared).append(found)
+        rows, widths = lookups.sequences[sequence.name], [part.lookups for part in sequence.parts]
+        for part, own in zip(sequence.parts, tf.split(rows, widths, axis=2), strict=True):
+            (alone if part.target is None else compared).append(self._behaviour(part, own))
         if alone:
             compared = [part + tf.add_n(alone) for part in compared]
         return tf.concat(compared, axis=-1)
 
     def _behaviour(self, part: BehaviourPart, found: tf.Tensor) -> tf.Tensor:
-        """Embeds one part of the behaviours, `[B, L]` -> `[B, L, d]`."""
+        """Embeds one part of the behaviours, `[B, L, lookups]` -> `[B, L, d]`."""
         variable, start = self._variable_of[part.table], np.asarray(self._offset[part.table])
         if not part.bits:
-            return self._gather(variable, found, start)
+            embedded = self._gather(variable, found, start)
+            return embedded[:, :, 0] if part.lookups == 1 else tf.reduce_sum(embedded, axis=2)
+        found = found[:, :, 0]
         # The sum over a HashID's bits as one product: it needs the few rows of the table, not K rows per behaviour.
         rows = self._gather(variable, tf.range(1 + 2 * part.bits, dtype=found.dtype), start)
         zeros, ones = rows[1::2], rows[2::2]

@@ -36,17 +36,19 @@ class Field:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BehaviourPart:
-    """One part of each behaviour of a sequence: a row of a table, or the rows of a HashID's bits.
+    """One part of each behaviour of a sequence: a row of a table or the sum of several, or the rows of a HashID's bits.
 
     Attributes:
       table: The table that holds its rows.
       target: The field that it is compared with; `None` for a part that describes the behaviour alone.
-      bits: 0 for one row; K for the sum of the rows of a HashID's K bits, in a table of `bit_table_rows(K)` rows.
+      bits: 0 for rows; K for the sum of the rows of a HashID's K bits, in a table of `bit_table_rows(K)` rows.
+      lookups: Number of rows that are summed, each a column of the lookups; 1 for a HashID.
     """
 
     table: str
     target: str | None = None
     bits: int = 0
+    lookups: int = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,8 +76,9 @@ class Lookups(NamedTuple):
     Attributes:
       rows: `[B, W]`, the row of every lookup within its own table, in the order of `LookupPlan.fields`.
       weights: `[B, W - U]`, the weights of the weighted fields, which come after the U unweighted lookups.
-      sequences: Sequence name -> `[B, L, n]`, one column per part: its row, or 1 plus the code of a HashID, whose bit k
-        is bit k; 0 is missing or padding. A sequence among `owners` has one row per request, `[R, L, n]`.
+      sequences: Sequence name -> `[B, L, n]`, the columns of its parts side by side: rows, or 1 plus the code of a
+        HashID, whose bit k is bit k; 0 is missing or padding. A sequence among `owners` has one row per request,
+        `[R, L, n]`.
       owners: Sequence name -> the request of each example, int32 `[B]`; empty unless a batch holds histories once per
         request.
     """

@@ -96,7 +96,12 @@ class FeatureEncoder(tf.Module):
         tables += [Table(name=f.name, rows=rows) for f, rows in zip(self._numeric, code.rows, strict=True)]
         tables += [Table(name=name, rows=bit_table_rows(length)) for name, length in self._code_lengths.items()]
         fields = [
-            Field(name=f.name, table=f.table or f.name, lookups=f.max_values, weighted=f.max_values > 1)
+            Field(
+                name=f.name,
+                table=f.table or f.name,
+                lookups=f.max_values * self._hashes(f.table or f.name),
+                weighted=f.max_values > 1,
+            )
             for f in self._sparse
         ]
         fields += [
@@ -108,7 +113,12 @@ class FeatureEncoder(tf.Module):
             BehaviourSequence(
                 name=f.name,
                 parts=tuple(
-                    BehaviourPart(table=_table(c), target=c.target, bits=self._code_lengths.get(_table(c), 0))
+                    BehaviourPart(
+                        table=_table(c),
+                        target=c.target,
+                        bits=self._code_lengths.get(_table(c), 0),
+                        lookups=self._hashes(_table(c)),
+                    )
                     for c in f.behaviour
                 ),
                 length=f.max_length,
@@ -116,6 +126,10 @@ class FeatureEncoder(tf.Module):
             for f in self._sequences
         )
         return LookupPlan.ordered(tables=tuple(tables), fields=tuple(fields), sequences=sequences)
+
+    def _hashes(self, table: str) -> int:
+        """The rows that an id of a table reads; 1 for a table of codes."""
+        return next((owner.ids.hashes for owner in self._owners if owner.name == table), 1)
 
     @property
     def known_ids(self) -> tf.lookup.StaticHashTable | None:
@@ -145,8 +159,10 @@ class FeatureEncoder(tf.Module):
             for feature in self._sparse:
                 if feature.max_values > 1:
                     given = None if feature.weights is None else batch[feature.weights]
-                    pooling = _pooling_weights(ids[feature.name], given, feature.pooling)
-                    weights.append(NamedColumns((feature.name,), (feature.max_values,), pooling))
+                    hashes = self._hashes(feature.table or feature.name)
+                    pooling = _pooling_weights(ids[feature.name][:, ::hashes], given, feature.pooling)
+                    pooling = pooling if hashes == 1 else tf.repeat(pooling, hashes, axis=1)
+                    weights.append(NamedColumns((feature.name,), (feature.max_values * hashes,), pooling))
         if self._numeric:
             names = tuple(f.name for f in self._numeric)
             found, scales = self._code(tf.stack([batch[name] for name in names], axis=1))
@@ -178,12 +194,19 @@ class FeatureEncoder(tf.Module):
             length = self._code_lengths.get(_table(column))
             if length is None:
                 assert ids is not None  # noqa: S101
-                found.append(ids[column.name])
+                found.append(_per_behaviour(ids[column.name], hashes=self._hashes(_table(column))))
             else:
                 codes = batch[column.name]
                 known = tf.bitwise.bitwise_and(codes, tf.constant(2**length - 1, tf.int64)) + 1
-                found.append(tf.where(codes < 0, tf.zeros([], tf.int64), known))
-        return tf.stack(found, axis=-1)
+                found.append(tf.where(codes < 0, tf.zeros([], tf.int64), known)[:, :, tf.newaxis])
+        return tf.concat(found, axis=-1)
+
+
+def _per_behaviour(rows: tf.Tensor, *, hashes: int) -> tf.Tensor:
+    """Rows `[B, L * hashes]` as `[B, L, hashes]`."""
+    if hashes == 1:
+        return rows[:, :, tf.newaxis]
+    return tf.reshape(rows, (-1, rows.shape[1] // hashes, hashes))
 
 
 def _table(column: BehaviourColumn) -> str:

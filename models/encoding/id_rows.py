@@ -2,7 +2,8 @@
 
 Row 0 is a missing id, row 1 an id outside the map, known ids follow. A string id is first reduced to 63 bits by a fast
 fingerprint; a vocabulary then is a single hash table for *all* features, keyed by a mix of feature and id, so that a
-batch costs one table lookup and not one per feature. Building the table checks for two ids with the same key.
+batch costs one table lookup and not one per feature. Building the table checks for two ids with the same key. With
+several hash functions an id has as many rows, side by side.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ UNKNOWN_ROW = 1
 FIRST_KNOWN_ROW = 2
 _BUCKETS = 2**63 - 1
 _GOLDEN = 0x9E3779B97F4A7C15
+_NEXT_HASH = 0xD1B54A32D192ED03
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 
@@ -108,7 +110,7 @@ class IdRows(tf.Module):
         *,
         columns: Collection[str] | None = None,
     ) -> NamedColumns:
-        """Rows of the named id columns, int64; of every one by default."""
+        """Rows of the named id columns, int64; of every one by default. A column has `hashes` rows per id."""
         wanted = [column for column in self.columns if columns is None or column.name in columns]
         found: list[tf.Tensor] = []
         for kind in ("identity", "hash", "vocabulary"):
@@ -120,21 +122,26 @@ class IdRows(tf.Module):
                 raw = [_side_by_side([batch[c.name] for c in run]) for run in runs]
                 ids = _joined([_as_integers(part) for part in raw])
                 missing = _joined([_is_missing(part) for part in raw])
+                repeats = np.repeat([self._maps[c.table].hashes for c in of_kind], [c.width for c in of_kind])
+                if np.any(repeats > 1):
+                    ids, missing = (tf.repeat(part, repeats, axis=1) for part in (ids, missing))
                 rows = self._rows(kind, of_kind, ids)
                 if kind == "vocabulary" and self._unknown is not None:
                     rows = self._unknown(rows, training=training)
                 found.append(tf.where(missing, tf.zeros([], tf.int64), rows))
-        names, widths = zip(*((column.name, column.width) for column in wanted), strict=True)
+        names, widths = zip(*((c.name, c.width * self._maps[c.table].hashes) for c in wanted), strict=True)
         return NamedColumns(names, widths, _joined(found))
 
     def _rows(self, kind: str, columns: Sequence[IdColumn], ids: tf.Tensor) -> tf.Tensor:
-        widths = [column.width for column in columns]
+        hashes = [self._maps[column.table].hashes for column in columns]
+        widths = [column.width * number for column, number in zip(columns, hashes, strict=True)]
         sizes = tf.constant(np.repeat([self._maps[c.table].size for c in columns], widths), tf.int64)
         if kind == "identity":
             inside = (ids >= 0) & (ids < sizes)
             return tf.where(inside, ids + FIRST_KNOWN_ROW, tf.ones([], tf.int64))
-        salts = tf.constant(np.repeat(np.array([self._salts[c.table] for c in columns]), widths))
-        keys = _mixed(ids, salts)
+        salts = np.repeat(np.array([self._salts[c.table] for c in columns]), widths)
+        numbers = np.concatenate([np.tile(np.arange(h), c.width) for c, h in zip(columns, hashes, strict=True)])
+        keys = _mixed(ids, tf.constant(salts + numbers.astype(np.uint64) * np.uint64(_NEXT_HASH)))
         if kind == "vocabulary" and self.known is not None:
             # A lookup in a table hides the shape from converters of the graph.
             return tf.ensure_shape(self.known.lookup(keys), keys.shape)

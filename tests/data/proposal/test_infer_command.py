@@ -120,6 +120,10 @@ def test_a_sample_takes_the_first_rows_of_every_file(tmp_path: Path) -> None:
         (["--label=click", "--sparse=zzz"], 2, "--sparse=zzz: the input has no such column. There are: x, click."),
         (["--label=click", "--ignore=click"], 2, "--ignore=click: the same column is given by --label."),
         (["--label=click", "--output={here}/log.csv"], 1, "{here}/log.csv exists already: choose another name, or"),
+        (["--label=click", "--ids=x:many"], 2, "--ids=x:many: give COLUMN:KIND, where KIND is vocabulary, hash, compos"),
+        (["--label=click", "--ids=x"], 2, "--ids=x: give COLUMN:KIND"),
+        (["--label=click", "--ids=xx:hash"], 2, "--ids=xx: the input has no such column. Did you mean 'x'?"),
+        (["--label=click", "--ids=x:hash", "--numeric=x"], 2, "--ids=x: the same column is given by --numeric."),
         (["--label=click", "--sample_rows=0"], 2, "flag --sample_rows=0: 0 is not a positive integer. See --help."),
         ([], 2, "flag --label is required. See --help."),
     ],
@@ -134,6 +138,18 @@ def test_a_wrong_command_line_is_one_line(
     assert (end.value.code, captured.out) == (code, "")
     assert captured.err.startswith(f"error: {message.format(here=tmp_path)}")
     assert captured.err.count("\n") == 1
+
+
+def test_the_map_of_ids_can_be_chosen(tmp_path: Path) -> None:
+    rows = [f"{k % 300},{k % 70},{k % 50},{k % 2}" for k in range(1000)]
+    (tmp_path / "log.csv").write_text("\n".join(["item_id,user_id,amount,click", *rows]) + "\n")
+    chosen = "--ids=item_id:compositional,user_id:hash,amount:vocabulary"
+    infer.run(["infer", f"--input={tmp_path}/log.csv", "--label=click", chosen, f"--output={tmp_path}/s.json"])
+    schema = data.read_schema(tmp_path / "s.json")
+    # 300 ids: one row each is 512; 70 ids: four rows each are 512, too. Amounts under a chosen map are ids.
+    assert schema.sparse("item_id").ids == data.IdMap(kind="hash", size=512, hashes=2)
+    assert schema.sparse("user_id").ids == data.IdMap(kind="hash", size=512)
+    assert schema.sparse("amount").ids == data.IdMap()
 
 
 def test_an_empty_table_is_an_error(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
