@@ -15,7 +15,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final, cast, get_args
 
 from absl import flags
 
@@ -176,7 +176,7 @@ def _id_choices(texts: Sequence[str]) -> dict[str, IdChoice]:
         column, _, kind = text.rpartition(":")
         if not column or kind not in get_args(IdChoice):
             raise UsageError(f"--ids={text}: give COLUMN:KIND, where KIND is {', '.join(get_args(IdChoice))}.")
-        found[column] = kind
+        found[column] = cast(IdChoice, kind)
     return found
 
 

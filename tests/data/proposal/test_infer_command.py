@@ -120,7 +120,11 @@ def test_a_sample_takes_the_first_rows_of_every_file(tmp_path: Path) -> None:
         (["--label=click", "--sparse=zzz"], 2, "--sparse=zzz: the input has no such column. There are: x, click."),
         (["--label=click", "--ignore=click"], 2, "--ignore=click: the same column is given by --label."),
         (["--label=click", "--output={here}/log.csv"], 1, "{here}/log.csv exists already: choose another name, or"),
-        (["--label=click", "--ids=x:many"], 2, "--ids=x:many: give COLUMN:KIND, where KIND is vocabulary, hash, compos"),
+        (
+            ["--label=click", "--ids=x:many"],
+            2,
+            "--ids=x:many: give COLUMN:KIND, where KIND is vocabulary, hash, compos",
+        ),
         (["--label=click", "--ids=x"], 2, "--ids=x: give COLUMN:KIND"),
         (["--label=click", "--ids=xx:hash"], 2, "--ids=xx: the input has no such column. Did you mean 'x'?"),
         (["--label=click", "--ids=x:hash", "--numeric=x"], 2, "--ids=x: the same column is given by --numeric."),
