@@ -104,6 +104,23 @@ def test_the_page_says_what_is_missing_and_what_failed() -> None:
     assert "* c, positive, a: seeds 1, 2" in write_page([other], [line("positive", "a", 1, 0.7)])
 
 
+def test_the_page_shows_attention_by_age_as_means_over_seeds() -> None:
+    def attention(alike: float | None) -> list[dict[str, float | None]]:
+        return [
+            {"up_to_hours": 0.1, "alike": alike, "others": None},
+            {"up_to_hours": 24.0, "alike": 0.5, "others": 1.0},
+        ]
+
+    lines = [{**line("positive", "b", seed, 0.7), "map": attention(alike)} for seed, alike in ((1, 2.0), (2, 3.0))]
+    lines += [{**line("positive", "b", 3, 0.7), "map": attention(None)}]
+    page = write_page([CONTROL], lines)
+    table = page[page.index("so that 1 is a plain mean:") :].splitlines()[2:]
+    rows = [[cell.strip() for cell in text.strip("|").split("|")] for text in table[2:4]]
+    assert rows == [["0.1", "2.5000", "-"], ["24", "0.5000", "1.0000"]]
+    without = [line("positive", "b", 1, 0.7)]
+    assert "Attention by the age" not in write_page([CONTROL], without)
+
+
 def test_what_is_missing_is_a_job_and_claims_come_first() -> None:
     done = [line("positive", "a", 1, 0.7), line("positive", "a", 0, 0.6, rate=0.01)]
     control = dataclasses.replace(CONTROL, seeds=(1, 2))
