@@ -125,7 +125,9 @@ def separation(near: Floats, far: Floats) -> Separation:
     from scipy import stats  # takes long to load
 
     found = stats.mannwhitneyu(far, near, alternative="two-sided")
-    return Separation(value=float(found.statistic) / (len(near) * len(far)), p_value=float(found.pvalue))
+    # Where all distances are equal, newer versions of SciPy give NaN.
+    p_value = 1.0 if np.isnan(found.pvalue) else float(found.pvalue)
+    return Separation(value=float(found.statistic) / (len(near) * len(far)), p_value=p_value)
 
 
 def best_separations(of_spaces: Mapping[str, tuple[Separation, Separation]]) -> tuple[float, float]:

@@ -50,6 +50,8 @@ def test_separation_by_hand() -> None:
     near, far = np.array([0.1, 0.3]), np.array([0.2, 0.4])
     assert separation(near, far).value == pytest.approx(0.75)
     assert separation(far, near).value == pytest.approx(0.25)
+    same = separation(np.ones(9), np.ones(8))
+    assert (same.value, same.p_value) == (0.5, 1.0)
     draw = np.random.default_rng(1)
     assert separation(draw.random(500), draw.random(500) + 0.2).p_value < 1e-9
 
