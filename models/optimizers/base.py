@@ -35,6 +35,9 @@ class SparseOptimizer(keras.optimizers.Optimizer):
     row are summed once, first, and clipping uses those sums. A dense gradient is treated as an update in which every
     row is looked up, by the same formula.
 
+    Where several workers update tables on parameter servers, without waiting for each other, the change of a row is
+    added to it in place of writing the row: otherwise, of two updates that overlap, one would be lost.
+
     Subclasses define which slots they keep and how rows change (`updated`); gather, write-back, slots, clipping and
     errors are implemented here.
 
@@ -121,9 +124,12 @@ class SparseOptimizer(keras.optimizers.Optimizer):
             state = tuple(rows.gather(slot, touched) for slot in slots)
             values = tf.ensure_shape(tf.cast(gradient.values, weights.dtype), weights.shape)
             new_weights, new_state = self.updated(values, weights, state)
-            for slot, value in zip(slots, new_state, strict=True):
-                rows.put(slot, touched, value)
-            rows.put(variable, touched, new_weights)
+            read, new = (*state, weights), (*new_state, new_weights)
+            for target, before, value in zip((*slots, variable), read, new, strict=True):
+                if _others_write():
+                    rows.add(target, touched, value - before)
+                else:
+                    rows.put(target, touched, value)
             return
         weights = tf.convert_to_tensor(variable)
         state = tuple(tf.convert_to_tensor(slot) for slot in slots)
@@ -158,6 +164,11 @@ class SparseOptimizer(keras.optimizers.Optimizer):
 
     def _deduplicate_sparse_grad(self, grads: Sequence[Any]) -> Sequence[Any]:
         return grads
+
+
+def _others_write() -> bool:
+    """Whether other steps may change rows between the reading and the writing of this one."""
+    return isinstance(tf.distribute.get_strategy(), tf.distribute.ParameterServerStrategy)
 
 
 def per_row(values: Any, like: Any) -> Any:

@@ -61,6 +61,11 @@ def put(variable: Any, rows: Any, values: Any) -> None:
     variable.scatter_update(tf.IndexedSlices(values, rows))
 
 
+def add(variable: Any, rows: Any, values: Any) -> None:
+    """Adds `values` `[u, ...]` to the distinct rows `[u]` of a variable `[N, ...]`; other rows keep their bits."""
+    variable.scatter_add(tf.IndexedSlices(values, rows))
+
+
 def _by_unique(slices: Any) -> Any:
     distinct, position = tf.unique(slices.indices)
     values = _sum_into(slices.values, position, tf.size(distinct))
