@@ -44,11 +44,9 @@ class IdMap:
         """Rejects a map without rows, and hash functions that nothing would call."""
         if self.kind != "vocabulary" and self.size < 1:
             raise ValueError(f"An id map of kind {self.kind!r} needs size >= 1. Received: {self.size}.")
-        if not 1 <= self.hashes <= MOST_HASHES or (self.hashes > 1 and self.kind != "hash"):
-            raise ValueError(
-                f"An id map has 1 hash function, or up to {MOST_HASHES} if its kind is 'hash'. "
-                f"Received: {self.hashes} of kind {self.kind!r}."
-            )
+        most = MOST_HASHES if self.kind == "hash" else 1
+        if not 1 <= self.hashes <= most:
+            raise ValueError(f"An id map has 1 to {most} hashes. Received: {self.hashes} of kind {self.kind!r}.")
 
     @property
     def rows(self) -> int:

@@ -28,7 +28,7 @@ class DistributionConfig:
 
     shard_kib: int = setting(
         256,
-        "With --strategy=parameter_server: KiB of each part of a table; one that is not larger is not divided.",
+        "With --strategy=parameter_server: a table of more KiB is divided by rows among the servers.",
         minimum=1,
         operational=True,
     )

@@ -67,7 +67,7 @@ def test_a_job_trains_evaluates_and_removes_its_run(
     assert click["auc"] > 0.75
     assert sum(entry["examples"] for entry in click["segments"]["region"].values()) == 300
     assert set(click["segments"]["region"]) == {"de", "fr", "jp"}
-    # Of the tables, not of a task.
+    # What is measured of the tables belongs to no task.
     assert click["ia"] == like["ia"] > 1.0
     assert 0.0 < click["ia_share"] <= 1.0
     assert json.loads(json.dumps(line, allow_nan=False)) == line
