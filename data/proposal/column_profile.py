@@ -48,6 +48,7 @@ class ColumnProfile:
       infinite: Whether a number is infinite.
       gaps: Whether a list has a missing value among others.
       padded: Whether lists are padded with 0 to one length; these zeros are then left out of everything here.
+      falling: Whether lists hold numbers that never rise from one to the next, and mostly fall.
       codes: Position of each row's value in `values`, -1 if it is missing; empty if rows hold lists.
       numbers: `values` as numbers; empty if they are not numbers.
     """
@@ -64,6 +65,7 @@ class ColumnProfile:
     infinite: bool = False
     gaps: bool = False
     padded: bool = False
+    falling: bool = False
     codes: npt.NDArray[np.int64] = dataclasses.field(default_factory=lambda: np.empty(0, np.int64))
     numbers: npt.NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.empty(0, np.float64))
 
@@ -135,6 +137,7 @@ def profile_column(
         infinite=len(finite) < len(numbers),
         gaps=listed and not bool(present.all()),
         padded=values is not None,
+        falling=listed and bool(present.all()) and _falling(numbers[rank[codes]] if len(numbers) else numbers, lengths),
         codes=np.empty(0, np.int64) if listed else rank[codes],
         numbers=numbers.astype(np.float64),
     )
@@ -244,6 +247,15 @@ def _values_before_padding(flat: pa.Array, lengths: npt.NDArray[np.int32]) -> np
         if (run == ordered).all() and len(np.unique(run.sum(axis=1))) > 2:
             return np.logical_not(rows)
     return None
+
+
+def _falling(numbers: npt.NDArray[np.float64], lengths: npt.NDArray[np.int32]) -> bool:
+    """Whether no number of a list is above the one before it, and more than half are below it."""
+    if len(numbers) != lengths.sum():
+        return False
+    row = np.repeat(np.arange(len(lengths)), lengths)
+    steps = np.diff(numbers)[row[1:] == row[:-1]]
+    return len(steps) > 0 and bool((steps <= 0).all()) and float((steps < 0).mean()) > 0.5
 
 
 def _as_text(values: pa.Array) -> pa.Array:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from fullrank.data.proposal import name_hints
 from fullrank.data.proposal.column_profile import ColumnProfile
 from fullrank.data.proposal.decisions import LONGEST, Decisions, dtype_of, is_time, time_unit
 from fullrank.data.schema.features import BehaviourColumn, Bits, Sequence, Sparse, Vector
+from fullrank.data.tables.canonical import identifier
 
 _FEWEST_BITS = 8
 _OVERLAP = 0.1
@@ -18,6 +21,7 @@ def decide_lists(decisions: Decisions) -> None:
         if profile.listed:
             _decide_numbers(decisions, profile)
     _find_sequences(decisions)
+    _leave_ages_out(decisions)
     _find_multi_valued(decisions)
 
 
@@ -114,6 +118,42 @@ def _add_sequence(decisions: Decisions, group: list[ColumnProfile], times: Colum
     if times is not None:
         decisions.use(times.name, f"times of {name}", f"in {decisions.time_unit}")
     return True
+
+
+def _leave_ages_out(decisions: Decisions) -> None:
+    """Leaves out lists beside a sequence that tell how long ago each behaviour was, as far as their numbers show.
+
+    Their unit is not known, and as ids they would be as good as unique, so that a model learns rows by heart.
+    """
+    if decisions.time is None:
+        return
+    lengths = {
+        column.name: decisions.profiles[column.name].lengths
+        for feature in decisions.features.values()
+        if isinstance(feature, Sequence) and feature.times is None
+        for column in feature.behaviour
+    }
+    for ages in decisions.open():
+        if not ages.falling or (ages.minimum or 0) < 0 or ages.name in decisions.wishes.sparse:
+            continue
+        beside = next((name for name, other in lengths.items() if np.array_equal(other, ages.lengths)), None)
+        if beside is not None:
+            decisions.left_out[ages.name] = _advice(decisions, ages.name, beside)
+
+
+def _advice(decisions: Decisions, ages: str, beside: str) -> str:
+    times = f"{ages}_times"
+    by_seconds = f"list_transform({_named(ages)}, lambda age: {_named(str(decisions.time))} - to_seconds(age))"
+    return (
+        f"falls along each list beside {beside!r}, as the time that has passed since a behaviour does: --gaps={ages} if "
+        f"it is in {decisions.time_unit}, or, in seconds, --column='{times}={by_seconds}'; --sparse={ages} if these are "
+        "ids"
+    )
+
+
+def _named(column: str) -> str:
+    """The name of a column in an expression."""
+    return column if column.isidentifier() else identifier(column)
 
 
 def _compared(decisions: Decisions, shared: dict[str, str]) -> list[BehaviourColumn]:
