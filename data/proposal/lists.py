@@ -145,9 +145,9 @@ def _advice(decisions: Decisions, ages: str, beside: str) -> str:
     times = f"{ages}_times"
     by_seconds = f"list_transform({_named(ages)}, lambda age: {_named(str(decisions.time))} - to_seconds(age))"
     return (
-        f"falls along each list beside {beside!r}, as the time that has passed since a behaviour does: --gaps={ages} if "
-        f"it is in {decisions.time_unit}, or, in seconds, --column='{times}={by_seconds}'; --sparse={ages} if these are "
-        "ids"
+        f"falls along each list beside {beside!r}, as the time that has passed since a behaviour does: "
+        f"--gaps={ages} if it is in {decisions.time_unit}, or, in seconds, --column='{times}={by_seconds}'; "
+        f"--sparse={ages} if these are ids"
     )
 
 

@@ -209,7 +209,7 @@ def test_how_long_ago_behaviours_were_is_not_taken_for_ids() -> None:
     found = proposed(columns)
     assert found.decisions.left_out == {
         "past gap": "falls along each list beside 'past_item', as the time that has passed since a behaviour does: "
-        "--gaps=past gap if it is in ms, or, in seconds, --column='past gap_times=list_transform(\"past gap\", lambda "
+        '--gaps=past gap if it is in ms, or, in seconds, --column=\'past gap_times=list_transform("past gap", lambda '
         "age: time - to_seconds(age))'; --sparse=past gap if these are ids"
     }
     assert {"level", "tags"} <= {feature.name for feature in found.schema.features}
