@@ -87,11 +87,11 @@ def load(*, raw_dir: Path | None) -> Source:
 
 def _schema() -> Schema:
     features: list[Feature] = [
-        Sparse(name="user_id", side="user", ids=IdMap(min_count=10)),
+        Sparse(name="user_id", side="user", ids=IdMap()),
         Sparse(name="last_response", side="user", ids=IdMap(kind="identity", size=8)),
         Numeric(name="user_history_count", side="user"),
         *(Numeric(name=f"user_past_{name}", side="user") for name in RATED),
-        Sparse(name="video_id", side="ad", ids=IdMap(min_count=3)),
+        Sparse(name="video_id", side="ad", ids=IdMap()),
         Numeric(name="duration_ms", side="ad"),
         Sparse(name="hour", side="context", ids=IdMap(kind="identity", size=24)),
         Sparse(name="weekday", side="context", ids=IdMap(kind="identity", size=7)),

@@ -77,7 +77,7 @@ def load(*, raw_dir: Path | None = None) -> Source:
 
 def _schema() -> Schema:
     features: tuple[Feature, ...] = (
-        Sparse(name="user_id", side="user", ids=IdMap(min_count=50)),
+        Sparse(name="user_id", side="user", ids=IdMap()),
         Numeric(name="age", side="user"),
         Sparse(name="gender", side="user", dtype="bytes"),
         Sparse(name="occupation", side="user", dtype="bytes"),
@@ -85,7 +85,7 @@ def _schema() -> Schema:
         Sparse(name="last_rating", side="user", ids=IdMap(kind="identity", size=6)),
         Numeric(name="user_history_count", side="user"),
         Numeric(name="user_past_rate", side="user"),
-        Sparse(name="item_id", side="ad", ids=IdMap(min_count=5)),
+        Sparse(name="item_id", side="ad", ids=IdMap()),
         Numeric(name="release_year", side="ad"),
         Sparse(name="genres", side="ad", dtype="bytes", max_values=6),
         Numeric(name="item_past_count", side="ad"),

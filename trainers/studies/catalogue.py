@@ -17,7 +17,8 @@ _SMALL: Final = (*SMALL_DATA, "--model=single", "--widths=16", "--experts=crossn
 _SEQUENCES: Final = Study(
     name="sequences",
     question="Does target-aware, time-aware encoding of the history help, and which part of it ([Tencent] §3.1)?",
-    flags=(*_SMALL, "--epochs=6"),
+    # The defaults of training, which are what a user of these encoders gets.
+    flags=("--model=single", "--monitor=ne"),
     baseline="mean",
     variants={
         "mean": ("--sequence=mean",),
