@@ -7,7 +7,8 @@ Usage:
   fullrank inspect --data=records --metadata=schema.pbtxt
 
 --validate reads every record and vocabulary, counts behaviours at or after the event and times that do not ascend,
-prints base rates of all splits, and ends with exit code 1 if anything is wrong.
+prints base rates of all splits and how many ids are outside the vocabularies, and ends with exit code 1 if anything is
+wrong.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from fullrank.data.schema.json import read_schema
 from fullrank.data.schema.metadata_pbtxt import write_metadata
 from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.data.schema.vocabulary import read_vocabulary
+from fullrank.data.writing.build import TRAIN
 
 _PROBLEMS: Final = 20
 _WIDTH: Final = 24
@@ -57,6 +59,8 @@ def inspect(flag_values: flags.FlagValues) -> int:
             print("\n".join(f"  {problem}" for problem in problems))
             return 1
         print(f"\n{base_rates(schema, splits=chosen)}")
+        if unknown := ids_outside(schema, splits=chosen):
+            print(f"\n{unknown}")
         print(f"\nNothing is wrong with the records and vocabularies of {', '.join(chosen)}.")
     if flag_values.rows:
         print(f"\n{first_rows(schema, split=split.name, rows=flag_values.rows)}")
@@ -109,6 +113,30 @@ def base_rates(schema: Schema, *, splits: Sequence[str]) -> str:
         rows.append((split, *(f"{sums[n] / counts[n]:.6g}" if counts[n] else "not observed" for n in sums)))
     header = ("split", *(f"mean of {label.name}" for label in schema.labels))
     return text_table(header, rows, right=range(1, len(header)))
+
+
+def ids_outside(schema: Schema, *, splits: Sequence[str]) -> str:
+    """Share of examples with an unknown id, and mean of the first label over them; nothing if all ids are known."""
+    from fullrank.data.reading.unknown_ids import misleading, unknown_ids
+
+    found = unknown_ids(schema, splits=splits)
+    label = schema.labels[0].name
+    names = dict.fromkeys(each.feature for each in found if each.share)
+    if not names:
+        return ""
+    cells = {
+        (each.feature, each.split): (f"{each.share:.2%}", f"{each.mean:.4g}" if each.observed else "") for each in found
+    }
+    rows = [(name, *itertools.chain.from_iterable(cells[name, split] for split in splits)) for name in names]
+    header = ("unknown ids", *itertools.chain.from_iterable((split, f"mean of {label}") for split in splits))
+    lines = [text_table(header, rows, right=range(1, len(header)))]
+    for before, later in misleading(found, train=TRAIN):
+        lines.append(
+            f"{later.feature}: unknown ids go with a mean of {label} of {before.mean:.4g} in {TRAIN}, but of "
+            f"{later.mean:.4g} in {later.split}: predictions of new ids will be biased. With every id in the "
+            "vocabulary (no min_count, no max_size), train --unknown_share draws the ids that stand for them."
+        )
+    return "\n".join(lines)
 
 
 def first_rows(schema: Schema, *, split: str, rows: int) -> str:
