@@ -32,11 +32,12 @@ def built(output: Path, *, name: Any, min_count: int, new_clicks: float) -> data
     halves = [float(k // 10 % 2) for k in range(OLD)]
     train = old + [name(100 + k) for k in range(RARE)], halves + [0.0] * RARE
     later = old + [name(1000 + k) for k in range(NEW)], halves + [new_clicks] * (NEW - 1) + [math.nan]
-    dtype = "bytes" if isinstance(name(0), str) else "int64"
     schema = data.Schema(
         name="ads",
         features=(
-            data.Sparse(name="ad", dtype=dtype, ids=data.IdMap(min_count=min_count)),
+            data.Sparse(
+                name="ad", dtype="bytes" if isinstance(name(0), str) else "int64", ids=data.IdMap(min_count=min_count)
+            ),
             data.Sparse(name="tags", max_values=2),
         ),
         labels=(data.Label(name="click"),),
