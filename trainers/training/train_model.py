@@ -171,11 +171,12 @@ class _Training:
         self._workers.led(lambda: self._prepare(command))
         data = self._config.data
         with explained(self._schema, splits=[split for split in (data.train_split, data.validation_split) if split]):
+            validation = validation_batches(data, self._schema, cache=self._cache, histories=self._histories)
             if self._workers.is_chief:
-                self._warn()
+                self._warn(validation)
             try:
                 with self._workers.together():
-                    self._train()
+                    self._train(validation)
             except TrainingDivergedError as error:
                 if not self._workers.is_chief:
                     raise
@@ -202,13 +203,14 @@ class _Training:
             )
         write_json(layout_json(table_layout(self._model)), self._run.tables_file)
 
-    def _warn(self) -> None:
+    def _warn(self, validation: tf.data.Dataset | None) -> None:
         """Prints warnings about wiring and labels before time is spent on training."""
         of_labels = label_warnings(
             self._config.data,
             self._schema,
             outputs=self._model.outputs,
             monitor=self._monitor,
+            validation=validation,
             cache=self._cache,
         )
         of_steps = few_steps_warning(self._config, steps=self._steps)
@@ -216,7 +218,7 @@ class _Training:
         for sentence in (*of_tasks, *of_steps, *of_labels):
             print(f"warning: {sentence}", file=sys.stderr, flush=True)
 
-    def _train(self) -> None:
+    def _train(self, validated: tf.data.Dataset | None) -> None:
         told, model, data = self._after_epoch, self._model, (self._config, self._schema)
         measures = [
             *self._taught.callbacks,
@@ -226,7 +228,7 @@ class _Training:
             *([gradient_log(model, *data, cache=self._cache)] if self._config.objective.log_gradients else []),
         ]
         workers = self._workers
-        validation, steps = self._validation()
+        validation, steps = self._validation(validated)
         self._fitting.fit(
             steps_of_workers(model, *data, servers=workers.servers)
             if workers.servers is not None
@@ -258,10 +260,9 @@ class _Training:
         """Replicas divide a batch by its rows, so each needs the histories of all of them."""
         return "per_row" if self._workers.replicas > 1 else "per_request"
 
-    def _validation(self) -> tuple[Any, int | None]:
-        """The validation split, and its number of batches where Keras has to be told."""
+    def _validation(self, batches: tf.data.Dataset | None) -> tuple[Any, int | None]:
+        """What `fit` takes for the validation split, and its number of batches where Keras has to be told."""
         data = self._config.data
-        batches = validation_batches(data, self._schema, cache=self._cache, histories=self._histories)
         is_shared = self._workers.replicas > 1
         if batches is None or not (is_shared or self._config.train.steps_per_execution > 1):
             return batches, None

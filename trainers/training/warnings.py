@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +28,13 @@ _FOR_SEVERAL: Final = ("shared_bottom", "omoe", "mmoe", "ple", "me_mmoe", "ame",
 
 
 def label_warnings(
-    config: DataConfig, schema: Schema, *, outputs: TaskOutputs, monitor: str | None, cache: Path
+    config: DataConfig,
+    schema: Schema,
+    *,
+    outputs: TaskOutputs,
+    monitor: str | None,
+    validation: tf.data.Dataset | None,
+    cache: Path,
 ) -> list[str]:
     """Checks the labels of the training and the validation split, which takes a batch or two if none are missing.
 
@@ -37,6 +43,7 @@ def label_warnings(
       schema: Schema of the records.
       outputs: The tasks that are trained, the main task first.
       monitor: Name of the monitored metric in the logs, `None` without validation.
+      validation: Batches of the validation split, which `fit` reads, too: a second pipeline would take time to build.
       cache: Where repaired copies of bad files are kept.
 
     Returns:
@@ -47,7 +54,8 @@ def label_warnings(
     """
     said = []
     if not _known_to_be_whole(config, schema, outputs=outputs):
-        classes, place = _look(config, schema, split=config.train_split, outputs=outputs, cache=cache)
+        batches = read_split(config, schema, split=config.train_split, cache=cache)
+        classes, place = _look(batches, schema, split=config.train_split, outputs=outputs)
         if not any(found.weighted for found in classes.values()):
             lacks = "; ".join(f"{task}: {found.lack}" for task, found in classes.items())
             raise ValueError(
@@ -60,8 +68,8 @@ def label_warnings(
             for task, found in classes.items()
             if found.lack
         ]
-    if monitor is not None:
-        classes, place = _look(config, schema, split=config.validation_split, outputs=outputs, cache=cache)
+    if monitor is not None and validation is not None:
+        classes, place = _look(validation, schema, split=config.validation_split, outputs=outputs)
         said += _of_validation(classes, monitor=monitor, place=place)
     return said
 
@@ -91,19 +99,21 @@ def _of_validation(classes: Mapping[str, LabelClasses], *, monitor: str, place: 
 
 
 def _look(
-    config: DataConfig, schema: Schema, *, split: str, outputs: TaskOutputs, cache: Path
+    batches: tf.data.Dataset, schema: Schema, *, split: str, outputs: TaskOutputs
 ) -> tuple[dict[str, LabelClasses], str]:
-    batches = read_split(config, schema, split=split, cache=cache)
     kinds = {task: outputs.label(task).type == "binary" for task in outputs.tasks}
-
-    def narrow_columns(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        weight = {} if schema.weight is None else {schema.weight: batch[schema.weight]}
-        return outputs.by_task(outputs.rows.labels(batch)) | weight
-
-    narrow = batches.map(narrow_columns)
-    classes, examples = look_at_labels(narrow.as_numpy_iterator(), tasks=kinds, weight=schema.weight)
+    classes, examples = look_at_labels(
+        _labels(batches, outputs=outputs, weight=schema.weight), tasks=kinds, weight=schema.weight
+    )
     which = "first " if examples >= LARGEST_LOOK else ""
     return classes, f"the {which}{examples:,} examples of split {split!r}"
+
+
+def _labels(batches: tf.data.Dataset, *, outputs: TaskOutputs, weight: str | None) -> Iterator[dict[str, Any]]:
+    """The label of each task, and the weight, of batch after batch; without a graph of its own."""
+    for batch in batches:
+        found = outputs.by_task(outputs.rows.labels(batch)) | ({} if weight is None else {weight: batch[weight]})
+        yield {name: values.numpy() for name, values in found.items()}
 
 
 def _undefined(classes: LabelClasses) -> str:

@@ -22,6 +22,7 @@ from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.run.checkpoints import TrainingState
 from fullrank.trainers.training.callbacks.early_stopping import EarlyStopping, watched
 from fullrank.trainers.training.label_classes import LabelClasses, look_at_labels
+from fullrank.trainers.training.records import validation_batches
 from fullrank.trainers.training.train_model import train_model
 from fullrank.trainers.training.warnings import few_steps_warning, label_warnings, undefined_metrics
 
@@ -158,11 +159,13 @@ def test_what_labels_cannot_give_is_said_before_training(
 ) -> None:
     records = make(**changes)
     schema = read_schema(records)
+    data = DataConfig(data=str(records), batch_size=8)
     said = label_warnings(
-        DataConfig(data=str(records), batch_size=8),
+        data,
         schema,
         outputs=TaskOutputs(schema, models.single(tasks=("click", "buy")), models.RankerOptions()),
         monitor=monitor,
+        validation=validation_batches(data, schema, cache=tmp_path),
         cache=tmp_path,
     )
     assert len(said) == len(expected), said
