@@ -70,7 +70,7 @@ class UniformRows(keras.initializers.Initializer):
         return {"scale": self.scale, "seed": self.seed}
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def _uniform(shape: tf.Tensor, seed: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
     return tf.random.stateless_uniform(shape, seed, -scale, scale, dtype=scale.dtype)
 

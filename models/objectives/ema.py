@@ -67,7 +67,7 @@ class EmaTeacher(keras.callbacks.Callback):
         self._averages, self._variables = list(averages), list(variables)
         self._decay, self._every = decay, every
         self._updates = 0
-        self._update = tf.function(self._step)
+        self._update = tf.function(self._step, autograph=False)
         self._update(tf.constant(0.0))
 
     def on_train_begin(self, logs: Any = None) -> None:

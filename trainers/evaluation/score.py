@@ -56,8 +56,11 @@ def score_batches(
     """
     inputs = {column.name for column in model.schema.input_columns}
 
-    # One signature for all batches, so that the last one, which is smaller, needs no graph of its own.
-    @tf.function(input_signature=[{name: spec for name, spec in batches.element_spec.items() if name in inputs}])
+    # One signature for all batches, so that the last one, which is smaller, needs no graph of its own. AutoGraph would
+    # take longer to convert the code of every layer than TensorFlow takes to trace the model.
+    @tf.function(
+        input_signature=[{name: spec for name, spec in batches.element_spec.items() if name in inputs}], autograph=False
+    )
     def score(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         scores: dict[str, tf.Tensor] = model(batch, training=False)
         return scores

@@ -116,7 +116,7 @@ class NegativeGradients(keras.callbacks.Callback):
     def set_model(self, model: Any) -> None:
         """Sets the model whose logits are measured."""
         super().set_model(model)
-        self._measure = tf.function(self._gradients)
+        self._measure = tf.function(self._gradients, autograph=False)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures on the batch."""
