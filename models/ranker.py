@@ -121,7 +121,8 @@ class Ranker(tfrs.Model):
         self(example)
         if isinstance(self.head, TaskHeads):
             self.head.bias.assign(self.outputs.start()[:, np.newaxis])
-        self.learning.start(*self.trunk(example, training=False).read.shape[1:])
+        if self.learning.heads is not None:
+            self.learning.start(*self.trunk(example, training=False).read.shape[1:])
 
     @property
     def objective(self) -> Objective:
