@@ -10,7 +10,6 @@ from typing import Any, Final
 from fullrank.analysis import PairedGain, SegmentGain, paired_gain
 from fullrank.analysis.comparisons.key_bootstrap import LEAST_KEYS
 from fullrank.analysis.comparisons.tables import format_table
-from fullrank.analysis.figures import segment_gains
 from fullrank.data.schema.schema import Schema
 from fullrank.trainers.evaluation.configs import EvaluateConfig
 from fullrank.trainers.evaluation.score import ScoredRows, score_batches
@@ -141,6 +140,9 @@ def to_json(by_segment: dict[str, PairedGain], *, baseline: str, min_keys: int) 
 
 def draw(gains: Gains, *, directory: Path) -> None:
     """A figure for each task and segment in which a gain is defined."""
+    # Matplotlib is loaded only to draw.
+    from fullrank.analysis.figures import segment_gains
+
     for task, by_segment in gains.items():
         for segment, gain in by_segment.items():
             if segment and any(not math.isnan(s.gain) for s in gain.segments):

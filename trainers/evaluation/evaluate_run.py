@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from fullrank.analysis.comparisons.tables import format_table
-from fullrank.analysis.figures import negative_gradient_lines, reliability_diagram, roc_curve, segment_bars
 from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.models.metrics import BinaryEvaluator, RegressionEvaluator
 from fullrank.models.metrics.binary_sums import NO_LABEL
@@ -259,6 +258,9 @@ def _rows(results: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 
 def draw(evaluator: BinaryEvaluator, result: dict[str, Any], *, task: str, directory: Path) -> None:
     """Draws the defined statistics: reliability diagram, ROC curve, and bars for each segment."""
+    # Matplotlib is loaded only to draw.
+    from fullrank.analysis.figures import reliability_diagram, roc_curve, segment_bars
+
     if not result["examples"]:
         return
     reliability_diagram(**evaluator.reliability(), task=task, path=directory / f"{task}_reliability.png")
@@ -293,6 +295,8 @@ def _draw_gradients(loaded: LoadedRun, *, directory: Path) -> Path | None:
     Returns:
       The figure; `None` if the run did not log gradients, or has none above 0.
     """
+    from fullrank.analysis.figures import negative_gradient_lines
+
     epochs = [line for line in MetricsLog(loaded.directory.metrics_file).lines() if line["kind"] == "epoch"]
     names = [name for name in (epochs[0] if epochs else {}) if name.startswith(_GRADIENTS)]
     lines = {name.removeprefix(_GRADIENTS): [float(epoch.get(name) or 0.0) for epoch in epochs] for name in names}
