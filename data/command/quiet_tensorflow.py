@@ -7,11 +7,15 @@ One line comes later, and as an error: "oneDNN supports DT_INT32 only on platfor
 processor when integers are first transposed, and means no more than that oneDNN leaves that to TensorFlow. A process
 writes it once, so a transposition during the import brings it forward to where it is held back; errors that come
 afterwards are shown as they are.
+
+Python does not look for garbage during the import, which makes hundreds of thousands of objects that stay: it would
+take half a second of processor time.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import sys
@@ -28,17 +32,31 @@ def import_tensorflow_quietly(*, starts: bool = True) -> None:
     Args:
       starts: Whether TensorFlow starts, after which devices cannot be divided and processes cannot be joined.
     """
+    # TensorFlow Recommenders needs Keras 2, and TensorFlow decides for one or the other when it is first touched.
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0" or "tensorflow" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # TensorFlow Recommenders needs Keras 2, and TensorFlow decides for one or the other when it is first touched.
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     with _held_back_stderr():
-        tensorflow = importlib.import_module("tensorflow")
+        with _no_garbage():
+            tensorflow = importlib.import_module("tensorflow")
         tensorflow.config.list_physical_devices("GPU")
         if starts:
             with tensorflow.device("CPU"):
                 tensorflow.transpose(tensorflow.zeros([1, 2], tensorflow.int32))
+
+
+@contextlib.contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Keeps Python from looking for garbage, and afterwards from looking through what was made within."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if enabled:
+            gc.enable()
 
 
 @contextlib.contextmanager
