@@ -53,7 +53,9 @@ def test_mixed_bfloat16_gives_each_weight_its_gradient(row: Row) -> None:
     # A weight that the output does not depend on, as the bias of attention's keys, has rounding for its gradient.
     nothing = 1e-3 * max((np.linalg.norm(gradient) for gradient in gradients[0]), default=0.0)
     for weight, expected, found in zip(full.trainable_weights, *gradients, strict=True):
-        assert np.linalg.norm(found - expected) <= 0.1 * np.linalg.norm(expected) + nothing, weight.name
+        # Products on processors without AVX-512 are off by up to .23, others by less than .1; a sum that is several
+        # times too small is off by more than .5.
+        assert np.linalg.norm(found - expected) <= 0.3 * np.linalg.norm(expected) + nothing, weight.name
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS.values() if not row.single], ids=name_of)

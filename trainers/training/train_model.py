@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -171,7 +172,10 @@ class _Training:
         self._workers.led(lambda: self._prepare(command))
         data = self._config.data
         with explained(self._schema, splits=[split for split in (data.train_split, data.validation_split) if split]):
-            validation = validation_batches(data, self._schema, cache=self._cache, histories=self._histories)
+            # Read for the first time after the training split, which an error in both is to name.
+            validation = functools.cache(
+                lambda: validation_batches(data, self._schema, cache=self._cache, histories=self._histories)
+            )
             if self._workers.is_chief:
                 self._warn(validation)
             try:
@@ -203,7 +207,7 @@ class _Training:
             )
         write_json(layout_json(table_layout(self._model)), self._run.tables_file)
 
-    def _warn(self, validation: tf.data.Dataset | None) -> None:
+    def _warn(self, validation: Callable[[], tf.data.Dataset | None]) -> None:
         """Prints warnings about wiring and labels before time is spent on training."""
         of_labels = label_warnings(
             self._config.data,
@@ -218,7 +222,7 @@ class _Training:
         for sentence in (*of_tasks, *of_steps, *of_labels):
             print(f"warning: {sentence}", file=sys.stderr, flush=True)
 
-    def _train(self, validated: tf.data.Dataset | None) -> None:
+    def _train(self, validated: Callable[[], tf.data.Dataset | None]) -> None:
         told, model, data = self._after_epoch, self._model, (self._config, self._schema)
         measures = [
             *self._taught.callbacks,
@@ -228,7 +232,7 @@ class _Training:
             *([gradient_log(model, *data, cache=self._cache)] if self._config.objective.log_gradients else []),
         ]
         workers = self._workers
-        validation, steps = self._validation(validated)
+        validation, steps = self._validation(validated())
         self._fitting.fit(
             steps_of_workers(model, *data, servers=workers.servers)
             if workers.servers is not None

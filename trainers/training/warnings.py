@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +33,7 @@ def label_warnings(
     *,
     outputs: TaskOutputs,
     monitor: str | None,
-    validation: tf.data.Dataset | None,
+    validation: Callable[[], tf.data.Dataset | None],
     cache: Path,
 ) -> list[str]:
     """Checks the labels of the training and the validation split, which takes a batch or two if none are missing.
@@ -43,7 +43,8 @@ def label_warnings(
       schema: Schema of the records.
       outputs: The tasks that are trained, the main task first.
       monitor: Name of the monitored metric in the logs, `None` without validation.
-      validation: Batches of the validation split, which `fit` reads, too: a second pipeline would take time to build.
+      validation: Gives the batches of the validation split that `fit` reads, too: a second pipeline would take time to
+        build.
       cache: Where repaired copies of bad files are kept.
 
     Returns:
@@ -68,8 +69,8 @@ def label_warnings(
             for task, found in classes.items()
             if found.lack
         ]
-    if monitor is not None and validation is not None:
-        classes, place = _look(validation, schema, split=config.validation_split, outputs=outputs)
+    if monitor is not None and (validated := validation()) is not None:
+        classes, place = _look(validated, schema, split=config.validation_split, outputs=outputs)
         said += _of_validation(classes, monitor=monitor, place=place)
     return said
 

@@ -166,7 +166,7 @@ def test_omoe_gives_all_towers_the_same(build: Build, make_batch: Any) -> None:
     ids=lambda value: getattr(value, "paradigm", ""),
 )
 @pytest.mark.parametrize("task_weights", [(("buy", 5.0),), "uncertainty"])
-def test_leaving_a_task_out_changes_no_bit_of_the_other(
+def test_leaving_a_task_out_does_not_change_the_other(
     build: Build, make_batch: Any, wiring: models.Wiring, left: tuple[str, ...], task_weights: Any
 ) -> None:
     model, batch = build(wiring, task_weights=task_weights), make_batch(size=64)
@@ -174,7 +174,8 @@ def test_leaving_a_task_out_changes_no_bit_of_the_other(
     assert alone.wiring.tasks == ("click",)
     assert alone.wiring.auxiliary == ()
     assert tuple(spec.name for spec in alone.wiring.sets) == left
-    np.testing.assert_array_equal(outputs(alone, batch)["click"], outputs(model, batch)["click"])
+    # Towers side by side are one product, which some processors round in another order than that of one tower.
+    np.testing.assert_allclose(outputs(alone, batch)["click"], outputs(model, batch)["click"], rtol=1e-5)
 
 
 def test_leaving_the_main_task_out_leaves_the_main_set_out(build: Build, make_batch: Any) -> None:
@@ -182,7 +183,7 @@ def test_leaving_the_main_task_out_leaves_the_main_set_out(build: Build, make_ba
     batch = make_batch(size=64)
     alone = model.without(tasks=("click",))
     assert [spec.name for spec in alone.wiring.sets] == ["auxiliary"]
-    np.testing.assert_array_equal(outputs(alone, batch)["buy"], outputs(model, batch)["buy"])
+    np.testing.assert_allclose(outputs(alone, batch)["buy"], outputs(model, batch)["buy"], rtol=1e-5)
 
 
 def test_leaving_out_what_cannot_be(build: Build) -> None:

@@ -165,7 +165,7 @@ def test_what_labels_cannot_give_is_said_before_training(
         schema,
         outputs=TaskOutputs(schema, models.single(tasks=("click", "buy")), models.RankerOptions()),
         monitor=monitor,
-        validation=validation_batches(data, schema, cache=tmp_path),
+        validation=lambda: validation_batches(data, schema, cache=tmp_path),
         cache=tmp_path,
     )
     assert len(said) == len(expected), said
