@@ -196,30 +196,6 @@ def test_times_of_a_sequence_agree_with_the_event_time_on_the_unit() -> None:
     assert (found.schema.time, found.schema.time_unit) == (None, "ms")
 
 
-def test_how_long_ago_behaviours_were_is_not_taken_for_ids() -> None:
-    lengths = DRAW.integers(0, 6, ROWS)
-    columns = {
-        "time": whole(1_700_000_000_000, 1_700_000_099_000),
-        "item_id": whole(0, 300),
-        "past_item": [DRAW.integers(0, 300, n).tolist() for n in lengths],
-        "past gap": [np.sort(DRAW.integers(0, 10**6, n))[::-1].tolist() for n in lengths],
-        "level": [np.sort(DRAW.integers(0, 10**6, n)).tolist() for n in lengths],  # rises
-        "tags": [np.sort(DRAW.integers(0, 9, 6 - n))[::-1].tolist() for n in lengths],  # of other lengths
-    }
-    found = proposed(columns)
-    assert found.decisions.left_out == {
-        "past gap": "falls along each list beside 'past_item', as the time that has passed since a behaviour does: "
-        '--gaps=past gap if it is in ms, or, in seconds, --column=\'past gap_times=list_transform("past gap", lambda '
-        "age: time - to_seconds(age))'; --sparse=past gap if these are ids"
-    }
-    assert {"level", "tags"} <= {feature.name for feature in found.schema.features}
-    assert "past gap" in {f.name for f in proposed(columns, sparse=frozenset({"past gap"})).schema.features}
-    gaps = proposed(columns, gaps=frozenset({"past gap"})).schema
-    assert [f.times for f in gaps.features if isinstance(f, data.Sequence)] == ["past gap"]
-    del columns["time"]
-    assert "past gap" in {f.name for f in proposed(columns).schema.features}
-
-
 def test_lists_of_weights_belong_to_their_ids() -> None:
     columns = {"tags": ["a|b", "c|d"] * (ROWS // 2), "tag_weights": ["1|0.5", "2|3"] * (ROWS // 2)}
     found = proposed(columns)
