@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -81,14 +81,29 @@ class SplitStatistics:
                 yield part.name, _dot_products(_array(columns[part.name]), _array(columns[part.pair]))
 
     def vocabulary(self, feature: TableOwner) -> Iterator[pa.Array]:
-        """The known ids of a table, each once, most frequent first: those of its feature and of all that share it."""
-        tables = [self.counted(name) for name in columns_of_table(self._schema, feature)]
-        each = " UNION ALL ".join(f"FROM {table}" for table in tables)
-        counts = tables[0] if len(tables) == 1 else f"(SELECT id, sum(n) AS n FROM ({each}) GROUP BY id)"
+        """The known ids of a table, each once, most frequent first: those of its feature and of all that share it.
+
+        An id counts in the examples that have it, and in histories only if none has: a history of clicks repeats
+        what was clicked, so that `min_count` would leave out what was not.
+        """
+        names = columns_of_table(self._schema, feature)
+        behaviours = {
+            column.name for part in self._schema.features if isinstance(part, Sequence) for column in part.behaviour
+        }
+        own = [name for name in names if name not in behaviours] or names
+        counts = self._added(own)
+        past = [name for name in names if name not in own]
+        if past:
+            counts = f"(FROM {counts} UNION ALL FROM {self._added(past)} AS past ANTI JOIN {counts} AS own USING (id))"
         limit = "" if feature.ids.max_size is None else f" LIMIT {feature.ids.max_size}"
         query = f"SELECT id FROM {counts} WHERE n >= {feature.ids.min_count} ORDER BY n DESC, id{limit}"
         for batch in self._rows.connection.sql(query).to_arrow_reader(_IDS):
             yield batch.column(0)
+
+    def _added(self, names: Iterable[str]) -> str:
+        """The relation of the ids of several columns and their counts in all of them."""
+        each = " UNION ALL ".join(f"FROM {self.counted(name)}" for name in names)
+        return f"(SELECT id, CAST(sum(n) AS BIGINT) AS n FROM ({each}) GROUP BY id)"
 
     def counted(self, name: str) -> str:
         """The table of the ids of a column and their counts, `id`, `n`; the mark of a missing value is not counted."""

@@ -172,15 +172,11 @@ class _Training:
         self._workers.led(lambda: self._prepare(command))
         data = self._config.data
         with explained(self._schema, splits=[split for split in (data.train_split, data.validation_split) if split]):
-            # Read for the first time after the training split, which an error in both is to name.
-            validation = functools.cache(
-                lambda: validation_batches(data, self._schema, cache=self._cache, histories=self._histories)
-            )
             if self._workers.is_chief:
-                self._warn(validation)
+                self._warn()
             try:
                 with self._workers.together():
-                    self._train(validation)
+                    self._train()
             except TrainingDivergedError as error:
                 if not self._workers.is_chief:
                     raise
@@ -207,14 +203,15 @@ class _Training:
             )
         write_json(layout_json(table_layout(self._model)), self._run.tables_file)
 
-    def _warn(self, validation: Callable[[], tf.data.Dataset | None]) -> None:
+    def _warn(self) -> None:
         """Prints warnings about wiring and labels before time is spent on training."""
         of_labels = label_warnings(
             self._config.data,
             self._schema,
             outputs=self._model.outputs,
             monitor=self._monitor,
-            validation=validation,
+            # Not before the training split has been looked at, which an error in both is to name.
+            validation=lambda: self._validated,
             cache=self._cache,
         )
         of_steps = few_steps_warning(self._config, steps=self._steps)
@@ -222,7 +219,7 @@ class _Training:
         for sentence in (*of_tasks, *of_steps, *of_labels):
             print(f"warning: {sentence}", file=sys.stderr, flush=True)
 
-    def _train(self, validated: Callable[[], tf.data.Dataset | None]) -> None:
+    def _train(self) -> None:
         told, model, data = self._after_epoch, self._model, (self._config, self._schema)
         measures = [
             *self._taught.callbacks,
@@ -232,7 +229,7 @@ class _Training:
             *([gradient_log(model, *data, cache=self._cache)] if self._config.objective.log_gradients else []),
         ]
         workers = self._workers
-        validation, steps = self._validation(validated())
+        validation, steps = self._validation()
         self._fitting.fit(
             steps_of_workers(model, *data, servers=workers.servers)
             if workers.servers is not None
@@ -264,9 +261,14 @@ class _Training:
         """Replicas divide a batch by its rows, so each needs the histories of all of them."""
         return "per_row" if self._workers.replicas > 1 else "per_request"
 
-    def _validation(self, batches: tf.data.Dataset | None) -> tuple[Any, int | None]:
+    @functools.cached_property
+    def _validated(self) -> tf.data.Dataset | None:
+        """Batches of the validation split, which are looked at before training and read by `fit`."""
+        return validation_batches(self._config.data, self._schema, cache=self._cache, histories=self._histories)
+
+    def _validation(self) -> tuple[Any, int | None]:
         """What `fit` takes for the validation split, and its number of batches where Keras has to be told."""
-        data = self._config.data
+        data, batches = self._config.data, self._validated
         is_shared = self._workers.replicas > 1
         if batches is None or not (is_shared or self._config.train.steps_per_execution > 1):
             return batches, None
