@@ -134,16 +134,14 @@ def reference_vocabulary(
     columns: list[str], *, past: str | None = None, min_count: int = 1, max_size: int | None = None
 ) -> list[Any]:
     def counted(name: str) -> collections.Counter[Any]:
-        found: collections.Counter[Any] = collections.Counter()
+        found = collections.Counter[Any]()
         for cell in TRAIN[name].to_pylist():
-            # A sequence keeps its last four behaviours.
-            values = cell[-4:] if isinstance(cell, list) else [] if cell is None else [cell]
+            values = cell[-4:] if isinstance(cell, list) else [] if cell is None else [cell]  # as a sequence keeps
             found.update(value.encode() if isinstance(value, str) else value for value in values)
         return found
 
-    counts: collections.Counter[Any] = sum(map(counted, columns), collections.Counter())
-    if past is not None:
-        counts.update({key: n for key, n in counted(past).items() if key not in counts})
+    counts = sum(map(counted, columns), collections.Counter[Any]())
+    counts.update({key: n for key, n in counted(past).items() if key not in counts} if past else {})
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return [value for value, count in ranked if count >= min_count][:max_size]
 
@@ -160,20 +158,6 @@ def test_vocabularies_hold_the_training_split_most_frequent_first(tmp_path: Path
         assert data.read_vocabulary(schema=schema, feature=name).tolist() == ids
         assert schema.sparse(name).ids.size == len(ids)
     assert schema.sparse("cookie").ids.size == 64
-
-
-def test_histories_do_not_decide_which_ids_are_frequent(tmp_path: Path) -> None:
-    """Items 1 and 2 have an example each, and are rare although a click repeats item 1; item 9 has histories alone."""
-    columns = {"item": [1, 2, 3, 3], "past": [[], [1], [1, 9], [1, 9]], "past_time": [[], [0], [0, 0], [0, 0]]}
-    item = data.Sparse(name="item", ids=data.IdMap(min_count=2))
-    history = next(feature for feature in SCHEMA.features if isinstance(feature, data.Sequence))
-    schema = build_records(
-        splits={"train": lambda: iter([pa.RecordBatch.from_pydict({**columns, "click": [1.0, 0.0, 1.0, 0.0]})])},
-        schema=data.Schema(name="log", features=(item, history), labels=(data.Label(name="click"),)),
-        output=tmp_path / "records",
-        progress=False,
-    )
-    assert data.read_vocabulary(schema=schema, feature="item").tolist() == [3, 9]
 
 
 def test_the_number_of_threads_changes_no_byte(tmp_path: Path) -> None:
