@@ -40,7 +40,6 @@ SCHEMA = data.Schema(
     time="time",
 )
 
-
 Source = Callable[[], Iterator[pa.RecordBatch]]
 
 
