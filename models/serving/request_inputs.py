@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from fullrank.data.schema.columns import Column
-from fullrank.data.schema.features import Sequence, Sparse
+from fullrank.data.schema.features import IdMap, Sequence, Sparse
 from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.data.schema.vocabulary import read_vocabulary
 
@@ -90,7 +90,8 @@ def without_zeros(batch: Mapping[str, tf.Tensor], *, schema: Schema) -> dict[str
 
     In the columns that the schema's `reading` calls padded, the values of a row move to its beginning, and what is
     missing fills up. In the other lists of whole-number ids the graph stops, with an error that names the column, where
-    a row ends in 0 although no row of the training data held that id: it would be scored as if it were one.
+    a row ends in 0 although no row of the training data held that id: it would be scored as if it were one. Nothing is
+    refused by a vocabulary that leaves ids out (`min_count`, `max_size`), which cannot tell 0 from a rare id.
 
     Args:
       batch: Column -> tensor.
@@ -116,7 +117,7 @@ def without_zeros(batch: Mapping[str, tf.Tensor], *, schema: Schema) -> dict[str
 
 
 def _known_ids(schema: Schema) -> dict[str, Any]:
-    """The ids in the vocabulary of each `many` column of whole numbers that has one."""
+    """The ids in the vocabulary of each `many` column of whole numbers that has one of every id of the training data."""
     if schema.directory is None:
         return {}
     owners = {f.name: schema.table(f.name) for f in schema.features if isinstance(f, Sparse) and f.max_values > 1}
@@ -128,8 +129,12 @@ def _known_ids(schema: Schema) -> dict[str, Any]:
     return {
         name: read_vocabulary(schema=schema, feature=owner.name)
         for name, owner in owners.items()
-        if owner.ids.kind == "vocabulary" and owner.dtype == "int64"
+        if _holds_every_id(owner.ids) and owner.dtype == "int64"
     }
+
+
+def _holds_every_id(ids: IdMap) -> bool:
+    return ids.kind == "vocabulary" and ids.min_count <= 1 and ids.max_size is None
 
 
 def _aligned(schema: Schema) -> list[tuple[Column, ...]]:

@@ -275,15 +275,23 @@ def test_zeros_that_fill_up_are_missing_where_the_schema_says_so(first: bool) ->
     np.testing.assert_array_equal(batch["tag_weights"], [[0.5, 0.0]])
 
 
-@pytest.mark.parametrize(("known", "refused"), [([5, 7], True), ([5, 0], False)])
-def test_a_row_that_ends_in_zero_is_refused_unless_zero_is_an_id(
-    tmp_path: Path, known: list[int], refused: bool
+@pytest.mark.parametrize(
+    ("known", "left_out", "refused"),
+    [
+        ([5, 7], {}, True),
+        ([5, 0], {}, False),
+        ([5, 7], {"min_count": 2}, False),
+        ([5, 7], {"max_size": 2}, False),
+    ],
+)
+def test_a_row_that_ends_in_zero_is_refused_unless_zero_may_be_an_id(
+    tmp_path: Path, known: list[int], left_out: dict[str, int], refused: bool
 ) -> None:
     write_vocabulary(known, directory=tmp_path, feature="item")
     schema = Schema(
         name="known",
         features=(
-            Sparse(name="item", ids=IdMap(size=2)),
+            Sparse(name="item", ids=IdMap(size=2, **left_out)),
             Sequence(
                 name="history", behaviour=(BehaviourColumn(name="seen", table="item", target="item"),), max_length=3
             ),
