@@ -10,6 +10,7 @@ import tf_keras as keras
 from fullrank.layers.checks.arguments import require_counts, require_share
 from fullrank.layers.checks.inputs import Input, takes
 from fullrank.layers.dense import Dense
+from fullrank.layers.dropout import Dropout
 from fullrank.layers.split_fields import SplitFields
 
 
@@ -47,7 +48,7 @@ class FlatDNN(keras.layers.Layer):
         self.activation = activation
         self.dropout = dropout
         self._dense = [Dense(u, activation=activation, name=f"dense_{i}", dtype=dtype) for i, u in enumerate(units)]
-        self._drop = [keras.layers.Dropout(dropout, name=f"dropout_{i}", dtype=dtype) for i, _ in enumerate(units)]
+        self._drop = [Dropout(dropout, name=f"dropout_{i}", dtype=dtype) for i, _ in enumerate(units)]
 
     def call(self, fields: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Returns the last hidden layer, `[B, units[-1]]`."""

@@ -10,6 +10,7 @@ import tf_keras as keras
 from fullrank.layers.checks.arguments import require_counts, require_share
 from fullrank.layers.checks.inputs import Input, takes
 from fullrank.layers.dense import Dense
+from fullrank.layers.dropout import Dropout
 from fullrank.layers.split_fields import SplitFields
 
 
@@ -62,7 +63,7 @@ class Expert(keras.layers.Layer):
         self.activation = activation
         self.dropout = dropout
         self._projection = Dense(width, activation=activation, name="projection", dtype=dtype)
-        self._drop = keras.layers.Dropout(dropout, name="dropout", dtype=dtype)
+        self._drop = Dropout(dropout, name="dropout", dtype=dtype)
 
     def call(self, fields: tf.Tensor, side: tf.Tensor | None = None, training: bool | None = None) -> tf.Tensor:
         """Returns the expert's output, `[B, H]`."""

@@ -9,6 +9,7 @@ import tf_keras as keras
 
 from fullrank.layers.checks.arguments import require_counts, require_share
 from fullrank.layers.checks.inputs import Input, takes
+from fullrank.layers.dropout import Dropout
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
@@ -48,7 +49,7 @@ class Towers(keras.layers.Layer):
         self.activation = activation
         self.dropout = dropout
         self._activate = keras.activations.get(activation)
-        self._drop = keras.layers.Dropout(dropout, name="dropout", dtype=dtype)
+        self._drop = Dropout(dropout, name="dropout", dtype=dtype)
 
     def build(self, input_shape: Any) -> None:
         """Creates `[T, n_in, n_out]` kernels and `[T, n_out]` biases."""

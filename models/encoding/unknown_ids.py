@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import numpy as np
 import tensorflow as tf
 import tf_keras as keras
+
+from fullrank.layers.random_bits import random_bits
 
 UNKNOWN_ROW: Final = 1
 _LEVELS: Final = 256
@@ -39,13 +40,7 @@ class UnknownIds(keras.__internal__.layers.BaseRandomLayer):
         """Returns the rows that are read."""
         if not training or not self._level:
             return rows
-        shape = tf.shape(rows)
-        size = tf.reduce_prod(shape)
-        limits = np.iinfo(np.int32)
-        words = self._random_generator.random_uniform(
-            [(size + 3) // 4], minval=limits.min, maxval=limits.max, dtype=tf.int32
-        )
-        draws = tf.reshape(tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:size], shape)
+        draws = random_bits(self._random_generator, tf.shape(rows), tf.uint8)
         unknown = tf.minimum(rows, tf.constant(UNKNOWN_ROW, rows.dtype))
         return tf.where(draws < tf.constant(self._level, tf.uint8), unknown, rows)
 

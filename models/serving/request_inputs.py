@@ -117,7 +117,7 @@ def without_zeros(batch: Mapping[str, tf.Tensor], *, schema: Schema) -> dict[str
 
 
 def _known_ids(schema: Schema) -> dict[str, Any]:
-    """The ids in the vocabulary of each `many` column of whole numbers that has one of every id of the training data."""
+    """The ids of each `many` column of whole numbers whose vocabulary holds every id of the training data."""
     if schema.directory is None:
         return {}
     owners = {f.name: schema.table(f.name) for f in schema.features if isinstance(f, Sparse) and f.max_values > 1}
