@@ -60,7 +60,7 @@ def test_saved_model_equals_the_layer(row: Row, tmp_path: Path) -> None:
     unknown = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), inputs)
     module = tf.Module()
     module.layer = layer
-    module.score = tf.function(lambda *given: called(layer, given), input_signature=unknown)
+    module.score = tf.function(lambda *given: called(layer, given), input_signature=unknown, autograph=False)
     tf.saved_model.save(module, str(tmp_path / "saved"), signatures={})
     loaded = tf.saved_model.load(str(tmp_path / "saved"))
     np.testing.assert_allclose(loaded.score(*inputs).numpy(), expected.numpy(), rtol=1e-6, atol=1e-6)

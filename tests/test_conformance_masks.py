@@ -24,7 +24,7 @@ def test_unknown_sizes_pass_where_they_are_not_needed(row: Row) -> None:
             tf.TensorSpec([None, None, *t.shape[2:]] if long else [None, *t.shape[1:]], t.dtype)
             for t, long in zip(inputs, of_history, strict=True)
         ]
-        graph = tf.function(lambda *given: called(layer, given), input_signature=specs)
+        graph = tf.function(lambda *given: called(layer, given), input_signature=specs, autograph=False)
         np.testing.assert_allclose(graph(*inputs).numpy(), eager.numpy(), rtol=1e-5, atol=1e-6)
 
 

@@ -30,7 +30,7 @@ def test_mixed_bfloat16_computes_low_and_keeps_weights_high(row: Row) -> None:
 def test_mixed_bfloat16_multiplies_no_matrices_in_float32(row: Row) -> None:
     layer, inputs = row.make(dtype=keras.mixed_precision.Policy("mixed_bfloat16")), row.inputs(6)
     called(layer, inputs)
-    graph = tf.function(lambda *given: called(layer, given)).get_concrete_function(*inputs).graph
+    graph = tf.function(lambda *given: called(layer, given), autograph=False).get_concrete_function(*inputs).graph
     products = [op for op in graph.get_operations() if op.type in ("MatMul", "BatchMatMulV2", "Einsum")]
     assert not [op.name for op in products if op.get_attr("T") == tf.float32]
 
@@ -66,6 +66,6 @@ def test_float64_computes_in_float64(row: Row) -> None:
     output = called(layer, inputs)
     assert output.dtype == (tf.int64 if row.dtype.is_integer else tf.float64)
     assert all(weight.dtype == tf.float64 for weight in layer.weights)
-    graph = tf.function(lambda *given: called(layer, given)).get_concrete_function(*inputs).graph
+    graph = tf.function(lambda *given: called(layer, given), autograph=False).get_concrete_function(*inputs).graph
     low = {tf.float32, tf.float16, tf.bfloat16}
     assert not [op.name for op in graph.get_operations() if any(result.dtype in low for result in op.outputs)]

@@ -77,7 +77,8 @@ def test_probabilities_for_any_batch_in_a_graph(
     model = rankers(wiring, sequence=sequence, numeric=numeric)
     example = model.example_batch()
     unknown = {name: tf.TensorSpec([None, *t.shape[1:]], t.dtype) for name, t in example.items()}
-    score = tf.function(model, input_signature=[unknown])
+    # Converted code is the same for every wiring; converting it takes most of the time.
+    score = tf.function(model, input_signature=[unknown], autograph=wiring.paradigm == "single")
     batch = {name: values for name, values in make_batch(size=9).items() if name in unknown}
     eager = model(batch)
     for task in TASKS:
@@ -129,7 +130,7 @@ def test_saved_model_equals_the_model(rankers: Any, make_batch: Any, wiring: mod
     unknown = {name: tf.TensorSpec([None, *t.shape[1:]], t.dtype, name) for name, t in example.items()}
     module = tf.Module()
     module.model = model
-    module.score = tf.function(lambda batch: model(batch), input_signature=[unknown])
+    module.score = tf.function(lambda batch: model(batch), input_signature=[unknown], autograph=False)
     tf.saved_model.save(module, str(tmp_path / "saved"), signatures={})
     loaded = tf.saved_model.load(str(tmp_path / "saved"))
     batch = {name: values for name, values in make_batch(size=9).items() if name in unknown}
