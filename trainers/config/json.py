@@ -20,6 +20,7 @@ _FORMER_NAMES: typing.Final = {("model", "groups"): "table_variables"}
 _FORMER_VALUES: typing.Final[Mapping[tuple[str, str], Any]] = {
     ("model", "sequence_scale"): 1.0,
     ("model", "unknown_share"): 0.0,
+    ("objective", "calibrate"): False,
     ("optimizer", "small_tables"): "dense",
 }
 """Part and field -> the value that applies to runs written before the field existed."""

@@ -21,6 +21,11 @@ class ObjectiveConfig(ObjectiveOptions):
         (), "Columns of the records that hold a teacher's probabilities, as task:column; just the column for one task."
     )
     teacher_decay: float = setting(0.999, "Decay of --teacher=ema per step.", minimum=0, below=1)
+    calibrate: bool = setting(
+        True,
+        "After training, scale and shift the logit of each binary task so that the validation split is most likely, "
+        "where that split is evidence enough: tables of ids make predictions too sure. AUC stays the same.",
+    )
     log_gradients: bool = setting(
         False,
         "Write the mean gradient on the logits of negatives after each epoch, of cross entropy and of the objective.",

@@ -20,6 +20,7 @@ from fullrank.analysis.embeddings.spectrum import (
 )
 from fullrank.data.schema.features import Sequence
 from fullrank.models import Ranker
+from fullrank.models.metrics.normalised_entropy import normalised_entropy
 from fullrank.models.part_measures import measure_parts
 
 _STEP: Final = 4096
@@ -113,14 +114,6 @@ def _doubt(model: Ranker, batch: Mapping[str, tf.Tensor], task: str) -> npt.NDAr
     probability = model(batch, training=False)[task].numpy()
     doubt: npt.NDArray[Any] = probability * (1.0 - probability)
     return doubt
-
-
-def normalised_entropy(labels: npt.NDArray[Any], logits: npt.NDArray[Any]) -> float:
-    """Cross entropy over the entropy of the base rate of these rows."""
-    exact, wanted = logits.astype(np.float64), labels.astype(np.float64)
-    loss = np.mean(np.logaddexp(0.0, exact) - wanted * exact)
-    rate = wanted.mean()
-    return float(loss / -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate)))
 
 
 def batches_of(model: Ranker, rows: Rows) -> Iterable[dict[str, tf.Tensor]]:

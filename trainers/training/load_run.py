@@ -12,6 +12,7 @@ from fullrank.trainers.config.config import RunConfig
 from fullrank.trainers.run.run_directory import RunDirectory
 from fullrank.trainers.run.weights import restore_best
 from fullrank.trainers.training.build_model import build_model
+from fullrank.trainers.training.calibrate_run import apply_calibration
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +24,7 @@ class LoadedRun:
       config: Its configuration.
       schema: Schema of the data it was trained on, with the features that the model reads; its directory is the run's
         own.
-      model: The model with the best weights, not compiled.
+      model: The model with the best weights, calibrated if the run was, not compiled.
     """
 
     directory: RunDirectory
@@ -33,7 +34,7 @@ class LoadedRun:
 
 
 def load_run(path: str | Path, *, best_of: str | None = None) -> LoadedRun:
-    """Loads a run, finished or still training; needs only its directory.
+    """Loads a run, finished or still training; needs only its directory. A finished one is calibrated.
 
     Args:
       path: The run directory.
@@ -47,7 +48,9 @@ def load_run(path: str | Path, *, best_of: str | None = None) -> LoadedRun:
     model = build_model(config.model, schema)
     if best_of is not None:
         _check_kept(best_of, tasks=model.wiring.tasks, config=config, run=directory)
-    restore_best(model, directory.best if best_of is None else directory.best_of(best_of))
+    weights = directory.best if best_of is None else directory.best_of(best_of)
+    restore_best(model, weights)
+    apply_calibration(model, directory.result(), weights=weights, file=directory.result_file)
     return LoadedRun(directory, config, model.schema, model)
 
 

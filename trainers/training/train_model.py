@@ -22,6 +22,7 @@ from fullrank.trainers.run.run_directory import RunDirectory, write_json
 from fullrank.trainers.run.weights import saver_of_best
 from fullrank.trainers.strategies.workers import WholeDataset, Workers, join
 from fullrank.trainers.training.build_model import build_model, compile_model
+from fullrank.trainers.training.calibrate_run import RESULT, described, fit_run
 from fullrank.trainers.training.callbacks.averaging import AveragedWeights
 from fullrank.trainers.training.callbacks.early_stopping import (
     BestOfTasks,
@@ -190,6 +191,8 @@ class _Training:
             binary = [tasks[place] for place in self._model.outputs.binary]
             say(exposure_report(result["best"], tasks=binary))
         say(f"{self._run.path} is finished: {summary(result)}.")
+        for sentence in described(result[RESULT], best=self._run.best):
+            say(sentence)
         return result
 
     def _prepare(self, command: Sequence[str]) -> None:
@@ -340,9 +343,8 @@ class _Training:
 
     def _result(self) -> dict[str, Any]:
         found = self._fitting.result()
-        weights = found.pop("weights")
         return {
             **found,
             "undefined": undefined_metrics(found["best"], tasks=self._model.wiring.tasks),
-            "weights": weights,
+            RESULT: fit_run(self._run, self._config, self._schema, model=self._model, batches=self._validated),
         }

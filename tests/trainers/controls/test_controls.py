@@ -14,8 +14,9 @@ import pytest
 
 from fullrank.data.planted.evidence import Evidence
 from fullrank.data.planted.world import Task, World
+from fullrank.models.metrics.normalised_entropy import normalised_entropy
 from fullrank.trainers.controls.catalogue import CONTROLS
-from fullrank.trainers.controls.measure import normalised_entropy, scores
+from fullrank.trainers.controls.measure import scores
 from fullrank.trainers.controls.one_variant import VariantJob, run_variant
 from fullrank.trainers.controls.page import write_page
 from fullrank.trainers.controls.plan import Claim, Control, ControlConfig
