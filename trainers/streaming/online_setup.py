@@ -18,12 +18,12 @@ from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.config.optimizer import OptimizerConfig
 from fullrank.trainers.run.run_directory import RunDirectory
 from fullrank.trainers.run.same_schema import check_same_columns
-from fullrank.trainers.run.weights import restore_best
 from fullrank.trainers.streaming.config import OnlineConfig
 from fullrank.trainers.streaming.join import Join, JoinSettings
 from fullrank.trainers.streaming.release import RuleSettings
 from fullrank.trainers.streaming.training_rows import DAY
 from fullrank.trainers.training.build_model import build_model, compile_model
+from fullrank.trainers.training.calibrate_run import restore_calibrated
 
 _HOUR = 3600.0
 
@@ -99,7 +99,7 @@ def build_online_model(setup: Setup, config: OnlineConfig) -> Ranker:
     )
     compile_model(model, optimizer, total_steps=1)
     if config.start is not None:
-        restore_best(model, RunDirectory(config.start).best)
+        restore_calibrated(model, RunDirectory(config.start))
     return model
 
 

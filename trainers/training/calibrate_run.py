@@ -1,12 +1,11 @@
 """Calibrates the best weights of a run on its validation split, and applies that to a model which loads them.
 
-The weights in the run stay as training left them, so that a run which goes on or is started from goes on from these;
-`result.json` holds scale and shift, and `load_run` applies them.
+The files of the weights stay as training left them; `result.json` holds scale and shift, and whoever loads the weights
+of a finished run gets them with these.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -106,26 +105,28 @@ def described(found: Found, *, best: Path) -> list[str]:
     return [f"Logits f calibrated on the validation split: {', '.join(changed)}."] if changed else []
 
 
-def apply_calibration(model: Ranker, result: Mapping[str, Any] | None, *, weights: Path, file: Path) -> None:
-    """Calibrates a model that has loaded best weights of a run.
+def restore_calibrated(model: Ranker, run: RunDirectory, *, best_of: str | None = None) -> None:
+    """Loads best weights of a run, and calibrates them if the run is finished and was calibrated.
 
     Args:
-      model: The model.
-      result: The result of the run; `None` if it is not finished, and then nothing is calibrated.
-      weights: The directory that the weights were loaded from.
-      file: The file of the result, for errors.
+      model: A model of the run's configuration.
+      run: The run.
+      best_of: Task whose own best weights are loaded, in place of those that are best by `--monitor`.
 
     Raises:
-      ValueError: If the result holds something else than numbers of the model's tasks.
+      ValueError: If weights cannot be loaded, or the result of the run holds something else than numbers of its tasks.
     """
+    weights = run.best if best_of is None else run.best_of(best_of)
+    restore_best(model, weights)
+    result = run.result() or {}
     try:
-        own = dict((result or {}).get(RESULT, {}).get(weights.name, {}))
+        own = dict(result.get(RESULT, {}).get(weights.name, {}))
         found = {task: Calibration(float(entry["scale"]), float(entry["shift"])) for task, entry in own.items()}
         if not all(np.isfinite(each).all() and each.scale > 0 for each in found.values()):
             raise ValueError("a scale has to be finite and above 0, and a shift finite")
         calibrate(model, found)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{file} is damaged: its calibration of {weights.name} cannot be applied ({error}). Without the entry "
-            f"{RESULT!r} the weights are used as training left them."
+            f"{run.result_file} is damaged: its calibration of {weights.name} cannot be applied ({error}). Without the "
+            f"entry {RESULT!r} the weights are used as training left them."
         ) from error

@@ -10,9 +10,8 @@ from fullrank.data.schema.schema import Schema
 from fullrank.models import Ranker
 from fullrank.trainers.config.config import RunConfig
 from fullrank.trainers.run.run_directory import RunDirectory
-from fullrank.trainers.run.weights import restore_best
 from fullrank.trainers.training.build_model import build_model
-from fullrank.trainers.training.calibrate_run import apply_calibration
+from fullrank.trainers.training.calibrate_run import restore_calibrated
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +47,7 @@ def load_run(path: str | Path, *, best_of: str | None = None) -> LoadedRun:
     model = build_model(config.model, schema)
     if best_of is not None:
         _check_kept(best_of, tasks=model.wiring.tasks, config=config, run=directory)
-    weights = directory.best if best_of is None else directory.best_of(best_of)
-    restore_best(model, weights)
-    apply_calibration(model, directory.result(), weights=weights, file=directory.result_file)
+    restore_calibrated(model, directory, best_of=best_of)
     return LoadedRun(directory, config, model.schema, model)
 
 

@@ -23,8 +23,8 @@ from fullrank.trainers.config.json import differing_fields
 from fullrank.trainers.run.checkpoints import Checkpoints, TrainingState
 from fullrank.trainers.run.run_directory import RunDirectory
 from fullrank.trainers.run.same_schema import check_same_columns
-from fullrank.trainers.run.weights import restore_best
 from fullrank.trainers.training.build_model import build_model, compile_model
+from fullrank.trainers.training.calibrate_run import restore_calibrated
 
 _RATE: Final = "learning_rate"
 """Name of the optimiser's variable that the flags of the new run set."""
@@ -121,8 +121,8 @@ def with_statistics_of(held: Schema, schema: Schema) -> Schema:
 def warm_start(model: Ranker, config: RunConfig) -> Started:
     """Gives a compiled model with all its slots the weights and the optimisers' state of the run `--start`.
 
-    Predictions for ids that both runs know are those of the best weights of the run; rows of new ids keep their first
-    values, and their state is that of rows that no step has touched.
+    Predictions for ids that both runs know are those of the best weights of the run, calibrated if it was; rows of new
+    ids keep their first values, and their state is that of rows that no step has touched.
 
     Args:
       model: Of the training that starts.
@@ -136,7 +136,7 @@ def warm_start(model: Ranker, config: RunConfig) -> Started:
     compile_model(old, config.optimizer, total_steps=1)
     checkpoints = Checkpoints(model=old, stream=None, state=TrainingState(), directory=run.checkpoints, writes=False)
     with_state = checkpoints.restore()
-    restore_best(old, run.best)
+    restore_calibrated(old, run)
     rows = _rows_of_tables(old, model)
     of_metrics = {variable.ref() for metric in model.metrics for variable in metric.variables}
     for theirs, ours in zip(old.weights, model.weights, strict=True):
