@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
+from ran_commands import run
 
 from fullrank.data import prepare, read_records, read_schema
 from fullrank.trainers import evaluate, export, predict, train
@@ -18,14 +18,6 @@ from fullrank.trainers.training.load_run import load_run
 
 TASKS = ("visit", "conversion", "spend")
 OUTPUTS = (*TASKS, "conversion_given_visit", "spend_given_conversion", "spend_q50", "spend_q99")
-
-
-def run(command: Any, *arguments: str) -> int:
-    try:
-        command.run([command.__name__, *arguments])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 @pytest.fixture(scope="module")

@@ -9,19 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from ran_commands import run
 
 from fullrank import data
 from fullrank.data import convert, infer, inspect
 from fullrank.data.records.frames import compressed, framed
 from fullrank.data.tables.example_tables import LINES, examples_as_arrow
-
-
-def run(command: Any, *arguments: str) -> int:
-    try:
-        command.run([command.__name__, *arguments])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 def records(file: Path, label: str, *flags: str) -> dict[str, list[Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from ran_commands import run
 
 from fullrank import models
 from fullrank.data import prepare, read_schema
@@ -165,14 +166,6 @@ def test_what_they_cannot_predict_is_refused() -> None:
         built("laplace", chain=("click", "like"))
     with pytest.raises(ValueError, match="dropout > 0 and a tower"):
         built("dropout", dropout=0.0)
-
-
-def run(command: Any, *arguments: str) -> int:
-    try:
-        command.run([command.__name__, *arguments])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 @pytest.fixture(scope="module")

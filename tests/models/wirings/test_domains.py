@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
+from ran_commands import run
 
 from fullrank import models
 from fullrank.models.serving.signatures import serving_signatures
@@ -123,14 +124,6 @@ def test_the_exported_model_is_the_main_tower_for_every_request(build: Any, make
     inputs = {column.name: batch[column.name] for column in model.schema.input_columns}
     np.testing.assert_allclose(served(inputs)["click"].numpy(), model(batch)["click"].numpy(), rtol=1e-5)
     assert (alone.head.kernel.shape[0], model.head.kernel.shape[0]) == (1, 3)
-
-
-def run(command: Any, *arguments: str) -> int:
-    try:
-        command.run([command.__name__, *arguments])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ran_commands import run
 
 from fullrank.data.command.command import new_flags
 from fullrank.data.command.errors import UsageError
@@ -34,14 +35,6 @@ def parse(*arguments: str) -> RunConfig:
     trainer_flags.define_run(flag_values)
     flag_values(["train", *arguments])
     return trainer_flags.read_run(flag_values)
-
-
-def run_main(command: Any, *arguments: str) -> int:
-    try:
-        command.run([command.__name__, *arguments])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 def test_flags_of_every_type_reach_their_fields() -> None:
@@ -150,7 +143,7 @@ def test_values_that_cannot_be_are_one_line_of_usage_error(arguments: list[str],
 def test_a_wrong_command_line_is_one_line_and_exit_code_2(
     argument: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_main(train_command, "--data=d", "--output=o", argument) == 2
+    assert run(train_command, "--data=d", "--output=o", argument) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -158,14 +151,14 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(
 
 @pytest.mark.parametrize("command", [train_command, evaluate_command, predict_command])
 def test_help_shows_usage_and_every_flag(command: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_main(command, "--help") == 0
+    assert run(command, "--help") == 0
     shown = capsys.readouterr().out
     assert f"fullrank {command.__name__.rpartition('.')[2]} --" in shown
     assert "--run=TEXT" in shown or "--data=TEXT" in shown
 
 
 def test_help_of_train_is_grouped_with_defaults_and_choices(capsys: pytest.CaptureFixture[str]) -> None:
-    run_main(train_command, "--help")
+    run(train_command, "--help")
     shown = capsys.readouterr().out
     headings = ["Data:", "Model:", "Repeated exposures:", "Optimisation:", "Training:"]
     assert all(f"\n{heading}\n" in shown for heading in headings)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from ran_commands import run
 from sklearn.metrics import log_loss, roc_auc_score
 
 from fullrank.data import Ragged, read_records, read_schema, write_records
@@ -25,14 +26,6 @@ from fullrank.trainers.evaluation.scorer import scorer_of_run
 from fullrank.trainers.training.load_run import LoadedRun, load_run
 
 STATISTICS = {"auc", "log_loss", "ne", "gauc", "ece", "bias", "base_rate", "mean_prediction", "examples", "positives"}
-
-
-def run_main(command: Any, *arguments: str) -> int:
-    try:
-        command.run([command.__name__, *arguments])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +105,7 @@ def test_rows_without_an_id_are_told_how_to_get_one(
 
 
 def test_evaluate_prints_a_table(toy_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_main(evaluate_command, f"--run={toy_run}", "--split=validation", "--key=item", "--segments=user") == 0
+    assert run(evaluate_command, f"--run={toy_run}", "--split=validation", "--key=item", "--segments=user") == 0
     shown = capsys.readouterr().out.splitlines()
     assert "on the validation split" in shown[0]
     assert "GAUC by item" in shown[0]
@@ -241,7 +234,7 @@ def test_statistics_and_vocabularies_of_the_records_do_not_matter(
 def test_evaluate_answers_mistakes_in_one_line(
     arguments: list[str], code: int, message: str, toy_run: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_main(evaluate_command, f"--run={toy_run}", *arguments) == code
+    assert run(evaluate_command, f"--run={toy_run}", *arguments) == code
     error = capfd.readouterr().err
     assert message in error
     assert error.startswith("error: ")
@@ -274,7 +267,7 @@ def test_predict_answers_mistakes_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     filled = [argument.replace("DATA", str(toy_records)) for argument in arguments]
-    assert run_main(predict_command, f"--run={toy_run}", *filled) == code
+    assert run(predict_command, f"--run={toy_run}", *filled) == code
     error = capfd.readouterr().err
     assert message in error
     assert error.startswith("error: ")

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
+from ran_commands import run
 
 from fullrank.data import convert as convert_command
 from fullrank.data import infer as infer_command
@@ -35,14 +36,6 @@ from fullrank.trainers.evaluation.predict_run import predict_run
 from fullrank.trainers.evaluation.table_input import TableBatches, TableReading, open_tables
 
 SCORES = ["click_probability", "like_probability"]
-
-
-def run_main(command: Any, *arguments: str) -> int:
-    try:
-        command.run([command.__name__, *arguments])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +75,7 @@ def tables(rows: pa.Table, toy_run: Path, tmp_path_factory: pytest.TempPathFacto
     pq.write_table(new, folder / "new.parquet")
     (folder / "new.jsonl").write_text("".join(json.dumps(row) + "\n" for row in new.to_pylist()))
     flags = [f"--input={folder}/labelled.csv", f"--schema={toy_run}/schema.json", f"--output={folder}/records"]
-    assert run_main(convert_command, *flags, "--split_fractions=1", "--noprogress", "--workers=1") == 0
+    assert run(convert_command, *flags, "--split_fractions=1", "--noprogress", "--workers=1") == 0
     return folder
 
 
@@ -118,9 +111,9 @@ def test_csv_and_standard_output_hold_the_same_rows(
     tables: Path, toy_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags = [f"--run={toy_run}", f"--input={tables}/new.csv", "--columns=request"]
-    assert run_main(predict_command, *flags, f"--output={tmp_path}/out.csv") == 0
+    assert run(predict_command, *flags, f"--output={tmp_path}/out.csv") == 0
     capsys.readouterr()
-    assert run_main(predict_command, *flags, "--output=-") == 0
+    assert run(predict_command, *flags, "--output=-") == 0
     shown = capsys.readouterr()
     assert shown.out == (tmp_path / "out.csv").read_text()
     assert "standard output: 300 rows of user, request, click_probability, like_probability." in shown.err
@@ -150,7 +143,7 @@ def test_convert_names_the_command_that_needs_no_labels(
     tables: Path, toy_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags = [f"--input={tables}/new.csv", f"--schema={toy_run}/schema.json", f"--output={tmp_path}/records"]
-    assert run_main(convert_command, *flags, "--noprogress") == 1
+    assert run(convert_command, *flags, "--noprogress") == 1
     found = capsys.readouterr().err
     assert "new.csv has no column 'click'; 'like'; 'region'." in found
     assert "Score rows without labels with fullrank predict --input." in found
@@ -175,10 +168,10 @@ def test_bad_rows_are_counted_and_listed(
     lines[4] = '"r003",1'
     (tmp_path / "bad.csv").write_text("\n".join(lines) + "\n")
     flags = [f"--run={toy_run}", f"--input={tmp_path}/bad.csv", f"--output={tmp_path}/out.csv", "--columns=request"]
-    assert run_main(predict_command, *flags) == 1
+    assert run(predict_command, *flags) == 1
     assert "bad.csv, line 5: " in capsys.readouterr().err
     assert not (tmp_path / "out.csv").exists()
-    assert run_main(predict_command, *flags, "--on_bad_record=skip") == 0
+    assert run(predict_command, *flags, "--on_bad_record=skip") == 0
     assert "Left out 2 bad rows of 300. The first: " in capsys.readouterr().out
     scored = pa_csv.read_csv(tmp_path / "out.csv")["request"].to_pylist()
     assert scored == [f"r{number:03d}" for number in range(300) if number not in (1, 3)]
@@ -195,7 +188,7 @@ def test_a_joined_table_gives_columns(
     whole, joined = tmp_path / "whole.parquet", tmp_path / "joined.parquet"
     predict_run(PredictConfig(run=str(toy_run), input=str(tables / "new.csv"), output=str(whole)))
     flags = [f"--run={toy_run}", f"--input={tmp_path}/new.csv", f"--join={tmp_path}/ages.parquet", "--on=request"]
-    assert run_main(predict_command, *flags, f"--output={joined}") == 0
+    assert run(predict_command, *flags, f"--output={joined}") == 0
     assert "100.00% of the rows have their 'request'" in capsys.readouterr().out
     assert pq.read_table(joined).equals(pq.read_table(whole))
 
@@ -229,7 +222,7 @@ def test_mistakes_are_one_line(
     filled = arguments
     for mark, path in paths.items():
         filled = [argument.replace(f"={mark}", f"={path}") for argument in filled]
-    assert run_main(command, f"--run={toy_run}", *filled) == code
+    assert run(command, f"--run={toy_run}", *filled) == code
     error = capfd.readouterr().err
     assert message in error
     assert error.startswith("error: ")
@@ -257,7 +250,7 @@ def test_batches_of_tables_equal_those_of_converted_records(
     write_schema(schema, tmp_path / "schema.json")
     flags = [f"--input={tmp_path}/new.parquet", f"--schema={tmp_path}/schema.json", f"--output={tmp_path}/records"]
     flags += ["--split=random", "--split_fractions=1", "--noprogress", "--workers=1", "--sort_by_time=history"]
-    assert run_main(convert_command, *flags) == 0
+    assert run(convert_command, *flags) == 0
     converted = read_schema(tmp_path / "records")
     records = read_records(converted, split="train", batch_size=32)
     (tmp_path / "scratch").mkdir()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from ran_commands import run
 
 from fullrank.analysis import entanglement
 from fullrank.data import prepare
@@ -20,14 +20,6 @@ ONLY_IDS = (
     "--without_features=history,user_vector,ad_vector,content,content_bits,gender,device,category,advertiser,format,"
     "age,price,exposure_count,exposure_gap,hour,position"
 )
-
-
-def run(command: Any, *arguments: str) -> int:
-    try:
-        command.run([command.__name__, *arguments])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 @pytest.fixture(scope="module")

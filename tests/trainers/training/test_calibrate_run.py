@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from ran_commands import run
 
 from fullrank.data import prepare
 from fullrank.trainers import evaluate, export, predict, train
@@ -17,14 +18,6 @@ from fullrank.trainers.training.load_run import load_run
 FLAGS = ["--model=single", "--widths=4", "--tower=8", "--hidden=8", "--dropout=0", "--unknown_share=0", "--seed=2"]
 FLAGS += ["--epochs=1", "--steps_per_epoch=400", "--batch_size=64", "--table_learning_rate=0.5", "--deterministic"]
 FLAGS += ["--tasks=click,like", "--progress=none", "--notensorboard", "--best_of_tasks"]
-
-
-def run(command: Any, *arguments: str) -> int:
-    try:
-        command.run([command.__name__, *arguments])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 @pytest.fixture(scope="module")
