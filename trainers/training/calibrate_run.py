@@ -6,11 +6,13 @@ of a finished run gets them with these.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from fullrank.data.schema.schema import Schema
 from fullrank.models import Ranker
@@ -23,6 +25,8 @@ from fullrank.trainers.training.build_model import build_model
 
 RESULT: Final = "calibration"
 """Its entry in `result.json`: directory of the weights -> task -> `scale`, `shift`, and what they changed."""
+
+_SILENT_SECONDS: Final = 5.0
 
 Found = dict[str, dict[str, dict[str, float]]]
 
@@ -55,7 +59,15 @@ def fit_run(
     for directory, own in kept.items():
         if own and any(directory.glob("*.index")):
             restore_best(model, directory)
-            changed = {task: entry for task, entry in _fitted(model, scored, batches).items() if task in own}
+            # A bar for what takes longer than a few seconds, unless progress is not to be shown.
+            shown = tqdm(
+                batches,
+                desc=f"calibrating {directory.name}",
+                unit=" batches",
+                delay=_SILENT_SECONDS,
+                disable=config.train.progress == "none",
+            )
+            changed = {task: entry for task, entry in _fitted(model, scored, shown).items() if task in own}
             if changed:
                 found[directory.name] = changed
     return found
@@ -74,13 +86,15 @@ def _scored(model: Ranker, batches: tf.data.Dataset) -> Any:
     return scored
 
 
-def _fitted(model: Ranker, scored: Any, batches: tf.data.Dataset) -> dict[str, dict[str, float]]:
-    parts = zip(*(scored(batch) for batch in batches), strict=True)
-    labels, logits, weights = (np.concatenate([each.numpy() for each in part]).astype(np.float64) for part in parts)
+def _fitted(model: Ranker, scored: Any, batches: Iterable[Any]) -> dict[str, dict[str, float]]:
+    parts = [[each.numpy() for each in scored(batch)] for batch in batches]
+    if not parts:
+        return {}
+    labels, logits, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
     found: dict[str, dict[str, float]] = {}
     for task in tasks_with_own_logit(model):
         place = model.outputs.tasks.index(task)
-        y, f, w = labels[:, place], logits[:, place], weights[:, place]
+        y, f, w = (each[:, place].astype(np.float64) for each in (labels, logits, weights))
         fitted = fit_calibration(labels=y, logits=f, weights=w)
         if fitted is not None:
             there = np.isfinite(y) & np.isfinite(f) & (w > 0)
