@@ -1,4 +1,4 @@
 """From experts to predictions: experts, gates, towers and heads.
 
-May import: layers/checks, layers/dense.py, layers/split_fields.py.
+May import: layers/checks, layers/dense.py, layers/dropout.py, layers/split_fields.py.
 """

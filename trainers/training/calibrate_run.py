@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from fullrank.data.schema.schema import Schema
 from fullrank.models import Ranker
-from fullrank.models.heads.calibration import Calibration, calibrate, fit_calibration, tasks_with_own_logit
+from fullrank.models.calibration import Calibration, calibrate, fit_calibration, tasks_with_own_logit
 from fullrank.models.metrics.normalised_entropy import normalised_entropy
 from fullrank.trainers.config.config import RunConfig
 from fullrank.trainers.run.run_directory import RunDirectory

@@ -12,7 +12,7 @@ from scipy.special import expit
 from fullrank import models
 from fullrank.data.schema.features import IdMap, Label, Sparse
 from fullrank.data.schema.schema import Schema, Shard, Split
-from fullrank.models.heads.calibration import Calibration, calibrate, fit_calibration, tasks_with_own_logit
+from fullrank.models.calibration import Calibration, calibrate, fit_calibration, tasks_with_own_logit
 
 IDS = IdMap(kind="identity", size=40)
 SCHEMA = Schema(
