@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="also write the rows to FILE")
     parser.add_argument("--data", metavar="RECORDS", help="records to train on; by default synthetic ones are drawn")
     parser.add_argument("--model", default="me", help="the model to train; by default me")
-    parser.add_argument("--batch_size", type=int, help="examples of a step; by default 2048, with --quick 64")
+    parser.add_argument("--batch_size", type=int, help="examples per step; 2048 by default, 64 with --quick")
     options = parser.parse_args()
     size = options.batch_size or (64 if options.quick else 2048)
     with tempfile.TemporaryDirectory() as temporary:

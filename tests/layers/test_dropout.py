@@ -52,6 +52,7 @@ def test_nothing_is_dropped_without_training_or_rate(rate: float, training: bool
 
 @pytest.mark.parametrize("given", [{"rate": 1e-6}, {"rate": 0.5, "noise_shape": (None, 1)}])
 def test_what_bits_cannot_say_is_left_to_keras(given: dict[str, object]) -> None:
+    keras.utils.set_random_seed(1)
     found = Dropout(**given)(tf.ones([50, 4]), training=True).numpy()
     if "noise_shape" in given:
         np.testing.assert_array_equal(found, np.broadcast_to(found[:, :1], found.shape))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,8 +30,8 @@ DRAWN = np.random.default_rng(7)
 BATCH = {name: tf.constant(DRAWN.integers(0, 40, 32)) for name in ("user", "ad")}
 
 
-def ranker(*, tasks: tuple[str, ...] = ("click", "like"), **options: object) -> models.Ranker:
-    given = models.RankerOptions(tower=(5,), dropout=0.1, **options)  # type: ignore[arg-type]
+def ranker(*, tasks: tuple[str, ...] = ("click", "like"), **options: Any) -> models.Ranker:
+    given = models.RankerOptions(tower=(5,), dropout=0.1, **options)
     return models.Ranker(SCHEMA, models.single(width=4, experts=("flat",), tasks=tasks, expert_width=6), given)
 
 
@@ -151,10 +152,8 @@ def test_every_scenario_of_a_task_is_calibrated() -> None:
     ],
     ids=["binary", "value", "chain", "uncertain"],
 )
-def test_only_a_logit_that_is_the_probability_is_calibrated(
-    given: dict[str, object], expected: tuple[str, ...]
-) -> None:
-    model = ranker(**given)  # type: ignore[arg-type]
+def test_only_a_logit_that_is_the_probability_is_calibrated(given: dict[str, Any], expected: tuple[str, ...]) -> None:
+    model = ranker(**given)
     assert tasks_with_own_logit(model) == expected
     calibrate(model, {})
     for task in {"click", "spend"} - set(expected):

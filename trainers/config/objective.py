@@ -24,7 +24,8 @@ class ObjectiveConfig(ObjectiveOptions):
     calibrate: bool = setting(
         True,
         "After training, scale and shift the logit of each binary task so that the validation split is most likely, "
-        "where that split is evidence enough: tables of ids make predictions too sure. AUC stays the same.",
+        "where that split is evidence enough: tables of ids make predictions too sure. AUC stays the same. Chains and "
+        "heads with a distribution are left as they are.",
     )
     log_gradients: bool = setting(
         False,

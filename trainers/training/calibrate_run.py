@@ -49,8 +49,9 @@ def fit_run(
     """
     if not config.objective.calibrate or batches is None:
         return {}
-    if config.distribution.strategy != "none":
-        # Weights of a strategy are changed by all its processes together.
+    if config.distribution.strategy in ("mirrored", "multi_worker"):
+        # All replicas together would change their weights. On servers there is one copy, which the chief validates on,
+        # and it may be larger than this machine.
         model = build_model(config.model, schema, objective=config.objective, exposure=config.exposure)
     tasks = tasks_with_own_logit(model)
     kept = {run.best: tasks, **{run.best_of(task): (task,) for task in tasks}}
