@@ -24,7 +24,14 @@ class Calibration(NamedTuple):
     shift: float
 
 
-def fit_calibration(*, labels: Floats, logits: Floats, weights: Floats | None = None) -> Calibration | None:
+def fit_calibration(
+    *,
+    labels: Floats,
+    logits: Floats,
+    weights: Floats | None = None,
+    rows: float | None = None,
+    positives: float | None = None,
+) -> Calibration | None:
     """Fits scale and shift by maximum likelihood, and keeps them if the rows are evidence enough.
 
     Labels are those of Platt 1999, `(n_1 + 1) / (n_1 + 2)` and `1 / (n_0 + 2)` in place of 1 and 0, with which the
@@ -33,9 +40,11 @@ def fit_calibration(*, labels: Floats, logits: Floats, weights: Floats | None = 
     that need nothing pass this with a probability of 1 / n.
 
     Args:
-      labels: `[n]`, 0 or 1; rows without a label (NaN) are left out.
+      labels: `[n]`, from 0 to 1; rows without a label (NaN) are left out.
       logits: `[n]`.
       weights: `[n]`, not negative, relative to each other; `None` for ones. Rows of weight 0 are left out.
+      rows: Number of rows, where each of the n stands for several, whose label is their mean; by default n.
+      positives: Sum of the labels of all these rows; by default that of the n.
 
     Returns:
       The calibration; `None` if nothing is gained, the order would be reversed, or labels of one kind are missing.
@@ -45,17 +54,19 @@ def fit_calibration(*, labels: Floats, logits: Floats, weights: Floats | None = 
     labels, logits, given = (each[there].astype(np.float64) for each in (labels, logits, given))
     if not 0 < labels.sum() < len(labels) or np.ptp(logits) == 0:
         return None
-    given /= given.mean()
-    positives = float(labels.sum())
-    smooth = np.where(labels > 0, (positives + 1) / (positives + 2), 1 / (len(labels) - positives + 2))
+    rows = float(len(labels)) if rows is None else rows
+    positives = float(labels.sum()) if positives is None else positives
+    given *= rows / given.sum()
+    low, high = 1 / (rows - positives + 2), (positives + 1) / (positives + 2)
+    smooth = low + (high - low) * labels
     centre, spread = float(logits.mean()), float(logits.std())
     standard = (logits - centre) / spread
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
         found = parameters[0] * standard + parameters[1]
         gradient = given * (expit(found) - smooth)
-        means = np.array([np.mean(gradient * standard), np.mean(gradient)])
-        return float(np.mean(given * cross_entropies(labels=smooth, logits=found))), means
+        means = np.array([gradient @ standard, gradient.sum()]) / rows
+        return float(given @ cross_entropies(labels=smooth, logits=found)) / rows, means
 
     slope, height = minimize(loss, np.array([spread, centre]), jac=True, method="BFGS").x
     found = Calibration(scale=float(slope / spread), shift=float(height - slope * centre / spread))
@@ -63,7 +74,7 @@ def fit_calibration(*, labels: Floats, logits: Floats, weights: Floats | None = 
         return None
     before = cross_entropies(labels=labels, logits=logits)
     after = cross_entropies(labels=labels, logits=found.scale * logits + found.shift)
-    return found if float(given @ (before - after)) > np.log(len(labels)) else None
+    return found if float(given @ (before - after)) > np.log(rows) else None
 
 
 def tasks_with_own_logit(model: Ranker) -> tuple[str, ...]:

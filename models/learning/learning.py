@@ -28,6 +28,7 @@ from fullrank.models.learning.objective import (
 )
 from fullrank.models.learning.sample_weights import SampleWeights
 from fullrank.models.metrics import StreamingTasks, StreamingValues
+from fullrank.models.metrics.streaming_tasks import BinnedRows
 from fullrank.models.options import ObjectiveOptions, RankerOptions
 from fullrank.models.wirings.wiring import Wiring
 
@@ -100,6 +101,16 @@ class TaskMetrics(keras.layers.Layer):
             self._of_binary.update_state(own.of_binary(labels), own.of_binary(predictions), weights)
         if self._of_values is not None:
             self._of_values.update_state(own.of_values(labels), own.of_values(predictions), weights)
+
+    def binned(self, task: str) -> BinnedRows:
+        """The rows of a binary task so far; see `StreamingTasks.binned`.
+
+        Raises:
+          ValueError: If the task is none.
+        """
+        if self._of_binary is None:
+            raise ValueError(f"Task {task!r} is not binary: no task of this model is.")
+        return self._of_binary.binned(task)
 
 
 class Targets(NamedTuple):

@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 import tf_keras as keras
 
 from fullrank.layers.replicas import REPLICATED, summed
 from fullrank.models.metrics.binary_formulas import STATISTICS, TOTALS, binary_rows, binary_statistics
-from fullrank.models.metrics.logit_grid import LogitGrid
+from fullrank.models.metrics.logit_grid import CLIP, LogitGrid
 from fullrank.models.metrics.tensorflow_ops import TENSORFLOW
+
+
+class BinnedRows(NamedTuple):
+    """Rows of a task, those whose logits share a bin as one.
+
+    Attributes:
+      labels: `[k]`, mean labels of the bins that hold rows, in order of the logit.
+      logits: `[k]`, logits of the mean predictions; exact where a bin holds one row.
+      weights: `[k]`, sums of the rows' weights.
+      rows: Number of rows.
+      positives: Sum of the labels, without weights.
+    """
+
+    labels: npt.NDArray[np.float64]
+    logits: npt.NDArray[np.float64]
+    weights: npt.NDArray[np.float64]
+    rows: float
+    positives: float
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
@@ -81,6 +101,16 @@ class StreamingTasks(keras.metrics.Metric):
         found = _of_all(tf.convert_to_tensor(self._histogram), tf.convert_to_tensor(self._totals))
         flat = tf.unstack(tf.reshape(found, [-1]), num=len(self.keys))
         return dict(zip(self.keys, flat, strict=True))
+
+    def binned(self, task: str) -> BinnedRows:
+        """Returns all rows of a task so far, outside of a graph."""
+        place = self._tasks.index(task)
+        histogram, totals = (tf.convert_to_tensor(each)[place].numpy() for each in (self._histogram, self._totals))
+        positives, negatives, predicted = histogram[:, histogram[:2].sum(axis=0) > 0.0]
+        weights = positives + negatives
+        means = np.clip(predicted / weights, CLIP, 1.0 - CLIP)
+        logits = np.log(means) - np.log1p(-means)
+        return BinnedRows(positives / weights, logits, weights, rows=float(totals[0]), positives=float(totals[1]))
 
     def reset_state(self) -> None:
         """Forgets all rows."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from fullrank.layers import dropout
 from fullrank.layers.dropout import Dropout
 from fullrank.layers.legacy_keras import keras
 
@@ -24,12 +27,40 @@ def test_units_are_zero_or_scaled_and_gradients_with_them(shape: tuple[int, ...]
 def test_the_share_is_the_rate_and_the_mean_stays(rate: float) -> None:
     keras.utils.set_random_seed(1)
     found = Dropout(rate)(tf.ones([1000, 1000]), training=True).numpy()
-    # One standard error of the share of a million units is below 0.0005.
-    assert (found == 0).mean() == pytest.approx(rate, abs=0.0025)
-    assert found.mean() == pytest.approx(1.0, abs=0.0025 / (1 - rate))
-    # Neighbours, of which two come from one word, are dropped independently.
+    share = (found == 0).mean()
+    # One standard error of the share of a million units is below 0.0005, and the level is off by less than a 256th.
+    assert share == pytest.approx(rate, abs=0.0025 + 1 / 256)
+    assert found.mean() == pytest.approx(1.0, abs=(0.0025 + 1 / 256) / (1 - rate))
+    # Neighbours, of which four come from one word, are dropped independently.
     both = (found[:, ::2] == 0) & (found[:, 1::2] == 0)
-    assert both.mean() == pytest.approx(rate**2, abs=0.0025)
+    assert both.mean() == pytest.approx(share**2, abs=0.0025)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.1015, 0.03, 0.99])
+def test_the_rate_is_the_mean_over_calls(rate: float) -> None:
+    """0.1 is 25.6 of 256: a call drops 25 or 26 of 256 units. 0.03 and 0.99 are drawn by 16 bits."""
+    keras.utils.set_random_seed(1)
+    layer = Dropout(rate)
+    step = tf.function(lambda: layer(tf.ones([64, 64]), training=True), autograph=False)
+    found = np.stack([step().numpy() for _ in range(400)])
+    # Four standard errors of 1.6 million units, and of 400 draws of the level.
+    assert (found == 0).mean() == pytest.approx(rate, abs=4 * (0.5 / 1280 + 0.5 / 256 / 20))
+    assert found.mean() == pytest.approx(1.0, abs=4 * (0.5 / 1280 + 0.5 / 256 / 20) / (1 - rate))
+
+
+@pytest.mark.parametrize("level", [8 * 256, 6554, 2**15 + 1, 248 * 256])
+def test_the_probability_is_exact(level: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over every value of a unit's byte and of the byte that lifts the level."""
+
+    def every(_: Any, shape: list[int], dtype: tf.DType) -> tf.Tensor:
+        assert dtype == tf.uint8
+        return tf.concat([tf.range(256), [next(lasts)]], axis=0)[: int(shape[0])]
+
+    monkeypatch.setattr(dropout, "random_bits", lambda *given: tf.cast(every(*given), tf.uint8))
+    kept, lasts = 0, iter(range(256))
+    for _ in range(256):
+        kept += int(tf.math.count_nonzero(Dropout(level / 2**16)(tf.ones([256]), training=True)))
+    assert kept == 2**16 - level
 
 
 def test_each_call_draws_again_and_a_seed_repeats_all() -> None:

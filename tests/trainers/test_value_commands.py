@@ -13,7 +13,7 @@ from ran_commands import run
 
 from fullrank.data import prepare, read_records, read_schema
 from fullrank.trainers import evaluate, export, predict, train
-from fullrank.trainers.training.callbacks.early_stopping import monitored
+from fullrank.trainers.training.callbacks.monitors import monitored
 from fullrank.trainers.training.load_run import load_run
 
 TASKS = ("visit", "conversion", "spend")

@@ -23,9 +23,9 @@ class ObjectiveConfig(ObjectiveOptions):
     teacher_decay: float = setting(0.999, "Decay of --teacher=ema per step.", minimum=0, below=1)
     calibrate: bool = setting(
         True,
-        "After training, scale and shift the logit of each binary task so that the validation split is most likely, "
-        "where that split is evidence enough: tables of ids make predictions too sure. AUC stays the same. Chains and "
-        "heads with a distribution are left as they are.",
+        "In the best weights, scale and shift the logit of each binary task so that the validation split is most "
+        "likely, where that split is evidence enough: tables of ids make predictions too sure. AUC stays the same. "
+        "Chains and heads with a distribution are left as they are.",
     )
     log_gradients: bool = setting(
         False,

@@ -1,4 +1,4 @@
-"""Calibrates the best weights of a run on its validation split, and applies that to a model which loads them.
+"""The calibration of a run's best weights, and its application to a model which loads them.
 
 The files of the weights stay as training left them; `result.json` holds scale and shift, and whoever loads the weights
 of a finished run gets them with these.
@@ -6,107 +6,63 @@ of a finished run gets them with these.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import tensorflow as tf
-from tqdm import tqdm
 
-from fullrank.data.schema.schema import Schema
 from fullrank.models import Ranker
-from fullrank.models.calibration import Calibration, calibrate, fit_calibration, tasks_with_own_logit
-from fullrank.models.metrics.normalised_entropy import normalised_entropy
-from fullrank.trainers.config.config import RunConfig
+from fullrank.models.calibration import Calibration, calibrate
 from fullrank.trainers.run.run_directory import RunDirectory
 from fullrank.trainers.run.weights import restore_best
-from fullrank.trainers.training.build_model import build_model
+from fullrank.trainers.training.callbacks.calibrating import SCALE, SHIFT
+from fullrank.trainers.training.callbacks.monitors import NE_CALIBRATED
 
 RESULT: Final = "calibration"
 """Its entry in `result.json`: directory of the weights -> task -> `scale`, `shift`, and what they changed."""
 
-_SILENT_SECONDS: Final = 5.0
-
 Found = dict[str, dict[str, dict[str, float]]]
 
 
-def fit_run(
-    run: RunDirectory, config: RunConfig, schema: Schema, *, model: Ranker, batches: tf.data.Dataset | None
-) -> Found:
-    """Fits the calibration of all best weights that a run keeps.
+def calibrations(run: RunDirectory, result: Mapping[str, Any], *, lines: Iterable[Mapping[str, Any]]) -> Found:
+    """The calibration of all best weights that a run keeps: that of the epoch which each is of.
 
     Args:
       run: The run.
-      config: Its configuration.
-      schema: Its schema.
-      model: The trained model, which is left with some of these weights.
-      batches: The validation split; `None` without one.
+      result: `best_epoch`, and `best_epoch_of` if each task has weights of its own.
+      lines: Those of `metrics.jsonl`.
 
     Returns:
-      Directory -> task -> `scale` and `shift`, `ne_before` and `ne` (normalised entropy of the split) and `examples`;
-      only tasks that gained.
+      Directory -> task -> `scale` and `shift`, `ne_before` and `ne` (normalised entropy of the validation split); only
+      tasks that gained, and of the weights of one task only that task.
     """
-    if not config.objective.calibrate or batches is None:
-        return {}
-    if config.distribution.strategy in ("mirrored", "multi_worker"):
-        # All replicas together would change their weights. On servers there is one copy, which the chief validates on,
-        # and it may be larger than this machine.
-        model = build_model(config.model, schema, objective=config.objective, exposure=config.exposure)
-    tasks = tasks_with_own_logit(model)
-    kept = {run.best: tasks, **{run.best_of(task): (task,) for task in tasks}}
-    found: Found = {}
-    scored = _scored(model, batches)
-    for directory, own in kept.items():
-        if own and any(directory.glob("*.index")):
-            restore_best(model, directory)
-            # A bar for what takes longer than a few seconds, unless progress is not to be shown.
-            shown = tqdm(
-                batches,
-                desc=f"calibrating {directory.name}",
-                unit=" batches",
-                delay=_SILENT_SECONDS,
-                disable=config.train.progress == "none",
-            )
-            changed = {task: entry for task, entry in _fitted(model, scored, shown).items() if task in own}
-            if changed:
-                found[directory.name] = changed
-    return found
+    of_task = dict(result.get("best_epoch_of", {}))
+    epochs = {line["epoch"]: line for line in lines if line["kind"] == "epoch"}
+    kept = {run.best: _changed(epochs.get(result["best_epoch"], {}))}
+    for task, epoch in of_task.items():
+        changed = _changed(epochs.get(epoch, {}))
+        kept[run.best_of(task)] = {task: changed[task]} if task in changed else {}
+    return {directory.name: changed for directory, changed in kept.items() if changed}
 
 
-def _scored(model: Ranker, batches: tf.data.Dataset) -> Any:
-    @tf.function(input_signature=[batches.element_spec], autograph=False)
-    def scored(batch: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        targets, logits = model.learning.targets(batch), model.logits(batch, training=False)
-        weights = tf.ones_like(targets.labels) if targets.weights is None else targets.weights
-        if weights.shape.rank == 1:
-            weights = tf.repeat(weights[:, tf.newaxis], targets.labels.shape[1], axis=1)
-        nothing = tf.zeros_like(targets.labels[:, 0])
-        return targets.labels, tf.stack([logits.get(task, nothing) for task in model.outputs.tasks], axis=1), weights
-
-    return scored
-
-
-def _fitted(model: Ranker, scored: Any, batches: Iterable[Any]) -> dict[str, dict[str, float]]:
-    parts = [[each.numpy() for each in scored(batch)] for batch in batches]
-    if not parts:
-        return {}
-    labels, logits, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
+def _changed(line: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
-    for task in tasks_with_own_logit(model):
-        place = model.outputs.tasks.index(task)
-        y, f, w = (each[:, place].astype(np.float64) for each in (labels, logits, weights))
-        fitted = fit_calibration(labels=y, logits=f, weights=w)
-        if fitted is not None:
-            there = np.isfinite(y) & np.isfinite(f) & (w > 0)
-            y, f, w = y[there], f[there], w[there]
-            found[task] = {
-                "scale": fitted.scale,
-                "shift": fitted.shift,
-                "ne_before": normalised_entropy(y, f, w),
-                "ne": normalised_entropy(y, fitted.scale * f + fitted.shift, w),
-                "examples": len(y),
-            }
+    for name, scale in line.items():
+        task = name.removeprefix("val_").removesuffix(f"_{SCALE}")
+        start = f"val_{task}_"
+        if (
+            name != f"{start}{SCALE}"
+            or f"{start}{NE_CALIBRATED}" not in line
+            or (scale, line[f"{start}{SHIFT}"]) == (1.0, 0.0)
+        ):
+            continue
+        found[task] = {
+            "scale": scale,
+            "shift": line[f"{start}{SHIFT}"],
+            "ne_before": line[f"{start}ne"],
+            "ne": line[f"{start}{NE_CALIBRATED}"],
+        }
     return found
 
 

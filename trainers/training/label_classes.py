@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from fullrank.trainers.training.callbacks.early_stopping import MONITORED, MONITORED_OF_VALUES
+from fullrank.trainers.training.callbacks.monitors import MONITORED, MONITORED_OF_VALUES
 
 LARGEST_LOOK: Final = 1_000_000
 """The most examples that are read in search of a label."""

@@ -22,16 +22,12 @@ from fullrank.trainers.run.run_directory import RunDirectory, write_json
 from fullrank.trainers.run.weights import saver_of_best
 from fullrank.trainers.strategies.workers import WholeDataset, Workers, join
 from fullrank.trainers.training.build_model import build_model, compile_model
-from fullrank.trainers.training.calibrate_run import RESULT, described, fit_run
+from fullrank.trainers.training.calibrate_run import RESULT, calibrations, described
 from fullrank.trainers.training.callbacks.averaging import AveragedWeights
-from fullrank.trainers.training.callbacks.early_stopping import (
-    BestOfTasks,
-    Plateau,
-    monitored,
-    monitored_value,
-    watched,
-)
+from fullrank.trainers.training.callbacks.calibrating import Calibrating
+from fullrank.trainers.training.callbacks.early_stopping import BestOfTasks, Plateau
 from fullrank.trainers.training.callbacks.measures import Collapse, Groups
+from fullrank.trainers.training.callbacks.monitors import monitored, monitored_value, monitors_of_tasks, watched
 from fullrank.trainers.training.callbacks.stop_on_nan import TrainingDivergedError
 from fullrank.trainers.training.coordinated_steps import steps_of_workers
 from fullrank.trainers.training.fitting import Fitting, say, silent, summary
@@ -227,6 +223,7 @@ class _Training:
         measures = [
             *self._taught.callbacks,
             *([self._averaged.follow, self._averaged.enter] if self._averaged else []),
+            *([Calibrating()] if self._config.objective.calibrate else []),
             *([Collapse()] if self._config.train.log_collapse else []),
             *([Groups()] if model.learns_groups else []),
             *([gradient_log(model, *data, cache=self._cache)] if self._config.objective.log_gradients else []),
@@ -311,11 +308,7 @@ class _Training:
     def _best_of_tasks(self) -> list[keras.callbacks.Callback]:
         if not self._config.train.best_of_tasks:
             return []
-        binary = self._model.outputs.binary
-        monitors = {
-            task: f"val_{task}_{'ne' if place in binary else 'rmse'}"
-            for place, task in enumerate(self._model.wiring.tasks)
-        }
+        monitors = monitors_of_tasks(self._model.outputs, calibrated=self._config.objective.calibrate)
         savers: dict[str, Callable[[], None]] = {}
         if self._workers.is_chief:
             savers = {task: saver_of_best(self._model, self._run.best_of(task)) for task in monitors}
@@ -332,7 +325,8 @@ class _Training:
             return None
         named = dict(enumerate(model.wiring.tasks))
         binary, values = (tuple(named[n] for n in places) for places in (model.outputs.binary, model.outputs.values))
-        return monitored(self._config.train.monitor, tasks=binary, values=values)
+        calibrated = self._config.objective.calibrate
+        return monitored(self._config.train.monitor, tasks=binary, values=values, calibrated=calibrated)
 
     def _say_undefined(self, epoch: int, logs: Mapping[str, Any]) -> None:
         outputs = self._model.outputs
@@ -346,5 +340,5 @@ class _Training:
         return {
             **found,
             "undefined": undefined_metrics(found["best"], tasks=self._model.wiring.tasks),
-            RESULT: fit_run(self._run, self._config, self._schema, model=self._model, batches=self._validated),
+            RESULT: calibrations(self._run, found, lines=self._fitting.log.lines()),
         }

@@ -14,7 +14,7 @@ from fullrank.models.heads.task_outputs import TaskOutputs
 from fullrank.models.wirings.wiring import Wiring
 from fullrank.trainers.config.config import DataConfig, RunConfig
 from fullrank.trainers.config.model import ModelConfig
-from fullrank.trainers.training.callbacks.early_stopping import watched
+from fullrank.trainers.training.callbacks.monitors import NE_CALIBRATED, watched
 from fullrank.trainers.training.label_classes import LARGEST_LOOK, LabelClasses, look_at_labels
 from fullrank.trainers.training.records import batch_size_of, read_split
 
@@ -84,6 +84,8 @@ def _of_validation(classes: Mapping[str, LabelClasses], *, monitor: str, place: 
         for task, lack in lacking.items()
     ]
     of, statistic = watched(monitor, tasks={task: found.is_binary for task, found in classes.items()})
+    # It is defined where the one before calibration is.
+    statistic = "ne" if statistic == NE_CALIBRATED else statistic
     without = [task for task in of if statistic not in classes[task].defined]
     if without and len(without) < len(of):
         said.append(f"The monitored mean of {statistic} leaves out {', '.join(without)}.")

@@ -47,10 +47,10 @@ def test_what_was_learned_by_heart_is_less_sure_afterwards(runs: Path) -> None:
     found = result(runs / "run")["calibration"]["best"]["click"]
     assert 0 < found["scale"] < 0.9
     assert found["ne"] < found["ne_before"]
-    assert found["examples"] == 600
     plain, calibrated = evaluated(runs, "plain")["click"], evaluated(runs, "run")["click"]
     assert plain["ne"] == pytest.approx(found["ne_before"], rel=1e-5)
-    assert calibrated["ne"] == pytest.approx(found["ne"], rel=1e-5)
+    # Of bins of the logit, a 128th wide; the error falls with the number of rows.
+    assert calibrated["ne"] == pytest.approx(found["ne"], rel=1e-4)
     # The order is the same; AUC is counted on a grid of logits, whose cells they change.
     assert calibrated["auc"] == pytest.approx(plain["auc"], abs=5e-4)
     assert result(runs / "plain")["calibration"] == {}
@@ -58,7 +58,7 @@ def test_what_was_learned_by_heart_is_less_sure_afterwards(runs: Path) -> None:
 
 def test_the_best_weights_of_a_task_have_a_calibration_of_their_own(runs: Path) -> None:
     found = result(runs / "run")["calibration"]["best-click"]["click"]
-    assert evaluated(runs, "run", "--best_of=click")["click"]["ne"] == pytest.approx(found["ne"], rel=1e-5)
+    assert evaluated(runs, "run", "--best_of=click")["click"]["ne"] == pytest.approx(found["ne"], rel=1e-4)
 
 
 def test_an_export_predicts_what_the_run_does(runs: Path) -> None:

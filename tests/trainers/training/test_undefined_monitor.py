@@ -20,7 +20,8 @@ from fullrank.trainers import evaluate
 from fullrank.trainers.config.config import DataConfig, RunConfig, TrainConfig
 from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.run.checkpoints import TrainingState
-from fullrank.trainers.training.callbacks.early_stopping import EarlyStopping, watched
+from fullrank.trainers.training.callbacks.early_stopping import EarlyStopping
+from fullrank.trainers.training.callbacks.monitors import watched
 from fullrank.trainers.training.label_classes import LabelClasses, look_at_labels
 from fullrank.trainers.training.records import validation_batches
 from fullrank.trainers.training.train_model import train_model
@@ -83,7 +84,7 @@ def test_a_monitor_that_is_undefined_throughout_keeps_the_last_weights(
     result = train_model(config(make(click__validation=0.0), patience=2))
     assert (result["epochs"], result["best_epoch"], result["stopped"]) == (4, 4, None)
     assert result["undefined"] == dict.fromkeys(
-        ["val_click_auc", "val_click_ne", "val_click_bias"], "no positive label"
+        ["val_click_auc", "val_click_ne", "val_click_bias", "val_click_ne_calibrated"], "no positive label"
     )
     assert result["best"]["val_buy_auc"] is not None
     captured = capsys.readouterr()

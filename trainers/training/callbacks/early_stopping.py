@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import tf_keras as keras
 
 from fullrank.trainers.run.checkpoints import TrainingState
-
-AUTO: Final = "auto"
-MONITORED: Final = ("auc", "log_loss", "ne", "ece")
-"""The statistics that can be monitored: a larger AUC is better, and smaller values of the others."""
-MONITORED_OF_VALUES: Final = ("rmse", "mae")
-_LARGER: Final = ("_auc", "_recall", "_ndcg", "_mrr")
-"""Endings of the metrics of which more is better."""
-_VALIDATION: Final = "val_"
-_MEAN: Final = f"{_VALIDATION}mean_"
+from fullrank.trainers.training.callbacks.monitors import is_better, monitored_value
 
 
 class EarlyStopping(keras.callbacks.Callback):
@@ -79,63 +71,6 @@ class EarlyStopping(keras.callbacks.Callback):
         if self._patience is not None and progress.stale >= self._patience:
             progress.stopped = f"no better {self._monitor} in {progress.stale} epoch(s)"
             self.model.stop_training = True
-
-
-def monitored_value(logs: Mapping[str, Any], monitor: str) -> float:
-    """The monitored value; a mean leaves out tasks for which the statistic is undefined."""
-    if not monitor.startswith(_MEAN):
-        return float(logs[monitor])
-    ending = monitor.removeprefix(_MEAN)
-    values = [float(value) for name, value in logs.items() if name.startswith("val_") and name.endswith(f"_{ending}")]
-    finite = [value for value in values if math.isfinite(value)]
-    return sum(finite) / len(finite) if finite else math.nan
-
-
-def is_better(value: float, best: float, monitor: str) -> bool:
-    """Whether a value of the metric is better than the best so far."""
-    return value > best if monitor.endswith(_LARGER) else value < best
-
-
-def monitored(name: str, *, tasks: tuple[str, ...], values: tuple[str, ...] = ()) -> str:
-    """Resolves `--monitor` to a name in the logs: a statistic of the first task, `mean_statistic` or `task_statistic`.
-
-    `auto` is the NE of the one binary task, or the mean of several; if no task is binary, likewise the RMSE. NE rises
-    as soon as a model becomes overconfident, which the AUC does not show.
-
-    Args:
-      name: The value of the flag.
-      tasks: Binary tasks.
-      values: Tasks with a real value.
-
-    Raises:
-      ValueError: If there is no such statistic.
-    """
-    if name == AUTO:
-        of, statistic = (tasks, "ne") if tasks else (values, "rmse")
-        return f"{_MEAN}{statistic}" if len(of) > 1 else f"{_VALIDATION}{of[0]}_{statistic}"
-    kinds = [(of, statistics) for of, statistics in ((tasks, MONITORED), (values, MONITORED_OF_VALUES)) if of]
-    known = {f"{task}_{s}": f"val_{task}_{s}" for of, statistics in kinds for task in of for s in statistics}
-    first = {s: f"val_{of[0]}_{s}" for of, statistics in kinds for s in statistics}
-    mean = {f"mean_{s}": f"{_MEAN}{s}" for _, statistics in kinds for s in statistics}
-    found = {**mean, **known, **first}.get(name)
-    if found is None:
-        raise ValueError(f"--monitor={name}: no such metric. Known: {', '.join([AUTO, *first, *mean, *known])}.")
-    return found
-
-
-def watched(monitor: str, *, tasks: Mapping[str, bool]) -> tuple[tuple[str, ...], str]:
-    """The tasks and the statistic of a name from `monitored`.
-
-    Args:
-      monitor: Such as `val_click_auc` or `val_mean_auc`.
-      tasks: Name -> whether it is binary, which decides what a mean is taken over.
-    """
-    if not monitor.startswith(_MEAN):
-        task = max((task for task in tasks if monitor.startswith(f"{_VALIDATION}{task}_")), key=len)
-        return (task,), monitor.removeprefix(f"{_VALIDATION}{task}_")
-    statistic = monitor.removeprefix(_MEAN)
-    is_binary = statistic in MONITORED
-    return tuple(task for task, binary in tasks.items() if binary == is_binary), statistic
 
 
 class Plateau(keras.callbacks.Callback):

@@ -13,7 +13,8 @@ import tensorflow as tf
 from fullrank.models.metrics.binary_formulas import STATISTICS
 from fullrank.trainers.run.checkpoints import TrainingState
 from fullrank.trainers.run.metrics_log import MetricsLog
-from fullrank.trainers.training.callbacks.early_stopping import MONITORED, EarlyStopping, monitored
+from fullrank.trainers.training.callbacks.early_stopping import EarlyStopping
+from fullrank.trainers.training.callbacks.monitors import MONITORED, monitored
 from fullrank.trainers.training.callbacks.stop_on_nan import StopOnNaN, TrainingDivergedError
 
 
