@@ -308,7 +308,7 @@ class _Training:
     def _best_of_tasks(self) -> list[keras.callbacks.Callback]:
         if not self._config.train.best_of_tasks:
             return []
-        monitors = monitors_of_tasks(self._model.outputs, calibrated=self._config.objective.calibrate)
+        monitors = monitors_of_tasks(self._model.outputs)
         savers: dict[str, Callable[[], None]] = {}
         if self._workers.is_chief:
             savers = {task: saver_of_best(self._model, self._run.best_of(task)) for task in monitors}

@@ -38,8 +38,8 @@ def is_better(value: float, best: float, monitor: str) -> bool:
 def monitored(name: str, *, tasks: tuple[str, ...], values: tuple[str, ...] = (), calibrated: bool = False) -> str:
     """Resolves `--monitor` to a name in the logs: a statistic of the first task, `mean_statistic` or `task_statistic`.
 
-    `auto` is the NE of the one binary task, or the mean of several, after calibration if there is any: what is served
-    is calibrated, so an epoch is not worse only because it is too sure. If no task is binary, it is likewise the RMSE.
+    `auto` is the NE of the one binary task, or the mean of several; if no task is binary, likewise the RMSE. NE rises
+    as soon as a model becomes overconfident, which neither the AUC nor the NE after calibration shows.
 
     Args:
       name: The value of the flag.
@@ -51,7 +51,7 @@ def monitored(name: str, *, tasks: tuple[str, ...], values: tuple[str, ...] = ()
       ValueError: If there is no such statistic.
     """
     if name == AUTO:
-        of, statistic = (tasks, NE_CALIBRATED if calibrated else "ne") if tasks else (values, "rmse")
+        of, statistic = (tasks, "ne") if tasks else (values, "rmse")
         return f"{_MEAN}{statistic}" if len(of) > 1 else f"{_VALIDATION}{of[0]}_{statistic}"
     of_tasks = (*MONITORED, NE_CALIBRATED) if calibrated else MONITORED
     kinds = [(of, statistics) for of, statistics in ((tasks, of_tasks), (values, MONITORED_OF_VALUES)) if of]
@@ -79,10 +79,9 @@ def watched(monitor: str, *, tasks: Mapping[str, bool]) -> tuple[tuple[str, ...]
     return tuple(task for task, binary in tasks.items() if binary == is_binary), statistic
 
 
-def monitors_of_tasks(outputs: TaskOutputs, *, calibrated: bool) -> dict[str, str]:
+def monitors_of_tasks(outputs: TaskOutputs) -> dict[str, str]:
     """Task -> the name in the logs by which its own best weights are selected: its NE, or its RMSE."""
-    of_binary = NE_CALIBRATED if calibrated else "ne"
     return {
-        task: f"{_VALIDATION}{task}_{of_binary if place in outputs.binary else 'rmse'}"
+        task: f"{_VALIDATION}{task}_{'ne' if place in outputs.binary else 'rmse'}"
         for place, task in enumerate(outputs.tasks)
     }
