@@ -17,7 +17,7 @@ from fullrank.models.metrics.tensorflow_ops import TENSORFLOW
 
 
 class BinnedRows(NamedTuple):
-    """Rows of a task, those whose logits share a bin as one.
+    """The rows of a task, grouped by the bin of their logit.
 
     Attributes:
       labels: `[k]`, mean labels of the bins that hold rows, in order of the logit.

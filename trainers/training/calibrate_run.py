@@ -25,45 +25,41 @@ RESULT: Final = "calibration"
 Found = dict[str, dict[str, dict[str, float]]]
 
 
-def calibrations(run: RunDirectory, result: Mapping[str, Any], *, lines: Iterable[Mapping[str, Any]]) -> Found:
-    """The calibration of all best weights that a run keeps: that of the epoch which each is of.
+def calibrations(
+    run: RunDirectory, result: Mapping[str, Any], *, lines: Iterable[Mapping[str, Any]], tasks: Iterable[str]
+) -> Found:
+    """The calibration of all best weights that a run keeps, each from the line of its epoch.
 
     Args:
       run: The run.
       result: `best_epoch`, and `best_epoch_of` if each task has weights of its own.
       lines: Those of `metrics.jsonl`.
+      tasks: The binary tasks.
 
     Returns:
       Directory -> task -> `scale` and `shift`, `ne_before` and `ne` (normalised entropy of the validation split); only
       tasks that gained, and of the weights of one task only that task.
     """
-    of_task = dict(result.get("best_epoch_of", {}))
     epochs = {line["epoch"]: line for line in lines if line["kind"] == "epoch"}
-    kept = {run.best: _changed(epochs.get(result["best_epoch"], {}))}
-    for task, epoch in of_task.items():
-        changed = _changed(epochs.get(epoch, {}))
-        kept[run.best_of(task)] = {task: changed[task]} if task in changed else {}
-    return {directory.name: changed for directory, changed in kept.items() if changed}
-
-
-def _changed(line: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {}
-    for name, scale in line.items():
-        task = name.removeprefix("val_").removesuffix(f"_{SCALE}")
-        start = f"val_{task}_"
-        if (
-            name != f"{start}{SCALE}"
-            or f"{start}{NE_CALIBRATED}" not in line
-            or (scale, line[f"{start}{SHIFT}"]) == (1.0, 0.0)
-        ):
-            continue
-        found[task] = {
-            "scale": scale,
-            "shift": line[f"{start}{SHIFT}"],
-            "ne_before": line[f"{start}ne"],
-            "ne": line[f"{start}{NE_CALIBRATED}"],
+    of_best = dict.fromkeys(tasks, result["best_epoch"])
+    own = result.get("best_epoch_of", {}).items()
+    kept = {run.best: of_best, **{run.best_of(task): {task: epoch} for task, epoch in own if task in of_best}}
+    found = {
+        directory.name: {
+            task: entry for task, epoch in of.items() if (entry := _changed(epochs.get(epoch, {}), task)) is not None
         }
-    return found
+        for directory, of in kept.items()
+    }
+    return {name: changed for name, changed in found.items() if changed}
+
+
+def _changed(line: Mapping[str, Any], task: str) -> dict[str, float] | None:
+    """The entry of a task; `None` if nothing is scaled or shifted in that epoch."""
+    start = f"val_{task}_"
+    scale, shift = line.get(f"{start}{SCALE}", 1.0), line.get(f"{start}{SHIFT}", 0.0)
+    if (scale, shift) == (1.0, 0.0):
+        return None
+    return {"scale": scale, "shift": shift, "ne_before": line[f"{start}ne"], "ne": line[f"{start}{NE_CALIBRATED}"]}
 
 
 def described(found: Found, *, best: Path) -> list[str]:

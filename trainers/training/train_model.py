@@ -336,9 +336,10 @@ class _Training:
         say(f"epoch {epoch}: {self._monitor} is undefined ({why}), so this epoch is neither better nor worse.")
 
     def _result(self) -> dict[str, Any]:
-        found = self._fitting.result()
+        found, outputs = self._fitting.result(), self._model.outputs
+        tasks = [outputs.tasks[place] for place in outputs.binary]
         return {
             **found,
             "undefined": undefined_metrics(found["best"], tasks=self._model.wiring.tasks),
-            RESULT: calibrations(self._run, found, lines=self._fitting.log.lines()),
+            RESULT: calibrations(self._run, found, lines=self._fitting.log.lines(), tasks=tasks),
         }

@@ -71,7 +71,7 @@ def test_evidence_is_counted_in_rows_not_in_bins() -> None:
 
 
 def test_logs_hold_what_the_weights_of_the_epoch_need(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a task without a logit of its own: that nothing changes."""
+    """A task without a logit of its own has a scale of 1 and a shift of 0."""
     labels, logits, weights = rows(5000)
     metric, callback = counted(labels, logits, weights), Calibrating()
     monkeypatch.setattr(calibrating, "tasks_with_own_logit", lambda _: ("click",))
