@@ -59,6 +59,8 @@ def monitored(name: str, *, tasks: tuple[str, ...], values: tuple[str, ...] = ()
     first = {s: f"val_{of[0]}_{s}" for of, statistics in kinds for s in statistics}
     mean = {f"mean_{s}": f"{_MEAN}{s}" for _, statistics in kinds for s in statistics}
     found = {**mean, **known, **first}.get(name)
+    if found is None and name.endswith(NE_CALIBRATED) and not calibrated:
+        raise ValueError(f"--monitor={name} needs --calibrate, which is off.")
     if found is None:
         raise ValueError(f"--monitor={name}: no such metric. Known: {', '.join([AUTO, *first, *mean, *known])}.")
     return found

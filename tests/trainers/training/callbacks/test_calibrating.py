@@ -103,7 +103,7 @@ def test_the_entropy_after_calibration_can_be_monitored() -> None:
     assert monitored("auto", tasks=("click", "like"), calibrated=True) == "val_mean_ne"
     assert monitored("mean_ne_calibrated", tasks=("click", "like"), calibrated=True) == "val_mean_ne_calibrated"
     assert monitored("like_ne_calibrated", tasks=("click", "like"), calibrated=True) == "val_like_ne_calibrated"
-    with pytest.raises(ValueError, match="--monitor=ne_calibrated: no such metric"):
+    with pytest.raises(ValueError, match="--monitor=ne_calibrated needs --calibrate, which is off"):
         monitored("ne_calibrated", tasks=("click",))
     outputs: Any = Outputs()
     assert monitors_of_tasks(outputs) == {
