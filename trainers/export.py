@@ -3,6 +3,7 @@
     fullrank export --run=runs/me --output=serving/me
     fullrank export --run=runs/me --output=serving/me --format=onnx
     fullrank export --run=runs/me --output=serving/me --weights=int8
+    fullrank export --run=runs/me --output=serving/me --expire_days=user_id:30
 
 Writes DIR/<version>/ with these signatures, whose outputs are equal, the schema in assets/ and warm-up requests in
 assets.extra/:
@@ -20,6 +21,8 @@ model's.
 
 With --weights=int8 or bfloat16, all signatures read tables in fewer bytes. What that costs is measured on the
 validation split, printed and written to assets/weights.json; more than --max_auc_loss or --max_difference is refused.
+With --expire_days, ids that have not been used for long are left out; what that costs is measured likewise, and written to
+assets/expired_ids.json.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def run(argv: Sequence[str] | None = None) -> None:
 
         return 1 if run_search(config, flags=shared) else 0
 
-    run_command(main, flag_values=flag_values, argv=own)
+    run_command(main, flag_values=flag_values, argv=own, tensorflow=True)
 
 
 if __name__ == "__main__":

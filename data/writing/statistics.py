@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from fullrank.data.schema.columns import Column
 from fullrank.data.schema.features import (
-    BehaviourColumn,
     Feature,
     Label,
     Numeric,
@@ -24,6 +23,7 @@ from fullrank.data.schema.features import (
     TableOwner,
     Vector,
 )
+from fullrank.data.schema.id_maps import columns_of_ids, with_id_maps
 from fullrank.data.schema.ragged import Columns, Ragged
 from fullrank.data.schema.schema import Schema
 from fullrank.data.schema.value_bins import bin_starts
@@ -126,16 +126,14 @@ class SplitStatistics:
                 statistics = self._numbers[feature.name].statistics(self.rows)
                 features.append(dataclasses.replace(feature, statistics=statistics))
             elif isinstance(feature, Sparse):
-                size = vocabulary_sizes.get(feature.name, feature.ids.size)
-                ids = dataclasses.replace(feature.ids, size=size)
-                features.append(dataclasses.replace(feature, ids=ids, statistics=self._sparse(feature)))
-            elif isinstance(feature, Sequence):
-                own = tuple(_with_size(column, vocabulary_sizes) for column in feature.behaviour)
-                features.append(dataclasses.replace(feature, behaviour=own))
+                features.append(dataclasses.replace(feature, statistics=self._sparse(feature)))
             else:
                 features.append(feature)
         labels = [self._label(label) for label in self._schema.labels]
-        return dataclasses.replace(self._schema, features=tuple(features), labels=tuple(labels))
+        fitted = dataclasses.replace(self._schema, features=tuple(features), labels=tuple(labels))
+        owners = [owner for owner in self._schema.tables if owner.name in vocabulary_sizes]
+        maps = {each.name: dataclasses.replace(each.ids, size=vocabulary_sizes[each.name]) for each in owners}
+        return with_id_maps(fitted, maps)
 
     def _sparse(self, feature: Sparse) -> SparseStatistics:
         rows = max(self.rows, 1)
@@ -175,16 +173,10 @@ def names_of_numbers(schema: Schema) -> list[str]:
 
 def columns_of_table(schema: Schema, feature: TableOwner) -> tuple[str, ...]:
     """The columns whose ids are counted for the vocabulary of a table: its feature's, and those that share it."""
-    names = [feature.name]
-    for other in schema.features:
-        if isinstance(other, Sparse) and other.table == feature.name:
-            names.append(other.name)
-        elif isinstance(other, Sequence):
-            names.extend(column.name for column in other.behaviour if column.table == feature.name)
-    # A sequence may name the same column twice, for two tables; within one table it counts once.
+    names = columns_of_ids(schema, feature.name)
     # Histories of earlier rows repeat ids that are counted in their own rows, unless no other column has them.
     own = [name for name in names if name not in schema.filled]
-    return tuple(dict.fromkeys(own or names))
+    return tuple(own or names)
 
 
 class Piece(NamedTuple):
@@ -298,10 +290,3 @@ def _dot_products(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDAr
 def _array(data: npt.NDArray[Any] | Ragged) -> npt.NDArray[Any]:
     assert not isinstance(data, Ragged)  # noqa: S101 - numbers and vectors are never ragged
     return data
-
-
-def _with_size(column: BehaviourColumn, sizes: dict[str, int]) -> BehaviourColumn:
-    """A column of behaviours, with the size of its own table's vocabulary if it has one."""
-    if column.name not in sizes:
-        return column
-    return dataclasses.replace(column, ids=dataclasses.replace(column.ids, size=sizes[column.name]))

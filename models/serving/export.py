@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -66,6 +66,7 @@ def export_model(
     onnx: bool = False,
     weights: Weights = "float32",
     judge: Judge | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Exported:
     """Writes `output/<version>/` for TensorFlow Serving.
 
@@ -84,6 +85,7 @@ def export_model(
       weights: What the weights of a `Ranker` are stored as; see `compact.for_serving`.
       judge: Called before anything is written, if weights are stored in fewer bytes; what it returns is written to
         `assets/weights.json`.
+      more: Name of a further file in `assets/` -> its JSON values.
 
     Raises:
       ValueError: If the version exists or is not a positive number, ONNX cannot hold the model, or a weight that is to
@@ -103,10 +105,10 @@ def export_model(
         check_convertible(model)
     with written_aside(target, overwrite=False, made_of="saved_model.pb") as aside:
         fused = _fused(model, weights)
-        more: dict[str, Any] = {}
+        assets = dict(more or {})
         if weights != "float32":
             changed = {} if judge is None else judge(_in_float32(model), fused)
-            more[WEIGHTS_ASSET] = {"weights": weights, **changed}
+            assets[WEIGHTS_ASSET] = {"weights": weights, **changed}
         exact = model if weights == "float32" else fused
         tolerance = _tolerance(exact) if tolerance is None else tolerance
         requests, expected = _requests(exact, rows)
@@ -116,7 +118,7 @@ def export_model(
             signatures=serving_signatures(fused, model.schema),
             schema=model.schema,
             layout=table_layout(fused) if isinstance(fused, Ranker) else None,
-            more=more,
+            more=assets,
         )
         write_warmup(aside, requests)
         replayed = check_export(aside, expected=expected, tolerance=tolerance)

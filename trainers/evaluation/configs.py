@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -154,8 +155,16 @@ class ExportConfig:
         "tables and products (half the bytes; fast on processors with bfloat16 units, slow on others). Compared with "
         "float32 on the validation split before anything is written.",
     )
+    expire_days: tuple[str, ...] = setting(
+        (),
+        "Tables whose ids are left out unless a training example of the last N days names them, in their own column or "
+        "in a history: item_id:30,creative_id:7. The export reads such an id as unknown. Compared with all ids on the "
+        "validation split before anything is written.",
+    )
     max_auc_loss: float = setting(
-        0.0005, "With --weights: refuse the export if the AUC of a task falls by more than this.", minimum=0
+        0.0005,
+        "With --weights or --expire_days: refuse the export if the AUC of a task falls by more than this.",
+        minimum=0,
     )
     max_difference: float = setting(
         0.02,
@@ -173,10 +182,29 @@ class ExportConfig:
             raise ValueError(
                 f"--weights={self.weights} is for --format=saved_model: ONNX files are written with float32 weights."
             )
-        if self.weights == "float32" and (self.max_difference != 0.02 or self.max_auc_loss != 0.0005):
-            raise ValueError("--max_auc_loss and --max_difference take effect only with --weights=int8 or bfloat16.")
-        if self.data is not None and self.warmup == "statistics" and self.weights == "float32":
+        days, exact = self.days_of_tables, self.weights == "float32"
+        if exact and self.max_difference != 0.02:
+            raise ValueError("--max_difference takes effect only with --weights=int8 or bfloat16.")
+        if exact and not days and self.max_auc_loss != 0.0005:
+            raise ValueError("--max_auc_loss takes effect only with --weights=int8 or bfloat16, or --expire_days.")
+        if self.data is not None and self.warmup == "statistics" and exact and not days:
             raise ValueError("--data has no effect with --warmup=statistics.")
+
+    @property
+    def days_of_tables(self) -> dict[str, float]:
+        """Table -> after how many days without use its ids are left out."""
+        found = {}
+        for text in self.expire_days:
+            name, _, days = text.rpartition(":")
+            try:
+                found[name] = float(days)
+            except ValueError:
+                found[name] = math.nan
+            if not name or not 0 < found[name] < math.inf:
+                raise ValueError(f"--expire_days: {text!r} is not table:days, such as item_id:30.")
+        if len(found) != len(self.expire_days):
+            raise ValueError(f"--expire_days names a table twice. Received: {','.join(self.expire_days)}.")
+        return found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

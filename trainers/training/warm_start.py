@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
-
-import numpy as np
-import tensorflow as tf
 
 from fullrank.data.schema.features import Numeric
 from fullrank.data.schema.json import read_schema
 from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.data.schema.value_rules import without_features
-from fullrank.data.schema.vocabulary import read_vocabularies
+from fullrank.layers.remote_rows import full_name
 from fullrank.models import Ranker
-from fullrank.models.table_layout import table_layout
-from fullrank.models.table_rows import Rows, kept_rows
+from fullrank.models.carry_over import carry_over, take_over
 from fullrank.trainers.config.config import RunConfig
 from fullrank.trainers.config.json import differing_fields
 from fullrank.trainers.run.checkpoints import Checkpoints, TrainingState
@@ -137,50 +132,11 @@ def warm_start(model: Ranker, config: RunConfig) -> Started:
     checkpoints = Checkpoints(model=old, stream=None, state=TrainingState(), directory=run.checkpoints, writes=False)
     with_state = checkpoints.restore()
     restore_calibrated(old, run)
-    rows = _rows_of_tables(old, model)
-    of_metrics = {variable.ref() for metric in model.metrics for variable in metric.variables}
-    for theirs, ours in zip(old.weights, model.weights, strict=True):
-        if ours.ref() not in of_metrics:
-            _take_over(theirs, ours, rows)
+    rows = carry_over(old, model)
     if with_state:
         for theirs, ours in zip(old.optimizer.variables, model.optimizer.variables, strict=True):
-            if not _name(ours).startswith(_RATE):
-                _take_over(theirs, ours, rows)
+            if not full_name(ours).startswith(_RATE):
+                take_over(theirs, ours, rows)
     kept = sum(len(each.new) for each in rows.values())
     there = sum(int(variable.shape[0]) for variable in model.table_variables.values())
     return Started(kept, there - kept, with_state)
-
-
-def _rows_of_tables(old: Ranker, new: Ranker) -> dict[str, Rows]:
-    """Name of an embedding variable -> its rows that both models have."""
-    vocabularies = read_vocabularies(old.schema), read_vocabularies(new.schema)
-    found = {}
-    for was, now in zip(table_layout(old).variables, table_layout(new).variables, strict=True):
-        parts = []
-        for before, after in zip(was.tables, now.tables, strict=True):
-            kept = kept_rows(
-                old.schema,
-                new.schema,
-                table=after.name,
-                rows=(before.rows, after.rows),
-                vocabularies=vocabularies,
-            )
-            parts.append(Rows(kept.old + before.start, kept.new + after.start))
-        found[now.variable] = Rows(*(np.concatenate(each) for each in zip(*parts, strict=True)))
-    return found
-
-
-def _take_over(theirs: tf.Variable, ours: tf.Variable, rows: Mapping[str, Rows]) -> None:
-    """Copies a weight or a slot: of an embedding variable the rows that both have, else all of it."""
-    name = _name(ours)
-    kept = next((each for table, each in rows.items() if name == table or name.endswith(f"/{table}")), None)
-    if kept is None:
-        ours.assign(theirs)
-        return
-    values = ours.numpy()
-    values[kept.new] = theirs.numpy()[kept.old]
-    ours.assign(values)
-
-
-def _name(variable: tf.Variable) -> str:
-    return str(variable.name).removesuffix(":0")

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from fullrank.data import read_records, read_schema
 from fullrank.trainers import export as export_command
-from fullrank.trainers.evaluation.compact_loss import Limits, LossTooLargeError, check_loss
+from fullrank.trainers.evaluation.export_loss import Change, LossTooLargeError, check_loss
 from fullrank.trainers.training.load_run import load_run
 
 ALONE = """
@@ -50,7 +50,7 @@ def test_the_command_measures_and_serves(
     written = json.loads((output / "1" / "assets" / "weights.json").read_text())
     assert written["weights"] == weights
     assert set(written["tasks"]) == {"click", "like"}
-    assert f"{written['table_bytes_float32']:,} bytes in float32, {written['table_bytes']:,} as {weights}" in printed
+    assert f"{written['table_bytes_float32']:,} bytes (float32), now {written['table_bytes']:,}" in printed
     assert written["table_bytes"] == written["table_bytes_float32"] * (12 if weights == "int8" else 16) // 32
     for found in written["tasks"].values():
         assert abs(found["auc"] - found["auc_float32"]) < 0.01
@@ -103,7 +103,7 @@ def test_without_records_there_is_nothing_to_compare_on(
     [
         (("--weights=int4",), "weights"),
         (("--weights=int8", "--format=onnx"), "--weights=int8 is for --format=saved_model"),
-        (("--max_difference=0.1",), "take effect only with --weights=int8 or bfloat16"),
+        (("--max_difference=0.1",), "takes effect only with --weights=int8 or bfloat16"),
         (("--weights=int8", "--max_auc_loss=-1"), "--max_auc_loss has to be at least 0"),
     ],
 )
@@ -124,8 +124,8 @@ def test_a_wrong_command_line_is_explained(
     ],
 )
 def test_limits(found: dict[str, Any], message: str) -> None:
-    limits = Limits(auc=0.0005, difference=0.002)
+    change = Change(flag="--weights=int8", before="float32", auc=0.0005, difference=0.002)
     with pytest.raises(LossTooLargeError, match=message):
-        check_loss({"tasks": {"click": found}}, limits=limits, weights="int8")
+        check_loss({"tasks": {"click": found}}, change=change)
     close = {"auc_float32": 0.75, "auc": 0.7496, "difference": 0.0019}
-    check_loss({"tasks": {"click": close}}, limits=limits, weights="int8")
+    check_loss({"tasks": {"click": close}}, change=change)

@@ -1,4 +1,4 @@
-"""What an export in fewer bytes costs: AUC, NE and predictions on records, against the same model in float32."""
+"""What a smaller model costs at export: AUC, NE and predictions on records, against the model as trained."""
 
 from __future__ import annotations
 
@@ -18,26 +18,29 @@ from fullrank.trainers.evaluation.score import score_batches
 from fullrank.trainers.evaluation.scored_input import RecordInput
 from fullrank.trainers.training.records import ReadingConfig
 
-COLUMNS: Final = ("task", "examples", "auc_float32", "auc", "ne_float32", "ne", "rmse_float32", "rmse", "difference")
 _STATISTICS: Final = ("auc", "ne", "rmse")
 _BEFORE, _AFTER = "before/", "after/"
 
 
 class LossTooLargeError(ValueError):
-    """An export in fewer bytes predicts worse, or otherwise, than its limits allow."""
+    """A smaller model predicts worse, or otherwise, than its limits allow."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Limits:
-    """The largest loss that is accepted.
+class Change:
+    """What was done to the model, and the largest loss that is accepted for it.
 
     Attributes:
+      flag: The flag that asked for it, with its value.
+      before: The model as trained, in a word, such as `float32`: the suffix of its statistics' names.
       auc: By how much the AUC of a task may fall.
-      difference: By how much a prediction may differ, relative to those above 1.
+      difference: By how much a prediction may differ, relative to those above 1; `None` where predictions are meant to.
     """
 
+    flag: str
+    before: str
     auc: float
-    difference: float
+    difference: float | None = None
 
 
 class _Both:
@@ -53,21 +56,22 @@ class _Both:
 
 
 def measured_loss(
-    before: Ranker, after: Ranker, *, source: RecordInput, config: ReadingConfig, weight: str | None
+    before: Ranker, after: Ranker, *, change: Change, source: RecordInput, config: ReadingConfig, weight: str | None
 ) -> dict[str, Any]:
     """Scores a split by both models.
 
     Args:
-      before: The model in float32.
-      after: The same with weights in fewer bytes.
+      before: The model as trained.
+      after: The smaller one, of the same columns and tasks.
+      change: What was done to it.
       source: The split.
       config: How it is read.
       weight: Column of sample weights, or `None`.
 
     Returns:
-      JSON values: `records`, `table_bytes_float32`, `table_bytes`, and for each of `tasks` `auc`, `ne`, `rmse` and the
-      same with `_float32`, `None` where undefined, `examples`, and `difference`, the largest one of a prediction,
-      relative to those above 1.
+      JSON values: `records`, `table_bytes` and `table_bytes_BEFORE`, where BEFORE is `change.before`, and for each of
+      `tasks` `auc`, `ne`, `rmse` and the same with `_BEFORE`, `None` where undefined, `examples`, and `difference`, the
+      largest one of a prediction, relative to those above 1.
     """
     evaluators = {prefix: _evaluators(before) for prefix in (_BEFORE, _AFTER)}
     differences = dict.fromkeys(before.wiring.tasks, 0.0)
@@ -88,44 +92,49 @@ def measured_loss(
     results = {prefix: {t: e.result() for t, e in of.items()} for prefix, of in evaluators.items()}
     return {
         "records": source.title,
-        "table_bytes_float32": table_size(before),
+        f"table_bytes_{change.before}": table_size(before),
         "table_bytes": table_size(after),
         "tasks": {
-            task: {**_statistics(results[_BEFORE][task], results[_AFTER][task]), "difference": difference}
+            task: {
+                **_statistics(results[_BEFORE][task], results[_AFTER][task], named=change.before),
+                "difference": difference,
+            }
             for task, difference in differences.items()
         },
     }
 
 
-def check_loss(measured: Mapping[str, Any], *, limits: Limits, weights: str) -> None:
+def check_loss(measured: Mapping[str, Any], *, change: Change) -> None:
     """Refuses a loss above the limits.
 
     Raises:
       LossTooLargeError: With one line.
     """
     for task, found in measured["tasks"].items():
-        fell = (found.get("auc_float32") or 0.0) - (found.get("auc") or 0.0)
-        if fell > limits.auc:
+        before, after = found.get(f"auc_{change.before}") or 0.0, found.get("auc") or 0.0
+        if before - after > change.auc:
             raise LossTooLargeError(
-                f"--weights={weights}: the AUC of {task} falls from {found['auc_float32']:.5f} to {found['auc']:.5f}, "
-                f"by more than --max_auc_loss={limits.auc:g}. Nothing was exported."
+                f"{change.flag}: the AUC of {task} falls from {before:.5f} to {after:.5f}, by more than "
+                f"--max_auc_loss={change.auc:g}. Nothing was exported."
             )
-        if not found["difference"] <= limits.difference:
+        if change.difference is not None and not found["difference"] <= change.difference:
             raise LossTooLargeError(
-                f"--weights={weights}: a prediction of {task} changes by {found['difference']:.3g}, more than "
-                f"--max_difference={limits.difference:g}. Nothing was exported."
+                f"{change.flag}: a prediction of {task} changes by {found['difference']:.3g}, more than "
+                f"--max_difference={change.difference:g}. Nothing was exported."
             )
 
 
-def loss_lines(measured: Mapping[str, Any], *, weights: str) -> str:
+def loss_lines(measured: Mapping[str, Any], *, change: Change) -> str:
     """A table of the tasks, and the bytes of the tables."""
     rows = [{"task": task, **found} for task, found in measured["tasks"].items()]
-    columns = [column for column in COLUMNS if any(row.get(column) is not None for row in rows)]
-    before, after = measured["table_bytes_float32"], measured["table_bytes"]
+    pairs = [name for statistic in _STATISTICS for name in (f"{statistic}_{change.before}", statistic)]
+    columns = ["task", "examples", *pairs, "difference"]
+    columns = [column for column in columns if any(row.get(column) is not None for row in rows)]
+    before, after = measured[f"table_bytes_{change.before}"], measured["table_bytes"]
     return (
-        f"--weights={weights} against float32 on {measured['records']}:\n"
+        f"{change.flag} against {change.before} on {measured['records']}:\n"
         f"{format_table(rows=rows, columns=columns)}\n"
-        f"Tables: {before:,} bytes in float32, {after:,} as {weights} ({after / max(1, before):.2f} of it)."
+        f"Tables: {before:,} bytes ({change.before}), now {after:,} ({after / max(1, before):.2f} of it)."
     )
 
 
@@ -137,9 +146,9 @@ def _evaluators(model: Ranker) -> dict[str, BinaryEvaluator | RegressionEvaluato
     }
 
 
-def _statistics(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+def _statistics(before: Mapping[str, Any], after: Mapping[str, Any], *, named: str) -> dict[str, Any]:
     found: dict[str, Any] = {"examples": before["examples"]}
     for name in _STATISTICS:
         if name in before:
-            found |= {f"{name}_float32": before[name], name: after[name]}
+            found |= {f"{name}_{named}": before[name], name: after[name]}
     return found
