@@ -23,10 +23,11 @@ from fullrank.analysis.pages.run_files import RunFiles
 _MOST_TASKS: Final = 4
 _MOST_PICTURES: Final = 6
 _METRICS: Final = ("ne", "auc")
+_CALIBRATION: Final = ("scale", "shift", "ne_before", "ne")
 
 
 def training_section(run: RunFiles, *, tasks: Sequence[str], pictures: Pictures) -> Section:
-    """Curves of the first tasks."""
+    """Curves of the first tasks, and what calibration changed in the best weights."""
     lines = [line for line in run.lines if line.get("kind") == "epoch"]
     if not lines:
         return Section(name="training", title="Training", missing=[("The run has not finished an epoch.", "")])
@@ -52,7 +53,16 @@ def training_section(run: RunFiles, *, tasks: Sequence[str], pictures: Pictures)
         )
     state = "It is not finished." if run.result is None else f"It took {run.result.get('steps', 0):,} steps."
     few = f" Curves are of the first {_MOST_TASKS} of {len(tasks)} tasks." if len(tasks) > _MOST_TASKS else ""
-    return Section(name="training", title="Training", lead=state + few, pictures=drawn)
+    return Section(name="training", title="Training", lead=state + few, pictures=drawn, tables=_calibration(run))
+
+
+def _calibration(run: RunFiles) -> list[Table]:
+    """Scale and shift of the tasks whose logits were calibrated; no table if none was."""
+    found = ((run.result or {}).get("calibration") or {}).get("best") or {}
+    rows = tuple((task, *(entry.get(name) for name in _CALIBRATION)) for task, entry in found.items())
+    caption = "Calibrated on the validation split: the logit f of these tasks became scale f + shift"
+    columns = ("task", "scale", "shift", "validation NE before", "validation NE")
+    return [Table(columns=columns, rows=rows, caption=caption)] if rows else []
 
 
 def collapse_section(tables: Sequence[TableSpectrum] | None, *, why: str, pictures: Pictures) -> Section:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 from pathlib import Path
 from typing import Any
 
-from fullrank.analysis.pages.file_sections import entanglement_section, features_section, groups_section
+from fullrank.analysis.pages.file_sections import (
+    entanglement_section,
+    features_section,
+    groups_section,
+    training_section,
+)
 from fullrank.analysis.pages.pictures import Pictures
 from fullrank.analysis.pages.run_files import RunFiles
 
@@ -79,3 +85,16 @@ def test_learned_groups(tmp_path: Path) -> None:
 def test_features_without_files_name_their_commands(tmp_path: Path) -> None:
     section = features_section(run(tmp_path, parts={}), pictures=Pictures(tmp_path))
     assert [command.split()[1] for _, command in section.missing] == ["importance", "correlation"]
+
+
+def test_what_was_calibrated_is_in_the_section_of_the_training(tmp_path: Path) -> None:
+    lines = tuple({"kind": "epoch", "step": step, "click_ne": 0.9, "val_click_ne": 0.95} for step in (10, 20))
+    entry = {"scale": 0.5, "shift": -0.25, "ne_before": 0.95, "ne": 0.875}
+    calibration = {"best": {"click": entry}, "best-like": {"like": {**entry, "scale": 2.0}}}
+    result = {"steps": 20, "best": {"step": 10}, "calibration": calibration}
+    trained = dataclasses.replace(run(tmp_path, parts={}), lines=lines, result=result)
+    (table,) = training_section(trained, tasks=("click", "like"), pictures=Pictures(tmp_path)).tables
+    assert table.rows == (("click", 0.5, -0.25, 0.95, 0.875),)
+    for uncalibrated in (None, {"steps": 20}, {**result, "calibration": {}}):
+        before = dataclasses.replace(trained, result=uncalibrated)
+        assert not training_section(before, tasks=("click",), pictures=Pictures(tmp_path)).tables
