@@ -63,8 +63,15 @@ def write_saved_model(
             assets.append(temporary / name)
             assets[-1].write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         concrete = {name: signature.get_concrete_function() for name, signature in signatures.items()}  # type: ignore[attr-defined]
-        servable = _Servable(signatures, _captured(model, list(concrete.values())), assets)
+        called = {name: _calling(each, signatures[name]) for name, each in concrete.items()}
+        servable = _Servable(called, _captured(model, list(concrete.values())), assets)
         tf.saved_model.save(servable, str(directory), signatures=concrete)
+
+
+def _calling(concrete: Any, signature: Any) -> Signature:
+    """A function that calls what a signature was traced to: saving traces each function of an object once more."""
+    called: Signature = tf.function(concrete, input_signature=signature.input_signature, autograph=False)
+    return called
 
 
 def _captured(model: tf.Module, functions: list[Any]) -> list[Any]:

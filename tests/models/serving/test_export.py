@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from fullrank.data import read_records, read_schema
 from fullrank.models.serving import export as export_module
@@ -57,6 +58,13 @@ def test_the_command_exports_the_best_weights(exported: tuple[Path, str], toy_ru
     for task in outputs:
         assert outputs[task].shape == (50,)
         np.testing.assert_allclose(outputs[task], expected[task], atol=1e-6)
+
+
+def test_each_signature_is_traced_and_stored_once(exported: tuple[Path, str]) -> None:
+    saved = saved_model_pb2.SavedModel.FromString((exported[0] / "saved_model.pb").read_bytes())
+    graph = saved.meta_graphs[0]
+    scoring = [f for f in graph.graph_def.library.function if f.signature.name.startswith("__inference_score_")]
+    assert len(scoring) == len([name for name in graph.signature_def if name.startswith("serving_")]) == 4
 
 
 def test_the_command_prints_inputs_and_the_time_of_each_request(exported: tuple[Path, str]) -> None:
