@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
+from ran_commands import run
 
 from fullrank.trainers import train as train_command
 
@@ -27,11 +28,7 @@ SMALL = (
 
 
 def train(*arguments: str) -> int:
-    try:
-        train_command.run(["train", *SMALL, *arguments])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
+    return run(train_command, *SMALL, *arguments)
 
 
 def errors(text: str) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from ran_commands import run
 from tensorflow.core.protobuf import saved_model_pb2
 
 from fullrank.data import read_records, read_schema
@@ -23,11 +24,7 @@ from fullrank.trainers.training.load_run import load_run
 
 
 def run_command(*arguments: str) -> int:
-    try:
-        export_command.run(["export", *arguments])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
+    return run(export_command, *arguments)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from ran_commands import ran
 
 from fullrank.data import read_schema
 from fullrank.models.serving.input_guide import input_guide
@@ -35,13 +36,7 @@ def export(toy_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ask(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     """Exit code, output and errors of the command."""
     capsys.readouterr()
-    try:
-        request_command.run(["request", *arguments])
-        code = 0
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    printed = capsys.readouterr()
-    return code, printed.out, printed.err
+    return ran(capsys, request_command.run, *arguments)
 
 
 def as_rows(columns: dict[str, Any]) -> list[dict[str, Any]]:

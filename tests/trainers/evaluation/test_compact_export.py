@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from ran_commands import run
 
 from fullrank.data import read_records, read_schema
 from fullrank.trainers import export as export_command
@@ -31,11 +32,7 @@ np.savez(sys.argv[3], **{task: values.numpy() for task, values in answers.items(
 
 
 def run_command(*arguments: str) -> int:
-    try:
-        export_command.run(["export", *arguments])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
+    return run(export_command, *arguments)
 
 
 @pytest.mark.slow

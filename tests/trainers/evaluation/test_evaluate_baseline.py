@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from ran_commands import run as exit_code
 
 from fullrank.analysis import paired_gain
 from fullrank.analysis.comparisons.key_bootstrap import LEAST_KEYS
@@ -23,11 +24,7 @@ from fullrank.trainers.training.train_model import train_model
 
 
 def run_main(*arguments: str) -> int:
-    try:
-        evaluate.run(["evaluate", *arguments])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
+    return exit_code(evaluate, *arguments)
 
 
 def train(records: Path, output: Path, *, tasks: tuple[str, ...]) -> Path:

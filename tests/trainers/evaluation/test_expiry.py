@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from ran_commands import run as exit_code
 from small_runs import small
 
 from fullrank.data import Columns, IdMap, Ragged, read_records, write_records
@@ -77,11 +78,7 @@ def run(records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_command(*arguments: str) -> int:
-    try:
-        export_command.run(["export", *arguments])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
+    return exit_code(export_command, *arguments)
 
 
 def scores(export: Path, batch: dict[str, tf.Tensor], columns: list[str]) -> np.ndarray[Any, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ran_commands import run as exit_code
 
 from fullrank.trainers import explore
 from fullrank.trainers.exploration.config import ExploreConfig
@@ -48,11 +49,7 @@ def test_policies_start_alike_and_then_differ() -> None:
 
 
 def run(*flags: str) -> int:
-    try:
-        explore.run(["explore", *flags])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
+    return exit_code(explore, *flags)
 
 
 def test_the_command_reports_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

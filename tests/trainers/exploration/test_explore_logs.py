@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ran_commands import run as exit_code
 
 from fullrank.data.sources import obd
 from fullrank.models.exploration import CountedProcess
@@ -77,11 +78,7 @@ def bandit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*flags: str) -> int:
-    try:
-        explore.run(["explore", *flags])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
+    return exit_code(explore, *flags)
 
 
 def test_cells_and_prior_by_hand() -> None:

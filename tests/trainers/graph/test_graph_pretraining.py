@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tf_keras as keras
+from ran_commands import run
 
 from fullrank.data import IdMap, Key, Label, Sparse, write_records
 from fullrank.data.schema.schema import Schema
@@ -22,11 +23,7 @@ FAST = ("--width=4", "--epochs=2", "--batch_size=64", "--shared_negatives=8", "-
 
 
 def command(*arguments: str) -> int:
-    try:
-        pretrain_graph.run(["pretrain_graph", *FAST, *arguments])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
+    return run(pretrain_graph, *FAST, *arguments)
 
 
 def columns(users: Any, items: Any, clicks: Any, times: Any) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from ran_commands import run as exit_code
 
 from fullrank.data import read_records, read_schema
 from fullrank.models.objectives.ranking import MAX_PAIRS
@@ -29,11 +30,7 @@ class Killed(BaseException):
 
 
 def run(records: Path, output: Path, *flags: str) -> int:
-    try:
-        train.run(["train", f"--data={records}", f"--output={output}", *FLAGS, *flags])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
+    return exit_code(train, f"--data={records}", f"--output={output}", *FLAGS, *flags)
 
 
 def weights(path: Path) -> list[np.ndarray[Any, Any]]:
