@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from fullrank.models.ranker import Ranker
 
 Floats = npt.NDArray[np.float64]
 
+_CONVERGED: Final = 1e-4
+"""Largest gradient of a fit that counts, relative to the weight of the rarer label."""
+
 
 class Calibration(NamedTuple):
     """`scale f + shift` in place of a logit f; the scale is above 0, so that no order changes."""
@@ -25,12 +28,7 @@ class Calibration(NamedTuple):
 
 
 def fit_calibration(
-    *,
-    labels: Floats,
-    logits: Floats,
-    weights: Floats | None = None,
-    rows: float | None = None,
-    positives: float | None = None,
+    *, labels: Floats, logits: Floats, weights: Floats | None = None, rows: float | None = None
 ) -> Calibration | None:
     """Fits scale and shift by maximum likelihood, and keeps them if the rows are evidence enough.
 
@@ -39,12 +37,13 @@ def fit_calibration(
     likelihood of the n rows has to rise by more than `log n` nats, half of `log n` for each of the two numbers. Logits
     that need nothing pass this with a probability of 1 / n.
 
+    Weighted rows count as n = (sum w)^2 / sum w^2 rows of one weight, whose means vary as much (Kish 1965).
+
     Args:
-      labels: `[n]`, from 0 to 1; rows without a label (NaN) are left out.
-      logits: `[n]`.
-      weights: `[n]`, not negative, relative to each other; `None` for ones. Rows of weight 0 are left out.
-      rows: Number of rows, where each of the n stands for several, whose label is their mean; by default n.
-      positives: Sum of the labels of all these rows; by default that of the n.
+      labels: `[k]`, from 0 to 1; rows without a label (NaN) are left out.
+      logits: `[k]`.
+      weights: `[k]`, not negative, relative to each other; `None` for ones. Rows of weight 0 are left out.
+      rows: n, where each of the k stands for several rows, whose label is their mean; by default that of the weights.
 
     Returns:
       The calibration; `None` if nothing is gained, the order would be reversed, or labels of one kind are missing.
@@ -54,27 +53,46 @@ def fit_calibration(
     labels, logits, given = (each[there].astype(np.float64) for each in (labels, logits, given))
     if not 0 < labels.sum() < len(labels) or np.ptp(logits) == 0:
         return None
-    rows = float(len(labels)) if rows is None else rows
-    positives = float(labels.sum()) if positives is None else positives
+    rows = float(given.sum() ** 2 / (given @ given)) if rows is None else rows
     given *= rows / given.sum()
+    positives = float(given @ labels)
     low, high = 1 / (rows - positives + 2), (positives + 1) / (positives + 2)
     smooth = low + (high - low) * labels
     centre, spread = float(logits.mean()), float(logits.std())
-    standard = (logits - centre) / spread
-
-    def loss(parameters: Floats) -> tuple[float, Floats]:
-        found = parameters[0] * standard + parameters[1]
-        gradient = given * (expit(found) - smooth)
-        means = np.array([gradient @ standard, gradient.sum()]) / rows
-        return float(given @ cross_entropies(labels=smooth, logits=found)) / rows, means
-
-    slope, height = minimize(loss, np.array([spread, centre]), jac=True, method="BFGS").x
+    slope, height = _most_likely((logits - centre) / spread, smooth, given, start=np.array([spread, centre]))
     found = Calibration(scale=float(slope / spread), shift=float(height - slope * centre / spread))
     if not (np.isfinite(found).all() and found.scale > 0):
         return None
     before = cross_entropies(labels=labels, logits=logits)
     after = cross_entropies(labels=labels, logits=found.scale * logits + found.shift)
     return found if float(given @ (before - after)) > np.log(rows) else None
+
+
+def _most_likely(features: Floats, labels: Floats, weights: Floats, *, start: Floats) -> Floats:
+    """The slope and height of a logistic regression, by Newton's method; NaN where it does not converge.
+
+    The loss is a sum over the weight of the rarer label, so that its gradient is as large with a positive in a
+    thousand as with one in two.
+    """
+    positives = float(weights @ labels)
+    rarer = min(positives, float(weights.sum()) - positives)
+
+    def loss(found: Floats) -> float:
+        return float(weights @ cross_entropies(labels=labels, logits=found[0] * features + found[1])) / rarer
+
+    def gradient(found: Floats) -> Floats:
+        off = weights * (expit(found[0] * features + found[1]) - labels)
+        return np.array([off @ features, off.sum()]) / rarer
+
+    def hessian(found: Floats) -> Floats:
+        likely = expit(found[0] * features + found[1])
+        curved = weights * likely * (1 - likely)
+        moments = [curved @ features**power for power in (2, 1, 0)]
+        return np.array([[moments[0], moments[1]], [moments[1], moments[2]]]) / rarer
+
+    done = minimize(loss, start, jac=gradient, hess=hessian, method="trust-exact", options={"gtol": 1e-6})
+    parameters: Floats = done.x if np.abs(done.jac).max() < _CONVERGED else np.full(2, np.nan)
+    return parameters
 
 
 def tasks_with_own_logit(model: Ranker) -> tuple[str, ...]:

@@ -21,17 +21,18 @@ class BinnedRows(NamedTuple):
 
     Attributes:
       labels: `[k]`, mean labels of the bins that hold rows, in order of the logit.
-      logits: `[k]`, logits of the mean predictions; exact where a bin holds one row.
+      logits: `[k]`, logits of the mean predictions; exact where a bin holds one row, and the prediction is not within
+        1e-7 of 0 or 1.
       weights: `[k]`, sums of the rows' weights.
-      rows: Number of rows.
-      positives: Sum of the labels, without weights.
+      rows: Number of rows; of weighted ones, that of as many rows of one weight: (sum w)^2 / sum w^2.
+      saturated: Share of the weight whose prediction is within 1e-7 of 0 or 1, so that its logit is not known.
     """
 
     labels: npt.NDArray[np.float64]
     logits: npt.NDArray[np.float64]
     weights: npt.NDArray[np.float64]
     rows: float
-    positives: float
+    saturated: float
 
 
 @keras.saving.register_keras_serializable(package="fullrank")
@@ -110,7 +111,9 @@ class StreamingTasks(keras.metrics.Metric):
         weights = positives + negatives
         means = np.clip(predicted / weights, CLIP, 1.0 - CLIP)
         logits = np.log(means) - np.log1p(-means)
-        return BinnedRows(positives / weights, logits, weights, rows=float(totals[0]), positives=float(totals[1]))
+        total, extreme = weights.sum(), (means <= CLIP) | (means >= 1.0 - CLIP)
+        rows, saturated = (total**2 / totals[2], weights[extreme].sum() / total) if len(weights) else (0.0, 0.0)
+        return BinnedRows(positives / weights, logits, weights, rows=float(rows), saturated=float(saturated))
 
     def reset_state(self) -> None:
         """Forgets all rows."""

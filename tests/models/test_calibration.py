@@ -61,7 +61,7 @@ def test_by_hand() -> None:
     a, b = np.log(low / (1 - low)), np.log(high / (1 - high))
     found = fit_calibration(labels=labels, logits=logits)
     assert found is not None
-    np.testing.assert_allclose(found, ((b - a) / 2, (a + b) / 2), rtol=1e-4)
+    np.testing.assert_allclose(found, ((b - a) / 2, (a + b) / 2), rtol=1e-6)
 
 
 def test_calibrated_logits_stay_as_they_are() -> None:
@@ -71,6 +71,35 @@ def test_calibrated_logits_stay_as_they_are() -> None:
         for labels, logits in (drawn(2000, scale=1.0, shift=0.0, seed=seed) for seed in range(100))
     ]
     assert sum(each is not None for each in kept) <= 1
+
+
+@pytest.mark.parametrize("positives", [60, 300, 10_000])
+def test_rare_positives_are_fitted_as_exactly(positives: int) -> None:
+    """Against steps of Newton's method on all rows, until they no longer move."""
+    size = 200_000
+    draw = np.random.default_rng(positives)
+    logits = draw.normal(np.log(positives / size), 1.0, size)
+    labels = (draw.random(size) < expit(2.0 * logits - np.log(positives / size))).astype(np.float64)
+    found = fit_calibration(labels=labels, logits=logits)
+    ones = labels.sum()
+    smooth = np.where(labels == 1, (ones + 1) / (ones + 2), 1 / (size - ones + 2))
+    columns, exact = np.stack([logits, np.ones(size)]), np.array([1.0, 0.0])
+    for _ in range(50):
+        likely = expit(exact @ columns)
+        exact -= np.linalg.solve((columns * likely * (1 - likely)) @ columns.T, columns @ (likely - smooth))
+    assert found is not None
+    np.testing.assert_allclose(found, exact, rtol=1e-4)
+
+
+def test_a_few_heavy_rows_are_little_evidence() -> None:
+    """Rows of unequal weight count as (sum w)^2 / sum w^2, here 43, and pass by chance as rarely as so many."""
+    kept = []
+    for seed in range(100):
+        labels, logits = drawn(2000, scale=1.0, shift=0.0, seed=seed)
+        weights = np.exp(np.random.default_rng(seed).normal(0.0, 2.0, 2000))
+        kept.append(fit_calibration(labels=labels, logits=logits, weights=weights))
+    # By chance one of 43.
+    assert sum(each is not None for each in kept) <= 8
 
 
 def test_weights_count_as_rows_do_and_a_row_without_label_or_weight_not_at_all() -> None:
@@ -84,7 +113,7 @@ def test_weights_count_as_rows_do_and_a_row_without_label_or_weight_not_at_all()
     )
     assert twice is not None
     assert weighted is not None
-    np.testing.assert_allclose(weighted, twice, rtol=2e-3)
+    np.testing.assert_allclose(weighted, twice, rtol=2e-3)  # Platt's labels depend on the number of rows
 
 
 @pytest.mark.parametrize(

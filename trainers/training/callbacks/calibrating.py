@@ -12,6 +12,8 @@ from fullrank.trainers.training.callbacks.monitors import NE_CALIBRATED
 
 SCALE: Final = "scale"
 SHIFT: Final = "shift"
+MOST_SATURATED: Final = 0.01
+"""Largest share of the weight of the validation split whose logits may be unknown."""
 _VALIDATION: Final = "val_"
 
 
@@ -19,9 +21,10 @@ class Calibrating(keras.callbacks.Callback):
     """Adds `val_<task>_scale`, `val_<task>_shift` and `val_<task>_ne_calibrated` to the logs of each epoch.
 
     They are fitted to the counts of the validation metric, which are of bins of the logit, so no row is scored again.
-    Where nothing is gained, or the task has no logit of its own, the scale is 1, the shift 0, and the last is the
-    normalised entropy as it is. What the weights of an epoch need is in its logs, so that a resumed run finds it there,
-    and it can be monitored. It comes before the callbacks that read the logs.
+    Where nothing is gained, the task has no logit of its own, or predictions are so near 0 and 1 that their logits are
+    not known, the scale is 1, the shift 0, and the last is the normalised entropy as it is. What the weights of an
+    epoch need is in its logs, so that a resumed run finds it there, and it can be monitored. It comes before the
+    callbacks that read the logs.
     """
 
     def __init__(self) -> None:
@@ -38,7 +41,11 @@ class Calibrating(keras.callbacks.Callback):
             scale, shift, entropy = 1.0, 0.0, logs[f"{start}ne"]
             if task in fitted:
                 rows = self.model.learning.task_metrics.binned(task)
-                found = fit_calibration(**rows._asdict())
+                found = None
+                if rows.saturated <= MOST_SATURATED:
+                    found = fit_calibration(
+                        labels=rows.labels, logits=rows.logits, weights=rows.weights, rows=rows.rows
+                    )
                 if found is not None:
                     scale, shift = found
                     entropy = normalised_entropy(rows.labels, scale * rows.logits + shift, rows.weights)

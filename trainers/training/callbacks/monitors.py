@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from fullrank.models.heads.task_outputs import TaskOutputs
@@ -35,23 +35,33 @@ def is_better(value: float, best: float, monitor: str) -> bool:
     return value > best if monitor.endswith(_LARGER) else value < best
 
 
-def monitored(name: str, *, tasks: tuple[str, ...], values: tuple[str, ...] = (), calibrated: bool = False) -> str:
+def monitored(
+    name: str,
+    *,
+    tasks: tuple[str, ...],
+    values: tuple[str, ...] = (),
+    auxiliary: Collection[str] = (),
+    calibrated: bool = False,
+) -> str:
     """Resolves `--monitor` to a name in the logs: a statistic of the first task, `mean_statistic` or `task_statistic`.
 
-    `auto` is the NE of the one binary task, or the mean of several; if no task is binary, likewise the RMSE. NE rises
-    as soon as a model becomes overconfident, which neither the AUC nor the NE after calibration shows.
+    `auto` is the NE of the one binary task, or the mean of several; if no task is binary, likewise the RMSE. An
+    auxiliary task does not choose the weights that are exported without it. NE rises as soon as a model becomes
+    overconfident, which neither the AUC nor the NE after calibration shows.
 
     Args:
       name: The value of the flag.
       tasks: Binary tasks.
       values: Tasks with a real value.
+      auxiliary: Those of both that are not exported, which `auto` leaves out.
       calibrated: Whether `ne_calibrated` is among the logs; see `Calibrating`.
 
     Raises:
       ValueError: If there is no such statistic.
     """
     if name == AUTO:
-        of, statistic = (tasks, "ne") if tasks else (values, "rmse")
+        binary, real = ([task for task in each if task not in auxiliary] for each in (tasks, values))
+        of, statistic = (binary, "ne") if binary else (real, "rmse")
         return f"{_MEAN}{statistic}" if len(of) > 1 else f"{_VALIDATION}{of[0]}_{statistic}"
     of_tasks = (*MONITORED, NE_CALIBRATED) if calibrated else MONITORED
     kinds = [(of, statistics) for of, statistics in ((tasks, of_tasks), (values, MONITORED_OF_VALUES)) if of]

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from fullrank.models.calibration import fit_calibration
+from fullrank.models.calibration import Calibration, fit_calibration
 from fullrank.models.metrics import StreamingTasks
 from fullrank.models.metrics.normalised_entropy import normalised_entropy
+from fullrank.models.metrics.streaming_tasks import BinnedRows
 from fullrank.trainers.training.callbacks import calibrating
 from fullrank.trainers.training.callbacks.calibrating import Calibrating
 from fullrank.trainers.training.callbacks.monitors import monitored, monitors_of_tasks
@@ -42,6 +43,10 @@ def counted(labels: np.ndarray, logits: np.ndarray, weights: np.ndarray) -> Stre
     return metric
 
 
+def fitted_to(rows: BinnedRows) -> Calibration | None:
+    return fit_calibration(labels=rows.labels, logits=rows.logits, weights=rows.weights, rows=rows.rows)
+
+
 def test_bins_are_means_of_rows() -> None:
     # Logits log 3 and log 4 fall into bins of their own; the two rows of log 3 share one.
     metric = StreamingTasks(("click",))
@@ -50,13 +55,15 @@ def test_bins_are_means_of_rows() -> None:
     np.testing.assert_allclose(found.labels, [0.25, 1.0])
     np.testing.assert_allclose(found.logits, np.log([3.0, 4.0]))
     np.testing.assert_allclose(found.weights, [4.0, 2.0])
-    assert (found.rows, found.positives) == (3.0, 2.0)
+    # (1 + 3 + 2)^2 / (1 + 9 + 4)
+    assert found.rows == pytest.approx(36 / 14)
+    assert found.saturated == 0.0
 
 
 def test_what_is_fitted_to_bins_is_what_rows_give() -> None:
     labels, logits, weights = rows(5000)
     of_rows = fit_calibration(labels=labels[:, 1], logits=logits[:, 1], weights=weights)
-    of_bins = fit_calibration(**counted(labels, logits, weights).binned("like")._asdict())
+    of_bins = fitted_to(counted(labels, logits, weights).binned("like"))
     assert of_rows is not None
     assert of_bins is not None
     np.testing.assert_allclose(of_bins, of_rows, atol=5e-4)
@@ -66,8 +73,15 @@ def test_evidence_is_counted_in_rows_not_in_bins() -> None:
     """A million rows in three bins whose gain is small for each, and a hundred with the same means."""
     bins: dict[str, Any] = {"labels": np.array([0.28, 0.5, 0.72]), "logits": np.array([-1.0, 0.0, 1.0])}
     bins["weights"] = np.ones(3)
-    assert fit_calibration(**bins, rows=100.0, positives=50.0) is None
-    assert fit_calibration(**bins, rows=1e6, positives=5e5) is not None
+    assert fit_calibration(**bins, rows=100.0) is None
+    assert fit_calibration(**bins, rows=1e6) is not None
+
+
+def test_predictions_of_0_and_1_are_told_apart_from_others() -> None:
+    metric = StreamingTasks(("click",))
+    metric.update_state([[1.0], [0.0], [1.0], [0.0]], [[1.0], [1e-9], [0.5], [0.25]], [1.0, 2.0, 3.0, 4.0])
+    assert metric.binned("click").saturated == pytest.approx(0.3)
+    assert StreamingTasks(("click",)).binned("click").saturated == 0.0
 
 
 def test_logs_hold_what_the_weights_of_the_epoch_need(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,6 +104,19 @@ def test_logs_hold_what_the_weights_of_the_epoch_need(monkeypatch: pytest.Monkey
     }
 
 
+def test_logits_that_are_not_known_are_not_scaled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A twentieth of the predictions is 1 in float32, whatever the logit was."""
+    labels, logits, weights = rows(5000)
+    logits[::20] = 40.0
+    callback = Calibrating()
+    monkeypatch.setattr(calibrating, "tasks_with_own_logit", lambda _: ("click",))
+    learning = SimpleNamespace(task_metrics=counted(labels, logits, weights))
+    callback.model = SimpleNamespace(outputs=Outputs(), learning=learning)
+    logs: dict[str, Any] = {"val_click_ne": 1.2}
+    callback.on_epoch_end(0, logs)
+    assert [logs[f"val_click_{name}"] for name in ("scale", "shift", "ne_calibrated")] == [1.0, 0.0, 1.2]
+
+
 def test_an_epoch_without_validation_is_left_alone() -> None:
     callback, logs = Calibrating(), {"click_ne": 0.9}
     callback.model = SimpleNamespace(
@@ -105,6 +132,8 @@ def test_the_entropy_after_calibration_can_be_monitored() -> None:
     assert monitored("like_ne_calibrated", tasks=("click", "like"), calibrated=True) == "val_like_ne_calibrated"
     with pytest.raises(ValueError, match="--monitor=ne_calibrated needs --calibrate, which is off"):
         monitored("ne_calibrated", tasks=("click",))
+    assert monitored("auto", tasks=("click", "like"), auxiliary=("like",)) == "val_click_ne"
+    assert monitored("auto", tasks=("like",), values=("spend",), auxiliary=("like",)) == "val_spend_rmse"
     outputs: Any = Outputs()
     assert monitors_of_tasks(outputs) == {
         **{task: f"val_{task}_ne" for task in ("click", "like")},
