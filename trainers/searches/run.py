@@ -7,6 +7,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import optuna
 import tqdm
@@ -16,12 +17,15 @@ from fullrank.data.files.write_aside import remove_directory
 from fullrank.data.schema.json import read_schema
 from fullrank.data.schema.schema import Schema
 from fullrank.layers.checks.arguments import derived_seed
+from fullrank.trainers.config.config import RunConfig
 from fullrank.trainers.run.run_directory import write_json
 from fullrank.trainers.searches.config import SearchConfig
 from fullrank.trainers.searches.report import write_report
 from fullrank.trainers.searches.space import read_space
 from fullrank.trainers.searches.trial import ERROR, RUN, Task, config_of, open_study, run_trial
 from fullrank.trainers.studies.pool import run_jobs
+from fullrank.trainers.training.callbacks.monitors import is_better, monitored, watched
+from fullrank.trainers.training.warm_start import check_start
 from fullrank.trainers.training.wirings import wiring_of_data
 
 
@@ -70,17 +74,49 @@ def run_search(config: SearchConfig, *, flags: Sequence[str]) -> int:
 def _direction(task: Task, schema: Schema) -> str:
     """Checks each value that the space names, together with the first values of the other flags."""
     first = [f"--{dimension.flag}={dimension.examples[0]}" for dimension in task.space]
+    compared: dict[_Compared, str] = {}
     for place, dimension in enumerate(task.space):
         for text in dimension.examples:
             drawn = [*first[:place], f"--{dimension.flag}={text}", *first[place + 1 :]]
             try:
                 config = config_of(task, drawn, run=str(Path(task.output) / "run"))
-                wiring_of_data(config.model, schema)
+                compared.setdefault(_compared(config, schema), f"--{dimension.flag}={text}")
+                if config.warm_start.start is not None:
+                    check_start(config, schema)
             except ValueError as error:
                 raise ValueError(f"{' '.join(drawn)}: {error}") from error
+    if len(compared) > 1:
+        raise ValueError(
+            f"--space: trials with {' and '.join(list(compared.values())[:2])} would be compared by different metrics, "
+            "tasks or rows: take the flag out of the space, or name by --monitor=TASK_METRIC what all of them have."
+        )
+    (found,) = compared
+    return "maximize" if is_better(1.0, 0.0, found.metric) else "minimize"
+
+
+class _Compared(NamedTuple):
+    """What trials are compared by: a metric in the logs, the tasks it is of, and the rows it is taken over."""
+
+    metric: str
+    tasks: tuple[str, ...]
+    split: str
+
+
+def _compared(config: RunConfig, schema: Schema) -> _Compared:
     if not config.data.validation_split:
-        raise ValueError("A search compares validation metrics, but --validation_split is empty.")
-    return "maximize" if config.train.monitor.endswith("auc") else "minimize"
+        raise ValueError("a search compares validation metrics, but --validation_split is empty.")
+    wiring = wiring_of_data(config.model, schema)
+    labels = zip(wiring.tasks, wiring.labels, strict=True)
+    is_binary = {task: schema.label(label).type == "binary" for task, label in labels}
+    metric = monitored(
+        config.train.monitor,
+        tasks=tuple(task for task, binary in is_binary.items() if binary),
+        values=tuple(task for task, binary in is_binary.items() if not binary),
+        auxiliary=wiring.auxiliary,
+        calibrated=config.objective.calibrate,
+    )
+    tasks, _ = watched(metric, tasks=is_binary)
+    return _Compared(metric, tasks, config.data.validation_split)
 
 
 @contextlib.contextmanager

@@ -78,9 +78,15 @@ def config_of(task: Task, drawn: Sequence[str], *, run: str) -> RunConfig:
     """The configuration of a trial's run.
 
     Raises:
-      ValueError: If a flag is unknown or a value is rejected.
+      ValueError: If a flag is unknown, a value is rejected, or the flags name other data or another directory.
     """
-    return run_config([f"--data={task.data}", f"--output={run}", *task.flags, *drawn, *_FIXED])
+    config = run_config([f"--data={task.data}", f"--output={run}", *task.flags, *drawn, *_FIXED])
+    if (config.data.data, config.train.output, config.train.overwrite) != (task.data, run, False):
+        raise ValueError(
+            "--data, --output and --overwrite have no place after `--`: all trials read --data of the search, and each "
+            "has a directory of its own."
+        )
+    return config
 
 
 def run_trial(task: Task) -> int:

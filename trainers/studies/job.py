@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import multiprocessing.process
 import os
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -57,13 +59,22 @@ class Job:
 
 
 def start_worker(threads: int) -> None:
-    """Gives a worker process its share of the cores, before TensorFlow is used."""
+    """Gives a worker process its share of the cores, before TensorFlow is used, and ends it with its parent."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = str(threads)
     import_tensorflow_quietly()
     import tensorflow as tf
 
     tf.get_logger().setLevel("ERROR")  # a process of several models traces the same functions again
+
+
+def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
+    """Waits for the parent to end: a killed one cannot end its workers, which would go on to write into its files."""
+    parent.join()
+    os._exit(1)
 
 
 def run_job(job: Job) -> list[dict[str, Any]]:

@@ -80,6 +80,9 @@ def _run_portion(
                 bar.update()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            # A run takes minutes to hours, and what a killed one has saved is taken up again.
+            for worker in multiprocessing.active_children():
+                worker.kill()
             raise
 
 

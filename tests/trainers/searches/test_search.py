@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from fullrank.data.command.command import TERMINATED
 from fullrank.trainers import export
 from fullrank.trainers.search import run
 
@@ -34,6 +36,17 @@ def _command(records: Path, output: Path, *own: str, shared: tuple[str, ...] = _
         ((), ("single",), "'single' is not a flag"),
         ((), ("--model=me",), "--widths=2: Experts [('ipnn', 1)] read a set that is not there"),
         (("--trials=0",), _FLAGS, "--trials has to be at least 1"),
+        ((), (*_FLAGS, "--output=elsewhere"), "--data, --output and --overwrite have no place after `--`"),
+        ((), (*_FLAGS, "--overwrite"), "--data, --output and --overwrite have no place after `--`"),
+        ((), (*_FLAGS, "--monitor=clik_auc"), "--monitor=clik_auc: no such metric"),
+        ((), (*_FLAGS, "--start=nowhere"), "nowhere"),
+        (
+            ("--space=monitor=auc|log_loss",),
+            _FLAGS,
+            "trials with --monitor=auc and --monitor=log_loss would be compared by different metrics, tasks or rows",
+        ),
+        (("--space=tasks=click|click,like",), (*_FLAGS, "--monitor=mean_ne"), "take the flag out of the space"),
+        (("--space=validation_split=validation|test",), _FLAGS, "take the flag out of the space"),
     ],
 )
 def test_refused_before_anything_runs(
@@ -52,34 +65,55 @@ def test_refused_before_anything_runs(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
-def test_killed_resumed_and_the_best_run_is_ready(
-    toy_records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    output = tmp_path / "out"
-    command = _command(toy_records, output, "--trials=3", "--workers=1")
-    module = [sys.executable, "-m", "fullrank.trainers.search"]
-    with open(tmp_path / "stderr", "w", encoding="utf-8") as errors:
-        first = subprocess.Popen(
-            [*module, *command[1:]], stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True
+def _started(command: list[str], errors: Path) -> subprocess.Popen[bytes]:
+    with open(errors, "w", encoding="utf-8") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", "fullrank.trainers.search", *command[1:]],
+            stdout=subprocess.DEVNULL,
+            stderr=file,
+            start_new_session=True,
         )
+
+
+def _ended(search: subprocess.Popen[bytes], *, by: signal.Signals, after: str, output: Path) -> int:
+    """The exit code of a search that gets a signal once there is such a file; its workers get none, and end with it."""
     deadline = time.monotonic() + 300
-    while not list(output.glob("runs/trial-1/checkpoints/*.index")) and first.poll() is None:
+    while not list(output.glob(after)) and search.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    os.killpg(first.pid, signal.SIGKILL)
-    assert first.wait() == -signal.SIGKILL
+    os.kill(search.pid, by)
+    code = search.wait(timeout=60)
+    deadline = time.monotonic() + 60
+    with contextlib.suppress(ProcessLookupError):
+        while True:
+            os.killpg(search.pid, 0)
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    return code
+
+
+@pytest.mark.slow
+def test_stopped_killed_resumed_and_the_best_run_is_ready(
+    toy_records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, errors = tmp_path / "out", tmp_path / "stderr"
+    command = _command(toy_records, output, "--trials=3", "--workers=1")
+    first = _started(command, errors)
+    assert _ended(first, by=signal.SIGTERM, after="runs/trial-0/checkpoints/*.index", output=output) == TERMINATED
+    assert "error: terminated." in errors.read_text(encoding="utf-8")
     # Nothing that TensorFlow logs when it is imported, in the command or in its workers.
-    assert "oneDNN" not in (tmp_path / "stderr").read_text(encoding="utf-8")
-    begun = (output / "runs/trial-1/config.json").read_text()
+    assert "oneDNN" not in errors.read_text(encoding="utf-8")
+    second = _started(command, errors)
+    assert _ended(second, by=signal.SIGKILL, after="runs/trial-2/checkpoints/*.index", output=output) == -signal.SIGKILL
+    begun = (output / "runs/trial-2/config.json").read_text()
 
     run(command)
     assert "2 of 3 trials to do" in capsys.readouterr().out
     with open(output / "trials.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["state"] for row in rows] == ["complete"] * 3
-    # The killed trial's run was resumed by the next one, with the same flags.
-    taken_up = [row for row in rows if row["trial"] == "2"]
+    # The run of the killed trial was resumed by the next one, with the same flags.
+    taken_up = [row for row in rows if row["trial"] == "3"]
     assert f'"--learning_rate={taken_up[0]["learning_rate"]}"' in begun
     best = json.loads((output / "best.json").read_text())
     assert best["value"] == min(float(row["value"]) for row in rows)
