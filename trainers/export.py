@@ -21,8 +21,8 @@ model's.
 
 With --weights=int8 or bfloat16, all signatures read tables in fewer bytes. What that costs is measured on the
 validation split, printed and written to assets/weights.json; more than --max_auc_loss or --max_difference is refused.
-With --expire_days, ids that have not been used for long are left out; what that costs is measured likewise, and written to
-assets/expired_ids.json.
+With --expire_days, ids that have not been used for long are left out; what that costs is measured likewise, by itself,
+and written to assets/expired_ids.json.
 """
 
 from __future__ import annotations

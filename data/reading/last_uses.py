@@ -24,10 +24,12 @@ class LastUses(NamedTuple):
       times: Table -> `[rows]`, int64, in the schema's `time_unit`: the time of the latest example that names the id of
         this row, `NEVER` if none does, `UNDATED` if one does whose time is missing.
       latest: The time of the latest example.
+      undated: How many examples have no time.
     """
 
     times: dict[str, npt.NDArray[np.int64]]
     latest: int
+    undated: int
 
 
 def last_uses(schema: Schema, *, tables: Sequence[str], batches: Iterable[Mapping[str, Any]]) -> LastUses:
@@ -47,11 +49,12 @@ def last_uses(schema: Schema, *, tables: Sequence[str], batches: Iterable[Mappin
     assert schema.time is not None  # noqa: S101 - callers say what to do without event times
     rows_of = {name: TableRows(schema, name) for name in tables}
     times = {name: np.full(rows.number, NEVER, np.int64) for name, rows in rows_of.items()}
-    latest = NEVER
+    latest, undated = NEVER, 0
     for batch in batches:
         when = np.asarray(batch[schema.time])
-        latest = max(latest, int(np.max(when, initial=NEVER, where=when != MISSING_INT)))
-        when = np.where(when == MISSING_INT, UNDATED, when)
+        missing = when == MISSING_INT
+        latest, undated = max(latest, int(np.max(when, initial=NEVER, where=~missing))), undated + int(missing.sum())
+        when = np.where(missing, UNDATED, when)
         for name, rows in rows_of.items():
             for column in columns_of_ids(schema, name):
                 ids = np.asarray(batch[column])
@@ -59,4 +62,4 @@ def last_uses(schema: Schema, *, tables: Sequence[str], batches: Iterable[Mappin
                 np.maximum.at(times[name], rows(ids).ravel(), each.ravel())
     if latest == NEVER:
         raise SchemaError(f"Column {schema.time!r} is missing in every example, so that no id has an age.")
-    return LastUses(times, latest)
+    return LastUses(times, latest, undated)

@@ -20,13 +20,13 @@ from fullrank.models.carry_over import carry_over
 from fullrank.trainers.run.same_schema import check_same_columns
 from fullrank.trainers.training.build_model import build_model
 from fullrank.trainers.training.load_run import LoadedRun
-from fullrank.trainers.training.records import ReadingConfig, explained, read_split
+from fullrank.trainers.training.records import explained, read_split
 
 _SECONDS: Final = 86_400
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Expired:
+class ExpiredIds:
     """The ids of a table that were left out.
 
     Attributes:
@@ -43,39 +43,55 @@ class Expired:
 
     def __str__(self) -> str:
         """One sentence."""
-        last = "day" if self.days == 1 else f"{self.days:g} days"
+        last = "day" if self.days == 1 else f"{self.days:,.12g} days"
         return (
             f"{self.table}: no training example of the last {last} names {self.ids:,} of {self.of:,} ids, which are "
             "left out and read as unknown."
         )
 
 
-@contextlib.contextmanager
-def without_expired(
-    loaded: LoadedRun, *, days: Mapping[str, float], records: Schema, split: str, config: ReadingConfig
-) -> Iterator[tuple[LoadedRun, tuple[Expired, ...]]]:
-    """Yields the run with a model that does not know the expired ids; its schema's directory is gone afterwards.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shortened:
+    """A run whose tables have lost ids.
 
-    An id is expired if no example of the last days has it, in the column of its feature or in a history; the days end
-    with the latest example. What an export reads for it is the row of unknown ids, which training has trained.
+    Attributes:
+      loaded: The run, with the smaller model; the directory of its schema is a temporary one.
+      tables: What each table has lost.
+      undated: How many examples had no time, whose ids all stayed.
+    """
+
+    loaded: LoadedRun
+    tables: tuple[ExpiredIds, ...]
+    undated: int
+
+    def __str__(self) -> str:
+        """A line for each table, and one for the examples without a time if there are any."""
+        undated = [f"{self.undated:,} examples have no time: the ids that they name stay."] if self.undated else []
+        return "\n".join([*map(str, self.tables), *undated])
+
+
+@contextlib.contextmanager
+def without_expired(loaded: LoadedRun, *, days: Mapping[str, float], records: Schema) -> Iterator[Shortened]:
+    """Yields the run with a model that does not know the expired ids.
+
+    An id is expired if no training example of the last days has it, in the column of its feature or in a history; the
+    days end with the latest example. What an export reads for it is the row of unknown ids, which training has trained.
 
     Args:
       loaded: The run.
       days: Name of a table's owner -> after how many days without use its ids expire.
-      records: The records that say when ids were used.
-      split: The split of them that is read, which the run was trained on.
-      config: How it is read.
+      records: The records that it was trained on; bad ones are treated as they were then.
 
     Raises:
       ValueError: If a table has no vocabulary, all of its ids are expired, or there are no event times.
       BadDataError: If a record cannot be read.
     """
-    schema = loaded.schema
+    schema, data = loaded.schema, loaded.config.data
     _check(schema, days)
     needed = dict.fromkeys(column for table in days for column in columns_of_ids(schema, table)) | {schema.time: None}
     check_same_columns(loaded.directory.schema(), records, columns=[str(name) for name in needed])
-    with explained(records, splits=[split]):
-        batches = read_split(config, records, split=split, cache=None)
+    with explained(records, splits=[data.train_split]):
+        batches = read_split(data, records, split=data.train_split, cache=loaded.directory.repaired)
         read = batches.map(lambda batch: {name: batch[name] for name in needed}, num_parallel_calls=tf.data.AUTOTUNE)
         used = last_uses(schema, tables=list(days), batches=read.as_numpy_iterator())
     unit = _SECONDS * (1000 if schema.time_unit == "ms" else 1)
@@ -87,26 +103,34 @@ def without_expired(
             )
     with temporary_directory("ids") as directory:
         _write(schema, kept, directory)
-        model = build_model(loaded.config.model, read_schema(directory))
+        # The schema lacks the features that were left out already.
+        options = dataclasses.replace(loaded.config.model, without_features=())
+        model = build_model(options, read_schema(directory))
         carry_over(loaded.model, model)
-        yield (
-            dataclasses.replace(loaded, schema=model.schema, model=model),
-            tuple(
-                Expired(table=name, days=days[name], ids=int((~which).sum()), of=len(which))
+        yield Shortened(
+            loaded=dataclasses.replace(loaded, schema=model.schema, model=model),
+            tables=tuple(
+                ExpiredIds(table=name, days=days[name], ids=int((~which).sum()), of=len(which))
                 for name, which in kept.items()
             ),
+            undated=used.undated,
         )
 
 
 def _check(schema: Schema, days: Mapping[str, float]) -> None:
     kinds = {owner.name: owner.ids.kind for owner in schema.tables}
-    able = ", ".join(name for name, kind in kinds.items() if kind == "vocabulary") or "none"
+    able = [name for name, kind in kinds.items() if kind == "vocabulary"]
     for name in days:
-        if kinds.get(name) != "vocabulary":
-            reason = (
-                "there is no such table" if name not in kinds else f"its ids are {kinds[name]} rows, not a vocabulary"
-            )
-            raise ValueError(f"--expire_days={name}:{days[name]:g}: {reason}. Tables with a vocabulary: {able}.")
+        shared = next((owner for owner in kinds if name in columns_of_ids(schema, owner)), name)
+        if shared != name:
+            reason = f"it shares the table of {shared!r}"
+        elif name not in kinds:
+            reason = "there is no such table"
+        else:
+            reason = f"its ids are {kinds[name]} rows, not a vocabulary"
+        if name not in able:
+            known = ", ".join(able) or "none"
+            raise ValueError(f"--expire_days={name}:{days[name]:g}: {reason}. Tables with a vocabulary: {known}.")
     if schema.time is None:
         raise ValueError("--expire_days needs event times, and the schema of the run names no column `time`.")
 

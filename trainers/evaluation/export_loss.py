@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -56,7 +57,14 @@ class _Both:
 
 
 def measured_loss(
-    before: Ranker, after: Ranker, *, change: Change, source: RecordInput, config: ReadingConfig, weight: str | None
+    before: Ranker,
+    after: Ranker,
+    *,
+    change: Change,
+    source: RecordInput,
+    config: ReadingConfig,
+    cache: Path,
+    weight: str | None,
 ) -> dict[str, Any]:
     """Scores a split by both models.
 
@@ -66,6 +74,7 @@ def measured_loss(
       change: What was done to it.
       source: The split.
       config: How it is read.
+      cache: Where repaired copies of bad files are kept.
       weight: Column of sample weights, or `None`.
 
     Returns:
@@ -76,7 +85,7 @@ def measured_loss(
     evaluators = {prefix: _evaluators(before) for prefix in (_BEFORE, _AFTER)}
     differences = dict.fromkeys(before.wiring.tasks, 0.0)
     keep = tuple(dict.fromkeys((*before.outputs.rows.label_columns, *(() if weight is None else (weight,)))))
-    with source.batches(config, cache=None) as batches:
+    with source.batches(config, cache=cache) as batches:
         both = _Both(before, after)
         for kept, scores in score_batches(both, batches, keep=keep, examples=source.examples, what="comparing"):
             labels = dict(zip(before.wiring.tasks, before.outputs.rows.labels(kept).numpy().T, strict=True))

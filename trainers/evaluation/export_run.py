@@ -18,7 +18,7 @@ from fullrank.models.serving.one_user import why_no_request
 from fullrank.models.serving.onnx_graph import require_onnx
 from fullrank.models.serving.request_inputs import input_specs
 from fullrank.models.serving.sample_rows import Rows, drawn_rows, recorded_rows
-from fullrank.trainers.evaluation.configs import EvaluateConfig, ExportConfig
+from fullrank.trainers.evaluation.configs import ExportConfig
 from fullrank.trainers.evaluation.expiry import without_expired
 from fullrank.trainers.evaluation.export_loss import Change, check_loss, loss_lines, measured_loss
 from fullrank.trainers.evaluation.scored_input import RecordInput
@@ -44,19 +44,13 @@ def export_run(config: ExportConfig) -> Exported:
     days = config.days_of_tables
     if not days:
         return _export(config, loaded)
-    schema, split = _records(config, loaded), loaded.config.data.train_split
-    reading = EvaluateConfig(run=config.run)
-    with without_expired(loaded, days=days, records=schema, split=split, config=reading) as (smaller, expired):
-        print("\n".join(map(str, expired)))
-        flag = f"--expire_days={','.join(config.expire_days)}"
-        measured = _judged(
-            config,
-            loaded,
-            change=Change(flag=flag, before="all_ids", auc=config.max_auc_loss),
-            models=(loaded.model, smaller.model),
-        )
-        described = {"tables": [dataclasses.asdict(each) for each in expired], **measured}
-        return _export(config, smaller, more={EXPIRED_ASSET: described})
+    with without_expired(loaded, days=days, records=_records(config, loaded)) as shortened:
+        print(shortened)
+        change = Change(flag=f"--expire_days={','.join(config.expire_days)}", before="all_ids", auc=config.max_auc_loss)
+        measured = _judged(config, loaded, change=change, models=(loaded.model, shortened.loaded.model))
+        tables = [dataclasses.asdict(each) for each in shortened.tables]
+        described = {"tables": tables, "undated_examples": shortened.undated, **measured}
+        return _export(config, shortened.loaded, more={EXPIRED_ASSET: described})
 
 
 def _export(config: ExportConfig, loaded: LoadedRun, *, more: Mapping[str, Any] | None = None) -> Exported:
@@ -115,8 +109,15 @@ def _judged(
     columns = (*(column.name for column in before.schema.input_columns), *before.outputs.rows.label_columns)
     check_same_columns(loaded.directory.schema(), schema, columns=columns)
     source = RecordInput(schema=schema, split=split, title=f"the {split} split of {schema.directory}")
-    reading = EvaluateConfig(run=config.run)
-    measured = measured_loss(before, after, change=change, source=source, config=reading, weight=loaded.schema.weight)
+    measured = measured_loss(
+        before,
+        after,
+        change=change,
+        source=source,
+        config=loaded.config.data,
+        cache=loaded.directory.repaired,
+        weight=loaded.schema.weight,
+    )
     print(loss_lines(measured, change=change))
     check_loss(measured, change=change)
     return measured

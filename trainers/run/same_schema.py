@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import abc
 
 from fullrank.data.schema.columns import Column
+from fullrank.data.schema.features import Sequence
 from fullrank.data.schema.schema import Schema, SchemaError
 
 
-def check_same_columns(trained: Schema, given: Schema, *, columns: Sequence[str]) -> None:
+def check_same_columns(trained: Schema, given: Schema, *, columns: abc.Sequence[str]) -> None:
     """Rejects records whose columns differ from those the model was trained on.
 
     Statistics, vocabularies and splits may differ: the model uses those of its own run.
@@ -19,7 +20,7 @@ def check_same_columns(trained: Schema, given: Schema, *, columns: Sequence[str]
       columns: Names of the columns that must agree; others may be missing or different.
 
     Raises:
-      SchemaError: If one is missing or has another type, form or length.
+      SchemaError: If one is missing, has another type, form or length, or holds times in another unit.
     """
     ours = {column.name: column for column in trained.columns}
     theirs = {column.name: column for column in given.columns}
@@ -35,6 +36,16 @@ def check_same_columns(trained: Schema, given: Schema, *, columns: Sequence[str]
                 f"Column {name!r} of {place} is {_form(theirs[name])}, but the model was trained with "
                 f"{_form(ours[name])}: convert the records with the run's schema.json."
             )
+        if name in _times(trained) and given.time_unit != trained.time_unit:
+            raise SchemaError(
+                f"Column {name!r} of {place} holds times in {given.time_unit}, but the model was trained with "
+                f"{trained.time_unit}: convert the records with the run's schema.json."
+            )
+
+
+def _times(schema: Schema) -> frozenset[str | None]:
+    """The columns that hold times."""
+    return frozenset({schema.time, *(f.times for f in schema.features if isinstance(f, Sequence))})
 
 
 def _form(column: Column) -> str:

@@ -53,7 +53,7 @@ def test_by_hand(schema: Schema) -> None:
         "time": np.array([-1]),
     }
     found = last_uses(schema, tables=["item", "shop"], batches=[first, second])
-    assert found.latest == 300
+    assert (found.latest, found.undated) == (300, 1)
     # 7 has an example without a time, 9 is in the history of the example at 100, 10 is nowhere.
     np.testing.assert_array_equal(found.times["item"][2:], [UNDATED, 300, 100, NEVER])
     np.testing.assert_array_equal(found.times["shop"][2:], [UNDATED, 300, NEVER])
