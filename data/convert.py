@@ -51,6 +51,7 @@ from fullrank.data.tables.flags import define_table_flags, open_joins, read_dial
 from fullrank.data.tables.given_sequences import check_order, order_of_sequences
 from fullrank.data.tables.history_rows import add_earlier_rows
 from fullrank.data.tables.join import names_with_joins
+from fullrank.data.tables.partial_files import partial_files
 from fullrank.data.tables.request_rows import add_requests, request_extras
 from fullrank.data.tables.sequence_flags import define_mending_flags, with_mending
 from fullrank.data.tables.staged_rows import ROWS
@@ -117,8 +118,9 @@ def convert(flag_values: flags.FlagValues) -> None:
             tables=tables_read,
             overwrite=flag_values.overwrite,
         )
-        print("\n".join([*reports, summary(written)]))
+        print("\n".join([*reports, *_about_split(schema, how, flag_values), summary(written)]))
         return
+    partial: list[str] = []
     with building.into(output, overwrite=flag_values.overwrite, sources=sources) as builder:
         rows = builder.rows
         tables = open_joins(rows.connection, joins, builder.scratch)
@@ -135,6 +137,7 @@ def convert(flag_values: flags.FlagValues) -> None:
                     hint = f" Did you mean {meant!r}?" if meant else ""
                     raise ValueError(f"{paths[0]} has no column {column!r}, which --group_by names.{hint}")
             rows.add_files(name, files, joins=tables)
+            partial += partial_files(files, wanted=rows.wanted)
         add_earlier_rows(rows)
         good = f"(SELECT * FROM {ROWS} WHERE {BAD} IS NULL)"
         check_order(order_of_sequences(schema, rows.connection, good, place_of=rows.stored_as))
@@ -144,7 +147,8 @@ def convert(flag_values: flags.FlagValues) -> None:
         if group_by:
             add_requests(rows, group_by)
         written = builder.write(_divided(builder, flag_values, how))
-    for report in filter(None, [bad_rows.report(), *notes, builder.requests.report()]):
+    said = [bad_rows.report(), *partial, *notes, builder.requests.report(), *_about_split(schema, how, flag_values)]
+    for report in filter(None, said):
         print(report)
     print(summary(written))
 
@@ -180,6 +184,16 @@ def _how(flag_values: flags.FlagValues, schema: Schema, *, sources: int) -> str:
         raise UsageError("--split=column and --split_column=NAME go together.")
     _fractions(flag_values.split_fractions)
     return how
+
+
+def _about_split(schema: Schema, how: str, flag_values: flags.FlagValues) -> list[str]:
+    """A line if rows are divided at random because nothing says when they were."""
+    if how != "random" or flag_values.split == "random" or schema.time is not None:
+        return []
+    return [
+        "Rows are divided at random, because the schema names no time: a model is then tested on the days that it was "
+        "trained on. Name the event time by infer --time, or say --split=random."
+    ]
 
 
 def _divided(builder: Builder, flag_values: flags.FlagValues, how: str) -> Splits:

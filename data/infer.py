@@ -28,15 +28,18 @@ from fullrank.data.files.scratch import temporary_directory
 from fullrank.data.files.write_aside import check_new_file
 from fullrank.data.proposal.column_profile import ColumnProfile
 from fullrank.data.proposal.decisions import FEW_GAPS, IdChoice, Wishes
+from fullrank.data.proposal.name_hints import is_part_of_time
 from fullrank.data.proposal.propose import Proposal, propose
 from fullrank.data.proposal.sample import profile_table, read_sample, rejected_note, with_derived
 from fullrank.data.schema.json import write_schema
 from fullrank.data.schema.metadata_pbtxt import read_metadata
 from fullrank.data.schema.reading import Reading
+from fullrank.data.schema.schema import Schema
 from fullrank.data.tables.database import open_database
 from fullrank.data.tables.files import TableFiles
 from fullrank.data.tables.flags import define_table_flags, open_joins, read_dialect, read_joins, read_reading
 from fullrank.data.tables.history_flags import define_history_flags, with_histories, with_past
+from fullrank.data.tables.partial_files import partial_files
 from fullrank.data.tables.sequence_flags import define_sequence_flags, with_sequences
 
 _EXAMPLES_WIDTH: Final = 32
@@ -58,6 +61,7 @@ def infer(flag_values: flags.FlagValues) -> None:
             files = TableFiles(connection, paths, dialect=dialect, directory=directory)
             tables = open_joins(connection, joins, directory)
             sample, rejected = read_sample(connection, files, joins=tables, rows=flag_values.sample_rows)
+            partial = partial_files(files)
     reading = read_reading(flag_values, None) or Reading()
     asked, labels = _asked_columns(flag_values)
     reading, sample = with_derived(sample, asked, reading)
@@ -85,7 +89,7 @@ def infer(flag_values: flags.FlagValues) -> None:
         print(f"\nTaken from earlier rows: {', '.join(schema.filled)}.")
     if schema.extras:
         print(f"Of earlier rows only, and no inputs: {', '.join(schema.extras)}.")
-    for note in (*about_order, *rejected_note(rejected)):
+    for note in (*partial, *_about_sides(schema), *about_order, *rejected_note(rejected)):
         print(note)
     if written is not None:
         print(f"\nWrote {written}. Look it over, then:")
@@ -120,6 +124,18 @@ def describe(proposal: Proposal, profiles: dict[str, ColumnProfile], *, files: i
         title += "\n".join(["Worth a look:", *lines]) + "\n\n"
     header = ("column", "used as", "holds", "distinct", "missing", "examples", "reason, or what to check")
     return title + text_table(header, rows, right=(3, 4))
+
+
+def _about_sides(schema: Schema) -> list[str]:
+    """A line about the features that no name tells to be of user or ad, where both sides are there."""
+    sides = {feature.name: feature.side for feature in schema.features}
+    unknown = [name for name, side in sides.items() if side == "context" and not is_part_of_time(name)]
+    if not unknown or not {"user", "ad"} <= set(sides.values()):
+        return []
+    return [
+        f'\nOf user or ad? The names do not say: {", ".join(unknown)}. In the schema they have "side": "context", and '
+        'a request for many ads holds one value of each: write "ad" or "user" there if that is not so.'
+    ]
 
 
 def _holds(profile: ColumnProfile) -> str:
@@ -190,6 +206,11 @@ def _asked_columns(flag_values: flags.FlagValues) -> tuple[dict[str, str], list[
     ]:
         name, found, expression = text.partition("=")
         name = name.strip()
+        if text.count("(") != text.count(")") and flag == "label":
+            raise UsageError(
+                f"--label is split at commas, also within an expression. Received: {text!r}. Compute the column by "
+                f"--column='name=expression', and name it by --label=name."
+            )
         if flag == "label":
             labels.append(name)
             if not found:

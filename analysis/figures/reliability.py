@@ -69,7 +69,7 @@ def reliability_diagram(
         axes.set_xlabel("mean predicted probability")
         axes.set_ylabel("observed rate")
         axes.set_title(f"Reliability of {task}: {count(sizes.sum())} examples in {predicted.size} groups")
-        axes.legend(loc="upper left")
+        axes.legend(loc="best")
 
 
 def _ticks_per_decade(span: float) -> tuple[float, ...]:

@@ -100,7 +100,12 @@ def kept_rank(tables: Sequence[TableSpectrum] | None) -> Verdict:
     named = _listed([name for _, name in low])
     state: Any = "bad" if len(low) > len(shares) / 3 else "open"
     word = "" if state == "bad" else "Mostly"
-    return Verdict(**place, state=state, word=word, answer=f"{answer}; {len(low)} fall below {LOW_RANK}: {named}.")
+    return Verdict(
+        **place,
+        state=state,
+        word=word,
+        answer=f"{answer}; {len(low)} {'falls' if len(low) == 1 else 'fall'} below {LOW_RANK}: {named}.",
+    )
 
 
 def apart(conflicts: Mapping[str, Any] | None, *, tasks: int, command: str) -> Verdict:

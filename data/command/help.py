@@ -17,7 +17,12 @@ HELP_FLAGS: Final = frozenset({"--help", "-help", "-h", "--h", "-?", "--helpshor
 SECTION: Final = "fullrank: "
 """Prefix of a flag's module name whose rest is the heading of a separate section."""
 
-_TYPES: Final = {"string": "TEXT", "int": "N", "float": "X", "comma separated list of strings": "A,B,..."}
+_TYPES: Final = {
+    **{"string": "TEXT", "int": "N", "float": "X", "comma separated list of strings": "A,B,..."},
+    **{"multi string": "TEXT", "multi int": "N", "multi float": "X"},
+}
+_REPEATED: Final = "; repeat this option to specify a list of values"
+"""What absl adds to the help of a flag that may be given several times, which says so itself."""
 
 
 def help_text(
@@ -64,7 +69,7 @@ def _section(title: str, shown: list[flags.Flag[Any]]) -> str:
         lines.append(f"  --{_form(flag)}")
         # absl repeats the choices in front of the help of an enum.
         meaning = " ".join((flag.help or "").split()).removeprefix(f"<{_choices(flag)}>: ")
-        text = f"{meaning} {_default(flag)}".strip()
+        text = f"{meaning.removesuffix(_REPEATED)} {_default(flag)}".strip()
         lines.extend(textwrap.wrap(text, width=width, initial_indent=" " * 6, subsequent_indent=" " * 6))
     return "\n".join(lines)
 

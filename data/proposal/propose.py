@@ -47,7 +47,8 @@ from fullrank.data.proposal.decisions import (
 from fullrank.data.proposal.labels import beyond_float32, decide_label
 from fullrank.data.proposal.leak_hint import leak_hint, rises_with
 from fullrank.data.proposal.lists import decide_lists
-from fullrank.data.schema.features import Bits, Numeric, Sequence
+from fullrank.data.proposal.text_hints import advice_on_list, advice_on_time
+from fullrank.data.schema.features import Bits, Numeric, Sequence, Sparse
 from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.data.tables.canonical import identifier
 
@@ -100,6 +101,7 @@ def propose(profiles: dict[str, ColumnProfile], *, name: str, wishes: Wishes) ->
     _leave_leaks_out(decisions)
     _point_out_outcomes(decisions)
     _point_out_dates(decisions)
+    _point_out_texts(decisions)
     decide_lists(decisions)
     for column in keys:
         decisions.add_key(profiles[column])
@@ -182,6 +184,16 @@ def _point_out_dates(decisions: Decisions) -> None:
             )
 
 
+def _point_out_texts(decisions: Decisions) -> None:
+    """Notes texts that are taken for ids but look like times or lists."""
+    for column, feature in decisions.features.items():
+        if isinstance(feature, Sparse) and column not in decisions.wishes.forced:
+            profile = decisions.profiles[column]
+            advice = advice_on_time(profile) or advice_on_list(profile)
+            if advice is not None:
+                decisions.notes[column] = advice
+
+
 def _position(feature: object, columns: list[str]) -> int:
     return columns.index(feature.names[0] if isinstance(feature, Sequence) else getattr(feature, "name", ""))
 
@@ -197,6 +209,14 @@ def _find_time(decisions: Decisions) -> None:
             decisions.left_out[other.name] = f"{gaps}: choose it by --time, or keep it by --numeric"
     if chosen is None:
         return
+    if chosen.kind not in ("time", "whole", "real"):
+        advice = advice_on_time(chosen)
+        raise SchemaError(
+            f"--time={chosen.name}: cells such as {chosen.examples[0]!r} are neither numbers nor ISO 8601 times. "
+            f"{'Compute one by --column and strptime.' if advice is None else f'They are {advice}.'}"
+            if chosen.values
+            else f"--time={chosen.name}: the column has no values."
+        )
     unit = time_unit(chosen)
     if unit is None:
         decisions.left_out[chosen.name] = _date_in_digits(chosen) or (

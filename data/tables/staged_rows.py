@@ -175,6 +175,12 @@ class StagedRows:
             self._judge(before, query, rejected, files=files.files)
             before = self.total
 
+    @property
+    def wanted(self) -> frozenset[str]:
+        """The columns of tables that are read: those of the schema, extras, and what columns are computed from."""
+        inputs = (given.name for column in self._reading.columns for given in column.inputs)
+        return frozenset({*(column.name for column in self.schema.columns), *self._extras.values(), *inputs})
+
     def add_batches(self, name: str, batches: Iterable[pa.RecordBatch]) -> None:
         """Adds rows in memory as the next source.
 
@@ -182,8 +188,7 @@ class StagedRows:
           ValueError: If a batch lacks a column, or a row is bad and bad rows are not skipped.
         """
         self.sources.append(name)
-        wanted = {*(column.name for column in self.schema.columns), *self._extras.values()}
-        wanted |= {given.name for column in self._reading.columns for given in column.inputs}
+        wanted = self.wanted
         for schema, group in itertools.groupby(batches, key=lambda batch: batch.schema):
             own = [name for name in self._derived if name not in schema.names]
             check_names([*schema.names, *own], self.schema, optional=self._optional)

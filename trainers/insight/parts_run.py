@@ -180,11 +180,12 @@ def _summary(content: Mapping[str, Any]) -> str:
         *dict.fromkeys(e for row in gates.values() for e in row if e not in ("tower", "evenness")),
     ]
     lines = [
-        "What the experts read: size of an entry, share of the prediction, entropy of the attention of its largest:",
+        "What the experts read: size of an entry (rms), share of the prediction, entropy of the attention over its "
+        "maximum:",
         format_table(rows=parts, columns=("part", "size", "share", "attention")),
         "\nExperts: size of their outputs, share of units that never fire:",
         format_table(rows=experts, columns=("expert", "size", "silent")),
-        "\nGates: entropy of their weights of its largest, and mean weights:",
+        "\nGates: entropy of their weights over its maximum (evenness), and mean weight of each expert:",
         format_table(rows=list(gates.values()), columns=columns),
     ]
     for expert, pairs in content["pairs"].items():

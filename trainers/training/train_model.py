@@ -29,6 +29,7 @@ from fullrank.trainers.training.callbacks.early_stopping import BestOfTasks, Pla
 from fullrank.trainers.training.callbacks.measures import Collapse, Groups
 from fullrank.trainers.training.callbacks.monitors import monitored, monitored_value, monitors_of_tasks, watched
 from fullrank.trainers.training.callbacks.stop_on_nan import TrainingDivergedError
+from fullrank.trainers.training.chain_labels import check_chain_labels
 from fullrank.trainers.training.coordinated_steps import steps_of_workers
 from fullrank.trainers.training.fitting import Fitting, say, silent, summary
 from fullrank.trainers.training.gradient_log import gradient_log
@@ -151,6 +152,7 @@ class _Training:
             self._averaged = None if decay is None else AveragedWeights(averaged_weights(self._model), decay=decay)
         self._monitor = self._monitored(self._model)
         check_splits(config.data, schema)
+        check_chain_labels(schema, chain=config.model.chain)
         self._fitting = Fitting(
             self._model,
             run=run,
@@ -326,7 +328,13 @@ class _Training:
         named = dict(enumerate(model.wiring.tasks))
         binary, values = (tuple(named[n] for n in places) for places in (model.outputs.binary, model.outputs.values))
         calibrated = self._config.objective.calibrate
-        return monitored(self._config.train.monitor, tasks=binary, values=values, calibrated=calibrated)
+        return monitored(
+            self._config.train.monitor,
+            tasks=binary,
+            values=values,
+            auxiliary=model.wiring.auxiliary,
+            calibrated=calibrated,
+        )
 
     def _say_undefined(self, epoch: int, logs: Mapping[str, Any]) -> None:
         outputs = self._model.outputs

@@ -31,17 +31,21 @@ class Started(NamedTuple):
     Attributes:
       kept: Rows of tables whose id is known to both.
       new: Rows that are new.
+      gone: Rows of the run whose id the new vocabularies lack.
       with_state: Whether the optimisers' state came along; without a checkpoint of the run it starts anew.
     """
 
     kept: int
     new: int
+    gone: int
     with_state: bool
 
     def __str__(self) -> str:
         """One sentence."""
         state = "with" if self.with_state else "without"
-        return f"{self.kept:,} rows of tables keep their values, {self.new:,} are new; {state} the optimisers' state."
+        gone = f", {self.gone:,} are gone because the data lacks their ids" if self.gone else ""
+        kept = f"{self.kept:,} rows of tables keep their values"
+        return f"{kept}, {self.new:,} are new{gone}; {state} the optimisers' state."
 
 
 def schema_of(config: RunConfig, run: RunDirectory) -> Schema:
@@ -138,5 +142,5 @@ def warm_start(model: Ranker, config: RunConfig) -> Started:
             if not full_name(ours).startswith(_RATE):
                 take_over(theirs, ours, rows)
     kept = sum(len(each.new) for each in rows.values())
-    there = sum(int(variable.shape[0]) for variable in model.table_variables.values())
-    return Started(kept, there - kept, with_state)
+    was, now = (sum(int(v.shape[0]) for v in each.table_variables.values()) for each in (old, model))
+    return Started(kept, now - kept, was - kept, with_state)

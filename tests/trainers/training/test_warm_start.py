@@ -107,6 +107,8 @@ def test_known_ids_are_predicted_as_before(kind: str, toy_records: Path, old_run
     assert found.with_state
     # Tables of one set: two reserved rows each; new are the ids that only the new vocabulary knows, and five users.
     assert found.new == len([item for item in items if item not in OLD]) + 5
+    assert found.gone == len([item for item in OLD if item not in items])
+    assert (f"{found.gone} are gone because the data lacks their ids" in str(found)) == bool(found.gone)
 
 
 def test_rows_keep_their_accumulators_and_new_ones_have_none(toy_records: Path, old_run: Path, tmp_path: Path) -> None:

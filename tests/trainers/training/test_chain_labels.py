@@ -1,0 +1,34 @@
+"""A chain whose later label is missing where the earlier one is 0 is refused, with what to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from fullrank.data.schema.features import IdMap, Label, Sparse
+from fullrank.data.schema.schema import Schema
+from fullrank.trainers.training.chain_labels import check_chain_labels
+
+
+def schema(*, buy_observed: float | None, click_observed: float | None = 1.0) -> Schema:
+    return Schema(
+        name="chain",
+        features=(Sparse(name="user", ids=IdMap(kind="identity", size=3)),),
+        labels=(
+            Label(name="click", mean=0.14, observed=click_observed),
+            Label(name="buy", mean=0.3, observed=buy_observed),
+        ),
+    )
+
+
+def test_purchases_that_are_known_of_clicks_alone_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"--chain=click,buy: buy is observed on 14\.0% of the examples") as refused:
+        check_chain_labels(schema(buy_observed=0.14), chain=("click", "buy"))
+    assert "--column='buy_of_all=if(click = 0, 0, buy)' --label=click,buy_of_all --ignore=buy" in str(refused.value)
+    with pytest.raises(ValueError, match="as many as have click = 1"):
+        check_chain_labels(schema(buy_observed=0.0701, click_observed=0.5), chain=("click", "buy"))
+
+
+@pytest.mark.parametrize("observed", [1.0, None, 0.9, 0.02])
+def test_other_shares_are_not(observed: float | None) -> None:
+    check_chain_labels(schema(buy_observed=observed), chain=("click", "buy"))
+    check_chain_labels(schema(buy_observed=0.14), chain=())

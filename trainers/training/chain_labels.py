@@ -1,0 +1,40 @@
+"""Checks that the labels of a conversion chain are those of all examples."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from fullrank.data.schema.schema import Schema
+
+_SAME: Final = 0.01
+"""Relative difference up to which two shares of the examples are taken for that of the same ones."""
+
+
+def check_chain_labels(schema: Schema, *, chain: Sequence[str]) -> None:
+    """Rejects a chain in which a label is observed only where the one before it is 1, as a purchase after a click.
+
+    A chain predicts `p(click) p(purchase | click)` for every example, and learns both factors from the labels of the
+    product. A missing label is not learned from: with clicked examples alone, the product would become the rate among
+    clicks, and with it the probability of a click too high.
+
+    Args:
+      schema: Schema with the statistics of the training split.
+      chain: Tasks in order; empty for no chain.
+
+    Raises:
+      ValueError: If the share of examples with a label is that of positives of the label before.
+    """
+    for before, task in itertools.pairwise(chain):
+        earlier, label = schema.label(before), schema.label(task)
+        if earlier.mean is None or earlier.observed is None or label.observed is None or label.observed == 1.0:
+            continue
+        if math.isclose(label.observed, earlier.mean * earlier.observed, rel_tol=_SAME):
+            raise ValueError(
+                f"--chain={','.join(chain)}: {task} is observed on {label.observed:.1%} of the examples, as many as "
+                f"have {before} = 1. A chain takes a missing label for an unknown one, and would learn {task} from "
+                f"these alone. Convert the tables with 0 where {before} is 0: fullrank infer --column='{task}_of_all="
+                f"if({before} = 0, 0, {task})' --label={before},{task}_of_all --ignore={task}."
+            )
