@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -135,7 +136,7 @@ def _check(schema: Schema, days: Mapping[str, float]) -> None:
         raise ValueError("--expire_days needs event times, and the schema of the run names no column `time`.")
 
 
-def _write(schema: Schema, kept: Mapping[str, np.ndarray[Any, Any]], directory: Any) -> None:
+def _write(schema: Schema, kept: Mapping[str, np.ndarray[Any, Any]], directory: Path) -> None:
     """Writes a data set's description whose vocabularies hold the kept ids."""
     maps = {}
     for name, ids in read_vocabularies(schema).items():

@@ -47,10 +47,16 @@ def export_run(config: ExportConfig) -> Exported:
     with without_expired(loaded, days=days, records=_records(config, loaded)) as shortened:
         print(shortened)
         change = Change(flag=f"--expire_days={','.join(config.expire_days)}", before="all_ids", auc=config.max_auc_loss)
-        measured = _judged(config, loaded, change=change, models=(loaded.model, shortened.loaded.model))
+        models = (_predicting(loaded.model), _predicting(shortened.loaded.model))
+        measured = _judged(config, loaded, change=change, models=models)
         tables = [dataclasses.asdict(each) for each in shortened.tables]
         described = {"tables": tables, "undated_examples": shortened.undated, **measured}
         return _export(config, shortened.loaded, more={EXPIRED_ASSET: described})
+
+
+def _predicting(model: Ranker) -> Ranker:
+    """The model as it is exported: without tasks that only help it to learn."""
+    return model.without(tasks=model.wiring.auxiliary) if model.wiring.auxiliary else model
 
 
 def _export(config: ExportConfig, loaded: LoadedRun, *, more: Mapping[str, Any] | None = None) -> Exported:
