@@ -152,12 +152,14 @@ def one_task_warning(config: ModelConfig, schema: Schema, wiring: Wiring) -> lis
 def few_steps_warning(config: RunConfig, *, steps: int) -> list[str]:
     """A warning if a large batch leaves so few steps that hardly anything is learned.
 
+    A run that starts from another one has learned already.
+
     Args:
       config: Configuration of the run.
       steps: Steps per epoch.
     """
     total, size = steps * config.train.epochs, batch_size_of(config.data)
-    if total >= _FEW_STEPS or size <= _SMALL_BATCH:
+    if total >= _FEW_STEPS or size <= _SMALL_BATCH or config.warm_start.start is not None:
         return []
     smaller = max(_SMALL_BATCH, 2 ** max(0, (size * steps // _FEW_STEPS).bit_length() - 1))
     return [

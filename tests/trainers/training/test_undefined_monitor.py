@@ -17,7 +17,7 @@ from fullrank.data.schema.features import Key, Label, Sparse
 from fullrank.data.schema.schema import Schema
 from fullrank.models.heads.task_outputs import TaskOutputs
 from fullrank.trainers import evaluate
-from fullrank.trainers.config.config import DataConfig, RunConfig, TrainConfig
+from fullrank.trainers.config.config import DataConfig, RunConfig, TrainConfig, WarmStartConfig
 from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.run.checkpoints import TrainingState
 from fullrank.trainers.training.callbacks.early_stopping import EarlyStopping
@@ -116,6 +116,8 @@ def test_a_batch_that_leaves_few_steps_is_said(make: Callable[..., Path]) -> Non
     assert "--batch_size=1024" in said(2048, steps=10)[0]
     assert said(2048, steps=20) == []
     assert said(64, steps=1) == []
+    started = dataclasses.replace(run, warm_start=WarmStartConfig(start="runs/yesterday"))
+    assert few_steps_warning(started, steps=1) == []
 
 
 def test_the_monitor_that_the_warning_names_works(
