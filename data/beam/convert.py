@@ -24,6 +24,7 @@ from fullrank.data.tables.files import FIRST, Dialect, TableFiles
 from fullrank.data.tables.flags import Join, open_joins
 from fullrank.data.tables.given_sequences import SequenceOrder, check_order
 from fullrank.data.tables.join import JoinTable, names_with_joins
+from fullrank.data.tables.partial_files import partial_files
 from fullrank.data.writing.build import (
     TRAIN,
     Builder,
@@ -89,7 +90,7 @@ def convert_on_beam(
     pipelines = Pipelines(runner)
     with building.into(output, overwrite=overwrite, sources=sources) as builder:
         joined = open_joins(builder.rows.connection, tables.joins, builder.scratch)
-        job = _job(builder, building, sources, tables, joined)
+        job, partial = _job(builder, building, sources, tables, joined)
         pipelines.read(job)
         found = job.noted(STAGED)
         _judge(found, sources.bad_rows)
@@ -114,12 +115,15 @@ def convert_on_beam(
         pipelines.write(job, division, where, ends)
         statistics = MergedStatistics(builder.rows, job, counts, merged_numbers(job))
         schema = builder.finish(statistics, written_splits(job, ends))
-    return schema, [note for note in (sources.bad_rows.report(), *notes) if note]
+    return schema, [note for note in (sources.bad_rows.report(), *partial, *notes) if note]
 
 
-def _job(builder: Builder, building: Building, sources: Sources, tables: Tables, joined: Sequence[JoinTable]) -> Job:
-    """The job, once the names of all columns are known and checked."""
+def _job(
+    builder: Builder, building: Building, sources: Sources, tables: Tables, joined: Sequence[JoinTable]
+) -> tuple[Job, list[str]]:
+    """The job, once the names of all columns are known and checked, and a line for files that lack some of them."""
     rows = builder.rows
+    partial: list[str] = []
     files: list[InputFile] = []
     known: list[tuple[str, ...]] = []
     for number, paths in enumerate(tables.inputs.values()):
@@ -130,6 +134,7 @@ def _job(builder: Builder, building: Building, sources: Sources, tables: Tables,
         own = [column.name for column in (rows.schema.reading or Reading()).columns if column.name not in names]
         check_names([*names, *own], rows.schema, source=str(paths[0]), optional=sources.optional)
         known.append(tuple(names))
+        partial += partial_files(given, wanted=rows.wanted)
         later = tables.dialect
         if later.header == FIRST:
             first = [name for name in given.part(paths[:1]).columns if name not in partition_of(paths[0])]
@@ -142,7 +147,7 @@ def _job(builder: Builder, building: Building, sources: Sources, tables: Tables,
             )
             for path in paths
         ]
-    return Job(
+    job = Job(
         schema=rows.schema,
         files=tuple(files),
         sources=tuple(tables.inputs),
@@ -158,6 +163,7 @@ def _job(builder: Builder, building: Building, sources: Sources, tables: Tables,
         shards=building.shards,
         groups=1,
     )
+    return job, partial
 
 
 def _judge(found: Sequence[Mapping[str, Any]], bad_rows: BadRows) -> None:
