@@ -18,7 +18,7 @@ The rules, in the order in which they are tried; the first that fits decides:
     same ids; without times, the name must contain history, past, last or recent.
 12. Other lists of ids are a multi-valued sparse feature; equally long numbers named weight are its weights.
 13. A feature that alone predicts a label, or from which one is computed, is left out. A note points out one that is
-    named like a label, or whose values rise with the event time.
+    named like a label, whose values rise with the event time, or whose texts are times in another form or lists.
 
 Ids get a vocabulary or, with more than 100,000 different ones in the sample, a hash map of four times as many rows,
 rounded up to a power of two, unless --ids says otherwise.
