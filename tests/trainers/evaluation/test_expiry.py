@@ -45,7 +45,7 @@ def rows(size: int, draw: np.random.Generator, *, days: int, undated: int = 0) -
         "noise": draw.normal(size=size).astype(np.float32),
         "past_items": Ragged(ids[np.where(day == days - 1, 4, 9)], np.full(size, 1, np.int32)),
         "past_times": Ragged(day * DAY, np.full(size, 1, np.int32)),
-        "click": (draw.random(size) < 0.2 + 0.06 * item).astype(np.float32),
+        "click": (draw.random(size) < 0.05 + 0.1 * item).astype(np.float32),
         "time": np.where(np.arange(size) < size - undated, time, -1),
     }
 
@@ -75,7 +75,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
         time_unit="ms",
     )
     draw = np.random.default_rng(0)
-    splits = {"train": rows(400, draw, days=4, undated=3), "validation": rows(200, draw, days=1)}
+    splits = {"train": rows(2000, draw, days=4, undated=3), "validation": rows(200, draw, days=1)}
     write_records(directory, schema=schema, splits=splits, vocabularies={"item": ITEMS})
     return directory
 
@@ -173,6 +173,7 @@ def test_a_table_of_which_nothing_would_be_left(
     columns = {
         **rows(50, np.random.default_rng(1), days=1),
         "item": np.full(50, b"new", object),
+        "last_item": np.full(50, b"new", object),
         "past_items": Ragged(np.array([], object), nothing),
         "past_times": Ragged(np.array([], np.int64), nothing),
     }
