@@ -327,14 +327,9 @@ class _Training:
             return None
         named = dict(enumerate(model.wiring.tasks))
         binary, values = (tuple(named[n] for n in places) for places in (model.outputs.binary, model.outputs.values))
-        calibrated = self._config.objective.calibrate
-        return monitored(
-            self._config.train.monitor,
-            tasks=binary,
-            values=values,
-            auxiliary=model.wiring.auxiliary,
-            calibrated=calibrated,
-        )
+        name, calibrated = self._config.train.monitor, self._config.objective.calibrate
+        auxiliary = model.wiring.auxiliary
+        return monitored(name, tasks=binary, values=values, auxiliary=auxiliary, calibrated=calibrated)
 
     def _say_undefined(self, epoch: int, logs: Mapping[str, Any]) -> None:
         outputs = self._model.outputs
