@@ -44,9 +44,10 @@ def last_uses(schema: Schema, *, tables: Sequence[str], batches: Iterable[Mappin
       batches: Name -> values (arrays or tensors) of each column that reads one of the tables, and of the event time.
 
     Raises:
-      SchemaError: If no example has a time, or a vocabulary cannot be read.
+      SchemaError: If the schema names no event time, no example has one, or a vocabulary cannot be read.
     """
-    assert schema.time is not None  # noqa: S101 - callers say what to do without event times
+    if schema.time is None:
+        raise SchemaError(f"Schema {schema.name!r} names no event time, so that no id has an age.")
     rows_of = {name: TableRows(schema, name) for name in tables}
     times = {name: np.full(rows.number, NEVER, np.int64) for name, rows in rows_of.items()}
     latest, undated = NEVER, 0

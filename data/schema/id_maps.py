@@ -13,7 +13,7 @@ _Owner = TypeVar("_Owner", Sparse, BehaviourColumn)
 
 
 def columns_of_ids(schema: Schema, table: str) -> tuple[str, ...]:
-    """The columns whose ids are looked up in a table, its owner's first, each once.
+    """The columns whose ids are looked up in a table, without repetition, beginning with that of its owner.
 
     Args:
       schema: A schema.

@@ -110,8 +110,8 @@ class TrainConfig:
         "auto",
         "Validation metric that selects the best weights: auc, log_loss, ne, ne_calibrated or ece of the first binary "
         "task; rmse or mae of the first task with a real value; prefixed by its name, the metric of any task "
-        "(like_auc); prefixed by mean, the mean over all tasks that have it (mean_auc). auto: mean_ne, the ne of the "
-        "one task beside auxiliary ones, or rmse likewise if no task is binary.",
+        "(like_auc); prefixed by mean, the mean over all tasks that have it (mean_auc). auto: the ne of the "
+        "task that is predicted, or mean_ne of several; likewise rmse if no task is binary.",
     )
     patience: int | None = setting(
         2, "Stop after this many validations without a new best; none: train all epochs.", minimum=1

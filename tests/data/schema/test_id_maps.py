@@ -1,4 +1,4 @@
-"""Columns that read a table, and a schema with other id maps."""
+"""Which columns look up ids in a table, and how a schema gets other id maps."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def _started(command: list[str], errors: Path) -> subprocess.Popen[bytes]:
 
 
 def _ended(search: subprocess.Popen[bytes], *, by: signal.Signals, after: str, output: Path) -> int:
-    """The exit code of a search that gets a signal once there is such a file; its workers get none, and end with it."""
+    """Sends a signal to a search, not to its workers, once a file exists; waits until all have ended: its exit code."""
     deadline = time.monotonic() + 300
     while not list(output.glob(after)) and search.poll() is None:
         assert time.monotonic() < deadline
