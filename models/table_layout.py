@@ -34,7 +34,7 @@ def table_layout(model: Ranker) -> TableLayout:
 
 def _variables(name: str, layer: EmbeddingSet) -> list[TableVariable]:
     found = []
-    for variable, run in zip(layer.variables_of_tables, layer.plan.merged(layer.table_variables), strict=True):
+    for variable, (run, width) in zip(layer.variables_of_tables, layer.stored_tables, strict=True):
         starts = itertools.accumulate((table.rows for table in run), initial=0)
         tables = tuple(
             StoredTable(name=table.name, start=start, rows=table.rows)
@@ -47,7 +47,7 @@ def _variables(name: str, layer: EmbeddingSet) -> list[TableVariable]:
             TableVariable(
                 variable=full_name(stored),
                 set=name,
-                width=layer.width,
+                width=width,
                 tables=tables,
                 scales=None if scales is None else full_name(scales),
             )

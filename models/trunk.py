@@ -89,6 +89,7 @@ class Trunk(keras.layers.Layer):
             bases=options.bases,
             bits=options.bits,
             unknown_share=options.unknown_share,
+            table_widths=dict(options.table_widths),
         )
         self.dense = DenseEncoder(
             schema, numeric=options.numeric, vectors=options.vectors, similarity=options.similarity

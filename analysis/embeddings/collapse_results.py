@@ -129,9 +129,11 @@ def _partners(given: Input, tables: Sequence[TableSpectrum]) -> list[PartnerAbun
     found = []
     for cross, variables in given.crosses:
         spectra = {each.table: each.spectrum for each in tables if each.set == cross.set and each.spectrum.rows}
-        of_field = [spectra.get(table) if table is not None else None for table in cross.tables]
         factors = [np.asarray(variable.read(), np.float64) for variable in variables]
         kernel = factors[0] if len(factors) == 1 else factors[0] @ factors[1]
+        # The projections are of fields, which are not the rows of a table that is narrower than its set.
+        wide = {name: each for name, each in spectra.items() if each.width * len(cross.fields) == len(kernel)}
+        of_field = [wide.get(table) if table is not None else None for table in cross.tables]
         projections = pair_projections(kernel, fields=len(cross.fields))
         rows = [
             [information_abundance(values) for values in partner_singular_values(own, projections[place])]

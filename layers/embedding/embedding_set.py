@@ -1,4 +1,4 @@
-"""An embedding set: every feature looked up with one width ([Tencent] §4.2).
+"""An embedding set: every feature as a field of one width ([Tencent] §4.2).
 
 The initial values of a table are drawn in place, without a copy of it.
 """
@@ -24,6 +24,7 @@ from fullrank.layers.embedding.lookup_plan import (
     Lookups,
     Table,
 )
+from fullrank.layers.embedding.narrow_rows import NarrowRows
 from fullrank.layers.remote_rows import full_name, gather_rows
 
 
@@ -77,12 +78,14 @@ def _uniform(shape: tf.Tensor, seed: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
 
 @keras.saving.register_keras_serializable(package="fullrank")
 class EmbeddingSet(keras.layers.Layer):
-    """Looks every field of a plan up in tables of one width.
+    """Looks every field of a plan up in tables, and gives all fields one width.
 
     Field f of example b is `e_bf = sum_k w_bfk E_t(f)[row_bfk]`. Tables are stored in `table_variables` variables,
     several tables stacked by rows: one gather serves all tables of a variable, and a training step deduplicates a few
     variables instead of every table. One variable is best for serving, a few for training, `None` (one
     per table) for comparison. Rows are kept in float32, and only looked-up rows are cast to the compute dtype.
+
+    A table of the plan may be narrower than the set: `NarrowRows` maps its rows to the width of the set.
 
     Call arguments:
       lookups: `Lookups` with rows `[B, W]` and weights `[B, W - U]`.
@@ -92,7 +95,7 @@ class EmbeddingSet(keras.layers.Layer):
 
     Args:
       plan: The plan of the lookups.
-      width: d, the width of every row.
+      width: d, the width of every field, and of the rows of every table for which the plan gives none.
       table_variables: Number of variables into which the tables are merged; `None` for one per table.
       initial_scale: Rows start uniform in ±`initial_scale`.
       seed: Seed of the initial rows; `None` draws from the global generator.
@@ -117,7 +120,22 @@ class EmbeddingSet(keras.layers.Layer):
         self.table_variables = table_variables
         self.initial_scale = initial_scale
         self.seed = seed
-        self._runs = plan.merged(table_variables)
+        self._runs = plan.merged(table_variables, width=width)
+        self._widths = tuple(run[0].width_in(width) for run in self._runs)
+        self._place_in_run = {table.name: place for run in self._runs for place, table in enumerate(run)}
+        self._narrow = [
+            NarrowRows(
+                len(run),
+                narrow=narrow,
+                width=width,
+                seed=derived_seed(seed, len(self._runs) + v),
+                name=f"narrow_{v}",
+                dtype=dtype,
+            )
+            if narrow < width
+            else None
+            for v, (run, narrow) in enumerate(zip(self._runs, self._widths, strict=True))
+        ]
         self._variable_of = {table.name: v for v, run in enumerate(self._runs) for table in run}
         self._offset = {}
         self.compact_tables: list[CompactRows] = []
@@ -127,24 +145,31 @@ class EmbeddingSet(keras.layers.Layer):
             self._offset.update({table.name: int(start) for table, start in zip(run, starts, strict=False)})
 
     def build(self, input_shape: Any) -> None:
-        """Creates the table variables, in the order of `plan.merged`."""
+        """Creates the table variables, in the order of `stored_tables`."""
         added = [
             self.add_weight(
                 name=run[0].name if len(run) == 1 else f"tables_{v}",
-                shape=(sum(table.rows for table in run), self.width),
+                shape=(sum(table.rows for table in run), width),
                 dtype="float32",
                 initializer=UniformRows(self.initial_scale, derived_seed(self.seed, v)),
                 experimental_autocast=False,
             )
-            for v, run in enumerate(self._runs)
+            for v, (run, width) in enumerate(zip(self._runs, self._widths, strict=True))
         ]
         self._stacked = self._no_dependency(added)
+        for narrow in filter(None, self._narrow):
+            narrow.build(None)
         super().build(input_shape)
 
     @property
     def variables_of_tables(self) -> list[tf.Variable]:
-        """The table variables, in the order of `plan.merged`; each may be in shards, which `weights` lists singly."""
+        """The table variables; each may be in shards, which `weights` lists singly."""
         return list(self._stacked)
+
+    @property
+    def stored_tables(self) -> list[tuple[tuple[Table, ...], int]]:
+        """The tables that each of `variables_of_tables` holds, stacked by rows, and the width of its rows."""
+        return list(zip(self._runs, self._widths, strict=True))
 
     def compact(self, dtype: RowDtype) -> None:
         """Looks rows up in copies of the tables that take fewer bytes, for serving; do not train on.
@@ -192,10 +217,13 @@ class EmbeddingSet(keras.layers.Layer):
         if field.weighted:
             weights = lookups.weights[:, block.start - first : block.stop - first]
             embedded *= tf.cast(weights, embedded.dtype)[:, :, tf.newaxis]
-        if field.lookups == 1:
+        if field.lookups > 1:
+            shape = (-1, len(block.fields), field.lookups, embedded.shape[-1])
+            embedded = tf.reduce_sum(tf.reshape(embedded, shape), axis=2)
+        narrow = self._narrow[block.variable]
+        if narrow is None:
             return embedded
-        shape = (-1, len(block.fields), field.lookups, self.width)
-        return tf.reduce_sum(tf.reshape(embedded, shape), axis=2)
+        return narrow(embedded, tuple(self._place_in_run[each.table] for each in block.fields))
 
     def behaviours(self, sequence: BehaviourSequence, lookups: Lookups) -> tf.Tensor:
         """Embeds the behaviours of a sequence: `[B, L, n d]` for n parts that are compared with a field.
@@ -216,6 +244,11 @@ class EmbeddingSet(keras.layers.Layer):
 
     def _behaviour(self, part: BehaviourPart, found: tf.Tensor) -> tf.Tensor:
         """Embeds one part of the behaviours, `[B, L, lookups]` -> `[B, L, d]`."""
+        rows, narrow = self._behaviour_rows(part, found), self._narrow[self._variable_of[part.table]]
+        return rows if narrow is None else narrow.of_table(rows, self._place_in_run[part.table])
+
+    def _behaviour_rows(self, part: BehaviourPart, found: tf.Tensor) -> tf.Tensor:
+        """The sum of the rows of each behaviour, `[B, L, k]`."""
         variable, start = self._variable_of[part.table], np.asarray(self._offset[part.table])
         if not part.bits:
             embedded = self._gather(variable, found, start)
@@ -238,7 +271,7 @@ class EmbeddingSet(keras.layers.Layer):
         return tf.cast(found, self.compute_dtype)
 
     def table(self, name: str) -> tf.Tensor:
-        """The rows of one table, `[N, d]`, cut out of its variable."""
+        """The rows of one table as they are stored, `[N, k]`, cut out of its variable."""
         start = self._offset[name]
         rows = next(table.rows for table in self.plan.tables if table.name == name)
         stacked = self._stacked[self._variable_of[name]]
@@ -250,6 +283,15 @@ class EmbeddingSet(keras.layers.Layer):
             raise ValueError(f"Set {self.name!r} can only take tables from a set of equal plan and width.")
         for variable, run in zip(self._stacked, self._runs, strict=True):
             variable.assign(tf.concat([source.table(table.name) for table in run], axis=0))
+        for narrow, run in zip(self._narrow, self._runs, strict=True):
+            if narrow is not None:
+                narrow.kernel.assign(tf.stack([source._map_of(table.name) for table in run]))
+
+    def _map_of(self, table: str) -> tf.Tensor:
+        """The matrix `[k, d]` of a narrow table."""
+        narrow = self._narrow[self._variable_of[table]]
+        assert narrow is not None  # noqa: S101
+        return narrow.kernel[self._place_in_run[table]]
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, with the plan as plain data."""

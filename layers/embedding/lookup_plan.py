@@ -18,10 +18,21 @@ from typing import Any, NamedTuple
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows that belong together: the vocabulary of one feature, or the digits of one number."""
+    """Rows that belong together: the vocabulary of one feature, or the digits of one number.
+
+    Attributes:
+      name: Its name.
+      rows: Their number.
+      width: Width of a row where it is less than that of the embedding set; `None` for rows as wide as the set.
+    """
 
     name: str
     rows: int
+    width: int | None = None
+
+    def width_in(self, width: int) -> int:
+        """The width of its rows in an embedding set of a width."""
+        return width if self.width is None else min(self.width, width)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -140,11 +151,16 @@ class LookupPlan:
         """U: lookups before the first weighted one."""
         return sum(field.lookups for field in self.fields if not field.weighted)
 
-    def merged(self, table_variables: int | None) -> tuple[tuple[Table, ...], ...]:
+    def merged(self, table_variables: int | None, *, width: int) -> tuple[tuple[Table, ...], ...]:
         """Splits the tables into runs that share a variable; `None` gives every table its own.
 
         Runs follow the canonical field order, so each is read by few gathers. They hold about equally many *fields*,
-        because the time of a training step grows with looked-up ids, not with rows.
+        because the time of a training step grows with looked-up ids, not with rows. Rows of a variable have one width:
+        tables of each width are split by themselves, into their share of the variables, or one.
+
+        Args:
+          table_variables: Number of variables; more if there are more widths.
+          width: Width of the embedding set.
         """
         first_use: dict[str, int] = {}
         for place, field in enumerate(self.fields):
@@ -156,8 +172,13 @@ class LookupPlan:
             raise ValueError(
                 f"table_variables must be at least 1, or None for one per table. Received: {table_variables}."
             )
-        bounds = [round(v * len(used) / table_variables) for v in range(table_variables + 1)]
-        return tuple(tuple(used[a:b]) for a, b in itertools.pairwise(bounds))
+        runs: list[tuple[Table, ...]] = []
+        for each in sorted({table.width_in(width) for table in used}, reverse=True):
+            alike = [table for table in used if table.width_in(width) == each]
+            number = max(1, round(table_variables * len(alike) / len(used)))
+            bounds = [round(v * len(alike) / number) for v in range(number + 1)]
+            runs += [tuple(alike[a:b]) for a, b in itertools.pairwise(bounds)]
+        return tuple(runs)
 
     def blocks(self, variable_of: dict[str, int]) -> tuple[Block, ...]:
         """The runs of neighbouring fields that one gather serves, given the variable of each table."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -38,6 +39,7 @@ class FeatureEncoder(tf.Module):
       bases: Numeral systems of `mns`, for features that name none.
       bits: Range of `mns`, for features that do not say: numbers map to 0..2^bits-1.
       unknown_share: Share of the ids of vocabularies that training reads as unknown.
+      table_widths: Table -> width of its rows, where it is less than that of an embedding set.
       only: Names of the features to encode; all if `None`.
       known_of: An encoder of the same schema and at least these features, whose hash table of ids is taken.
     """
@@ -52,6 +54,7 @@ class FeatureEncoder(tf.Module):
         bases: tuple[int, ...] = (2, 3),
         bits: int = 8,
         unknown_share: float = 0.0,
+        table_widths: Mapping[str, int] | None = None,
         only: Collection[str] | None = None,
         known_of: FeatureEncoder | None = None,
     ) -> None:
@@ -88,13 +91,18 @@ class FeatureEncoder(tf.Module):
             if columns
             else None
         )
-        self.plan = self._plan()
+        self.plan = self._plan(table_widths or {})
 
-    def _plan(self) -> LookupPlan:
+    def _plan(self, widths: Mapping[str, int]) -> LookupPlan:
         code = self._code
         tables = [Table(name=owner.name, rows=owner.ids.rows) for owner in self._owners]
         tables += [Table(name=f.name, rows=rows) for f, rows in zip(self._numeric, code.rows, strict=True)]
         tables += [Table(name=name, rows=bit_table_rows(length)) for name, length in self._code_lengths.items()]
+        names = [table.name for table in tables]
+        unknown = next((name for name in widths if name not in names), None)
+        if unknown is not None:
+            raise ValueError(f"--table_widths: there is no table {unknown!r}. Tables: {', '.join(names) or 'none'}.")
+        tables = [dataclasses.replace(table, width=widths.get(table.name)) for table in tables]
         fields = [
             Field(
                 name=f.name,

@@ -206,6 +206,7 @@ class RankerOptions(ModelOptions):
       task_weights: Weights of the tasks' losses.
       repetition: Weight of repeated exposures in the loss ([Tencent] §6.2); `None` for none.
       field_penalties: Pairs of a field and the weight of its L2 penalty, in place of `embedding_l2`.
+      table_widths: Pairs of a table and the width of its rows in every set that is wider.
     """
 
     interactions: InteractionOptions = dataclasses.field(default_factory=InteractionOptions)
@@ -220,6 +221,7 @@ class RankerOptions(ModelOptions):
         minimum=0,
     )
     field_penalties: tuple[tuple[str, float], ...] = ()
+    table_widths: tuple[tuple[str, int], ...] = ()
     seed: int = setting(
         0, "Seed of the random draws: codebooks of learned groups, and pairs of a ranking loss.", minimum=0
     )

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
+from one_user_requests import check_requests
 
 from fullrank import models
 from fullrank.models.encoding.dense_inputs import elapsed_seconds
@@ -161,6 +162,24 @@ def test_merging_tables_changes_no_output(rankers: Any, make_batch: Any, wiring:
         for task, expected in model(batch).items():
             np.testing.assert_allclose(other(batch)[task].numpy(), expected.numpy(), rtol=1e-6)
     assert len(other.table_variables) == len(wiring.sets)
+
+
+@EVERY_WIRING
+def test_narrow_tables_answer_alike_when_merged_and_once_per_request(
+    rankers: Any, make_batch: Any, wiring: models.Wiring
+) -> None:
+    widths = {"item": 2, "user": 1, "price": 2, "hash_id": 2}
+    model = rankers(wiring, table_widths=tuple(widths.items()))
+    for weight in model.trainable_weights:
+        weight.assign_add(tf.random.stateless_normal(weight.shape, (1, 2), stddev=0.3))
+    batch = make_batch(size=32)
+    other = model.merged(table_variables=1)
+    for task, expected in model(batch).items():
+        np.testing.assert_allclose(other(batch)[task].numpy(), expected.numpy(), rtol=1e-5)
+    for layer in model.sets.values():
+        narrow = {table.name: width for run, width in layer.stored_tables for table in run if width < layer.width}
+        assert narrow == {name: width for name, width in widths.items() if width < layer.width}
+    check_requests(model, {name: value.numpy() for name, value in make_batch(size=8).items()})
 
 
 @EVERY_WIRING

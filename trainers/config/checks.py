@@ -34,6 +34,7 @@ def check_paradigm(config: ModelConfig) -> None:
         raise ValueError("--gate=mean leaves --model=omoe no gate to share: use --model=shared_bottom.")
     _check_scenarios(config)
     _check_auxiliary(config)
+    table_widths(config.table_widths)
     task_weights(config.task_weights)
 
 
@@ -143,6 +144,30 @@ def field_penalties(given: Sequence[str]) -> tuple[tuple[str, float], ...]:
       ValueError: If an entry is not feature:weight, or a feature is named twice.
     """
     return _weights(given, flag="field_l2", of="feature", example="user_id:0.01")
+
+
+def table_widths(given: Sequence[str], *, widths: Sequence[int] | None = None) -> tuple[tuple[str, int], ...]:
+    """Reads `--table_widths`.
+
+    Args:
+      given: The flag.
+      widths: Widths of the embedding sets, if they are known.
+
+    Raises:
+      ValueError: If an entry is not feature:width, a feature is named twice, or no set is wider.
+    """
+    pairs = []
+    for text in given:
+        name, _, width = text.rpartition(":")
+        if not name or not width.isdecimal() or not int(width):
+            raise ValueError(f"--table_widths: {text!r} is not feature:width, such as user_id:4.")
+        if widths is not None and int(width) >= max(widths):
+            wide = ",".join(map(str, widths))
+            raise ValueError(f"--table_widths: {text!r} is not narrower than an embedding set. --widths={wide}.")
+        pairs.append((name, int(width)))
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError(f"--table_widths names a feature twice. Received: {','.join(given)}.")
+    return tuple(pairs)
 
 
 def _weights(given: Sequence[str], *, flag: str, of: str, example: str) -> tuple[tuple[str, float], ...]:

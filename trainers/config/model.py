@@ -47,6 +47,11 @@ class WiringConfig:
         "stem takes one for shared embeddings and one per task, or a single number for all.",
         minimum=1,
     )
+    table_widths: tuple[str, ...] = setting(
+        (),
+        "Widths of the rows of single tables as feature:width, such as user_id:4, less than those of --widths: a "
+        "trained matrix maps the rows of such a table to the width of each wider set. For tables of very many rows.",
+    )
     experts: tuple[str, ...] = setting(
         (),
         "Experts as interaction:set, sets counted from 0; just the interaction if there is one set. For ple and "

@@ -12,7 +12,7 @@ from fullrank.layers.legacy_keras import keras
 from fullrank.models import GroupOptions, InteractionOptions, ObjectiveOptions, Ranker, RankerOptions, Repetition
 from fullrank.models.optimizers import OptimizerSpec, build_optimizer
 from fullrank.models.options.setting import part_of
-from fullrank.trainers.config.checks import field_penalties, task_weights
+from fullrank.trainers.config.checks import field_penalties, table_widths, task_weights
 from fullrank.trainers.config.config import ExposureConfig
 from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.config.objective import ObjectiveConfig
@@ -53,8 +53,10 @@ def build_model(
     """
     schema = without_features(schema, config.without_features)
     wiring = wiring_of_data(config, schema)
+    widths = [each.width for each in wiring.sets]
+    narrow = table_widths(config.table_widths, widths=widths)
     if tables_of is None:
-        check_tables_fit(schema, widths=[each.width for each in wiring.sets], machines=machines)
+        check_tables_fit(schema, widths=widths, narrow=dict(narrow), machines=machines)
     options = part_of(
         config,
         of=RankerOptions,
@@ -64,6 +66,7 @@ def build_model(
         repetition=_repetition(exposure),
         embedding_l2=embedding_l2,
         field_penalties=field_penalties(field_l2),
+        table_widths=narrow,
         seed=seed,
     )
     with _layer_settings(mixed_precision=config.mixed_precision):

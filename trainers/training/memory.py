@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,14 @@ _LIMITS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.lim
 _UNITS: Final = ("B", "KB", "MB", "GB", "TB", "PB", "EB")
 
 
-def check_tables_fit(schema: Schema, *, widths: Sequence[int], memory: int | None = None, machines: int = 1) -> None:
+def check_tables_fit(
+    schema: Schema,
+    *,
+    widths: Sequence[int],
+    narrow: Mapping[str, int] | None = None,
+    memory: int | None = None,
+    machines: int = 1,
+) -> None:
     """Rejects float32 tables that together exceed the memory of the machine or of its container.
 
     A feature's table has `rows x width x 4` bytes in every embedding set; the optimiser's slots are not counted, so a
@@ -26,6 +33,7 @@ def check_tables_fit(schema: Schema, *, widths: Sequence[int], memory: int | Non
     Args:
       schema: Schema of the data, whose sparse features have the tables.
       widths: Widths of the embedding sets.
+      narrow: Table -> width of its rows in wider sets.
       memory: Memory in bytes; that of the machine or container if `None`.
       machines: How many machines of as much memory share the tables.
 
@@ -34,8 +42,11 @@ def check_tables_fit(schema: Schema, *, widths: Sequence[int], memory: int | Non
     """
     there = total_memory() if memory is None else memory
     there = None if there is None else there * machines
-    width = sum(widths)
-    sizes = {feature.name: feature.ids.rows * width * _BYTES for feature in schema.tables}
+    numbers = {
+        feature.name: sum(min(width, (narrow or {}).get(feature.name, width)) for width in widths)
+        for feature in schema.tables
+    }
+    sizes = {feature.name: feature.ids.rows * numbers[feature.name] * _BYTES for feature in schema.tables}
     needed = sum(sizes.values())
     if there is None or needed <= there:
         return
@@ -43,9 +54,10 @@ def check_tables_fit(schema: Schema, *, widths: Sequence[int], memory: int | Non
     rows = schema.table(largest).ids.rows
     raise ValueError(
         f"The embedding tables need {in_bytes(needed)}, but there are {in_bytes(there)} of memory: the largest is that "
-        f"of feature {largest!r}, {rows:,} rows x {width} numbers of {_BYTES} bytes = {in_bytes(sizes[largest])}. Give "
-        "the feature fewer rows (in schema.json ids of kind 'hash' with a smaller size, or a vocabulary with max_size, "
-        "and convert again), or smaller --widths."
+        f"of feature {largest!r}, {rows:,} rows x {numbers[largest]} numbers of {_BYTES} bytes = "
+        f"{in_bytes(sizes[largest])}. Give the feature fewer rows (in schema.json ids of kind 'hash' with a smaller "
+        "size, or a vocabulary with max_size, "
+        f"and convert again), narrower rows (--table_widths={largest}:4), or smaller --widths."
     )
 
 

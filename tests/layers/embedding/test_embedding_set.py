@@ -43,7 +43,9 @@ def filled(table_variables: int | None, plan: LookupPlan = PLAN) -> layers.Embed
     embedding_set = layers.EmbeddingSet(plan, 2, table_variables=table_variables)
     embedding_set(lookups())
     base = {"a": 100, "b": 200, "c": 300}
-    for variable, run in zip(embedding_set.weights, plan.merged(table_variables), strict=True):
+    for variable, run in zip(
+        embedding_set.weights, plan.merged(table_variables, width=embedding_set.width), strict=True
+    ):
         rows = np.concatenate([base[table.name] + np.arange(table.rows) for table in run]).astype(np.float32)
         variable.assign(np.stack([rows, -rows], axis=1))
     return embedding_set
@@ -96,7 +98,7 @@ def test_what_describes_the_behaviour_alone_is_added_to_each_compared_part() -> 
     np.testing.assert_allclose(behaviours[0], [[303.0, -303.0, 506.0, -506.0], [300.0, -300.0, 500.0, -500.0]])
     np.testing.assert_allclose(target, [[103.0, -103.0, 604.0, -604.0]])
     # Row 2 of b is read by a behaviour alone: nothing of it is in the target, and twice its own in e_i.
-    (run,) = plan.merged(1)
+    (run,) = plan.merged(1, width=4)
     starts = np.cumsum([0, *(table.rows for table in run)])
     rows = {table.name: start for table, start in zip(run, starts, strict=False)}
     touched = tf.convert_to_tensor(tape.gradient(target, embedding_set.weights[0])).numpy()
@@ -145,10 +147,10 @@ def test_tables_copy_into_another_number_of_variables() -> None:
 
 
 def test_variables_share_fields_evenly_and_keep_every_table() -> None:
-    runs = PLAN.merged(2)
+    runs = PLAN.merged(2, width=4)
     assert sorted(table.name for run in runs for table in run) == ["a", "b", "c"]
     assert [len(run) for run in runs] in ([1, 2], [2, 1])
-    assert [len(run) for run in PLAN.merged(None)] == [1, 1, 1]
+    assert [len(run) for run in PLAN.merged(None, width=4)] == [1, 1, 1]
 
 
 def test_a_model_that_reads_numbers_alone_has_a_set_without_tables() -> None:

@@ -72,3 +72,11 @@ def test_a_model_is_not_built_with_tables_that_do_not_fit(toy_records: Path, mon
         ValueError, match=r"The embedding tables need .* the largest is that of feature 'user', 32 rows"
     ):
         build_model(ModelConfig(model="single"), read_schema(toy_records))
+
+
+def test_a_narrow_table_counts_with_its_own_width_in_each_wider_set() -> None:
+    # 100 rows x (2 + 2) numbers + 10 rows x (3 + 2) numbers, of 4 bytes: 1,600 + 200.
+    schema = schema_of(user=98, item=8)
+    check_tables_fit(schema, widths=(3, 2), narrow={"user": 2}, memory=1_800)
+    with pytest.raises(ValueError, match=r"'user', 100 rows x 4 numbers of 4 bytes = 1\.6 KB"):
+        check_tables_fit(schema, widths=(3, 2), narrow={"user": 2}, memory=1_799)
