@@ -29,6 +29,9 @@ class GraphVectors(Protocol):
 class ClickGraph:
     """A person u and an ad a with latent vectors p_u and q_a, ids, and vectors made of earlier clicks.
 
+    Columns named `shuffled_...` are the same vectors in another order, that of other people and ads: they tell nothing,
+    so that a model which reads them has all that one with the true ones has, but for what these tell.
+
     Each person has clicked ads, drawn with probabilities softmax_a(sharpness <p_u, q_a> / sqrt(rank)).
 
     Effects: `affinity`, <p_u, q_a>.
@@ -51,13 +54,15 @@ class ClickGraph:
 
     @property
     def features(self) -> tuple[Feature, ...]:
-        """The two ids, and the two vectors as a pair."""
+        """The two ids, and the two vectors as a pair, true and shuffled."""
         length = self.embed.width
         return (
             Sparse(name="user_id", side="user", ids=IdMap(kind="identity", size=self.users)),
             Sparse(name="ad_id", side="ad", ids=IdMap(kind="identity", size=self.ads)),
             Vector(name="user_vector", side="user", length=length, pair="ad_vector"),
             Vector(name="ad_vector", side="ad", length=length),
+            Vector(name="shuffled_user_vector", side="user", length=length, pair="shuffled_ad_vector"),
+            Vector(name="shuffled_ad_vector", side="ad", length=length),
         )
 
     def plant(self, random: np.random.Generator) -> Planted:
@@ -73,6 +78,8 @@ class ClickGraph:
         clicks = (of_users, clicked.reshape(-1).astype(np.int64))
         user_vectors, ad_vectors = self.embed(clicks, users=self.users, ads=self.ads, seed=seed)
 
+        other_users, other_ads = random.permutation(self.users), random.permutation(self.ads)
+
         def draw(asked: Draw) -> Drawn:
             user = asked.random.integers(self.users, size=asked.rows)
             ad = asked.random.integers(self.ads, size=asked.rows)
@@ -82,6 +89,8 @@ class ClickGraph:
                     "ad_id": ad,
                     "user_vector": user_vectors[user],
                     "ad_vector": ad_vectors[ad],
+                    "shuffled_user_vector": user_vectors[other_users[user]],
+                    "shuffled_ad_vector": ad_vectors[other_ads[ad]],
                 },
                 effects={"affinity": affinity[user, ad]},
             )
