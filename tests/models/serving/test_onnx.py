@@ -72,9 +72,10 @@ def rows_of(schema: Schema) -> dict[str, np.ndarray[Any, Any]]:
         (models.single(width=4, tasks=TASKS, expert_width=8), {}),
         (models.multi_embedding(tasks=TASKS, **SIZES), {"sequence": "din", "numeric": "mns"}),
         (models.ame(tasks=TASKS, widths=(4, 6, 8), expert_width=8), {"sequence": "mean", "numeric": "autodis"}),
+        (models.ame(tasks=TASKS, widths=(4, 6, 8), expert_width=8), {"table_widths": (("item", 2), ("user", 5))}),
         (models.stem_al(main="click", auxiliary=("like",), **SIZES), {"head": "gp", "inducing_points": 4}),
     ],
-    ids=["single", "me", "ame", "stem_al with a process"],
+    ids=["single", "me", "ame", "ame with narrow tables", "stem_al with a process"],
 )
 def test_a_graph_scores_as_the_model(
     schema: Schema, tmp_path: Path, wiring: models.Wiring, options: dict[str, Any]
