@@ -193,5 +193,7 @@ _GRAPH_SAGE: Final = Control(
     },
     rows=102_400,
     seeds=MANY,
+    note="The baseline reads the same vectors, in the order of other people and ads, so that both sides have as many "
+    "fields: they tell nothing, and are still worth .0013 beside ids alone.",
 )
 ENCODERS: Final = (_TIM, _ORDER, _CARRY, _HASH_ID, _SIMILARITY, _GRAPH_SAGE)

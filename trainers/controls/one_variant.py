@@ -1,4 +1,4 @@
-"""All runs of one variant of a control: its rate is chosen on worlds of their own, then each seed is trained.
+"""All runs of one variant of a control: its rates are chosen on a world of their own, then each seed is trained.
 
 The graph is traced once. Every run starts from the weights that a model of its seed is built with and a new optimiser,
 whose variables are copied into the traced one.
@@ -7,7 +7,6 @@ whose variables are copied into the traced one.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import time
 import traceback
 from collections.abc import Iterator, Mapping
@@ -20,9 +19,11 @@ import numpy.typing as npt
 from fullrank.data.planted.mechanism import SplitName
 from fullrank.data.planted.world import BLOCK, PlantedWorld
 from fullrank.trainers.config.config import RunConfig
-from fullrank.trainers.controls.plan import TUNING_SEEDS, Control, Side
+from fullrank.trainers.controls.plan import Control, Side
 from fullrank.trainers.studies.job import Job, config_of
 
+TUNING_SEED: Final = 0
+"""Seed of the world that rates are chosen in; no result is from it."""
 _MEASURED_BLOCKS: Final = 6
 
 
@@ -35,16 +36,14 @@ class VariantJob:
       side: The side whose world is used.
       variant: Name of the variant.
       seeds: Seeds of worlds and weights that are missing.
-      tuned: Seed of a tuning world and rate -> its value of `Control.tuned_by`, for the tuning runs that are done.
-      trained: Seeds and rates of other runs that are done: `seeds` has some of them while the rate is not chosen.
+      tuned: Rate -> its value of `Control.tuned_by`, for the tuning runs that are done.
     """
 
     control: Control
     side: Side
     variant: str
     seeds: tuple[int, ...]
-    tuned: Mapping[tuple[int, float], float]
-    trained: frozenset[tuple[int, float]] = frozenset()
+    tuned: Mapping[float, float]
 
     def config(self, rate: float) -> RunConfig:
         """The configuration of a training with a rate.
@@ -96,16 +95,15 @@ def run_variant(job: VariantJob) -> list[dict[str, Any]]:
         lines.append(line)
         return line
 
-    for seed, rate in itertools.product(TUNING_SEEDS, job.control.rates):
-        if (seed, rate) not in tuned:
-            line = run(seed, rate)
+    for rate in job.control.rates:
+        if rate not in tuned:
+            line = run(TUNING_SEED, rate)
             if "error" in line:
                 return lines
-            tuned[seed, rate] = line["values"][metric]
+            tuned[rate] = line["values"][metric]
     best = job.control.best_rate(tuned)
     for seed in job.seeds:
-        if best is not None and (seed, best) not in job.trained:
-            run(seed, best)
+        run(seed, best)
     return lines
 
 
@@ -121,11 +119,11 @@ class _Training:
         keras.backend.clear_session()
         self._job = job
         control, self._world = job.control, job.control.world(job.side)
-        # Statistics are baked into the graph. Those of a tuning world serve all: truths differ, ranges do not.
-        self._schema = PlantedWorld(self._world, seed=TUNING_SEEDS[0]).schema(train_rows=control.rows)
+        # Statistics are baked into the graph. Those of the tuning world serve all: truths differ, ranges do not.
+        self._schema = PlantedWorld(self._world, seed=TUNING_SEED).schema(train_rows=control.rows)
         self._batch_size = batch_size_of(job.config(rate).data)
         self._steps = control.rows // self._batch_size
-        self._model = self._built(seed=TUNING_SEEDS[0], rate=rate)
+        self._model = self._built(seed=TUNING_SEED, rate=rate)
         model = self._model
         self._logits = tf.function(lambda batch: model.logits(batch, training=False), reduce_retracing=True)
 
@@ -153,7 +151,7 @@ class _Training:
         for mine, start in zip(_variables(model), _variables(self._built(seed=seed, rate=rate)), strict=True):
             mine.assign(start)
         world = PlantedWorld(self._world, seed=seed)
-        split: SplitName = "validation" if seed in TUNING_SEEDS else "test"
+        split: SplitName = "validation" if seed == TUNING_SEED else "test"
         rows = world.rows(split, _MEASURED_BLOCKS * BLOCK)
         spectral = control.field is not None
         untrained = measure(model, rows, logits=self._logits, field=control.field) if spectral else {}

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from fullrank.analysis.comparisons.paired import PairedDifference, paired_difference
-from fullrank.trainers.controls.finished import finished_runs
+from fullrank.trainers.controls.one_variant import TUNING_SEED
 from fullrank.trainers.controls.plan import LOWER_IS_BETTER, SIDES, Claim, Control, Side
 from fullrank.trainers.studies.report import markdown
 
@@ -16,10 +16,10 @@ _HEAD: Final = """# Controls
 
 For each claim of the papers a world is planted in which theory says that the method must win (positive control), and
 one without what the method is for, in which it must not win by more than chance (negative control). Worlds stream:
-every variant sees the same rows in a single pass, an equal number of steps, with a learning rate chosen for itself by
-the mean on validation of three worlds of their own (the same grid for all). Each seed draws a world and weights anew.
-The floor is a constant prediction (of `ia`: the untrained tables), the oracle predicts by the planted logit. Intervals
-are Student's, 95 %, of the difference between method and baseline over paired seeds.
+every variant sees the same rows in a single pass, an equal number of steps, with learning rates chosen for itself on
+validation of a world of its own (seed 0, the same grid for all). Each seed draws a world and weights anew. The floor is
+a constant prediction (of `ia`: the untrained tables), the oracle predicts by the planted logit. Intervals are
+Student's, 95 %, of the difference between method and baseline over paired seeds.
 
 A positive control is *won* when the whole interval lies above 0 (below, where lower is better); a negative one is
 *kept* unless it does.
@@ -92,14 +92,12 @@ def write_page(controls: Sequence[Control], results: Sequence[Mapping[str, Any]]
 
 
 def _found(control: Control, side: Side, results: Sequence[Mapping[str, Any]]) -> _Found:
-    finished = {
-        variant: finished_runs(control, side=side, variant=variant, results=results).with_rate
-        for variant in control.variants_of(side)
-    }
-    runs = {
-        variant: {seed: line for seed, line in lines.items() if seed in control.seeds}
-        for variant, lines in finished.items()
-    }
+    runs: dict[str, dict[int, Mapping[str, Any]]] = {variant: {} for variant in control.variants_of(side)}
+    for line in results:
+        mine = (line["control"], line["side"]) == (control.name, side) and line["variant"] in runs
+        wanted = mine and line["seed"] != TUNING_SEED and line["seed"] in control.seeds and "error" not in line
+        if wanted and line["plan"] == control.digest(side, line["variant"]):
+            runs[line["variant"]][line["seed"]] = line
     return _Found(control=control, side=side, runs=runs)
 
 

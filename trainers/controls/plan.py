@@ -22,8 +22,6 @@ RATES: Final = (0.002, 0.006, 0.02)
 """Learning rates of all weights outside tables that every variant is tuned over."""
 TABLE_FACTOR: Final = 30.0
 """Learning rate of tables over that of the other weights."""
-TUNING_SEEDS: Final = (0, 1001, 1002)
-"""Seeds of the worlds that rates are chosen in; no result is from them."""
 MANY: Final = tuple(range(1, 11))
 """Seeds of a control whose runs differ much from seed to seed."""
 
@@ -63,8 +61,8 @@ class Control:
       rows: Training examples; one pass.
       seeds: Seeds of worlds and weights; more of them where runs differ more.
       field: Table whose information abundance is measured.
-      rates: Learning rates that each variant is tuned over, on validation of the worlds of `TUNING_SEEDS`; that of
-        tables is `TABLE_FACTOR` times as high.
+      rates: Learning rates that each variant is tuned over, on validation of a world of its own; that of tables is
+        `TABLE_FACTOR` times as high.
       note: What explains an outcome, for the page.
       attends: Columns of behaviours, target, times and the row's own time, of which an attention map is drawn.
     """
@@ -116,16 +114,10 @@ class Control:
         """What rates are chosen by: the predictions, also where a structure is measured."""
         return "ne" if self.metric in STRUCTURAL else self.metric
 
-    def best_rate(self, tuned: Mapping[tuple[int, float], float]) -> float | None:
-        """The rate of the best mean of `tuned_by` over all tuning worlds; `None` if a run is missing.
-
-        Args:
-          tuned: Seed of the world and rate -> what the run came to.
-        """
-        if any((seed, rate) not in tuned for seed in TUNING_SEEDS for rate in self.rates):
-            return None
+    def best_rate(self, tuned: Mapping[float, float]) -> float:
+        """The rate that came to the best value of `tuned_by`."""
         sign = -1.0 if self.tuned_by in LOWER_IS_BETTER else 1.0
-        return max(self.rates, key=lambda rate: sign * sum(tuned[seed, rate] for seed in TUNING_SEEDS))
+        return max(self.rates, key=lambda rate: sign * tuned[rate])
 
     def digest(self, side: Side, variant: str) -> str:
         """Changes with the world, the flags and the rates: a result of another plan is not one of this.
@@ -158,7 +150,5 @@ class ControlConfig:
         check_settings(self)
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"--seeds needs different seeds. Received: {self.seeds}.")
-        if set(self.seeds) & set(TUNING_SEEDS):
-            raise ValueError(f"--seeds: rates are chosen in the worlds {TUNING_SEEDS}. Received: {self.seeds}.")
         if not set(self.sides) <= set(SIDES) or not self.sides:
             raise ValueError(f"--sides takes positive and negative. Received: {','.join(self.sides)}.")

@@ -11,8 +11,7 @@ from typing import Any, Final
 from fullrank.data.files.printable import closest
 from fullrank.data.files.write_aside import write_text
 from fullrank.trainers.controls.catalogue import CONTROLS
-from fullrank.trainers.controls.finished import finished_runs
-from fullrank.trainers.controls.one_variant import VariantJob, run_variant
+from fullrank.trainers.controls.one_variant import TUNING_SEED, VariantJob, run_variant
 from fullrank.trainers.controls.page import write_page
 from fullrank.trainers.controls.plan import SIDES, Control, ControlConfig, Side
 from fullrank.trainers.studies.pool import appended_to, read_results, run_jobs
@@ -93,10 +92,17 @@ def _turn(control: Control, variant: str) -> int:
 
 
 def _job(control: Control, side: Side, variant: str, results: Sequence[Mapping[str, Any]]) -> VariantJob:
-    finished = finished_runs(control, side=side, variant=variant, results=results)
-    left = tuple(seed for seed in control.seeds if seed not in finished.with_rate)
-    trained = frozenset(finished.runs)
-    return VariantJob(control=control, side=side, variant=variant, seeds=left, tuned=finished.tuned, trained=trained)
+    mine = [
+        line
+        for line in results
+        if (line["control"], line["side"], line["variant"]) == (control.name, side, variant)
+        and line["plan"] == control.digest(side, variant)
+        and "error" not in line
+    ]
+    done = {line["seed"] for line in mine}
+    tuned = {line["rate"]: line["values"][control.tuned_by] for line in mine if line["seed"] == TUNING_SEED}
+    left = tuple(seed for seed in control.seeds if seed not in done)
+    return VariantJob(control=control, side=side, variant=variant, seeds=left, tuned=tuned)
 
 
 def _adapted(control: Control, config: ControlConfig) -> Control:

@@ -19,7 +19,7 @@ from fullrank.trainers.controls.catalogue import CONTROLS
 from fullrank.trainers.controls.measure import scores
 from fullrank.trainers.controls.one_variant import VariantJob, run_variant
 from fullrank.trainers.controls.page import write_page
-from fullrank.trainers.controls.plan import TUNING_SEEDS, Claim, Control, ControlConfig
+from fullrank.trainers.controls.plan import Claim, Control, ControlConfig
 from fullrank.trainers.controls.run import chosen, jobs_of
 from fullrank.trainers.studies.pool import read_results
 
@@ -57,18 +57,6 @@ def line(side: str, variant: str, seed: int, auc: float, *, control: Control = C
     }
 
 
-def tuned(side: str, variant: str, *, control: Control = CONTROL, best: float = 0.003) -> list[Any]:
-    """The lines of all tuning runs, of which those with the best rate come to .8."""
-    return [
-        line(side, variant, seed, 0.8 if rate == best else 0.6, control=control, rate=rate)
-        for seed in TUNING_SEEDS
-        for rate in control.rates
-    ]
-
-
-ALL_TUNED = [each for side in ("positive", "negative") for variant in "abc" for each in tuned(side, variant)]
-
-
 def row_of(page: str) -> list[str]:
     (found,) = (text for text in page.splitlines() if text.startswith("| b beats a"))
     return [cell.strip() for cell in found.strip("|").split("|")]
@@ -76,7 +64,7 @@ def row_of(page: str) -> list[str]:
 
 def test_verdicts_by_hand() -> None:
     # Differences .01, .02, .03: mean .02, standard deviation .01, t(.975, 2) = 4.302653, reach .024842.
-    gains = [*ALL_TUNED, *(line("positive", "a", seed, 0.7) for seed in (1, 2, 3))]
+    gains = [line("positive", "a", seed, 0.7) for seed in (1, 2, 3)]
     gains += [line("positive", "b", seed, 0.7 + 0.01 * seed) for seed in (1, 2, 3)]
     # Differences -.0101, -.01, -.0099.
     gains += [line("negative", "a", seed, 0.5) for seed in (1, 2, 3)]
@@ -93,9 +81,8 @@ def test_verdicts_by_hand() -> None:
     ]
     assert cells[-1] == "kept"
     lower = dataclasses.replace(CONTROL, metric="ne")
-    # NE is 1 - AUC here, so that the same rates are best.
     cells = row_of(write_page([lower], gains))
-    # By NE, b is .01 worse on the negative side, and both floors are 1.
+    # By NE, which is 1 - AUC here, b is .01 worse on the negative side, and both floors are 1.
     assert (cells[2], cells[8], cells[-1]) == ("1.0000", "1.0000", "kept")
     better = [*gains, *(line("positive", "b", seed, 0.9 + 0.0001 * seed) for seed in (1, 2, 3))]
     assert row_of(write_page([CONTROL], better))[7] == "**won**"
@@ -110,7 +97,7 @@ def test_verdicts_by_hand() -> None:
 def test_the_page_says_what_is_missing_and_what_failed() -> None:
     failed = {**line("positive", "b", 2, 0.0), "error": "boom"}
     control = dataclasses.replace(CONTROL, seeds=(1, 2))
-    page = write_page([control], [*ALL_TUNED, line("positive", "a", 1, 0.7), failed])
+    page = write_page([control], [line("positive", "a", 1, 0.7), failed])
     assert "* c, positive, a: seeds 2" in page
     assert "* c, positive, b, seed 2: boom" in page
     assert "0 of 2 seeds" in page
@@ -127,7 +114,7 @@ def test_the_page_shows_attention_by_age_as_means_over_seeds() -> None:
 
     lines = [{**line("positive", "b", seed, 0.7), "map": attention(alike)} for seed, alike in ((1, 2.0), (2, 3.0))]
     lines += [{**line("positive", "b", 3, 0.7), "map": attention(None)}]
-    page = write_page([CONTROL], [*ALL_TUNED, *lines])
+    page = write_page([CONTROL], lines)
     table = page[page.index("so that 1 is a plain mean:") :].splitlines()[2:]
     rows = [[cell.strip() for cell in text.strip("|").split("|")] for text in table[2:4]]
     assert rows == [["0.1", "2.5000", "-"], ["24", "0.5000", "1.0000"]]
@@ -136,7 +123,7 @@ def test_the_page_shows_attention_by_age_as_means_over_seeds() -> None:
 
 
 def test_what_is_missing_is_a_job_and_claims_come_first() -> None:
-    done = [*tuned("positive", "a"), line("positive", "a", 1, 0.7), line("positive", "a", 2, 0.7, rate=0.01)]
+    done = [line("positive", "a", 1, 0.7), line("positive", "a", 0, 0.6, rate=0.01)]
     control = dataclasses.replace(CONTROL, seeds=(1, 2))
     jobs = jobs_of([control], sides=("positive", "negative"), results=done)
     assert [(job.side, job.variant, job.seeds) for job in jobs] == [
@@ -146,20 +133,9 @@ def test_what_is_missing_is_a_job_and_claims_come_first() -> None:
         ("negative", "b", (1, 2)),
         ("positive", "c", (1, 2)),
     ]
-    assert jobs[0].tuned == {(seed, rate): 0.8 if rate == 0.003 else 0.6 for seed, rate in jobs[0].tuned}
-    assert len(jobs[0].tuned) == 9
-    assert jobs[0].trained == {(1, 0.003), (2, 0.01)}  # seed 2 was trained with another rate than the chosen one
-
-
-def test_the_rate_of_the_best_mean_over_all_tuning_worlds_is_chosen() -> None:
-    first, second, third = TUNING_SEEDS
-    # Means: .001 has .70, .003 has .72, .01 has .6967, though .01 is best in the first world.
-    values = {0.001: (0.7, 0.7, 0.7), 0.003: (0.72, 0.72, 0.72), 0.01: (0.75, 0.67, 0.67)}
-    found = {(seed, rate): each[place] for rate, each in values.items() for place, seed in enumerate(TUNING_SEEDS)}
-    assert CONTROL.best_rate(found) == 0.003
-    assert dataclasses.replace(CONTROL, metric="ne").best_rate(found) == 0.01
-    assert CONTROL.best_rate({run: value for run, value in found.items() if run != (third, 0.01)}) is None
-    assert {first, second, third}.isdisjoint(seed for control in CONTROLS.values() for seed in control.seeds)
+    assert jobs[0].tuned == {0.01: 0.6}
+    assert CONTROL.best_rate({0.001: 0.7, 0.003: 0.8, 0.01: 0.6}) == 0.003
+    assert dataclasses.replace(CONTROL, metric="ne").best_rate({0.001: 0.7, 0.003: 0.8, 0.01: 0.6}) == 0.01
 
 
 def test_every_control_that_comes_with_fullrank_can_be_trained() -> None:
@@ -181,8 +157,6 @@ def test_mistakes_are_named() -> None:
         ControlConfig(output="o", sides=("both",))
     with pytest.raises(ValueError, match="different seeds"):
         ControlConfig(output="o", seeds=(1, 1))
-    with pytest.raises(ValueError, match="rates are chosen in the worlds"):
-        ControlConfig(output="o", seeds=(1, 1001))
 
 
 def test_scores_by_hand() -> None:
@@ -219,8 +193,9 @@ def test_carries_matter_to_a_linear_reader() -> None:
 
 @pytest.mark.slow
 def test_a_run_does_not_depend_on_the_runs_before_it() -> None:
-    best = {(seed, rate): 0.6 if rate == 0.01 else 0.5 for seed in TUNING_SEEDS for rate in CONTROL.rates}
-    job = VariantJob(control=CONTROL, side="positive", variant="a", seeds=(1, 2, 1), tuned=best)
+    job = VariantJob(
+        control=CONTROL, side="positive", variant="a", seeds=(1, 2, 1), tuned={0.001: 0.5, 0.003: 0.5, 0.01: 0.6}
+    )
     lines = run_variant(job)
     assert [each.get("error") for each in lines] == [None] * 3
     assert [each["rate"] for each in lines] == [0.01] * 3
@@ -237,7 +212,7 @@ def test_a_control_from_the_command_line_resumes(tmp_path: Path) -> None:
     first = subprocess.run(command, capture_output=True, text=True, check=False)
     assert first.returncode == 0, first.stderr[-2000:]
     results = read_results(tmp_path / "controls.jsonl")
-    assert len(results) == 4 * (9 + 2)
+    assert len(results) == 4 * (3 + 2)
     page = (tmp_path / "controls.md").read_text(encoding="utf-8")
     assert "| negative | sgd, pairs" in page
     assert "* tim, positive, mean: seeds 1, 2" in page

@@ -12,7 +12,6 @@ import pytest
 
 from fullrank.trainers.controls.catalogue import CONTROLS
 from fullrank.trainers.controls.one_variant import VariantJob, run_variant
-from fullrank.trainers.controls.plan import TUNING_SEEDS
 
 pytestmark = pytest.mark.slow
 
@@ -21,8 +20,7 @@ def trained(name: str, variant: str, *, rate: float, rows: int | None = None) ->
     """The line of one run, with a rate that needs no tuning."""
     control = CONTROLS[name]
     control = dataclasses.replace(control, rates=(rate,), rows=rows or control.rows)
-    tuned = {(seed, rate): 0.5 for seed in TUNING_SEEDS}
-    (line,) = run_variant(VariantJob(control=control, side="positive", variant=variant, seeds=(1,), tuned=tuned))
+    (line,) = run_variant(VariantJob(control=control, side="positive", variant=variant, seeds=(1,), tuned={rate: 0.5}))
     assert "error" not in line, line["error"]
     return line
 

@@ -15,7 +15,7 @@ from fullrank.data.planted.world import Task, World
 from fullrank.trainers import control as command
 from fullrank.trainers.controls import run as controls_run
 from fullrank.trainers.controls.one_variant import VariantJob
-from fullrank.trainers.controls.plan import TUNING_SEEDS, Claim, Control
+from fullrank.trainers.controls.plan import Claim, Control
 from fullrank.trainers.studies.pool import read_results
 
 
@@ -42,8 +42,8 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[VariantJob]:
     def run_variant(job: VariantJob) -> list[dict[str, Any]]:
         found.append(job)
         gain = 0.1 if (job.side, job.variant) == ("positive", "b") else 0.0
-        lines: list[dict[str, Any]] = []
-        for seed in (*(each for each in TUNING_SEEDS if (each, 0.01) not in job.tuned), *job.seeds):
+        lines = []
+        for seed in job.seeds:
             line = {"control": "c", "side": job.side, "variant": job.variant, "seed": seed, "rate": 0.01}
             line |= {"plan": job.control.digest(job.side, job.variant), "cpu_seconds": 1.0, "weights": 7}
             auc = 0.6 + gain + 0.001 * seed
@@ -96,7 +96,7 @@ def test_a_failed_run_is_shown_and_makes_the_command_fail(
     assert "* c, negative, a, seed 5: RuntimeError: boom" in (tmp_path / "controls.md").read_text()
     assert {job.control.rows for job in trained} == {8192}
     lines = read_results(tmp_path / "controls.jsonl")
-    assert [(line["variant"], line["seed"], "error" in line) for line in lines if line["seed"] not in TUNING_SEEDS] == [
+    assert [(line["variant"], line["seed"], "error" in line) for line in lines] == [
         ("a", 1, False),
         ("a", 5, True),
         ("b", 1, False),
