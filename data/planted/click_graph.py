@@ -29,8 +29,8 @@ class GraphVectors(Protocol):
 class ClickGraph:
     """A person u and an ad a with latent vectors p_u and q_a, ids, and vectors made of earlier clicks.
 
-    Columns named `shuffled_...` are the same vectors in another order, that of other people and ads: they tell nothing,
-    so that a model which reads them has all that one with the true ones has, but for what these tell.
+    Columns named `shuffled_...` are the same vectors in the order of other people and ads, so that they tell nothing. A
+    model that reads them has as many inputs as one that reads the true vectors, and differs only in what these tell.
 
     Each person has clicked ads, drawn with probabilities softmax_a(sharpness <p_u, q_a> / sqrt(rank)).
 

@@ -97,7 +97,7 @@ def test_a_narrow_run_starts_another_one(
     [
         ("user", "'user' is not feature:width, such as user_id:4"),
         ("user:0", "'user:0' is not feature:width"),
-        ("user:8", "'user:8' is not narrower than an embedding set. --widths=4,8"),
+        ("user:8", "'user:8' is narrower than no embedding set. Their widths: 4, 8."),
         ("user:2,user:3", "names a feature twice"),
         ("usr:2", "there is no table 'usr'. Tables: user, item, tags, age"),
     ],

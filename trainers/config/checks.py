@@ -162,8 +162,8 @@ def table_widths(given: Sequence[str], *, widths: Sequence[int] | None = None) -
         if not name or not width.isdecimal() or not int(width):
             raise ValueError(f"--table_widths: {text!r} is not feature:width, such as user_id:4.")
         if widths is not None and int(width) >= max(widths):
-            wide = ",".join(map(str, widths))
-            raise ValueError(f"--table_widths: {text!r} is not narrower than an embedding set. --widths={wide}.")
+            wide = ", ".join(map(str, widths))
+            raise ValueError(f"--table_widths: {text!r} is narrower than no embedding set. Their widths: {wide}.")
         pairs.append((name, int(width)))
     if len(dict(pairs)) != len(pairs):
         raise ValueError(f"--table_widths names a feature twice. Received: {','.join(given)}.")

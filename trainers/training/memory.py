@@ -52,12 +52,14 @@ def check_tables_fit(
         return
     largest = max(sizes, key=lambda name: sizes[name])
     rows = schema.table(largest).ids.rows
+    half = min(max(widths), (narrow or {}).get(largest, max(widths))) // 2
+    narrower = f", narrower rows (--table_widths={largest}:{half})" if half else ""
     raise ValueError(
         f"The embedding tables need {in_bytes(needed)}, but there are {in_bytes(there)} of memory: the largest is that "
         f"of feature {largest!r}, {rows:,} rows x {numbers[largest]} numbers of {_BYTES} bytes = "
         f"{in_bytes(sizes[largest])}. Give the feature fewer rows (in schema.json ids of kind 'hash' with a smaller "
         "size, or a vocabulary with max_size, "
-        f"and convert again), narrower rows (--table_widths={largest}:4), or smaller --widths."
+        f"and convert again){narrower}, or smaller --widths."
     )
 
 

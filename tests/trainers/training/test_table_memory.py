@@ -78,5 +78,7 @@ def test_a_narrow_table_counts_with_its_own_width_in_each_wider_set() -> None:
     # 100 rows x (2 + 2) numbers + 10 rows x (3 + 2) numbers, of 4 bytes: 1,600 + 200.
     schema = schema_of(user=98, item=8)
     check_tables_fit(schema, widths=(3, 2), narrow={"user": 2}, memory=1_800)
-    with pytest.raises(ValueError, match=r"'user', 100 rows x 4 numbers of 4 bytes = 1\.6 KB"):
+    with pytest.raises(ValueError, match=r"'user', 100 rows x 4 numbers of 4 bytes = 1\.6 KB.*--table_widths=user:1\)"):
         check_tables_fit(schema, widths=(3, 2), narrow={"user": 2}, memory=1_799)
+    with pytest.raises(ValueError, match=r"convert again\), or smaller --widths"):
+        check_tables_fit(schema, widths=(3, 2), narrow={"user": 1}, memory=999)
