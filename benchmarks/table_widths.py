@@ -13,6 +13,8 @@ from typing import Any, Final
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import tensorflow as tf
+
 import report
 from fullrank import models
 from fullrank.data.planted.affinities import Affinities
@@ -72,8 +74,6 @@ class _Trained:
 
 
 def _trained(world: PlantedWorld, batch: Any, *, widths: dict[str, int]) -> _Trained:
-    import tensorflow as tf
-
     wiring = models.single(width=WIDTH, experts=("crossnet", "flat"), tasks=("click",))
     model = models.Ranker(
         world.schema(train_rows=100_000), wiring, models.RankerOptions(table_widths=tuple(widths.items()))

@@ -277,6 +277,11 @@ class EmbeddingSet(keras.layers.Layer):
         stacked = self._stacked[self._variable_of[name]]
         return stacked.part(start, start + rows) if isinstance(stacked, CompactRows) else stacked[start : start + rows]
 
+    def map_of(self, name: str) -> tf.Tensor:
+        """The matrix `[k, d]` that maps the rows of one table to the set's width: the identity if they have it."""
+        narrow = self._narrow[self._variable_of[name]]
+        return tf.eye(self.width) if narrow is None else narrow.kernel[self._place_in_run[name]]
+
     def assign_tables(self, source: EmbeddingSet) -> None:
         """Copies every table from a set of the same plan and width; how tables are merged into variables may differ."""
         if source.width != self.width or source.plan != self.plan:
@@ -285,13 +290,7 @@ class EmbeddingSet(keras.layers.Layer):
             variable.assign(tf.concat([source.table(table.name) for table in run], axis=0))
         for narrow, run in zip(self._narrow, self._runs, strict=True):
             if narrow is not None:
-                narrow.kernel.assign(tf.stack([source._map_of(table.name) for table in run]))
-
-    def _map_of(self, table: str) -> tf.Tensor:
-        """The matrix `[k, d]` of a narrow table."""
-        narrow = self._narrow[self._variable_of[table]]
-        assert narrow is not None  # noqa: S101
-        return narrow.kernel[self._place_in_run[table]]
+                narrow.kernel.assign(tf.stack([source.map_of(table.name) for table in run]))
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, with the plan as plain data."""

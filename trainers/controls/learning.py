@@ -132,9 +132,9 @@ _GSL_NE: Final = Control(
     seeds=MANY,
     note=(
         "Codes are a function of fields that the expert reads as well, so that they can only say the same in fewer "
-        "symbols. Ten seeds bound what that is worth here to .0104 of NE. With two more tuning worlds, one of them "
-        "unlike the ten, the baseline was given the rate 0.006, with which it has .9346, and groups would have won by "
-        ".0197 [.0092, .0302]. The table has the better one."
+        "symbols. Ten seeds bound what that is worth here to .0104 of NE. Two more tuning worlds, one of them "
+        "unlike the ten, chose a rate for the baseline that is worse in nine of the ten; with it, groups would have "
+        "won."
     ),
 )
 
