@@ -147,7 +147,9 @@ def command_of(records: Path, output: Path, *, steps: int, cluster: bool, batch:
     module = [sys.executable, "-m", "fullrank", "cluster" if cluster else "train"]
     flags = [f"--data={records}", f"--output={output}", f"--steps_per_epoch={steps}", f"--log_steps={steps // 6}"]
     flags.append(f"--batch_size={batch}")
-    return [*module, *(["--workers=2", "--servers=2", "--"] if cluster else []), *flags, *MODEL]
+    if not cluster:
+        return [*module, *flags, *MODEL]
+    return [*module, "--workers=2", "--servers=2", "--", "--overlap_after=0", *flags, *MODEL]
 
 
 def time_of_a_step(records: Path, directory: Path, *, seconds: float, steps: int) -> report.Row:

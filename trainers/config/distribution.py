@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Final, Literal
 
 from fullrank.models.options.setting import check_settings, setting
+
+_OF_SERVERS: Final = ("shard_kib", "overlap_after")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,12 +34,21 @@ class DistributionConfig:
         minimum=1,
         operational=True,
     )
+    overlap_after: int = setting(
+        100,
+        "With --strategy=parameter_server: the first this many steps of a training are taken one at a time, by the "
+        "workers in turn, and only later ones overlap.",
+        minimum=0,
+        operational=True,
+    )
 
     def __post_init__(self) -> None:
         """Validates the settings."""
         check_settings(self)
-        if self.shard_kib != 256 and self.strategy != "parameter_server":
-            raise ValueError(f"--shard_kib={self.shard_kib} takes effect only with --strategy=parameter_server.")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name in _OF_SERVERS and value != field.default and self.strategy != "parameter_server":
+                raise ValueError(f"--{field.name}={value} takes effect only with --strategy=parameter_server.")
         if self.replicas is not None and self.strategy != "mirrored":
             raise ValueError(
                 f"--replicas={self.replicas} takes effect only with --strategy=mirrored: leave it out, or give that, "

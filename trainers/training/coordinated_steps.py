@@ -27,11 +27,16 @@ class CoordinatedSteps:
     lost takes no more steps, and those it was taking are handed out again; when it is back, it reads the files of
     another share.
 
+    The first steps of a training are taken one at a time: adaptive rates are largest then, and gradients of the same
+    old weights add up to a step too far. (Dean et al., Large Scale Distributed Deep Networks, 2012, start with one
+    replica, for stability.)
+
     Args:
       model: Compiled, with all its weights, in the scope of the servers' strategy.
       servers: The workers and servers.
       read: Number of an iterator -> endless batches; see `data.reading.read_share`.
       meet_every: Steps of all workers together between two meetings.
+      overlap_after: Steps of a training, of all workers together, before some are taken at the same time.
 
     Attributes:
       parts: What a checkpoint has to hold in addition to the model: how many iterators there have been.
@@ -44,8 +49,10 @@ class CoordinatedSteps:
         servers: Servers,
         read: Callable[[tf.Tensor], tf.data.Dataset],
         meet_every: int,
+        overlap_after: int,
     ) -> None:
         self._model, self._servers, self._meet_every = model, servers, meet_every
+        self._overlap_after = overlap_after
         strategy = servers.strategy
         with strategy.scope():
             iterators = tf.Variable(0, dtype=tf.int64, trainable=False, name="iterators")
@@ -96,8 +103,10 @@ class CoordinatedSteps:
             for start in range(first, steps_per_epoch, self._meet_every):
                 end = min(start + self._meet_every, steps_per_epoch)
                 called.on_train_batch_begin(start)
-                for _ in range(start, end):
+                for step in range(start, end):
                     coordinator.schedule(self._step, args=(iterator,))
+                    if epoch * steps_per_epoch + step < self._overlap_after:
+                        coordinator.join()
                 coordinator.join()
                 logs = self._so_far()
                 called.on_train_batch_end(end - 1, logs)
@@ -133,4 +142,5 @@ def steps_of_workers(model: Ranker, config: RunConfig, schema: Schema, *, server
         servers=servers,
         read=batches_of_readers(config, schema, readers=servers.workers),
         meet_every=min(train.log_steps, train.checkpoint_steps or train.log_steps),
+        overlap_after=config.distribution.overlap_after,
     )

@@ -39,7 +39,8 @@ FLAGS = [
 
 def command(records: Path, output: Path) -> list[str]:
     started = [sys.executable, "-m", "fullrank.trainers.cluster", "--workers=2", "--servers=2", "--"]
-    return [*started, f"--data={records}", f"--output={output}", *FLAGS, "--shard_kib=1", "--checkpoint_steps=6"]
+    of_servers = ["--shard_kib=1", "--overlap_after=2", "--checkpoint_steps=6"]
+    return [*started, f"--data={records}", f"--output={output}", *FLAGS, *of_servers]
 
 
 def kill(output: Path, *, role: str) -> None:

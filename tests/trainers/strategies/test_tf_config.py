@@ -69,9 +69,12 @@ def test_a_cluster_with_servers_has_three_roles(given: dict[str, str], said: str
         read_task(given)
 
 
-def test_the_size_of_shards_needs_servers() -> None:
-    with pytest.raises(ValueError, match="--shard_kib=1 takes effect only with --strategy=parameter_server"):
-        DistributionConfig(shard_kib=1)
+@pytest.mark.parametrize("name", ["shard_kib", "overlap_after"])
+def test_what_is_about_servers_needs_them(name: str) -> None:
+    given: dict[str, Any] = {name: 1}
+    with pytest.raises(ValueError, match=f"--{name}=1 takes effect only with --strategy=parameter_server"):
+        DistributionConfig(**given)
+    assert getattr(DistributionConfig(**given, strategy="parameter_server"), name) == 1
 
 
 @pytest.mark.parametrize(

@@ -39,19 +39,28 @@ class Seen(keras.callbacks.Callback):
 
 
 class OneWorker:
-    """Stands in for a cluster: a coordinator that takes each step itself, at once."""
+    """Stands in for a cluster: a coordinator that takes each step itself, at once.
+
+    Attributes:
+      calls: `s` for each step that was scheduled, `j` for each time that all of them were waited for.
+    """
 
     strategy = tf.distribute.get_strategy()
     workers = 1
+
+    def __init__(self) -> None:
+        self.calls = ""
 
     @property
     def coordinator(self) -> Any:
         def schedule(step: Callable[..., Any], *, args: tuple[Any, ...]) -> None:
             assert step(*args) is None  # results would travel
+            self.calls += "s"
 
-        return SimpleNamespace(
-            create_per_worker_dataset=lambda batches: batches(), schedule=schedule, join=lambda: None
-        )
+        def join() -> None:
+            self.calls += "j"
+
+        return SimpleNamespace(create_per_worker_dataset=lambda batches: batches(), schedule=schedule, join=join)
 
 
 def built(records: Path, output: Path) -> Ranker:
@@ -67,9 +76,18 @@ def read(records: Path) -> tf.data.Dataset:
     return read_records(records, split="train", batch_size=64, seed=2, epochs=None, deterministic=True)
 
 
-def coordinated(model: Ranker, batches: tf.data.Dataset, *, meet_every: int) -> CoordinatedSteps:
-    servers: Any = OneWorker()
-    return CoordinatedSteps(model, servers=servers, read=lambda number: batches, meet_every=meet_every)
+def coordinated(
+    model: Ranker,
+    batches: tf.data.Dataset,
+    *,
+    meet_every: int,
+    overlap_after: int = 0,
+    worker: OneWorker | None = None,
+) -> CoordinatedSteps:
+    servers: Any = worker or OneWorker()
+    return CoordinatedSteps(
+        model, servers=servers, read=lambda number: batches, meet_every=meet_every, overlap_after=overlap_after
+    )
 
 
 def validation(records: Path) -> tf.data.Dataset:
@@ -124,3 +142,26 @@ def test_an_epoch_goes_on_at_its_step(toy_records: Path, tmp_path: Path) -> None
     assert int(model.optimizer.iterations) == 7
     # How many iterators there have been, which a checkpoint holds.
     assert {name: int(part) for name, part in steps.parts.items()} == {"iterators": 1}
+
+
+@pytest.mark.parametrize(
+    ("done", "calls"),
+    [
+        (0, "sjsjsjsjj" + "sjsjj" + "sjsssj" + "ssj"),  # the six of the first epoch and one of the second
+        (7, "ssssj" + "sj"),
+    ],
+)
+def test_the_first_steps_are_taken_one_at_a_time(toy_records: Path, tmp_path: Path, done: int, calls: str) -> None:
+    model, worker, state = built(toy_records, tmp_path), OneWorker(), TrainingState()
+    state.progress.epoch, state.progress.step, state.progress.global_step = done // 6, done % 6, done
+    steps = coordinated(model, read(toy_records), meet_every=4, overlap_after=7, worker=worker)
+    steps.fit(
+        steps_per_epoch=6,
+        initial_epoch=done // 6,
+        epochs=2,
+        validation_data=None,
+        validation_steps=None,
+        callbacks=[Resume(state), Counting(state)],
+        verbose=0,
+    )
+    assert worker.calls == calls
