@@ -1,7 +1,8 @@
 """Parameter servers: who serves, and the chief that hands steps to the workers.
 
 A worker takes a step of its own batch on the weights that the servers hold at that moment, and its gradient is applied
-to them at once: steps of several workers overlap, and none waits for another (asynchronous gradient descent).
+to them at once: but for the first ones, steps of several workers overlap, and none waits for another (asynchronous
+gradient descent).
 """
 
 from __future__ import annotations

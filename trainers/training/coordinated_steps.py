@@ -27,9 +27,9 @@ class CoordinatedSteps:
     lost takes no more steps, and those it was taking are handed out again; when it is back, it reads the files of
     another share.
 
-    The first steps of a training are taken one at a time: adaptive rates are largest then, and gradients of the same
-    old weights add up to a step too far. (Dean et al., Large Scale Distributed Deep Networks, 2012, start with one
-    replica, for stability.)
+    The first steps of a training are taken one at a time: adaptive rates are largest then, and gradients computed on
+    the same weights add up to too large a step. (Dean et al., Large Scale Distributed Deep Networks, 2012, start with
+    one replica, for stability.)
 
     Args:
       model: Compiled, with all its weights, in the scope of the servers' strategy.
