@@ -62,7 +62,7 @@ class ServedIndex(tf.Module):
         known, number = np.unique(ids, return_counts=True)
         if len(known) < len(ids):
             raise ValueError(
-                f"{column.name!r} names an ad twice: {known[number > 1][0]!r}. An index holds each ad once."
+                f"{column.name!r} names an ad twice: {known[number > 1].tolist()[0]!r}. An index holds each ad once."
             )
         if vectors.ndim != 2 or vectors.shape[1] != model.options.vector_width:
             raise ValueError(

@@ -78,7 +78,8 @@ def write_catalogue(catalogue: Catalogue, file: Path, *, schema: Schema) -> None
 def load_catalogue(file: Path, *, schema: Schema) -> Catalogue:
     """Reads what `write_catalogue` wrote, or a table of the same columns.
 
-    Lists may be shorter than the schema says; longer ones are cut, as in records.
+    Lists may be shorter than the schema says; longer ones keep their last values, and an empty item is a missing value
+    in its place, as in records.
 
     Raises:
       ValueError: If it is no Parquet file, or a column is missing or of another type.
@@ -106,8 +107,8 @@ def _filled(values: Any, column: Column) -> npt.NDArray[Any]:
     rows = values.cast(pa.list_(_TYPES[column.dtype])).to_pylist()
     filled = np.full((len(rows), column.length), column.missing, _numpy_type(column))
     for row, items in enumerate(rows):
-        kept = (items or [])[: column.length]
-        filled[row, : len(kept)] = kept
+        kept = (items or [])[-column.length :]
+        filled[row, : len(kept)] = [column.missing if item is None else item for item in kept]
     return filled
 
 

@@ -27,9 +27,9 @@ class CoordinatedSteps:
     lost takes no more steps, and those it was taking are handed out again; when it is back, it reads the files of
     another share.
 
-    The first steps of a training are taken one at a time: adaptive rates are largest then, and gradients computed on
-    the same weights add up to too large a step. (Dean et al., Large Scale Distributed Deep Networks, 2012, start with
-    one replica, for stability.)
+    The first steps of a training are taken one at a time: where they overlapped, quality was lost
+    (docs/distributed.md). Adaptive rates are largest at the beginning, and two gradients that are computed on the same
+    weights add up. Dean et al. (Large Scale Distributed Deep Networks, 2012) also begin with one worker.
 
     Args:
       model: Compiled, with all its weights, in the scope of the servers' strategy.

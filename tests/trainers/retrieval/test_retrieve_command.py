@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from fullrank.data import read_records
+from fullrank.data import read_records, read_schema
 from fullrank.trainers import evaluate, recall, retrieve
 from fullrank.trainers.retrieval.build import load_towers
 from fullrank.trainers.retrieval.catalogue import load_catalogue, read_catalogue, write_catalogue
@@ -99,8 +101,6 @@ def test_a_finished_run_stays_and_an_interrupted_one_goes_on(
 
 
 def test_a_catalogue_is_read_and_kept(toy_records: Path, tmp_path: Path) -> None:
-    from fullrank.data import read_schema
-
     schema = read_schema(toy_records)
     found = read_catalogue(schema, item=None, splits=["train"])
     assert found["item"].tolist() == sorted({b"item%d" % number for number in range(20)})
@@ -113,6 +113,16 @@ def test_a_catalogue_is_read_and_kept(toy_records: Path, tmp_path: Path) -> None
     write_catalogue(found, tmp_path / "ads.parquet", schema=schema)
     again = load_catalogue(tmp_path / "ads.parquet", schema=schema)
     assert all((again[name] == found[name]).all() and again[name].dtype == found[name].dtype for name in found)
+
+
+def test_lists_of_ads_are_cut_as_in_records(toy_records: Path, tmp_path: Path) -> None:
+    schema, file = read_schema(toy_records), tmp_path / "ads.parquet"
+    write_catalogue(read_catalogue(schema, item=None, splits=["train"]), file, schema=schema)
+    table = pq.read_table(file).slice(0, 4)
+    lists = [[1, 2, 3, 4, 5], [None, 1], [], None]
+    place = table.column_names.index("tags")
+    pq.write_table(table.set_column(place, "tags", pa.array(lists)), file)
+    assert load_catalogue(file, schema=schema)["tags"].tolist() == [[3, 4, 5], [-1, 1, -1], [-1] * 3, [-1] * 3]
 
 
 def test_bad_input(toy_records: Path, toy_run: Path, towers: Path, capsys: pytest.CaptureFixture[str]) -> None:
