@@ -41,6 +41,7 @@ from fullrank.data.exposures.spec import exposed_schema
 from fullrank.data.files.find_files import find_files
 from fullrank.data.files.printable import closest
 from fullrank.data.files.write_aside import check_replaceable
+from fullrank.data.schema.features import Numeric
 from fullrank.data.schema.json import FILE_NAME, read_schema
 from fullrank.data.schema.request_parts import request_parts
 from fullrank.data.schema.schema import Schema, SchemaError
@@ -216,6 +217,9 @@ def summary(schema: Schema) -> str:
     for label in schema.labels:
         mean = "never observed" if label.mean is None else f"mean {label.mean:.6g}"
         lines.append(f"  label {label.name}: {mean} (train)")
+    for feature in schema.features:
+        if isinstance(feature, Numeric) and feature.statistics is not None and feature.statistics.missing == 1.0:
+            lines.append(f"  number {feature.name}: never observed (train)")
     tables = [feature for feature in schema.tables if feature.ids.kind == "vocabulary"]
     if tables:
         lines.append("  vocabularies: " + ", ".join(f"{table.name} {table.ids.size:,}" for table in tables))
@@ -254,7 +258,12 @@ def run(argv: Sequence[str] | None = None) -> None:
 def _define_flags(flag_values: flags.FlagValues) -> None:
     at: dict[str, Any] = {"flag_values": flag_values}
     flags.DEFINE_string(
-        "input", None, "Files, e.g. 'clicks/*.parquet'; several patterns by commas.", required=True, **at
+        "input",
+        None,
+        "Files, e.g. 'clicks/*.parquet'; several patterns by commas.",
+        required=True,
+        allow_overwrite=False,
+        **at,
     )
     flags.DEFINE_string("schema", None, "Schema of the records, as infer proposes it.", required=True, **at)
     flags.DEFINE_string("output", None, "Directory to write.", required=True, **at)

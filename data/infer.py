@@ -256,7 +256,12 @@ def run(argv: Sequence[str] | None = None) -> None:
     flag_values = new_flags()
     at: dict[str, Any] = {"flag_values": flag_values}
     flags.DEFINE_string(
-        "input", None, "Files, e.g. 'clicks/*.parquet'; several patterns by commas.", required=True, **at
+        "input",
+        None,
+        "Files, e.g. 'clicks/*.parquet'; several patterns by commas.",
+        required=True,
+        allow_overwrite=False,
+        **at,
     )
     flags.DEFINE_list(
         "label",

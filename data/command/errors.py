@@ -36,6 +36,9 @@ def describe_flag_error(error: flags.Error, flag_values: flags.FlagValues) -> st
         hint = f"did you mean --{meant}?" if meant else "no flag has a similar name."
         return f"unknown flag --{name}; {hint} See --help."
     message = _one_line(str(error))
+    again = re.fullmatch(r"flag --([^\s=]+)=(.*): already defined as .*", message)
+    if again is not None:
+        return f"flag --{again[1]} is given more than once, again as {again[2]}. Give all values at once, with commas."
     required = re.fullmatch(r"flag --(\S+)=None: .* must have a value other than None\.", message)
     return f"flag --{required[1]} is required. See --help." if required else f"{message.rstrip('.')}. See --help."
 

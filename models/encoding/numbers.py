@@ -60,7 +60,7 @@ def piecewise_knots(features: Sequence[Numeric], *, buckets: int) -> np.ndarray[
 
 
 def _equal_quantiles(feature: Numeric, buckets: int) -> npt.NDArray[np.float32]:
-    """The ends of buckets at equally spaced quantiles, `[buckets + 1]`."""
+    """The ends of buckets at equally spaced quantiles, `[buckets + 1]`; all equal if the number was never known."""
     return _resampled(feature, np.linspace(0, 1, buckets + 1))
 
 
@@ -120,7 +120,9 @@ def dot_product_knots(vector: Vector, *, number: int = 257) -> npt.NDArray[np.fl
 
 
 def _resampled(feature: Numeric, shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    quantiles = feature.statistics.quantiles if feature.statistics else ()
+    statistics = feature.statistics
+    never_known = statistics is not None and statistics.missing == 1.0
+    quantiles = (0.0,) if never_known else statistics.quantiles if statistics is not None else ()
     if not quantiles:
         raise _unfitted(feature, "quantiles")
     return _interpolated(quantiles, shares).astype(np.float32)

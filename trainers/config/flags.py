@@ -71,7 +71,12 @@ def define(config_class: type, *, title: str, flag_values: flags.FlagValues, req
         kind = kinds[field.name]
         needed = field.default is dataclasses.MISSING
         default: Any = None if needed else field.default
-        options: dict[str, Any] = {"flag_values": flag_values, "module_name": SECTION + title}
+        once = kind.many or field.metadata["files"]
+        options: dict[str, Any] = {
+            "flag_values": flag_values,
+            "module_name": SECTION + title,
+            "allow_overwrite": not once,
+        }
         if kind.item is bool:
             flags.DEFINE_bool(field.name, default, field.metadata["meaning"], **options)
         else:

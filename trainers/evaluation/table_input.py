@@ -7,7 +7,7 @@ import csv
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,11 +28,12 @@ from fullrank.data.tables.database import open_database
 from fullrank.data.tables.files import Dialect, TableFiles
 from fullrank.data.tables.flags import Join, open_joins, read_dialect, read_joins, read_reading
 from fullrank.data.tables.history_rows import add_earlier_rows
-from fullrank.data.tables.staged_rows import StagedRows
+from fullrank.data.tables.staged_rows import ROWS, StagedRows
 from fullrank.data.writing.splits import by_source
 from fullrank.trainers.training.records import ReadingConfig, batch_size_of
 
 _SOURCE: Final = "input"
+_LOG: Final = "log"
 _DTYPES: Final = {"int64": tf.int64, "float32": tf.float32, "bytes": tf.string}
 
 
@@ -138,7 +139,8 @@ def open_tables(
 
     Args:
       files: The tables, in the order of their rows.
-      log: Tables of earlier rows, which are not scored but from which the schema derives columns.
+      log: Tables of earlier rows, which are not scored but from which the schema derives columns. Files that are also
+        among `files` are read once, as these.
       schema: Schema of the data that the model was trained on.
       needed: Columns of the schema that the tables must have; any other absent column has missing values.
       carried: Further columns that the tables must have. Those that the schema does not name are read as text ids.
@@ -162,7 +164,9 @@ def open_tables(
         *filled,
         *carried,
     }
-    readable = [*files, *log, *(file for join in reading.joins for file in join.files)]
+    given = {file.resolve() for file in files}
+    apart = tuple(file for file in log if file.resolve() not in given)
+    readable = [*files, *apart, *(file for join in reading.joins for file in join.files)]
     with open_database(directory, readable=readable) as connection:
         rows = StagedRows(
             connection,
@@ -177,13 +181,14 @@ def open_tables(
         _check_there(names, carried=carried, filled=() if log else filled & set(needed), source=str(files[0]))
         if log:
             (directory / "log").mkdir()
-            earlier = TableFiles(connection, log, dialect=reading.dialect, directory=directory / "log")
+            earlier = TableFiles(connection, apart or files, dialect=reading.dialect, directory=directory / "log")
             held = {*earlier.names, *(name for table in tables for name in table.columns)}
             held |= {column.name for column in computed if all(given.name in held for given in column.inputs)}
             absent = sorted({*(cells.remembered if cells is not None else ()), *looked_up} - held)
             if absent:
-                raise ValueError(f"--log: {log[0]} lacks {', '.join(absent)}, which identifies earlier rows.")
-            rows.add_files("log", earlier, joins=tables)
+                raise ValueError(f"--log: {earlier.files[0]} lacks {', '.join(absent)}, which identifies earlier rows.")
+            if apart:
+                rows.add_files(_LOG, earlier, joins=tables)
         rows.add_files(_SOURCE, read, joins=tables)
         if log:
             add_earlier_rows(rows)
@@ -191,6 +196,11 @@ def open_tables(
         good = by_source(rows)[_SOURCE]
         names |= {column.name for column in computed if all(given.name in names for given in column.inputs)}
         reports = [bad_rows.report(), *(t.report(rows.partners(n), rows.total) for n, t in enumerate(tables))]
+        if len(apart) < len(log):
+            reports.append(f"--log: {len(log) - len(apart)} of its files are --input, too; their rows count once.")
+        if apart:
+            known_in_both = {*(cells.remembered if cells is not None else ()), *looked_up} & names
+            reports.append(_in_both(rows, columns=sorted(known_in_both)))
         shown = ", ".join(map(str, files[:3])) + (f" and {len(files) - 3} more files" if len(files) > 3 else "")
         yield TableInput(
             schema=schema,
@@ -200,6 +210,20 @@ def open_tables(
             rows=rows,
             title=shown,
         )
+
+
+def _in_both(rows: StagedRows, *, columns: Sequence[str]) -> str:
+    """A warning if rows of the input are rows of the log as well, judging by columns; empty if none are."""
+    good = by_source(rows)
+    same = " AND ".join(f"own.{name} IS NOT DISTINCT FROM theirs.{name}" for name in map(rows.stored_as, columns))
+    own, theirs = (f"(SELECT * FROM {ROWS} WHERE {good[name]})" for name in (_SOURCE, _LOG))  # noqa: S608 (constants)
+    equal = int(rows.value(f"SELECT count(*) FROM {own} AS own SEMI JOIN {theirs} AS theirs ON {same}"))  # noqa: S608
+    if not equal:
+        return ""
+    return (
+        f"--log: {equal:,} rows of --input equal one of its rows in {', '.join(columns)}. If they are the same events, "
+        "later rows count them twice: leave them out of --log."
+    )
 
 
 def _check_there(names: Collection[str], *, carried: Collection[str], filled: Collection[str], source: str) -> None:

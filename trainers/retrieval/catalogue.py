@@ -79,10 +79,10 @@ def load_catalogue(file: Path, *, schema: Schema) -> Catalogue:
     """Reads what `write_catalogue` wrote, or a table of the same columns.
 
     Lists may be shorter than the schema says; longer ones keep their last values, and an empty item is a missing value
-    in its place, as in records.
+    in its place, as in records. A vector has its length, or is missing.
 
     Raises:
-      ValueError: If it is no Parquet file, or a column is missing or of another type.
+      ValueError: If it is no Parquet file, a column is missing or of another type, or a vector of another length.
     """
     try:
         table = pq.read_table(file)
@@ -97,6 +97,8 @@ def load_catalogue(file: Path, *, schema: Schema) -> Catalogue:
             found[column.name] = _filled(values, column)
         except pa.ArrowException as error:
             raise ValueError(f"{file}: column {column.name!r} is not {column.dtype}: {error}.") from error
+        except ValueError as error:
+            raise ValueError(f"{file}: column {column.name!r}: {error}") from error
     return found
 
 
@@ -107,6 +109,8 @@ def _filled(values: Any, column: Column) -> npt.NDArray[Any]:
     rows = values.cast(pa.list_(_TYPES[column.dtype])).to_pylist()
     filled = np.full((len(rows), column.length), column.missing, _numpy_type(column))
     for row, items in enumerate(rows):
+        if column.form == "fixed" and items and len(items) != column.length:
+            raise ValueError(f"row {row + 1} holds {len(items)} values, not the {column.length} of every row.")
         kept = (items or [])[-column.length :]
         filled[row, : len(kept)] = [column.missing if item is None else item for item in kept]
     return filled

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,9 +55,9 @@ def give_teacher(model: Ranker, config: ObjectiveConfig, schema: Schema, *, twin
     if config.teacher_columns:
         teacher = _columns(config.teacher_columns, schema, tasks=model.wiring.tasks)
     elif RunDirectory(str(config.teacher)).exists:
-        teacher = _run(str(config.teacher), schema)
+        teacher = _run(str(config.teacher), schema, tasks=model.wiring.tasks)
     else:
-        teacher = _export(Path(str(config.teacher)), schema)
+        teacher = _export(Path(str(config.teacher)), schema, tasks=model.wiring.tasks)
     model.learn_from(teacher)
     return Taught()
 
@@ -79,8 +79,16 @@ def _columns(given: Sequence[str], schema: Schema, *, tasks: Sequence[str]) -> T
     return lambda batch: {task: batch[name] for task, name in column_of.items()}
 
 
-def _run(path: str, schema: Schema) -> Teacher:
+def _check_tasks(path: str, known: Collection[str], *, tasks: Sequence[str]) -> None:
+    if not set(tasks) & set(known):
+        raise ValueError(
+            f"--teacher={path} predicts {', '.join(sorted(known))}, but none of the tasks {', '.join(tasks)}."
+        )
+
+
+def _run(path: str, schema: Schema, *, tasks: Sequence[str]) -> Teacher:
     loaded = load_run(path)
+    _check_tasks(path, loaded.model.wiring.tasks, tasks=tasks)
     check_same_columns(loaded.schema, schema, columns=[column.name for column in loaded.schema.input_columns])
 
     def teach(batch: Mapping[str, tf.Tensor]) -> Mapping[str, tf.Tensor]:
@@ -90,7 +98,7 @@ def _run(path: str, schema: Schema) -> Teacher:
     return teach
 
 
-def _export(path: Path, schema: Schema) -> Teacher:
+def _export(path: Path, schema: Schema, *, tasks: Sequence[str]) -> Teacher:
     versions = [entry for entry in path.glob("*") if entry.name.isdecimal() and (entry / _SAVED_MODEL).is_file()]
     found = path if (path / _SAVED_MODEL).is_file() else max(versions, key=lambda p: int(p.name), default=None)
     if found is None:
@@ -104,6 +112,7 @@ def _export(path: Path, schema: Schema) -> Teacher:
         ) from error
     if _SIGNATURE not in loaded.signatures:
         raise ValueError(f"--teacher={path}: the export has no signature {_SIGNATURE!r}.")
+    _check_tasks(str(path), loaded.signatures[_SIGNATURE].structured_outputs, tasks=tasks)
     specs: Mapping[str, tf.TensorSpec] = loaded.signatures[_SIGNATURE].structured_input_signature[1]
     columns = {input_name(column.name): column.name for column in schema.columns}
     missing = [name for name in specs if name not in columns]

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from fullrank.data.schema.features import Numeric
+from fullrank.data.schema.features import Numeric, Vector
 from fullrank.data.schema.json import read_schema
 from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.data.schema.value_rules import without_features
@@ -94,16 +94,16 @@ def check_start(config: RunConfig, schema: Schema) -> None:
 
 
 def with_statistics_of(held: Schema, schema: Schema) -> Schema:
-    """A schema with the numbers and labels of another one, so that a model reads them as before.
+    """A schema with the numbers, vectors and labels of another one, so that a model reads them as before.
 
     Args:
-      held: Whose means, quantiles and label means count.
+      held: Whose means and quantiles, also of the dot products of vectors, and label means count.
       schema: Whose columns, id maps, splits and directory count.
 
     Raises:
       SchemaError: If a label is of another type.
     """
-    numbers = {feature.name: feature for feature in held.features if isinstance(feature, Numeric)}
+    fitted = {feature.name: feature for feature in held.features if isinstance(feature, Numeric | Vector)}
     labels = {label.name: label for label in held.labels}
     for label in schema.labels:
         if label.name in labels and labels[label.name].type != label.type:
@@ -111,7 +111,7 @@ def with_statistics_of(held: Schema, schema: Schema) -> Schema:
                 f"{schema.directory}: label {label.name!r} is {label.type}, but {labels[label.name].type} in the run "
                 "of --start."
             )
-    features = tuple(numbers.get(feature.name, feature) for feature in schema.features)
+    features = tuple(fitted.get(feature.name, feature) for feature in schema.features)
     return dataclasses.replace(
         schema, features=features, labels=tuple(labels.get(label.name, label) for label in schema.labels)
     )

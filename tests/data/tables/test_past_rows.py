@@ -219,6 +219,25 @@ def test_from_flags_to_records_and_rows_scored_later(tmp_path: Path) -> None:
     # Of the new rows, the first has all of its past in the log.
     for name in ("user_rate", "user_rating", "last_item"):
         np.testing.assert_array_equal(new[name][0].numpy(), batch[name][order[400]])
+    # The log may hold the new rows, too: the same file is read once, equal rows of another file are reported.
+    pa_csv.write_csv(log.take(order[400:]), tmp_path / "later.csv")
+    read["files"] = find_files(f"{tmp_path}/later.csv")
+    with (
+        temporary_directory("once") as directory,
+        open_tables(log=find_files(f"{tmp_path}/old.csv,{tmp_path}/later.csv"), directory=directory, **read) as tables,
+    ):
+        (once,) = TableBatches(tables.rows, batch_size=100)
+    for name in ("user_rate", "user_rating", "last_item"):
+        np.testing.assert_array_equal(once[name].numpy(), batch[name][order[400:]])
+    assert "--log: 1 of its files are --input, too; their rows count once." in tables.reports
+    pa_csv.write_csv(log.take(order), tmp_path / "all.csv")
+    with (
+        temporary_directory("twice") as directory,
+        open_tables(log=find_files(f"{tmp_path}/all.csv"), directory=directory, **read) as tables,
+    ):
+        (said,) = tables.reports
+    assert said.startswith("--log: 100 rows of --input equal one of its rows in click, item, rating, timestamp, user")
+    read["files"] = find_files(f"{tmp_path}/new.csv")
     with (
         temporary_directory("lacks") as directory,
         pytest.raises(ValueError, match=r"--log: .*new\.csv lacks click, rating, which identifies earlier rows"),

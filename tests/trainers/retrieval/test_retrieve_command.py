@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from fullrank.data import read_records, read_schema
+from fullrank.data.schema.features import Label, Sparse, Vector
+from fullrank.data.schema.schema import Schema
 from fullrank.trainers import evaluate, recall, retrieve
 from fullrank.trainers.retrieval.build import load_towers
 from fullrank.trainers.retrieval.catalogue import load_catalogue, read_catalogue, write_catalogue
@@ -123,6 +125,24 @@ def test_lists_of_ads_are_cut_as_in_records(toy_records: Path, tmp_path: Path) -
     place = table.column_names.index("tags")
     pq.write_table(table.set_column(place, "tags", pa.array(lists)), file)
     assert load_catalogue(file, schema=schema)["tags"].tolist() == [[3, 4, 5], [-1, 1, -1], [-1] * 3, [-1] * 3]
+
+
+def test_a_vector_of_another_length_is_refused(tmp_path: Path) -> None:
+    schema = Schema(
+        name="s",
+        features=(
+            Sparse(name="user", side="user"),
+            Sparse(name="item", side="ad"),
+            Vector(name="image", length=2, side="ad"),
+        ),
+        labels=(Label(name="click"),),
+    )
+    file, ids = tmp_path / "ads.parquet", pa.array([1, 2], pa.int64())
+    pq.write_table(pa.table({"item": ids, "image": [[1.0, 2.0], None]}), file)
+    np.testing.assert_array_equal(load_catalogue(file, schema=schema)["image"], [[1, 2], [np.nan] * 2])
+    pq.write_table(pa.table({"item": ids, "image": [[1.0, 2.0], [1.0, 2.0, 3.0]]}), file)
+    with pytest.raises(ValueError, match=r"ads\.parquet: column 'image': row 2 holds 3 values, not the 2 of every row"):
+        load_catalogue(file, schema=schema)
 
 
 def test_bad_input(toy_records: Path, toy_run: Path, towers: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""A chain whose later label is missing where the earlier one is 0 is refused, with what to do."""
+"""A chain in the wrong order, or whose later label is missing where the earlier one is 0, is refused."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from fullrank.data.schema.schema import Schema
 from fullrank.trainers.training.chain_labels import check_chain_labels
 
 
-def schema(*, buy_observed: float | None, click_observed: float | None = 1.0) -> Schema:
+def schema(*, buy_observed: float | None, click_observed: float | None = 1.0, buy: float = 0.3) -> Schema:
     return Schema(
         name="chain",
         features=(Sparse(name="user", ids=IdMap(kind="identity", size=3)),),
         labels=(
             Label(name="click", mean=0.14, observed=click_observed),
-            Label(name="buy", mean=0.3, observed=buy_observed),
+            Label(name="buy", mean=buy, observed=buy_observed),
         ),
     )
 
@@ -30,5 +30,12 @@ def test_purchases_that_are_known_of_clicks_alone_are_refused() -> None:
 
 @pytest.mark.parametrize("observed", [1.0, None, 0.9, 0.02])
 def test_other_shares_are_not(observed: float | None) -> None:
-    check_chain_labels(schema(buy_observed=observed), chain=("click", "buy"))
+    check_chain_labels(schema(buy_observed=observed, buy=0.05), chain=("click", "buy"))
     check_chain_labels(schema(buy_observed=0.14), chain=())
+
+
+def test_a_chain_whose_later_label_is_more_often_positive_is_refused() -> None:
+    both = schema(buy_observed=1.0, buy=0.05)
+    with pytest.raises(ValueError, match=r"--chain=buy,click: the mean of click, 0\.14, is above that of buy, 0\.05"):
+        check_chain_labels(both, chain=("buy", "click"))
+    check_chain_labels(schema(buy_observed=1.0, buy=0.14), chain=("buy", "click"))

@@ -169,6 +169,16 @@ def test_flags_that_cannot_be(
     assert not (tmp_path / "run" / "result.json").exists()
 
 
+def test_a_teacher_of_other_tasks_is_refused_before_there_is_a_run(
+    toy_records: Path, plain: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    export.run(["export", f"--run={plain}", f"--output={tmp_path}/served"])
+    for teacher in (plain, tmp_path / "served"):
+        assert run(toy_records, tmp_path / "run", f"--teacher={teacher}", "--tasks=like") != 0
+        assert f"--teacher={teacher} predicts click, but none of the tasks like." in capfd.readouterr().err
+        assert not (tmp_path / "run").exists()
+
+
 def test_a_teacher_of_other_records_is_refused(
     toy_run: Path, make_records: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from small_runs import lines, small
 
-from fullrank.data.schema.features import Numeric, Sparse
+from fullrank.data.schema.features import Label, Numeric, NumericStatistics, Sparse, Vector
 from fullrank.data.schema.json import read_schema, write_schema
 from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.data.schema.vocabulary import write_vocabulary
@@ -128,6 +128,17 @@ def test_rows_keep_their_accumulators_and_new_ones_have_none(toy_records: Path, 
     assert accumulator(model, "user", 2 + 34) == 0.0
     # Adam's correction of its first steps is over.
     assert int(model.optimizer.iterations) == int(old.optimizer.iterations) == 19
+
+
+def test_dot_products_keep_the_quantiles_that_the_model_was_built_with() -> None:
+    def schema(quantiles: tuple[float, ...]) -> Schema:
+        statistics = NumericStatistics(mean=0.0, std=1.0, minimum=-1.0, maximum=1.0, missing=0.0, quantiles=quantiles)
+        ours = Vector(name="user_vector", length=4, pair="ad_vector", side="user", statistics=statistics)
+        features = (ours, Vector(name="ad_vector", length=4, side="ad"))
+        return Schema(name="s", features=features, labels=(Label(name="y"),))
+
+    old, new = schema((-1.0, 0.0, 1.0)), schema((-3.0, 1.0, 3.0))
+    assert with_statistics_of(old, new) == old
 
 
 @pytest.mark.parametrize("kind", ["grown"])
