@@ -170,9 +170,16 @@ class _Index:
 
 
 def _sentences(text: str) -> list[str]:
+    """The sentences of a docstring, without equations and sections; one that ends in a colon keeps its list."""
     paragraphs = re.split(r"\n\s*\n", text)
     prose = [" ".join(p.split()) for p in paragraphs if not re.match(r"\s{4}|[A-Z][\w ]*:\n", p)]
-    return [s for paragraph in prose for s in re.split(r"(?<=[.:])\s+(?=[A-Z`*])", paragraph)]
+    found: list[str] = []
+    for paragraph in prose:
+        if paragraph.startswith("* ") and found and found[-1].endswith(":"):
+            found[-1] += " " + "; ".join(paragraph.removeprefix("* ").rstrip(".").split(". * ")) + "."
+        else:
+            found += re.split(r"(?<=\.)\s+(?=[A-Z`*])", paragraph)
+    return found
 
 
 def _summary(text: str) -> str:

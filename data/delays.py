@@ -1,8 +1,8 @@
 r"""Turns records into a stream of clicks and of conversions that come late, and in bursts.
 
 Usage:
-  python -m fullrank.data.delays --input=records --label=conversion --output=events
-  python -m fullrank.data.delays --input=records --label=conversion --output=events --law=lognormal --median_hours=12 \
+  fullrank delays --input=records --label=conversion --output=events
+  fullrank delays --input=records --label=conversion --output=events --law=lognormal --median_hours=12 \
       --advertiser=advertiser --burst_share=0.3 --burst_hours=24
 
 Every row is a click; where its label is 1 a conversion follows it after a simulated delay. Advertisers that report in
@@ -10,8 +10,8 @@ bulk hold their conversions back until their next report. Clicks have the time o
 one, times at random over --days. The same seed gives the same stream. The label stays in the rows of clicks, for
 `online --late=oracle` and for evaluation at once; `--hide_label` leaves it out, as in a real stream.
 
-The output is a directory that `fullrank.trainers.online --source=` reads: files in order of time, and a marker at the
-end. Records are of the block layout.
+The output is a directory that `fullrank online --source=` reads: files in order of time, and a marker at the end.
+Records are of the block layout.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from absl import flags
 
 from fullrank.data.command.command import new_flags, run_command
 from fullrank.data.events.delay_laws import LAWS, Bursts, delay_law
-from fullrank.data.events.delayed_events import Delays, write_delayed
 from fullrank.data.schema.json import read_schema
 
 
@@ -34,8 +33,8 @@ def delays(flag_values: flags.FlagValues) -> None:
     Raises:
       ValueError: If anything is wrong with flags or records.
     """
-    # Reading records loads TensorFlow, so only when the flags make sense.
-    from fullrank.data.events.delayed_events import read_rows
+    # It loads TensorFlow, so only when the flags make sense.
+    from fullrank.data.events.delayed_events import Delays, read_rows, write_delayed
 
     schema = read_schema(flag_values.input)
     bursts = Bursts(share=flag_values.burst_share, gap=3600.0 * flag_values.burst_hours)
@@ -78,7 +77,7 @@ def run(argv: Sequence[str] | None = None) -> None:
     flags.DEFINE_float("days", 14.0, "Days of clicks where the records have no times.", 1e-6, **at)
     flags.DEFINE_bool("hide_label", False, "Leave the label out of the rows of clicks.", **at)
     flags.DEFINE_integer("seed", 0, "Seed of delays, bursts and times.", 0, **at)
-    run_command(lambda: delays(flag_values), flag_values=flag_values, argv=argv)
+    run_command(lambda: delays(flag_values), flag_values=flag_values, argv=argv, tensorflow=True)
 
 
 if __name__ == "__main__":

@@ -42,6 +42,16 @@ def test_the_version_needs_no_tensorflow() -> None:
     assert all(found[name] == importlib.metadata.version(name) for name in ["fullrank", *distributions])
 
 
+def test_the_help_of_no_command_needs_tensorflow() -> None:
+    script = (
+        "import sys; from fullrank.trainers import commands\n"
+        "for name in commands.command_modules():\n"
+        "    commands.run(['fullrank', name, '--help']); assert 'tensorflow' not in sys.modules, name"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_what_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "_REPORTED", ("fullrank", "no-such-distribution"))
     assert commands.versions().splitlines()[-1] == "no-such-distribution not installed"

@@ -1,7 +1,7 @@
 r"""Compares what can be done about late and bursty conversions on replayed streams ([Tencent] §6.3).
 
-    python -m fullrank.trainers.replay_conversions --output=replayed
-    python -m fullrank.trainers.replay_conversions --output=replayed_visits --dataset=hillstrom --raw_dir=hillstrom \
+    fullrank replay-conversions --output=replayed
+    fullrank replay-conversions --output=replayed_visits --dataset=hillstrom --raw_dir=hillstrom \
         --label=visit
 
 Each seed draws a stream of clicks and of conversions that are reported late, by some advertisers in bulk. Every method

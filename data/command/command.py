@@ -86,10 +86,11 @@ def _run(
         )
     if any(argument in HELP_FLAGS for argument in arguments[1:]):
         everything = any("full" in argument for argument in arguments[1:] if argument in HELP_FLAGS)
-        print(help_text(main, flag_values=flag_values, program=arguments[0], everything=everything))
-        return
-    arguments = [arguments[0], *map(_with_home, arguments[1:])]
-    code = _parse(arguments, flag_values) or _call(main, debug=_debug(flag_values), tensorflow=tensorflow)
+        text = help_text(main, flag_values=flag_values, program=arguments[0], everything=everything)
+        code = _call(lambda: print(text), debug=_debug(flag_values), tensorflow=False)
+    else:
+        arguments = [arguments[0], *map(_with_home, arguments[1:])]
+        code = _parse(arguments, flag_values) or _call(main, debug=_debug(flag_values), tensorflow=tensorflow)
     if code:
         sys.exit(code)
 

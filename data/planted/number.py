@@ -1,4 +1,4 @@
-"""Whole numbers with an order: what several numeral systems are made for ([Tencent] §3.1)."""
+"""Whole numbers with an order: what several numeral systems are made for ([Tencent] §3.2)."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ _ORDER: Final = Control(
     name="mns_order",
     claims=(
         Claim(
-            text="Digits of several systems beat an id for each number where near numbers are alike ([Tencent] §3.1)",
+            text="Digits of several systems beat an id for each number where near numbers are alike ([Tencent] §3.2)",
             method="mns",
             baseline="id",
         ),
@@ -98,7 +98,7 @@ _CARRY: Final = Control(
     name="mns_carry",
     claims=(
         Claim(
-            text="Base 3 beside base 2 repairs carries, at which all binary digits change ([Tencent] §3.1)",
+            text="Base 3 beside base 2 repairs carries, at which all binary digits change ([Tencent] §3.2)",
             method="bases 2 and 3",
             baseline="base 2",
         ),

@@ -194,7 +194,8 @@ def main():
     finally:
         print("cleaned up", flush=True)
 
-argv, sys.argv = ["program"], sys.argv
+__doc__ = "Numbers.\\n" + 100_000 * "They are whole.\\n"
+argv = ["program", *(argument for argument in sys.argv[1:] if argument == "--help")]
 command.run_command(main, flag_values=command.new_flags(), argv=argv)
 """
 
@@ -222,11 +223,12 @@ def test_a_stopped_command_says_what_is_kept(
     assert capsys.readouterr().err.startswith("\nThe first half is kept.\nerror: ")
 
 
-def test_a_closed_pipe_is_no_error() -> None:
-    with started([sys.executable, "-c", CHILD, "pipe"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+@pytest.mark.parametrize(("argument", "first"), [("pipe", "0\n"), ("--help", "Numbers.\n")])
+def test_a_closed_pipe_is_no_error(argument: str, first: str) -> None:
+    with started([sys.executable, "-c", CHILD, argument], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         assert child.stdout is not None
         assert child.stderr is not None
-        assert child.stdout.readline() == "0\n"
+        assert child.stdout.readline() == first
         child.stdout.close()
         assert child.stderr.read() == ""
         assert child.wait(30) == 141
