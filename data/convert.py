@@ -1,4 +1,4 @@
-"""Converts tables (CSV, TSV, Parquet, Arrow, JSON lines) and a schema to records.
+"""Converts tables (CSV, TSV, Parquet, Arrow, JSON lines, LIBSVM, tf.Example) and a schema to records.
 
 Usage:
   fullrank convert --input='clicks/*.parquet' --schema=schema.json --output=records

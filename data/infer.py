@@ -1,4 +1,4 @@
-"""Proposes a schema for CSV, TSV or Parquet files from a sample of their rows.
+"""Proposes a schema for tables (all formats that `fullrank convert` reads) from a sample of their rows.
 
 Usage:
   fullrank infer --input='clicks/*.parquet' --label=click --output=schema.json
