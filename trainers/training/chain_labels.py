@@ -27,13 +27,14 @@ def check_chain_labels(schema: Schema, *, chain: Sequence[str]) -> None:
 
     Raises:
       ValueError: If the share of examples with a label is that of positives of the label before, or if both labels are
-        observed on all examples and the later one has the higher mean.
+        binary and observed on all examples, and the later one has the higher mean.
     """
     for before, task in itertools.pairwise(chain):
         earlier, label = schema.label(before), schema.label(task)
         if earlier.mean is None or label.mean is None or earlier.observed is None or label.observed is None:
             continue
-        if earlier.observed == label.observed == 1.0 and label.mean > earlier.mean:
+        binary = earlier.type == label.type == "binary"
+        if binary and earlier.observed == label.observed == 1.0 and label.mean > earlier.mean:
             raise ValueError(
                 f"--chain={','.join(chain)}: the mean of {task}, {label.mean:.4g}, is above that of {before}, "
                 f"{earlier.mean:.4g}. A chain names the rarer task after the one that it follows from, as in "

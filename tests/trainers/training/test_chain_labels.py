@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from fullrank.data.schema.features import IdMap, Label, Sparse
@@ -39,3 +41,9 @@ def test_a_chain_whose_later_label_is_more_often_positive_is_refused() -> None:
     with pytest.raises(ValueError, match=r"--chain=buy,click: the mean of click, 0\.14, is above that of buy, 0\.05"):
         check_chain_labels(both, chain=("buy", "click"))
     check_chain_labels(schema(buy_observed=1.0, buy=0.14), chain=("buy", "click"))
+
+
+def test_the_mean_of_a_value_says_nothing_about_the_order() -> None:
+    bought = schema(buy_observed=1.0, buy=0.05)
+    spend = Label(name="spend", type="value", mean=7.4, observed=1.0)
+    check_chain_labels(dataclasses.replace(bought, labels=(*bought.labels, spend)), chain=("click", "buy", "spend"))
