@@ -257,18 +257,16 @@ def run(argv: Sequence[str] | None = None) -> None:
 
 def _define_flags(flag_values: flags.FlagValues) -> None:
     at: dict[str, Any] = {"flag_values": flag_values}
+    patterns = {**at, "allow_overwrite": False}
     flags.DEFINE_string(
-        "input",
-        None,
-        "Files, e.g. 'clicks/*.parquet'; several patterns by commas.",
-        required=True,
-        allow_overwrite=False,
-        **at,
+        "input", None, "Files, e.g. 'clicks/*.parquet'; several patterns by commas.", required=True, **patterns
     )
     flags.DEFINE_string("schema", None, "Schema of the records, as infer proposes it.", required=True, **at)
     flags.DEFINE_string("output", None, "Directory to write.", required=True, **at)
-    flags.DEFINE_string("validation_input", None, "Files of the validation split; --input is then train only.", **at)
-    flags.DEFINE_string("test_input", None, "Files of the test split; --input is then train only.", **at)
+    flags.DEFINE_string(
+        "validation_input", None, "Files of the validation split; --input is then train only.", **patterns
+    )
+    flags.DEFINE_string("test_input", None, "Files of the test split; --input is then train only.", **patterns)
     flags.DEFINE_enum(
         "split",
         "auto",

@@ -44,13 +44,13 @@ def test_every_public_layer_has_an_example(repository: Path) -> None:
     assert not [name for name, value in public.items() if issubclass(value, keras.layers.Layer)]
 
 
-@pytest.mark.slow
 def test_the_names_of_experts_are_all_listed(repository: Path) -> None:
     table = (repository / "docs/components.md").read_text().split("| name in `--experts` |")[1].split("\n\n")[0]
     listed = [name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])]
     assert sorted(listed) == sorted(INTERACTIONS)
 
 
+@pytest.mark.slow
 def test_the_site_builds_without_a_warning(repository: Path) -> None:
     assert build_site.main(repository, []) == 0
     pages = list((repository / "build" / "docs").rglob("*.html"))

@@ -38,7 +38,7 @@ def describe_flag_error(error: flags.Error, flag_values: flags.FlagValues) -> st
     message = _one_line(str(error))
     again = re.fullmatch(r"flag --([^\s=]+)=(.*): already defined as .*", message)
     if again is not None:
-        return f"flag --{again[1]} is given more than once, again as {again[2]}. Give all values at once, with commas."
+        return f"flag --{again[1]} is given more than once, the second time as {again[2]}; give one list. See --help."
     required = re.fullmatch(r"flag --(\S+)=None: .* must have a value other than None\.", message)
     return f"flag --{required[1]} is required. See --help." if required else f"{message.rstrip('.')}. See --help."
 

@@ -35,9 +35,10 @@ _SEVERAL: Final = {str: "A,B,...", int: "N,N,...", float: "X,X,..."}
 class _Parser(flags.ArgumentParser):  # type: ignore[type-arg]
     """Lets absl read a value of a configuration field."""
 
-    def __init__(self, kind: FieldType) -> None:
+    def __init__(self, kind: FieldType, *, listed: bool) -> None:
         super().__init__()
         self._kind = kind
+        self.listed = listed
         self.enum_values = () if kind.many else kind.choices
 
     def parse(self, argument: Any) -> Any:
@@ -71,17 +72,12 @@ def define(config_class: type, *, title: str, flag_values: flags.FlagValues, req
         kind = kinds[field.name]
         needed = field.default is dataclasses.MISSING
         default: Any = None if needed else field.default
-        once = kind.many or field.metadata["files"]
-        options: dict[str, Any] = {
-            "flag_values": flag_values,
-            "module_name": SECTION + title,
-            "allow_overwrite": not once,
-        }
+        options: dict[str, Any] = {"flag_values": flag_values, "module_name": SECTION + title}
         if kind.item is bool:
             flags.DEFINE_bool(field.name, default, field.metadata["meaning"], **options)
         else:
             flags.DEFINE(
-                _Parser(kind),
+                _Parser(kind, listed=kind.many or field.metadata["listed"]),
                 field.name,
                 default,
                 field.metadata["meaning"],
@@ -165,7 +161,7 @@ def run_config(arguments: Sequence[str]) -> RunConfig:
     """The configuration that flags of `fullrank train` define.
 
     Args:
-      arguments: Only flags, without the program's name.
+      arguments: Only flags, without the program's name. Of a flag that is given more than once, the last one counts.
 
     Raises:
       ValueError: If a flag is unknown, an argument is not a flag, or a value is rejected.

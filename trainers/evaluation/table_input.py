@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import duckdb
 import numpy as np
 import tensorflow as tf
 from absl import flags
@@ -165,8 +166,9 @@ def open_tables(
         *carried,
     }
     given = {file.resolve() for file in files}
-    apart = tuple(file for file in log if file.resolve() not in given)
-    readable = [*files, *apart, *(file for join in reading.joins for file in join.files)]
+    both = {file.resolve() for file in log} & given
+    apart = tuple(file for file in log if file.resolve() not in both)
+    readable = [*files, *log, *(file for join in reading.joins for file in join.files)]
     with open_database(directory, readable=readable) as connection:
         rows = StagedRows(
             connection,
@@ -180,13 +182,14 @@ def open_tables(
         names = {*read.names, *(name for table in tables for name in table.columns)}
         _check_there(names, carried=carried, filled=() if log else filled & set(needed), source=str(files[0]))
         if log:
-            (directory / "log").mkdir()
-            earlier = TableFiles(connection, apart or files, dialect=reading.dialect, directory=directory / "log")
+            earlier = _opened(connection, log, reading=reading, directory=directory / "log")
             held = {*earlier.names, *(name for table in tables for name in table.columns)}
             held |= {column.name for column in computed if all(given.name in held for given in column.inputs)}
             absent = sorted({*(cells.remembered if cells is not None else ()), *looked_up} - held)
             if absent:
-                raise ValueError(f"--log: {earlier.files[0]} lacks {', '.join(absent)}, which identifies earlier rows.")
+                raise ValueError(f"--log: {log[0]} lacks {', '.join(absent)}, which identifies earlier rows.")
+            if both and apart:
+                earlier = _opened(connection, apart, reading=reading, directory=directory / "apart")
             if apart:
                 rows.add_files(_LOG, earlier, joins=tables)
         rows.add_files(_SOURCE, read, joins=tables)
@@ -196,9 +199,9 @@ def open_tables(
         good = by_source(rows)[_SOURCE]
         names |= {column.name for column in computed if all(given.name in names for given in column.inputs)}
         reports = [bad_rows.report(), *(t.report(rows.partners(n), rows.total) for n, t in enumerate(tables))]
-        if len(apart) < len(log):
-            reports.append(f"--log: {len(log) - len(apart)} of its files are --input, too; their rows count once.")
-        if apart:
+        if both:
+            reports.append(f"Files of --log that are also in --input, whose rows are counted once: {len(both)}.")
+        if apart and filled:
             known_in_both = {*(cells.remembered if cells is not None else ()), *looked_up} & names
             reports.append(_in_both(rows, columns=sorted(known_in_both)))
         shown = ", ".join(map(str, files[:3])) + (f" and {len(files) - 3} more files" if len(files) > 3 else "")
@@ -212,16 +215,26 @@ def open_tables(
         )
 
 
+def _opened(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[Path], *, reading: TableReading, directory: Path
+) -> TableFiles:
+    directory.mkdir()
+    return TableFiles(connection, files, dialect=reading.dialect, directory=directory)
+
+
 def _in_both(rows: StagedRows, *, columns: Sequence[str]) -> str:
     """A warning if rows of the input are rows of the log as well, judging by columns; empty if none are."""
-    good = by_source(rows)
-    same = " AND ".join(f"own.{name} IS NOT DISTINCT FROM theirs.{name}" for name in map(rows.stored_as, columns))
+    good, time = by_source(rows), rows.stored_as(str(rows.schema.time))
+    # A row without a time is in no history.
+    terms = [f"own.{time} = theirs.{time}"]
+    terms += [f"own.{name} IS NOT DISTINCT FROM theirs.{name}" for name in map(rows.stored_as, columns)]
+    same = " AND ".join(terms)
     own, theirs = (f"(SELECT * FROM {ROWS} WHERE {good[name]})" for name in (_SOURCE, _LOG))  # noqa: S608 (constants)
     equal = int(rows.value(f"SELECT count(*) FROM {own} AS own SEMI JOIN {theirs} AS theirs ON {same}"))  # noqa: S608
     if not equal:
         return ""
     return (
-        f"--log: {equal:,} rows of --input equal one of its rows in {', '.join(columns)}. If they are the same events, "
+        f"{equal:,} rows of --input have the same {', '.join(columns)} as a row of --log. If they are the same events, "
         "later rows count them twice: leave them out of --log."
     )
 

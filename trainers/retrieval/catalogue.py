@@ -110,7 +110,7 @@ def _filled(values: Any, column: Column) -> npt.NDArray[Any]:
     filled = np.full((len(rows), column.length), column.missing, _numpy_type(column))
     for row, items in enumerate(rows):
         if column.form == "fixed" and items and len(items) != column.length:
-            raise ValueError(f"row {row + 1} holds {len(items)} values, not the {column.length} of every row.")
+            raise ValueError(f"row {row + 1} has {len(items)} values, but the vector has length {column.length}.")
         kept = (items or [])[-column.length :]
         filled[row, : len(kept)] = [column.missing if item is None else item for item in kept]
     return filled

@@ -37,7 +37,7 @@ def check_chain_labels(schema: Schema, *, chain: Sequence[str]) -> None:
         if binary and earlier.observed == label.observed == 1.0 and label.mean > earlier.mean:
             raise ValueError(
                 f"--chain={','.join(chain)}: the mean of {task}, {label.mean:.4g}, is above that of {before}, "
-                f"{earlier.mean:.4g}. A chain names the rarer task after the one that it follows from, as in "
+                f"{earlier.mean:.4g}. Name the rarer task after the one that it depends on, as in "
                 "--chain=click,conversion."
             )
         if label.observed == 1.0:

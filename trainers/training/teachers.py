@@ -52,12 +52,13 @@ def give_teacher(model: Ranker, config: ObjectiveConfig, schema: Schema, *, twin
     """
     if config.teacher == "ema":
         return _moving_average(model, twin(), decay=config.teacher_decay)
+    binary = [model.wiring.tasks[place] for place in model.outputs.binary]
     if config.teacher_columns:
         teacher = _columns(config.teacher_columns, schema, tasks=model.wiring.tasks)
     elif RunDirectory(str(config.teacher)).exists:
-        teacher = _run(str(config.teacher), schema, tasks=model.wiring.tasks)
+        teacher = _run(str(config.teacher), schema, tasks=binary)
     else:
-        teacher = _export(Path(str(config.teacher)), schema, tasks=model.wiring.tasks)
+        teacher = _export(Path(str(config.teacher)), schema, tasks=binary)
     model.learn_from(teacher)
     return Taught()
 
@@ -82,7 +83,7 @@ def _columns(given: Sequence[str], schema: Schema, *, tasks: Sequence[str]) -> T
 def _check_tasks(path: str, known: Collection[str], *, tasks: Sequence[str]) -> None:
     if not set(tasks) & set(known):
         raise ValueError(
-            f"--teacher={path} predicts {', '.join(sorted(known))}, but none of the tasks {', '.join(tasks)}."
+            f"--teacher={path} predicts {', '.join(sorted(known))}, but none of the binary tasks {', '.join(tasks)}."
         )
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from fullrank.data.schema.features import Numeric, Vector
+from fullrank.data.schema.features import Feature, Numeric, Vector
 from fullrank.data.schema.json import read_schema
 from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.data.schema.value_rules import without_features
@@ -111,10 +111,16 @@ def with_statistics_of(held: Schema, schema: Schema) -> Schema:
                 f"{schema.directory}: label {label.name!r} is {label.type}, but {labels[label.name].type} in the run "
                 "of --start."
             )
-    features = tuple(fitted.get(feature.name, feature) for feature in schema.features)
+    features = tuple(_read_as(fitted.get(feature.name), feature) for feature in schema.features)
     return dataclasses.replace(
         schema, features=features, labels=tuple(labels.get(label.name, label) for label in schema.labels)
     )
+
+
+def _read_as(held: Numeric | Vector | None, feature: Feature) -> Feature:
+    if isinstance(held, Vector) and isinstance(feature, Vector):
+        return dataclasses.replace(feature, statistics=held.statistics)
+    return held if isinstance(held, Numeric) and isinstance(feature, Numeric) else feature
 
 
 def warm_start(model: Ranker, config: RunConfig) -> Started:

@@ -318,3 +318,16 @@ def test_schema_json_names_nothing_of_the_machine(records: Path) -> None:
 def test_a_conversion_does_not_wait_for_tensorflow() -> None:
     code = "import sys, fullrank.data.convert, fullrank.data.infer; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_number_without_a_value_in_training_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    features = (data.Sparse(name="item"), data.Numeric(name="age"), data.Numeric(name="price"))
+    schema = data.Schema(name="s", features=features, labels=(data.Label(name="click"),))
+    (tmp_path / "train.csv").write_text("item,age,price,click\n1,,2.5,0\n2,,1.5,1\n")
+    (tmp_path / "test.csv").write_text("item,age,price,click\n3,7,,1\n")
+    given = (f"--input={tmp_path}/train.csv", f"--test_input={tmp_path}/test.csv", f"--output={tmp_path}/records")
+    schema_file = data.write_schema(schema, tmp_path / "schema.json")
+    code, out, _ = ran(capsys, convert.run, *given, f"--schema={schema_file}", "--noprogress")
+    assert code == 0
+    assert "  number age: never observed (train)\n" in out
+    assert "number price" not in out

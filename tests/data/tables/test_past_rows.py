@@ -229,14 +229,29 @@ def test_from_flags_to_records_and_rows_scored_later(tmp_path: Path) -> None:
         (once,) = TableBatches(tables.rows, batch_size=100)
     for name in ("user_rate", "user_rating", "last_item"):
         np.testing.assert_array_equal(once[name].numpy(), batch[name][order[400:]])
-    assert "--log: 1 of its files are --input, too; their rows count once." in tables.reports
+    assert tables.reports == ("Files of --log that are also in --input, whose rows are counted once: 1.",)
     pa_csv.write_csv(log.take(order), tmp_path / "all.csv")
     with (
         temporary_directory("twice") as directory,
         open_tables(log=find_files(f"{tmp_path}/all.csv"), directory=directory, **read) as tables,
     ):
         (said,) = tables.reports
-    assert said.startswith("--log: 100 rows of --input equal one of its rows in click, item, rating, timestamp, user")
+    assert said.startswith(
+        "100 rows of --input have the same click, item, rating, timestamp, user_id as a row of --log."
+    )
+    # A schema that takes nothing from earlier rows leaves a log aside.
+    plain = data.Schema(
+        name="s", features=(data.Sparse(name="item", dtype="bytes"),), labels=(data.Label(name="click"),)
+    )
+    with (
+        temporary_directory("aside") as directory,
+        open_tables(
+            log=find_files(f"{tmp_path}/old.csv"),
+            directory=directory,
+            **{**read, "schema": plain, "needed": ["item"], "bad_rows": BadRows()},
+        ) as tables,
+    ):
+        assert (tables.examples, tables.reports) == (100, ())
     read["files"] = find_files(f"{tmp_path}/new.csv")
     with (
         temporary_directory("lacks") as directory,

@@ -141,7 +141,9 @@ def test_a_vector_of_another_length_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"item": ids, "image": [[1.0, 2.0], None]}), file)
     np.testing.assert_array_equal(load_catalogue(file, schema=schema)["image"], [[1, 2], [np.nan] * 2])
     pq.write_table(pa.table({"item": ids, "image": [[1.0, 2.0], [1.0, 2.0, 3.0]]}), file)
-    with pytest.raises(ValueError, match=r"ads\.parquet: column 'image': row 2 holds 3 values, not the 2 of every row"):
+    with pytest.raises(
+        ValueError, match=r"ads\.parquet: column 'image': row 2 has 3 values, but the vector has length 2"
+    ):
         load_catalogue(file, schema=schema)
 
 

@@ -175,7 +175,7 @@ def test_a_teacher_of_other_tasks_is_refused_before_there_is_a_run(
     export.run(["export", f"--run={plain}", f"--output={tmp_path}/served"])
     for teacher in (plain, tmp_path / "served"):
         assert run(toy_records, tmp_path / "run", f"--teacher={teacher}", "--tasks=like") != 0
-        assert f"--teacher={teacher} predicts click, but none of the tasks like." in capfd.readouterr().err
+        assert f"--teacher={teacher} predicts click, but none of the binary tasks like." in capfd.readouterr().err
         assert not (tmp_path / "run").exists()
 
 

@@ -131,14 +131,16 @@ def test_rows_keep_their_accumulators_and_new_ones_have_none(toy_records: Path, 
 
 
 def test_dot_products_keep_the_quantiles_that_the_model_was_built_with() -> None:
-    def schema(quantiles: tuple[float, ...]) -> Schema:
+    def schema(quantiles: tuple[float, ...], length: int) -> Schema:
         statistics = NumericStatistics(mean=0.0, std=1.0, minimum=-1.0, maximum=1.0, missing=0.0, quantiles=quantiles)
-        ours = Vector(name="user_vector", length=4, pair="ad_vector", side="user", statistics=statistics)
-        features = (ours, Vector(name="ad_vector", length=4, side="ad"))
+        ours = Vector(name="user_vector", length=length, pair="ad_vector", side="user", statistics=statistics)
+        features = (ours, Vector(name="ad_vector", length=length, side="ad"))
         return Schema(name="s", features=features, labels=(Label(name="y"),))
 
-    old, new = schema((-1.0, 0.0, 1.0)), schema((-3.0, 1.0, 3.0))
+    old, new = schema((-1.0, 0.0, 1.0), 4), schema((-3.0, 1.0, 3.0), 4)
     assert with_statistics_of(old, new) == old
+    # Another length stays that of the records, so that it is found.
+    assert with_statistics_of(old, schema((-3.0, 1.0, 3.0), 8)) == schema((-1.0, 0.0, 1.0), 8)
 
 
 @pytest.mark.parametrize("kind", ["grown"])
