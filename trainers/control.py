@@ -4,9 +4,10 @@
     fullrank control --output=controls --controls=tim,stem --seeds=1,2,3
     fullrank control --list
 
-Worlds are drawn as they are read; no records are needed. Every variant is tuned over the same rates, then trained once
-with each seed, in a single pass. Results are written as they arrive, and the same command resumes an interrupted run.
-It leaves controls.jsonl and controls.md in --output. A failed run is reported there and makes the exit code 1.
+Worlds are drawn as they are read; no records are needed. In the world of each seed every variant is trained with the
+same rates, in a single pass, and validation rows choose one of them. Results are written as they arrive, and the same
+command resumes an interrupted run. It leaves controls.jsonl and controls.md in --output. A failed run is reported there
+and makes the exit code 1.
 """
 
 from __future__ import annotations

@@ -86,6 +86,7 @@ _ORDER: Final = Control(
     positive=_number("smooth", bits=15),
     negative=_number("unordered", bits=10),
     flags=_ONE_SET,
+    seeds=MANY,
     variants={
         "id": ("--without_features=number",),
         "mns": ("--numeric=mns", "--without_features=number_id"),

@@ -47,9 +47,7 @@ def measure(
       logits: The model's logits of a batch, traced.
       field: Table whose information abundance is measured over all sets; `None` for none.
     """
-    tasks = model.wiring.tasks
-    parts = [{task: each.numpy() for task, each in logits(batch).items()} for batch in batches_of(model, rows)]
-    found = scores({task: np.concatenate([part[task] for part in parts]) for task in tasks}, rows)
+    found = predictions_scores(model, rows, logits=logits)
     if field is not None:
         tables = [layer.table(field).numpy()[_RESERVED:] for layer in model.sets.values()]
         joined = np.concatenate(tables, axis=1)
@@ -63,9 +61,17 @@ def measure(
     if GROUP in rows:
         found["nmi"] = _group_information(model, rows)
     if _tells(rows, FAR):
-        doubts = np.concatenate([_doubt(model, batch, tasks[0]) for batch in batches_of(model, rows)])
+        doubts = np.concatenate([_doubt(model, batch, model.wiring.tasks[0]) for batch in batches_of(model, rows)])
         found["far_auc"] = float(roc_auc_score(rows[FAR], doubts))
     return found
+
+
+def predictions_scores(
+    model: Ranker, rows: Rows, *, logits: Callable[[Any], Mapping[str, tf.Tensor]]
+) -> dict[str, float]:
+    """The `scores` of a model's logits of all rows."""
+    parts = [{task: each.numpy() for task, each in logits(batch).items()} for batch in batches_of(model, rows)]
+    return scores({task: np.concatenate([part[task] for part in parts]) for task in model.wiring.tasks}, rows)
 
 
 def oracle(rows: Rows, *, tasks: Iterable[str]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""All runs of one variant of a control: its rates are chosen on a world of their own, then each seed is trained.
+"""All runs of one variant of a control: each of its rates in the world of each seed.
 
 The graph is traced once. Every run starts from the weights that a model of its seed is built with and a new optimiser,
 whose variables are copied into the traced one.
@@ -16,14 +16,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from fullrank.data.planted.mechanism import SplitName
 from fullrank.data.planted.world import BLOCK, PlantedWorld
 from fullrank.trainers.config.config import RunConfig
 from fullrank.trainers.controls.plan import Control, Side
 from fullrank.trainers.studies.job import Job, config_of
 
-TUNING_SEED: Final = 0
-"""Seed of the world that rates are chosen in; no result is from it."""
+_STATISTICS_SEED: Final = 0
+"""Seed of the world whose statistics all runs read numbers with."""
 _MEASURED_BLOCKS: Final = 6
 
 
@@ -35,15 +34,13 @@ class VariantJob:
       control: The control, with its rows.
       side: The side whose world is used.
       variant: Name of the variant.
-      seeds: Seeds of worlds and weights that are missing.
-      tuned: Rate -> its value of `Control.tuned_by`, for the tuning runs that are done.
+      missing: Seeds of worlds and weights, and the rates that are to be trained with each.
     """
 
     control: Control
     side: Side
     variant: str
-    seeds: tuple[int, ...]
-    tuned: Mapping[float, float]
+    missing: tuple[tuple[int, float], ...]
 
     def config(self, rate: float) -> RunConfig:
         """The configuration of a training with a rate.
@@ -70,22 +67,19 @@ def run_variant(job: VariantJob) -> list[dict[str, Any]]:
     """Trains and measures all that is missing of a variant.
 
     Returns:
-      A line for each run: names of control, side, variant; `seed`, `rate`, `plan`; `values` of the trained model,
-      `untrained` ones, and those of the `oracle`, who knows the logits; the attention `map`; `steps`, `weights`,
-      `seconds`; or `error` in place of the results.
+      A line for each run: names of control, side, variant; `seed`, `rate`, `plan`; `validated`, the value of
+      `Control.tuned_by` on validation rows; on test rows the `values` of the trained model, `untrained` ones, and those
+      of the `oracle`, who knows the logits; the attention `map`; `steps`, `weights`, `seconds`; or `error` in place of
+      the results.
     """
     lines: list[dict[str, Any]] = []
     training: _Training | None = None
-    tuned = dict(job.tuned)
-    metric = job.control.tuned_by
-
-    def run(seed: int, rate: float) -> dict[str, Any]:
-        nonlocal training
+    for seed, rate in job.missing:
         line: dict[str, Any] = {"control": job.control.name, "side": job.side, "variant": job.variant, "seed": seed}
         line |= {"rate": rate, "plan": job.control.digest(job.side, job.variant)}
         wall, cpu = time.perf_counter(), time.process_time()
         try:
-            training = training or _Training(job, rate=rate)
+            training = training or _Training(job)
             line |= training.run(seed=seed, rate=rate)
         except Exception as error:  # one failed run must not end many hours of others; the page shows what failed
             trace = traceback.extract_tb(error.__traceback__)[-1]
@@ -93,24 +87,13 @@ def run_variant(job: VariantJob) -> list[dict[str, Any]]:
         line["seconds"] = round(time.perf_counter() - wall, 2)
         line["cpu_seconds"] = round(time.process_time() - cpu, 2)
         lines.append(line)
-        return line
-
-    for rate in job.control.rates:
-        if rate not in tuned:
-            line = run(TUNING_SEED, rate)
-            if "error" in line:
-                return lines
-            tuned[rate] = line["values"][metric]
-    best = job.control.best_rate(tuned)
-    for seed in job.seeds:
-        run(seed, best)
     return lines
 
 
 class _Training:
     """A traced model of a variant, which each run gives its own start."""
 
-    def __init__(self, job: VariantJob, *, rate: float) -> None:
+    def __init__(self, job: VariantJob) -> None:
         import tensorflow as tf
 
         from fullrank.layers.legacy_keras import keras
@@ -119,11 +102,12 @@ class _Training:
         keras.backend.clear_session()
         self._job = job
         control, self._world = job.control, job.control.world(job.side)
-        # Statistics are baked into the graph. Those of the tuning world serve all: truths differ, ranges do not.
-        self._schema = PlantedWorld(self._world, seed=TUNING_SEED).schema(train_rows=control.rows)
+        # Statistics are baked into the graph. Those of one world serve all: truths differ, ranges do not.
+        rate = control.rates[0]
+        self._schema = PlantedWorld(self._world, seed=_STATISTICS_SEED).schema(train_rows=control.rows)
         self._batch_size = batch_size_of(job.config(rate).data)
         self._steps = control.rows // self._batch_size
-        self._model = self._built(seed=TUNING_SEED, rate=rate)
+        self._model = self._built(seed=_STATISTICS_SEED, rate=rate)
         model = self._model
         self._logits = tf.function(lambda batch: model.logits(batch, training=False), reduce_retracing=True)
 
@@ -145,14 +129,13 @@ class _Training:
         """One pass with a seed and a rate, and what it came to."""
         import tensorflow as tf
 
-        from fullrank.trainers.controls.measure import measure, oracle
+        from fullrank.trainers.controls.measure import measure, oracle, predictions_scores
 
         control, model = self._job.control, self._model
         for mine, start in zip(_variables(model), _variables(self._built(seed=seed, rate=rate)), strict=True):
             mine.assign(start)
         world = PlantedWorld(self._world, seed=seed)
-        split: SplitName = "validation" if seed == TUNING_SEED else "test"
-        rows = world.rows(split, _MEASURED_BLOCKS * BLOCK)
+        rows = world.rows("test", _MEASURED_BLOCKS * BLOCK)
         spectral = control.field is not None
         untrained = measure(model, rows, logits=self._logits, field=control.field) if spectral else {}
 
@@ -162,7 +145,10 @@ class _Training:
         signature = {name: tf.TensorSpec((None, *each.shape[1:]), each.dtype) for name, each in rows.items()}
         dataset = tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(4)
         model.fit(dataset, epochs=1, steps_per_epoch=self._steps, verbose=0)
+        validation = world.rows("validation", _MEASURED_BLOCKS * BLOCK)
+        validated = predictions_scores(model, validation, logits=self._logits)
         return {
+            "validated": validated[control.tuned_by],
             "values": measure(model, rows, logits=self._logits, field=control.field),
             "untrained": untrained,
             "map": self._map(rows),

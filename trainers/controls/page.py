@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from fullrank.analysis.comparisons.paired import PairedDifference, paired_difference
-from fullrank.trainers.controls.one_variant import TUNING_SEED
 from fullrank.trainers.controls.plan import LOWER_IS_BETTER, SIDES, Claim, Control, Side
 from fullrank.trainers.studies.report import markdown
 
@@ -16,10 +15,11 @@ _HEAD: Final = """# Controls
 
 For each claim of the papers a world is planted in which theory says that the method must win (positive control), and
 one without what the method is for, in which it must not win by more than chance (negative control). Worlds stream:
-every variant sees the same rows in a single pass, an equal number of steps, with learning rates chosen for itself on
-validation of a world of its own (seed 0, the same grid for all). Each seed draws a world and weights anew. The floor is
-a constant prediction (of `ia`: the untrained tables), the oracle predicts by the planted logit. Intervals are
-Student's, 95 %, of the difference between method and baseline over paired seeds.
+every variant sees the same rows in a single pass, in an equal number of steps. Each seed draws a world and weights
+anew. In each world a variant is trained with every learning rate of a grid, the same for all variants of a control;
+validation rows of that world choose one, and test rows give the figures. The floor is a constant prediction (of `ia`:
+the untrained tables), the oracle predicts by the planted logit. Intervals are Student's, 95 %, of the difference
+between method and baseline over paired seeds.
 
 A positive control is *won* when the whole interval lies above 0 (below, where lower is better); a negative one is
 *kept* unless it does.
@@ -40,7 +40,7 @@ Values = Mapping[int, Mapping[str, Any]]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Found:
-    """The finished runs of one side of a control, by variant and seed."""
+    """The finished runs of one side of a control, by variant and seed: of each seed that with the chosen rate."""
 
     control: Control
     side: Side
@@ -92,13 +92,21 @@ def write_page(controls: Sequence[Control], results: Sequence[Mapping[str, Any]]
 
 
 def _found(control: Control, side: Side, results: Sequence[Mapping[str, Any]]) -> _Found:
-    runs: dict[str, dict[int, Mapping[str, Any]]] = {variant: {} for variant in control.variants_of(side)}
+    trained: dict[str, dict[int, dict[float, Mapping[str, Any]]]] = {each: {} for each in control.variants_of(side)}
     for line in results:
-        mine = (line["control"], line["side"]) == (control.name, side) and line["variant"] in runs
-        wanted = mine and line["seed"] != TUNING_SEED and line["seed"] in control.seeds and "error" not in line
+        mine = (line["control"], line["side"]) == (control.name, side) and line["variant"] in trained
+        wanted = mine and line["seed"] in control.seeds and "error" not in line
         if wanted and line["plan"] == control.digest(side, line["variant"]):
-            runs[line["variant"]][line["seed"]] = line
+            trained[line["variant"]].setdefault(line["seed"], {})[line["rate"]] = line
+    runs = {
+        variant: {seed: _chosen(control, rates) for seed, rates in seeds.items() if set(control.rates) <= rates.keys()}
+        for variant, seeds in trained.items()
+    }
     return _Found(control=control, side=side, runs=runs)
+
+
+def _chosen(control: Control, rates: Mapping[float, Mapping[str, Any]]) -> Mapping[str, Any]:
+    return rates[control.best_rate({rate: line["validated"] for rate, line in rates.items()})]
 
 
 def _cells(found: _Found, claim: Claim) -> list[str]:
@@ -145,15 +153,20 @@ def _details(control: Control, found: Mapping[tuple[str, Side], _Found]) -> Iter
                         flags,
                         str(len(runs)),
                         *cells,
-                        f"{some['rate']:g}",
+                        _counted([line["rate"] for line in runs.values()]),
                         f"{some['weights']:,}",
                         f"{cpu:.0f}",
                     ]
                 )
     if rows:
-        yield markdown(["side", "variant", "flags", "seeds", *names, "rate", "weights", "CPU seconds"], rows)
+        yield markdown(["side", "variant", "flags", "seeds", *names, "rates", "weights", "CPU seconds"], rows)
     else:
         yield "Not run yet."
+
+
+def _counted(rates: Sequence[float]) -> str:
+    """Each chosen rate, with how many seeds chose it."""
+    return ", ".join(f"{rate:g}: {rates.count(rate)}" for rate in sorted(set(rates)))
 
 
 def _maps(control: Control, found: _Found) -> Iterator[str]:
@@ -187,7 +200,8 @@ def _missing(
                 if wanted:
                     lines.append(f"* {control.name}, {side}, {variant}: seeds {', '.join(wanted)}")
     failed = {
-        f"* {line['control']}, {line['side']}, {line['variant']}, seed {line['seed']}: {line['error']}"
+        f"* {line['control']}, {line['side']}, {line['variant']}, seed {line['seed']}, rate {line['rate']:g}: "
+        f"{line['error']}"
         for line in results
         if "error" in line and line["control"] in {control.name for control in controls}
     }

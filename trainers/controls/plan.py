@@ -19,7 +19,7 @@ LOWER_IS_BETTER: Final[frozenset[Metric]] = frozenset({"ne", "inside_ne"})
 STRUCTURAL: Final[frozenset[Metric]] = frozenset({"ia", "nmi", "fresh_auc", "far_auc"})
 """Metrics that say nothing of the predictions' quality, by which rates are chosen all the same."""
 RATES: Final = (0.002, 0.006, 0.02)
-"""Learning rates of all weights outside tables that every variant is tuned over."""
+"""Learning rates of all weights outside tables that every variant is trained with."""
 TABLE_FACTOR: Final = 30.0
 """Learning rate of tables over that of the other weights."""
 MANY: Final = tuple(range(1, 11))
@@ -61,8 +61,8 @@ class Control:
       rows: Training examples; one pass.
       seeds: Seeds of worlds and weights; more of them where runs differ more.
       field: Table whose information abundance is measured.
-      rates: Learning rates that each variant is tuned over, on validation of a world of its own; that of tables is
-        `TABLE_FACTOR` times as high.
+      rates: Learning rates that each variant is trained with in every world, whose validation rows choose one of them;
+        that of tables is `TABLE_FACTOR` times as high.
       note: What explains an outcome, for the page.
       attends: Columns of behaviours, target, times and the row's own time, of which an attention map is drawn.
     """
@@ -114,10 +114,10 @@ class Control:
         """What rates are chosen by: the predictions, also where a structure is measured."""
         return "ne" if self.metric in STRUCTURAL else self.metric
 
-    def best_rate(self, tuned: Mapping[float, float]) -> float:
-        """The rate that came to the best value of `tuned_by`."""
+    def best_rate(self, validated: Mapping[float, float]) -> float:
+        """The rate that came to the best value of `tuned_by` on validation rows."""
         sign = -1.0 if self.tuned_by in LOWER_IS_BETTER else 1.0
-        return max(self.rates, key=lambda rate: sign * tuned[rate])
+        return max(self.rates, key=lambda rate: sign * validated[rate])
 
     def digest(self, side: Side, variant: str) -> str:
         """Changes with the world, the flags and the rates: a result of another plan is not one of this.
@@ -139,7 +139,7 @@ class ControlConfig:
     sides: tuple[str, ...] = setting(SIDES, "positive, negative or both.")
     seeds: tuple[int, ...] = setting(
         (),
-        "Seeds of worlds and weights, in place of each control's own; every variant is trained once with each.",
+        "Seeds of worlds and weights, in place of each control's own; every variant is trained with each.",
         minimum=1,
     )
     rows: int | None = setting(None, "Training examples, in place of each control's own.", minimum=BLOCK)

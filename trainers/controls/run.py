@@ -11,7 +11,7 @@ from typing import Any, Final
 from fullrank.data.files.printable import closest
 from fullrank.data.files.write_aside import write_text
 from fullrank.trainers.controls.catalogue import CONTROLS
-from fullrank.trainers.controls.one_variant import TUNING_SEED, VariantJob, run_variant
+from fullrank.trainers.controls.one_variant import VariantJob, run_variant
 from fullrank.trainers.controls.page import write_page
 from fullrank.trainers.controls.plan import SIDES, Control, ControlConfig, Side
 from fullrank.trainers.studies.pool import appended_to, read_results, run_jobs
@@ -35,12 +35,12 @@ def run_controls(config: ControlConfig) -> int:
     sides = [side for side in SIDES if side in config.sides]
     for control in controls:
         for variant in control.variants:
-            VariantJob(control=control, side="positive", variant=variant, seeds=(), tuned={}).config(control.rates[0])
+            VariantJob(control=control, side="positive", variant=variant, missing=()).config(control.rates[0])
     output = Path(config.output)
     output.mkdir(parents=True, exist_ok=True)
     file = output / RESULTS
     shown = [_adapted(control, config) for control in CONTROLS.values()]
-    missing = [job for job in jobs_of(controls, sides=sides, results=read_results(file)) if job.seeds]
+    missing = [job for job in jobs_of(controls, sides=sides, results=read_results(file)) if job.missing]
     print(f"{len(missing)} variants to train, {config.workers} at a time.", flush=True)
     for start in range(0, len(missing), _PORTION * config.workers):
         portion = missing[start : start + _PORTION * config.workers]
@@ -52,7 +52,7 @@ def run_controls(config: ControlConfig) -> int:
     write_text(output / PAGE, page)
     print(f"Everything is in {output}: {PAGE} and {RESULTS}.")
     left = jobs_of(controls, sides=sides, results=results)
-    return sum(len(job.seeds) for job in left)
+    return sum(len(job.missing) for job in left)
 
 
 def chosen(names: Sequence[str]) -> list[Control]:
@@ -75,7 +75,7 @@ def jobs_of(
     sides: Sequence[Side],
     results: Sequence[Mapping[str, Any]],
 ) -> list[VariantJob]:
-    """A job for each variant, with the seeds that results lack; what first claims compare comes first."""
+    """A job for each variant, with the runs that results lack; what first claims compare comes first."""
     jobs = [
         (_turn(control, variant), _job(control, side, variant, results))
         for side in sides
@@ -92,17 +92,17 @@ def _turn(control: Control, variant: str) -> int:
 
 
 def _job(control: Control, side: Side, variant: str, results: Sequence[Mapping[str, Any]]) -> VariantJob:
-    mine = [
-        line
+    done = {
+        (line["seed"], line["rate"])
         for line in results
         if (line["control"], line["side"], line["variant"]) == (control.name, side, variant)
         and line["plan"] == control.digest(side, variant)
         and "error" not in line
-    ]
-    done = {line["seed"] for line in mine}
-    tuned = {line["rate"]: line["values"][control.tuned_by] for line in mine if line["seed"] == TUNING_SEED}
-    left = tuple(seed for seed in control.seeds if seed not in done)
-    return VariantJob(control=control, side=side, variant=variant, seeds=left, tuned=tuned)
+    }
+    runs = [(seed, rate) for seed in control.seeds for rate in control.rates]
+    return VariantJob(
+        control=control, side=side, variant=variant, missing=tuple(run for run in runs if run not in done)
+    )
 
 
 def _adapted(control: Control, config: ControlConfig) -> Control:

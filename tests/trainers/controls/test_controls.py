@@ -36,13 +36,14 @@ CONTROL = Control(
     variants={"a": (), "b": ("--hidden=8",), "c": ("--hidden=4",)},
     flags=("--batch_size=1024", "--model=single", "--experts=flat", "--vectors=projection"),
     rows=8192,
-    rates=(0.001, 0.003, 0.01),
+    rates=(0.003,),
 )
 
 
 def line(side: str, variant: str, seed: int, auc: float, *, control: Control = CONTROL, rate: float = 0.003) -> Any:
     values = {"auc": auc, "ne": 1 - auc}
     return {
+        "validated": auc,
         "control": control.name,
         "side": side,
         "variant": variant,
@@ -94,12 +95,34 @@ def test_verdicts_by_hand() -> None:
     assert row_of(write_page([noted], better))[7] == "**won**"
 
 
+def test_validation_rows_choose_a_rate_in_each_world() -> None:
+    control = dataclasses.replace(CONTROL, rates=(0.001, 0.01), seeds=(1, 2))
+    found = {(1, 0.001): (0.8, 0.61), (1, 0.01): (0.7, 0.99), (2, 0.001): (0.7, 0.99), (2, 0.01): (0.8, 0.63)}
+    lines = [
+        {**line("positive", variant, seed, test + gain, control=control, rate=rate), "validated": validated}
+        for variant, gain in (("a", 0.0), ("b", 0.1))
+        for (seed, rate), (validated, test) in found.items()
+    ]
+    page = write_page([control], lines)
+    assert row_of(page)[3:5] == ["0.6200", "0.7200"]
+    assert "| 0.001: 1, 0.01: 1 |" in page
+    # A world in which a rate is still missing has no result.
+    assert row_of(write_page([control], lines[:-1]))[7] == "1 of 2 seeds"
+    by_ne = dataclasses.replace(control, metric="ne")
+    assert row_of(write_page([by_ne], lines))[3:5] == ["0.0100", "-0.0900"]  # 1 - .99, of the smaller validated value
+    assert (control.tuned_by, by_ne.tuned_by, dataclasses.replace(control, metric="nmi").tuned_by) == (
+        "auc",
+        "ne",
+        "ne",
+    )
+
+
 def test_the_page_says_what_is_missing_and_what_failed() -> None:
     failed = {**line("positive", "b", 2, 0.0), "error": "boom"}
     control = dataclasses.replace(CONTROL, seeds=(1, 2))
     page = write_page([control], [line("positive", "a", 1, 0.7), failed])
     assert "* c, positive, a: seeds 2" in page
-    assert "* c, positive, b, seed 2: boom" in page
+    assert "* c, positive, b, seed 2, rate 0.003: boom" in page
     assert "0 of 2 seeds" in page
     other = dataclasses.replace(control, rows=16_384)
     assert "* c, positive, a: seeds 1, 2" in write_page([other], [line("positive", "a", 1, 0.7)])
@@ -123,26 +146,25 @@ def test_the_page_shows_attention_by_age_as_means_over_seeds() -> None:
 
 
 def test_what_is_missing_is_a_job_and_claims_come_first() -> None:
-    done = [line("positive", "a", 1, 0.7), line("positive", "a", 0, 0.6, rate=0.01)]
-    control = dataclasses.replace(CONTROL, seeds=(1, 2))
+    control = dataclasses.replace(CONTROL, seeds=(1, 2), rates=(0.001, 0.01))
+    done = [line("positive", "a", 1, 0.7, control=control, rate=0.001)]
+    done += [{**line("positive", "a", 1, 0.7, control=control, rate=0.01), "error": "boom"}]
     jobs = jobs_of([control], sides=("positive", "negative"), results=done)
-    assert [(job.side, job.variant, job.seeds) for job in jobs] == [
-        ("positive", "a", (2,)),
-        ("positive", "b", (1, 2)),
-        ("negative", "a", (1, 2)),
-        ("negative", "b", (1, 2)),
-        ("positive", "c", (1, 2)),
+    every = ((1, 0.001), (1, 0.01), (2, 0.001), (2, 0.01))
+    assert [(job.side, job.variant, job.missing) for job in jobs] == [
+        ("positive", "a", every[1:]),
+        ("positive", "b", every),
+        ("negative", "a", every),
+        ("negative", "b", every),
+        ("positive", "c", every),
     ]
-    assert jobs[0].tuned == {0.01: 0.6}
-    assert CONTROL.best_rate({0.001: 0.7, 0.003: 0.8, 0.01: 0.6}) == 0.003
-    assert dataclasses.replace(CONTROL, metric="ne").best_rate({0.001: 0.7, 0.003: 0.8, 0.01: 0.6}) == 0.01
 
 
 def test_every_control_that_comes_with_fullrank_can_be_trained() -> None:
     for control in CONTROLS.values():
         assert control.positive != control.negative
         for variant in control.variants:
-            job = VariantJob(control=control, side="positive", variant=variant, seeds=(), tuned={})
+            job = VariantJob(control=control, side="positive", variant=variant, missing=())
             assert job.config(0.003).optimizer.table_learning_rate == pytest.approx(0.09)
 
 
@@ -193,12 +215,9 @@ def test_carries_matter_to_a_linear_reader() -> None:
 
 @pytest.mark.slow
 def test_a_run_does_not_depend_on_the_runs_before_it() -> None:
-    job = VariantJob(
-        control=CONTROL, side="positive", variant="a", seeds=(1, 2, 1), tuned={0.001: 0.5, 0.003: 0.5, 0.01: 0.6}
-    )
-    lines = run_variant(job)
+    runs = ((1, 0.01), (2, 0.003), (1, 0.01))
+    lines = run_variant(VariantJob(control=CONTROL, side="positive", variant="a", missing=runs))
     assert [each.get("error") for each in lines] == [None] * 3
-    assert [each["rate"] for each in lines] == [0.01] * 3
     first, other, again = (each["values"]["auc"] for each in lines)
     assert first == pytest.approx(again, abs=1e-4)
     assert abs(first - other) > 1e-4
@@ -212,7 +231,7 @@ def test_a_control_from_the_command_line_resumes(tmp_path: Path) -> None:
     first = subprocess.run(command, capture_output=True, text=True, check=False)
     assert first.returncode == 0, first.stderr[-2000:]
     results = read_results(tmp_path / "controls.jsonl")
-    assert len(results) == 4 * (3 + 2)
+    assert len(results) == 4 * 3 * 2
     page = (tmp_path / "controls.md").read_text(encoding="utf-8")
     assert "| negative | sgd, pairs" in page
     assert "* tim, positive, mean: seeds 1, 2" in page

@@ -20,7 +20,7 @@ def trained(name: str, variant: str, *, rate: float, rows: int | None = None) ->
     """The line of one run, with a rate that needs no tuning."""
     control = CONTROLS[name]
     control = dataclasses.replace(control, rates=(rate,), rows=rows or control.rows)
-    (line,) = run_variant(VariantJob(control=control, side="positive", variant=variant, seeds=(1,), tuned={rate: 0.5}))
+    (line,) = run_variant(VariantJob(control=control, side="positive", variant=variant, missing=((1, rate),)))
     assert "error" not in line, line["error"]
     return line
 

@@ -34,6 +34,10 @@ CONTROL = Control(
 )
 
 
+def seeds_of(job: VariantJob) -> tuple[int, ...]:
+    return tuple(seed for seed, _ in job.missing)
+
+
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[VariantJob]:
     """The jobs that were trained; b comes to .1 more than a on the positive side, and seed 5 fails."""
@@ -43,11 +47,13 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[VariantJob]:
         found.append(job)
         gain = 0.1 if (job.side, job.variant) == ("positive", "b") else 0.0
         lines = []
-        for seed in job.seeds:
-            line = {"control": "c", "side": job.side, "variant": job.variant, "seed": seed, "rate": 0.01}
+        for seed, rate in job.missing:
+            line: dict[str, Any] = {"control": "c", "side": job.side, "variant": job.variant, "seed": seed}
+            line["rate"] = rate
             line |= {"plan": job.control.digest(job.side, job.variant), "cpu_seconds": 1.0, "weights": 7}
             auc = 0.6 + gain + 0.001 * seed
-            results = {"values": {"auc": auc, "ne": 1 - auc}, "untrained": {}, "oracle": {"auc": 0.9, "ne": 0.1}}
+            results: dict[str, Any] = {"validated": auc, "values": {"auc": auc, "ne": 1 - auc}, "untrained": {}}
+            results["oracle"] = {"auc": 0.9, "ne": 0.1}
             lines.append({**line, "error": "RuntimeError: boom"} if seed == 5 else {**line, **results})
         return lines
 
@@ -64,7 +70,7 @@ def test_what_is_missing_is_trained_and_shown(
     code, out, _ = ran(capsys, command.run, *flags, "--sides=positive")
     assert code == 0
     assert "2 variants to train, 1 at a time." in out
-    assert [(job.side, job.variant, job.seeds) for job in trained] == [
+    assert [(job.side, job.variant, seeds_of(job)) for job in trained] == [
         ("positive", "a", (1, 2)),
         ("positive", "b", (1, 2)),
     ]
@@ -76,7 +82,7 @@ def test_what_is_missing_is_trained_and_shown(
     code, out, _ = ran(capsys, command.run, *flags, "--seeds=1,2,3")
     assert code == 0
     assert "4 variants to train" in out
-    assert [(job.side, job.variant, job.seeds) for job in trained[2:]] == [
+    assert [(job.side, job.variant, seeds_of(job)) for job in trained[2:]] == [
         ("positive", "a", (3,)),
         ("positive", "b", (3,)),
         ("negative", "a", (1, 2, 3)),
@@ -93,7 +99,7 @@ def test_a_failed_run_is_shown_and_makes_the_command_fail(
     code, out, err = ran(capsys, command.run, *flags)
     assert code == 1
     assert "a, seed 5 failed: RuntimeError: boom" in out + err
-    assert "* c, negative, a, seed 5: RuntimeError: boom" in (tmp_path / "controls.md").read_text()
+    assert "* c, negative, a, seed 5, rate 0.01: RuntimeError: boom" in (tmp_path / "controls.md").read_text()
     assert {job.control.rows for job in trained} == {8192}
     lines = read_results(tmp_path / "controls.jsonl")
     assert [(line["variant"], line["seed"], "error" in line) for line in lines] == [
@@ -103,7 +109,7 @@ def test_a_failed_run_is_shown_and_makes_the_command_fail(
         ("b", 5, True),
     ]
     ran(capsys, command.run, *flags)
-    assert [(job.variant, job.seeds) for job in trained[2:]] == [("a", (5,)), ("b", (5,))]
+    assert [(job.variant, seeds_of(job)) for job in trained[2:]] == [("a", (5,)), ("b", (5,))]
 
 
 def test_a_flag_that_a_variant_cannot_have_is_found_before_anything_is_trained(
