@@ -257,7 +257,7 @@ def run(argv: Sequence[str] | None = None) -> None:
 
 def _define_flags(flag_values: flags.FlagValues) -> None:
     at: dict[str, Any] = {"flag_values": flag_values}
-    patterns = {**at, "allow_overwrite": False}
+    patterns = {**at, "allow_overwrite": False}  # a second one would drop the first without a word
     flags.DEFINE_string(
         "input", None, "Files, e.g. 'clicks/*.parquet'; several patterns by commas.", required=True, **patterns
     )

@@ -255,20 +255,20 @@ def run(argv: Sequence[str] | None = None) -> None:
     """Runs the command line."""
     flag_values = new_flags()
     at: dict[str, Any] = {"flag_values": flag_values}
+    once = {**at, "allow_overwrite": False}  # a second list would drop the first without a word
     flags.DEFINE_string(
         "input",
         None,
         "Files, e.g. 'clicks/*.parquet'; several patterns by commas.",
         required=True,
-        allow_overwrite=False,
-        **at,
+        **once,
     )
     flags.DEFINE_list(
         "label",
         None,
         "Columns of labels, the main task first; a label may be computed, as in 'click=rating>=4'.",
         required=True,
-        **at,
+        **once,
     )
     flags.DEFINE_multi_string(
         "column",
@@ -281,18 +281,18 @@ def run(argv: Sequence[str] | None = None) -> None:
     flags.DEFINE_bool("overwrite", False, "Replace --output if it is there already.", **at)
     flags.DEFINE_string("name", None, "Name of the data set. By default that of the first file.", **at)
     flags.DEFINE_integer("sample_rows", 200_000, "Rows to look at, the first ones of every file.", lower_bound=1, **at)
-    flags.DEFINE_list("sparse", None, "Columns of ids.", **at)
+    flags.DEFINE_list("sparse", None, "Columns of ids.", **once)
     flags.DEFINE_list(
         "ids",
         None,
         "How ids become rows, as in 'item_id:compositional': vocabulary (a row per id), hash (four rows per id, one of "
         "which it reads) or compositional (one row per id, two of which it reads and adds: a quarter of the memory).",
-        **at,
+        **once,
     )
-    flags.DEFINE_list("numeric", None, "Columns of amounts.", **at)
-    flags.DEFINE_list("ignore", None, "Columns to leave out.", **at)
-    flags.DEFINE_list("key", None, "Columns that group examples, for GAUC: the first is the default.", **at)
-    flags.DEFINE_list("segment", None, "Columns over which metrics are reported, too.", **at)
+    flags.DEFINE_list("numeric", None, "Columns of amounts.", **once)
+    flags.DEFINE_list("ignore", None, "Columns to leave out.", **once)
+    flags.DEFINE_list("key", None, "Columns that group examples, for GAUC: the first is the default.", **once)
+    flags.DEFINE_list("segment", None, "Columns over which metrics are reported, too.", **once)
     flags.DEFINE_string("time", None, "Column of the event time.", **at)
     flags.DEFINE_string("weight", None, "Column of the sample weight.", **at)
     flags.DEFINE_string(

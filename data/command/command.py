@@ -107,9 +107,6 @@ def _debug(flag_values: flags.FlagValues) -> Callable[[], bool]:
 
 
 def _parse(arguments: list[str], flag_values: flags.FlagValues) -> int:
-    for flag in (flag_values[name] for name in flag_values):
-        if isinstance(flag.parser, flags.ListParser) or getattr(flag.parser, "listed", False):
-            flag.allow_overwrite = False  # a second list would drop the first without a word
     try:
         positional = flag_values(arguments)[1:]
     except flags.Error as error:

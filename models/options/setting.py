@@ -125,7 +125,6 @@ def setting(
     above: float | None = None,
     below: float | None = None,
     operational: bool = False,
-    listed: bool = False,
 ) -> Any:
     """Declares a field of frozen options or of a configuration, from which its command-line flag is derived.
 
@@ -138,7 +137,6 @@ def setting(
       above: A number has to be larger than this.
       below: A number has to be smaller than this.
       operational: Whether the field does not affect the result, so a run may be resumed with another value.
-      listed: Whether the text names several things, with commas or | between, so that its flag is given once.
     """
     metadata = {
         "meaning": meaning,
@@ -146,7 +144,6 @@ def setting(
         "above": above,
         "below": below,
         "operational": operational,
-        "listed": listed,
     }
     return dataclasses.field(default=default, metadata=metadata)
 

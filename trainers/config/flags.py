@@ -35,10 +35,9 @@ _SEVERAL: Final = {str: "A,B,...", int: "N,N,...", float: "X,X,..."}
 class _Parser(flags.ArgumentParser):  # type: ignore[type-arg]
     """Lets absl read a value of a configuration field."""
 
-    def __init__(self, kind: FieldType, *, listed: bool) -> None:
+    def __init__(self, kind: FieldType) -> None:
         super().__init__()
         self._kind = kind
-        self.listed = listed
         self.enum_values = () if kind.many else kind.choices
 
     def parse(self, argument: Any) -> Any:
@@ -77,7 +76,7 @@ def define(config_class: type, *, title: str, flag_values: flags.FlagValues, req
             flags.DEFINE_bool(field.name, default, field.metadata["meaning"], **options)
         else:
             flags.DEFINE(
-                _Parser(kind, listed=kind.many or field.metadata["listed"]),
+                _Parser(kind),
                 field.name,
                 default,
                 field.metadata["meaning"],
@@ -161,7 +160,7 @@ def run_config(arguments: Sequence[str]) -> RunConfig:
     """The configuration that flags of `fullrank train` define.
 
     Args:
-      arguments: Only flags, without the program's name. Of a flag that is given more than once, the last one counts.
+      arguments: Only flags, without the program's name.
 
     Raises:
       ValueError: If a flag is unknown, an argument is not a flag, or a value is rejected.

@@ -25,13 +25,11 @@ class EvaluateConfig:
         None,
         "Instead of --data: files to evaluate on, a path or a quoted pattern. Tables (.csv, .parquet, .jsonl and what "
         "fullrank convert reads) are converted as it would; anything else is read as record files.",
-        listed=True,
     )
     log: str | None = setting(
         None,
         "With tables in --input: tables of earlier rows, from which histories, counts and rates come if the model's "
         "schema.json declares any.",
-        listed=True,
     )
     json: str | None = setting(None, "File to write all metrics to, including those of segments.")
     output: str | None = setting(None, "Directory to write figures to: reliability, ROC, and one for each segment.")
@@ -86,13 +84,11 @@ class PredictConfig:
         "Instead of --data: files to score, a path or a quoted pattern. Tables (.csv, .parquet, .jsonl and what "
         "fullrank convert reads) are converted as it would; they need the columns that the model reads, and no "
         "label. Anything else is read as record files.",
-        listed=True,
     )
     log: str | None = setting(
         None,
         "With tables in --input: tables of earlier rows, from which histories, counts and rates come if the model's "
         "schema.json declares any.",
-        listed=True,
     )
     columns: tuple[str, ...] = setting(
         (),

@@ -17,7 +17,6 @@ class SearchConfig:
         REQUIRED,
         "Flags of train with the values they may take: learning_rate=log:1e-4..1e-2,dropout=0..0.5,widths=8,8|16,16. "
         "log: samples the logarithm uniformly; choices are separated by |.",
-        listed=True,
     )
     trials: int = setting(
         20,

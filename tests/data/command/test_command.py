@@ -52,13 +52,6 @@ def test_a_command_gets_its_flags(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "read a.csv, 7 shards, labels ['x', 'y']\n"
 
 
-def test_a_list_given_twice_does_not_drop_the_first(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(succeeding, "--input=a.csv", "--label=click", "--label=conv") == command.WRONG_USAGE
-    said = capsys.readouterr().err
-    assert said == "error: flag --label is given more than once, the second time as conv; give one list. See --help.\n"
-    assert run(succeeding, "--input=a.csv", "--shards=1", "--shards=2") == 0  # a later number replaces an earlier one
-
-
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
