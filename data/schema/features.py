@@ -28,7 +28,7 @@ class IdMap:
       kind: `identity` (ids are 0..size-1 already), `vocabulary` (the k-th line of the vocabulary file is row k + 2) or
         `hash` (any id, into `size` buckets).
       size: Number of known ids, or of buckets. For a vocabulary it is filled in when the vocabulary is built.
-      min_count: An id of fewer training examples is left out of the vocabulary; one of none counts in histories.
+      min_count: Training examples that an id needs to be in the vocabulary. If no example has it, histories count.
       max_size: Maximum number of ids of a vocabulary, the most frequent ones; `None` for all.
       hashes: Number of hash functions of `hash`, 1 to 8. With k of them an id reads k rows, and its vector is their
         sum: two ids have the same vector only if they meet in all k buckets, so that fewer buckets do.

@@ -166,8 +166,8 @@ def open_tables(
         *carried,
     }
     given = {file.resolve() for file in files}
-    both = {file.resolve() for file in log} & given
-    apart = tuple(file for file in log if file.resolve() not in both)
+    apart = tuple(file for file in log if file.resolve() not in given)
+    both = len(log) - len(apart)
     readable = [*files, *log, *(file for join in reading.joins for file in join.files)]
     with open_database(directory, readable=readable) as connection:
         rows = StagedRows(
@@ -200,7 +200,7 @@ def open_tables(
         names |= {column.name for column in computed if all(given.name in names for given in column.inputs)}
         reports = [bad_rows.report(), *(t.report(rows.partners(n), rows.total) for n, t in enumerate(tables))]
         if both:
-            reports.append(f"Files of --log that are also in --input, whose rows are counted once: {len(both)}.")
+            reports.append(f"Files of --log that are also in --input, whose rows are counted once: {both}.")
         if apart and filled:
             known_in_both = {*(cells.remembered if cells is not None else ()), *looked_up} & names
             reports.append(_in_both(rows, columns=sorted(known_in_both)))

@@ -11,14 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fullrank import layers
-from fullrank.data.schema.features import Bits, IdMap, Label, NumberMap, Numeric, NumericStatistics, Sparse
+from fullrank.data.schema.features import Bits, IdMap, Label, Numeric, NumericStatistics, Sparse
 from fullrank.data.schema.schema import Schema
 from fullrank.layers.numbers.bucket_embedding import bucket_rows
 from fullrank.layers.numbers.numeral_systems import scaled_integers
 from fullrank.models.encoding import numbers
 from fullrank.models.encoding.encoder import FeatureEncoder
 from fullrank.models.encoding.id_rows import IdColumn, IdRows
-from fullrank.models.options import NumericEncoding
 
 INT = "int64"
 
@@ -170,19 +169,6 @@ def test_piecewise_code_of_a_model_is_that_of_the_layer() -> None:
 def test_buckets_need_fitted_quantiles() -> None:
     with pytest.raises(ValueError, match=r"'x' has no fitted quantiles.*'scaled'"):
         numbers.boundaries([Numeric(name="x")], buckets=4)
-
-
-@pytest.mark.parametrize("numeric", ["buckets", "piecewise", "mns"])
-@pytest.mark.parametrize("value_map", ["quantile", "linear", "log"])
-def test_a_number_that_was_never_known_is_encoded(numeric: NumericEncoding, value_map: NumberMap) -> None:
-    nothing = NumericStatistics(mean=0.0, std=0.0, minimum=0.0, maximum=0.0, missing=1.0)
-    never = Numeric(name="x", map=value_map, statistics=nothing)
-    schema = Schema(name="s", features=(never, real("z")), labels=(Label(name="y"),))
-    encoder = FeatureEncoder(schema, vocabularies={}, numeric=numeric, buckets=4)
-    embeddings = layers.EmbeddingSet(encoder.plan, 3, table_variables=1)
-    values = tf.constant([float("nan"), -7.0, 0.0, 1e30])
-    found = embeddings(encoder({"x": values, "z": tf.zeros([4])})).numpy()
-    assert np.isfinite(found).all()
 
 
 def test_scaled_rows_by_hand() -> None:
