@@ -231,7 +231,8 @@ def test_a_divergence_is_written_down_as_it_was_said(toy_records: Path, tmp_path
     assert message in str(caught.value)
 
 
-def test_an_export_that_is_cut_off_is_no_teacher(toy_records: Path, tmp_path: Path) -> None:
+def test_an_export_that_is_cut_off_is_no_teacher(toy_records: Path, toy_run: Path, tmp_path: Path) -> None:
+    student = load_run(toy_run).model
     export = tmp_path / "export" / "1"
     module = tf.Module()
     module.table = variable(1.0)
@@ -241,7 +242,7 @@ def test_an_export_that_is_cut_off_is_no_teacher(toy_records: Path, tmp_path: Pa
         ValueError, match=r"--teacher=\S*export: the export \S*export/1 cannot be read: .*Copy it again"
     ):
         give_teacher(
-            StandIn(), ObjectiveConfig(teacher=str(tmp_path / "export")), read_schema(toy_records), twin=StandIn
+            student, ObjectiveConfig(teacher=str(tmp_path / "export")), read_schema(toy_records), twin=lambda: student
         )
 
 
