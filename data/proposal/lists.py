@@ -127,22 +127,21 @@ def _leave_ages_out(decisions: Decisions) -> None:
     """
     if decisions.time is None:
         return
-    lengths = {
-        column.name: decisions.profiles[column.name].lengths
-        for feature in decisions.features.values()
-        if isinstance(feature, Sequence) and feature.times is None
-        for column in feature.behaviour
-    }
+    sequences = [feature for feature in decisions.features.values() if isinstance(feature, Sequence)]
+    times = {column.name: feature.times for feature in sequences for column in feature.behaviour}
+    lengths = {name: decisions.profiles[name].lengths for name in times}
     for ages in decisions.open():
         if not ages.falling or (ages.minimum or 0) < 0 or ages.name in decisions.wishes.sparse:
             continue
         beside = next((name for name, other in lengths.items() if np.array_equal(other, ages.lengths)), None)
         if beside is not None:
-            decisions.left_out[ages.name] = _advice(decisions, ages.name, beside)
+            decisions.left_out[ages.name] = _advice(decisions, ages.name, beside, times=times[beside])
 
 
-def _advice(decisions: Decisions, ages: str, beside: str) -> str:
-    times = f"{ages}_times"
+def _advice(decisions: Decisions, ages: str, beside: str, *, times: str | None) -> str:
+    if times is not None:
+        return f"falls along each list beside {beside!r}, whose times are {times!r}; --sparse={ages} if these are ids"
+    times = f"{beside}_times"
     by_seconds = f"list_transform({_named(ages)}, lambda age: {_named(str(decisions.time))} - to_seconds(age))"
     return (
         f"falls along each list beside {beside!r}, as the time that has passed since a behaviour does: "
