@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, cast, get_args
@@ -31,6 +30,7 @@ from fullrank.data.proposal.decisions import FEW_GAPS, IdChoice, Wishes
 from fullrank.data.proposal.name_hints import is_part_of_time
 from fullrank.data.proposal.propose import Proposal, propose
 from fullrank.data.proposal.sample import profile_table, read_sample, rejected_note, with_derived
+from fullrank.data.proposal.written_flags import written_flag
 from fullrank.data.schema.json import write_schema
 from fullrank.data.schema.metadata_pbtxt import read_metadata
 from fullrank.data.schema.reading import Reading
@@ -229,13 +229,13 @@ def _name_of(file: Path) -> str:
 
 
 def _next_command(flag_values: flags.FlagValues, schema: Path) -> str:
-    words = ["fullrank convert", _word("input", flag_values.input), _word("schema", str(schema))]
+    words = ["fullrank convert", written_flag("input", flag_values.input), written_flag("schema", str(schema))]
     words.append("--output=records")
     for flag in ("separator", "header", "quote", "encoding", "comment"):
         if flag_values[flag].present:
-            words.append(_word(*flag_values[flag].serialize().removeprefix("--").split("=", 1)))
+            words.append(written_flag(*flag_values[flag].serialize().removeprefix("--").split("=", 1)))
     for flag in ("join", "on", "join_prefix"):
-        words += [_word(flag, value) for value in flag_values[flag].value or []]
+        words += [written_flag(flag, value) for value in flag_values[flag].value or []]
     return " ".join(words)
 
 
@@ -244,11 +244,6 @@ def _split_flag(proposal: Proposal) -> str:
     time = proposal.schema.time
     missing = proposal.decisions.profiles[time].missing if time is not None else 0.0
     return "" if not missing else " --on_bad_record=skip" if missing <= FEW_GAPS else " --split=random"
-
-
-def _word(flag: str, value: str) -> str:
-    """A flag as a shell reads it."""
-    return f"--{flag}={shlex.quote(value)}"
 
 
 def run(argv: Sequence[str] | None = None) -> None:

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from fullrank.data.proposal import name_hints
 from fullrank.data.proposal.column_profile import ColumnProfile
+from fullrank.data.proposal.written_flags import written_flag
 from fullrank.data.schema.features import Feature, IdMap, Key, Sparse
 from fullrank.data.schema.schema import SchemaError
 
@@ -110,7 +111,8 @@ class Decisions:
         """Records a sparse feature, of several values if rows hold lists."""
         ids = id_map(profile.distinct, self.wishes.ids.get(profile.name))
         if profile.distinct > MANY and profile.name not in self.wishes.ids:
-            note = f"very many ids: hashed into {ids.size:,} rows; --ids={profile.name}:vocabulary or :compositional"
+            chosen = written_flag("ids", f"{profile.name}:vocabulary")
+            note = f"very many ids: hashed into {ids.size:,} rows; {chosen} or :compositional"
         longest = int(profile.lengths.max())
         if longest > LONGEST:
             note = f"the longest has {longest} values; the last {LONGEST} are kept"

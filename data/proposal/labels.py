@@ -8,6 +8,7 @@ import numpy as np
 
 from fullrank.data.proposal.column_profile import ColumnProfile
 from fullrank.data.proposal.decisions import Decisions
+from fullrank.data.proposal.written_flags import in_expression, written_flag
 from fullrank.data.schema.features import Label
 from fullrank.data.schema.schema import SchemaError
 
@@ -51,8 +52,8 @@ def _strays(profile: ColumnProfile) -> str | None:
     shown = ", ".join(f"{value:g}" for value in np.unique(given[stray])[:3])
     return (
         f"is 0 or 1 in all but {stray.sum():,} of {len(given):,} rows ({shown}): if it is a click, correct those cells "
-        f"or declare --label='{profile.name}={profile.name}>=1'; as an amount, its value is predicted, and columns "
-        "that reveal it are not left out"
+        f"or declare {written_flag('label', f'{profile.name}={in_expression(profile.name)}>=1')}; as an amount, its "
+        "value is predicted, and columns that reveal it are not left out"
     )
 
 

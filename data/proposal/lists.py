@@ -7,8 +7,8 @@ import numpy as np
 from fullrank.data.proposal import name_hints
 from fullrank.data.proposal.column_profile import ColumnProfile
 from fullrank.data.proposal.decisions import LONGEST, Decisions, dtype_of, is_time, time_unit
+from fullrank.data.proposal.written_flags import in_expression, written_flag
 from fullrank.data.schema.features import BehaviourColumn, Bits, Sequence, Sparse, Vector
-from fullrank.data.tables.canonical import identifier
 
 _FEWEST_BITS = 8
 _OVERLAP = 0.1
@@ -139,20 +139,16 @@ def _leave_ages_out(decisions: Decisions) -> None:
 
 
 def _advice(decisions: Decisions, ages: str, beside: str, *, times: str | None) -> str:
+    as_ids = f"{written_flag('sparse', ages)} if these are ids"
     if times is not None:
-        return f"falls along each list beside {beside!r}, whose times are {times!r}; --sparse={ages} if these are ids"
-    times = f"{beside}_times"
-    by_seconds = f"list_transform({_named(ages)}, lambda age: {_named(str(decisions.time))} - to_seconds(age))"
+        return f"falls along each list beside {beside!r}, whose times are {times!r}; {as_ids}"
+    now = in_expression(str(decisions.time))
+    by_seconds = f"list_transform({in_expression(ages)}, lambda age: {now} - to_seconds(age))"
     return (
         f"falls along each list beside {beside!r}, as the time that has passed since a behaviour does: "
-        f"--gaps={ages} if it is in {decisions.time_unit}, or, in seconds, --column='{times}={by_seconds}'; "
-        f"--sparse={ages} if these are ids"
+        f"{written_flag('gaps', ages)} if it is in {decisions.time_unit}, or, in seconds, "
+        f"{written_flag('column', f'{beside}_times={by_seconds}')}; {as_ids}"
     )
-
-
-def _named(column: str) -> str:
-    """The name of a column in an expression."""
-    return column if column.isidentifier() else identifier(column)
 
 
 def _compared(decisions: Decisions, shared: dict[str, str]) -> list[BehaviourColumn]:

@@ -48,9 +48,9 @@ from fullrank.data.proposal.labels import beyond_float32, decide_label
 from fullrank.data.proposal.leak_hint import leak_hint, rises_with
 from fullrank.data.proposal.lists import decide_lists
 from fullrank.data.proposal.text_hints import advice_on_list, advice_on_time
+from fullrank.data.proposal.written_flags import in_expression, written_flag
 from fullrank.data.schema.features import Bits, Numeric, Sequence, Sparse
 from fullrank.data.schema.schema import Schema, SchemaError
-from fullrank.data.tables.canonical import identifier
 
 _IN_ORDER: Final = 0.999
 _ENOUGH_ROWS: Final = 1_000
@@ -239,11 +239,13 @@ def _date_in_digits(profile: ColumnProfile) -> str | None:
     format, name = written_out(profile), profile.name
     if format is None:
         return None
-    column = name if name.isidentifier() else identifier(name).replace('"', '\\"')
+    time = f"{name}_time"
+    column = written_flag("column", f"{time}=strptime({in_expression(name)}::VARCHAR, '{format}')")
     part = "hour_of_day=hour" if "%H" in format else "weekday=isodow"
+    feature = written_flag("column", f"{part}({in_expression(time)})")
     return (
-        f"a date in digits: --column=\"{name}_time=strptime({column}::VARCHAR, '{format}')\" --time={name}_time makes "
-        f'it the event time, --column="{part}({name}_time)" a feature; --ignore={name} leaves the date itself out'
+        f"a date in digits: {column} {written_flag('time', time)} makes it the event time, {feature} a feature; "
+        f"{written_flag('ignore', name)} leaves the date itself out"
     )
 
 

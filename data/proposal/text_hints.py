@@ -6,7 +6,7 @@ import datetime
 from typing import Final
 
 from fullrank.data.proposal.column_profile import ColumnProfile
-from fullrank.data.tables.canonical import identifier
+from fullrank.data.proposal.written_flags import in_expression, written_flag
 
 _SAMPLE: Final = 1_000
 _DATES: Final = ("%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%Y/%m/%d", "%d %b %Y", "%b %d %Y")
@@ -36,11 +36,8 @@ def advice_on_time(profile: ColumnProfile) -> str | None:
     if format is None:
         return None
     name = profile.name
-    column = name if name.isidentifier() else identifier(name).replace('"', '\\"')
-    return (
-        f"times in the form {format}: --column=\"{name}=strptime({column}, '{format}')\" --time={name} makes them the "
-        "event time"
-    )
+    column = written_flag("column", f"{name}=strptime({in_expression(name)}, '{format}')")
+    return f"times in the form {format}: {column} {written_flag('time', name)} makes them the event time"
 
 
 def advice_on_list(profile: ColumnProfile) -> str | None:

@@ -40,8 +40,8 @@ def test_how_long_ago_behaviours_were_is_not_taken_for_ids() -> None:
     found = proposed(columns)
     assert found.decisions.left_out == {
         "past gap": "falls along each list beside 'past_item', as the time that has passed since a behaviour does: "
-        '--gaps=past gap if it is in ms, or, in seconds, --column=\'past_item_times=list_transform("past gap", lambda '
-        "age: time - to_seconds(age))'; --sparse=past gap if these are ids"
+        "--gaps='past gap' if it is in ms, or, in seconds, --column='past_item_times=list_transform(\"past gap\", "
+        "lambda age: time - to_seconds(age))'; --sparse='past gap' if these are ids"
     }
     assert {"level", "tags"} <= {feature.name for feature in found.schema.features}
     assert "past gap" in {f.name for f in proposed(columns, sparse=frozenset({"past gap"})).schema.features}

@@ -26,7 +26,7 @@ def test_times_in_another_form(format: str) -> None:
     found, advice, _ = hints([day.strftime(format) for day in days])
     assert found == format
     assert advice is not None
-    assert f'--column="seen at=strptime(\\"seen at\\", \'{format}\')" --time=seen at' in advice
+    assert f"--column=\"seen at=strptime(\\\"seen at\\\", '{format}')\" --time='seen at'" in advice
 
 
 @pytest.mark.parametrize("values", [["a7", "b8"], ["1.2.2024", "x"], ["50%", "60%"], ["13/13/2024"] * 3, ["v1", "v2"]])
