@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -108,6 +109,14 @@ class GroupPlaces(keras.layers.Layer):
             for level in levels
         )
 
+    @property
+    def _by_set(self) -> dict[tuple[str, str], GroupStructureLearning]:
+        """The learners by place and set, whatever other sets there are; that of the towers has no set."""
+        places = itertools.product(self._at_fields, (spec.name for spec in self._wiring.sets))
+        found = {(place, of_set): self.learners[self._place_of(place, of_set)] for place, of_set in places}
+        towers = self.learners.get("representation")
+        return found if towers is None else {**found, ("representation", ""): towers}
+
     def _place_of(self, place: str, of_set: str) -> str:
         return place if len(self._wiring.sets) == 1 else f"{place}_{of_set}"
 
@@ -172,8 +181,8 @@ class GroupPlaces(keras.layers.Layer):
 
     def copy_from(self, other: GroupPlaces) -> None:
         """Takes the weights over from the places of another model that has at least these."""
-        for name, learner in self.learners.items():
-            for weight, value in zip(learner.weights, other.learners[name].weights, strict=True):
+        for key, learner in self._by_set.items():
+            for weight, value in zip(learner.weights, other._by_set[key].weights, strict=True):
                 weight.assign(value)
 
 

@@ -59,11 +59,16 @@ JRC: dict[str, Any] = {"ranking": "jrc", "training_hidden": (4,)}
 
 
 def built(
-    wiring: models.Wiring = MMOE, *, taught: bool = False, head: Any = "logit", **objective: Any
+    wiring: models.Wiring = MMOE,
+    *,
+    taught: bool = False,
+    head: Any = "logit",
+    schema: Schema = SCHEMA,
+    **objective: Any,
 ) -> models.Ranker:
     scenario = "tab" if wiring.scenarios else None
     return models.Ranker(
-        SCHEMA,
+        schema,
         wiring,
         dataclasses.replace(OPTIONS, head=head, scenario=scenario),
         objective=models.ObjectiveOptions(**objective),
@@ -194,6 +199,14 @@ def test_heads_that_only_train_start_at_the_mean_of_their_task() -> None:
     bias = model.learning.heads.weights[-1].numpy()[:, 0].reshape(3, 4)
     logits = [np.log(3 / 7)] * 2 + [np.log(1 / 9)] * 2
     np.testing.assert_allclose(bias, [logits, logits, [-logit for logit in logits]], rtol=1e-5)
+
+
+def test_a_label_that_is_always_the_same_gives_heads_that_only_train_a_finite_start() -> None:
+    schema = dataclasses.replace(SCHEMA, labels=tuple(dataclasses.replace(label, mean=1.0) for label in SCHEMA.labels))
+    model = built(OF_TABS, schema=schema, **RESIDUALS)
+    assert model.learning.heads is not None
+    bias = model.learning.heads.weights[-1].numpy()[:, 0].reshape(3, 4)
+    np.testing.assert_allclose(np.abs(bias), np.log((1 - 1e-6) / 1e-6), rtol=1e-5)
 
 
 @pytest.mark.parametrize("head", ["gp", "rff_gp", "laplace"])

@@ -213,7 +213,7 @@ class ResidualQuantizer(keras.layers.Layer):
             return tf.where(dead[:, :, tf.newaxis], drawn - self._codebooks, 0.0)
 
         self._move(tf.cond(tf.reduce_any(dead), shifts, lambda: tf.zeros_like(self._codebooks)))
-        self._usage.assign(tf.where(dead, 1.0 / self.codes, usage))
+        self._usage.assign(tf.where(batch > 0, tf.where(dead, 1.0 / self.codes, usage), self._usage))
         self._batches.assign_add(1.0)
 
     def _move(self, shifts: tf.Tensor) -> None:
@@ -225,7 +225,7 @@ class ResidualQuantizer(keras.layers.Layer):
         if self.seed is None:
             seed = tf.random.uniform([2], maxval=tf.int32.max, dtype=tf.int32)
         else:
-            seed = tf.stack([self.seed * self.levels + level, tf.cast(self._batches, tf.int32)])
+            seed = tf.stack([tf.constant(self.seed * self.levels + level, tf.int64), tf.cast(self._batches, tf.int64)])
         return random_rows(batch, number=self.codes, seed=seed)
 
     def get_config(self) -> dict[str, Any]:

@@ -164,6 +164,8 @@ def scaled_integers(values: tf.Tensor, knots: tf.Tensor, *, bits: int | Sequence
     flat, at = tf.reshape(knots, [-1]), below + number * tf.range(knots.shape[0])
     low, high = tf.gather(flat, at), tf.gather(flat, at + 1)
     share = tf.clip_by_value(tf.math.divide_no_nan(known - low, high - low), 0.0, 1.0)
+    # Beyond the last knot, which may coincide with the one before it.
+    share = tf.where(known > high, tf.ones([], values.dtype), share)
     between = tf.cast(below, values.dtype) + share
     on_knots = tf.cast(left + right - 1, values.dtype) / 2.0
     place = tf.where(right > left, on_knots, between) / float(number - 1)

@@ -11,6 +11,7 @@ import tf_keras as keras
 
 from fullrank.layers.checks.inputs import Input, takes
 from fullrank.layers.mixture.towers import GlorotOfEach
+from fullrank.layers.replicas import replicas
 from fullrank.layers.uncertainty.stable_cholesky import SMALLEST_JITTER, cholesky
 from fullrank.layers.uncertainty.task_logits import (
     GaussianLogits,
@@ -87,7 +88,7 @@ class LastLayerLaplace(keras.layers.Layer):
         super().build(input_shape)
 
     def _state(self, name: str, shape: tuple[int, ...], initializer: Any, *, trainable: bool = False) -> tf.Variable:
-        # Each replica adds its part of the batch to the sum.
+        # Replicas add their parts of the batch to the sum.
         added = tf.VariableAggregation.SUM if name == "sum" else tf.VariableAggregation.ONLY_FIRST_REPLICA
         return float32_weight(self, name, shape, initializer, trainable=trainable, aggregation=added)
 
@@ -135,7 +136,8 @@ class LastLayerLaplace(keras.layers.Layer):
             curvature *= tf.transpose(tf.cast(weights, tf.float32))  # [B], or [T, B]
         added = tf.matmul(x * curvature[..., tf.newaxis], x, transpose_a=True)
         kept = tf.reshape(tf.cast(self.decay if decay is None else decay, tf.float32), [-1, 1, 1])
-        self._sum.assign_add(added - (1.0 - kept) * self._sum)
+        # Each replica adds its own rows, and its share of what is forgotten.
+        self._sum.assign_add(added - (1.0 - kept) * self._sum / replicas())
 
     def refresh(self) -> None:
         """Updates the variance from the accumulated batches."""

@@ -11,7 +11,8 @@ from fullrank.data.schema.features import Label
 from fullrank.models.objectives.zero_inflated_lognormal import LEAST_SCALE
 from fullrank.models.options import ValueLoss
 
-_TINY: Final = 1e-6
+LEAST_RATE: Final = 1e-6
+"""Rates start from here to 1 minus it: a label that was always the same has no finite logit."""
 _NEARLY_SURE: Final = 0.99
 
 
@@ -32,18 +33,18 @@ def first_biases(labels: Sequence[Label], *, chain: Sequence[str], value_loss: V
       Column without scenario, such as `click` or `spend/location` -> bias.
     """
     rates = {label.name: _rate(label) for label in labels}
-    given = {task: 0.5 if rate is None else min(max(rate, _TINY), 1 - _TINY) for task, rate in rates.items()}
+    given = {task: 0.5 if rate is None else min(max(rate, LEAST_RATE), 1 - LEAST_RATE) for task, rate in rates.items()}
     joint = dict(given)
     for before, task in itertools.pairwise(chain):
         rate = rates[task]
-        given[task] = 0.5 if rate is None else min(max(rate / joint[before], _TINY), _NEARLY_SURE)
+        given[task] = 0.5 if rate is None else min(max(rate / joint[before], LEAST_RATE), _NEARLY_SURE)
         joint[task] = joint[before] * given[task]
     biases = {task: math.log(rate / (1 - rate)) for task, rate in given.items()}
     for label in labels:
         if label.type == "value" and value_loss == "squared":
             biases[label.name] = float((label.mean or 0.0) > 0) - float((label.mean or 0.0) < 0)
         elif label.type == "value":
-            mean = max(label.mean / joint[label.name], _TINY) if label.mean is not None else 1.0
+            mean = max(label.mean / joint[label.name], LEAST_RATE) if label.mean is not None else 1.0
             biases[f"{label.name}/location"] = math.log(mean) - 0.5
             # softplus(log(e^x - 1)) = x.
             biases[f"{label.name}/scale"] = math.log(math.expm1(1 - LEAST_SCALE))

@@ -16,7 +16,7 @@ from fullrank.layers.mixture.task_heads import ConversionChain
 from fullrank.layers.uncertainty.gauss_hermite import calibrated_probability
 from fullrank.layers.uncertainty.task_logits import GaussianLogits
 from fullrank.models.heads.chain import check_chain
-from fullrank.models.heads.starts import first_biases
+from fullrank.models.heads.starts import LEAST_RATE, first_biases
 from fullrank.models.heads.task_rows import TaskRows
 from fullrank.models.objectives.zero_inflated_lognormal import (
     lognormal_scale,
@@ -139,11 +139,11 @@ class TaskOutputs:
         return tuple(self._binary_heads.values())
 
     def binary_start(self) -> np.ndarray[Any, Any]:
-        """The logit of the label's mean, for each head of a binary task."""
+        """The logit of the label's mean, within `LEAST_RATE` of 0 and 1, for each head of a binary task."""
         places = {self.tasks[place]: number for number, place in enumerate(self.binary)}
         scenarios = self._wiring.head_scenarios
         tasks = [head.rpartition("@")[0] if scenarios else head for head in self._binary_heads]
-        rates = self.base_rates[[places[task] for task in tasks]]
+        rates = np.clip(self.base_rates[[places[task] for task in tasks]], LEAST_RATE, 1.0 - LEAST_RATE)
         logits: np.ndarray[Any, Any] = np.log(rates / (1.0 - rates))
         return logits
 

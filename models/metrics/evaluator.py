@@ -48,11 +48,11 @@ def evaluator_rows(
         bad = w[~(np.isfinite(w) & (w >= 0.0))][0]
         raise ValueError(f"task {task!r}: a weight is finite and not negative; received {bad}")
     rows = EvaluatorRows(y, p, w)
-    broken = np.isnan(p) & rows.used
+    broken = ~np.isfinite(p) & rows.used
     if broken.any():
         raise ValueError(
-            f"task {task!r}: {int(broken.sum())} of {y.size} scores are NaN; the model has diverged or its input is "
-            "not finite, so look at the training loss"
+            f"task {task!r}: {int(broken.sum())} of {y.size} scores are NaN or infinite; the model has diverged or its "
+            "input is not finite, so look at the training loss"
         )
     return rows
 

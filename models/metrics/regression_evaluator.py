@@ -128,7 +128,7 @@ class RegressionEvaluator:
     def result(self) -> dict[str, Any]:
         """Returns the statistics as plain numbers that JSON can hold.
 
-        Keys: `rmse, mae, bias, mean_label, mean_prediction` (see `regression_formulas.regression_statistics`), `gini`
+        Keys: `rmse, mae, bias, mean_label, mean_prediction` (see `regression_statistics`), `gini`
         and `decile_error` (see `value_ranking`), `examples, weight`, and `deciles`: lists of `mean_label`,
         `mean_prediction` and `weight`. Undefined statistics are None, and `undefined` (present only then) gives the
         reason. `segments` is name -> value -> the same statistics except `deciles`.

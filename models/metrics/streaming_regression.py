@@ -18,7 +18,7 @@ class StreamingRegression(keras.metrics.Metric):
     """RMSE, MAE and bias of a regression task, from one pass over the rows.
 
     Names, masking and merging are those of `StreamingBinary`; the result has `rmse`, `mae`, `bias`, `mean_label` and
-    `mean_prediction`, see `regression_formulas`.
+    `mean_prediction`, see `regression_evaluator`.
 
     Args:
         name: Name of the metric, usually that of the task.

@@ -45,9 +45,21 @@ def positive_labels(given: Sequence[str], schema: Schema) -> dict[str, float]:
     return found
 
 
-def positive_weights(batch: Mapping[str, tf.Tensor], labels: Mapping[str, float]) -> tf.Tensor:
-    """Sum of the weights of the labels that are positive, `[B]`; a label that is missing is not."""
-    return tf.add_n([weight * tf.cast(batch[name] > 0.0, tf.float32) for name, weight in labels.items()])
+def positive_weights(batch: Mapping[str, tf.Tensor], labels: Mapping[str, float], *, weight: str | None) -> tf.Tensor:
+    """Sum of the weights of the labels that are positive, times that of the example, `[B]`.
+
+    Args:
+      batch: Columns.
+      labels: Label -> weight; a label that is missing is not positive.
+      weight: Column of the examples' weights, 1 where it is missing; `None` for ones.
+    """
+    positive = tf.add_n([each * tf.cast(batch[name] > 0.0, tf.float32) for name, each in labels.items()])
+    return positive if weight is None else positive * example_weights(batch[weight])
+
+
+def example_weights(given: tf.Tensor) -> tf.Tensor:
+    """Weights of examples, `[B]`; 1 where a weight is missing."""
+    return tf.where(tf.math.is_nan(given), tf.ones_like(given), given)
 
 
 class PositiveCounts(keras.layers.Layer):

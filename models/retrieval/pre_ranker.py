@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 import tensorflow as tf
 
 from fullrank.layers.legacy_keras import tfrs
+from fullrank.models.objectives.pairs import weighted_mean
+from fullrank.models.retrieval.positives import example_weights
 from fullrank.models.retrieval.tower import LateMeeting
 from fullrank.models.retrieval.two_tower import TwoTower
 
@@ -103,11 +105,15 @@ class PreRanker(tfrs.Model):
         return tf.stop_gradient(self._teacher(batch, places)), self.scores_of(batch, places, training=training)
 
     def compute_loss(self, inputs: Batch, training: bool = False) -> tf.Tensor:
-        """The cross entropy of both orders."""
+        """The cross entropy of both orders, weighted by the examples."""
         step = self.optimizer.iterations if getattr(self, "optimizer", None) is not None else tf.constant(0)
         ranked, scored = self.both_scores(inputs, step=step, training=training)
         wanted = tf.nn.softmax(ranked / self._temperature)
-        return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(labels=wanted, logits=scored))
+        losses, weight = (
+            tf.nn.softmax_cross_entropy_with_logits(labels=wanted, logits=scored),
+            self.towers.schema.weight,
+        )
+        return weighted_mean(losses, tf.ones_like(losses) if weight is None else example_weights(inputs[weight]))
 
 
 def consistency(ranked: tf.Tensor, scored: tf.Tensor, *, top: int, kept: int) -> tf.Tensor:

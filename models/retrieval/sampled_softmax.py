@@ -7,6 +7,7 @@ from typing import Any, Final
 import tensorflow as tf
 
 from fullrank.layers.legacy_keras import keras, tfrs
+from fullrank.models.objectives.pairs import key_numbers
 
 _LEAST_SHARE: Final = 1e-6
 """At which TensorFlow Recommenders clips probabilities."""
@@ -117,13 +118,15 @@ def other_positives(users: tf.Tensor | None, ads: tf.Tensor, *, queries: Any = N
     Ad c is one if any example of the batch has the user of query i and ad c; the place (i, i) is left out.
 
     Args:
-      users: `[B]`, the user of each query; `None` where users are not known, and only the query's own ad is.
+      users: `[B]`, the user of each query, -1 or empty where it has none; `None` where no user is known. Of a query
+        without a user only its own ad is known.
       ads: `[C]`, the ad of each query, then further ads.
       queries: B, where users are not known.
     """
     number = queries if users is None else tf.size(users)
     found = ads[:number, tf.newaxis] == ads
     if users is not None:
-        same_user = tf.cast(users[:, tf.newaxis] == users, tf.float32)
+        numbers = key_numbers(users)
+        same_user = tf.cast(numbers[:, tf.newaxis] == numbers, tf.float32)
         found = tf.matmul(same_user, tf.cast(found, tf.float32)) > 0.0
     return tf.logical_and(found, tf.logical_not(tf.eye(number, tf.size(ads), dtype=tf.bool)))

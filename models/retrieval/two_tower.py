@@ -161,7 +161,7 @@ class TwoTower(tfrs.Model):
 
     def positive_weights(self, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """How much each example weighs as a positive, `[B]`; 0 for one that is none."""
-        return positive_weights(batch, self.positives)
+        return positive_weights(batch, self.positives, weight=self.schema.weight)
 
     def compute_loss(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """The sampled softmax over the positives of the batch."""

@@ -217,6 +217,26 @@ def test_checkpoint_merged_tables_and_pruning_keep_codes_and_answers(
         np.testing.assert_allclose(same(batch)["click"].numpy(), model(batch)["click"].numpy(), rtol=1e-5)
 
 
+def test_pruning_may_leave_one_set(build: Build, make_batch: Any) -> None:
+    model, batch = (
+        apart(build(models.stem_al(main="click", auxiliary=("buy",), widths=(4, 3), expert_width=6))),
+        make_batch(size=16),
+    )
+    left = model.without(tasks=("click",))
+    np.testing.assert_array_equal(left.group_codes(batch)["user"], model.group_codes(batch)["user_auxiliary"])
+    np.testing.assert_allclose(left(batch)["buy"], model(batch)["buy"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("seed", [20_240_601, 2**32 - 1])
+def test_any_seed_starts_the_codebooks(build: Build, make_batch: Any, seed: int) -> None:
+    model = build(ONE_SET, seed=seed, places=("user",), levels=3)
+    model.compile(optimizer=keras.optimizers.SGD(0.1))
+    batch = make_batch(size=16)
+    history = model.fit(tf.data.Dataset.from_tensors(batch), verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    assert float(tf.reduce_min(model.trunk.groups.statistics()["user"]["usage"])) >= 0.0
+
+
 def test_export_tells_the_groups(build: Build, every_kind: Any, tmp_path: Path) -> None:
     schema, _ = every_kind
     model = apart(build(ONE_SET))

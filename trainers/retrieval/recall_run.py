@@ -24,7 +24,7 @@ from fullrank.trainers.training.records import explained
 def recall_run(config: RecallConfig) -> dict[str, Any]:
     """Ranks the positives, prints a table, and writes JSON if a file is named.
 
-    The catalogue is that of the run, and the ads that the split has beside it, as its first example shows them: an
+    The catalogue is that of the run, and the ads that the split has beside it, as the last example of each shows it: an
     ad without an id in training is ranked by its other columns.
 
     Raises:

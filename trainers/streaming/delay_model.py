@@ -52,7 +52,13 @@ def build_delay_model(config: RunConfig, schema: Schema, *, late: Late) -> Ranke
         return None
     tasks = tuple(label.name for label in _TASKS[late])
     own = dataclasses.replace(
-        config.model, model="shared_bottom", tasks=tasks, widths=config.model.widths[:1], experts=("flat",), levels=1
+        config.model,
+        model="shared_bottom",
+        tasks=tasks,
+        task_weights=(),
+        widths=config.model.widths[:1],
+        experts=("flat",),
+        levels=1,
     )
     model = build_model(own, delay_schema(schema, late=late), seed=config.train.seed + 1)
     compile_model(model, config.optimizer, total_steps=1)

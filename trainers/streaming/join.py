@@ -186,7 +186,9 @@ class Join:
             else:
                 self._early[click] = time
                 self._deadlines.append((self._now + self._settings.lateness, click))
-        self._converted(places[places >= 0], events.times[places >= 0])
+        places, times = places[places >= 0], events.times[places >= 0]
+        self._released(self._store.over(places, times=times))
+        self._converted(places, times)
 
     def _join_early(self, ids: Ints, places: Ints) -> None:
         """Joins clicks with conversions that came before them."""
@@ -197,8 +199,11 @@ class Join:
         self._converted(places[own], times)
 
     def _converted(self, places: Ints, times: Floats) -> None:
-        """Records conversions of clicks that are held."""
+        """Records conversions of clicks that are held; those after the end of their window count as without a click."""
         fields = self._store.fields
+        within = times <= fields["clicked"][places] + self._settings.window
+        self.counters["without_click"] += int((~within).sum())
+        places, times = places[within], times[within]
         first = np.zeros(len(places), bool)
         first[np.unique(places, return_index=True)[1]] = True
         new = first & np.isnan(fields["converted"][places])

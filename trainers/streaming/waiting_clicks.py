@@ -116,6 +116,15 @@ class WaitingClicks:
         places: Ints = found.places[own & (self.fields["state"][found.places] == WAITING)]
         return places
 
+    def over(self, places: Ints, *, times: Floats) -> Ints:
+        """Those of the clicks that still wait although their release is due before the times, in order of time.
+
+        A block of events passes its clock on at its end: a conversion in it may come after the release of its click.
+        """
+        due = np.ceil(self.fields["release"][places] / self._tick) * self._tick < times
+        found = np.unique(places[due & (self.fields["state"][places] == WAITING)])
+        return found[np.lexsort((self.fields["id"][found], self.fields["release"][found]))]
+
     def ended(self, now: float) -> Ints:
         """The clicks whose attribution window is over, in order of time."""
         found = self._ends.pop(now)

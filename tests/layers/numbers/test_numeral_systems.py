@@ -94,6 +94,14 @@ def test_coinciding_knots_keep_the_order() -> None:
     np.testing.assert_array_equal(integers, [0, 32, 79, 95, 127])
 
 
+def test_what_lies_beyond_coinciding_ends_maps_to_the_ends() -> None:
+    knots = tf.constant([[1.0, 1.0, 2.0, 5.0, 5.0]], tf.float64)
+    values = tf.constant([[-np.inf], [0.0], [1.0], [5.0], [7.0], [np.inf]], tf.float64)
+    # The first and the last two places lie together: their middles are .5 and 3.5 of 4, times 127 / 4.
+    integers = scaled_integers(values, knots, bits=7).numpy()[:, 0]
+    np.testing.assert_array_equal(integers, [0, 0, 16, 111, 127, 127])
+
+
 def test_layer_sums_digit_rows_by_hand() -> None:
     # 5 of 0..7 in base 2 is 101: rows 1 + 1, 3 + 0, 5 + 1; row r holds 10^r. A missing number reads row 0, once.
     layer = layers.MultipleNumeralSystem(1, bases=(2,), bits=3, low=0.0, high=7.0)

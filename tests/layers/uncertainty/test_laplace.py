@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from fullrank.layers import LastLayerLaplace, RandomFeatureGP
+from fullrank.layers.uncertainty import last_layer_laplace
 
 
 def normal(*shape: int, seed: int = 0) -> tf.Tensor:
@@ -78,6 +79,19 @@ def test_decay_forgets() -> None:
         layer.accumulate(tf.constant([[2.0]]))
     layer.refresh()
     np.testing.assert_allclose(layer(tf.constant([[1.0]])).variance, [1 / 2.5], rtol=1e-5)
+
+
+def test_replicas_share_what_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As above, H without its prior is 1 after a batch. Of two replicas each adds its 1 and forgets a half of the half,
+    # so that one of them makes it 1 + 1 - 1/4.
+    monkeypatch.setattr(last_layer_laplace, "replicas", lambda: 2)
+    layer = LastLayerLaplace(decay=0.5, use_bias=False)
+    layer(tf.zeros([1, 1]))
+    layer.set_weights([np.zeros_like(weight) if n == 0 else weight for n, weight in enumerate(layer.get_weights())])
+    for _ in range(2):
+        layer.accumulate(tf.constant([[2.0]]))
+    layer.refresh()
+    np.testing.assert_allclose(layer(tf.constant([[1.0]])).variance, [1 / 2.75], rtol=1e-5)
 
 
 def test_random_features_have_the_kernel() -> None:

@@ -170,7 +170,8 @@ def test_ten_million_rows_count_exactly() -> None:
     [
         ({"labels": [0, 2]}, r"a label lies in \[0, 1\]; received 2\.0"),
         ({"scores": [0.1, 1.5]}, r"a probability lies in \[0, 1\]; received 1\.5"),
-        ({"scores": [0.1, math.nan]}, "1 of 2 scores are NaN; the model has diverged"),
+        ({"scores": [0.1, math.nan]}, "1 of 2 scores are NaN or infinite; the model has diverged"),
+        ({"scores": [math.inf, 0.1]}, "1 of 2 scores are NaN or infinite; the model has diverged"),
         ({"scores": [0.1]}, "2 labels but 1 scores"),
         ({"weights": [1.0, -1.0]}, r"a weight is finite and not negative; received -1\.0"),
         ({"weights": [1.0, math.inf]}, "a weight is finite and not negative; received inf"),

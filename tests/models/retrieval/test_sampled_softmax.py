@@ -85,6 +85,14 @@ def test_without_users_only_the_own_ad_is_known() -> None:
     np.testing.assert_array_equal(found, [[0, 0, 1, 0], [0, 0, 0, 1], [1, 0, 0, 0]])
 
 
+@pytest.mark.parametrize("missing", [-1, ""])
+def test_queries_without_a_user_are_not_of_one_user(missing: Any) -> None:
+    users = tf.constant([missing, missing, "7" if missing == "" else 7])
+    found = other_positives(users, tf.constant([1, 2, 3])).numpy()
+    assert not found.any()
+    np.testing.assert_array_equal(other_positives(users, tf.constant([1, 1, 3])).numpy()[:2, :2], [[0, 1], [1, 0]])
+
+
 def test_without_weight_there_is_no_loss() -> None:
     loss = SampledSoftmax(temperature=1.0)(
         tf.ones([1, 4]), tf.ones([2, 4]), weights=tf.zeros([1]), others=tf.zeros([1, 2], tf.bool)

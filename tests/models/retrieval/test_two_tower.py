@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -48,10 +49,28 @@ def catalogue() -> dict[str, Any]:
     }
 
 
-def towers(**options: Any) -> TwoTower:
+def towers(schema: Schema = SCHEMA, **options: Any) -> TwoTower:
     keras.utils.set_random_seed(0)
     settings = {"widths": (4, 6), "hidden": (8,), "vector_width": 5, "dropout": 0.0, **options}
-    return TwoTower(SCHEMA, RetrievalOptions(**settings), catalogue=catalogue(), vocabularies={})
+    return TwoTower(schema, RetrievalOptions(**settings), catalogue=catalogue(), vocabularies={})
+
+
+def test_the_weight_of_an_example_counts() -> None:
+    weight = tf.constant([2.0, float("nan"), 0.0, 3.0])
+    columns = {"click": tf.constant([1.0, 1.0, 1.0, 0.0]), "buy": tf.constant([1.0, 0.0, 1.0, 0.0]), "w": weight}
+    labels = {"click": 1.0, "buy": 5.0}
+    np.testing.assert_allclose(positive_weights(columns, labels, weight="w"), [12.0, 1.0, 0.0, 0.0])
+    np.testing.assert_allclose(positive_weights(columns, labels, weight=None), [6.0, 1.0, 6.0, 0.0])
+    # Ones are what no column means; the examples of a weighted loss are those of the batch without the others.
+    plain, weighted = towers(), towers(schema=dataclasses.replace(SCHEMA, weight="w"))
+    weighted.set_weights(plain.get_weights())
+    whole = batch()
+    loss = plain.compute_loss(whole)
+    np.testing.assert_allclose(weighted.compute_loss({**whole, "w": tf.ones(12)}), loss, rtol=1e-6)
+    half = {name: values[:6] for name, values in whole.items()}
+    of_half = weighted.compute_loss({**whole, "w": tf.constant([2.0] * 6 + [0.0] * 6)})
+    fresh = towers()
+    np.testing.assert_allclose(of_half, fresh.compute_loss(half), rtol=1e-5)
 
 
 def batch(size: int = 12, seed: int = 0) -> dict[str, tf.Tensor]:
@@ -129,7 +148,7 @@ def test_weights_of_several_labels() -> None:
     labels = positive_labels(("click", "buy:5"), SCHEMA)
     assert labels == {"click": 1.0, "buy": 5.0}
     given = {"click": tf.constant([1.0, 0.0, 1.0, np.nan]), "buy": tf.constant([1.0, 1.0, 0.0, np.nan])}
-    np.testing.assert_array_equal(positive_weights(given, labels), [6.0, 5.0, 1.0, 0.0])
+    np.testing.assert_array_equal(positive_weights(given, labels, weight=None), [6.0, 5.0, 1.0, 0.0])
     assert positive_labels((), SCHEMA) == {"click": 1.0}
 
 
