@@ -80,12 +80,12 @@ class MultipleNumeralSystem(keras.layers.Layer):
         # Numbers are mapped in float64 whatever the compute dtype: bfloat16 has 8 bits and would merge their codes.
         super().__init__(name=name, dtype=dtype, trainable=trainable, autocast=False)
         require_counts("MultipleNumeralSystem", width=width, bits=bits, bases=tuple(bases))
+        if knots is None and not low < high:
+            raise ValueError(f"MultipleNumeralSystem needs low < high. Received: low={low}, high={high}.")
         self.knots = knots if knots is not None else (float(low), float(high))
         table = ascending(self.knots)
         if table is None or table.shape[1] < 2 or np.abs(table).max() > _LARGEST_KNOT:
-            raise ValueError(
-                f"knots must be two or more float32 numbers that do not decrease; low < high. Received: {self.knots}."
-            )
+            raise ValueError(f"knots must be two or more float32 numbers that do not decrease. Received: {self.knots}.")
         self.width = width
         self.bases = tuple(bases)
         self.bits = bits

@@ -42,7 +42,7 @@ def request_tiles(owner: tf.Tensor) -> Tiles:
     """
     sizes = tf.math.bincount(owner)
     rows, requests = tf.size(owner), tf.size(sizes)
-    width = tf.minimum(tf.reduce_max(sizes), -(-2 * rows // requests))
+    width = tf.maximum(1, tf.minimum(tf.reduce_max(sizes), -(-2 * rows // tf.maximum(1, requests))))
     tiles = -(-sizes // width)
     number = tf.range(rows) - tf.gather(tf.cumsum(sizes, exclusive=True), owner)
     tile = tf.gather(tf.cumsum(tiles, exclusive=True), owner) + number // width

@@ -123,7 +123,7 @@ class TargetAttention(keras.layers.Layer):
                 if dense.use_bias:
                     straight += tf.cast(dense.bias, dtype)
             hidden = tf.matmul(maxima, (1.0 - slopes) * kernel) + straight
-        return tf.reshape(hidden, (-1, tf.shape(behaviours)[0]))
+        return tf.reshape(hidden, (tf.shape(target)[0], tf.shape(behaviours)[0]))
 
     def _weights(self, behaviours: tf.Tensor, target: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """Weights `[B, L]`, 0 where there is no behaviour."""

@@ -234,6 +234,7 @@ def test_numbers_are_compared_in_float32_under_mixed_bfloat16(name: str) -> None
         (lambda: layers.AutoDis(2, temperature=0.0), "positive temperature"),
         (lambda: layers.PeriodicFeatures(2, sigma=-1.0), "positive sigma"),
         (lambda: layers.MultipleNumeralSystem(2, knots=((0.0, 1.0), (2.0, 1.0))), "do not decrease"),
+        (lambda: layers.MultipleNumeralSystem(2, low=5.0, high=5.0), "needs low < high"),
         (lambda: layers.MultipleNumeralSystem(2, knots=((0.0, 1.0),) * 3)(tf.zeros([1, 2])), "for 3 numbers"),
         (lambda: layers.AutoDis(2)(tf.zeros([1, 2, 3])), r"takes values \[B\] or \[B, n\] of numbers"),
     ],

@@ -89,3 +89,9 @@ def test_interest_of_requests_is_that_of_repeated_behaviours(without: list[str])
     # The third user has no behaviours, and nothing flows to a masked place.
     assert np.all(interest.numpy()[4:] == 0)
     assert np.all(of_behaviours.numpy()[~given["mask"].numpy()] == 0)
+
+
+def test_no_rows_have_no_tiles() -> None:
+    tiles = request_tiles(tf.zeros([0], tf.int32))
+    assert tiles.request.shape == (0,)
+    assert tiles.take(tiles.put(tf.zeros([0, 3]))).shape == (0, 3)

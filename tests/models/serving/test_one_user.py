@@ -161,3 +161,5 @@ def test_encoders_of_many_targets(layer: Any, behaviours: int) -> None:
     assert found.shape == (5, 4)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert behaviours == 0 or np.abs(expected).max() > 0.01
+    without = [value if value is target else value[:, :0] for value in given]
+    np.testing.assert_array_equal(layer.of_targets(*map(tf.constant, without)), np.zeros((5, 4)))
