@@ -61,7 +61,7 @@ class Split:
         seen, user = history_columns(schema, item), schema.keys[0].name
         rows = []
         for batch in read_records(schema, split=name, batch_size=4096):
-            chosen = positive_weights(batch, labels).numpy() > 0.0
+            chosen = positive_weights(batch, labels, weight=schema.weight).numpy() > 0.0
             columns = (item, user, history, *seen)
             rows.append(tuple(batch[column].numpy()[chosen] for column in columns))
         own, self.users, past, *others = (np.concatenate(part) for part in zip(*rows, strict=True))

@@ -112,10 +112,11 @@ class GroupPlaces(keras.layers.Layer):
     @property
     def _by_set(self) -> dict[tuple[str, str], GroupStructureLearning]:
         """The learners by place and set, whatever other sets there are; that of the towers has no set."""
-        places = itertools.product(self._at_fields, (spec.name for spec in self._wiring.sets))
-        found = {(place, of_set): self.learners[self._place_of(place, of_set)] for place, of_set in places}
         towers = self.learners.get("representation")
-        return found if towers is None else {**found, ("representation", ""): towers}
+        found: dict[tuple[str, str], GroupStructureLearning] = {} if towers is None else {("representation", ""): towers}
+        for place, spec in itertools.product(self._at_fields, self._wiring.sets):
+            found[place, spec.name] = self.learners[self._place_of(place, spec.name)]
+        return found
 
     def _place_of(self, place: str, of_set: str) -> str:
         return place if len(self._wiring.sets) == 1 else f"{place}_{of_set}"
