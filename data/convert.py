@@ -288,7 +288,13 @@ def _define_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_integer("seed", 0, "Of --split=random.", lower_bound=0, **at)
     flags.DEFINE_enum("layout", None, ["block", "example"], "Layout of the records. By default the schema's.", **at)
     flags.DEFINE_enum("compression", None, list(COMPRESSIONS), "Of the records. By default the schema's.", **at)
-    flags.DEFINE_integer("shards", None, "Files a split. By default one per 100,000 examples.", lower_bound=1, **at)
+    flags.DEFINE_integer(
+        "shards",
+        None,
+        "Files per split. By default one per 100,000 examples, but at least four (fewer only below 3,001 examples).",
+        lower_bound=1,
+        **at,
+    )
     flags.DEFINE_integer("workers", None, "Threads. By default one per core.", lower_bound=1, **at)
     flags.DEFINE_bool("overwrite", False, "Replace a data set that is in --output already.", **at)
     flags.DEFINE_enum("on_bad_record", "fail", ["fail", "skip"], "What to do at a row that cannot be converted.", **at)

@@ -12,7 +12,7 @@ Data sets (the card of each, with rates, split and leaks, is the documentation o
   criteo         45.8 million display ads, 39 fields; split by time. --raw_dir with train.txt of the Kaggle challenge.
   census_income  99,762 or more people, three tasks; split at random. --raw_dir with census-income.test.gz (UCI).
   hillstrom      64,000 e-mail ads: visit, conversion, spend; split at random. --raw_dir with hillstrom.csv.
-  kuairand       41,828 short videos, seven labels, histories; split by time. --raw_dir with kuairand27k_explicit.tsv.
+  kuairand       41,828 views of videos, seven labels, histories; by time. --raw_dir with kuairand27k_explicit.tsv.
   obd            60,000 impressions of two bandit policies, propensities; split by time. --raw_dir with {random,bts}/.
   synthetic      Any number of ad impressions with planted truth; split by time. Needs nothing.
 
@@ -167,7 +167,13 @@ def run(argv: Sequence[str] | None = None) -> None:
     define_exposure_flags(flag_values)
     flags.DEFINE_enum("layout", "block", ["block", "example"], "Layout of the records.", **at)
     flags.DEFINE_enum("compression", "none", list(COMPRESSIONS), "Of the records.", **at)
-    flags.DEFINE_integer("shards", None, "Files a split. By default four, or more in large data.", lower_bound=1, **at)
+    flags.DEFINE_integer(
+        "shards",
+        None,
+        "Files per split. By default one per 100,000 examples, but at least four (fewer only below 3,001 examples).",
+        lower_bound=1,
+        **at,
+    )
     flags.DEFINE_integer("workers", None, "Threads. By default one per core.", lower_bound=1, **at)
     flags.DEFINE_bool("overwrite", False, "Replace a data set that is in --output already.", **at)
     flags.DEFINE_bool("progress", True, "Show progress bars.", **at)

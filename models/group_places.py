@@ -113,7 +113,9 @@ class GroupPlaces(keras.layers.Layer):
     def _by_set(self) -> dict[tuple[str, str], GroupStructureLearning]:
         """The learners by place and set, whatever other sets there are; that of the towers has no set."""
         towers = self.learners.get("representation")
-        found: dict[tuple[str, str], GroupStructureLearning] = {} if towers is None else {("representation", ""): towers}
+        found: dict[tuple[str, str], GroupStructureLearning] = (
+            {} if towers is None else {("representation", ""): towers}
+        )
         for place, spec in itertools.product(self._at_fields, self._wiring.sets):
             found[place, spec.name] = self.learners[self._place_of(place, spec.name)]
         return found

@@ -1,6 +1,6 @@
 r"""Trains on a stream of clicks whose conversions come late and in bursts ([Tencent] §6.3).
 
-    fullrank online --source=events --output=runs/online --keys=ad_id,advertiser
+    fullrank online --source=events --output=runs/online --keys=ad_id,advertiser --late=es_dfm
     fullrank online --source=events --output=runs/online --start=runs/first --late=es_dfm \
         --wait=fixed --wait_hours=1 --follow --export=serving/online --export_minutes=10
 

@@ -22,7 +22,7 @@ Leaks, decided:
 * Histories: `clicks` are videos that were clicked, `likes` those that were liked, the rarer and later response. A video
   that was clicked may be one that was hated, so each click comes with the response to it, click + 2 long_view + 4 like,
   which describes the behaviour alone and shares the table of `last_response`, the person's previous one.
-* The two id columns leave out rare ids, which train the row that unknown ids get.
+* The two id columns keep every id of the training split; the row of unknown ids is trained by `train --unknown_share`.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ count in whichever split they are, as they would for a server that scores reques
 * `*_rate` is the share of clicks among earlier events, smoothed by 5 events of a prior (the running global rate; for
   genres the person's own). `item_past_lift` is the same for (click - the rater's own rate at that time): how much
   better a film did than its raters usually rate, because a film rated by lenient people looks better than it is.
-* `user_id` and `item_id` leave out rare ids, so that the row for unknown ids is trained on the rare ones and is not
-  an untouched random vector for the many people who first appear in the test period.
+* `user_id` and `item_id` keep every id of the training split. The row of unknown ids, which the many people who first
+  appear in the test period get, is trained by `train --unknown_share`.
 """
 
 from __future__ import annotations

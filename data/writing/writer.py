@@ -193,7 +193,7 @@ def write_records(
       schema: Its features and labels; splits are filled in.
       splits: Split name -> column batch.
       vocabularies: Sparse feature -> known ids, most frequent first.
-      shards: Files a split; rows are dealt to them in contiguous runs.
+      shards: Files per split; rows are dealt to them in contiguous runs.
       block_rows: Rows of a record in the block layout.
 
     Returns:

@@ -102,9 +102,13 @@ class TrainConfig:
     """The length of training, and its output."""
 
     output: str = setting(REQUIRED, "Run directory to write; an interrupted run in it is resumed.", operational=True)
-    epochs: int = setting(10, "Maximum number of passes over the training split.", minimum=1)
+    epochs: int = setting(
+        10, "Maximum number of epochs, each a pass over the training split or --steps_per_epoch steps.", minimum=1
+    )
     steps_per_epoch: int | None = setting(
-        None, "Steps between validations; a whole pass over the training split if not given.", minimum=1
+        None,
+        "Steps of an epoch, which a validation ends; those of a pass over the training split if not given.",
+        minimum=1,
     )
     monitor: str = setting(
         "auto",
