@@ -1,8 +1,8 @@
 r"""Trains on a stream of clicks whose conversions come late and in bursts ([Tencent] §6.3).
 
-    fullrank online --source=events --output=runs/online --keys=ad_id,advertiser --late=es_dfm
-    fullrank online --source=events --output=runs/online --start=runs/first --late=es_dfm \
-        --wait=fixed --wait_hours=1 --follow --export=serving/online --export_minutes=10
+    fullrank online --source=events --output=runs/online --keys=ad_id,advertiser
+    fullrank online --source=events --output=runs/online --start=runs/first --late=fnc \
+        --wait=none --follow --export=serving/online --export_minutes=10
 
 Every click is scored before it is trained on, which gives the metrics. It waits as the rule says: not at all while the
 conversions of its ad come as they always did, longer the further they are from that. The same command resumes after any

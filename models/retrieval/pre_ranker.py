@@ -109,10 +109,8 @@ class PreRanker(tfrs.Model):
         step = self.optimizer.iterations if getattr(self, "optimizer", None) is not None else tf.constant(0)
         ranked, scored = self.both_scores(inputs, step=step, training=training)
         wanted = tf.nn.softmax(ranked / self._temperature)
-        losses, weight = (
-            tf.nn.softmax_cross_entropy_with_logits(labels=wanted, logits=scored),
-            self.towers.schema.weight,
-        )
+        losses = tf.nn.softmax_cross_entropy_with_logits(labels=wanted, logits=scored)
+        weight = self.towers.schema.weight
         return weighted_mean(losses, tf.ones_like(losses) if weight is None else example_weights(inputs[weight]))
 
 

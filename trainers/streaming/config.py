@@ -30,10 +30,10 @@ class OnlineConfig:
     )  # fmt: skip
     poll_seconds: float = setting(1.0, "With --follow: seconds between two reads.", above=0, operational=True)
     late: Literal["naive", "oracle", "fnw", "fnc", "es_dfm", "dfm"] = setting(
-        "naive",
-        "How conversions that come after their click was trained on are handled: not at all (naive), by labels from "
-        "the future, which only a simulation has (oracle), or by the corrections of Ktena et al. (fnw, fnc), Yang et "
-        "al. (es_dfm) and Chapelle (dfm).",
+        "es_dfm",
+        "How conversions that come after their click was trained on are handled: by the corrections of Yang et al. "
+        "(es_dfm), Ktena et al. (fnw, fnc) and Chapelle (dfm), by labels from the future, which only a simulation has "
+        "(oracle), or not at all (naive).",
     )
     wait: Literal["none", "fixed", "rule"] = setting(
         "rule", "How long a click waits: not at all, --wait_hours, or by the variance of the conversion feedback."

@@ -187,7 +187,8 @@ class Join:
                 self._early[click] = time
                 self._deadlines.append((self._now + self._settings.lateness, click))
         places, times = places[places >= 0], events.times[places >= 0]
-        self._released(self._store.over(places, times=times))
+        first = np.unique(places, return_index=True)[1]
+        self._released(self._store.over(places[first], times=times[first]))
         self._converted(places, times)
 
     def _join_early(self, ids: Ints, places: Ints) -> None:

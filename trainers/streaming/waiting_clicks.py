@@ -117,12 +117,16 @@ class WaitingClicks:
         return places
 
     def over(self, places: Ints, *, times: Floats) -> Ints:
-        """Those of the clicks that still wait although their release is due before the times, in order of time.
+        """Those of the clicks that still wait although their release is due before a time, in order of time.
 
         A block of events passes its clock on at its end: a conversion in it may come after the release of its click.
+
+        Args:
+          places: Different ones.
+          times: Seconds, one for each place.
         """
         due = np.ceil(self.fields["release"][places] / self._tick) * self._tick < times
-        found = np.unique(places[due & (self.fields["state"][places] == WAITING)])
+        found = places[due & (self.fields["state"][places] == WAITING)]
         return found[np.lexsort((self.fields["id"][found], self.fields["release"][found]))]
 
     def ended(self, now: float) -> Ints:

@@ -70,28 +70,18 @@ def test_several_tasks_are_several_layers() -> None:
             np.testing.assert_allclose(one.prior_penalty(), penalties[task], rtol=1e-6)
 
 
-def test_decay_forgets() -> None:
+@pytest.mark.parametrize(("replicas", "precision"), [(1, 2.5), (2, 2.75)])
+def test_decay_forgets(monkeypatch: pytest.MonkeyPatch, replicas: int, precision: float) -> None:
     # x = 2, no bias, w = 0: p (1 - p) = 1/4, so a batch of one adds 1. Twice with decay 0.5: 0.5 + 1 = 1.5; H = 2.5.
+    # Each of two replicas adds its own batch and forgets half of that half: one of them makes it 1 + 1 - 1/4.
+    monkeypatch.setattr(last_layer_laplace, "replicas", lambda: replicas)
     layer = LastLayerLaplace(decay=0.5, use_bias=False)
     layer(tf.zeros([1, 1]))
     layer.set_weights([np.zeros_like(weight) if n == 0 else weight for n, weight in enumerate(layer.get_weights())])
     for _ in range(2):
         layer.accumulate(tf.constant([[2.0]]))
     layer.refresh()
-    np.testing.assert_allclose(layer(tf.constant([[1.0]])).variance, [1 / 2.5], rtol=1e-5)
-
-
-def test_replicas_share_what_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    # As above, H without its prior is 1 after a batch. Of two replicas each adds its 1 and forgets a half of the half,
-    # so that one of them makes it 1 + 1 - 1/4.
-    monkeypatch.setattr(last_layer_laplace, "replicas", lambda: 2)
-    layer = LastLayerLaplace(decay=0.5, use_bias=False)
-    layer(tf.zeros([1, 1]))
-    layer.set_weights([np.zeros_like(weight) if n == 0 else weight for n, weight in enumerate(layer.get_weights())])
-    for _ in range(2):
-        layer.accumulate(tf.constant([[2.0]]))
-    layer.refresh()
-    np.testing.assert_allclose(layer(tf.constant([[1.0]])).variance, [1 / 2.75], rtol=1e-5)
+    np.testing.assert_allclose(layer(tf.constant([[1.0]])).variance, [1 / precision], rtol=1e-5)
 
 
 def test_random_features_have_the_kernel() -> None:

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fullrank.models.retrieval.pre_ranker import consistency
+from fullrank.data import IdMap, Label, Schema, Sparse
+from fullrank.models.options.retrieval import RetrievalOptions
+from fullrank.models.retrieval.pre_ranker import PreRanker, consistency
 from fullrank.models.retrieval.tower import LateMeeting
+from fullrank.models.retrieval.two_tower import TwoTower
 
 
 def test_it_begins_as_a_dot_product() -> None:
@@ -35,6 +38,29 @@ def test_the_network_by_numpy() -> None:
             product = queries[i] * ads[j]
             wanted = product.sum() + np.maximum(product @ kernel + bias, 0) @ output[:, 0]
             assert found[i, j] == pytest.approx(wanted, rel=1e-4)
+
+
+def test_the_weight_of_an_example_counts() -> None:
+    ids = IdMap(kind="identity", size=5)
+    schema = Schema(
+        name="shop",
+        features=(Sparse(name="user", side="user", ids=ids), Sparse(name="ad", side="ad", ids=ids)),
+        labels=(Label(name="click"),),
+        weight="w",
+    )
+    options = RetrievalOptions(widths=(4,), hidden=(4,), vector_width=3, dropout=0.0)
+    towers = TwoTower(schema, options, catalogue={"ad": np.arange(5)}, vocabularies={})
+    model = PreRanker(towers, hidden=2, candidates=3, temperature=1.0)
+    model.learn_from(lambda batch, places: tf.range(4.0) * tf.cast(batch["user"][:, tf.newaxis], tf.float32))
+
+    def loss(users: list[int], weights: list[float]) -> float:
+        users_and_ads = {"user": tf.constant(users, tf.int64), "ad": tf.constant(users, tf.int64)}
+        return float(model.compute_loss({**users_and_ads, "w": tf.constant(weights)}))
+
+    first, second = loss([1], [1.0]), loss([2], [1.0])
+    assert abs(first - second) > 0.01
+    assert loss([1, 2], [3.0, 1.0]) == pytest.approx((3 * first + second) / 4, rel=1e-5)
+    assert loss([1, 2], [float("nan"), 0.0]) == pytest.approx(first, rel=1e-5)
 
 
 def test_consistency() -> None:

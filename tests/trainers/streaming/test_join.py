@@ -127,14 +127,20 @@ def test_a_conversion_may_come_before_its_click() -> None:
 def test_how_events_come_together_does_not_decide(late: str, apart: bool) -> None:
     """Clicks 1 to 3 wait an hour and count for a day: of 1 in time, of 2 after its release, of 3 after its window."""
     stream = [(0.0, 1, 1, -1), (0.0, 1, 2, -1), (0.0, 1, 3, -1), (HOUR / 2, 2, 101, 1), (5 * HOUR, 0, 50, -1)]
-    stream += [(6 * HOUR, 2, 102, 2), (24 * HOUR, 0, 51, -1), (25 * HOUR, 2, 103, 3), (26 * HOUR, 0, 52, -1)]
+    stream += [
+        (6 * HOUR, 2, 102, 2),
+        (6 * HOUR, 2, 111, 1),
+        (24 * HOUR, 0, 51, -1),
+        (25 * HOUR, 2, 103, 3),
+        (26 * HOUR, 0, 52, -1),
+    ]
     join = Join(settings(late=late), columns=COLUMNS)
     for part in [[event] for event in stream] if apart else [stream[:3], stream[3:]]:
         join.take(events(*part), half)
     roles = Counter((key, role) for key, role, *_ in rows(join.rows))
     late_rows = {"naive": [], "es_dfm": [(2, "late")], "dfm": [(2, "late"), (3, "ended")]}[late]
     assert roles == Counter([(1, "positive"), (2, "negative"), (3, "negative"), *late_rows])
-    assert [join.counters[name] for name in ("in_time", "late", "without_click")] == [1, 1, 1]
+    assert [join.counters[name] for name in ("in_time", "late", "without_click", "duplicates")] == [1, 1, 1, 1]
     assert join.progressive.total()["all"]["positives"] == 2
 
 

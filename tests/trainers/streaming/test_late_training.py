@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,13 @@ def test_the_delay_model_learns_who_converts_late() -> None:
     found = delays({"ad": np.array([0, 1]), WAITED: wait}, training=False)
     np.testing.assert_allclose(found[DELAYED], [0.0, 0.5], atol=0.1)
     np.testing.assert_allclose(found[REAL], [1.0, 0.5], atol=0.1)
+
+
+def test_weights_of_tasks_are_those_of_the_first_model_alone() -> None:
+    weighted = dataclasses.replace(CONFIG.model, tasks=("buy",), task_weights=("buy:2",))
+    delays = build_delay_model(dataclasses.replace(CONFIG, model=weighted), SCHEMA, late="es_dfm")
+    assert delays is not None
+    assert delays.options.task_weights == ()
 
 
 def test_the_importance_weights_train_no_delay_model() -> None:
