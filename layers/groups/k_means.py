@@ -43,7 +43,7 @@ def random_rows(batch: tf.Tensor, *, number: int, seed: tf.Tensor) -> tf.Tensor:
     Args:
       batch: Number of rows B, a scalar above 0.
       number: How many are drawn.
-      seed: `[2]` integers; equal seeds draw equal rows.
+      seed: `[2]` int32; equal seeds draw equal rows.
     """
     order = tf.random.experimental.stateless_shuffle(tf.range(batch), seed)
     return tf.gather(order, tf.range(number) % batch)

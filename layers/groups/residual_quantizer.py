@@ -225,7 +225,7 @@ class ResidualQuantizer(keras.layers.Layer):
         if self.seed is None:
             seed = tf.random.uniform([2], maxval=tf.int32.max, dtype=tf.int32)
         else:
-            seed = tf.stack([tf.constant(self.seed * self.levels + level, tf.int64), tf.cast(self._batches, tf.int64)])
+            seed = tf.stack([self.seed * self.levels + level, tf.cast(self._batches, tf.int32)])
         return random_rows(batch, number=self.codes, seed=seed)
 
     def get_config(self) -> dict[str, Any]:

@@ -244,7 +244,7 @@ class Learning(keras.layers.Layer):
     ) -> ObjectiveInputs:
         options = self._options
         keys = batch[options.ranking_key] if options.ranking_key is not None else None
-        seed = None if step is None else tf.stack([tf.constant(self._seed, tf.int64), tf.cast(step, tf.int64)])
+        seed = None if step is None else tf.stack([tf.constant(self._seed, tf.int32), tf.cast(step, tf.int32)])
         if self.heads is None or not training:
             return ObjectiveInputs({}, keys=keys, seed=seed)
         teacher: Any = None

@@ -227,16 +227,6 @@ def test_pruning_may_leave_one_set(build: Build, make_batch: Any) -> None:
     np.testing.assert_allclose(left(batch)["buy"], model(batch)["buy"], rtol=1e-5)
 
 
-@pytest.mark.parametrize("seed", [20_240_601, 2**32 - 1])
-def test_any_seed_starts_the_codebooks(build: Build, make_batch: Any, seed: int) -> None:
-    model = build(ONE_SET, seed=seed, places=("user",), levels=3)
-    model.compile(optimizer=keras.optimizers.SGD(0.1))
-    batch = make_batch(size=16)
-    history = model.fit(tf.data.Dataset.from_tensors(batch), verbose=0).history
-    assert np.isfinite(history["loss"]).all()
-    assert float(tf.reduce_min(model.trunk.groups.statistics()["user"]["usage"])) >= 0.0
-
-
 def test_export_tells_the_groups(build: Build, every_kind: Any, tmp_path: Path) -> None:
     schema, _ = every_kind
     model = apart(build(ONE_SET))

@@ -189,6 +189,10 @@ def test_statistics_by_hand() -> None:
     layer = with_books(np.zeros((2, 4, 1), np.float32))
     layer.weights[1].assign([[0.5, 0.5, 0.0, 0.0], [0.25] * 4])
     np.testing.assert_allclose(layer.statistics()["usage"], [0.5, 1.0])
+    # A batch without rows says nothing of the codes.
+    shares = layer.weights[1].numpy()
+    layer(tf.zeros([0, 1]), training=True)
+    np.testing.assert_array_equal(layer.weights[1], shares)
     np.testing.assert_allclose(layer.statistics()["perplexity"], [2.0, 4.0], rtol=1e-6)
 
 
