@@ -285,9 +285,11 @@ def _define_flags(flag_values: flags.FlagValues) -> None:
         "user and context are stored once for all of them, and no split divides them.",
         **at,
     )
-    flags.DEFINE_integer("seed", 0, "Of --split=random.", lower_bound=0, **at)
+    flags.DEFINE_integer("seed", 0, "Seed of --split=random.", lower_bound=0, **at)
     flags.DEFINE_enum("layout", None, ["block", "example"], "Layout of the records. By default the schema's.", **at)
-    flags.DEFINE_enum("compression", None, list(COMPRESSIONS), "Of the records. By default the schema's.", **at)
+    flags.DEFINE_enum(
+        "compression", None, list(COMPRESSIONS), "Compression of the records; by default the schema's.", **at
+    )
     flags.DEFINE_integer(
         "shards",
         None,
@@ -298,7 +300,9 @@ def _define_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_integer("workers", None, "Threads. By default one per core.", lower_bound=1, **at)
     flags.DEFINE_bool("overwrite", False, "Replace a data set that is in --output already.", **at)
     flags.DEFINE_enum("on_bad_record", "fail", ["fail", "skip"], "What to do at a row that cannot be converted.", **at)
-    flags.DEFINE_float("max_bad_fraction", 0.01, "Share of bad rows at which skipping ends.", 0.0, 1.0, **at)
+    flags.DEFINE_float(
+        "max_bad_fraction", 0.01, "With --on_bad_record=skip: largest share of bad rows.", 0.0, 1.0, **at
+    )
     flags.DEFINE_bool("progress", True, "Show progress bars.", **at)
 
 

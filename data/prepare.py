@@ -166,7 +166,7 @@ def run(argv: Sequence[str] | None = None) -> None:
     flags.DEFINE_string("positives_of", None, "Label that --keep_positives thins. By default the first.", **at)
     define_exposure_flags(flag_values)
     flags.DEFINE_enum("layout", "block", ["block", "example"], "Layout of the records.", **at)
-    flags.DEFINE_enum("compression", "none", list(COMPRESSIONS), "Of the records.", **at)
+    flags.DEFINE_enum("compression", "none", list(COMPRESSIONS), "Compression of the records.", **at)
     flags.DEFINE_integer(
         "shards",
         None,

@@ -37,8 +37,8 @@ def define_history_flags(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_multi_string(
         "history_where",
         None,
-        "Label that must be 1 for a row to be in the history; empty for none. One for all, or one for each --history, "
-        "in order.",
+        "Label that must be 1 for a row to be in the history; empty for every row. One for all, or one for each "
+        "--history, in order.",
         **at,
     )
     flags.DEFINE_multi_integer(

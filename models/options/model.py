@@ -35,7 +35,7 @@ class GroupOptions:
     combine: Literal["sum", "concat"] = setting("sum", "How the codes of the levels are combined.")
     straight_through: bool = setting(
         True,
-        "Pass the tasks' gradient through the groups to their encoder; otherwise it trains the codes.",
+        "Pass the tasks' gradient through the codes to the encoder of the groups; otherwise it trains the codes.",
     )
     k_means_steps: int = setting(
         10, "K-means iterations that initialise the codebooks on the first batch; 0 takes random rows of it.", minimum=0

@@ -75,8 +75,10 @@ class DistilConfig(TowerOptions):
         "Hidden units of a network on the products of both vectors, beside their dot product; 0 for none.",
         minimum=0,
     )
-    top: int = setting(10, "k: consistency is the share of the ranker's first k candidates ...", minimum=1)
-    kept: int = setting(20, "K: ... that are among the pre-ranker's first K.", minimum=1)
+    top: int = setting(
+        10, "k of the consistency, the share of the ranker's first k candidates that are kept.", minimum=1
+    )
+    kept: int = setting(20, "How many of the pre-ranker's first candidates count as kept; at least --top.", minimum=1)
 
     def __post_init__(self) -> None:
         """Validates the settings."""

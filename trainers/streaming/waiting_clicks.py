@@ -127,7 +127,8 @@ class WaitingClicks:
         """
         due = np.ceil(self.fields["release"][places] / self._tick) * self._tick < times
         found = places[due & (self.fields["state"][places] == WAITING)]
-        return found[np.lexsort((self.fields["id"][found], self.fields["release"][found]))]
+        ordered: Ints = found[np.lexsort((self.fields["id"][found], self.fields["release"][found]))]
+        return ordered
 
     def ended(self, now: float) -> Ints:
         """The clicks whose attribution window is over, in order of time."""

@@ -100,15 +100,21 @@ def test_a_stream_is_followed_until_it_ends(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_it_starts_from_a_run_and_exports_versions(stream: Path, tmp_path: Path) -> None:
-    go(stream, tmp_path / "first")
-    flags = ("--overwrite", f"--start={tmp_path / 'first'}", f"--export={tmp_path / 'serving'}", "--export_steps=8")
+    go(stream, tmp_path / "first", "--late=naive")
+    flags = (
+        "--late=naive",
+        "--overwrite",
+        f"--start={tmp_path / 'first'}",
+        f"--export={tmp_path / 'serving'}",
+        "--export_steps=8",
+    )
     result = go(stream, tmp_path / "second", *flags, "--keep=2")
     versions = sorted(int(path.name) for path in (tmp_path / "serving").iterdir())
     assert versions == [int(result["steps"]) // 8 - 1, int(result["steps"]) // 8]  # type: ignore[call-overload]
     assert (tmp_path / "serving" / str(versions[-1]) / "saved_model.pb").is_file()
     again, before = (json.loads((tmp_path / run / "result.json").read_text()) for run in ("second", "first"))
-    # Nearly all conversions are late and `naive` never sees them, so a run predicts lower and lower: the second begins
-    # where the first ended.
+    # Nearly all conversions are late and `naive` never learns them, so a run predicts lower and lower: the second
+    # begins where the first ended.
     assert again["metrics"]["all"]["bias"] < 0.5 * before["metrics"]["all"]["bias"]
 
 
