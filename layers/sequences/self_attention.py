@@ -80,18 +80,16 @@ class SelfAttention(keras.layers.Layer):
 
     def call(self, behaviours: tf.Tensor, target: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         """Returns the output of the target's token, or of the last behaviour's, `[B, d]`."""
-        places = tf.minimum(tf.cumsum(tf.cast(mask, tf.int32), axis=1, reverse=True), self.max_length)
-        tokens, valid = (
-            known_places(behaviours, mask) + tf.cast(tf.gather(self._positions, places), behaviours.dtype),
-            mask,
-        )
+        places = tf.cumsum(tf.cast(mask, tf.int32), axis=1, reverse=True)
+        positions = tf.gather(self._positions, tf.minimum(places, self.max_length))
+        tokens, valid = known_places(behaviours, mask) + tf.cast(positions, behaviours.dtype), mask
         if self.target:
             token = tf.cast(target, tokens.dtype) + tf.cast(self._positions[0], tokens.dtype)
             tokens = tf.concat([tokens, token[:, tf.newaxis]], axis=1)
-            valid = tf.concat([mask, tf.ones_like(mask[:, :1])], axis=1)
+            valid = tf.pad(mask, [[0, 0], [0, 1]], constant_values=True)
         for block in self._blocks[:-1]:
             tokens = block(tokens, tokens, valid)
-        read = tokens[:, -1:] if self.target else _last(tokens, mask)
+        read = tokens[:, -1:] if self.target else _chosen(tokens, mask & (places == 1))
         out = self._blocks[-1](read, tokens, valid)[:, 0]
         return tf.where(tf.reduce_any(mask, axis=1, keepdims=True), out, tf.zeros([], out.dtype))
 
@@ -131,7 +129,7 @@ class _Block(keras.layers.Layer):
         return self._norms[1](hidden + self._narrow(self._widen(hidden)))
 
 
-def _last(tokens: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """The last behaviour, `[B, 1, d]`; the first token where there is none."""
-    last = tf.argmax(tf.cast(mask, tf.int32) * tf.range(1, tf.shape(mask)[1] + 1), axis=1)
-    return tf.gather(tokens, last[:, tf.newaxis], batch_dims=1)
+def _chosen(tokens: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
+    """The one token of each row that is chosen, `[B, 1, d]`; zero where none is."""
+    zero = tf.zeros([], tokens.dtype)
+    return tf.reduce_sum(tf.where(chosen[:, :, tf.newaxis], tokens, zero), axis=1, keepdims=True)

@@ -60,7 +60,14 @@ def test_normalised_target_attention_is_a_mean() -> None:
 
 
 @pytest.mark.parametrize(
-    "layer", [layers.TargetAttention(), layers.SelfAttention(4), layers.SelfAttention(4, blocks=2)]
+    "layer",
+    [
+        layers.TargetAttention(),
+        layers.SelfAttention(4),
+        layers.SelfAttention(4, blocks=2),
+        layers.SelfAttention(4, blocks=2, target=False),
+    ],
+    ids=["din", "one block", "two blocks", "no target"],
 )
 def test_padding_has_no_effect_and_no_history_is_zero(layer: keras.layers.Layer) -> None:
     behaviours, target = drawn()
@@ -74,6 +81,21 @@ def test_padding_has_no_effect_and_no_history_is_zero(layer: keras.layers.Layer)
     gradient = tf.convert_to_tensor(tape.gradient(loss, variable)).numpy()
     np.testing.assert_array_equal(gradient[~MASK], 0.0)
     assert np.abs(gradient[MASK]).max(axis=-1).min() > 0
+    np.testing.assert_array_equal(layer(behaviours[:, :0], target, MASK[:, :0]), np.zeros((3, 6)))
+
+
+def test_without_a_target_the_last_behaviour_is_read() -> None:
+    behaviours, target = drawn()
+    layer = layers.SelfAttention(1, target=False)  # a single position, so that it does not tell which is the last
+    layer(behaviours, target, MASK)
+    for block in layer._blocks:  # the attention adds nothing, nor does the network
+        for weights in (block._attend.weights, block._narrow.weights):
+            for weight in weights:
+                weight.assign(tf.zeros_like(weight))
+    output = layer(behaviours, target, MASK).numpy()
+    for row, last in ((0, 2), (1, 0)):
+        token = behaviours[row, last] + layer._positions[1].numpy()
+        np.testing.assert_allclose(output[row], (token - token.mean()) / token.std(), rtol=1e-4, atol=1e-5)
 
 
 def test_self_attention_sees_the_order_of_behaviours() -> None:
