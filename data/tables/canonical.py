@@ -111,7 +111,7 @@ def cell(kind: Kind, x: str, type_id: str, *, missing: Sequence[str] = (), unit:
     if type_id in _SPELLED:
         x, type_id = f"CAST({x} AS VARCHAR)", "varchar"
     shown = f"CAST({x} AS VARCHAR)"
-    given = f"{shown} IN ({', '.join(map(literal, missing))})" if missing else ""
+    given = f"{shown} IN ({_in(missing)})" if missing else ""
     legible = "TRUE"
     if type_id == "blob" and kind != "text":
         legible = f"({x} IS NULL OR TRY(decode({x})) IS NOT NULL)"
@@ -130,7 +130,17 @@ def trimmed(x: str) -> str:
 
 def absent_number(x: str) -> str:
     """Whether a text means a missing number."""
-    return f"({x} IS NULL OR lower({trimmed(x)}) IN ({', '.join(map(literal, MISSING_NUMBER))}))"
+    return f"({x} IS NULL OR lower({trimmed(x)}) IN ({_in(MISSING_NUMBER)}))"
+
+
+def absent_text(kind: Kind, x: str, *, missing: Sequence[str] = ()) -> str:
+    """Whether a text as a whole means "no value" in a column of a kind; `missing` as in `cell`."""
+    usual = f"({x} IS NULL OR {x} IN ({_in(MISSING_TEXT)}))" if kind == "text" else absent_number(x)
+    return f"({usual} OR {x} IN ({_in(missing)}))" if missing else usual
+
+
+def _in(texts: Sequence[str]) -> str:
+    return ", ".join(map(literal, texts))
 
 
 def _integer(x: str, type_id: str, unit: str) -> tuple[str, str, str | None]:
@@ -237,7 +247,7 @@ def _canonical(x: str) -> str:
     return (
         # Nearly all ids begin with a letter or are plain whole numbers, and need no closer look.
         f"CASE WHEN {x} > '\\N' OR CAST(TRY_CAST({x} AS BIGINT) AS VARCHAR) = {x} THEN {x} "
-        f"WHEN {x} IN ({', '.join(map(literal, MISSING_TEXT))}) THEN NULL "
+        f"WHEN {x} IN ({_in(MISSING_TEXT)}) THEN NULL "
         # A number begins with a character before ":", and one that has to change begins or ends with a blank or 0.
         f"WHEN {x} < ':' AND ({x} < '!' OR right({x}, 1) <= '0') AND {number} THEN split_part({trimmed(x)}, '.', 1) "
         f"ELSE {x} END"

@@ -14,7 +14,17 @@ from fullrank.data.files.printable import closest
 from fullrank.data.schema.columns import Column
 from fullrank.data.schema.features import Bits, Sequence, Sparse
 from fullrank.data.schema.schema import Schema
-from fullrank.data.tables.canonical import LISTS, TEXTS, VARCHAR, Cell, Kind, WrongTypeError, cell, literal
+from fullrank.data.tables.canonical import (
+    LISTS,
+    TEXTS,
+    VARCHAR,
+    Cell,
+    Kind,
+    WrongTypeError,
+    absent_text,
+    cell,
+    literal,
+)
 from fullrank.data.tables.given_sequences import check_mending, mended
 from fullrank.data.tables.list_cells import bits_of_text, list_of_text
 
@@ -167,7 +177,7 @@ class TableColumns:
         if kind.id == "blob":
             failed = f"{name} IS NOT NULL AND TRY(decode({name})) IS NULL"
             self.checks.append(Check(column.name, failed, f"CAST({name} AS VARCHAR)", "'is not UTF-8'", True))
-        cut, inner = as_list(name, kind, self._delimiter)
+        cut, inner = as_list(name, kind, self._delimiter, element=self._kind(column), missing=self._missing)
         self._lists.append(f"{cut} AS {cells}")
         element = self._cell(column, "e", inner)
         self._values.append(f"list_transform({cells}, lambda e: {element.value}) AS {value}")
@@ -197,8 +207,9 @@ class TableColumns:
     def _bit_text(self, number: int, column: Column, name: str, kind: Any) -> list[Check]:
         value = f"v{number}"
         text = f"TRY(decode({name}))" if kind.id == "blob" else name
-        found, absent = bits_of_text(text, length=column.length, delimiter=self._delimiter)
-        self._values.append(f"{found} AS {value}")
+        found = bits_of_text(text, length=column.length, delimiter=self._delimiter)
+        absent = absent_text("integer", text, missing=self._missing)
+        self._values.append(f"CASE WHEN NOT {absent} THEN {found} END AS {value}")
         self._results.append(f"{value} AS {stored(number)}")
         reason = literal(f"is not {column.length} bits, as 0 and 1 or hexadecimal")
         shown = f"CAST({name} AS VARCHAR)"
@@ -264,15 +275,24 @@ def check_names(
         raise ValueError(f"{source} has column {twice[0]!r} more than once.")
 
 
-def as_list(name: str, kind: Any, delimiter: str) -> tuple[str, Any]:
-    """A column as a list, NULL as an empty one, and the type of its elements."""
+def as_list(name: str, kind: Any, delimiter: str, *, element: Kind, missing: Several[str] = ()) -> tuple[str, Any]:
+    """A column as a list, empty for a cell that means "no value" as a whole, and the type of its elements.
+
+    Args:
+      name: The column, a DuckDB expression.
+      kind: Its DuckDB type.
+      delimiter: What separates the items of a list in text.
+      element: What its items are read as.
+      missing: Texts that mean "no value", in addition to the usual ones of `element`.
+    """
     if kind.id in LISTS:
         inner = dict(kind.children)["child"]
         cast = f"CAST({name} AS {inner}[])" if kind.id == "array" else name
         return f"coalesce({cast}, [])", inner
     if kind.id in TEXTS:
         text = f"CAST({name} AS VARCHAR)" if kind.id == "varchar" else f"TRY(decode({name}))"
-        return list_of_text(text, delimiter=delimiter), VARCHAR
+        absent = absent_text(element, text, missing=missing)
+        return list_of_text(text, delimiter=delimiter, absent=absent), VARCHAR
     return f"CASE WHEN {name} IS NULL THEN [] ELSE [{name}] END", kind
 
 

@@ -11,10 +11,9 @@ import duckdb
 from fullrank.data.files.printable import closest
 from fullrank.data.schema.reading import Derived, Input, Reading
 from fullrank.data.schema.schema import Schema, SchemaError
-from fullrank.data.tables.canonical import TEXT_LIST, TEXTS, Kind, WrongTypeError, cell, identifier
+from fullrank.data.tables.canonical import TEXT_LIST, TEXTS, Kind, WrongTypeError, cell, identifier, literal
 from fullrank.data.tables.columns import Check, TableColumn, TableColumns, as_list, check_of_list
 from fullrank.data.tables.database import in_memory
-from fullrank.data.tables.list_cells import list_of_text
 
 _PARTS: Final = frozenset(
     {"BETWEEN", "CASE", "CAST", "COLUMN_REF", "COMPARISON", "CONJUNCTION", "CONSTANT", "FUNCTION", "LAMBDA", "OPERATOR"}
@@ -113,11 +112,15 @@ def derived(
         try:
             names = ", ".join(map(identifier, given))
             connection.execute(f"CREATE OR REPLACE TEMP MACRO {macro}({names}) AS ({definition.expression}\n)")
-            sql = f"(SELECT *, {macro}({', '.join(given.values())}) AS {own} FROM {sql})"
-            kind = dict(zip(*_described(connection, sql), strict=True))[own]
+            # In a struct, so that a row on which it fails differs from one on which it is NULL.
+            computed = f"TRY({{'value': {macro}({', '.join(given.values())})}})"
+            sql = f"(SELECT *, {own}.value AS {own}v FROM (SELECT *, {computed} AS {own} FROM {sql}))"
+            kind = dict(zip(*_described(connection, sql), strict=True))[f"{own}v"]
         except duckdb.Error as error:
             raise _wrong(definition.name, definition.expression, str(error).splitlines()[0]) from error
-        known[definition.name] = TableColumn(own, kind)
+        known[definition.name] = TableColumn(f"{own}v", kind)
+        reason = literal(f"cannot be computed from this row by {definition.expression}")
+        checks.append(Check(definition.name, f"{own} IS NULL", "NULL", reason, False))
     return sql, known, checks
 
 
@@ -140,9 +143,10 @@ def converted(
         list_delimiter=reading.list_delimiter,
         optional=optional,
     )
+    kinds: dict[str, Kind] = {each.name: "text" if each.dtype == "bytes" else "integer" for each in schema.columns}
     for name in reading.padded:
         if name in known:
-            known[name] = _without_padding(known[name], delimiter=reading.list_delimiter)
+            known[name] = _without_padding(known[name], reading, element=kinds[name])
     query = TableColumns(
         known, schema, list_delimiter=reading.list_delimiter, missing=reading.missing, optional=optional
     )
@@ -150,11 +154,11 @@ def converted(
     return query, sql
 
 
-def _without_padding(column: TableColumn, *, delimiter: str) -> TableColumn:
+def _without_padding(column: TableColumn, reading: Reading, *, element: Kind) -> TableColumn:
     """A list without its zeros."""
-    x, kind = column.expression, column.type
+    x, kind = column
     if kind.id in TEXTS:
-        x = list_of_text(x if kind.id == "varchar" else f"TRY(decode({x}))", delimiter=delimiter)
+        x, _ = as_list(x, kind, reading.list_delimiter, element=element, missing=reading.missing)
         kind = TEXT_LIST
     return TableColumn(f"list_filter({x}, lambda v: v IS NULL OR CAST(v AS VARCHAR) NOT IN ('0', '0.0'))", kind)
 
@@ -183,7 +187,7 @@ def _input(column: TableColumn, given: Input, missing: tuple[str, ...], delimite
 
 def _list_input(column: TableColumn, given: Input, missing: tuple[str, ...], delimiter: str) -> tuple[str, list[Check]]:
     """A list as the expression sees it, NULL for a missing cell of it, and the check that its cells can be read."""
-    cells, inner = as_list(*column, delimiter)
+    cells, inner = as_list(*column, delimiter, element=_ELEMENTS[given.kind], missing=missing)
     read = cell(_ELEMENTS[given.kind], "e", inner.id, missing=missing)
     element = f"CASE WHEN {read.value} IS NOT NULL THEN TRY_CAST(e AS DOUBLE) END"
     value = f"list_transform({cells}, lambda e: {element if given.kind == 'numbers' else read.value})"

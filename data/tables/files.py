@@ -217,7 +217,8 @@ class TableFiles:
         for number, (name, is_list) in enumerate(found):
             text = f"cells[{number + 1}]"
             # A number with a fraction is a double: one that is no longer exact is spelled such that it is not an id.
-            exact = f"CASE WHEN regexp_full_match({text}, '-?[0-9]{{17,}}[.]0') THEN {text} || 'e0' ELSE {text} END"
+            whole = f"regexp_full_match({text}, '-?[0-9]{{16,}}[.]0') AND abs(TRY_CAST({text} AS DOUBLE)) > {2**53}"
+            exact = f"CASE WHEN {whole} THEN {text} || 'e0' ELSE {text} END"
             listed = TableColumn(f"from_json({text}, '[\"VARCHAR\"]')", TEXT_LIST)
             columns[name] = listed if is_list else TableColumn(exact, VARCHAR)
         cells = f"CASE WHEN {valid} THEN json_extract_string({LINES}, [{paths}]) END"

@@ -4,39 +4,74 @@ from __future__ import annotations
 
 from typing import Final
 
-from fullrank.data.tables.canonical import absent_number, literal, trimmed
+from fullrank.data.tables.canonical import literal, trimmed
 
 _AROUND_BITS: Final = r"""[\[\],\s"']"""
+_QUOTES: Final = "\"'"
+_QUOTED: Final = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+_QUOTED_LISTS: Final = (
+    (rf"""(?:{_QUOTED}|[^\s,'"](?:[^,'"]*[^\s,'"])?)""", r"\s*,\s*"),
+    (rf"""(?:{_QUOTED}|[^\s,'"]+)""", r"\s+"),
+)
+"""An item of a list that is quoted in part, and what stands between two of them."""
+_ESCAPED: Final = r"""\\(['"\\])"""
+_UNESCAPED: Final = r"\1"
 
 
-def list_of_text(x: str, *, delimiter: str) -> str:
-    """A list of texts, empty for a missing cell.
+def list_of_text(x: str, *, delimiter: str, absent: str | None = None) -> str:
+    r"""A list of texts, empty for a missing cell.
 
-    Text in brackets, as in `[1, 2]` or `['a', 'b']`, is split at commas, or at white space where there are none. Other
-    text is split at `delimiter`.
+    Text in brackets is a JSON array if it holds text in double quotes or null, or else a list in Python's or numpy's
+    notation, as `[1, 2]`, `['a', 'b, c']` or `[1 2]`: items are separated by commas, or by white space where there are
+    no commas outside of quotes. Other text is split at `delimiter`.
+
+    Args:
+      x: The text, a DuckDB expression.
+      delimiter: What separates items without brackets.
+      absent: Whether the text as a whole means "no value"; by default only if it is NULL, empty or `\N`.
     """
-    bracketed = f"left({x}, 1) = '[' AND right({trimmed(x)}, 1) = ']'"
+    absent = absent or f"({x} IS NULL OR {x} IN ('', '\\N'))"
+    bracketed = f"left({trimmed(x)}, 1) = '[' AND right({trimmed(x)}, 1) = ']'"
     inner = trimmed(f"{trimmed(x)}[2:-2]")
+    # Numbers are not read as JSON, which would round those that a double cannot hold.
+    json = f"(contains({x}, '\"') OR contains({x}, 'null')) AND json_valid({x})"
+    unescaped = f"regexp_replace(p[2:-2], {literal(_ESCAPED)}, {literal(_UNESCAPED)}, 'g')"
+    unquoted = f"CASE WHEN contains({literal(_QUOTES)}, left(p, 1)) THEN {unescaped} ELSE p END"
+    quoted = [
+        f"WHEN regexp_full_match({inner}, {literal(f'{item}({between}{item})*')}) "
+        f"THEN list_transform(regexp_extract_all({inner}, {literal(item)}), lambda p: {unquoted}) "
+        for item, between in _QUOTED_LISTS
+    ]
     parts = (
         f"CASE WHEN {inner} = '' THEN [] "
-        f"WHEN contains({inner}, ',') THEN regexp_split_to_array({inner}, '\\s*,\\s*') "
-        f"ELSE regexp_split_to_array({inner}, '\\s+') END"
+        f"WHEN contains({x}, '\"') OR contains({x}, '''') THEN CASE {''.join(quoted)}"
+        f"ELSE {_plain(inner, strip=True)} END "
+        f"ELSE {_plain(inner, strip=False)} END"
     )
     return (
-        f"CASE WHEN {x} IS NULL OR {x} IN ('', '\\N') THEN [] "
-        f"WHEN {bracketed} THEN list_transform({parts}, lambda p: trim(p, {literal(chr(34) + chr(39))})) "
+        f"CASE WHEN {absent} THEN [] "
+        f"WHEN {bracketed} THEN CASE WHEN {json} THEN from_json({x}, '[\"VARCHAR\"]') ELSE {parts} END "
         f"ELSE string_split({x}, {literal(delimiter)}) END"
     )
 
 
-def bits_of_text(x: str, *, length: int, delimiter: str) -> tuple[str, str]:
+def _plain(inner: str, *, strip: bool) -> str:
+    """Items at commas, or at white space where there are none, whatever quotes say."""
+    parts = (
+        f"CASE WHEN contains({inner}, ',') THEN regexp_split_to_array({inner}, '\\s*,\\s*') "
+        f"ELSE regexp_split_to_array({inner}, '\\s+') END"
+    )
+    return f"list_transform({parts}, lambda p: trim(p, {literal(_QUOTES)}))" if strip else parts
+
+
+def bits_of_text(x: str, *, length: int, delimiter: str) -> str:
     """Bits from text: `0101`, delimited `0|1|0|1`, in brackets `[0, 1, 0, 1]`, or hexadecimal `5` or `0x5`.
 
     Text of exactly `length` characters 0 and 1 is read as bits, one of ceil(length / 4) hexadecimal digits as a number
     whose most significant bit is the first; bits beyond `length` must be 0.
 
     Returns:
-      The list of `length` integers, NULL if there is none, and whether the cell is missing.
+      The list of `length` integers, NULL if there is none.
     """
     digits = -(-length // 4)
     bracketed = f"left({trimmed(x)}, 1) = '[' AND right({trimmed(x)}, 1) = ']'"
@@ -49,12 +84,11 @@ def bits_of_text(x: str, *, length: int, delimiter: str) -> tuple[str, str]:
     spelled = f"array_to_string({nibbles}, '')"
     beyond = 4 * digits - length
     split = "list_transform(string_split({}, ''), lambda d: CAST(d AS BIGINT))"
-    value = (
+    return (
         f"CASE WHEN length({text}) = {length} AND NOT regexp_matches({text}, '[^01]') THEN {split.format(text)} "
         f"WHEN length({hexadecimal}) = {digits} AND left({spelled}, {beyond}) = '{'0' * beyond}' "
         f"THEN {split.format(f'right({spelled}, {length})')} END"
     )
-    return value, absent_number(x)
 
 
 def code_of_bits(x: str) -> str:

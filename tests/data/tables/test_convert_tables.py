@@ -101,6 +101,14 @@ def test_no_id_passes_through_a_float(tmp_path: Path, name: str) -> None:
     assert cells(tmp_path, "a.*") == [(number, str(number).encode()) for number in whole]
 
 
+def test_json_numbers_with_a_fraction_are_floats(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", '{"x": 9007199254740992.0, "y": 1000000000000001.0}\n')
+    assert cells(tmp_path, "a.*") == [(2**53, b"1000000000000001")]
+    write(tmp_path / "a.jsonl", '{"x": 9007199254740994.0, "y": 1}\n')  # beyond 2^53
+    with pytest.raises(ValueError, match=r"row 1, column 'x': '9007199254740994\.0e0' is not a 64-bit whole number"):
+        cells(tmp_path, "a.*")
+
+
 @pytest.mark.parametrize(
     ("kind", "value", "x", "y"),
     [

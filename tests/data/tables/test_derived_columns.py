@@ -170,6 +170,34 @@ def test_a_cell_that_an_expression_cannot_read_makes_a_bad_row() -> None:
         data.to_columns(pa.RecordBatch.from_pydict({**TEXT, "rating": ["1", "good", "2"]}), SCHEMA)
 
 
+@pytest.mark.parametrize(
+    ("cells", "reason"),
+    [
+        (
+            {"day": "n/a", "at": "3600"},
+            r"'click': cannot be computed from this row by day\(strptime\(day, '%d/%m/%Y'\)\)",
+        ),
+        (
+            {"day": "01/02/2024", "at": "1700000000000000"},
+            r"'hour': cannot be computed from this row by hour\(\"at\"\)",
+        ),
+    ],
+    ids=["text", "microseconds"],
+)
+def test_a_row_on_which_an_expression_fails_is_a_bad_row(cells: dict[str, str], reason: str) -> None:
+    schema = schema_of(
+        derived("click", "day(strptime(day, '%d/%m/%Y')) % 2", day="text"),
+        derived("hour", 'hour("at")', at="time_s"),
+        features=(data.Sparse(name="hour"),),
+    )
+    good = {"day": ["01/02/2024", "02/02/2024", ""], "at": ["3600", "", "7200"]}
+    found = data.to_columns(pa.RecordBatch.from_pydict(good), schema)
+    np.testing.assert_array_equal(found["click"], [1, 0, np.nan])
+    np.testing.assert_array_equal(found["hour"], [1, -1, 2])
+    with pytest.raises(ValueError, match=rf"row 3 of the batch, .*column {reason}"):
+        data.to_columns(pa.RecordBatch.from_pydict({n: [*good[n], cells[n]] for n in good}), schema)
+
+
 def test_a_column_that_is_not_there() -> None:
     rows = pa.RecordBatch.from_pydict({name: cells for name, cells in TEXT.items() if name != "rating"})
     with pytest.raises(data.SchemaError, match=r"Column 'click' = 'rating >= 4' cannot be .*: there is no column"):
