@@ -124,7 +124,7 @@ def convert(flag_values: flags.FlagValues) -> None:
     partial: list[str] = []
     with building.into(output, overwrite=flag_values.overwrite, sources=sources) as builder:
         rows = builder.rows
-        tables = open_joins(rows.connection, joins, builder.scratch)
+        tables = open_joins(rows.connection, joins, builder.scratch, reading=schema.reading)
         for name, paths in inputs.items():
             files = TableFiles(rows.connection, paths, dialect=dialect, directory=builder.scratch)
             names = names_with_joins(list(files.names), tables, source=str(paths[0]))

@@ -55,14 +55,14 @@ def infer(flag_values: flags.FlagValues) -> None:
     if output is not None:
         check_new_file(output, overwrite=flag_values.overwrite)
     paths, dialect, joins = find_files(flag_values.input), read_dialect(flag_values), read_joins(flag_values)
+    reading = read_reading(flag_values, None) or Reading()
     with temporary_directory("sample") as directory:
         readable = [file for files in (paths, *(join.files for join in joins)) for file in files]
         with open_database(directory, readable=readable) as connection:
             files = TableFiles(connection, paths, dialect=dialect, directory=directory)
-            tables = open_joins(connection, joins, directory)
+            tables = open_joins(connection, joins, directory, reading=reading)
             sample, rejected = read_sample(connection, files, joins=tables, rows=flag_values.sample_rows)
             partial = partial_files(files)
-    reading = read_reading(flag_values, None) or Reading()
     asked, labels = _asked_columns(flag_values)
     reading, sample = with_derived(sample, asked, reading)
     wishes = _wishes(flag_values, sample.column_names, labels)

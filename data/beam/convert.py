@@ -89,7 +89,7 @@ def convert_on_beam(
     check_paths([*files, *(file for join in tables.joins for file in join.files)], runner)
     pipelines = Pipelines(runner)
     with building.into(output, overwrite=overwrite, sources=sources) as builder:
-        joined = open_joins(builder.rows.connection, tables.joins, builder.scratch)
+        joined = open_joins(builder.rows.connection, tables.joins, builder.scratch, reading=building.schema.reading)
         job, partial = _job(builder, building, sources, tables, joined)
         pipelines.read(job)
         found = job.noted(STAGED)

@@ -38,7 +38,7 @@ def _read(number: int, job: Job) -> dict[str, Any]:
     joined = [file for join in job.joins for file in join.files]
     readable = [Path(given.path), *joined]
     with job.database(bad_rows=bad, readable=readable, names=job.names[given.source]) as (rows, directory):
-        tables = open_joins(rows.connection, job.joins, directory)
+        tables = open_joins(rows.connection, job.joins, directory, reading=job.schema.reading)
         files = TableFiles(rows.connection, [Path(given.path)], dialect=given.dialect, directory=directory)
         rows.sources.extend(job.sources[: given.source])
         rows.add_files(job.sources[given.source], files, joins=tables)

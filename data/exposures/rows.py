@@ -14,6 +14,7 @@ from fullrank.data.exposures.spec import COUNT, GAP, ExposureSpec, bits_length
 from fullrank.data.files.printable import closest
 from fullrank.data.schema.columns import MISSING_INT
 from fullrank.data.schema.schema import Schema
+from fullrank.data.tables.columns import BAD
 from fullrank.data.tables.staged_rows import ROWS, StagedRows
 
 USER: Final = "exposed_user"
@@ -30,7 +31,8 @@ def exposure_extras(spec: ExposureSpec) -> dict[str, str]:
 def add_exposures(rows: StagedRows, spec: ExposureSpec, *, part_rows: int = _PART_ROWS) -> str:
     """Fills in the two columns of `exposed_schema` for the rows of all splits.
 
-    A row without a user, an ad or a time is not an exposure: it is not counted, and its two columns are missing.
+    A bad row, and one without a user, an ad or a time, is not an exposure: it is not counted, and its two columns are
+    missing. Users and ads are told apart as the schema reads their ids, or else as text.
 
     Args:
       rows: All rows, with `exposure_extras`.
@@ -42,14 +44,15 @@ def add_exposures(rows: StagedRows, spec: ExposureSpec, *, part_rows: int = _PAR
     """
     schema, total = rows.schema, rows.total
     bits = "" if spec.bits is None else f", {rows.stored_as(spec.bits)} AS bits"
-    time = rows.stored_as(str(schema.time))
+    user, ad, time = rows.known_by(USER), rows.known_by(AD), rows.stored_as(str(schema.time))
     parts = max(1, -(-total // part_rows))
     values = np.full((total, 2), np.nan, np.float32)
     repeated = 0
     for part in range(parts):
         found = rows.connection.sql(
-            f"SELECT rowid AS place, hash({USER}) AS user, hash({AD}) AS ad, {time} AS time{bits} FROM {ROWS} "
-            f"WHERE {USER} IS NOT NULL AND {AD} IS NOT NULL AND {time} IS NOT NULL AND hash({USER}) % {parts} = {part}"
+            f"SELECT rowid AS place, hash({user}) AS user, hash({ad}) AS ad, {time} AS time{bits} FROM {ROWS} "
+            f"WHERE {BAD} IS NULL AND {user} IS NOT NULL AND {ad} IS NOT NULL AND {time} IS NOT NULL "
+            f"AND hash({user}) % {parts} = {part}"
         ).to_arrow_table()
         history = _history(found, spec, schema)
         places = found["place"].to_numpy()

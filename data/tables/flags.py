@@ -125,8 +125,16 @@ def read_joins(flag_values: flags.FlagValues) -> tuple[Join, ...]:
     return tuple(joins)
 
 
-def open_joins(connection: duckdb.DuckDBPyConnection, joins: Sequence[Join], directory: Path) -> tuple[JoinTable, ...]:
+def open_joins(
+    connection: duckdb.DuckDBPyConnection, joins: Sequence[Join], directory: Path, *, reading: Reading | None
+) -> tuple[JoinTable, ...]:
     """Reads joined tables into a database.
+
+    Args:
+      connection: The database.
+      joins: The tables.
+      directory: An existing directory for temporary files.
+      reading: How cells are read; `None` for the defaults.
 
     Raises:
       ValueError: If a table cannot be read, or cannot be joined.
@@ -137,7 +145,7 @@ def open_joins(connection: duckdb.DuckDBPyConnection, joins: Sequence[Join], dir
         folder.mkdir()
         files = TableFiles(connection, join.files, dialect=Dialect(), directory=folder)
         own = {"name": f"join{number}", "source": join.pattern, "on": join.on, "key": join.key, "prefix": join.prefix}
-        opened.append(JoinTable(connection, files, **own))
+        opened.append(JoinTable(connection, files, missing=(reading or Reading()).missing, **own))
     return tuple(opened)
 
 

@@ -34,6 +34,7 @@ class JoinTable:
       on: Its column that holds the key; each key at most once. Rows without a key are left out.
       key: The key's column in the large table; `None` if it has the same name.
       prefix: Prefix of the names of the added columns.
+      missing: Texts that mean a missing key, in addition to the usual ones.
 
     Raises:
       ValueError: If the key's column is absent, has another type, holds a key twice, or is the only column.
@@ -49,11 +50,13 @@ class JoinTable:
         on: str,
         key: str | None = None,
         prefix: str = "",
+        missing: Sequence[str] = (),
     ) -> None:
         self.source = source
         self.key = on if key is None else key
         self._connection = connection
         self._name = name
+        self._missing = tuple(missing)
         parts = list(files.parts())
         names = list(files.names)
         if on not in names:
@@ -63,7 +66,7 @@ class JoinTable:
             raise ValueError(f"{source} holds only {on!r}, so there is nothing to join.")
         queries = []
         for part in parts:
-            cells = [f"{_key(part.columns[on], on, source)} AS {_KEY}"]
+            cells = [f"{self._key_of(part.columns[on], on, source)} AS {_KEY}"]
             cells += [f"{_cell(part.columns, column)} AS c{number}" for number, column in enumerate(own)]
             queries.append(f"SELECT {', '.join(cells)} FROM {part.sql}")
         connection.execute(
@@ -102,7 +105,7 @@ class JoinTable:
           ValueError: If it has no such key, or one of the columns already.
         """
         self.check(list(columns), source=source)
-        key = _key(columns[self.key], self.key, source)
+        key = self._key_of(columns[self.key], self.key, source)
         added = ", ".join(f"{self._name}.{own} AS {alias}_{own}" for own, _ in self._columns.values())
         given = f"(SELECT *, {key} AS {alias}_own FROM {sql}) AS given"
         query = (
@@ -118,6 +121,15 @@ class JoinTable:
             return ""
         share = f"{found / rows:.2%} of the rows have their {self.key!r} in {self.source}."
         return share if found else f"{share} Is --on right?"
+
+    def _key_of(self, column: TableColumn, name: str, source: str) -> str:
+        try:
+            value = cell("text", column.expression, column.type.id, missing=self._missing).value
+        except WrongTypeError:
+            raise ValueError(
+                f"{source}, column {name!r} holds {column.type}, but a key is an integer or text."
+            ) from None
+        return value if column.type.id == "blob" else f"encode({value})"
 
     def _check_once(self, where: str) -> None:
         twice = self._connection.execute(
@@ -145,14 +157,6 @@ def names_with_joins(names: list[str], joins: Sequence[JoinTable], *, source: st
 
 def _rows(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> bool:
     return any(connection.execute(f"SELECT 1 FROM {part.sql} LIMIT 1").fetchall() for part in parts)
-
-
-def _key(column: TableColumn, name: str, source: str) -> str:
-    try:
-        value = cell("text", column.expression, column.type.id).value
-    except WrongTypeError:
-        raise ValueError(f"{source}, column {name!r} holds {column.type}, but a key is an integer or text.") from None
-    return value if column.type.id == "blob" else f"encode({value})"
 
 
 def _cell(columns: Mapping[str, TableColumn], name: str) -> str:

@@ -21,15 +21,15 @@ def request_extras(columns: Sequence[str]) -> dict[str, str]:
 def add_requests(rows: StagedRows, columns: Sequence[str]) -> None:
     """Finds the request of every row, from when on `rows.request` is set and splits take whole requests.
 
-    Rows of one source that are equal in all of `columns`, as text, are a request. A row in which one of them is missing
-    is a request of its own.
+    Rows of one source that are equal in all of `columns` are a request; ids are compared as the schema reads them,
+    other columns as text. A row in which one of them is missing is a request of its own.
 
     Args:
       rows: All rows, with the extras of `request_extras`.
       columns: The columns that a request is known by.
     """
-    keys = list(request_extras(columns))
-    missing = " OR ".join(f"coalesce(octet_length({key}), 0) = 0" for key in keys)
+    keys = [rows.known_by(extra) for extra in request_extras(columns)]
+    missing = " OR ".join(f"{key} IS NULL" for key in keys)
     alone = f"CASE WHEN {missing} THEN rowid END"
     good = f"FILTER (WHERE {BAD} IS NULL) OVER request"
     found = [f"min(rowid) {good} AS request"]

@@ -10,7 +10,7 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
-from fullrank.data.schema.columns import Column
+from fullrank.data.schema.columns import MISSING_INT, Column
 from fullrank.data.schema.reading import Reading
 from fullrank.data.schema.schema import Schema
 from fullrank.data.tables.bad_rows import BadRows
@@ -37,8 +37,8 @@ _READ_ROWS: Final = 8_192
 class StagedRows:
     """The table `ROWS`: one row for each row of the inputs, in their order; its `rowid` counts them from 0.
 
-    It holds `SOURCE`, `FILE`, `BAD` (NULL for a good row), each column of the schema under the name `stored(k)`, and
-    `extras` as text.
+    It holds `SOURCE`, `FILE`, `BAD` (NULL for a good row), each column of the schema under the name `stored(k)`, NULL
+    where its value is missing, and `extras` as text.
 
     Args:
       connection: From `open_database`.
@@ -74,8 +74,7 @@ class StagedRows:
         self._optional = frozenset(optional)
         self._extras = dict(extras or {})
         self._partners = [f"{_PARTNER}{number}" for number in range(joins)]
-        self._stored = [stored(number) for number in range(len(schema.columns))]
-        kinds = [f"{name} {sql_type(column)}" for name, column in zip(self._stored, schema.columns, strict=True)]
+        kinds = [f"{stored(number)} {sql_type(column)}" for number, column in enumerate(schema.columns)]
         bad = f'{BAD} STRUCT("check" INTEGER, received VARCHAR, reason VARCHAR)'
         own = [f"{SOURCE} UTINYINT", f"{FILE} VARCHAR", bad, *kinds]
         own += [*(f"{name} BLOB" for name in self._extras), *(f"{name} BOOLEAN" for name in self._partners)]
@@ -116,6 +115,15 @@ class StagedRows:
     def stored_as(self, column: str) -> str:
         """The name in `ROWS` of a column of the schema."""
         return stored(next(number for number, each in enumerate(self.schema.columns) if each.name == column))
+
+    def known_by(self, extra: str) -> str:
+        """How a query of `ROWS` writes an extra by which rows are told apart: an id as the schema reads it."""
+        column = next((each for each in self.schema.columns if each.name == self._extras[extra]), None)
+        if column is None or column.form != "one":
+            return extra
+        name = self.stored_as(column.name)
+        # Times and numbers lose digits as the schema stores them.
+        return name if self._is_id(column) else f"CASE WHEN {name} IS NOT NULL THEN {extra} END"
 
     def where(self, row: int) -> tuple[str, int]:
         """The file, or source, of a row and its number in it, from 1."""
@@ -225,14 +233,24 @@ class StagedRows:
         query, sql = converted(self.connection, sql, columns, self.schema, optional=optional)
         if broken is not None:
             query.add_check(BROKEN, received=LINES, reason=broken)
-        extras = [f"{_text(columns, column)} AS {name}" for name, column in self._extras.items()]
+        missing = self._reading.missing
+        extras = [f"{_text(columns, column, missing)} AS {name}" for name, column in self._extras.items()]
         keep = [f"{len(self.sources) - 1} AS {SOURCE}", f"{file} AS {FILE}", *extras, *([PLACE] if ordered else [])]
         known = [f"j{k}_key IS NOT NULL" if ordered else "FALSE" for k in range(len(self._partners))]
         keep += [f"{condition} AS {name}" for condition, name in zip(known, self._partners, strict=True)]
-        names = ", ".join([SOURCE, FILE, BAD, *self._stored, *self._extras, *self._partners])
+        names = ", ".join([SOURCE, FILE, BAD, *self._values(), *self._extras, *self._partners])
         order = f" ORDER BY {PLACE}" if ordered else ""
         self.connection.execute(f"INSERT INTO {ROWS} SELECT {names} FROM ({query.query(sql, keep=keep)}){order}")
         return query
+
+    def _is_id(self, column: Column) -> bool:
+        return column.form == "one" and column.dtype != "float32" and column.name != self.schema.time
+
+    def _values(self) -> list[str]:
+        return [
+            f"nullif({stored(k)}, {MISSING_INT})" if column.dtype == "int64" and self._is_id(column) else stored(k)
+            for k, column in enumerate(self.schema.columns)
+        ]
 
     def _judge(self, before: int, query: TableColumns, rejected: list[RejectedLine], *, files: Sequence[Path]) -> None:
         """Counts the bad ones among the rows from `before` on, and the lines that are not rows, file by file."""
@@ -289,10 +307,10 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     return batches[0] if len(batches) == 1 else pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
 
 
-def _text(columns: Mapping[str, TableColumn], name: str) -> str:
+def _text(columns: Mapping[str, TableColumn], name: str, missing: Sequence[str]) -> str:
     """A column as canonical text, whatever its type."""
     if name not in columns:
         return "CAST(NULL AS BLOB)"
     expression, kind = columns[name]
-    value = cell("text", expression, kind.id).value
+    value = cell("text", expression, kind.id, missing=missing).value
     return value if kind.id == "blob" else f"encode({value})"

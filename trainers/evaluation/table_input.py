@@ -177,7 +177,7 @@ def open_tables(
             optional=optional,
             joins=len(reading.joins),
         )
-        tables = open_joins(connection, reading.joins, directory)
+        tables = open_joins(connection, reading.joins, directory, reading=cells)
         read = TableFiles(connection, files, dialect=reading.dialect, directory=directory)
         names = {*read.names, *(name for table in tables for name in table.columns)}
         _check_there(names, carried=carried, filled=() if log else filled & set(needed), source=str(files[0]))

@@ -204,6 +204,29 @@ def test_convert_counts_over_all_files_and_splits(
     assert (history.earlier_count > 0).any()
 
 
+def test_users_are_told_apart_as_the_schema_reads_them(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    # 007 and 7 are one user, who sees ad a three times; the second of them is a bad row, which nobody was shown. All
+    # others have no user.
+    lines = [
+        "007,a,1,1",
+        "7,a,2,bad",
+        "7,a,3,0",
+        *(f"{user},a,{day},0" for user in ("NA", "-1", "x") for day in (4, 5)),
+    ]
+    (tmp_path / "log.csv").write_text("\n".join(["user,ad,at,click", *lines]))
+    schema = _schema(keys=(data.Key(name="user", dtype="int64"),))
+    features = tuple(feature for feature in schema.features if feature.name == "ad")
+    data.write_schema(dataclasses.replace(schema, features=features), tmp_path)
+    words = [f"--input={tmp_path}/log.csv", f"--schema={tmp_path}/schema.json", f"--output={tmp_path}/records"]
+    words += ["--exposures=user:ad", "--missing=x", "--on_bad_record=skip", "--max_bad_fraction=.2"]
+    code, _, err = _ran(capsys, convert.run, *words, "--split=random", "--split_fractions=1", "--noprogress")
+    assert (code, err) == (0, "")
+    found = _read(tmp_path / "records", "train")
+    assert found["user"].tolist() == [7, 7, *[-1] * 6]
+    np.testing.assert_allclose(found[GAP], [NAN, 2 / DAY, *[NAN] * 6], rtol=1e-6)
+    np.testing.assert_array_equal(np.isnan(found[COUNT]), [False, False, *[True] * 6])
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [

@@ -86,6 +86,29 @@ def test_rows_that_differ_in_a_column_of_the_user_are_kept_apart(
     assert found["seen"][:, 0].tolist() == [5, 5, 6, -1]
 
 
+def test_requests_are_told_apart_as_the_schema_reads_their_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # 07 and 7 are one user. Rows without a user, or with the marked request, are requests of their own.
+    users = ["07", "7", "NA", "NA", "-1", "-1", "8", "8"]
+    rows = pa.table(
+        {
+            "user": users,
+            **{name: [[]] * 8 for name in ("tags", "seen", "at")},
+            "item": list(range(8)),
+            "click": [0, 1] * 4,
+            "weight": [1.0] * 8,
+            "time": [9] * 8,
+            "request": ["a"] * 6 + ["none"] * 2,
+        }
+    )
+    how = ("--missing=none", "--split=random", "--split_fractions=1")
+    converted(tmp_path, "by_user", "--group_by=user,time", *how, rows=rows)
+    assert "8 rows by request: 6 requests" in capsys.readouterr().out
+    converted(tmp_path, "by_request", "--group_by=request,user", *how, rows=rows)
+    assert "8 rows by request: 7 requests" in capsys.readouterr().out
+
+
 def test_inspect_says_what_is_held_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     schema = converted(tmp_path, "grouped", "--group_by=user,time", rows=table())
     inspect.run(["inspect", f"--data={schema.directory}", "--validate"])

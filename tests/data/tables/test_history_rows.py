@@ -84,6 +84,19 @@ def test_by_hand(tmp_path: Path) -> None:
     ]
 
 
+def test_an_id_of_minus_one_is_missing(tmp_path: Path) -> None:
+    keys = (data.Key(name="user"),)
+    rows: dict[str, list[Any]] = {
+        "user": [-1, -1, 7, 7],
+        "time": [1, 2, 1, 2],
+        "item": [1, 2, 3, 4],
+        "genre": ["a", "b", "c", "d"],
+        "click": [1, 1, 1, 1],
+    }
+    found = filled(tmp_path, rows, schema=dataclasses.replace(SCHEMA, keys=keys))
+    assert found == [([], [], []), ([], [], []), ([], [], []), ([3], [b"c"], [1])]
+
+
 @pytest.mark.parametrize("where", ["click", None])
 def test_against_a_double_loop(tmp_path: Path, where: str | None) -> None:
     draw = np.random.default_rng(0)

@@ -79,6 +79,11 @@ def test_a_leading_zero_is_part_of_a_key(tmp_path: Path) -> None:
     assert found["second"] == pytest.approx([None, 0.3])
 
 
+def test_a_text_that_means_a_missing_value_is_no_key(tmp_path: Path) -> None:
+    found, _ = joined(tmp_path, SMALL, pa.array([3, 1]), missing=("3",))
+    assert found["second"] == pytest.approx([None, 0.1])
+
+
 def test_against_a_dictionary_in_the_order_of_the_rows(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     ids = draw.permutation(5_000)[:3_000] * 7
