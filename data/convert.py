@@ -79,6 +79,7 @@ def convert(flag_values: flags.FlagValues) -> None:
     group_by = flag_values.group_by or []
     inputs = _inputs(flag_values)
     how = _how(flag_values, schema, sources=len(inputs))
+    _check_apart(inputs)
     extras = {} if exposures is None else exposure_extras(exposures)
     bad_rows = BadRows(on_bad_record=flag_values.on_bad_record, max_fraction=flag_values.max_bad_fraction)
     building = Building(
@@ -170,6 +171,20 @@ def _per_request(schema: Schema, flag_values: flags.FlagValues) -> tuple[str, ..
 def _inputs(flag_values: flags.FlagValues) -> dict[str, tuple[Path, ...]]:
     patterns = zip(SPLITS, (flag_values.input, flag_values.validation_input, flag_values.test_input), strict=True)
     return {name: find_files(pattern) for name, pattern in patterns if pattern}
+
+
+def _check_apart(inputs: dict[str, tuple[Path, ...]]) -> None:
+    """Rejects a file that is an input of two splits."""
+    flag_of = dict(zip(SPLITS, ("--input", "--validation_input", "--test_input"), strict=True))
+    owners: dict[Path, str] = {}
+    for name, files in inputs.items():
+        for file in files:
+            first = owners.setdefault(file.resolve(), name)
+            if first != name:
+                raise UsageError(
+                    f"{flag_of[first]} and {flag_of[name]} both name {file}, whose rows would be in both splits: "
+                    "leave it out of one of them."
+                )
 
 
 def _how(flag_values: flags.FlagValues, schema: Schema, *, sources: int) -> str:

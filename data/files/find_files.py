@@ -24,11 +24,13 @@ SEPARATORS: Final = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 def find_files(pattern: str) -> tuple[Path, ...]:
     """The files that a pattern such as `clicks/*.parquet` names, sorted; several patterns are separated by commas.
 
+    A file that several of them name is listed once, where it is named first.
+
     Raises:
       FileNotFoundError: If a part matches no file.
       ValueError: If a file's suffix is not that of a table.
     """
-    files: list[Path] = []
+    files: dict[str, Path] = {}
     for part in filter(None, (part.strip() for part in pattern.split(","))):
         found = sorted(Path(name) for name in glob.glob(os.path.expanduser(part), recursive=True))
         if len(found) == 1 and found[0].is_dir():
@@ -38,12 +40,13 @@ def find_files(pattern: str) -> tuple[Path, ...]:
         found = [file for file in found if not file.is_dir()]
         if not found:
             raise FileNotFoundError(f"No file matches {part!r}.")
-        files.extend(file for file in found if file not in files)
-    for file in files:
+        for file in found:
+            files.setdefault(os.path.abspath(file), file)
+    for file in files.values():
         format_of(file)
     if not files:
         raise FileNotFoundError("No input file was named.")
-    return tuple(files)
+    return tuple(files.values())
 
 
 def ending(file: Path) -> str:

@@ -204,6 +204,11 @@ def test_bad_rows_are_left_out_on_request(
             2,
             "--split=time cannot go with --validation_input or --test_input.",
         ),
+        (
+            ["--test_input={logs}/../{logs.name}/clicks-2.csv"],
+            2,
+            "--input and --test_input both name {logs}/../{logs.name}/clicks-2.csv, whose rows would be in both",
+        ),
         (["--separator=abcde"], 2, "--separator must be one to four characters, or tab. Received: 'abcde'."),
         (["--quote=ab"], 2, "--quote must be one character, none or auto. Received: 'ab'."),
         (["--comment=//"], 2, "--comment must be one character. Received: '//'."),

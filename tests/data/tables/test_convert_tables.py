@@ -245,7 +245,7 @@ def test_names_that_differ_in_case_are_two_columns(tmp_path: Path) -> None:
         assert rows.connection.execute("SELECT s0, s2 FROM staged").fetchall() == [(1, 2)]
 
 
-def test_files_that_are_not_there_or_of_no_known_kind(tmp_path: Path) -> None:
+def test_files_that_are_not_there_or_of_no_known_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FileNotFoundError, match=r"No file matches '.*none\*'\."):
         find_files(f"{tmp_path}/none*")
     with pytest.raises(FileNotFoundError, match="is a directory: name its files, for example"):
@@ -254,7 +254,8 @@ def test_files_that_are_not_there_or_of_no_known_kind(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=rf"{name}: the name must end in \.csv"):
             find_files(str(write(tmp_path / name, "{}")))
     file = write(tmp_path / "a.csv", "x\n1\n")
-    assert find_files(f"{file}, {tmp_path}/*.csv") == (file,)
+    monkeypatch.chdir(tmp_path)
+    assert find_files(f"{file}, {tmp_path}/*.csv, a.csv, ./*.csv") == (file,)
 
 
 def test_a_query_cannot_open_another_file(tmp_path: Path) -> None:
