@@ -6,6 +6,7 @@ import glob
 import os
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import unquote
 
 Format = Literal["csv", "parquet", "arrow", "json", "libsvm", "example"]
 
@@ -18,6 +19,7 @@ _FORMATS: Final[dict[str, Format]] = {
     **{".tfrecord": "example", ".tfrecords": "example"},
 }
 COMPRESSED: Final = (".gz", ".bz2", ".zst")
+_NO_VALUE: Final = "__HIVE_DEFAULT_PARTITION__"
 SEPARATORS: Final = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 
 
@@ -80,6 +82,6 @@ def format_of(file: Path) -> Format:
 
 
 def partition_of(file: Path) -> dict[str, str | None]:
-    """The columns that the folders of a file name, as Hive writes them: `day=2024-01-01` -> `{"day": "2024-01-01"}`."""
+    """The columns that the folders of a file name, as Hive writes them: `topic=a%2Fb` -> `{"topic": "a/b"}`."""
     named = (part.split("=", 1) for part in file.parts[:-1] if "=" in part.strip("="))
-    return {name: None if value == "__HIVE_DEFAULT_PARTITION__" else value for name, value in named}
+    return {unquote(name): None if value == _NO_VALUE else unquote(value) for name, value in named}

@@ -85,6 +85,11 @@ def test_folders_may_name_columns(tmp_path: Path) -> None:
     for day in ("7", "8", "__HIVE_DEFAULT_PARTITION__"):
         write(tmp_path / f"y={day}" / "a.csv", "x\n1\n")
     assert cells(tmp_path, "*/*.csv") == [(1, b"7"), (1, b"8"), (1, None)]
+    # As a URL spells them; a % that no hexadecimal digits follow is itself.
+    for number, day in enumerate(("news%2Fsport", "x%3Ay%25", "50%", "it%27s")):
+        write(tmp_path / "written" / f"y={day}" / f"{number}.csv", f"x\n{number}\n")
+    found = sorted(cells(tmp_path, "written/*/*.csv"))
+    assert found == [(0, b"news/sport"), (1, b"x:y%"), (2, b"50%"), (3, b"it's")]
 
 
 EXACT = ["1234567890123456780.0", "1234567890123456781.0", "9223372036854775807"]
