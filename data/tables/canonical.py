@@ -123,6 +123,11 @@ def cell(kind: Kind, x: str, type_id: str, *, missing: Sequence[str] = (), unit:
     return Cell(value, absent, reason, shown)
 
 
+def id_of_number(x: str) -> str:
+    """A number of a schema as a whole-number id; NULL if it is none, or beyond what float32 represents exactly."""
+    return cell("integer", x, "float").value
+
+
 def trimmed(x: str) -> str:
     """A text without blanks around it."""
     return f"trim({x}, {literal(_BLANKS)})"

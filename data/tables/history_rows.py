@@ -5,6 +5,7 @@ from __future__ import annotations
 from fullrank.data.schema.features import Bits
 from fullrank.data.schema.reading import History, Reading
 from fullrank.data.schema.schema import Schema, SchemaError
+from fullrank.data.tables.canonical import id_of_number
 from fullrank.data.tables.columns import BAD
 from fullrank.data.tables.list_cells import code_of_bits
 from fullrank.data.tables.past_rows import add_past
@@ -38,7 +39,7 @@ def add_history(rows: StagedRows, history: History, *, name: str) -> None:
         column = rows.stored_as(each.of)
         taken[each.name] = code_of_bits(column) if each.of in codes else column
         if each.of in numbers:
-            taken[each.name] = f"CAST(round({column}) AS BIGINT)"
+            taken[each.name] = id_of_number(column)
     if history.times is not None:
         taken[history.times] = time
     lists = ", ".join(

@@ -47,10 +47,13 @@ SCHEMA = data.Schema(
 )
 
 
-def filled(directory: Path, rows: dict[str, list[Any]], *, schema: data.Schema = SCHEMA) -> list[tuple[Any, ...]]:
+def filled(
+    directory: Path, rows: dict[str, list[Any]], *, schema: data.Schema = SCHEMA, bad_rows: BadRows | None = None
+) -> list[tuple[Any, ...]]:
     """past_item, past_genre and past_time of every row."""
     with open_database(directory, threads=2) as connection:
-        staged = StagedRows(connection, schema=schema, bad_rows=BadRows(), optional=set(schema.filled))
+        bad_rows = BadRows() if bad_rows is None else bad_rows
+        staged = StagedRows(connection, schema=schema, bad_rows=bad_rows, optional=set(schema.filled))
         staged.add_batches("train", pa.table(rows).to_batches(max_chunksize=7))
         add_earlier_rows(staged)
         columns = [column for column in schema.columns if column.name.startswith("past_")]
@@ -95,6 +98,38 @@ def test_an_id_of_minus_one_is_missing(tmp_path: Path) -> None:
     }
     found = filled(tmp_path, rows, schema=dataclasses.replace(SCHEMA, keys=keys))
     assert found == [([], [], []), ([], [], []), ([], [], []), ([3], [b"c"], [1])]
+
+
+def test_numbers_that_are_no_ids_make_rows_bad(tmp_path: Path) -> None:
+    past = data.Sequence(
+        name="past",
+        behaviour=(
+            data.BehaviourColumn(name="past_item", table="item", target="item"),
+            data.BehaviourColumn(name="past_genre"),
+        ),
+        times="past_time",
+        max_length=3,
+    )
+    lists = (data.Along(name="past_item", of="item"), data.Along(name="past_genre", of="rating"))
+    schema = dataclasses.replace(
+        SCHEMA,
+        features=(data.Sparse(name="item"), past),
+        extras=("rating",),
+        reading=data.Reading(histories=(dataclasses.replace(HISTORY, lists=lists, length=9),)),
+    )
+    ratings = [4, 4.5, 1e30, 2**24, 2**24 + 2, None, 3]
+    count = len(ratings)
+    rows: dict[str, list[Any]] = {
+        **{"user": ["u"] * count, "time": list(range(count)), "click": [1] * count},
+        **{"item": list(range(count)), "rating": ratings},
+    }
+    with pytest.raises(ValueError, match=r"column 'rating': 4.5 is not a whole number up to 2\^24, as .* 'past_genre'"):
+        filled(tmp_path, rows, schema=schema)
+    bad_rows = BadRows(on_bad_record="skip", max_fraction=1)
+    (tmp_path / "skip").mkdir()
+    found = filled(tmp_path / "skip", rows, schema=schema, bad_rows=bad_rows)
+    assert found[-1] == ([0, 3, 5], [4, 2**24, None], [0, 3, 5])
+    assert [row for _, row, _ in bad_rows.rejects] == [2, 3, 5]
 
 
 @pytest.mark.parametrize("where", ["click", None])
