@@ -28,7 +28,7 @@ def predict_run(config: PredictConfig, *, reading: TableReading | None = None) -
     """Writes one row per example: keys, labels, other requested columns, and `<task>_probability`.
 
     A task with a real value has `<task>_mean` instead. Outputs of chains and quantiles come last. Rows keep their
-    order.
+    order. Values of records that are missing are null.
 
     Args:
       config: The configuration of the prediction.
@@ -112,5 +112,5 @@ def _copied(config: PredictConfig, trained: Schema, source: ScoredInput) -> list
 def _arrow(column: Column, kept: Arrays) -> Any:
     values = kept[column.name]
     if column.dtype == "bytes":
-        return pa.array([value.decode("utf-8", "backslashreplace") for value in values], pa.string())
-    return pa.array(values, mask=np.isnan(values) if column.dtype == "float32" else None)
+        return pa.array([value.decode("utf-8", "backslashreplace") or None for value in values], pa.string())
+    return pa.array(values, mask=np.isnan(values) if column.dtype == "float32" else values == column.missing)

@@ -102,7 +102,7 @@ def test_scores_of_tables_are_those_of_the_converted_records_bit_for_bit(
         labels = ["click", "like"] if name == "labelled.csv" else []
         assert found.column_names == ["user", *labels, "request", "item", *SCORES]
         assert found["request"].to_pylist() == rows["request"].to_pylist()
-        assert found["item"].to_pylist() == rows["item"].to_pylist()
+        assert found["item"].to_pylist() == [item or None for item in rows["item"].to_pylist()]
         for column in ("user", *labels, *SCORES):
             assert found[column].equals(expected[column]), (name, column)
 
@@ -122,6 +122,22 @@ def test_csv_and_standard_output_hold_the_same_rows(
     for name in SCORES:  # the shortest decimal that gives the float32 back
         read = np.array(pa_csv.read_csv(tmp_path / "out.csv")[name].to_pylist(), np.float32)
         np.testing.assert_array_equal(read, exact[name].to_numpy())
+
+
+def test_missing_ids_are_null_and_empty_cells(tables: Path, toy_run: Path, tmp_path: Path) -> None:
+    lines = (tables / "new.csv").read_text().splitlines()[:4]
+    header = lines[0].replace('"', "").split(",")
+    cells = [line.split(",") for line in lines[1:]]
+    for row, name in enumerate(("user", "item", "request")):
+        cells[row][header.index(name)] = ""
+    (tmp_path / "few.csv").write_text("\n".join(",".join(line) for line in [header, *cells]))
+    wanted = {"run": str(toy_run), "input": str(tmp_path / "few.csv"), "columns": ("item", "request")}
+    for ending in ("parquet", "csv"):
+        predict_run(PredictConfig(output=str(tmp_path / f"out.{ending}"), **wanted))
+    found = pq.read_table(tmp_path / "out.parquet").select(["user", "item", "request"])
+    assert [column.is_null().to_pylist() for column in found.columns] == np.eye(3, dtype=bool).tolist()
+    written = [line.split(",")[:3] for line in (tmp_path / "out.csv").read_text().splitlines()]
+    assert [[cell == "" for cell in line] for line in written] == [[False] * 3, *np.eye(3, dtype=bool).tolist()]
 
 
 def test_the_output_is_written_though_nobody_reads_what_is_said(tables: Path, toy_run: Path, tmp_path: Path) -> None:
