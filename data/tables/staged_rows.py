@@ -14,7 +14,7 @@ from fullrank.data.schema.columns import MISSING_INT, Column
 from fullrank.data.schema.reading import Reading
 from fullrank.data.schema.schema import Schema
 from fullrank.data.tables.bad_rows import BadRows
-from fullrank.data.tables.canonical import cell, id_of_number, identifier, literal
+from fullrank.data.tables.canonical import WrongTypeError, cell, id_of_number, identifier, literal
 from fullrank.data.tables.columns import BAD, Check, TableColumn, TableColumns, check_names, sql_type, stored
 from fullrank.data.tables.derived_columns import converted
 from fullrank.data.tables.example_tables import LINES
@@ -207,7 +207,7 @@ class StagedRows:
                 kinds = zip(chosen, rows.columns, rows.types, strict=True)
                 columns = {name: TableColumn(identifier(written), kind) for name, written, kind in kinds}
                 before = self.total
-                query = self._insert(columns, "given", file="NULL", optional=self._optional)
+                query = self._insert(columns, "given", source=name, file="NULL", optional=self._optional)
                 self.connection.unregister("given")
                 self._judge(before, query, [], files=())
 
@@ -218,13 +218,22 @@ class StagedRows:
             sql = f"(SELECT *, row_number() OVER () AS {PLACE} FROM {sql})"
         for number, join in enumerate(joins):
             sql, columns = join.joined(sql, columns, alias=f"j{number}", source=str(part.files[0]))
-        return self._insert(columns, sql, file=FILE, optional=optional, broken=part.broken, ordered=bool(joins))
+        return self._insert(
+            columns,
+            sql,
+            source=str(part.files[0]),
+            file=FILE,
+            optional=optional,
+            broken=part.broken,
+            ordered=bool(joins),
+        )
 
     def _insert(
         self,
         columns: Mapping[str, TableColumn],
         sql: str,
         *,
+        source: str,
         file: str,
         optional: Collection[str],
         broken: str | None = None,
@@ -235,7 +244,10 @@ class StagedRows:
         if broken is not None:
             query.add_check(BROKEN, received=LINES, reason=broken)
         missing = self._reading.missing
-        extras = [f"{_text(columns, column, missing)} AS {name}" for name, column in self._extras.items()]
+        extras = [
+            f"{_text(columns, column, source=source, missing=missing)} AS {name}"
+            for name, column in self._extras.items()
+        ]
         keep = [f"{len(self.sources) - 1} AS {SOURCE}", f"{file} AS {FILE}", *extras, *([PLACE] if ordered else [])]
         known = [f"j{k}_key IS NOT NULL" if ordered else "FALSE" for k in range(len(self._partners))]
         keep += [f"{condition} AS {name}" for condition, name in zip(known, self._partners, strict=True)]
@@ -321,10 +333,16 @@ def _checks_of_ids(schema: Schema) -> list[Check]:
     return checks
 
 
-def _text(columns: Mapping[str, TableColumn], name: str, missing: Sequence[str]) -> str:
+def _text(columns: Mapping[str, TableColumn], name: str, *, source: str, missing: Sequence[str]) -> str:
     """A column as canonical text, whatever its type."""
     if name not in columns:
         return "CAST(NULL AS BLOB)"
     expression, kind = columns[name]
-    value = cell("text", expression, kind.id, missing=missing).value
+    try:
+        value = cell("text", expression, kind.id, missing=missing).value
+    except WrongTypeError:
+        raise WrongTypeError(
+            f"{source}, column {name!r} holds {kind}, but rows are told apart by single values: name another column in "
+            "--group_by, --exposures or --split_column."
+        ) from None
     return value if kind.id == "blob" else f"encode({value})"

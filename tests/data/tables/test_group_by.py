@@ -121,6 +121,10 @@ def test_inspect_says_what_is_held_once(tmp_path: Path, capsys: pytest.CaptureFi
     ("flags", "message"),
     [
         (("--group_by=request", "--layout=example"), "--group_by needs the block layout"),
+        (
+            ("--group_by=request,tags",),
+            "/log.parquet, column 'tags' holds BIGINT[], but rows are told apart by single values",
+        ),
         (("--group_by=session",), "has no column 'session', which --group_by names"),
     ],
 )
