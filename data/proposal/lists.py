@@ -12,7 +12,7 @@ from fullrank.data.schema.features import BehaviourColumn, Bits, Sequence, Spars
 
 _FEWEST_BITS = 8
 _OVERLAP = 0.1
-"""Share of a list's ids that a feature must know for the two to share a table, unless their names agree."""
+"""Share of their ids that a list and a feature must have in common to share a table, unless their names agree."""
 
 
 def decide_lists(decisions: Decisions) -> None:
@@ -162,18 +162,22 @@ def _compared(decisions: Decisions, shared: dict[str, str]) -> list[BehaviourCol
 
 
 def _shared_feature(decisions: Decisions, profile: ColumnProfile) -> str | None:
-    """The single-valued feature of the same ids: by name if one agrees, else the one that contains most of them."""
-    values = set(profile.values)
+    """The single-valued feature of the same ids: by name if one agrees, else by the ids in common."""
     scores = {
         feature.name: (
             len(name_hints.subject(feature.name) & name_hints.subject(profile.name)),
-            len(values.intersection(decisions.profiles[feature.name].values)) / max(len(values), 1),
+            _in_common(profile.values, decisions.profiles[feature.name].values),
         )
         for feature in decisions.features.values()
         if isinstance(feature, Sparse) and feature.max_values == 1 and feature.dtype == dtype_of(profile)
     }
     best = max(scores, key=lambda name: scores[name], default=None)
     return best if best is not None and (scores[best][0] or scores[best][1] >= _OVERLAP) else None
+
+
+def _in_common(some: tuple[str, ...], others: tuple[str, ...]) -> float:
+    """The share of their ids that both have, of the one with more ids: five ratings are not users 1 to 5 of many."""
+    return len(set(some).intersection(others)) / max(len(some), len(others), 1)
 
 
 def _find_multi_valued(decisions: Decisions) -> None:

@@ -183,6 +183,23 @@ def test_sequences_share_the_ids_of_a_feature() -> None:
     assert data.Sparse(name="other", max_values=4) in found.features
 
 
+def test_small_numbers_beside_a_sequence_are_not_ids_of_a_large_feature() -> None:
+    draw = np.random.default_rng(1)
+    lengths = draw.integers(1, 5, ROWS)
+    columns = {
+        **{"user_id": 1 + np.arange(ROWS) % 499, "item": draw.integers(1, 300, ROWS)},
+        "time": draw.integers(1_700_000_000, 1_700_009_000, ROWS),
+        "hist_item": [draw.integers(1, 300, n).tolist() for n in lengths],
+        "hist_rating": [draw.integers(1, 6, n).tolist() for n in lengths],
+        "hist_place": [draw.integers(1, 300, n).tolist() for n in lengths],
+        "hist_time": [list(range(1_699_990_000, 1_699_990_000 + n)) for n in lengths],
+    }
+    (sequence,) = (f for f in proposed(columns).schema.features if isinstance(f, data.Sequence))
+    tables = {column.name: column.table for column in sequence.behaviour}
+    # user_id has every number of the three lists, and so has item but for a few. Those of the places are nearly all items.
+    assert tables == {"hist_item": "item", "hist_rating": None, "hist_place": "item"}
+
+
 def test_times_of_a_sequence_agree_with_the_event_time_on_the_unit() -> None:
     items = [[1, 2]] * ROWS
     times = [[1_700_000_000_000, 1_700_000_000_001]] * ROWS
