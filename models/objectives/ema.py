@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -34,14 +34,16 @@ class EmaTeacher(keras.callbacks.Callback):
     are copied: their mean over steps would not be meaningful.
 
     After n updates the decay is `min(decay, (1 + n) / (10 + n))`, so that an early average is not mostly the initial
-    weights. The teacher takes the student's values when the callback is made; restore a teacher from a checkpoint after
-    that. Steps are those of the optimiser, so a resumed run continues as if it had not been interrupted.
+    weights. The teacher takes the student's values when the callback is made, and again when a training begins at step
+    0; restore a teacher from a checkpoint between the two.
 
     Args:
       averages: The teacher's variables.
       variables: The student's, in the same order and shapes.
       decay: In [0, 1).
       every: Steps between updates. With more than 1, `decay` is that of one update, not of one step.
+      steps: Returns the number of steps that the averages have followed, those of a resumed run included; the steps of
+        the optimiser if `None`.
 
     Raises:
       ValueError: If numbers, shapes or `decay` do not fit.
@@ -54,6 +56,7 @@ class EmaTeacher(keras.callbacks.Callback):
         *,
         decay: float = 0.999,
         every: int = 1,
+        steps: Callable[[], int] | None = None,
     ) -> None:
         super().__init__()
         self._supports_tf_logs = True
@@ -67,15 +70,20 @@ class EmaTeacher(keras.callbacks.Callback):
         self._averages, self._variables = list(averages), list(variables)
         self._decay, self._every = decay, every
         self._updates = 0
+        self._followed = steps
         self._update = tf.function(self._step, autograph=False)
         self._update(tf.constant(0.0))
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Continues from the optimiser's steps."""
+        """Begins with the student's weights, or continues after the steps that were followed before."""
         self._updates = self._steps // self._every
+        if self._steps == 0:
+            self._update(tf.constant(0.0))
 
     @property
     def _steps(self) -> int:
+        if self._followed is not None:
+            return self._followed()
         # Keras numbers batches from the start of an epoch, where a resumed run does not begin.
         return int(self.model.optimizer.iterations.numpy())
 

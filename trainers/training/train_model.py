@@ -149,7 +149,7 @@ class _Training:
             )
             self._taught = self._teach() if config.objective.is_taught else Taught()
             decay = config.optimizer.ema_decay
-            self._averaged = None if decay is None else AveragedWeights(averaged_weights(self._model), decay=decay)
+            self._averaged = None if decay is None else self._average(decay)
         self._monitor = self._monitored(self._model)
         check_splits(config.data, schema)
         check_chain_labels(schema, chain=config.model.chain)
@@ -283,15 +283,17 @@ class _Training:
 
         return give_teacher(self._model, self._config.objective, self._schema, twin=twin)
 
+    def _average(self, decay: float) -> AveragedWeights:
+        return AveragedWeights(
+            averaged_weights(self._model), decay=decay, steps=lambda: self._fitting.state.progress.global_step
+        )
+
     def _told(self) -> list[keras.callbacks.Callback]:
         tell, monitor = self._after_epoch, self._monitor
         if tell is None or monitor is None:
             return []
-        return [
-            keras.callbacks.LambdaCallback(
-                on_epoch_end=lambda epoch, logs: tell(epoch + 1, monitored_value(logs, monitor))
-            )
-        ]
+        after = keras.callbacks.LambdaCallback
+        return [after(on_epoch_end=lambda epoch, logs: tell(epoch + 1, monitored_value(logs, monitor)))]
 
     def _plateau(self) -> list[keras.callbacks.Callback]:
         how = self._config.optimizer

@@ -159,6 +159,17 @@ def test_a_training_continues_by_the_command(
     assert set(loaded.model(batch(VOCABULARIES[kind]))) == {"click", "like"}
 
 
+def test_moving_averages_begin_at_the_weights_of_the_run(toy_records: Path, old_run: Path, tmp_path: Path) -> None:
+    rates = {"learning_rate": 1e-9, "table_learning_rate": 1e-9}
+    config = starting(
+        toy_records, tmp_path / "run", old_run, steps_per_epoch=1, ema_decay=0.999, calibrate=False, **rates
+    )
+    train_model(config)
+    # Rates so small that they change nothing leave the model of the old run, also in the averages.
+    for task, predicted in load_run(old_run).model(batch(OLD)).items():
+        np.testing.assert_allclose(load_run(tmp_path / "run").model(batch(OLD))[task], predicted, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

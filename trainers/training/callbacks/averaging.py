@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -22,6 +22,7 @@ class AveragedWeights:
     Args:
       variables: The weights to average. Work per step grows with their size: leave out embedding tables.
       decay: Per step, in [0, 1).
+      steps: Returns the number of steps of the run, of which there can be fewer than the optimiser has taken.
 
     Attributes:
       averages: The averages, for checkpoints.
@@ -30,11 +31,11 @@ class AveragedWeights:
       leave: The callback that puts the trained weights back; comes after those that keep the best epoch.
     """
 
-    def __init__(self, variables: Sequence[tf.Variable], *, decay: float) -> None:
+    def __init__(self, variables: Sequence[tf.Variable], *, decay: float, steps: Callable[[], int]) -> None:
         self._variables = list(variables)
         self.averages = [tf.Variable(each, trainable=False, name="average") for each in self._variables]
         self._inside = False
-        self.follow: keras.callbacks.Callback = EmaTeacher(self.averages, self._variables, decay=decay)
+        self.follow: keras.callbacks.Callback = EmaTeacher(self.averages, self._variables, decay=decay, steps=steps)
         self.enter: keras.callbacks.Callback = _Enter(self)
         self.leave: keras.callbacks.Callback = _Leave(self)
 

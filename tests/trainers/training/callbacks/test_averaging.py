@@ -35,8 +35,12 @@ def test_averages_follow_their_recurrence_and_trained_weights_come_back(validate
     keras.utils.set_random_seed(1)
     model = keras.Sequential([keras.layers.Dense(1, use_bias=False, input_shape=(1,))])
     model.compile(optimizer=keras.optimizers.SGD(0.1), loss="mse")
+    # As in a training that starts from another run, which has its weights and its steps of the optimiser.
+    averaged = AveragedWeights(model.weights, decay=0.25, steps=lambda: int(model.optimizer.iterations) - 1000)
+    model.optimizer.build(model.trainable_variables)
+    model.optimizer.iterations.assign(1000)
+    model.weights[0].assign_add([[1.0]])
     start = float(model.weights[0][0, 0])
-    averaged = AveragedWeights(model.weights, decay=0.25)
     batches = tf.data.Dataset.from_tensor_slices((np.ones((3, 1, 1), np.float32), np.full((3, 1, 1), 5, np.float32)))
     seen = Seen()
     callbacks = [averaged.follow, averaged.enter, seen, averaged.leave]
