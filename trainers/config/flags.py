@@ -117,7 +117,8 @@ def define_run(flag_values: flags.FlagValues, *, of: type = RunConfig) -> None:
     flags.DEFINE_string(
         "config",
         None,
-        "A config.json, such as that of a run directory: its values replace the defaults; flags take precedence.",
+        "A config.json, such as that of a run directory: its values replace the defaults, except --output and "
+        "--overwrite; flags take precedence.",
         flag_values=flag_values,
         module_name=SECTION + TITLES["train"],
     )
@@ -131,7 +132,8 @@ def read_run(flag_values: flags.FlagValues) -> RunConfig:
 def read_run_of(config_class: type[config_json.Config], *, flag_values: flags.FlagValues) -> config_json.Config:
     """Builds the configuration of a run from `--config` and the flags.
 
-    The run directory of the file is not used, because a run is already in it.
+    The run directory of the file is not used, because a run is already in it; nor is `--overwrite`, which was meant for
+    that directory.
 
     Args:
       config_class: Configuration of which kind of run.
@@ -145,7 +147,8 @@ def read_run_of(config_class: type[config_json.Config], *, flag_values: flags.Fl
     parts: dict[str, dict[str, Any]] = {}
     if file is not None:
         parts = {part: dict(fields) for part, fields in config_json.read_parts(Path(file)).items()}
-        parts.get("train", {}).pop("output", None)
+        for name in ("output", "overwrite"):
+            parts.get("train", {}).pop(name, None)
     classes = config_json.parts_of(config_class)
     for part, part_class in classes.items():
         parts.setdefault(part, {}).update(given(part_class, flag_values=flag_values))

@@ -147,8 +147,11 @@ class RunDirectory:
         """
         if not self.exists:
             self.check_free()
+        parts = config_json.to_json(config)
+        # Of this command alone: nothing that reads the file may overwrite a run because this one did.
+        parts["train"].pop("overwrite")
         content = {
-            "config": config_json.to_json(config),
+            "config": parts,
             "command": list(command),
             "versions": versions(),
             "git_commit": git_commit(),

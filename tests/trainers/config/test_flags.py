@@ -26,6 +26,7 @@ from fullrank.trainers.config.checks import ONE_SET, WITH_LEVELS, task_weights
 from fullrank.trainers.config.config import DataConfig, RunConfig, TrainConfig
 from fullrank.trainers.config.model import ModelConfig
 from fullrank.trainers.config.optimizer import OptimizerConfig
+from fullrank.trainers.run.run_directory import RunDirectory
 from fullrank.trainers.training.warnings import one_task_warning
 from fullrank.trainers.training.wirings import MODELS, build_wiring, wiring_of_data
 
@@ -186,6 +187,20 @@ def test_a_config_file_gives_what_flags_leave_open(tmp_path: Path) -> None:
     assert config == dataclasses.replace(written, train=dataclasses.replace(written.train, output="new", epochs=5))
     with pytest.raises(UsageError, match="--output is required"):
         parse(f"--config={file}")
+
+
+def test_a_config_file_does_not_overwrite(toy_records: Path, tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    config = parse(f"--data={toy_records}", f"--output={run.path}", "--overwrite")
+    assert config.train.overwrite
+    run.create(config, read_schema(toy_records), command=())
+    parts = config_json.read_parts(run.config_file)
+    assert "overwrite" not in parts["train"]
+    assert not run.config().train.overwrite
+    parts["train"]["overwrite"] = True
+    run.config_file.write_text(json.dumps(parts))
+    assert not parse(f"--config={run.config_file}", "--output=new").train.overwrite
+    assert parse(f"--config={run.config_file}", "--output=new", "--overwrite").train.overwrite
 
 
 @pytest.mark.parametrize(
