@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -34,8 +35,11 @@ class EmaTeacher(keras.callbacks.Callback):
     are copied: their mean over steps would not be meaningful.
 
     After n updates the decay is `min(decay, (1 + n) / (10 + n))`, so that an early average is not mostly the initial
-    weights. The teacher takes the student's values when the callback is made, and again when a training begins at step
-    0; restore a teacher from a checkpoint between the two.
+    weights. Where one call of the compiled function takes several steps, its last weights are averaged, with the
+    product of the decays of the updates that were due.
+
+    The teacher takes the student's values when the callback is made, and again when a training begins at step 0;
+    restore a teacher from a checkpoint between the two.
 
     Args:
       averages: The teacher's variables.
@@ -89,9 +93,11 @@ class EmaTeacher(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Updates the teacher if it is due; one call of the compiled function may have taken several steps."""
-        if self._steps // self._every > self._updates:
-            self._updates = self._steps // self._every
-            self._update(tf.constant(min(self._decay, (1 + self._updates) / (10 + self._updates))))
+        updates = self._steps // self._every
+        if updates > self._updates:
+            decays = (min(self._decay, (1 + n) / (10 + n)) for n in range(self._updates + 1, updates + 1))
+            self._updates = updates
+            self._update(tf.constant(math.prod(decays)))
 
     def _step(self, decay: tf.Tensor) -> None:
         pairs = list(zip(self._averages, self._variables, strict=True))

@@ -127,7 +127,13 @@ class TrainConfig:
     )
     seed: int = setting(1, "Seed of initial weights, shuffling and dropout.", minimum=0)
     deterministic: bool = setting(False, "Get bit-identical weights every time, interrupted or not; slower.")
-    steps_per_execution: int = setting(1, "Steps per call of the compiled function.", minimum=1, operational=True)
+    steps_per_execution: int = setting(
+        1,
+        "Steps per call of the compiled function. --ema_decay and --teacher=ema average the weights after each call, "
+        "with the decay of its steps.",
+        minimum=1,
+        operational=True,
+    )
     checkpoint_minutes: float = setting(
         5.0, "Minutes after which to save another checkpoint within an epoch.", above=0, operational=True
     )

@@ -1,4 +1,4 @@
-"""Several steps per call of the compiled function give what single steps give, validation included."""
+"""Several steps per call of the compiled function give what single steps give, apart from moving averages."""
 
 from __future__ import annotations
 

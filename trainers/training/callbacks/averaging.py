@@ -12,12 +12,12 @@ from fullrank.models.objectives import EmaTeacher
 
 
 class AveragedWeights:
-    """Averages `a <- decay a + (1 - decay) w` of a model's weights after every step, and puts them in for validation.
+    """Averages `a <- decay a + (1 - decay) w` of a model's weights during training, and puts them in for validation.
 
     While `fit` trains, the weights are the trained ones. From the start of a validation until the best epoch is known
     they are the averages, so that what is measured is what is kept; then the trained ones come back, before a
-    checkpoint is saved. How a young average begins, and that weights which are not trained are copied, is as in
-    `EmaTeacher`.
+    checkpoint is saved. How a young average begins, what several steps per call do, and that weights which are not
+    trained are copied, is as in `EmaTeacher`.
 
     Args:
       variables: The weights to average. Work per step grows with their size: leave out embedding tables.

@@ -57,6 +57,19 @@ def test_averages_follow_their_recurrence_and_trained_weights_come_back(validate
     assert float(averaged.averages[0][0, 0]) == pytest.approx(expected[-1], rel=1e-5)
 
 
+def test_several_steps_per_call_decay_as_often() -> None:
+    model = keras.Sequential([keras.layers.Dense(1, use_bias=False, input_shape=(1,))])
+    model.compile(optimizer=keras.optimizers.SGD(0.1), loss="mse", steps_per_execution=3)
+    start = float(model.weights[0][0, 0])
+    averaged = AveragedWeights(model.weights, decay=0.9, steps=lambda: int(model.optimizer.iterations))
+    batches = tf.data.Dataset.from_tensor_slices((np.ones((6, 1, 1), np.float32), np.full((6, 1, 1), 5, np.float32)))
+    seen = Seen()
+    model.fit(batches, callbacks=[averaged.follow, seen], verbose=0)
+    # The decays of the first six steps: 2/11 * 3/12 * 4/13 = 2/143, and 5/14 * 6/15 * 7/16 = 1/16.
+    first = 2 / 143 * start + 141 / 143 * seen.trained[0]
+    assert float(averaged.averages[0][0, 0]) == pytest.approx(first / 16 + 15 / 16 * seen.trained[1], rel=1e-5)
+
+
 def test_a_run_keeps_the_averages_and_leaves_tables_as_they_are(toy_records: Path, tmp_path: Path) -> None:
     from small_runs import small
 
