@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from fullrank.data.schema.features import Feature, Numeric, Vector
 from fullrank.data.schema.json import read_schema
 from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.data.schema.value_rules import without_features
-from fullrank.layers.remote_rows import full_name
 from fullrank.models import Ranker
-from fullrank.models.carry_over import carry_over, take_over
+from fullrank.models.carry_over import carry_over, carry_over_state
 from fullrank.trainers.config.config import RunConfig
 from fullrank.trainers.config.json import differing_fields
 from fullrank.trainers.run.checkpoints import Checkpoints, TrainingState
@@ -20,9 +19,6 @@ from fullrank.trainers.run.run_directory import RunDirectory
 from fullrank.trainers.run.same_schema import check_same_columns
 from fullrank.trainers.training.build_model import build_model, compile_model
 from fullrank.trainers.training.calibrate_run import restore_calibrated
-
-_RATE: Final = "learning_rate"
-"""Name of the optimiser's variable that the flags of the new run set."""
 
 
 class Started(NamedTuple):
@@ -127,7 +123,8 @@ def warm_start(model: Ranker, config: RunConfig) -> Started:
     """Gives a compiled model with all its slots the weights and the optimisers' state of the run `--start`.
 
     Predictions for ids that both runs know are those of the best weights of the run, calibrated if it was; rows of new
-    ids keep their first values, and their state is that of rows that no step has touched.
+    ids keep their first values, and their state is that of rows that no step has touched. Learning rates are those of
+    the new configuration.
 
     Args:
       model: Of the training that starts.
@@ -137,16 +134,16 @@ def warm_start(model: Ranker, config: RunConfig) -> Started:
       ValueError: If the run has no weights, or they cannot be read.
     """
     run = RunDirectory(str(config.warm_start.start))
-    old = build_model(config.model, run.schema(), objective=config.objective, exposure=config.exposure)
-    compile_model(old, config.optimizer, total_steps=1)
+    started = run.config()
+    # Its own objective and schedule decide which variables its checkpoint has.
+    old = build_model(started.model, run.schema(), objective=started.objective, exposure=started.exposure)
+    compile_model(old, started.optimizer, total_steps=1)
     checkpoints = Checkpoints(model=old, stream=None, state=TrainingState(), directory=run.checkpoints, writes=False)
     with_state = checkpoints.restore()
     restore_calibrated(old, run)
     rows = carry_over(old, model)
     if with_state:
-        for theirs, ours in zip(old.optimizer.variables, model.optimizer.variables, strict=True):
-            if not full_name(ours).startswith(_RATE):
-                take_over(theirs, ours, rows)
+        carry_over_state(old, model, rows)
     kept = sum(len(each.new) for each in rows.values())
     was, now = (sum(int(v.shape[0]) for v in each.table_variables.values()) for each in (old, model))
     return Started(kept, now - kept, was - kept, with_state)

@@ -24,7 +24,7 @@ from fullrank.trainers.config.config import RunConfig
 from fullrank.trainers.training.build_model import build_model, compile_model
 from fullrank.trainers.training.load_run import load_run
 from fullrank.trainers.training.train_model import train_model
-from fullrank.trainers.training.warm_start import warm_start, with_statistics_of
+from fullrank.trainers.training.warm_start import check_start, warm_start, with_statistics_of
 
 OLD = [b"item%d" % number for number in range(20)]
 VOCABULARIES = {
@@ -78,7 +78,8 @@ def batch(items: list[bytes], users: int = 30) -> dict[str, tf.Tensor]:
 
 
 def started(config: RunConfig, schema: Schema, old: Path) -> tuple[Ranker, Any]:
-    model = build_model(config.model, with_statistics_of(load_run(old).schema, schema), seed=5)
+    schema = with_statistics_of(load_run(old).schema, schema)
+    model = build_model(config.model, schema, objective=config.objective, seed=5)
     compile_model(model, config.optimizer, total_steps=1)
     model.optimizer.build(model.trainable_variables)
     return model, warm_start(model, config)
@@ -128,6 +129,31 @@ def test_rows_keep_their_accumulators_and_new_ones_have_none(toy_records: Path, 
     assert accumulator(model, "user", 2 + 34) == 0.0
     # Adam's correction of its first steps is over.
     assert int(model.optimizer.iterations) == int(old.optimizer.iterations) == 19
+
+
+@pytest.mark.parametrize("ranking", ["none", "jrc"])
+def test_objective_and_schedule_may_have_been_others(
+    ranking: str, toy_records: Path, old_run: Path, tmp_path: Path
+) -> None:
+    old = old_run
+    if ranking == "none":
+        old = tmp_path / "old"
+        before = {"ranking": "jrc", "schedule": "cosine", "warmup_steps": 1, "steps_per_epoch": 2}
+        train_model(starting(toy_records, old, old_run, **{"start": None, **before}))
+    config = starting(toy_records, tmp_path / "run", old, ranking=ranking, learning_rate=0.25)
+    check_start(config, read_schema(toy_records))
+    model, found = started(config, read_schema(toy_records), old)
+    assert found.with_state
+    for task, predicted in load_run(old).model(batch(OLD)).items():
+        np.testing.assert_array_equal(model(batch(OLD))[task], predicted)
+    # The slots of the heads that only jrc has are those of new weights.
+    moments = {slot.name: slot.numpy() for slot in model.optimizer.variables if slot.name.startswith("v/")}
+    assert {name: bool(moment.any()) for name, moment in moments.items()} == {
+        name: "training_heads" not in name for name in moments
+    }
+    assert any("training_heads" in name for name in moments) == (ranking == "jrc")
+    assert int(model.optimizer.iterations) == (2 if ranking == "none" else 19)
+    assert float(model.optimizer.learning_rate) == 0.25
 
 
 def test_dot_products_keep_the_quantiles_that_the_model_was_built_with() -> None:
