@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -118,14 +117,10 @@ def named_runs(given: Sequence[str]) -> dict[str, str]:
 
 
 def run(argv: Sequence[str] | None = None) -> None:
-    """Runs the command line; arguments without dashes are runs."""
+    """Runs the command line; arguments that belong to no flag are runs."""
     flag_values = new_flags()
     _define_flags(flag_values)
-    program, *arguments = list(sys.argv if argv is None else argv)
-    runs = [argument for argument in arguments if not argument.startswith("-")]
-    rest = [argument for argument in arguments if argument.startswith("-")]
-    given = [program, *([f"--runs={','.join(runs)}"] if runs else []), *rest]
-    run_command(lambda: compare(flag_values), flag_values=flag_values, argv=given)
+    run_command(lambda: compare(flag_values), flag_values=flag_values, argv=argv, positional="runs")
 
 
 def _define_flags(flag_values: flags.FlagValues) -> None:

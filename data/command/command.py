@@ -57,6 +57,7 @@ def run_command(
     flag_values: flags.FlagValues = flags.FLAGS,
     argv: Sequence[str] | None = None,
     tensorflow: bool = False,
+    positional: str | None = None,
 ) -> None:
     """Parses the command line, runs `main`, and turns an error into one line and an exit code.
 
@@ -65,16 +66,29 @@ def run_command(
       flag_values: Where the command's flags are defined.
       argv: Program name and arguments; `None` for those of the process.
       tensorflow: Whether `main` needs TensorFlow, which is then imported without its start-up messages.
+      positional: Name of the list flag to whose values the arguments are added that belong to no flag; `None` rejects
+        such arguments.
 
     Raises:
       SystemExit: With the exit code, unless that is 0.
     """
     with printable_terminal():
-        _run(main, flag_values=flag_values, arguments=list(sys.argv if argv is None else argv), tensorflow=tensorflow)
+        _run(
+            main,
+            flag_values=flag_values,
+            arguments=list(sys.argv if argv is None else argv),
+            tensorflow=tensorflow,
+            positional=positional,
+        )
 
 
 def _run(
-    main: Callable[[], int | None], *, flag_values: flags.FlagValues, arguments: list[str], tensorflow: bool
+    main: Callable[[], int | None],
+    *,
+    flag_values: flags.FlagValues,
+    arguments: list[str],
+    tensorflow: bool,
+    positional: str | None,
 ) -> None:
     if "debug" not in flag_values:
         flags.DEFINE_bool(
@@ -90,7 +104,8 @@ def _run(
         code = _call(lambda: print(text), debug=_debug(flag_values), tensorflow=False)
     else:
         arguments = [arguments[0], *map(_with_home, arguments[1:])]
-        code = _parse(arguments, flag_values) or _call(main, debug=_debug(flag_values), tensorflow=tensorflow)
+        wrong = _parse(arguments, flag_values, positional=positional)
+        code = wrong or _call(main, debug=_debug(flag_values), tensorflow=tensorflow)
     if code:
         sys.exit(code)
 
@@ -106,15 +121,18 @@ def _debug(flag_values: flags.FlagValues) -> Callable[[], bool]:
     return lambda: bool(flag_values["debug"].value)
 
 
-def _parse(arguments: list[str], flag_values: flags.FlagValues) -> int:
+def _parse(arguments: list[str], flag_values: flags.FlagValues, *, positional: str | None) -> int:
+    if positional is not None:
+        # Otherwise absl reads no flag after the first argument that belongs to none.
+        flag_values.set_gnu_getopt()
     try:
-        positional = flag_values(arguments)[1:]
+        found = flag_values(arguments)[1:]
     except flags.Error as error:
         return _report(describe_flag_error(error, flag_values), WRONG_USAGE)
-    if positional:
-        return _report(
-            f"unexpected argument {positional[0]!r}; flags are written --name=value. See --help.", WRONG_USAGE
-        )
+    if positional is not None:
+        flag_values[positional].value = [*(flag_values[positional].value or ()), *found]
+    elif found:
+        return _report(f"unexpected argument {found[0]!r}; flags are written --name=value. See --help.", WRONG_USAGE)
     logging.use_absl_handler()
     return 0
 

@@ -92,6 +92,16 @@ def test_runs_are_named_by_their_last_part() -> None:
     assert named_runs(["one/run", "two/run"]) == {"one/run": "one/run", "two/run": "two/run"}
 
 
+def test_flags_may_be_anywhere_and_have_their_values_after_a_space(
+    predicted: tuple[Path, dict[str, Any]], toy_records: Path, tmp_path: Path
+) -> None:
+    directory, _ = predicted
+    rate, truth = (f"{name}:{directory / name}.parquet" for name in ("rate", "truth"))
+    run(["compare", "--draws", "50", rate, "--output", str(tmp_path / "out"), truth, "--data", str(toy_records)])
+    found = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert found["runs"] == ["rate", "truth"]
+
+
 def test_bad_input_gets_one_line(
     predicted: tuple[Path, dict[str, Any]], toy_records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
