@@ -155,7 +155,8 @@ def compare_runs(
       directory: Directory for the predictions.
 
     Raises:
-      ValueError: If there is no common binary task, or the runs scored different examples.
+      ValueError: If there is no common binary task, the runs scored different examples, or a file of predictions lacks
+        a column.
     """
     names = tuple(runs)
     directory_of_data = Path(data) if data is not None else data_of(runs[names[0]])
@@ -171,8 +172,9 @@ def compare_runs(
         )
         for k, (name, run) in enumerate(runs.items())
     }
-    _check_same(tables)
     first = tables[names[0]]
+    _check_read(first, copied, file=runs[names[0]])
+    _check_same(tables)
     tasks, left_out = _tasks(tables, schema)
     weight = None if schema.weight is None else np.nan_to_num(_numbers(first, schema.weight), nan=1.0)
     groups = {"": None, **{name: _texts(first, name) for name in columns}}
@@ -241,6 +243,16 @@ def _read(file: Path) -> pa.Table:
         return pq.read_table(file)
     except (OSError, pa.ArrowInvalid) as error:
         raise ValueError(f"{file} is not a Parquet file of predictions: {error}.") from error
+
+
+def _check_read(table: pa.Table, columns: Sequence[str], *, file: str | Path) -> None:
+    """Rejects predictions without the key, the segments or the weight, which are read from those of the first run."""
+    lacking = [name for name in columns if name not in table.column_names]
+    if lacking:
+        raise ValueError(
+            f"{file} lacks the column(s) {', '.join(map(repr, lacking))}, by which the schema or the command line "
+            f"weights or groups examples: write the file again with `fullrank predict --columns={','.join(lacking)}`."
+        )
 
 
 def _check_same(tables: Mapping[str, pa.Table]) -> None:

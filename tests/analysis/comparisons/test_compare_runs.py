@@ -111,6 +111,7 @@ def test_bad_input_gets_one_line(
     other = {
         "shuffled": table.take(np.random.default_rng(0).permutation(ROWS)),
         "short": table.slice(0, 100),
+        "lacking": table.drop_columns(["region", "user"]),
         "unrelated": table.rename_columns(["user", "click", "region", "like_probability"]),
     }
     for name, content in other.items():
@@ -124,6 +125,8 @@ def test_bad_input_gets_one_line(
             [rate, tmp_path / "unrelated.parquet"],
             "no binary task in common. click: unrelated.parquet does not predict it",
         ),
+        ([tmp_path / "lacking.parquet", truth], "lacking.parquet lacks the column(s) 'user', 'region', by which"),
+        ([tmp_path / "lacking.parquet", truth], "`fullrank predict --columns=user,region`"),
         ([rate, tmp_path / "text.parquet"], "is not a Parquet file of predictions"),
         ([rate, truth, "--segments=regoin"], "'regoin' is not a column of 'toy'"),
         ([rate, truth, "--split=tst"], "has no split 'tst'"),
