@@ -131,9 +131,10 @@ def test_missing_ids_are_null_and_empty_cells(tables: Path, toy_run: Path, tmp_p
     for row, name in enumerate(("user", "item", "request")):
         cells[row][header.index(name)] = ""
     (tmp_path / "few.csv").write_text("\n".join(",".join(line) for line in [header, *cells]))
-    wanted = {"run": str(toy_run), "input": str(tmp_path / "few.csv"), "columns": ("item", "request")}
+    given, columns = str(tmp_path / "few.csv"), ("item", "request")
     for ending in ("parquet", "csv"):
-        predict_run(PredictConfig(output=str(tmp_path / f"out.{ending}"), **wanted))
+        output = str(tmp_path / f"out.{ending}")
+        predict_run(PredictConfig(run=str(toy_run), input=given, output=output, columns=columns))
     found = pq.read_table(tmp_path / "out.parquet").select(["user", "item", "request"])
     assert [column.is_null().to_pylist() for column in found.columns] == np.eye(3, dtype=bool).tolist()
     written = [line.split(",")[:3] for line in (tmp_path / "out.csv").read_text().splitlines()]
