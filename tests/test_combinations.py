@@ -18,6 +18,7 @@ from fullrank.models.objectives import EmaTeacher
 from fullrank.models.serving.request_inputs import input_name
 from fullrank.models.serving.sample_rows import drawn_rows
 from fullrank.models.serving.signatures import serving_signatures
+from fullrank.trainers.insight.stated_uncertainty import StatedUncertainty
 from fullrank.trainers.training.teachers import averaged_weights
 
 IDS = IdMap(kind="identity", size=40)
@@ -226,3 +227,15 @@ def test_the_moving_average_of_an_uncertain_head_says_what_the_model_says(head: 
         theirs = twin.logit_distributions(given)[task]
         np.testing.assert_allclose(theirs[0].numpy(), mean.numpy(), rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(theirs[1].numpy(), variance.numpy(), rtol=1e-3, atol=1e-6)
+
+
+def test_the_uncertainty_of_tasks_of_scenarios_is_that_of_their_own_examples() -> None:
+    stated, given = StatedUncertainty(built(DOMAINS, head="gp"), groups=2), batch()
+    stated.add(given)
+    found = stated.result()
+    for task, tab in (("click", 1), ("click@0", 0)):
+        own = given["tab"].numpy() == tab
+        groups = found[task]["groups"]
+        assert sum(group["examples"] for group in groups) == own.sum()
+        positives = sum(group["examples"] * group["observed"] for group in groups)
+        assert positives == pytest.approx(given["click"].numpy()[own].sum())

@@ -25,15 +25,22 @@ class StatedUncertainty:
 
     def __init__(self, model: Ranker, *, groups: int = 5) -> None:
         self._groups = groups
-        self._tasks = tuple(task for task in model.wiring.tasks if model.schema.label(task).type == "binary")
-        self._look = tf.function(lambda batch: (model(batch, training=False), model.logit_distributions(batch)))
+        outputs = model.outputs
+        self._tasks = {outputs.tasks[place]: place for place in outputs.binary}
+        self._look = tf.function(
+            lambda batch: (
+                model(batch, training=False),
+                model.logit_distributions(batch),
+                outputs.rows.labels(batch),
+            )
+        )
         self._seen: dict[str, list[Floats]] = {task: [] for task in self._tasks}
 
     def add(self, batch: Mapping[str, tf.Tensor]) -> None:
-        """Adds a batch of inputs and labels; a task ignores examples without its label."""
-        predicted, distributions = self._look(batch)
-        for task in self._tasks:
-            label = np.asarray(batch[task], np.float64)
+        """Adds a batch of inputs and labels; a task ignores those without its label, or of another scenario."""
+        predicted, distributions, labels = self._look(batch)
+        for task, place in self._tasks.items():
+            label = np.asarray(labels[:, place], np.float64)
             deviation = np.sqrt(np.asarray(distributions[task][1], np.float64))
             rows = np.stack([deviation, np.asarray(predicted[task], np.float64), label], axis=1)
             self._seen[task].append(rows[~np.isnan(label)])
