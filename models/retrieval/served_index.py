@@ -77,12 +77,14 @@ class ServedIndex(tf.Module):
 
         Args:
           batch: Columns of the query.
-          exclusions: Ids of ads that are not found, `[B, E]`. What is left with fewer than K ads ends in the place N
-            with a score of minus infinity.
+          exclusions: Ids of ads that are not found, `[B, E]`; missing ids are ignored. What is left with fewer than K
+            ads ends in the place N with a score of minus infinity.
         """
         if exclusions is None:
             return self._best(batch, self.at)
-        exclusions = exclusions[:, -self.most_exclusions :]
+        # Missing ids pad short lists on either side: in front, they are cut before ids are.
+        padding_first = tf.argsort(tf.cast(exclusions != self.ids[-1], tf.int32), axis=1, stable=True)
+        exclusions = tf.gather(exclusions, padding_first, batch_dims=1)[:, -self.most_exclusions :]
         scores, places = self._best(batch, min(self.at + self.most_exclusions, self.ads))
         ids = tf.gather(self.ids, places)
         left_out = tf.reduce_any(tf.equal(ids[:, :, tf.newaxis], exclusions[:, tf.newaxis, :]), axis=2)

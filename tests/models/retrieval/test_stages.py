@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from fullrank import models
 from fullrank.data import IdMap, Label, Schema, Sparse
@@ -43,6 +44,14 @@ def test_vectors_of_another_run() -> None:
     light = PreRanker(towers(), hidden=0, candidates=2, temperature=1.0)
     with pytest.raises(ValueError, match=r"shape \(6, 4\), but queries of the pre-ranker are of width 3: make them"):
         PrerankStage(light, vectors=np.ones((ADS, 4), np.float32), kept=2)
+
+
+def test_padding_takes_no_place_of_an_exclusion() -> None:
+    """The row that excludes three ads makes the list of the other one wider than the two that count."""
+    served = index(at=4, most_exclusions=2)
+    exclusions = tf.constant([[0, 1, -1], [5, 0, 1]], tf.int64)
+    answer = served.answer({"user": tf.constant([0, 1], tf.int64)}, exclusions)["ids"].numpy()
+    assert [set(row) for row in answer.tolist()] == [{2, 3, 4, 5}, {2, 3, 4, 5}]
 
 
 def test_stages_of_other_catalogues_and_outputs() -> None:
