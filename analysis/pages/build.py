@@ -66,7 +66,7 @@ def report(
     if found is not None:
         scored = found.scored
         biases = {t: bias_with_reach(scored.labels[t], s[name], scored.weights) for t, s in scored.scores.items()}
-        errors = {t: group_error(scored.labels[t], s[name]) for t, s in scored.scores.items()}
+        errors = {t: group_error(scored.labels[t], s[name], scored.weights) for t, s in scored.scores.items()}
     sections = [
         baseline_section(compared, run=name, pictures=pictures),
         *_scored_sections(found, files, unscored, pictures=pictures),

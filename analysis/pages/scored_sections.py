@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -79,7 +79,7 @@ def metrics_section(found: RunComparison, *, run: str) -> Section:
         groups = {"": None, **scored.segments}
         against = {column: _against_rate(found, task, run, values) for column, values in groups.items()}
         whole = against[""].overall
-        rate = float(np.average(label[~np.isnan(label)]))
+        rate = _rate(label, scored.weights)
         rows.append((task, metrics.examples, rate, metrics.auc, metrics.ne, *_ne_interval(whole), metrics.bias))
         for column, gain in against.items():
             if column:
@@ -106,17 +106,16 @@ def calibration_section(found: RunComparison, *, run: str, pictures: Pictures) -
     drawn: list[Picture] = []
     rows = []
     for task in ranked:
-        predicted, observed, sizes = groups_of(scored.labels[task], scored.scores[task][run])
-        error = float(np.average(np.abs(predicted - observed), weights=sizes))
-        rows.append((task, int(sizes.sum()), *biases[task], error))
+        groups = groups_of(scored.labels[task], scored.scores[task][run], scored.weights)
+        rows.append((task, found.metrics[task][run].examples, *biases[task], groups.error))
         if len(drawn) < _MOST_FIGURES:
             drawn.append(
                 pictures.drawn(
                     functools.partial(
                         reliability_diagram,
-                        mean_prediction=predicted,
-                        observed_rate=observed,
-                        examples=sizes,
+                        mean_prediction=groups.predicted,
+                        observed_rate=groups.observed,
+                        examples=groups.sizes,
                         task=task,
                     ),
                     caption="Points on the dashed line are right; below it the model predicts too much.",
@@ -133,31 +132,59 @@ def calibration_section(found: RunComparison, *, run: str, pictures: Pictures) -
         if len(ranked) > _MOST_FIGURES
         else ""
     )
-    lead = f"Examples in {_GROUPS} groups of equal size by prediction.{few}"
+    equal = "size" if scored.weights is None else "weight"
+    lead = f"Examples in {_GROUPS} groups of equal {equal} by prediction.{few}"
     return Section(name="calibration", title="Calibration", lead=lead, pictures=drawn, tables=[table])
 
 
-def group_error(labels: npt.NDArray[Any], scores: npt.NDArray[Any]) -> float:
+class Groups(NamedTuple):
+    """Groups of neighbouring predictions, `[G]`.
+
+    Attributes:
+      predicted: Mean prediction.
+      observed: Observed rate.
+      weights: Sum of the weights.
+      sizes: Examples; with weights, as many of one weight as vary as much (Kish 1965).
+    """
+
+    predicted: npt.NDArray[np.float64]
+    observed: npt.NDArray[np.float64]
+    weights: npt.NDArray[np.float64]
+    sizes: npt.NDArray[np.float64]
+
+    @property
+    def error(self) -> float:
+        """Mean distance of prediction and rate."""
+        return float(np.average(np.abs(self.predicted - self.observed), weights=self.weights))
+
+
+def group_error(labels: npt.NDArray[Any], scores: npt.NDArray[Any], weights: npt.NDArray[Any] | None) -> float:
     """Mean error of groups beyond that of right predictions, relative to the base rate; NaN without a positive."""
-    predicted, observed, sizes = groups_of(labels, scores)
-    error = np.average(np.abs(predicted - observed), weights=sizes)
+    groups = groups_of(labels, scores, weights)
     # The mean of |N(0, s)| is sqrt(2 / pi) s.
-    chance = np.average(np.sqrt(2 / np.pi * predicted * (1 - predicted) / sizes), weights=sizes)
-    rate = float(np.average(observed, weights=sizes))
-    return max(0.0, float(error - chance)) / rate if rate > 0 else math.nan
+    deviations = np.sqrt(2 / np.pi * groups.predicted * (1 - groups.predicted) / groups.sizes)
+    chance = float(np.average(deviations, weights=groups.weights))
+    rate = float(np.average(groups.observed, weights=groups.weights))
+    return max(0.0, groups.error - chance) / rate if rate > 0 else math.nan
 
 
-def groups_of(labels: npt.NDArray[Any], scores: npt.NDArray[Any]) -> tuple[Any, Any, Any]:
-    """Mean prediction, observed rate and size of groups of neighbouring predictions."""
+def groups_of(labels: npt.NDArray[Any], scores: npt.NDArray[Any], weights: npt.NDArray[Any] | None) -> Groups:
+    """Groups of equal weight, thus of equal size without weights, in order of prediction."""
+    weight = np.ones(len(labels)) if weights is None else weights
+    seen = ~np.isnan(labels) & (weight > 0.0)
+    order = np.flatnonzero(seen)[np.argsort(scores[seen], kind="stable")]
+    y, p, w = labels[order], scores[order], weight[order]
+    up_to = np.cumsum(w)
+    # An example is in the group that holds the middle of its weight.
+    group = (_GROUPS * (up_to - w / 2) / up_to[-1]).astype(np.int64)
+    _, first = np.unique(group, return_index=True)
+    sums, positives, predicted, squares = (np.add.reduceat(each, first) for each in (w, w * y, w * p, w * w))
+    return Groups(predicted / sums, positives / sums, sums, sums**2 / squares)
+
+
+def _rate(labels: npt.NDArray[Any], weights: npt.NDArray[Any] | None) -> float:
     seen = ~np.isnan(labels)
-    order = np.argsort(scores[seen], kind="stable")
-    parts = [part for part in np.array_split(order, _GROUPS) if len(part)]
-    y, p = labels[seen], scores[seen]
-    return (
-        np.array([p[part].mean() for part in parts]),
-        np.array([y[part].mean() for part in parts]),
-        np.array([float(len(part)) for part in parts]),
-    )
+    return float(np.average(labels[seen], weights=None if weights is None else weights[seen]))
 
 
 def _against_rate(found: RunComparison, task: str, run: str, segments: npt.NDArray[Any] | None) -> PairedGain:
@@ -166,7 +193,7 @@ def _against_rate(found: RunComparison, task: str, run: str, segments: npt.NDArr
     label = scored.labels[task]
     return paired_gain(
         labels=label,
-        baseline=np.full(len(label), np.nanmean(label)),
+        baseline=np.full(len(label), _rate(label, scored.weights)),
         predictions=scored.scores[task][run],
         segments=segments,
         keys=scored.keys,

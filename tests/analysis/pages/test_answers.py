@@ -8,7 +8,7 @@ import pytest
 from fullrank.analysis.embeddings.spectrum import spectrum
 from fullrank.analysis.embeddings.table_spectra import TableSpectrum
 from fullrank.analysis.pages.answers import apart, better, bias_with_reach, kept_rank, reads, right
-from fullrank.analysis.pages.scored_sections import group_error
+from fullrank.analysis.pages.scored_sections import group_error, groups_of
 
 
 def table(name: str, scale: float) -> TableSpectrum:
@@ -51,11 +51,36 @@ def test_groups_that_are_off_although_the_total_is_right() -> None:
     truth = np.repeat([0.1, 0.3], 50_000)
     labels = (draw.random(100_000) < truth).astype(float)
     flat = 0.2 + 1e-6 * (truth - 0.2)
-    assert group_error(labels, flat) == pytest.approx(0.447, abs=0.01)
-    assert group_error(labels, truth) < 0.01
-    found = right({"a": (1.0, 0.01)}, errors={"a": group_error(labels, flat)})
+    assert group_error(labels, flat, None) == pytest.approx(0.447, abs=0.01)
+    assert group_error(labels, truth, None) < 0.01
+    found = right({"a": (1.0, 0.01)}, errors={"a": group_error(labels, flat, None)})
     assert found.state == "bad"
     assert "groups of similar predictions of a are off by 4" in found.answer
+
+
+def test_right_probabilities_of_negatives_that_were_sampled() -> None:
+    """One negative in 10 is kept with weight 10; without weights the observed rate would be about .5, not .1."""
+    draw = np.random.default_rng(0)
+    truth = np.repeat([0.05, 0.15], 50_000)
+    labels = (draw.random(100_000) < truth).astype(float)
+    kept = (labels == 1.0) | (draw.random(100_000) < 0.1)
+    labels, truth = labels[kept], truth[kept]
+    weights = np.where(labels == 1.0, 1.0, 10.0)
+    assert group_error(labels, truth, weights) < 0.05
+    assert group_error(labels, truth, None) > 0.5
+
+
+def test_groups_have_equal_weight() -> None:
+    """15 groups of weight 2: fourteen of one example, and one of two positives; 1 and 2^2 / 2 = 2 examples count."""
+    groups = groups_of(
+        np.array([0.0] * 14 + [1.0, 1.0, 1.0, np.nan]),
+        np.arange(18) / 20,
+        np.array([2.0] * 14 + [1.0, 1.0, 0.0, 1.0]),
+    )
+    np.testing.assert_allclose(groups.predicted, [*(np.arange(14) / 20), 14.5 / 20])
+    np.testing.assert_allclose(groups.observed, [0.0] * 14 + [1.0])
+    np.testing.assert_allclose(groups.weights, 2.0)
+    np.testing.assert_allclose(groups.sizes, [1.0] * 14 + [2.0])
 
 
 def test_tasks() -> None:

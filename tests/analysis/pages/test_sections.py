@@ -7,6 +7,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
+
+from fullrank.analysis.comparisons.runs import RunComparison, RunMetrics, Scored
 from fullrank.analysis.pages.file_sections import (
     entanglement_section,
     features_section,
@@ -15,6 +19,7 @@ from fullrank.analysis.pages.file_sections import (
 )
 from fullrank.analysis.pages.pictures import Pictures
 from fullrank.analysis.pages.run_files import RunFiles
+from fullrank.analysis.pages.scored_sections import calibration_section, metrics_section
 
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABc3UBGAAAAABJRU5ErkJggg==")
 
@@ -26,6 +31,27 @@ def run(path: Path, *, parts: dict[str, Any], places: tuple[str, ...] = ()) -> R
         (path / part / "a_figure.png").write_bytes(PNG)
     config = {"config": {"model": {"group_places": places}, "data": {"data": "records"}}}
     return RunFiles(path=path, config=config, schema={}, result=None, lines=(), parts=parts)
+
+
+def test_rates_and_groups_are_weighted(tmp_path: Path) -> None:
+    """30 positives of weight 1 and 10 negatives of weight 9: a rate of 30 / 120 = .25, which all predictions are."""
+    labels = np.repeat([1.0, 0.0], [30, 10])
+    weights, predicted = np.where(labels == 1.0, 1.0, 9.0), np.full(40, 0.25)
+    scored = Scored(
+        labels={"click": labels}, scores={"click": {"run": predicted}}, segments={}, keys=None, weights=weights
+    )
+    metrics = {"click": {"run": RunMetrics(examples=40, auc=0.5, ne=1.0, bias=1.0)}}
+    found = RunComparison(
+        baseline="run", names=("run",), title="", key=None, metrics=metrics, gains={}, left_out={}, scored=scored
+    )
+    (of_tasks,) = metrics_section(found, run="run").tables
+    assert of_tasks.rows[0][1:3] == (40, 0.25)
+    # Against the rate itself, NE is 1 in every draw of the bootstrap.
+    assert of_tasks.rows[0][4:7] == pytest.approx((1.0, 1.0, 1.0))
+    section = calibration_section(found, run="run", pictures=Pictures(tmp_path))
+    assert "15 groups of equal weight" in section.lead
+    # Equal predictions keep their order, so each group has one class: 30 / 120 are .75 off, and 90 / 120 .25.
+    assert section.tables[0].rows[0][4] == pytest.approx(0.375)
 
 
 def test_tasks_and_gates(tmp_path: Path) -> None:
