@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from fullrank.data.reading.pipeline import Order, Share, batches, check_lengths
 from fullrank.data.reading.repair import repair_split
+from fullrank.data.reading.weights import example_weights
 from fullrank.data.records.per_request import shared_histories
 from fullrank.data.records.shard_files import check_split, directory_of, shards_of_worker, with_shards
 from fullrank.data.schema.json import read_schema
@@ -179,14 +180,11 @@ def split_batch(schema: Schema, *, labels: Sequence[str] | None = None) -> Calla
     inputs = tuple(column.name for column in schema.input_columns)
 
     def split(batch: Batch) -> tuple[Batch, Any, Any]:
-        targets, weights = {}, {}
+        targets, weights, given = {}, {}, example_weights(batch, schema.weight)
         for name in names:
             label = batch[name]
             observed = tf.logical_not(tf.math.is_nan(label))
-            weight = tf.ones_like(label)
-            if schema.weight is not None:
-                given = batch[schema.weight]
-                weight = tf.where(tf.math.is_nan(given), weight, given)
+            weight = tf.ones_like(label) if given is None else given
             targets[name] = tf.where(observed, label, tf.zeros_like(label))
             weights[name] = tf.where(observed, weight, tf.zeros_like(label))
         features = {name: batch[name] for name in inputs}

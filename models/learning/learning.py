@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import tensorflow as tf
 import tf_keras as keras
 
+from fullrank.data.reading.weights import example_weights
 from fullrank.data.schema.schema import Schema
 from fullrank.layers.mixture.training_heads import TrainingHeads
 from fullrank.layers.replicas import REPLICATED, replicas, summed, whole_batch
@@ -233,7 +234,7 @@ class Learning(keras.layers.Layer):
         training: bool = False,
     ) -> tf.Tensor:
         """Returns the loss; updates the metrics."""
-        given = batch[self._schema.weight] if self._schema.weight is not None else None
+        given = example_weights(batch, self._schema.weight)
         self.task_metrics.update(targets.labels, self._outputs.predictions(predicted), given)
         inputs = self._inputs(batch, read, step=step, training=training)
         predicted, inputs, targets = _of_whole_batch(predicted, inputs, targets)

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from fullrank.data.files.printable import closest
+from fullrank.data.reading.weights import example_weights
 from fullrank.data.schema.schema import Schema, SchemaError
 
 
@@ -54,12 +55,7 @@ def positive_weights(batch: Mapping[str, tf.Tensor], labels: Mapping[str, float]
       weight: Column of the examples' weights, 1 where it is missing; `None` for ones.
     """
     positive = tf.add_n([each * tf.cast(batch[name] > 0.0, tf.float32) for name, each in labels.items()])
-    return positive if weight is None else positive * example_weights(batch[weight])
-
-
-def example_weights(given: tf.Tensor) -> tf.Tensor:
-    """Weights of examples, `[B]`; 1 where a weight is missing."""
-    return tf.where(tf.math.is_nan(given), tf.ones_like(given), given)
+    return positive if weight is None else positive * example_weights(batch, weight)
 
 
 class PositiveCounts(keras.layers.Layer):

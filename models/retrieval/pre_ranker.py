@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
+from fullrank.data.reading.weights import example_weights
 from fullrank.layers.legacy_keras import tfrs
 from fullrank.models.objectives.pairs import weighted_mean
-from fullrank.models.retrieval.positives import example_weights
 from fullrank.models.retrieval.tower import LateMeeting
 from fullrank.models.retrieval.two_tower import TwoTower
 
@@ -110,8 +110,8 @@ class PreRanker(tfrs.Model):
         ranked, scored = self.both_scores(inputs, step=step, training=training)
         wanted = tf.nn.softmax(ranked / self._temperature)
         losses = tf.nn.softmax_cross_entropy_with_logits(labels=wanted, logits=scored)
-        weight = self.towers.schema.weight
-        return weighted_mean(losses, tf.ones_like(losses) if weight is None else example_weights(inputs[weight]))
+        weights = example_weights(inputs, self.towers.schema.weight)
+        return weighted_mean(losses, tf.ones_like(losses) if weights is None else weights)
 
 
 def consistency(ranked: tf.Tensor, scored: tf.Tensor, *, top: int, kept: int) -> tf.Tensor:

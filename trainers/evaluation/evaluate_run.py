@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fullrank.analysis.comparisons.tables import format_table
+from fullrank.data.reading.weights import example_weights
 from fullrank.data.schema.schema import Schema, SchemaError
 from fullrank.models.metrics import BinaryEvaluator, RegressionEvaluator
 from fullrank.models.metrics.binary_sums import NO_LABEL
@@ -193,7 +194,7 @@ class _Evaluation:
                 of_tasks = dict(zip(self._evaluators, model.outputs.rows.labels(kept).numpy().T, strict=True))
                 if rows is not None:
                     rows.add(kept | of_tasks, scores)
-                weights = None if trained.weight is None else kept[trained.weight]
+                weights = example_weights(kept, trained.weight)
                 in_segments = {name: kept[name] for name in self._segments}
                 for task, evaluator in self._evaluators.items():
                     labels, predicted = of_tasks[task], scores[task]

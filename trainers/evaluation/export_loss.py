@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from fullrank.analysis.comparisons.tables import format_table
+from fullrank.data.reading.weights import example_weights
 from fullrank.data.schema.schema import Schema
 from fullrank.models import Ranker
 from fullrank.models.metrics import BinaryEvaluator, RegressionEvaluator
@@ -89,9 +90,9 @@ def measured_loss(
         both = _Both(before, after)
         for kept, scores in score_batches(both, batches, keep=keep, examples=source.examples, what="comparing"):
             labels = dict(zip(before.wiring.tasks, before.outputs.rows.labels(kept).numpy().T, strict=True))
+            weights = example_weights(kept, weight)
             for prefix, of_tasks in evaluators.items():
                 for task, evaluator in of_tasks.items():
-                    weights = None if weight is None else kept[weight]
                     evaluator.update(labels=labels[task], scores=scores[prefix + task], weights=weights)
             for task in differences:
                 exact = scores[_BEFORE + task]

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 from tqdm import tqdm
 
+from fullrank.data.reading.weights import example_weights
 from fullrank.data.schema.columns import MISSING_BYTES, MISSING_INT
 from fullrank.data.schema.schema import Schema
 from fullrank.models.metrics.segments import segment_name
@@ -104,8 +105,8 @@ class ScoredRows:
 
     def weights(self, name: str) -> npt.NDArray[Any]:
         """A column of sample weights, `[N]`; 1 where missing."""
-        found = self.numbers(name)
-        return np.where(np.isnan(found), 1.0, found)
+        found: npt.NDArray[Any] = example_weights({name: self.numbers(name)}, name)
+        return found
 
     def scores(self, task: str) -> npt.NDArray[Any]:
         """The probabilities of a task, `[N]`."""

@@ -15,6 +15,7 @@ from fullrank.analysis.comparisons.tables import format_table
 from fullrank.analysis.figures.matrix import matrix_heatmap
 from fullrank.data.files.write_aside import check_replaceable, written_aside
 from fullrank.data.reading.read import read_records
+from fullrank.data.reading.weights import example_weights
 from fullrank.data.schema.json import read_schema
 from fullrank.models import Ranker
 from fullrank.trainers.insight.configs import ConflictsConfig
@@ -68,7 +69,7 @@ def look_into(model: Ranker, batch: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor,
     with tf.GradientTape(persistent=True) as tape:
         read = model.inside(batch)
         labels = model.outputs.rows.labels(batch)
-        weights = batch[model.schema.weight] if model.schema.weight is not None else None
+        weights = example_weights(batch, model.schema.weight)
         losses = tf.unstack(model.objective.losses(read.predicted, labels, weights))
     products = []
     for fields in read.fields:

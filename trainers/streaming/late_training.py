@@ -9,6 +9,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from fullrank.data.events.event_columns import Batch
+from fullrank.data.reading.weights import example_weights
 from fullrank.data.schema.columns import Column
 from fullrank.models import Ranker
 from fullrank.models.objectives import (
@@ -72,9 +73,8 @@ class LateTraining:
 
     def _stepped(self, batch: dict[str, tf.Tensor], rows: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         models = [self._model, *([self._delays] if self._delays is not None and self._late == "dfm" else [])]
-        own = tf.ones_like(rows["row/label"])
-        if self._weight is not None:
-            own = tf.where(tf.math.is_nan(batch[self._weight]), own, batch[self._weight])
+        given = example_weights(batch, self._weight)
+        own = tf.ones_like(rows["row/label"]) if given is None else given
         with tf.GradientTape() as tape:
             logits, penalty = self._model.logits_and_penalty(batch)
             loss, weights, more = self._loss(batch, rows, logits[self._task], own)

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from fullrank.data.reading.weights import example_weights
 from fullrank.trainers.training.callbacks.monitors import MONITORED, MONITORED_OF_VALUES
 
 LARGEST_LOOK: Final = 1_000_000
@@ -84,7 +85,7 @@ def look_at_labels(
     found = {task: LabelClasses(is_binary) for task, is_binary in tasks.items()}
     examples = 0
     for batch in batches:
-        weights = None if weight is None else np.asarray(batch[weight])
+        weights = example_weights(batch, weight)
         for task, classes in found.items():
             classes.add(np.asarray(batch[task]), weights)
         examples += len(next(iter(batch.values())))

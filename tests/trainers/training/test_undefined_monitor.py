@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -285,3 +286,15 @@ def test_a_baseline_on_rows_of_weight_0_is_no_error(
     train_model(config(records, epochs=1))
     evaluate.run(["evaluate", f"--run={records.parent / 'run'}", f"--baseline={records.parent / 'run'}"])
     assert "gain undefined: no observed label of positive weight." in capsys.readouterr().out
+
+
+def test_a_missing_weight_is_one(make: Callable[..., Path], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """All clicks lack a weight, the others weigh 1: half of the weight is clicked."""
+    missing = np.where(np.arange(16) % 2 == 1, NAN, 1.0)
+    records = make(w__validation=missing, w__test=missing)
+    result = train_model(config(records, epochs=1))
+    assert result["best"]["val_click_base_rate"] == 0.5
+    assert "no label is positive" not in capsys.readouterr().err
+    evaluate.run(["evaluate", f"--run={records.parent / 'run'}", f"--json={tmp_path / 'eval.json'}"])
+    found = json.loads((tmp_path / "eval.json").read_text())["click"]
+    assert (found["examples"], found["base_rate"]) == (16, 0.5)
