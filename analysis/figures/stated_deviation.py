@@ -22,15 +22,15 @@ def stated_deviation(
 
     Args:
       quantiles: Quantiles of the deviation of the logit over examples, evenly spaced from 0 to 1.
-      groups: The most certain first: `examples`, and means of `predicted` and `observed`.
+      groups: Of equal size, the most certain first: `examples` that count, and means of `predicted` and `observed`.
       task: Name for the title.
       path: The file to write.
     """
     size, predicted, observed = (
         np.array([group[name] for group in groups], np.float64) for name in ("examples", "predicted", "observed")
     )
-    # Each group is drawn at the middle of its examples.
-    place = 100 * (np.cumsum(size) - size / 2) / size.sum()
+    # At the middle of the examples of each group: groups are of equal size, whatever their examples weigh.
+    place = 100 * (np.arange(len(size)) + 0.5) / len(size)
     low, high = wilson_interval(rate=observed, examples=size)
     with panels(path=path, rows=1, columns=2, width=8.4, height=3.7) as (spread, rates):
         spread.plot(np.linspace(0, 100, len(quantiles)), quantiles, color=BLUE)

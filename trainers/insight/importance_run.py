@@ -16,6 +16,7 @@ from fullrank.analysis.comparisons.tables import format_table
 from fullrank.analysis.figures.importance import importance_bars
 from fullrank.data.files.write_aside import check_replaceable, written_aside
 from fullrank.data.reading.read import read_records
+from fullrank.data.reading.weights import example_weights
 from fullrank.data.schema.json import read_schema
 from fullrank.data.schema.schema import Schema
 from fullrank.trainers.insight.configs import ImportanceConfig
@@ -44,6 +45,7 @@ def importance_run(config: ImportanceConfig) -> dict[str, Any]:
     loaded = load_run(config.run)
     schema = read_schema(config.data if config.data is not None else loaded.config.data.data)
     needed = [column.name for column in loaded.schema.input_columns]
+    needed += [loaded.schema.weight] if loaded.schema.weight is not None else []
     check_same_columns(loaded.schema, schema, columns=[*needed, *loaded.model.outputs.rows.label_columns])
     batch = _examples(schema, config)
     content = _measured(loaded, batch, seed=config.seed)
@@ -70,6 +72,9 @@ def _examples(schema: Schema, config: ImportanceConfig) -> Batch:
 def _measured(loaded: LoadedRun, batch: Batch, *, seed: int) -> dict[str, Any]:
     model, schema = loaded.model, loaded.schema
     labels = model.outputs.rows.labels(batch).numpy().astype(np.float64).T
+    given = example_weights(batch, schema.weight)
+    weights = np.ones(labels.shape[1]) if given is None else given.numpy().astype(np.float64)
+    labels = np.where(weights > 0.0, labels, np.nan)
     tasks = {
         task: label
         for task, label in zip(model.wiring.tasks, labels, strict=True)
@@ -93,7 +98,7 @@ def _measured(loaded: LoadedRun, batch: Batch, *, seed: int) -> dict[str, Any]:
         moved = [column.name for column in schema.feature_columns(feature)]
         changed = losses({**inputs, **{name: tf.gather(inputs[name], order) for name in moved}})
         for task, loss in whole.items():
-            content["tasks"][task][feature.name] = _increase(loss, changed[task])
+            content["tasks"][task][feature.name] = _increase(loss, changed[task], weights)
     return content
 
 
@@ -103,12 +108,19 @@ def _loss(label: Floats, score: Floats) -> Floats:
     return loss
 
 
-def _increase(before: Floats, after: Floats) -> dict[str, float]:
-    """The increase in percent of the mean loss, and thus of normalised entropy, with a 95 % interval over examples."""
+def _increase(before: Floats, after: Floats, weights: Floats) -> dict[str, float]:
+    """The increase in percent of the mean loss, and thus of normalised entropy, with a 95 % interval over examples.
+
+    Args:
+      before: Losses, `[N]`; NaN for an example that does not count.
+      after: Those of exchanged examples.
+      weights: Of the examples, positive where a loss is known.
+    """
     seen = ~np.isnan(before)
-    change, mean = after[seen] - before[seen], before[seen].mean()
-    reach = 1.96 * change.std() / math.sqrt(len(change))
-    return {"increase": float(100.0 * change.mean() / mean), "reach": float(100.0 * reach / mean)}
+    change, weight = after[seen] - before[seen], weights[seen]
+    increase, mean = np.average(change, weights=weight), np.average(before[seen], weights=weight)
+    reach = 1.96 * math.sqrt(np.sum((weight * (change - increase)) ** 2)) / weight.sum()
+    return {"increase": float(100.0 * increase / mean), "reach": float(100.0 * reach / mean)}
 
 
 def _summary(content: dict[str, Any], *, run: str) -> str:

@@ -47,7 +47,10 @@ def parts_run(config: PartsConfig) -> dict[str, Any]:
     """
     loaded = load_run(config.run)
     schema = read_schema(config.data if config.data is not None else loaded.config.data.data)
-    check_same_columns(loaded.schema, schema, columns=[column.name for column in loaded.schema.input_columns])
+    needed = [column.name for column in loaded.schema.input_columns]
+    if loaded.model.is_uncertain and loaded.schema.weight is not None:
+        needed.append(loaded.schema.weight)
+    check_same_columns(loaded.schema, schema, columns=needed)
     look = tf.function(lambda batch: measure_parts(loaded.model, batch))
     stated = StatedUncertainty(loaded.model) if loaded.model.is_uncertain else None
     with explained(schema, splits=[config.split]):

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from fullrank.data.reading.weights import example_weights
 from fullrank.models.ranker import Ranker
 
 Floats = npt.NDArray[np.float64]
@@ -24,7 +25,7 @@ class StatedUncertainty:
     """
 
     def __init__(self, model: Ranker, *, groups: int = 5) -> None:
-        self._groups = groups
+        self._groups, self._weight = groups, model.schema.weight
         outputs = model.outputs
         self._tasks = {outputs.tasks[place]: place for place in outputs.binary}
         self._look = tf.function(
@@ -37,13 +38,15 @@ class StatedUncertainty:
         self._seen: dict[str, list[Floats]] = {task: [] for task in self._tasks}
 
     def add(self, batch: Mapping[str, tf.Tensor]) -> None:
-        """Adds a batch of inputs and labels; a task ignores those without its label, or of another scenario."""
+        """Adds a batch; a task ignores examples without its label, of another scenario, or of weight 0."""
         predicted, distributions, labels = self._look(batch)
+        given = example_weights(batch, self._weight)
         for task, place in self._tasks.items():
             label = np.asarray(labels[:, place], np.float64)
+            weight = np.ones_like(label) if given is None else np.asarray(given, np.float64)
             deviation = np.sqrt(np.asarray(distributions[task][1], np.float64))
-            rows = np.stack([deviation, np.asarray(predicted[task], np.float64), label], axis=1)
-            self._seen[task].append(rows[~np.isnan(label)])
+            rows = np.stack([deviation, np.asarray(predicted[task], np.float64), label, weight], axis=1)
+            self._seen[task].append(rows[~np.isnan(label) & (weight > 0.0)])
 
     def result(self) -> dict[str, dict[str, Any]]:
         """Task -> `quantiles` of the deviation, from the least to the largest, and `groups`, the most certain first."""
@@ -62,17 +65,18 @@ def groups_of(rows: Floats, *, groups: int) -> Sequence[dict[str, float]]:
     """Means over groups of equal size of examples sorted by deviation.
 
     Args:
-      rows: `[N, 3]`: stated deviation of the logit, predicted probability, label.
+      rows: `[N, 4]`: stated deviation of the logit, predicted probability, label, positive weight.
       groups: Number of groups.
 
     Returns:
-      For each group its `examples`, and the means `deviation`, `predicted` and `observed`.
+      For each group its `examples`, with weights as many of one weight as vary as much (Kish 1965), and the weighted
+      means `deviation`, `predicted` and `observed`.
     """
     ordered = rows[np.argsort(rows[:, 0], kind="stable")]
-    return [
-        {
-            "examples": len(part),
-            **dict(zip(("deviation", "predicted", "observed"), part.mean(axis=0).tolist(), strict=True)),
-        }
-        for part in np.array_split(ordered, groups)
-    ]
+    return [_group(part[:, :3], part[:, 3]) for part in np.array_split(ordered, groups)]
+
+
+def _group(values: Floats, weights: Floats) -> dict[str, float]:
+    means = np.average(values, axis=0, weights=weights).tolist()
+    examples = float(weights.sum() ** 2 / (weights**2).sum())
+    return {"examples": examples, **dict(zip(("deviation", "predicted", "observed"), means, strict=True))}
