@@ -196,7 +196,7 @@ def test_small_numbers_beside_a_sequence_are_not_ids_of_a_large_feature() -> Non
     }
     (sequence,) = (f for f in proposed(columns).schema.features if isinstance(f, data.Sequence))
     tables = {column.name: column.table for column in sequence.behaviour}
-    # user_id has every number of the three lists, and item all but a few. Those of the places are nearly all items.
+    # user_id has every number of the three lists, but most users are in none of them.
     assert tables == {"hist_item": "item", "hist_rating": None, "hist_place": "item"}
 
 
