@@ -20,7 +20,7 @@ class CascadeConfig:
     ads: str | None = setting(
         None,
         "Parquet file of the ads, with the columns of the ad side that any stage reads, in place of the catalogue of "
-        "the retrieval run.",
+        "the retrieval run. Its cells are read as convert reads them.",
     )
     retrieve: int = setting(500, "K1, ads that are retrieved.", minimum=1)
     keep: int | None = setting(

@@ -26,6 +26,7 @@ from fullrank.trainers.retrieval.cascade_config import CascadeConfig
 from fullrank.trainers.retrieval.cascade_evaluate import WholeCatalogue
 from fullrank.trainers.retrieval.cascade_export import write_cascade
 from fullrank.trainers.retrieval.catalogue import FILE, load_catalogue
+from fullrank.trainers.retrieval.given_ads import read_ads
 from fullrank.trainers.retrieval.index_run import vectors_of
 from fullrank.trainers.retrieval.survivors import cascade_metrics
 from fullrank.trainers.run.run_directory import write_json
@@ -80,7 +81,8 @@ def cascade_run(config: CascadeConfig) -> dict[str, Any]:
 def _build(config: CascadeConfig, runs: _Runs) -> tuple[Cascade, npt.NDArray[np.float32]]:
     towers = runs.retrieval.model
     file = Path(config.ads) if config.ads is not None else runs.retrieval.directory.path / FILE
-    ads = load_catalogue(file, schema=runs.retrieval.schema)
+    load = load_catalogue if config.ads is None else read_ads
+    ads = load(file, schema=runs.retrieval.schema)
     number = len(ads[towers.item.name])
     if number < config.retrieve:
         raise ValueError(f"--retrieve={config.retrieve} ads cannot be answered by an index of {number:,} ads.")
@@ -93,14 +95,14 @@ def _build(config: CascadeConfig, runs: _Runs) -> tuple[Cascade, npt.NDArray[np.
         light, teacher = runs.prerank.model, runs.prerank.config.prerank.teacher
         if Path(teacher).resolve() != Path(config.rank).resolve():
             print(f"The pre-ranker learned the order of {teacher}, and {config.rank} ranks: these may differ.")
-        own = vectors_of(light.towers, load_catalogue(file, schema=light.towers.schema))
+        own = vectors_of(light.towers, load(file, schema=light.towers.schema))
         prerank = PrerankStage(light, vectors=own, kept=config.kept)
     ranker, schema = _served(runs.rank.model), runs.rank.schema
     if not ad_columns(schema):
         raise ValueError(f"{config.rank} reads no column of the ad side: it predicts the same for every ad.")
     rank = RankStage(
         ranker,
-        catalogue=load_catalogue(file, schema=schema),
+        catalogue=load(file, schema=schema),
         task=ranker.wiring.tasks[0] if config.task is None else config.task,
         answered=config.answered,
     )

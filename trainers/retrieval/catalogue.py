@@ -71,49 +71,56 @@ def write_catalogue(catalogue: Catalogue, file: Path, *, schema: Schema) -> None
     for column in columns:
         values = catalogue[column.name]
         flat = pa.array(values.ravel().tolist() if column.dtype == "bytes" else values.ravel(), _TYPES[column.dtype])
-        arrays.append(flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1]))
+        # A table has no other mark for bits that are missing.
+        mask = pa.array((values == column.missing).all(axis=1)) if column.form == "fixed" else None
+        arrays.append(flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1], mask=mask))
     pq.write_table(pa.table(dict(zip((c.name for c in columns), arrays, strict=True))), file)
 
 
 def load_catalogue(file: Path, *, schema: Schema) -> Catalogue:
-    """Reads what `write_catalogue` wrote, or a table of the same columns.
-
-    Lists may be shorter than the schema says; longer ones keep their last values, and an empty item is a missing value
-    in its place, as in records. A vector has its length, or is missing.
+    """Reads what `write_catalogue` wrote.
 
     Raises:
-      ValueError: If it is no Parquet file, a column is missing or of another type, or a vector of another length.
+      ValueError: If it is no Parquet file, or a column is missing or of another type.
     """
-    try:
-        table = pq.read_table(file)
-    except (OSError, pa.ArrowException) as error:
-        raise ValueError(f"{file} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+    table = read_table(file)
     found: Catalogue = {}
     for column in ad_columns(schema):
         if column.name not in table.column_names:
             raise ValueError(f"{file} has no column {column.name!r}. It needs every column of the ad side.")
         values = table[column.name].combine_chunks()
         try:
-            found[column.name] = _filled(values, column)
+            found[column.name] = _loaded(values, column)
         except pa.ArrowException as error:
             raise ValueError(f"{file}: column {column.name!r} is not {column.dtype}: {error}.") from error
-        except ValueError as error:
-            raise ValueError(f"{file}: column {column.name!r}: {error}") from error
     return found
 
 
-def _filled(values: Any, column: Column) -> npt.NDArray[Any]:
+def read_table(file: Path) -> pa.Table:
+    """Reads a Parquet file.
+
+    Raises:
+      ValueError: If it is none.
+    """
+    try:
+        return pq.read_table(file)
+    except (OSError, pa.ArrowException) as error:
+        raise ValueError(f"{file} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+
+
+def _loaded(values: Any, column: Column) -> npt.NDArray[Any]:
     if column.form == "one":
-        plain = values.cast(_TYPES[column.dtype]).fill_null(column.missing)
-        return np.asarray(plain.to_pylist(), _numpy_type(column))
-    rows = values.cast(pa.list_(_TYPES[column.dtype])).to_pylist()
-    filled = np.full((len(rows), column.length), column.missing, _numpy_type(column))
+        return np.asarray(values.cast(_TYPES[column.dtype]).to_pylist(), _numpy_type(column))
+    return filled(values.cast(pa.list_(_TYPES[column.dtype])).to_pylist(), column)
+
+
+def filled(rows: Sequence[Sequence[Any] | None], column: Column) -> npt.NDArray[Any]:
+    """Lists as a column, `[N, L]`: longer ones keep their last L values, shorter ones end in missing ones."""
+    values = np.full((len(rows), column.length), column.missing, _numpy_type(column))
     for row, items in enumerate(rows):
-        if column.form == "fixed" and items and len(items) != column.length:
-            raise ValueError(f"row {row + 1} has {len(items)} values, but the vector has length {column.length}.")
         kept = (items or [])[-column.length :]
-        filled[row, : len(kept)] = [column.missing if item is None else item for item in kept]
-    return filled
+        values[row, : len(kept)] = kept
+    return values
 
 
 def _numpy_type(column: Column) -> Any:

@@ -154,7 +154,7 @@ class IndexConfig:
     ads: str | None = setting(
         None,
         "Parquet file of the ads, with the columns of the ad side, in place of the run's own catalogue: ads are added "
-        "and removed without training.",
+        "and removed without training. Its cells are read as convert reads them.",
     )
     at: int = setting(100, "K, ads of an answer.", minimum=1)
     most_exclusions: int = setting(100, "Ads that a request may exclude.", minimum=1)

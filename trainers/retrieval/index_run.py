@@ -27,6 +27,7 @@ from fullrank.trainers.retrieval.approximate import require_faiss, write_approxi
 from fullrank.trainers.retrieval.build import load_towers
 from fullrank.trainers.retrieval.catalogue import FILE, load_catalogue
 from fullrank.trainers.retrieval.config import IndexConfig
+from fullrank.trainers.retrieval.given_ads import read_ads
 
 VECTORS_FILE: Final = "vectors.parquet"
 _ADS: Final = 4096
@@ -49,8 +50,10 @@ def index_run(config: IndexConfig) -> Path:
         require_faiss()
     loaded = load_towers(config.run)
     model = loaded.model
-    file = Path(config.ads) if config.ads is not None else loaded.directory.path / FILE
-    ads = load_catalogue(file, schema=loaded.schema)
+    if config.ads is not None:
+        ads = read_ads(Path(config.ads), schema=loaded.schema)
+    else:
+        ads = load_catalogue(loaded.directory.path / FILE, schema=loaded.schema)
     ids, vectors = ads[model.item.name], vectors_of(model, ads)
     index = ServedIndex(model, ids=ids, vectors=vectors, at=config.at, most_exclusions=config.most_exclusions)
     requests, expected = _requests(index)

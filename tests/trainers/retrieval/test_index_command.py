@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
@@ -118,5 +119,7 @@ def test_what_cannot_be_indexed(
     assert "1 of 20 ads have no id in 'item'" in refused(run, of(nameless, "nameless.parquet"), "--at=2")
     pq.write_table(pq.read_table(towers / FILE).drop_columns(["tags"]), tmp_path / "less.parquet")
     assert "has no column 'tags'" in refused(run, f"--ads={tmp_path / 'less.parquet'}", "--at=2")
+    pq.write_table(pa.table({"item": ["a", "b"], "tags": [["1"], ["one"]]}), tmp_path / "wrong.parquet")
+    assert "wrong.parquet: row 2: column 'tags'" in refused(run, f"--ads={tmp_path / 'wrong.parquet'}", "--at=2")
     (tmp_path / "text.parquet").write_text("no")
     assert "cannot be read as Parquet" in refused(run, f"--ads={tmp_path / 'text.parquet'}", "--at=2")

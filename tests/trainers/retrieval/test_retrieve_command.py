@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from fullrank.data import read_records, read_schema
-from fullrank.data.schema.features import Label, Sparse, Vector
+from fullrank.data.schema.features import Bits, Label, Numeric, Sparse, Vector
+from fullrank.data.schema.reading import Derived, Input, Reading
 from fullrank.data.schema.schema import Schema
 from fullrank.trainers import evaluate, recall, retrieve
 from fullrank.trainers.retrieval.build import load_towers
 from fullrank.trainers.retrieval.catalogue import load_catalogue, read_catalogue, write_catalogue
 from fullrank.trainers.retrieval.evaluate import CatalogueRanking
+from fullrank.trainers.retrieval.given_ads import read_ads
 
 FLAGS = (
     "--batch_size=128", "--widths=4,8", "--hidden=16", "--vector_width=8", "--dropout=0", "--notensorboard",
@@ -124,7 +127,7 @@ def test_lists_of_ads_are_cut_as_in_records(toy_records: Path, tmp_path: Path) -
     lists = [[1, 2, 3, 4, 5], [None, 1], [], None]
     place = table.column_names.index("tags")
     pq.write_table(table.set_column(place, "tags", pa.array(lists)), file)
-    assert load_catalogue(file, schema=schema)["tags"].tolist() == [[3, 4, 5], [-1, 1, -1], [-1] * 3, [-1] * 3]
+    assert read_ads(file, schema=schema)["tags"].tolist() == [[3, 4, 5], [-1, 1, -1], [-1] * 3, [-1] * 3]
 
 
 def test_a_vector_of_another_length_is_refused(tmp_path: Path) -> None:
@@ -139,12 +142,53 @@ def test_a_vector_of_another_length_is_refused(tmp_path: Path) -> None:
     )
     file, ids = tmp_path / "ads.parquet", pa.array([1, 2], pa.int64())
     pq.write_table(pa.table({"item": ids, "image": [[1.0, 2.0], None]}), file)
-    np.testing.assert_array_equal(load_catalogue(file, schema=schema)["image"], [[1, 2], [np.nan] * 2])
+    np.testing.assert_array_equal(read_ads(file, schema=schema)["image"], [[1, 2], [np.nan] * 2])
     pq.write_table(pa.table({"item": ids, "image": [[1.0, 2.0], [1.0, 2.0, 3.0]]}), file)
-    with pytest.raises(
-        ValueError, match=r"ads\.parquet: column 'image': row 2 has 3 values, but the vector has length 2"
+    with pytest.raises(ValueError, match=r"ads\.parquet: row 2: column 'image': .*3"):
+        read_ads(file, schema=schema)
+
+
+def test_cells_of_ads_are_read_as_by_convert(tmp_path: Path) -> None:
+    schema = Schema(
+        name="s",
+        features=(
+            Sparse(name="user", side="user"),
+            Sparse(name="item", dtype="bytes", side="ad"),
+            Sparse(name="tags", side="ad", max_values=4),
+            Numeric(name="price", side="ad"),
+            Bits(name="bits", length=2, side="ad"),
+        ),
+        labels=(Label(name="click"),),
+        reading=Reading(
+            padded=("tags",),
+            missing=("unknown",),
+            columns=(Derived(name="price", expression="cents / 100", inputs=(Input(name="cents", kind="number"),)),),
+        ),
+    )
+    file = tmp_path / "ads.parquet"
+    table = {"item": [7.0, 8.0], "tags": [[5, 0, 0], [6, 7, 0]], "cents": ["150", "unknown"], "bits": [[1, 0], None]}
+    pq.write_table(pa.table({**table, "user": ["no", "number"]}), file)
+    found = read_ads(file, schema=schema)
+    assert found["item"].tolist() == [b"7", b"8"]
+    assert found["tags"].tolist() == [[5, -1, -1, -1], [6, 7, -1, -1]]
+    np.testing.assert_array_equal(found["price"], [1.5, np.nan])
+    assert found["bits"].tolist() == [[1, 0], [-1, -1]]
+    # What a run keeps can be given back, without the inputs of what was computed.
+    write_catalogue(found, file, schema=schema)
+    for again in (read_ads(file, schema=schema), load_catalogue(file, schema=schema)):
+        for name, values in found.items():
+            np.testing.assert_array_equal(again[name], values)
+    for wrong, message in (
+        ({"cents": [1.0, math.inf]}, "row 2: column 'cents'"),
+        ({"bits": [[2, 0], [0, 1]]}, "row 1: column 'bits': .* neither 0 nor 1"),
+        ({"tags": [["a"], []]}, "row 1: column 'tags'"),
     ):
-        load_catalogue(file, schema=schema)
+        pq.write_table(pa.table({**table, **wrong}), file)
+        with pytest.raises(ValueError, match=rf"ads\.parquet: {message}"):
+            read_ads(file, schema=schema)
+    pq.write_table(pa.table({name: pa.array([], pa.string()) for name in table}), file)
+    with pytest.raises(ValueError, match="holds no ad"):
+        read_ads(file, schema=schema)
 
 
 def test_bad_input(toy_records: Path, toy_run: Path, towers: Path, capsys: pytest.CaptureFixture[str]) -> None:
