@@ -23,6 +23,7 @@ from fullrank.data.tables.canonical import (
     WrongTypeError,
     absent_text,
     cell,
+    id_of_number,
     literal,
 )
 from fullrank.data.tables.given_sequences import check_mending, mended
@@ -92,6 +93,8 @@ class TableColumns:
         self._labels = {label.name: label for label in schema.labels}
         self._times = {schema.time, *(f.times for f in schema.features if isinstance(f, Sequence))}
         self._bits = {f.name for f in schema.features if isinstance(f, Bits)}
+        histories = schema.reading.histories if schema.reading is not None else ()
+        self._listed = {each.of: each.name for history in histories for each in history.lists}
         self._lists: list[str] = []
         self._values: list[str] = []
         self._results: list[str] = []
@@ -168,6 +171,10 @@ class TableColumns:
         if column.name == self._schema.weight:
             reason = "is not a sample weight: use a number of at least 0"
             return [Check(column.name, f"coalesce({value}, -1) < 0", read.text, literal(reason), quoted)]
+        if column.dtype == "float32" and column.name in self._listed:
+            failed = f"{value} IS NOT NULL AND ({id_of_number(value)}) IS NULL"
+            reason = f"is not a whole number up to 2^24, as the ids of {self._listed[column.name]!r} have to be"
+            return [Check(column.name, failed, read.text, literal(reason), quoted)]
         return []
 
     def _many(self, number: int, column: Column, name: str, kind: Any) -> list[Check]:

@@ -14,8 +14,8 @@ from fullrank.data.schema.columns import MISSING_INT, Column
 from fullrank.data.schema.reading import Reading
 from fullrank.data.schema.schema import Schema
 from fullrank.data.tables.bad_rows import BadRows
-from fullrank.data.tables.canonical import WrongTypeError, cell, id_of_number, identifier, literal
-from fullrank.data.tables.columns import BAD, Check, TableColumn, TableColumns, check_names, sql_type, stored
+from fullrank.data.tables.canonical import WrongTypeError, cell, identifier
+from fullrank.data.tables.columns import BAD, TableColumn, TableColumns, check_names, sql_type, stored
 from fullrank.data.tables.derived_columns import converted
 from fullrank.data.tables.example_tables import LINES
 from fullrank.data.tables.files import BROKEN, FILE, Part, TableFiles
@@ -240,7 +240,6 @@ class StagedRows:
         ordered: bool = False,
     ) -> TableColumns:
         query, sql = converted(self.connection, sql, columns, self.schema, optional=optional)
-        query.checks += _checks_of_ids(self.schema)
         if broken is not None:
             query.add_check(BROKEN, received=LINES, reason=broken)
         missing = self._reading.missing
@@ -318,19 +317,6 @@ def cut(batches: Iterable[pa.RecordBatch], lengths: Iterator[int]) -> Iterator[p
 
 def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     return batches[0] if len(batches) == 1 else pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
-
-
-def _checks_of_ids(schema: Schema) -> list[Check]:
-    """The checks of numbers that histories list as ids, for a `TableColumns`, whose k-th value is `v{k}`."""
-    listed = {each.of: each.name for history in (schema.reading or Reading()).histories for each in history.lists}
-    checks = []
-    for number, column in enumerate(schema.columns):
-        if column.dtype == "float32" and column.name in listed:
-            value = f"v{number}"
-            failed = f"{value} IS NOT NULL AND ({id_of_number(value)}) IS NULL"
-            reason = literal(f"is not a whole number up to 2^24, as the ids of {listed[column.name]!r} have to be")
-            checks.append(Check(column.name, failed, f"CAST({value} AS VARCHAR)", reason, False))
-    return checks
 
 
 def _text(columns: Mapping[str, TableColumn], name: str, *, source: str, missing: Sequence[str]) -> str:
